@@ -1,0 +1,140 @@
+"""The messages between parent, template and worker: one JSON object a line.
+
+Parent to template   Fork (with the worker's socket and log pipe passed along).
+Template to parent   Ready, Forked, Exited.
+Parent to worker     Task: one a worker.
+Worker to parent     PhaseEntered, then Done or Raised.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rnnprof.codec import DecodeError, decode, encode
+from rnnprof.records import Workload
+
+MAX_LINE_BYTES: Final = 16 << 20
+"""A longer answer is nonsense: the largest honest one, a timing pass, is well under 1 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The template has imported torch and can fork."""
+
+    torch_version: str
+    import_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Fork a worker."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """The worker is up."""
+
+    worker: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The worker is gone."""
+
+    worker: int
+    exit_code: int | None
+    signal: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a worker is to do.
+
+    Attributes:
+        do: ``hello``, ``fit``, ``memory`` or ``timing``.
+        factory_path: file or module of the user's factory, and its function.
+        limit_bytes: of a fit pass, above the baseline.
+        guard_bytes: address space that no pass may exceed, so that the machine lives.
+        confirm_steps: training steps of a fit pass.
+        precision_ratio: half-width of the median's interval at which timing stops.
+    """
+
+    do: str
+    workload: Workload
+    batch: int = 1
+    steps: int = 1
+    device: str = "cpu"
+    seed: int = 0
+    factory_path: str | None = None
+    limit_bytes: int | None = None
+    guard_bytes: int | None = None
+    confirm_steps: int = 3
+    point_seconds: float = 2.0
+    precision_ratio: float = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEntered:
+    """The worker's first step entered a phase."""
+
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The pass is over; *findings* holds the fields of its observation."""
+
+    findings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The pass ended in an exception.
+
+    Attributes:
+        counted_bytes: what the limit counted above the baseline when it was raised.
+        bad_factory: the factory does not keep to the protocol: the user's input is at fault.
+        findings: what was known by then.
+    """
+
+    error_type: str
+    message: str
+    phase: str
+    counted_bytes: int | None = None
+    limit_bytes: int | None = None
+    bad_factory: bool = False
+    findings: dict[str, Any] = field(default_factory=dict)
+
+
+Message = Ready | Fork | Forked | Exited | Task | PhaseEntered | Done | Raised
+
+_KINDS: Final[dict[str, type[Any]]] = {
+    cls.__name__: cls for cls in (Ready, Fork, Forked, Exited, Task, PhaseEntered, Done, Raised)
+}
+
+
+def to_line(message: Message) -> bytes:
+    """One line of JSON, newline included."""
+    body = {"kind": type(message).__name__, **encode(message)}
+    return json.dumps(body, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def from_line(line: bytes) -> Message:
+    """Read a line.
+
+    Raises:
+        DecodeError: when it is no message; the text says why.
+    """
+    try:
+        body = json.loads(line)
+    except ValueError:
+        raise DecodeError(f"not JSON: {line[:60]!r}") from None
+    kind = _KINDS.get(body.get("kind", "")) if isinstance(body, dict) else None
+    if kind is None:
+        raise DecodeError(f"not a message: {line[:60]!r}")
+    return decode(kind, body, kind.__name__)  # type: ignore[no-any-return]

@@ -1,0 +1,472 @@
+"""What was asked and what was observed: frozen records, the vocabulary of the run file.
+
+Schema history
+    1   2026-11: header, request, started, fit, memory, timing, finished.
+
+Units are in the names; an unknown value is ``None`` with its reason beside it.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+SCHEMA: Final = 1
+
+
+class Outcome(enum.StrEnum):
+    """How a point ended."""
+
+    MEASURED = "measured"
+    OOM = "oom"
+    UNSUPPORTED = "unsupported"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    FAILED = "failed"
+    IMPLIED_OOM = "implied_oom"
+
+
+GOOD_OUTCOMES: Final = frozenset(
+    {Outcome.MEASURED, Outcome.OOM, Outcome.UNSUPPORTED, Outcome.IMPLIED_OOM}
+)
+"""Outcomes that answer the question; after any other one a measurement is missing."""
+
+
+class Role(enum.StrEnum):
+    """Why a point was observed."""
+
+    GRID = "grid"
+    ANCHOR = "anchor"
+    PROBE = "probe"
+    REPLICATE = "replicate"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Point:
+    """One place of the grid.
+
+    Attributes:
+        batch: sequences per batch (B).
+        steps: time steps per sequence (T).
+    """
+
+    batch: int
+    steps: int
+
+    def __str__(self) -> str:
+        return f"B={self.batch} T={self.steps}"
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The batch and step axes, each ascending."""
+
+    batch: tuple[int, ...]
+    steps: tuple[int, ...]
+
+    def points(self) -> tuple[Point, ...]:
+        """Every point, by steps and then by batch."""
+        return tuple(Point(batch, steps) for steps in self.steps for batch in self.batch)
+
+
+@dataclass(frozen=True, slots=True)
+class FactorySource:
+    """A user's factory.
+
+    Attributes:
+        reference: file name or module, and function: ``train.py:make``.
+        sha256: of its source file.
+        args: what ``--factory-arg`` hands to it.
+    """
+
+    reference: str
+    sha256: str
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is trained: a recurrent cell and its sizes, or a user's own factory.
+
+    Attributes:
+        cell: ``rnn-tanh``, ``rnn-relu``, ``lstm`` or ``gru``; None with a factory.
+        impl: the implementation asked for; what really ran is in the memory observation.
+        optimizer: ``none``, ``sgd``, ``adam`` or ``adamw``; a factory of the long form has its own.
+    """
+
+    cell: str | None = "lstm"
+    impl: str = "fused"
+    input_size: int = 256
+    hidden_size: int = 512
+    layers: int = 1
+    dtype: str = "fp32"
+    optimizer: str = "adam"
+    mode: str = "train"
+    factory: FactorySource | None = None
+
+    @property
+    def name(self) -> str:
+        """A short name for files and titles: ``lstm-256-512-1``."""
+        if self.factory is None:
+            return f"{self.cell}-{self.input_size}-{self.hidden_size}-{self.layers}"
+        return self.factory.reference.replace(".py:", "-").replace(":", "-").replace(".", "-")
+
+    def describe(self) -> str:
+        """One line for people."""
+        if self.factory is None:
+            return (
+                f"{self.cell} {self.input_size}->{self.hidden_size}, {self.layers} layer"
+                f"{'s' if self.layers > 1 else ''}, {self.dtype}, {self.optimizer}"
+            )
+        args = ", ".join(f"{key}={value}" for key, value in self.factory.args.items())
+        return f"{self.factory.reference}({args})"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The identity of a run: two files with equal headers hold the same run.
+
+    Attributes:
+        run_id: hash of the other fields.
+        environment: facts from an allow-list; no user or host name.
+        fingerprint: hash of the environment.
+        limit_bytes: what training may reserve for tensors, resolved once.
+    """
+
+    schema: int
+    run_id: str
+    rnnprof_version: str
+    workload: Workload
+    environment: dict[str, Any]
+    fingerprint: str
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How points are measured; the same on resume.
+
+    Attributes:
+        memory_limit: the size asked for, or None for all that is free.
+        point_seconds: at most this long is spent on a point's timed steps.
+        processes: timing passes per point, each in a process of its own.
+        timeout_s: deadline of one pass; None scales it to the expected cost.
+        prune: points dominated by an OOM are implied, not run.
+    """
+
+    memory_limit: int | None = None
+    point_seconds: float = 2.0
+    processes: int = 1
+    timeout_s: float | None = None
+    seed: int = 0
+    prune: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One invocation: what was asked for."""
+
+    request: str
+    command: str
+    grid: Grid
+    settings: Settings
+    at_utc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The invocation named came to its end."""
+
+    request: str
+    at_utc: str
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An attempt began; without an observation of the same attempt it was interrupted."""
+
+    attempt: str
+    observes: str
+    batch: int
+    steps: int
+    role: Role
+    process_index: int
+    request: str
+    at_utc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt did not end as ``measured``.
+
+    Attributes:
+        phase: where it stood: build, data, forward, backward, optimizer, other or baseline.
+        message: the error's own words.
+        requested_bytes: the allocation that did not fit, where the error names it.
+        log_tail: the last lines that the worker printed.
+    """
+
+    phase: str | None = None
+    error_type: str | None = None
+    message: str | None = None
+    requested_bytes: int | None = None
+    signal: int | None = None
+    exit_code: int | None = None
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The machine while a pass ran, as raw facts; judged by :mod:`rnnprof.analysis.disturbance`.
+
+    Attributes:
+        wall_s: length of the pass.
+        cpu_count: processors that the pass could use.
+        cpu_own_s: CPU time of the worker and its children.
+        cpu_busy_s: CPU time of everything on those processors, the worker's included.
+        cpu_steal_s: time that the hypervisor gave to others.
+        throttled_s: time that the cgroup's quota held us back.
+        unknown: for each field that is None, why.
+    """
+
+    wall_s: float
+    cpu_count: int
+    cpu_own_s: float | None = None
+    cpu_busy_s: float | None = None
+    cpu_steal_s: float | None = None
+    throttled_s: float | None = None
+    unknown: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One thing seen at a point, by one worker.
+
+    Attributes:
+        attempt: id shared with the ``started`` record before it.
+        worker: number of the worker process within the request.
+        process_index: which of a point's timing processes this is.
+        reason: why the outcome is what it is, in one sentence; None when measured.
+    """
+
+    attempt: str
+    batch: int
+    steps: int
+    role: Role
+    worker: int
+    process_index: int
+    request: str
+    outcome: Outcome
+    wall_s: float
+    reason: str | None = None
+    failure: Failure | None = None
+    warnings: tuple[str, ...] = ()
+    conditions: Conditions | None = None
+
+    @property
+    def point(self) -> Point:
+        """The point observed."""
+        return Point(self.batch, self.steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit(Observation):
+    """Full training steps under the limit, nothing else switched on.
+
+    Attributes:
+        steps_run: training steps that passed.
+        limit_bytes: the limit in force, above the baseline.
+        baseline_bytes: what the limit counts before the workload is built (CPU: VmData).
+        baseline_note: why no warm-up preceded the baseline, if none did.
+        peak_process_bytes: the operating system's peak for the process (CPU: VmHWM).
+        peak_counted_bytes: peak, above the baseline, of the bytes that the limit counts.
+        loss: of the last step; None when it was no finite number (see ``warnings``).
+    """
+
+    limit_bytes: int
+    steps_run: int = 0
+    baseline_bytes: int | None = None
+    baseline_note: str | None = None
+    peak_process_bytes: int | None = None
+    peak_process_reason: str | None = None
+    peak_counted_bytes: int | None = None
+    peak_counted_reason: str | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """The allocator's live bytes at the instant of the peak, by storage identity.
+
+    Attributes:
+        weights: parameters and buffers of the model.
+        gradients: the parameters' gradients.
+        optimizer_state: tensors in the optimizer's state.
+        input: allocated in build or data, and live after it: batches, labels, carried state.
+        weight_casts: copies of weights in another dtype.
+        saved: allocated in forward and live after it.
+        library: workspaces and states that a library keeps.
+        temporaries: everything else that was live.
+        rounding: allocated less requested.
+        phase: the phase in which the peak stands.
+    """
+
+    weights: int
+    gradients: int
+    optimizer_state: int
+    input: int
+    weight_casts: int
+    saved: int
+    library: int
+    temporaries: int
+    rounding: int
+    phase: str
+
+    def parts(self) -> dict[str, int]:
+        """The byte counts by part, in the order above; they sum to the allocator's peak."""
+        return {name: getattr(self, name) for name in CENSUS_PARTS}
+
+
+CENSUS_PARTS: Final = (
+    "weights", "gradients", "optimizer_state", "input", "weight_casts", "saved", "library",
+    "temporaries", "rounding",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory(Observation):
+    """Allocator peaks per phase and the census at the peak, in a worker without the limit.
+
+    Attributes:
+        peak_allocated_bytes: the allocator's own peak over build and all steps.
+        peak_reserved_bytes: None on CPU, where the allocator reserves nothing.
+        phase_peak_bytes: the highest allocated within each phase, over all steps.
+        phase_live_bytes: allocated at the end of each phase of the last step.
+        model_bytes: sums over the tensors themselves, to check the census against.
+        net_bytes_per_step: what the last step left behind; not zero is a leak.
+        ops: recurrent operators that really ran.
+        implementation: ``fused``, ``native`` or ``loop`` as it really ran; None where unknown.
+    """
+
+    steps_run: int = 0
+    optimizer_steps: int | None = None
+    peak_allocated_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    census: Census | None = None
+    census_reason: str | None = None
+    phase_peak_bytes: dict[str, int] = field(default_factory=dict)
+    phase_live_bytes: dict[str, int] = field(default_factory=dict)
+    model_bytes: dict[str, int] = field(default_factory=dict)
+    net_bytes_per_step: int | None = None
+    ops: tuple[str, ...] = ()
+    implementation: str | None = None
+    implementation_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing(Observation):
+    """Whole steps run back to back as in training, and phase times from steps of their own.
+
+    Attributes:
+        samples_s: one duration a step, raw.
+        warmup_samples_s: the steps before them, not counted.
+        converged: the 95% interval of the median is within the precision asked for.
+        phase_samples_s: durations of each phase, over the steps that were run for that alone.
+        phase_step_samples_s: whole durations of those steps: what marking phases costs.
+        sequences_per_step: sequences that one step trained on.
+        host_enqueue_s: the host's time to submit a step; None on CPU, where the host computes.
+        loss: of the last step; None when it was no finite number.
+    """
+
+    samples_s: tuple[float, ...] = ()
+    warmup_samples_s: tuple[float, ...] = ()
+    converged: bool = False
+    phase_samples_s: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    phase_step_samples_s: tuple[float, ...] = ()
+    sequences_per_step: int | None = None
+    host_enqueue_s: float | None = None
+    loss: float | None = None
+
+
+Record = Header | Request | Started | Observation | Finished
+
+KINDS: Final[dict[str, type[Any]]] = {
+    "header": Header,
+    "request": Request,
+    "started": Started,
+    "fit": Fit,
+    "memory": Memory,
+    "timing": Timing,
+    "finished": Finished,
+}
+
+KIND_OF: Final = {cls: kind for kind, cls in KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run file, read: its identity and everything that was asked and observed, in order."""
+
+    header: Header
+    requests: tuple[Request, ...] = ()
+    started: tuple[Started, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    finished: tuple[Finished, ...] = ()
+    path: str | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the last invocation came to its end."""
+        done = {record.request for record in self.finished}
+        return bool(self.requests) and self.requests[-1].request in done
+
+    @property
+    def grid(self) -> Grid:
+        """The axes of every request together."""
+        return Grid(
+            tuple(sorted({batch for request in self.requests for batch in request.grid.batch})),
+            tuple(sorted({steps for request in self.requests for steps in request.grid.steps})),
+        )
+
+    def points(self) -> tuple[Point, ...]:
+        """Every point that was asked for, by steps and then by batch."""
+        asked = {point for request in self.requests for point in request.grid.points()}
+        return tuple(sorted(asked, key=lambda point: (point.steps, point.batch)))
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """The fold of a point's observations.
+
+    Attributes:
+        phase: where a point that is not ``measured`` ended.
+        step_time_s: median over the samples, or over the processes' medians.
+        step_time_within_ci_s: 95% interval of the median within the process; None below 6 samples.
+        step_time_ci_s: the range of 3 or more processes' medians' interval; else None.
+        time_steps_per_s: B*T/s, honest under gradient accumulation.
+        peak_allocated_bytes: by the allocator; peak_process_bytes: by the operating system.
+        disturbed: what disturbed the timing, or None.
+    """
+
+    point: Point
+    outcome: Outcome
+    phase: str | None = None
+    reason: str | None = None
+    step_time_s: float | None = None
+    step_time_within_ci_s: tuple[float, float] | None = None
+    step_time_ci_s: tuple[float, float] | None = None
+    converged: bool | None = None
+    sequences_per_s: float | None = None
+    time_steps_per_s: float | None = None
+    phase_times_s: dict[str, float] = field(default_factory=dict)
+    peak_allocated_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    peak_process_bytes: int | None = None
+    peak_counted_bytes: int | None = None
+    census: Census | None = None
+    census_reason: str | None = None
+    implementation: str | None = None
+    disturbed: str | None = None
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,98 @@
+"""Bytes, seconds and rates as text and back: the one place that knows units."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
+
+_FACTORS: Final = {
+    "": 1, "b": 1,
+    "k": KIB, "kib": KIB, "m": MIB, "mib": MIB, "g": GIB, "gib": GIB, "t": 1 << 40, "tib": 1 << 40,
+    "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+}  # fmt: skip
+_BYTES: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+
+
+def parse_bytes(text: str) -> int:
+    """Read ``512MiB``, ``1.5g`` or ``8_000``; ``MB`` and ``GB`` are decimal.
+
+    Raises:
+        ValueError: when *text* is no size, or is not positive.
+    """
+    match = _BYTES.fullmatch(text.replace("_", ""))
+    factor = _FACTORS.get(match[2].lower()) if match else None
+    if match is None or factor is None:
+        raise ValueError(f"{text!r} is not a size: write 512MiB, 1.5GiB or a number of bytes")
+    size_bytes = int(float(match[1]) * factor)
+    if size_bytes <= 0:
+        raise ValueError(f"{text!r} is not a size above zero")
+    return size_bytes
+
+
+def format_bytes(size_bytes: float | None) -> str:
+    """Three significant digits in a binary unit: ``512 MiB``; ``-`` where unknown."""
+    if size_bytes is None:
+        return "-"
+    value, unit = float(size_bytes), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        # 999.5 would round to four digits, so it moves on to the next unit
+        if abs(value) < 999.5 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if unit == "B" else f"{_three_digits(value)} {unit}"
+
+
+def format_seconds(seconds: float | None) -> str:
+    """Three significant digits of s, ms or µs: ``12.3 ms``; ``-`` where unknown."""
+    if seconds is None:
+        return "-"
+    for factor, unit in ((1.0, "s"), (1e3, "ms")):
+        if abs(seconds) * factor >= 0.9995:
+            return f"{_three_digits(seconds * factor)} {unit}"
+    return f"{_three_digits(seconds * 1e6)} µs"
+
+
+def format_duration(seconds: float | None) -> str:
+    """Clock time for people: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    if seconds is None or not math.isfinite(seconds):
+        return "-"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def format_rate(per_second: float | None) -> str:
+    """A rate with k, M, G: ``1.23 M/s``; ``-`` where unknown."""
+    if per_second is None:
+        return "-"
+    value = float(per_second)
+    for unit in ("", "k", "M", "G"):
+        if abs(value) < 999.5 or unit == "G":
+            return f"{_three_digits(value)} {unit}/s" if unit else f"{_three_digits(value)}/s"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+def format_ratio(ratio: float | None) -> str:
+    """A share as a percentage: ``3.2%``; ``-`` where unknown."""
+    if ratio is None:
+        return "-"
+    percent = ratio * 100
+    return f"{percent:.0f}%" if abs(percent) >= 10 else f"{percent:.2g}%"
+
+
+def _three_digits(value: float) -> str:
+    magnitude = abs(value)
+    if magnitude >= 99.95:
+        return f"{value:.0f}"
+    if magnitude >= 9.995:
+        return f"{value:.1f}"
+    return f"{value:.2f}"

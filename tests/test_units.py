@@ -1,0 +1,160 @@
+"""Sizes, times and rates as text and back."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from rnnprof.units import (
+    GIB,
+    KIB,
+    MIB,
+    format_bytes,
+    format_duration,
+    format_rate,
+    format_ratio,
+    format_seconds,
+    parse_bytes,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [
+        ("1", 1),
+        ("1b", 1),
+        ("8_000", 8000),
+        ("4k", 4 * KIB),
+        ("512MiB", 512 * MIB),
+        ("512 mib", 512 * MIB),
+        (" 1.5g ", 3 * GIB // 2),
+        ("2tib", 2048 * GIB),
+        ("1KB", 1000),
+        ("1MB", 10**6),
+        ("1.5GB", 1_500_000_000),
+        ("2TB", 2 * 10**12),
+    ],
+)
+def test_sizes_are_read(text, size_bytes):
+    assert parse_bytes(text) == size_bytes
+
+
+@pytest.mark.parametrize("text", ["", "MiB", "-1", "1.2.3", "1e3", "1 Mib B", "12q", "nan", "1,5g"])
+def test_what_is_no_size_is_named(text):
+    with pytest.raises(ValueError, match=re.escape(repr(text))) as caught:
+        parse_bytes(text)
+    assert "512MiB" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["0", "0.0GiB", "0.4"])
+def test_nothing_is_no_size(text):
+    with pytest.raises(ValueError, match="above zero"):
+        parse_bytes(text)
+
+
+@settings(deadline=None, max_examples=200)
+@example("9" * 400)
+@given(st.text(alphabet="0123456789.kMGTiBb_ -e", max_size=12))
+def test_any_text_is_a_size_above_zero_or_a_value_error(text):
+    try:
+        size_bytes = parse_bytes(text)
+    except ValueError:
+        return
+    assert size_bytes >= 1
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [
+        (None, "-"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "0.98 KiB"),
+        (1024, "1.00 KiB"),
+        (512 * MIB, "512 MiB"),
+        (999.4 * MIB, "999 MiB"),
+        (999.6 * MIB, "0.98 GiB"),
+        (1.5 * GIB, "1.50 GiB"),
+        (15.25 * GIB, "15.2 GiB"),
+        (5000 * 1024 * GIB, "5000 TiB"),
+        (-3 * MIB, "-3.00 MiB"),
+    ],
+)
+def test_bytes_are_binary_with_three_digits(size_bytes, text):
+    assert format_bytes(size_bytes) == text
+
+
+@settings(deadline=None)
+@given(st.integers(min_value=1, max_value=1 << 49))
+def test_bytes_read_back_within_what_the_digits_hold(size_bytes):
+    # 0.98 of a unit is the least that is shown, to the nearest hundredth
+    assert parse_bytes(format_bytes(size_bytes)) == pytest.approx(size_bytes, rel=0.006)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (12.345, "12.3 s"),
+        (1.0, "1.00 s"),
+        (0.9996, "1.00 s"),
+        (0.9994, "999 ms"),
+        (0.0123, "12.3 ms"),
+        (0.0009996, "1.00 ms"),
+        (0.00045, "450 µs"),
+        (1.5e-6, "1.50 µs"),
+    ],
+)
+def test_seconds(seconds, text):
+    assert format_seconds(seconds) == text
+
+
+@settings(deadline=None)
+@given(st.floats(min_value=1e-6, max_value=999))
+def test_seconds_read_back_within_what_three_digits_hold(seconds):
+    number, unit = format_seconds(seconds).split()
+    factor = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}[unit]
+    assert float(number) * factor == pytest.approx(seconds, rel=0.0051)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (math.inf, "-"),
+        (-3, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.9, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+    ],
+)
+def test_durations(seconds, text):
+    assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("per_second", "text"),
+    [
+        (None, "-"),
+        (0.5, "0.50/s"),
+        (999, "999/s"),
+        (999.6, "1.00 k/s"),
+        (1_234_000, "1.23 M/s"),
+        (5e12, "5000 G/s"),
+    ],
+)
+def test_rates(per_second, text):
+    assert format_rate(per_second) == text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"), [(None, "-"), (0.032, "3.2%"), (0.5, "50%"), (1.5, "150%"), (0, "0%")]
+)
+def test_ratios(ratio, text):
+    assert format_ratio(ratio) == text
