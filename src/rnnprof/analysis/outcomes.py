@@ -1,0 +1,170 @@
+"""What an attempt's end means: one pure rule from evidence to outcome.
+
+Worker and engine hand in what they saw; nothing else decides.  Only an OOM moves the frontier, so
+each pattern here is an error text that was seen or is in the source of the library named.
+"""
+
+from __future__ import annotations
+
+import re
+import signal as signals
+from dataclasses import dataclass
+from typing import Final
+
+from rnnprof.records import Outcome
+from rnnprof.units import format_bytes
+
+OOM_PATTERNS: Final = (
+    r"DefaultCPUAllocator: can't allocate memory",  # c10/core/impl/alloc_cpu.cpp
+    r"std::bad_alloc",
+    r"CUDA out of memory",  # c10/cuda/CUDACachingAllocator.cpp
+    r"CUDA error: out of memory",  # cudaErrorMemoryAllocation, code 2
+    r"CUBLAS_STATUS_ALLOC_FAILED",
+    r"CUDNN_STATUS_ALLOC_FAILED",
+    r"CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",  # cuDNN 9
+    r"CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+)
+OOM_TYPES: Final = frozenset({"OutOfMemoryError", "MemoryError"})
+
+UNSUPPORTED_PATTERNS: Final = (
+    r"CUDNN_STATUS_NOT_SUPPORTED",  # cuDNN RNNs give it for T > 65,535: pytorch#133751
+    r"could not create a primitive descriptor",  # oneDNN, with memory to spare
+    r"not implemented for '",  # ATen dispatch: "..." not implemented for 'Half'
+)
+
+PRIMITIVE_FAILED: Final = r"could not execute a primitive"
+"""oneDNN says only this when its scratch memory is refused."""
+
+SHORT_OF_MEMORY_RATIO: Final = 0.5
+"""A primitive that fails with more than this share of the limit in use is taken to be short of
+memory: the scratch that was refused is larger than what was left."""
+
+DEVICE_CRASH_PATTERNS: Final = (
+    r"illegal memory access",
+    r"unspecified launch failure",
+    r"device-side assert",
+)
+
+# printed by the C++ runtime and libgomp just before they end the process
+FATAL_OOM_LOG: Final = r"std::bad_alloc|libgomp: (Thread creation failed|Out of memory)"
+
+_ASKED: Final = (
+    (re.compile(r"tried to allocate (\d+) bytes"), 1),
+    (re.compile(r"Tried to allocate ([\d.]+) KiB"), 1 << 10),
+    (re.compile(r"Tried to allocate ([\d.]+) MiB"), 1 << 20),
+    (re.compile(r"Tried to allocate ([\d.]+) GiB"), 1 << 30),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen of an attempt's end.
+
+    Attributes:
+        error_type, message: of the exception that the worker caught.
+        signal, exit_code: of a worker that ended by itself.
+        timed_out: the engine ended it at its deadline.
+        nonsense: what was wrong with the worker's answer.
+        cgroup_oom_kills: kills that the cgroup counted meanwhile; None where it cannot be known.
+        counted_bytes, limit_bytes: in use and allowed when the exception was raised.
+    """
+
+    phase: str | None = None
+    error_type: str | None = None
+    message: str | None = None
+    signal: int | None = None
+    exit_code: int | None = None
+    timed_out: bool = False
+    deadline_s: float | None = None
+    nonsense: str | None = None
+    cgroup_oom_kills: int | None = None
+    counted_bytes: int | None = None
+    limit_bytes: int | None = None
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An outcome and its reason in one sentence."""
+
+    outcome: Outcome
+    reason: str
+    requested_bytes: int | None = None
+
+
+def classify(evidence: Evidence) -> Verdict:
+    """Judge how an attempt ended."""
+    where = f"in {evidence.phase}" if evidence.phase else "before its first phase"
+    if evidence.timed_out:
+        return Verdict(
+            Outcome.TIMEOUT, f"no answer {where} within {evidence.deadline_s or 0:.0f} s"
+        )
+    if evidence.error_type is not None:
+        return _classify_exception(evidence, where)
+    return _classify_death(evidence, where)
+
+
+def _classify_exception(evidence: Evidence, where: str) -> Verdict:
+    message = evidence.message or ""
+    first_line = message.strip().splitlines()[0][:300] if message.strip() else "no message"
+    said = f"{where}: {evidence.error_type}: {first_line}"
+    if _is_oom(evidence, message):
+        return Verdict(Outcome.OOM, _oom_reason(evidence, where), requested_bytes(message))
+    if _matches(DEVICE_CRASH_PATTERNS, message):
+        return Verdict(Outcome.CRASHED, f"the device failed {said}")
+    if _matches(UNSUPPORTED_PATTERNS, message):
+        return Verdict(Outcome.UNSUPPORTED, f"not supported {said}")
+    return Verdict(Outcome.FAILED, f"raised {said}")
+
+
+def _classify_death(evidence: Evidence, where: str) -> Verdict:
+    if evidence.signal == signals.SIGKILL and evidence.cgroup_oom_kills:
+        return Verdict(Outcome.OOM, f"the host's out-of-memory killer ended the worker {where}")
+    if re.search(FATAL_OOM_LOG, evidence.log_tail):
+        return Verdict(Outcome.OOM, f"a library ended the worker {where}, out of host memory")
+    if evidence.nonsense is not None:
+        return Verdict(
+            Outcome.CRASHED, f"the worker's answer {where} is unusable: {evidence.nonsense}"
+        )
+    if evidence.signal is not None:
+        return Verdict(
+            Outcome.CRASHED, f"the worker died {where} of {_signal_name(evidence.signal)}"
+        )
+    return Verdict(Outcome.CRASHED, f"the worker exited {where} with code {evidence.exit_code}")
+
+
+def _is_oom(evidence: Evidence, message: str) -> bool:
+    if evidence.error_type in OOM_TYPES or _matches(OOM_PATTERNS, message):
+        return True
+    if not re.search(PRIMITIVE_FAILED, message):
+        return False
+    if evidence.counted_bytes is None or evidence.limit_bytes is None:
+        return False
+    return evidence.counted_bytes > SHORT_OF_MEMORY_RATIO * evidence.limit_bytes
+
+
+def _oom_reason(evidence: Evidence, where: str) -> str:
+    asked = requested_bytes(evidence.message or "")
+    wanted = f", asking for {format_bytes(asked)}" if asked is not None else ""
+    used = f" with {format_bytes(evidence.counted_bytes)} in use" if evidence.counted_bytes else ""
+    limit = f" of {format_bytes(evidence.limit_bytes)}" if evidence.limit_bytes and used else ""
+    return f"out of memory {where}{wanted}{used}{limit}"
+
+
+def requested_bytes(message: str) -> int | None:
+    """The size of the allocation that failed, where the error names it."""
+    for pattern, factor in _ASKED:
+        if match := pattern.search(message):
+            return int(float(match[1]) * factor)
+    return None
+
+
+def _matches(patterns: tuple[str, ...], text: str) -> bool:
+    return any(re.search(pattern, text) for pattern in patterns)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signals.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

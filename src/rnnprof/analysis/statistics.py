@@ -1,0 +1,111 @@
+"""Medians, their distribution-free intervals, and the rules that start and stop a timing pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import median
+from typing import Final
+
+CONFIDENCE: Final = 0.95
+
+
+@cache
+def _interval_rank(count: int) -> int:
+    """Largest k (from 1) with P(x_(k) <= median <= x_(n+1-k)) >= 95%; 0 when there is none.
+
+    The number of samples below the median is Binomial(n, 1/2), whatever their distribution.
+    """
+    tail, rank = 0.0, 0
+    log_half_power = -count * math.log(2)
+    for k in range(count // 2):
+        log_choose = math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1)
+        tail += math.exp(log_choose + log_half_power)
+        if 2 * tail > 1 - CONFIDENCE:
+            break
+        rank = k + 1
+    return rank
+
+
+def median_interval(samples: Sequence[float]) -> tuple[float, float] | None:
+    """95% interval of the median from order statistics; None below 6 samples.
+
+    Samples of one process are not independent of each other, so this says how well the process's
+    own median is known, not how it would come out in another process.
+    Source: David and Nagaraja, Order Statistics, 3rd edition, section 7.1.
+    """
+    rank = _interval_rank(len(samples))
+    if rank == 0:
+        return None
+    ordered = sorted(samples)
+    return ordered[rank - 1], ordered[-rank]
+
+
+def half_width_ratio(samples: Sequence[float]) -> float | None:
+    """Half the median's interval over the median: the precision reached; None if unknown."""
+    interval = median_interval(samples)
+    middle = median(samples) if samples else 0.0
+    if interval is None or middle <= 0:
+        return None
+    return (interval[1] - interval[0]) / 2 / middle
+
+
+@dataclass(frozen=True, slots=True)
+class StopRule:
+    """When a timing pass has enough samples.
+
+    Attributes:
+        precision_ratio: half-width of the median's 95% interval, over the median.
+        budget_s: at most this long is spent on timed steps.
+        min_samples: fewer never count as converged.
+        floor_samples: taken even when the budget is spent: a median of fewer says nothing.
+    """
+
+    precision_ratio: float
+    budget_s: float
+    min_samples: int = 10
+    floor_samples: int = 3
+
+    def converged(self, samples: Sequence[float]) -> bool:
+        """Whether the precision asked for is reached."""
+        ratio = half_width_ratio(samples) if len(samples) >= self.min_samples else None
+        return ratio is not None and ratio <= self.precision_ratio
+
+    def is_over(self, samples: Sequence[float], elapsed_s: float) -> bool:
+        """Whether sampling ends here, converged or not."""
+        spent = elapsed_s >= self.budget_s and len(samples) >= self.floor_samples
+        return spent or self.converged(samples)
+
+    def next_block(self, samples: Sequence[float], elapsed_s: float) -> int:
+        """How many steps to run before looking again: a fifth of what is there."""
+        if len(samples) < self.floor_samples:
+            return self.floor_samples - len(samples)
+        wanted = max(self.min_samples - len(samples), len(samples) // 5, 1)
+        left = max(0.0, self.budget_s - elapsed_s) / max(median(samples), 1e-9)
+        return max(1, min(wanted, math.ceil(left)))
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUpRule:
+    """When steps have settled: they no longer get faster.
+
+    Attributes:
+        min_steps: always run.
+        max_steps, budget_s: an end to it, for a workload that never settles.
+        gain_ratio: a step that beats the one before by less has settled.
+    """
+
+    budget_s: float
+    min_steps: int = 3
+    max_steps: int = 20
+    gain_ratio: float = 0.05
+
+    def is_over(self, samples: Sequence[float]) -> bool:
+        """Whether the timed steps may begin."""
+        if len(samples) < self.min_steps:
+            return False
+        if len(samples) >= self.max_steps or sum(samples) >= self.budget_s:
+            return True
+        return samples[-1] >= samples[-2] * (1 - self.gain_ratio)

@@ -1,0 +1,1 @@
+"""Facts of the machine without torch: psutil, /proc, cgroups."""
