@@ -1,0 +1,130 @@
+"""The CPU as a device: threads, heap, baseline, and a limit that the operating system enforces.
+
+The limit is RLIMIT_DATA: the kernel then refuses private writable address space beyond it, so an
+out-of-memory is the operating system's own and arrives as it would in training.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import resource
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from rnnprof.errors import RnnprofError
+from rnnprof.machine.process import available_bytes, memory_bytes
+from rnnprof.units import format_bytes
+
+M_MMAP_THRESHOLD: Final = -3  # <malloc.h>
+M_ARENA_MAX: Final = -8
+
+MMAP_THRESHOLD_BYTES: Final = 64 << 10
+"""Blocks from here on are mapped one by one, so that a freed tensor leaves the address space at
+once.  It makes a step a sixth slower, so the timing pass, in a worker of its own, goes without."""
+
+
+class MachineShortError(RnnprofError):
+    """Others have taken the memory that the limit promised."""
+
+
+@dataclass(slots=True)
+class CpuLimit:
+    """The address-space budget of a fit pass.
+
+    Attributes:
+        baseline_bytes: VmData when the budget was set: threads, libraries, heap.
+        address_space_bytes: VmSize then; its peak since tells the peak of the budget's use.
+        earlier_peak_bytes: VmPeak then, which the kernel never resets.
+    """
+
+    baseline_bytes: int
+    address_space_bytes: int
+    earlier_peak_bytes: int
+    limit_bytes: int
+
+    def counted_bytes(self) -> int:
+        """What the limit counts now, above the baseline."""
+        return max(0, (memory_bytes("VmData") or 0) - self.baseline_bytes)
+
+    def peak_counted_bytes(self) -> tuple[int | None, str | None]:
+        """The peak of it, or None and why.
+
+        The kernel keeps a peak of all mappings only.  While a pass runs, nothing but private
+        writable memory is mapped, which is checked here, so the growth of the two is the same.
+        """
+        peak = memory_bytes("VmPeak") or 0
+        if peak <= self.earlier_peak_bytes:
+            above = format_bytes(self.earlier_peak_bytes - self.address_space_bytes)
+            return None, f"not above the warm-up's own peak of {above}"
+        grown = (memory_bytes("VmSize") or 0) - self.address_space_bytes
+        other = grown - ((memory_bytes("VmData") or 0) - self.baseline_bytes)
+        if other != 0:
+            return None, f"{format_bytes(abs(other))} that the limit does not count was mapped"
+        return peak - self.address_space_bytes, None
+
+
+def steady_heap() -> None:
+    """One arena and small thresholds, so that the address space follows the live tensors."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:  # not glibc: the edge is then less sharp
+        return
+    mallopt(M_ARENA_MAX, 1)
+    mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+
+
+def start_threads() -> None:
+    """Run one parallel region, so that the pools' stacks are mapped before any baseline."""
+    torch.ones(1 << 20).add_(1.0)
+
+
+def trim() -> None:
+    """Give back what is free: Python's cycles and the heap's pages."""
+    gc.collect()
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+def guard(guard_bytes: int | None) -> None:
+    """Bound the address space for a pass without a limit, so that the machine lives."""
+    if guard_bytes is not None:
+        _set_data_limit((memory_bytes("VmData") or 0) + guard_bytes)
+
+
+def set_limit(limit_bytes: int) -> CpuLimit:
+    """Take the baseline and set the budget above it.
+
+    Raises:
+        MachineShortError: when the machine no longer has that much memory available.
+    """
+    available = available_bytes()
+    if available < limit_bytes:
+        raise MachineShortError(
+            f"the machine has only {format_bytes(available)} available, less than the limit of "
+            f"{format_bytes(limit_bytes)}: others have taken memory since the run began"
+        )
+    limit = CpuLimit(
+        memory_bytes("VmData") or 0,
+        memory_bytes("VmSize") or 0,
+        memory_bytes("VmPeak") or 0,
+        limit_bytes,
+    )
+    _set_data_limit(limit.baseline_bytes + limit_bytes)
+    return limit
+
+
+def lift_limit() -> None:
+    """Take the budget away, so that an out-of-memory can be told in words."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+
+def _set_data_limit(size_bytes: int) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:
+        size_bytes = min(size_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (size_bytes, hard))

@@ -1,0 +1,247 @@
+"""The memory pass: every allocation from build on, in a worker without the limit.
+
+torch's profiler reports the CPU allocator's mallocs and frees exactly if it starts before the
+first of them; the marks of phases, steps and snapshots stand in the same timeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from torch._C._profiler import _EventType
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from rnnprof.analysis.census import Account, AllocatorEvent, Snapshot, Span, Trace, account
+from rnnprof.worker import cpu
+from rnnprof.worker.loss import loss_warnings
+from rnnprof.worker.phases import PhaseRecorder
+from rnnprof.worker.workloads import build
+
+if TYPE_CHECKING:
+    from rnnprof.factory import Training
+    from rnnprof.worker.passes import Session
+
+MIN_STEPS: Final = 3
+"""The second finds the optimizer's state in place; the third tells a leak from a first time."""
+
+MIN_OPTIMIZER_STEPS: Final = 2
+MAX_STEPS: Final = 12
+"""A gradient scaler that overflows skips the optimizer: about ten halvings find its scale."""
+
+FUSED_OPS: Final = frozenset({"aten::mkldnn_rnn_layer", "aten::_cudnn_rnn"})
+CELL_OPS: Final = frozenset(
+    f"aten::{name}_cell" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")
+)
+LAYER_OPS: Final = frozenset({"aten::lstm", "aten::gru", "aten::rnn_tanh", "aten::rnn_relu"})
+
+
+def memory_pass(session: Session) -> dict[str, Any]:
+    """Train a few steps under the profiler and account for every byte at the peak."""
+    cpu.guard(session.task.guard_bytes)
+    cpu.start_threads()
+    profiler = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+    profiler.start()
+    watched = _Watched()
+    training = _train(session, watched)
+    profiler.stop()
+    timeline = _Timeline()
+    timeline.read(profiler)
+    result = account(timeline.trace(watched))
+    session.findings |= _memory_fields(result, _model_bytes(training))
+    session.findings |= _implementation_fields(timeline.op_names)
+    return session.findings
+
+
+@dataclass(slots=True)
+class _Watched:
+    """Storage addresses of the named parts, at each snapshot."""
+
+    training: Training | None = None
+    snapshots: list[dict[str, frozenset[int]]] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Take a snapshot and mark it in the timeline."""
+        if self.training is None or self.training.model is None:
+            return
+        with record_function(f"rnnprof:snapshot:{len(self.snapshots)}"):
+            self.snapshots.append(_named_addresses(self.training))
+
+
+def _train(session: Session, watched: _Watched) -> Training:
+    task, tracker = session.task, session.tracker
+    tracker.enter("build")
+    with record_function("rnnprof:phase:build"):
+        watched.training = training = build(task, task.batch, task.steps)
+        watched.look()
+    tracker.enter("other")
+    counter = _OptimizerSteps(training.optimizer)
+    recorder = PhaseRecorder(tracker, watched.look)
+    loss = None
+    for done in range(MAX_STEPS):
+        if done >= MIN_STEPS and counter.is_enough():
+            break
+        with record_function(f"rnnprof:step:{done}"):
+            loss = training.step(recorder)
+        tracker.announcing = False
+        session.findings["steps_run"] = done + 1
+    session.findings |= {
+        "optimizer_steps": counter.taken,
+        "warnings": loss_warnings(loss) + counter.warnings(),
+    }
+    return training
+
+
+@dataclass(slots=True)
+class _OptimizerSteps:
+    """Counts the steps that the optimizer really takes."""
+
+    optimizer: torch.optim.Optimizer | None
+    taken: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.optimizer is not None:
+            self.taken = 0
+            self.optimizer.register_step_post_hook(self._count)
+
+    def _count(self, *_: Any) -> None:
+        self.taken = (self.taken or 0) + 1
+
+    def is_enough(self) -> bool:
+        return self.taken is None or self.taken >= MIN_OPTIMIZER_STEPS
+
+    def warnings(self) -> list[str]:
+        if self.is_enough():
+            return []
+        return [f"the optimizer stepped only {self.taken} times in {MAX_STEPS} steps"]
+
+
+def _named_addresses(training: Training) -> dict[str, frozenset[int]]:
+    return {name: _addresses(tensors) for name, tensors in _named_tensors(training).items()}
+
+
+def _named_tensors(training: Training) -> dict[str, list[torch.Tensor]]:
+    model, optimizer = training.model, training.optimizer
+    assert model is not None
+    parameters = list(model.parameters())
+    state = optimizer.state.values() if optimizer is not None else ()
+    return {
+        "weights": [*parameters, *model.buffers()],
+        "gradients": [p.grad for p in parameters if p.grad is not None],
+        "optimizer_state": list(_tensors_in(state)),
+    }
+
+
+def _tensors_in(values: Iterable[Any]) -> Iterator[torch.Tensor]:
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, dict):
+            yield from _tensors_in(value.values())
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors_in(value)
+
+
+def _addresses(tensors: Iterable[torch.Tensor]) -> frozenset[int]:
+    return frozenset(tensor.untyped_storage().data_ptr() for tensor in tensors)
+
+
+def _model_bytes(training: Training) -> dict[str, int]:
+    """Bytes of each named part by its tensors' own sizes, each storage once."""
+    if training.model is None:
+        return {}
+    sums = {}
+    for name, tensors in _named_tensors(training).items():
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+        sums[name] = sum(storages.values())
+    return sums
+
+
+@dataclass(slots=True)
+class _Timeline:
+    """The profiler's events, sorted by what they tell."""
+
+    events: list[AllocatorEvent] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    op_names: set[str] = field(default_factory=set)
+
+    def read(self, profiler: profile) -> None:
+        """Walk the event tree in the order in which things happened."""
+        results: Any = profiler.profiler.kineto_results if profiler.profiler else None
+        waiting = list(reversed(results.experimental_event_tree()))
+        while waiting:
+            event = waiting.pop()
+            waiting.extend(reversed(event.children))
+            kind, detail = event.typed
+            if kind == _EventType.Allocation:
+                self._allocation(event.start_time_ns, detail)
+            elif event.name.startswith("rnnprof:"):
+                self.spans.append(Span(event.name, event.start_time_ns, event.end_time_ns))
+            elif event.name.startswith("aten::"):
+                self.op_names.add(event.name)
+
+    def _allocation(self, at_ns: int, detail: Any) -> None:
+        if detail.device.type == "cpu":
+            self.events.append(
+                AllocatorEvent(at_ns, detail.ptr, detail.alloc_size, detail.total_allocated)
+            )
+
+    def trace(self, watched: _Watched) -> Trace:
+        """The events with their marks told apart."""
+        snapshots = [
+            Snapshot(span.end_ns, watched.snapshots[int(span.name)])
+            for span in self._marked("rnnprof:snapshot:")
+        ]
+        phases = self._marked("rnnprof:phase:")
+        return Trace(self.events, phases, self._marked("rnnprof:step:"), snapshots)
+
+    def _marked(self, prefix: str) -> list[Span]:
+        found = [
+            Span(span.name.removeprefix(prefix), span.start_ns, span.end_ns)
+            for span in self.spans
+            if span.name.startswith(prefix)
+        ]
+        return sorted(found, key=lambda span: span.start_ns)
+
+
+def _memory_fields(result: Account, model_bytes: dict[str, int]) -> dict[str, Any]:
+    reason = _census_doubt(result, model_bytes)
+    return {
+        "peak_allocated_bytes": result.peak_bytes,
+        "census": None if reason else result.census,
+        "census_reason": reason,
+        "phase_peak_bytes": result.phase_peak_bytes,
+        "phase_live_bytes": result.phase_live_bytes,
+        "net_bytes_per_step": result.net_bytes_per_step,
+        "model_bytes": model_bytes,
+    }
+
+
+def _census_doubt(result: Account, model_bytes: dict[str, int]) -> str | None:
+    """Why there is no census, or it is not to be trusted: trace and tensors disagree."""
+    if not model_bytes:
+        return "the factory hands over no model: return rnnprof.Training(step, model=, optimizer=)"
+    if result.reason:
+        return result.reason
+    for part, by_tensors in model_bytes.items():
+        by_trace = result.named_live_bytes[part]
+        if by_trace != by_tensors:
+            return f"{part}: {by_trace} bytes in the trace, {by_tensors} in the tensors"
+    return None
+
+
+def _implementation_fields(op_names: set[str]) -> dict[str, Any]:
+    """Which implementation really ran, by the operators seen."""
+    ops = sorted(op_names & (FUSED_OPS | CELL_OPS | LAYER_OPS))
+    implementation, reason = None, None
+    if op_names & FUSED_OPS:
+        implementation = "fused"
+    elif op_names & CELL_OPS:
+        implementation = "loop"
+    elif op_names & LAYER_OPS:
+        implementation = "native"
+    else:
+        reason = "no recurrent operator of torch was seen"
+    return {"ops": ops, "implementation": implementation, "implementation_reason": reason}

@@ -1,0 +1,90 @@
+"""What a worker does with its one task: hello, check, fit, memory or timing."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from rnnprof import protocol
+from rnnprof.worker import cpu
+from rnnprof.worker.channel import Channel
+from rnnprof.worker.factories import BadFactoryError
+from rnnprof.worker.fit import check_pass, fit_pass
+from rnnprof.worker.hello import hello_pass
+from rnnprof.worker.memory import memory_pass
+from rnnprof.worker.phases import PhaseTracker
+from rnnprof.worker.timing import timing_pass
+
+_OWN_FOLDER: Final = str(Path(__file__).parents[1])
+
+Pass = Callable[["Session"], dict[str, Any]]
+
+PASSES: Final[dict[str, Pass]] = {
+    "hello": hello_pass,
+    "check": check_pass,
+    "fit": fit_pass,
+    "memory": memory_pass,
+    "timing": timing_pass,
+}
+
+
+@dataclass(slots=True)
+class Session:
+    """One task under way.
+
+    Attributes:
+        tracker: knows the phase that the task stands in.
+        limit: of a fit pass, once it is in force.
+        findings: what is known so far, told also when the task fails.
+    """
+
+    task: protocol.Task
+    tracker: PhaseTracker
+    limit: cpu.CpuLimit | None = None
+    findings: dict[str, Any] = field(default_factory=dict)
+
+
+def serve(channel: Channel) -> None:
+    """Run the one task that comes, and answer."""
+    task = channel.receive()
+    if task is None:
+        return
+    tracker = PhaseTracker(lambda phase: channel.send(protocol.PhaseEntered(phase)))
+    session = Session(task, tracker)
+    answer: protocol.Done | protocol.Raised
+    try:
+        answer = protocol.Done(PASSES[task.do](session))
+    except BaseException as error:  # a user's sys.exit() included: the parent judges it
+        answer = _describe(error, session)
+    # outside the except block the exception is gone, and with it the tensors its frames held
+    cpu.lift_limit()
+    channel.send(answer)
+
+
+def _describe(error: BaseException, session: Session) -> protocol.Raised:
+    limit = session.limit
+    counted = limit.counted_bytes() if limit else None
+    if limit is not None:
+        cpu.lift_limit()
+    return protocol.Raised(
+        error_type=type(error).__name__,
+        message=str(error) + _location(error),
+        phase=session.tracker.current,
+        counted_bytes=counted,
+        limit_bytes=limit.limit_bytes if limit else None,
+        bad_factory=isinstance(error, BadFactoryError),
+        findings=session.findings,
+    )
+
+
+def _location(error: BaseException) -> str:
+    """The last line of the user's own code on the way to the error, if there is one."""
+    libraries = (*(sysconfig.get_path(name) for name in ("stdlib", "purelib")), _OWN_FOLDER, "<")
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(libraries):
+            return f" (at {Path(frame.filename).name}:{frame.lineno})"
+    return ""
