@@ -1,0 +1,1 @@
+"""Processes and files: the journal, the supervisor of workers, the sweep."""
