@@ -1,0 +1,63 @@
+"""The JSON document of ``profile --json`` and ``export --format json``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from rnnprof.codec import encode
+from rnnprof.records import Measurement, Point, Run
+
+MEASURED_FIELDS: Final = (
+    "outcome", "phase", "reason",
+    "step_time_s", "step_time_within_ci_s", "step_time_ci_s", "converged", "disturbed",
+    "time_steps_per_s", "sequences_per_s", "phase_times_s",
+    "peak_allocated_bytes", "peak_reserved_bytes", "peak_process_bytes", "peak_counted_bytes",
+    "census_reason", "implementation", "warnings",
+)  # fmt: skip
+"""Fields of a measurement that stand in the document under their own names."""
+
+NO_ADVICE: Final = "no certificate has been searched for in this run"
+
+
+def document(run: Run, measurements: Mapping[Point, Measurement]) -> dict[str, Any]:
+    """The run as one JSON object; a point that was not reached is left out.
+
+    Sizes are in bytes, times in seconds, rates per second; what is unknown, and a float that
+    JSON cannot hold, is null.
+    """
+    ordered = sorted(measurements.values(), key=lambda m: (m.point.steps, m.point.batch))
+    whole = {
+        "run": run.path,
+        "points": [_point(measurement) for measurement in ordered],
+        "frontier": [],
+        "advice": {"batch": None, "steps": None, "reasons": [NO_ADVICE]},
+        "environment": encode(run.header.environment),
+    }
+    return {key: _finite(value) for key, value in whole.items()}
+
+
+def _point(measurement: Measurement) -> dict[str, Any]:
+    return {
+        "batch": measurement.point.batch,
+        "steps": measurement.point.steps,
+        **{name: encode(getattr(measurement, name)) for name in MEASURED_FIELDS},
+        "census_bytes": _census_bytes(measurement),
+    }
+
+
+def _census_bytes(measurement: Measurement) -> dict[str, Any] | None:
+    census = measurement.census
+    return None if census is None else {**census.parts(), "phase": census.phase}
+
+
+def _finite(value: Any) -> Any:
+    """*value* with null for nan and the infinities, which JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value
