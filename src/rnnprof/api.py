@@ -1,0 +1,60 @@
+"""The Python API: the same engine as the command line, and a run file read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rnnprof.analysis.axes import parse_axis
+from rnnprof.engine import journal
+from rnnprof.engine.profile import ProfileOrder
+from rnnprof.engine.profile import profile as _profile
+from rnnprof.engine.sweep import Listener
+from rnnprof.records import Grid, Run, Settings, Workload
+
+Axis = str | Iterable[int]
+
+
+def profile(
+    workload: Workload | None = None,
+    *,
+    batch: Axis = "4:128:x2",
+    steps: Axis = "16:128:x2",
+    settings: Settings | None = None,
+    output: str | Path,
+    extend: bool = False,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+) -> Run:
+    """Sweep the grid for a built-in workload and return the run; workers are separate processes.
+
+    Args:
+        workload: an LSTM 256->512 where none is given.
+        batch, steps: an axis as on the command line, or the values.
+        output: the run file, ``NAME.jsonl``; an unfinished one is resumed.
+
+    Raises:
+        RnnprofError: as the command ``rnnprof profile`` tells.
+    """
+    order = ProfileOrder(
+        workload or Workload(),
+        Grid(_axis(batch), _axis(steps)),
+        settings or Settings(),
+        Path(output),
+        extend=extend,
+        overwrite=overwrite,
+    )
+    return _profile(order, listener or Listener())
+
+
+def load(path: str | Path) -> Run:
+    """Read a run file.
+
+    Raises:
+        RunFileError: when it is missing, foreign, newer or damaged.
+    """
+    return journal.load(Path(path))
+
+
+def _axis(values: Axis) -> tuple[int, ...]:
+    return parse_axis(values if isinstance(values, str) else ",".join(map(str, values)))

@@ -1,0 +1,82 @@
+"""Defaults from ``rnnprof.toml`` or ``[tool.rnnprof]``: flag beats RNNPROF_* beats file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rnnprof.errors import BadInputError
+
+
+class ConfiguredCommand(click.Command):
+    """A command whose defaults may stand in a file of the working directory."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        extra.setdefault("default_map", read_config(Path.cwd(), self))
+        return super().make_context(info_name, args, parent, **extra)
+
+
+def read_config(folder: Path, command: click.Command) -> dict[str, Any]:
+    """The options set in *folder*'s ``rnnprof.toml``, or else in its ``pyproject.toml``.
+
+    Raises:
+        BadInputError: a file that is no TOML, or a key that is no option, with the nearest name.
+    """
+    for path, inside in (
+        (folder / "rnnprof.toml", ()),
+        (folder / "pyproject.toml", ("tool", "rnnprof")),
+    ):
+        if path.is_file():
+            table = _table(path, inside)
+            if table is not None:
+                return _checked(table, path, command)
+    return {}
+
+
+def _table(path: Path, inside: tuple[str, ...]) -> dict[str, Any] | None:
+    import tomllib
+
+    try:
+        table: Any = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise BadInputError(f"cannot read {path.name}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{path.name} is not valid TOML: {error}") from None
+    for key in inside:
+        table = table.get(key) if isinstance(table, dict) else None
+    if table is not None and not isinstance(table, dict):
+        raise BadInputError(f"{path.name}: [{'.'.join(inside)}] is not a table")
+    return table
+
+
+def _checked(table: dict[str, Any], path: Path, command: click.Command) -> dict[str, Any]:
+    names = {option: p.name for p in command.params for option in _long_names(p) if p.name}
+    values = {}
+    for key, value in table.items():
+        if key not in names:
+            raise BadInputError(f"{path.name}: {key!r} is no option{_nearest(key, names)}")
+        if isinstance(value, dict) and key == "factory-arg":
+            value = [f"{name}={item}" for name, item in value.items()]
+        if not isinstance(value, (str, int, float, bool, list)):
+            raise BadInputError(f"{path.name}: {key} = {value!r}: write a text or a number")
+        values[names[key]] = value
+    return values
+
+
+def _long_names(parameter: click.Parameter) -> list[str]:
+    return [option[2:] for option in parameter.opts if option.startswith("--")]
+
+
+def _nearest(key: str, names: dict[str, str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(key.replace("_", "-"), names, 1, 0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(names))}"

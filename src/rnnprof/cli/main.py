@@ -1,0 +1,113 @@
+"""The entry point: commands loaded lazily, and every error as one message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final, NoReturn
+
+import click
+
+from rnnprof.errors import RnnprofError
+
+COMMANDS: Final = {
+    "profile": ("rnnprof.cli.profile", "Sweep a grid of batch sizes and time steps; the main job."),
+}
+
+EXIT_INTERNAL: Final = 70
+EXIT_INTERRUPTED: Final = 130
+EXIT_TERMINATED: Final = 143
+
+
+class Terminated(BaseException):
+    """SIGTERM has come: unwind, end the workers, leave a valid run."""
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when that command is asked for, and not for the list of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from rnnprof import __version__
+
+        click.echo(f"rnnprof {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+    help="Print the version.",
+)  # fmt: skip
+def cli() -> None:
+    """Measure which batch size and how many time steps to train a recurrent network with.
+
+    \b
+    rnnprof profile                                  an LSTM, on this machine
+    rnnprof profile --cell gru --hidden-size 1024
+    rnnprof profile --factory train.py:make          your own training step
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        result = cli.main(args=arguments, prog_name="rnnprof", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except RnnprofError as error:
+        _say(str(error))
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return EXIT_INTERRUPTED
+    except Terminated:
+        return EXIT_TERMINATED
+    except BrokenPipeError:
+        # the reader of stdout has gone, as `| head` does; keep Python from flushing into it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _internal_error(error)
+    return result if isinstance(result, int) else 0
+
+
+def _internal_error(error: Exception) -> int:
+    import traceback
+
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    _say(
+        f"internal error: {type(error).__name__}: {error} ({os.path.basename(where.filename)}:"  # noqa: PTH119
+        f"{where.lineno}). This is a bug in rnnprof, not in your input; please report this line. "
+        "RNNPROF_TRACEBACK=1 shows all of it."
+    )
+    if os.environ.get("RNNPROF_TRACEBACK"):
+        traceback.print_exception(error)
+    return EXIT_INTERNAL
+
+
+def _say(text: str) -> None:
+    click.echo(f"rnnprof: {text}", err=True)

@@ -1,0 +1,240 @@
+"""``rnnprof profile``: arguments in, the sweep, the answer and its exit code out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from rnnprof.cli import options as opt
+from rnnprof.cli.config import ConfiguredCommand
+from rnnprof.cli.main import Terminated
+from rnnprof.errors import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rnnprof.engine.profile import ProfileOrder
+    from rnnprof.records import Measurement, Point, Run
+
+EXIT_MISSING: Final = 5
+
+DRIFT_RATIO: Final = 0.05
+"""A drift of the anchor above it is told: it is more than the timing's own precision."""
+
+
+@click.command(cls=ConfiguredCommand)
+@opt.workload_options
+@click.option(
+    "--batch",
+    type=opt.AXIS,
+    default="4:128:x2",
+    metavar="AXIS",
+    envvar="RNNPROF_BATCH",
+    help="Sequences per batch: 8,16,24 or 8:256:x2 or 16:128:+16.",
+    show_default=True,
+)
+@click.option(
+    "--steps",
+    type=opt.AXIS,
+    default="16:128:x2",
+    metavar="AXIS",
+    envvar="RNNPROF_STEPS",
+    help="Time steps per sequence.",
+    show_default=True,
+)
+@click.option(
+    "--memory-limit",
+    type=opt.BYTES,
+    metavar="SIZE",
+    envvar="RNNPROF_MEMORY_LIMIT",
+    help="What training may reserve for tensors, as 512MiB.  [default: what is free]",
+)
+@click.option(
+    "--device",
+    default="auto",
+    envvar="RNNPROF_DEVICE",
+    show_default=True,
+    help="auto or cpu.",
+)
+@click.option(
+    "--point-seconds",
+    type=opt.SECONDS,
+    default=2.0,
+    metavar="S",
+    envvar="RNNPROF_POINT_SECONDS",
+    help="Most time for a point's timed steps.",
+    show_default=True,
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 100),
+    default=1,
+    metavar="N",
+    envvar="RNNPROF_PROCESSES",
+    help="Timing processes per point.",
+    show_default=True,
+)
+@click.option(
+    "--timeout",
+    type=opt.SECONDS,
+    metavar="S",
+    envvar="RNNPROF_TIMEOUT",
+    help="Deadline of one pass.  [default: scaled to its expected cost]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    metavar="N",
+    envvar="RNNPROF_SEED",
+    help="For weights, input and the order of points.",
+    show_default=True,
+)
+@click.option("--no-prune", is_flag=True, help="Run points that a smaller OOM already rules out.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="NAME.jsonl",
+    envvar="RNNPROF_OUTPUT",
+    help="Run file.  [default: rnnprof-runs/WORKLOAD-DEVICE.jsonl]",
+)
+@click.option(
+    "--report",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    envvar="RNNPROF_REPORT",
+    help="Where the charts go.  [default: beside the run file]",
+)
+@click.option("--extend", is_flag=True, help="Add points to a run that stands in the file.")
+@click.option("--overwrite", is_flag=True, help="Begin the file anew.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("-v", "--verbose", count=True, help="One line a pass.")
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> int:
+    """Sweep a grid of batch sizes and time steps; the main job.
+
+    Runs real training steps at every point: peak memory, step time and where memory runs out.
+    The same command on an unfinished run file resumes it.
+    """  # fmt: skip
+    order = _order(ctx, options)
+    run = _profile(order, options)
+    return _answer(run, options)
+
+
+def _order(ctx: click.Context, options: dict[str, Any]) -> ProfileOrder:
+    from rnnprof.engine.profile import ProfileOrder
+    from rnnprof.records import Grid, Settings
+
+    if options["extend"] and options["overwrite"]:
+        raise BadInputError("--extend and --overwrite exclude each other")
+    device = opt.check_device(options["device"])
+    workload, factory_path = opt.workload_from(ctx, options)
+    return ProfileOrder(
+        workload=workload,
+        grid=Grid(options["batch"], options["steps"]),
+        settings=Settings(
+            memory_limit=options["memory_limit"],
+            point_seconds=options["point_seconds"],
+            processes=options["processes"],
+            timeout_s=options["timeout"],
+            seed=options["seed"],
+            prune=not options["no_prune"],
+        ),
+        path=_run_path(options["output"], workload.name, device),
+        factory_path=factory_path,
+        extend=options["extend"],
+        overwrite=options["overwrite"],
+    )
+
+
+def _run_path(output: Path | None, workload: str, device: str) -> Path:
+    path = output or Path("rnnprof-runs") / f"{workload}-{device}.jsonl"
+    if path.suffix != ".jsonl":
+        raise BadInputError(f"-o {path}: a run file is named NAME.jsonl")
+    return path
+
+
+def _profile(order: ProfileOrder, options: dict[str, Any]) -> Run:
+    from rnnprof.cli.progress import listener_for
+    from rnnprof.engine.profile import profile
+
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return profile(order, listener_for(options["verbose"], quiet=options["quiet"]))
+    except (KeyboardInterrupt, Terminated):
+        if order.path.exists():
+            resume = shlex.join(["rnnprof", *(a for a in sys.argv[1:] if a != "--overwrite")])
+            click.echo(f"\nstopped; {order.path} is whole. To go on: {resume}", err=True)
+        raise
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    raise Terminated
+
+
+def _answer(run: Run, options: dict[str, Any]) -> int:
+    from rnnprof.analysis.fold import fold_run
+    from rnnprof.report.document import document
+    from rnnprof.report.table import table
+
+    measurements = fold_run(run)
+    if options["as_json"]:
+        import json
+
+        click.echo(json.dumps(document(run, measurements), allow_nan=False, indent=2))
+    else:
+        click.echo(table(run, measurements, colour=_wants_colour()))
+    _note_drift(run)
+    _write_charts(run, measurements, options["report"])
+    return exit_code(measurements)
+
+
+def _wants_colour() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _note_drift(run: Run) -> None:
+    from rnnprof.analysis.fold import anchor_drift
+    from rnnprof.units import format_ratio
+
+    drift = anchor_drift(run)
+    if drift is not None and drift.ratio > DRIFT_RATIO:
+        click.echo(
+            f"the machine's speed drifted: the anchor {drift.point} took "
+            f"{format_ratio(drift.ratio)} longer at its slowest than at its fastest; compare times "
+            "across points with care",
+            err=True,
+        )
+
+
+def _write_charts(run: Run, measurements: Mapping[Point, Measurement], folder: Path | None) -> None:
+    from rnnprof.report.charts import write_charts
+
+    assert run.path is not None
+    path = Path(run.path)
+    try:
+        written = write_charts(run, measurements, folder or path.parent, path.stem)
+    except OSError as error:
+        raise BadInputError(
+            f"cannot write the charts to {folder or path.parent}: {error.strerror}. The run is "
+            f"whole in {path}"
+        ) from None
+    click.echo("\n".join(["wrote", *(f"  {name}" for name in (path, *written))]), err=True)
+
+
+def exit_code(measurements: Mapping[Point, Measurement]) -> int:
+    """0 when every point is answered and something fits; else a measurement is missing."""
+    from rnnprof.records import GOOD_OUTCOMES, Outcome
+
+    outcomes = {measurement.outcome for measurement in measurements.values()}
+    if outcomes <= GOOD_OUTCOMES and Outcome.MEASURED in outcomes:
+        return 0
+    return EXIT_MISSING

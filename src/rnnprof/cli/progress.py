@@ -1,0 +1,95 @@
+"""How a sweep goes, on stderr: a bar on a terminal, otherwise one plain line a point."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+import click
+
+from rnnprof.engine.sweep import Listener
+from rnnprof.records import Measurement, Outcome, Point
+from rnnprof.units import format_bytes, format_duration, format_rate, format_seconds
+
+BAR_WIDTH = 20
+
+
+def listener_for(verbosity: int, *, quiet: bool) -> Listener:
+    """The listener that fits where stderr goes."""
+    if quiet:
+        return Listener()
+    return Bar() if sys.stderr.isatty() and verbosity == 0 else Lines(verbosity)
+
+
+class Lines(Listener):
+    """One plain line a point; with -v one a pass as well."""
+
+    def __init__(self, verbosity: int) -> None:
+        self.verbosity = verbosity
+        self.todo = 0
+
+    def begun(self, todo: int, total: int) -> None:
+        self.todo = todo
+        kept = (
+            f" ({total - todo} of {total} are complete or implied already)" if todo < total else ""
+        )
+        self._say(f"{todo} points to run{kept}")
+
+    def entering(self, point: Point, observes: str) -> None:
+        if self.verbosity:
+            self._say(f"    {point}: {observes} pass")
+
+    def ended(self, measurement: Measurement, done: int, left_s: float | None) -> None:
+        left = f"; about {format_duration(left_s)} left" if left_s else ""
+        self._say(f"[{done}/{self.todo}] {describe(measurement)}{left}")
+
+    def noted(self, text: str) -> None:
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        click.echo(text, err=True)
+
+
+class Bar(Listener):
+    """One line that is written over, between passes only: nothing runs while a time is taken."""
+
+    def __init__(self) -> None:
+        self.todo = 1
+        self.done = 0
+        self.left_s: float | None = None
+
+    def begun(self, todo: int, total: int) -> None:
+        self.todo = todo
+
+    def entering(self, point: Point, observes: str) -> None:
+        filled = round(BAR_WIDTH * self.done / max(1, self.todo))
+        left = f"  {format_duration(self.left_s)} left" if self.left_s else ""
+        self._write(
+            f"{'█' * filled}{'·' * (BAR_WIDTH - filled)} {self.done}/{self.todo}  {point} "
+            f"{observes}{left}"
+        )
+
+    def ended(self, measurement: Measurement, done: int, left_s: float | None) -> None:
+        self.done, self.left_s = done, left_s
+        if done >= self.todo:
+            self._write("")
+
+    def noted(self, text: str) -> None:
+        self._write("")
+        click.echo(text, err=True)
+
+    def _write(self, text: str) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        sys.stderr.write(f"\r\x1b[2K{text[:width]}")
+        sys.stderr.flush()
+
+
+def describe(measurement: Measurement) -> str:
+    """A point in one line."""
+    if measurement.outcome is not Outcome.MEASURED:
+        return f"{measurement.point}: {measurement.outcome}: {measurement.reason}"
+    peak = measurement.peak_allocated_bytes or measurement.peak_process_bytes
+    return (
+        f"{measurement.point}: {format_seconds(measurement.step_time_s)} a step, "
+        f"{format_rate(measurement.time_steps_per_s)}, peak {format_bytes(peak)}"
+    )

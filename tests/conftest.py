@@ -1,0 +1,59 @@
+"""Shared fixtures: a supervisor with a real template, and the command line as a real process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rnnprof.engine.supervisor import Supervisor
+
+FACTORIES = Path(__file__).with_name("faulty.py")
+
+CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def supervisor() -> Iterator[Supervisor]:
+    """One template for the whole session: importing torch takes seconds, forking milliseconds."""
+    with Supervisor() as crew:
+        yield crew
+
+
+@pytest.fixture
+def rnnprof(tmp_path: Path) -> CommandLine:
+    """Run ``rnnprof ARGUMENTS`` in an empty directory."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("RNNPROF_")}
+        return subprocess.run(
+            [sys.executable, "-m", "rnnprof", *arguments],
+            cwd=tmp_path,
+            env={**kept, **environment},
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+
+    return run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked ``gpu`` skip with the reason where there is no card."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and (reason := _no_gpu()):
+        for item in marked:
+            item.add_marker(pytest.mark.skipif(True, reason=reason))
+
+
+def _no_gpu() -> str | None:
+    import torch
+
+    if torch.version.cuda is None:
+        return "torch is a build without CUDA"
+    return None if torch.cuda.is_available() else "no CUDA device"

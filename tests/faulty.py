@@ -1,0 +1,205 @@
+"""Factories that go wrong on demand: each fault, in each phase of the step or in build."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import torch
+
+import rnnprof
+
+
+class OddError(Exception):
+    """An error of the user's own."""
+
+
+def sigkill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sigsegv() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def leave() -> None:
+    os._exit(3)
+
+
+def sys_exit() -> None:
+    sys.exit(4)
+
+
+def error() -> None:
+    raise OddError("the user's own words")
+
+
+def hang() -> None:
+    print("about to hang", flush=True)
+    time.sleep(600)
+
+
+def hang_hard() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    hang()
+
+
+def hang_with_child() -> None:
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+    hang()
+
+
+def garbage() -> None:
+    for _ in range(2000):
+        print('{"kind":"Done","findings":{}}' * 10)
+        print("\x00\xff garbage", file=sys.stderr)
+
+
+def oom() -> None:
+    torch.empty(1 << 45, dtype=torch.uint8)
+
+
+def memory_error() -> None:
+    raise MemoryError
+
+
+def nothing() -> None:
+    return None
+
+
+FAULTS = {
+    function.__name__: function
+    for function in (
+        sigkill, sigsegv, leave, sys_exit, error, hang, hang_hard, hang_with_child, garbage, oom,
+        memory_error, nothing,
+    )
+}  # fmt: skip
+
+
+def make(batch, steps, device, fault="nothing", where="forward", at_batch=0, loss="scalar"):
+    """A tiny model whose step goes wrong in the phase *where*, at *at_batch* or everywhere."""
+    wrong = FAULTS[fault] if batch == at_batch or not at_batch else nothing
+    if where == "build":
+        wrong()
+    model = torch.nn.Linear(8, 8).to(device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def step(phase):
+        optimizer.zero_grad(set_to_none=True)
+        with phase("data"):
+            if where == "data":
+                wrong()
+            x = torch.randn(batch * steps, 8, device=device)
+        with phase("forward"):
+            if where == "forward":
+                wrong()
+            output = model(x)
+            value = output.square().mean()
+        with phase("backward"):
+            if where == "backward":
+                wrong()
+            value.backward()
+        with phase("optimizer"):
+            if where == "optimizer":
+                wrong()
+            optimizer.step()
+        return {
+            "scalar": value.detach(),
+            "vector": output.detach()[0],
+            "nan": value.detach() * float("nan"),
+            "none": None,
+        }[loss]
+
+    return rnnprof.Training(step, model=model, optimizer=optimizer)
+
+
+def short(batch, steps, device, vector=False):
+    """The short form."""
+    model = torch.nn.LSTM(8, 16)
+
+    def forward_loss():
+        output, _ = model(torch.randn(steps, batch, 8))
+        return output.square().mean(dim=(0, 1)) if vector else output.square().mean()
+
+    return model, forward_loss
+
+
+def bare(batch, steps, device):
+    """The bare step, with one mark only."""
+    model = torch.nn.GRU(8, 16)
+
+    def step(phase):
+        with phase("forward"):
+            loss = model(torch.randn(steps, batch, 8))[0].square().mean()
+        loss.backward()
+        return loss
+
+    return step
+
+
+def accumulating(batch, steps, device):
+    """Two micro-batches a step: marks recur, and twice the batch is trained on."""
+    model = torch.nn.LSTM(8, 16)
+    optimizer = torch.optim.Adam(model.parameters())
+
+    def step(phase):
+        optimizer.zero_grad(set_to_none=True)
+        for _ in range(2):
+            with phase("data"):
+                x = torch.randn(steps, batch, 8)
+            with phase("forward"):
+                loss = model(x)[0].square().mean() / 2
+            with phase("backward"):
+                loss.backward()
+        with phase("optimizer"):
+            optimizer.step()
+        return loss.detach()
+
+    return rnnprof.Training(step, model=model, optimizer=optimizer, sequences_per_step=2 * batch)
+
+
+def leaking(batch, steps, device):
+    """Keeps every output."""
+    model = torch.nn.Linear(8, 8)
+    kept = []
+
+    def step(phase):
+        with phase("forward"):
+            kept.append(model(torch.randn(1024, 8)).detach())
+        return kept[-1].sum()
+
+    return rnnprof.Training(step, model=model)
+
+
+def needs_even_batch(batch, steps, device):
+    """Raises for some shapes only, the warm-up's among them."""
+    if batch < 4:
+        raise ValueError("batch must be at least 4")
+    return make(batch, steps, device)
+
+
+def returns_module(batch, steps, device):
+    return torch.nn.Linear(2, 2)
+
+
+def returns_none(batch, steps, device):
+    return None
+
+
+def wrong_phase(batch, steps, device):
+    def step(phase):
+        with phase("fwd"):
+            return torch.zeros(())
+
+    return step
+
+
+def takes_nothing():
+    return None
+
+
+not_a_function = 3
