@@ -1,0 +1,149 @@
+"""A word language model of AWD-LSTM's shape (Merity 2018, arXiv 1708.02182), truncated BPTT.
+
+Sizes are the published ones.  Plain dropout at one rate stands for the paper's kinds of it; its
+weight drop, averaged SGD and penalties are left out.  The text is Python's language reference, as
+the standard library carries it.  It has fewer distinct words than 10,000 (some 4,000); the
+softmax's other rows are never a target and are there for their cost.
+
+    rnnprof profile --factory examples/word_language_model.py:make --factory-arg hidden_size=256
+    python examples/word_language_model.py      (trains a small one and prints its loss)
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from contextlib import nullcontext
+from itertools import pairwise
+from pydoc_data.topics import topics
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from rnnprof import Training
+
+if TYPE_CHECKING:
+    from rnnprof.factory import PhaseMarker
+
+MIN_CHUNKS = 4  # in one reading of the text, so that state is carried at large sizes too
+OPTIMIZERS = {  # with a learning rate each: torch's default; the paper's, bearable when clipped
+    "adamw": (torch.optim.AdamW, 1e-3),
+    "sgd": (torch.optim.SGD, 30.0),
+}
+
+
+def read_words() -> list[str]:
+    """The text as words and punctuation marks."""
+    return re.findall(r"\w+|[^\w\s]", "\n".join(topics[name] for name in sorted(topics)))
+
+
+def number(words: list[str], vocabulary: int) -> tuple[Tensor, list[str]]:
+    """The words' ids, by frequency rank, and the word of each id; id 0 is every rarer word."""
+    ranked = ["<unk>", *(word for word, _ in Counter(words).most_common(vocabulary - 1))]
+    rank = {word: i for i, word in enumerate(ranked)}
+    return torch.tensor([rank.get(word, 0) for word in words]), ranked
+
+
+class Chunks(Dataset):
+    """The text in *batch* contiguous columns, cut into (inputs, next words) of (steps, batch)."""
+
+    def __init__(self, ids: Tensor, batch: int, steps: int) -> None:
+        shortest = batch * (MIN_CHUNKS * steps + 1)  # one word more: the last target
+        ids = ids.repeat(-(-shortest // len(ids)))  # a text that is too short starts over
+        length = len(ids) // batch
+        self.columns = ids[: batch * length].view(batch, length).t().contiguous()
+        self.steps = steps
+
+    def __len__(self) -> int:
+        return (len(self.columns) - 1) // self.steps
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        words = self.columns[index * self.steps : (index + 1) * self.steps + 1]
+        return words[:-1], words[1:]
+
+
+class LanguageModel(nn.Module):
+    """LSTMs of a single layer each: their widths differ, for the last must fit the embedding."""
+
+    def __init__(self, vocabulary: int, embedding: int, hidden: int, layers: int, dropout: float):
+        super().__init__()
+        widths = [embedding, *[hidden] * (layers - 1), embedding]
+        self.embedding = nn.Embedding(vocabulary, embedding)
+        self.lstms = nn.ModuleList(nn.LSTM(size, width) for size, width in pairwise(widths))
+        self.dropout = nn.Dropout(dropout)
+        self.softmax = nn.Linear(embedding, vocabulary)
+        self.softmax.weight = self.embedding.weight
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+
+    def zero_state(self, batch: int) -> list[tuple[Tensor, Tensor]]:
+        """Each layer's (h, c) before the first word; tensors, so that it costs what others do."""
+        new = self.embedding.weight.new_zeros
+        return [tuple(new(1, batch, lstm.hidden_size) for _ in "hc") for lstm in self.lstms]
+
+    def forward(self, inputs: Tensor, targets: Tensor, state: list[tuple[Tensor, Tensor]]):
+        """The mean loss over the chunk's words, in nats, and the state after it, detached."""
+        hidden, after = self.dropout(self.embedding(inputs)), []
+        for lstm, before in zip(self.lstms, state, strict=True):
+            hidden, (h, c) = lstm(hidden, before)
+            hidden = self.dropout(hidden)
+            after.append((h.detach(), c.detach()))
+        logits = self.softmax(hidden).flatten(0, 1)  # the largest tensor: no caller keeps it alive
+        return nn.functional.cross_entropy(logits, targets.flatten()), after
+
+
+def read_for_ever(loader: DataLoader):
+    """Chunk after chunk, and whether the text starts over at it."""
+    while True:
+        for index, chunk in enumerate(loader):
+            yield index == 0, chunk
+
+
+def make(
+    batch: int, steps: int, device: str, *, embedding_size: int = 400, hidden_size: int = 1150,
+    layers: int = 3, vocabulary: int = 10_000, dropout: float = 0.4, optimizer: str = "adamw",
+    learning_rate: float | None = None, clip: float = 0.25, num_workers: int = 0,
+) -> Training:  # fmt: skip
+    """rnnprof's factory: *steps* is the length of BPTT."""
+    ids, _ = number(read_words(), vocabulary)
+    loader = DataLoader(
+        Chunks(ids, batch, steps), batch_size=None, num_workers=num_workers,
+        persistent_workers=num_workers > 0, pin_memory=torch.device(device).type == "cuda",
+    )  # fmt: skip
+    model = LanguageModel(vocabulary, embedding_size, hidden_size, layers, dropout).to(device)
+    rule, default_rate = OPTIMIZERS[optimizer]
+    updates = rule(model.parameters(), lr=learning_rate or default_rate)
+    chunks, state = read_for_ever(loader), None
+
+    def step(phase: PhaseMarker) -> Tensor:
+        nonlocal state  # carried from chunk to chunk; its gradient is not
+        with phase("data"):
+            starts_over, chunk = next(chunks)
+            inputs, targets = (part.to(device, non_blocking=True) for part in chunk)
+            state = model.zero_state(batch) if starts_over else state
+        updates.zero_grad(set_to_none=True)
+        with phase("forward"):
+            loss, state = model(inputs, targets, state)
+        with phase("backward"):
+            loss.backward()
+        with phase("optimizer"):
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+            updates.step()
+        return loss.detach()
+
+    return Training(step, model=model, optimizer=updates, sequences_per_step=batch)
+
+
+def main() -> None:
+    """Train a small one; below 5.2 nats, the entropy of its words alone, it has learned order."""
+    torch.manual_seed(0)
+    sizes = {"embedding_size": 64, "hidden_size": 128, "layers": 2, "vocabulary": 2000}
+    training = make(20, 35, "cpu", **sizes, dropout=0.1, optimizer="sgd")
+    for step in range(0, 300, 50):
+        losses = [training.step(nullcontext).item() for _ in range(50)]
+        print(f"steps {step + 1}-{step + 50}: loss {sum(losses) / 50:.2f} nats a word")
+
+
+if __name__ == "__main__":
+    main()
