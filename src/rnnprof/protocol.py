@@ -9,6 +9,7 @@ Worker to parent     PhaseEntered, then Done or Raised.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -124,6 +125,14 @@ def to_line(message: Message) -> bytes:
     return json.dumps(body, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
+def _finite(text: str) -> float:
+    """A number as JSON has it: Python's reader takes NaN, Infinity and 1e999 too."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
 def from_line(line: bytes) -> Message:
     """Read a line.
 
@@ -131,10 +140,11 @@ def from_line(line: bytes) -> Message:
         DecodeError: when it is no message; the text says why.
     """
     try:
-        body = json.loads(line)
-    except ValueError:
+        body = json.loads(line, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError):
         raise DecodeError(f"not JSON: {line[:60]!r}") from None
-    kind = _KINDS.get(body.get("kind", "")) if isinstance(body, dict) else None
+    name = body.get("kind") if isinstance(body, dict) else None
+    kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise DecodeError(f"not a message: {line[:60]!r}")
     return decode(kind, body, kind.__name__)  # type: ignore[no-any-return]

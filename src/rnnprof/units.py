@@ -28,10 +28,10 @@ def parse_bytes(text: str) -> int:
     factor = _FACTORS.get(match[2].lower()) if match else None
     if match is None or factor is None:
         raise ValueError(f"{text!r} is not a size: write 512MiB, 1.5GiB or a number of bytes")
-    size_bytes = int(float(match[1]) * factor)
-    if size_bytes <= 0:
-        raise ValueError(f"{text!r} is not a size above zero")
-    return size_bytes
+    size_bytes = float(match[1]) * factor
+    if not 1 <= size_bytes < 1 << 63:
+        raise ValueError(f"{text!r} is not a size above zero and below 8 EiB")
+    return int(size_bytes)
 
 
 def format_bytes(size_bytes: float | None) -> str:

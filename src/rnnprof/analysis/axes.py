@@ -60,6 +60,8 @@ def _geometric(first: int, last: int, match: re.Match[str], part: str) -> list[i
     while round(value) <= last and len(values) <= MAX_AXIS_VALUES:
         values.append(round(value))
         value *= factor
+    if len(values) > MAX_AXIS_VALUES:
+        raise ValueError(f"{part!r} takes more than {MAX_AXIS_VALUES} values: give a larger factor")
     return values
 
 

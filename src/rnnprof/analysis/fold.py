@@ -29,6 +29,9 @@ MIN_PROCESSES: Final = 3
 MAX_CRASHES: Final = 2
 """A point that crashed twice is set aside: the third time would not go better."""
 
+MAX_DISTURBED: Final = 2
+"""A timing that was disturbed is repeated once, then kept with its flag."""
+
 O = TypeVar("O", bound=Observation)  # noqa: E741
 
 
@@ -106,11 +109,16 @@ def missing_passes(observations: Sequence[Observation], processes: int) -> list[
 
 
 def _needs_run(passes: Sequence[Observation]) -> bool:
-    """Whether a pass was never run, or crashed once and may have been unlucky."""
+    """Whether a pass was never run, or crashed or was disturbed once: that may be bad luck."""
     if not passes:
         return True
-    crashes = [o for o in passes if o.outcome is Outcome.CRASHED]
-    return passes[-1].outcome is Outcome.CRASHED and len(crashes) < MAX_CRASHES
+    if passes[-1].outcome is Outcome.CRASHED:
+        return sum(o.outcome is Outcome.CRASHED for o in passes) < MAX_CRASHES
+    return _is_disturbed(passes[-1]) and sum(map(_is_disturbed, passes)) < MAX_DISTURBED
+
+
+def _is_disturbed(observation: Observation) -> bool:
+    return isinstance(observation, Timing) and judge(observation.conditions) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +141,7 @@ def anchor_drift(run: Run) -> Drift | None:
         medians = tuple(
             median(o.samples_s)
             for o in run.observations
-            if isinstance(o, Timing) and o.point == point and o.samples_s
+            if isinstance(o, Timing) and o.point == point and o.samples_s and not _is_disturbed(o)
         )
         if len(medians) >= 2:
             return Drift(point, medians)

@@ -17,6 +17,7 @@ from rnnprof.units import format_bytes
 OOM_PATTERNS: Final = (
     r"DefaultCPUAllocator: can't allocate memory",  # c10/core/impl/alloc_cpu.cpp
     r"std::bad_alloc",
+    r"\[Errno 12\]",  # ENOMEM of a fork or a mapping, as a DataLoader's workers meet it
     r"CUDA out of memory",  # c10/cuda/CUDACachingAllocator.cpp
     r"CUDA error: out of memory",  # cudaErrorMemoryAllocation, code 2
     r"CUBLAS_STATUS_ALLOC_FAILED",
@@ -45,7 +46,7 @@ DEVICE_CRASH_PATTERNS: Final = (
     r"device-side assert",
 )
 
-# printed by the C++ runtime and libgomp just before they end the process
+# printed by the C++ runtime just before abort(), by libgomp just before exit(1)
 FATAL_OOM_LOG: Final = r"std::bad_alloc|libgomp: (Thread creation failed|Out of memory)"
 
 _ASKED: Final = (
@@ -120,12 +121,13 @@ def _classify_exception(evidence: Evidence, where: str) -> Verdict:
 def _classify_death(evidence: Evidence, where: str) -> Verdict:
     if evidence.signal == signals.SIGKILL and evidence.cgroup_oom_kills:
         return Verdict(Outcome.OOM, f"the host's out-of-memory killer ended the worker {where}")
-    if re.search(FATAL_OOM_LOG, evidence.log_tail):
-        return Verdict(Outcome.OOM, f"a library ended the worker {where}, out of host memory")
     if evidence.nonsense is not None:
         return Verdict(
             Outcome.CRASHED, f"the worker's answer {where} is unusable: {evidence.nonsense}"
         )
+    by_library = evidence.signal == signals.SIGABRT or evidence.exit_code == 1
+    if by_library and re.search(FATAL_OOM_LOG, evidence.log_tail):
+        return Verdict(Outcome.OOM, f"a library ended the worker {where}, out of host memory")
     if evidence.signal is not None:
         return Verdict(
             Outcome.CRASHED, f"the worker died {where} of {_signal_name(evidence.signal)}"

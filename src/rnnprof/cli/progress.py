@@ -71,12 +71,13 @@ class Bar(Listener):
 
     def ended(self, measurement: Measurement, done: int, left_s: float | None) -> None:
         self.done, self.left_s = done, left_s
-        if done >= self.todo:
-            self._write("")
 
     def noted(self, text: str) -> None:
         self._write("")
         click.echo(text, err=True)
+
+    def closed(self) -> None:
+        self._write("")
 
     def _write(self, text: str) -> None:
         width = shutil.get_terminal_size().columns - 1

@@ -59,10 +59,11 @@ def from_line(line: bytes) -> Record:
     if _digest(line[: match.start()]) != match[1]:
         raise ValueError("its checksum does not match: the line was changed or damaged")
     body = json.loads(line)
-    kind = KINDS.get(body.get("kind"))
+    name = body.get("kind")
+    kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise ValueError(f"a record of kind {body.get('kind')!r} is not known")
-    return decode(kind, body, str(body["kind"]))  # type: ignore[no-any-return]
+        raise ValueError(f"a record of kind {name!r} is not known")
+    return decode(kind, body, name)  # type: ignore[no-any-return]
 
 
 def load(path: Path) -> Run:
@@ -106,7 +107,9 @@ def merge(first: Run, second: Run) -> Run:
         RunFileError: when their headers differ.
     """
     if first.header != second.header:
-        difference = "; ".join(differences(first.header, second.header))
+        difference = "; ".join(
+            differences(first.header, second.header, ("in the first", "in the second"))
+        )
         raise RunFileError(f"{second.path} is another run than {first.path}: {difference}")
     return replace(
         first,
@@ -117,13 +120,15 @@ def merge(first: Run, second: Run) -> Run:
     )
 
 
-def differences(here: Header, there: Header) -> list[str]:
+def differences(
+    one: Header, other: Header, places: tuple[str, str] = ("in the file", "now")
+) -> list[str]:
     """Each field of the identity in which two headers differ, spelled out."""
-    left, right = _flat(encode(here)), _flat(encode(there))
+    left, right = _flat(encode(one)), _flat(encode(other))
     derived = {"run_id", "fingerprint"}
     return [
-        f"{name.removeprefix('environment.')}: {left.get(name)!r} in the file, "
-        f"{right.get(name)!r} now"
+        f"{name.removeprefix('environment.')}: {left.get(name)!r} {places[0]}, "
+        f"{right.get(name)!r} {places[1]}"
         for name in dict.fromkeys([*left, *right])
         if left.get(name) != right.get(name) and name not in derived
     ]
@@ -148,6 +153,8 @@ class Journal:
     def recover(self, *, discard: bool) -> None:
         """Take the lock, read what is there, cut off a torn tail; *discard* leaves it unread."""
         _lock(self._descriptor, self.path)
+        if not _is_at(self._descriptor, self.path):
+            raise _held(self.path)  # it was replaced or removed before we had the lock
         content = _bytes_of(self.path)
         if discard:
             _check_ours(content, self.path)
@@ -188,7 +195,10 @@ class Journal:
         try:
             self.append(record)
             fresh.replace(self.path)
-        except (OSError, RunFileError):
+        except OSError as error:
+            fresh.unlink(missing_ok=True)
+            raise RunFileError(f"cannot replace {self.path}: {error.strerror}") from None
+        except RunFileError:
             fresh.unlink(missing_ok=True)
             raise
         finally:
@@ -212,15 +222,27 @@ def open_journal(path: Path, *, discard: bool = False) -> Iterator[Journal]:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFileError(f"cannot create the folder {path.parent}: {error.strerror}") from None
-    existed = path.exists()
-    journal = Journal(path, _open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND))
+    descriptor, created = _open_or_create(path)
+    journal = Journal(path, descriptor)
     try:
         journal.recover(discard=discard)
-        yield journal
+        try:
+            yield journal
+        finally:
+            if created and journal.run is None:
+                path.unlink(missing_ok=True)  # nothing was recorded: leave no empty file behind
     finally:
-        if not existed and journal.run is None:
-            path.unlink(missing_ok=True)  # nothing was recorded: leave no empty file behind
         journal.close()
+
+
+def _open_or_create(path: Path) -> tuple[int, bool]:
+    flags = os.O_RDWR | os.O_APPEND
+    try:
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), True
+    except FileExistsError:
+        return _open(path, flags | os.O_CREAT), False
+    except OSError as error:
+        raise RunFileError(f"cannot open {path} for writing: {error.strerror}") from None
 
 
 def _open(path: Path, flags: int) -> int:
@@ -234,10 +256,21 @@ def _lock(descriptor: int, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise RunFileError(
-            f"{path} is being written by another rnnprof: wait for it, or write to another file "
-            "with -o"
-        ) from None
+        raise _held(path) from None
+
+
+def _held(path: Path) -> RunFileError:
+    return RunFileError(
+        f"{path} is being written by another rnnprof: wait for it, or write to another file with -o"
+    )
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -268,7 +301,7 @@ def _check_ours(content: bytes, path: Path) -> None:
 def _read_header(line: bytes, path: Path) -> Header:
     try:
         schema = json.loads(line).get("schema")
-    except ValueError:
+    except (ValueError, RecursionError):
         schema = None
     if isinstance(schema, int) and schema > SCHEMA:
         raise RunFileError(

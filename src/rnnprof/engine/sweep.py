@@ -25,6 +25,7 @@ from rnnprof.records import (
     Failure,
     Fit,
     Measurement,
+    Memory,
     Observation,
     Outcome,
     Point,
@@ -72,6 +73,9 @@ class Listener:
     def noted(self, text: str) -> None:
         """Something that the reader should know."""
 
+    def closed(self) -> None:
+        """Nothing more follows."""
+
 
 @dataclass(slots=True)
 class Sweep:
@@ -109,6 +113,7 @@ class Sweep:
             if index + 1 == (len(todo) + 1) // 2:
                 self._time_anchor(anchor, len(todo))
         self._time_anchor(anchor, len(todo))
+        self.listener.closed()
 
     def _missing(self, point: Point) -> list[str]:
         if not self.seen[point] and self._implied_by(point) is not None:
@@ -126,7 +131,8 @@ class Sweep:
             self._observe_well(point, missing[0])
         self.done.append((point, self.clock() - began_s))
         left = [p for p in rest if self._missing(p)]
-        left_s = remaining_s(left, self.done, self.request.grid.points())
+        observed = [(p, wall_s) for p, wall_s in self.done if self.seen[p]]  # not the implied
+        left_s = remaining_s(left, observed, self.request.grid.points())
         self.listener.ended(self._measurement(point), len(self.done), left_s)
 
     def _measurement(self, point: Point) -> Measurement:
@@ -136,15 +142,18 @@ class Sweep:
         return Measurement(point, Outcome.IMPLIED_OOM, reason=reason)
 
     def _observe_well(self, point: Point, name: str) -> None:
-        """Observe, and once more where something else disturbed the timing."""
+        """Observe, and tell where a disturbance makes it necessary again."""
         observation = self.observe(point, name)
-        if isinstance(observation, Timing) and (text := judge(observation.conditions)):
+        text = judge(observation.conditions) if isinstance(observation, Timing) else None
+        if text and name in self._missing(point):
             self.listener.noted(f"{point}: {text} while it was timed; timing it again")
-            self.observe(point, name)
 
     def _time_anchor(self, anchor: Point, todo: int) -> None:
         measured = self.seen[anchor] and fold(anchor, self.seen[anchor]).outcome is Outcome.MEASURED
-        if measured and todo >= MIN_POINTS_FOR_ANCHOR:
+        if not measured or todo < MIN_POINTS_FOR_ANCHOR:
+            return
+        timing = self.observe(anchor, "timing:0", Role.ANCHOR)
+        if judge(timing.conditions):
             self.observe(anchor, "timing:0", Role.ANCHOR)
 
     def observe(self, point: Point, name: str, role: Role = Role.GRID) -> Observation:
@@ -206,12 +215,28 @@ def observation_of(started: Started, answer: Answer, limit_bytes: int) -> Observ
     }
     if started.observes == "fit":
         fields["limit_bytes"] = limit_bytes
-    evidence = answer.evidence
     try:
-        return _decoded(started.observes, {**answer.findings, **fields}, evidence)
+        observation = _decoded(started.observes, {**answer.findings, **fields}, answer.evidence)
+        _check_complete(observation)
     except DecodeError as error:
-        evidence = Evidence(nonsense=str(error))
-        return _decoded(started.observes, fields, evidence)
+        return _decoded(started.observes, fields, Evidence(nonsense=str(error)))
+    return observation
+
+
+def _check_complete(observation: Observation) -> None:
+    """A pass that came through has found what it is for.
+
+    Raises:
+        DecodeError: names what is missing.
+    """
+    if observation.outcome is not Outcome.MEASURED:
+        return
+    if isinstance(observation, Timing) and not (
+        observation.samples_s and min(observation.samples_s) > 0
+    ):
+        raise DecodeError("timing.samples_s: no sample above zero")
+    if isinstance(observation, (Fit, Memory)) and observation.steps_run < 1:
+        raise DecodeError("steps_run: no step was run")
 
 
 def _decoded(observes: str, fields: dict[str, Any], evidence: Evidence | None) -> Observation:

@@ -18,7 +18,7 @@ _NO_LIMIT: Final = 1 << 60
 def memory_left_bytes(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None:
     """What the tightest memory limit above this process leaves; None where there is no limit."""
     left = [
-        limit - (_number(group / usage_file) or 0)
+        limit - (_number(group / usage_file) or 0) + _reclaimable_bytes(group)
         for group, limit_file, usage_file in _memory_groups(root, membership)
         if (limit := _number(group / limit_file)) is not None and limit < _NO_LIMIT
     ]
@@ -45,6 +45,12 @@ def throttled_s(root: Path = ROOT, membership: Path = MEMBERSHIP) -> float | Non
         if nanoseconds is not None:
             return nanoseconds / 1e9
     return None
+
+
+def _reclaimable_bytes(group: Path) -> int:
+    """Page cache that the kernel drops before it refuses: it counts as used, but is free."""
+    stat = group / "memory.stat"
+    return _keyed(stat, "total_inactive_file") or _keyed(stat, "inactive_file") or 0
 
 
 def _memory_groups(root: Path, membership: Path) -> list[tuple[Path, str, str]]:

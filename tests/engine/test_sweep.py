@@ -1,0 +1,504 @@
+"""The sweep against a probe with a law of its own: what is run, in which order, and how often."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+
+from fakes import (
+    HEADER,
+    FakeListener,
+    FakeProbe,
+    MemoryLaw,
+    Script,
+    a_request,
+    a_sweep,
+    dies,
+    finds,
+    fine,
+    hangs,
+    is_disturbed,
+    run_into,
+    step_time_s,
+)
+from rnnprof.analysis.disturbance import judge
+from rnnprof.analysis.fold import anchor_drift, fold_run
+from rnnprof.analysis.plan import FIRST_DEADLINE_S, MIN_DEADLINE_S, anchor_of
+from rnnprof.engine.journal import load, run_of, to_line
+from rnnprof.records import (
+    CENSUS_PARTS,
+    Fit,
+    Grid,
+    Observation,
+    Outcome,
+    Point,
+    Record,
+    Role,
+    Run,
+    Settings,
+    Timing,
+)
+
+GRID = Grid((4, 8, 16, 32), (16, 32, 64))
+SMALL = Grid((4, 8), (16, 32))
+AMPLE = 1 << 40
+PASSES = ("fit", "timing", "memory")
+
+
+def swept(
+    probe: FakeProbe,
+    grid: Grid = GRID,
+    settings: Settings | None = None,
+    listener: FakeListener | None = None,
+) -> Run:
+    """Sweep *grid*; every record can be written, and in order."""
+    records: list[Record] = [HEADER, a_request(grid, settings)]
+
+    def record(item: Record) -> None:
+        to_line(item)
+        records.append(item)
+
+    a_sweep(probe, records[1], record, listener).run()
+    run = run_of(records, Path("none"))
+    assert run is not None
+    return run
+
+
+def outcomes(run: Run) -> dict[Point, Outcome]:
+    return {point: measurement.outcome for point, measurement in fold_run(run).items()}
+
+
+def truth(grid: Grid, law: MemoryLaw, limit_bytes: int) -> dict[Point, Outcome]:
+    fits = {point: law.bytes_at(point) <= limit_bytes for point in grid.points()}
+    return {point: Outcome.MEASURED if fits[point] else Outcome.OOM for point in fits}
+
+
+def kind_of(observation: Observation) -> str:
+    return type(observation).__name__.lower()
+
+
+def passes_at(run: Run, point: Point, role: Role = Role.GRID) -> list[str]:
+    return [kind_of(o) for o in run.observations if o.point == point and o.role is role]
+
+
+# what comes out
+
+
+def test_every_point_gets_all_its_passes():
+    run = swept(FakeProbe(limit_bytes=AMPLE))
+    for point in GRID.points():
+        assert passes_at(run, point) == ["fit", "timing", "memory"]
+
+
+def test_the_numbers_are_those_of_the_law():
+    probe = FakeProbe(limit_bytes=AMPLE)
+    for point, measurement in fold_run(swept(probe)).items():
+        assert measurement.outcome is Outcome.MEASURED
+        assert measurement.step_time_s == pytest.approx(step_time_s(point))
+        assert measurement.peak_counted_bytes == probe.law.bytes_at(point)
+        assert sum(measurement.census.parts().values()) == measurement.peak_allocated_bytes
+        assert tuple(measurement.census.parts()) == CENSUS_PARTS
+
+
+def test_each_attempt_is_announced_before_it_is_observed():
+    run = swept(FakeProbe())
+    assert len(run.started) == len(run.observations)
+    assert len({started.attempt for started in run.started}) == len(run.started)
+    for started, observation in zip(run.started, run.observations, strict=True):
+        assert started.attempt == observation.attempt
+        assert started.observes == kind_of(observation)
+        assert (started.batch, started.steps) == (observation.batch, observation.steps)
+        assert (started.role, started.process_index) == (
+            observation.role,
+            observation.process_index,
+        )
+        assert started.request == observation.request == "r1"
+
+
+@hypothesis(deadline=None, max_examples=60)
+@given(
+    law=st.builds(MemoryLaw, *[st.integers(0, 1 << 24)] * 3),
+    limit_bytes=st.integers(1, 1 << 33),
+    seed=st.integers(0, 99),
+    prune=st.booleans(),
+)
+def test_whatever_the_law_each_point_ends_as_it_must(law, limit_bytes, seed, prune):
+    run = swept(FakeProbe(limit_bytes, law), SMALL, Settings(seed=seed, prune=prune))
+    found, expected = outcomes(run), truth(SMALL, law, limit_bytes)
+    assert set(found) == set(expected)
+    for point, outcome in found.items():
+        if outcome is Outcome.IMPLIED_OOM:
+            assert prune
+            assert expected[point] is Outcome.OOM
+            assert passes_at(run, point) == []
+        else:
+            assert outcome is expected[point]
+
+
+EDGE = {Point(32, 16), Point(16, 32), Point(8, 64)}
+"""The smallest points of the grid that do not fit 20 MiB."""
+
+
+def test_points_above_an_oom_are_not_run():
+    probe = FakeProbe(limit_bytes=20 << 20)
+    found = outcomes(swept(probe))
+    assert Counter(found.values())[Outcome.MEASURED] == 6
+    assert {point for point, outcome in found.items() if outcome is Outcome.OOM} >= EDGE
+    implied = {point for point, outcome in found.items() if outcome is Outcome.IMPLIED_OOM}
+    assert implied
+    assert not implied & {Point(task.batch, task.steps) for task, _ in probe.asked}
+
+
+def test_without_pruning_every_point_is_run():
+    found = outcomes(swept(FakeProbe(limit_bytes=20 << 20), settings=Settings(prune=False)))
+    assert found == truth(GRID, MemoryLaw(), 20 << 20)
+    assert Counter(found.values()) == {Outcome.MEASURED: 6, Outcome.OOM: 6}
+
+
+def test_an_oom_ends_a_point():
+    run = swept(FakeProbe(limit_bytes=1))
+    for point, outcome in outcomes(run).items():
+        assert passes_at(run, point) == ([] if outcome is Outcome.IMPLIED_OOM else ["fit"])
+    oom = run.observations[0]
+    assert oom.failure.requested_bytes == MemoryLaw().census_at(oom.point)["saved"]
+    assert oom.reason.startswith("out of memory in forward, asking for ")
+    assert isinstance(oom, Fit)
+    assert oom.limit_bytes == HEADER.limit_bytes
+
+
+# the order
+
+
+def test_the_anchor_comes_first_midway_and_last():
+    run = swept(FakeProbe(limit_bytes=AMPLE))
+    anchor = anchor_of(GRID.points())
+    roles = [(started.role, Point(started.batch, started.steps)) for started in run.started]
+    assert roles[0] == (Role.GRID, anchor)
+    again = [index for index, (role, _) in enumerate(roles) if role is Role.ANCHOR]
+    assert [roles[index][1] for index in again] == [anchor, anchor]
+    assert [run.started[index].observes for index in again] == ["timing", "timing"]
+    # twelve points of three passes: six before the second time, six between it and the third
+    assert again == [18, 37]
+    assert len(anchor_drift(run).medians_s) == 3
+
+
+def test_the_order_is_shuffled_by_the_seed():
+    def order(seed: int) -> list[Point]:
+        run = swept(FakeProbe(limit_bytes=AMPLE), settings=Settings(seed=seed))
+        return list(dict.fromkeys(o.point for o in run.observations))
+
+    assert order(0) == order(0) != order(1)
+    sizes = [point.batch * point.steps for point in order(0)]
+    assert sizes != sorted(sizes)
+
+
+@pytest.mark.parametrize(
+    ("grid", "times"), [(Grid((4,), (16, 32)), 0), (Grid((4, 8, 16), (8,)), 2)]
+)
+def test_below_three_points_no_anchor_is_timed_again(grid, times):
+    run = swept(FakeProbe(limit_bytes=AMPLE), grid)
+    assert sum(o.role is Role.ANCHOR for o in run.observations) == times
+
+
+def test_an_anchor_that_does_not_fit_is_not_timed_again():
+    run = swept(FakeProbe(limit_bytes=1))
+    assert all(o.role is Role.GRID for o in run.observations)
+
+
+# what goes wrong
+
+BAD = (16, 32)
+BAD_POINT = Point(*BAD)
+
+
+def scripted(do: str, *twists, **settings) -> tuple[Run, FakeListener]:
+    """Sweep with *twists* befalling the first attempts of a pass at one point."""
+    listener = FakeListener()
+    probe = FakeProbe(limit_bytes=AMPLE, script={(*BAD, do): twists})
+    run = swept(probe, settings=Settings(**settings), listener=listener)
+    for point in GRID.points():  # the others are none the worse
+        if point != BAD_POINT:
+            assert passes_at(run, point).count("fit") == 1
+            assert fold_run(run)[point].outcome is Outcome.MEASURED
+    return run, listener
+
+
+def test_a_disturbed_timing_is_repeated_once_and_the_clean_one_counts():
+    run, listener = scripted("timing", is_disturbed)
+    assert passes_at(run, BAD_POINT) == ["fit", "timing", "timing", "memory"]
+    assert fold_run(run)[BAD_POINT].disturbed is None
+    assert listener.notes == [
+        "B=16 T=32: other processes took 100% of a processor while it was timed; timing it again"
+    ]
+
+
+def test_a_timing_disturbed_again_is_kept_with_its_flag():
+    run, _ = scripted("timing", is_disturbed, is_disturbed, is_disturbed)
+    assert passes_at(run, BAD_POINT) == ["fit", "timing", "timing", "memory"]
+    measurement = fold_run(run)[BAD_POINT]
+    assert measurement.outcome is Outcome.MEASURED
+    assert measurement.disturbed == "other processes took 100% of a processor"
+
+
+def test_each_process_is_repeated_for_itself():
+    run, _ = scripted("timing", is_disturbed, fine, is_disturbed, fine, processes=2)
+    timings = [o for o in run.observations if isinstance(o, Timing) and o.point == BAD_POINT]
+    assert [o.process_index for o in timings] == [0, 0, 1, 1]
+    assert [judge(o.conditions) is None for o in timings] == [False, True, False, True]
+
+
+@pytest.mark.parametrize("do", PASSES)
+def test_a_crash_is_tried_once_more(do):
+    run, _ = scripted(do, dies)
+    assert Counter(passes_at(run, BAD_POINT)) == Counter([*PASSES, do])
+    measurement = fold_run(run)[BAD_POINT]
+    assert measurement.outcome is Outcome.MEASURED
+    assert measurement.census is not None
+
+
+@pytest.mark.parametrize("do", PASSES)
+def test_a_point_that_crashed_twice_is_set_aside(do):
+    run, _ = scripted(do, dies, dies, dies)
+    assert passes_at(run, BAD_POINT).count(do) == 2
+    measurement = fold_run(run)[BAD_POINT]
+    if do == "memory":  # the time stands, and the census says why it does not
+        assert measurement.outcome is Outcome.MEASURED
+        assert measurement.census is None
+        assert "SIGSEGV" in measurement.census_reason
+    else:
+        assert measurement.outcome is Outcome.CRASHED
+        assert measurement.phase == "backward"
+        assert "SIGSEGV" in measurement.reason
+
+
+def test_a_hang_is_not_tried_again():
+    run, _ = scripted("fit", hangs)
+    assert passes_at(run, BAD_POINT) == ["fit"]
+    measurement = fold_run(run)[BAD_POINT]
+    assert measurement.outcome is Outcome.TIMEOUT
+    assert measurement.reason == "no answer in forward within 60 s"
+
+
+@pytest.mark.parametrize(
+    ("do", "findings", "words"),
+    [
+        ("fit", {"steps_run": "three"}, "fit.steps_run: expected a whole number"),
+        ("fit", {"conditions": []}, "fit.conditions: expected an object"),
+        ("timing", {"samples_s": 5}, "timing.samples_s: expected a list"),
+        ("timing", {"samples_s": [0.5, None]}, "timing.samples_s[1]: expected a number"),
+        ("timing", {"samples_s": [float("inf")]}, "timing.samples_s[0]"),
+        ("timing", {"loss": float("nan")}, "timing.loss"),
+        ("memory", {"census": {"weights": 1}}, "memory.census"),
+    ],
+)
+def test_findings_that_make_no_sense_are_a_crash(do, findings, words):
+    run, _ = scripted(do, finds(**findings), finds(**findings))
+    broken = [o for o in run.observations if o.point == BAD_POINT and kind_of(o) == do]
+    assert [o.outcome for o in broken] == [Outcome.CRASHED] * 2
+    assert f"is unusable: {words}" in broken[0].reason
+
+
+def test_findings_do_not_say_which_point_was_observed():
+    run, _ = scripted("fit", finds(batch=999, attempt="x", outcome="oom", limit_bytes=1))
+    assert outcomes(run)[BAD_POINT] is Outcome.MEASURED
+    assert {o.point for o in run.observations} == set(GRID.points())
+
+
+# what the probe is asked
+
+
+def test_the_task_says_all_that_a_worker_needs():
+    probe = FakeProbe(limit_bytes=AMPLE)
+    swept(probe, SMALL, Settings(point_seconds=0.5, seed=7))
+    for task, _ in probe.asked:
+        assert task.workload == HEADER.workload
+        assert task.limit_bytes == HEADER.limit_bytes
+        assert task.guard_bytes == 1 << 30
+        assert (task.point_seconds, task.seed) == (0.5, 7)
+
+
+def test_the_deadline_follows_what_was_seen():
+    probe = FakeProbe(limit_bytes=AMPLE)
+    swept(probe)
+    deadlines: dict[str, list[float]] = {do: [] for do in PASSES}
+    for task, deadline_s in probe.asked:
+        deadlines[task.do].append(deadline_s)
+    for first, *later in deadlines.values():
+        assert first == FIRST_DEADLINE_S
+        assert min(later) >= MIN_DEADLINE_S
+        assert max(later) < FIRST_DEADLINE_S
+
+
+def test_a_hang_does_not_slow_the_rest_down():
+    """The minute that it was waited for is no rate of the machine."""
+    probe = FakeProbe(limit_bytes=AMPLE, script={(4, 16, "fit"): [hangs]})
+    swept(probe)
+    assert [task.do for task, deadline_s in probe.asked if deadline_s > FIRST_DEADLINE_S] == []
+
+
+def test_a_deadline_of_the_users_own_overrules():
+    probe = FakeProbe(limit_bytes=AMPLE)
+    swept(probe, settings=Settings(timeout_s=7.5))
+    assert {deadline_s for _, deadline_s in probe.asked} == {7.5}
+
+
+# what is told
+
+
+def test_the_listener_hears_of_every_point():
+    listener = FakeListener()
+    run = swept(FakeProbe(limit_bytes=20 << 20), listener=listener)
+    assert listener.todo == len(GRID.points())
+    assert {m.point: m.outcome for m in listener.measurements} == outcomes(run)
+    assert listener.left_s[-1] == 0
+
+
+def test_what_is_left_is_told_as_it_comes():
+    """Where cost grows with size as the forecast takes it to, the forecast is exact."""
+    grid = Grid((10,), (60, 90, 120, 150, 180))
+    listener = FakeListener()
+    swept(FakeProbe(limit_bytes=AMPLE), grid, listener=listener)
+    point_s = [len(PASSES) * (1 + 100 * step_time_s(m.point)) for m in listener.measurements]
+    for index, left_s in enumerate(listener.left_s):
+        assert left_s == pytest.approx(sum(point_s[index + 1 :]))
+
+
+def test_a_point_that_is_implied_does_not_make_the_rest_look_quick():
+    """It takes no time, and says nothing of the time that the others take."""
+    grid = Grid((1, 2, 4, 8, 64, 128, 256, 512), (16,))
+    forecasts = []
+    for seed in range(5):
+        listener = FakeListener()
+        swept(FakeProbe(limit_bytes=20 << 20), grid, Settings(seed=seed), listener)
+        forecasts += [
+            (listener.left_s[index - 1], listener.left_s[index])
+            for index, measurement in enumerate(listener.measurements)
+            if measurement.outcome is Outcome.IMPLIED_OOM
+        ]
+    assert any(left_s > 0 for left_s, _ in forecasts)
+    for before_s, after_s in forecasts:
+        assert after_s == before_s
+
+
+# resuming
+
+
+TROUBLES: Script = {
+    (8, 16, "fit"): [dies],
+    (4, 32, "timing"): [is_disturbed],
+    (8, 32, "timing"): [is_disturbed, is_disturbed],
+    (4, 64, "memory"): [dies, dies],
+    (16, 16, "timing"): [dies, dies],
+    (16, 32, "fit"): [hangs],
+}
+TROUBLED = Grid((4, 8, 16, 32), (16, 32, 64))
+LIMIT_BYTES = 24 << 20
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Without waiting for the disk."""
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
+def troubled() -> FakeProbe:
+    return FakeProbe(LIMIT_BYTES, script=TROUBLES)
+
+
+def times_observed(run: Run) -> Counter[tuple[Point, str, int]]:
+    return Counter(
+        (o.point, kind_of(o), o.process_index) for o in run.observations if o.role is Role.GRID
+    )
+
+
+def resumed(path: Path, content: bytes) -> tuple[Run | None, Run]:
+    """Cut a run to *content* and give the same command again: what was there, and the whole."""
+    path.write_bytes(content)
+    before = load(path) if b"\n" in content else None
+    probe = troubled().went_through(before.observations if before else ())
+    return before, run_into(path, probe, TROUBLED, request="r2")
+
+
+@pytest.fixture
+def uninterrupted(tmp_path, quick):
+    path = tmp_path / "whole.jsonl"
+    run = run_into(path, troubled(), TROUBLED)
+    assert set(outcomes(run).values()) == {
+        Outcome.MEASURED, Outcome.OOM, Outcome.IMPLIED_OOM, Outcome.CRASHED, Outcome.TIMEOUT,
+    }  # fmt: skip
+    return run, path.read_bytes()
+
+
+def check_resumed(path: Path, content: bytes, whole: Run) -> None:
+    before, after = resumed(path, content)
+    assert outcomes(after) == outcomes(whole)
+    # each pass as often as without the cut: what was observed is never observed again
+    assert times_observed(after) == times_observed(whole)
+    interrupted = len(before.started) - len(before.observations) if before else 0
+    assert interrupted in (0, 1)
+    assert len(after.started) - len(after.observations) == interrupted
+    assert load(path) == after
+
+
+def test_cut_between_any_two_records_a_run_is_completed(tmp_path, uninterrupted):
+    whole, content = uninterrupted
+    for end in re.finditer(b"\n", content):
+        check_resumed(tmp_path / "cut.jsonl", content[: end.end()], whole)
+
+
+def test_cut_at_any_byte_a_run_is_completed(tmp_path, uninterrupted):
+    whole, content = uninterrupted
+    for size in sorted(random.Random(0).sample(range(len(content)), 40)):
+        check_resumed(tmp_path / "cut.jsonl", content[:size], whole)
+
+
+def test_a_finished_run_leaves_nothing_to_do(tmp_path, uninterrupted):
+    whole, content = uninterrupted
+    before, after = resumed(tmp_path / "cut.jsonl", content)
+    assert before.observations == after.observations == whole.observations
+
+
+def test_more_processes_are_added_to_what_is_there(tmp_path, quick):
+    path = tmp_path / "run.jsonl"
+    run_into(path, FakeProbe(AMPLE), SMALL)
+    run = run_into(path, FakeProbe(AMPLE), SMALL, Settings(processes=3), request="r2")
+    assert set(times_observed(run).values()) == {1}
+    assert {m.step_time_ci_s is not None for m in fold_run(run).values()} == {True}
+
+
+def test_a_larger_grid_is_added_to_what_is_there(tmp_path, quick):
+    path = tmp_path / "run.jsonl"
+    run_into(path, FakeProbe(AMPLE), SMALL)
+    run = run_into(path, FakeProbe(AMPLE), GRID, request="r2")
+    assert set(times_observed(run).values()) == {1}
+    assert set(fold_run(run)) == set(GRID.points())
+
+
+def test_what_earlier_invocations_took_sets_the_first_deadline(tmp_path, quick):
+    path = tmp_path / "run.jsonl"
+    run_into(path, FakeProbe(AMPLE), SMALL)
+    probe = FakeProbe(AMPLE)
+    run_into(path, probe, GRID, request="r2")
+    assert max(deadline_s for _, deadline_s in probe.asked) < FIRST_DEADLINE_S
+
+
+def test_an_interrupt_leaves_the_attempt_announced_and_unobserved(tmp_path):
+    path = tmp_path / "run.jsonl"
+
+    def interrupted(task, deadline_s):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_into(path, interrupted, SMALL)
+    run = load(path)
+    assert not run.is_finished
+    assert [started.observes for started in run.started] == ["fit"]
+    assert run.observations == ()
+    assert run_into(path, FakeProbe(AMPLE), SMALL, request="r2").is_finished
