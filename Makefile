@@ -15,8 +15,8 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 profile: $(STAMP)
-	$(BIN)/rnnprof profile --cell lstm --memory-limit 1GiB --batch 8:512:x2 --steps 16:128:x2 \
-	    --point-seconds 1 --overwrite -o rnnprof-runs/lstm-1GiB.jsonl
+	$(BIN)/rnnprof profile --cell lstm --memory-limit 1GiB --batch 16:512:x2 --steps 16:128:x2 \
+	    --overwrite -o rnnprof-runs/lstm-1GiB.jsonl
 
 test: lint types imports unit
 

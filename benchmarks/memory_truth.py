@@ -18,8 +18,9 @@ from typing import Any, Final
 from rnnprof.analysis.outcomes import classify
 from rnnprof.engine.supervisor import Supervisor
 from rnnprof.protocol import Task
-from rnnprof.records import CENSUS_PARTS, Workload
+from rnnprof.records import CENSUS_PARTS
 from rnnprof.units import GIB, MIB, format_bytes
+from rnnprof.workload import Workload
 
 SLACK_BYTES: Final = MIB
 SHORT_RATIO: Final = 0.95

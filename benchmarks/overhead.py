@@ -1,12 +1,14 @@
-"""Does measuring change the step time?  rnnprof's timing pass against a bare loop of the same step.
+"""Does measuring change the step time?  rnnprof's timing against a bare loop of the same step.
 
-    python -m benchmarks.overhead [--pairs 10] [--seconds 2] [--output overhead.json]
+    python -m benchmarks.overhead [--processes 4] [--seconds 12] [--output overhead.json]
 
-This process stands for the template: it imports what a worker needs and forks a child for every
-measurement, alternating A B B A.  A is the timing pass as ``rnnprof profile`` runs it; B builds the
-same workload and takes ``time.perf_counter`` around ``step()``, with nothing of rnnprof's between.
-The unit is the process: a pair gives one ratio of medians, and the interval is that of the median
-over pairs (order statistics, 95%).
+This process stands for the template: it imports what a worker needs and forks children.  In each
+child one workload is built once and then stepped by two loops in turn, one step each, A B B A: A
+is the sampling of the timing pass, block, stop rule and phase marks included; B is
+``time.perf_counter`` around ``step()`` and nothing else.  A pair of neighbours gives one ratio; the
+interval is that of the median over all pairs (order statistics, 95%).  How far the medians of whole
+processes lie apart is told beside it: it is the machine's own noise, and no pairing of processes
+can see below it.
 """
 
 from __future__ import annotations
@@ -24,16 +26,15 @@ from typing import Any
 import torch._dynamo
 
 from rnnprof.analysis.disturbance import judge
-from rnnprof.analysis.statistics import median_interval
+from rnnprof.analysis.statistics import StopRule, median_interval
 from rnnprof.machine.environment import machine_facts
 from rnnprof.machine.process import ConditionsMeter
 from rnnprof.protocol import Task
-from rnnprof.records import Conditions, FactorySource, Workload
-from rnnprof.units import format_seconds
-from rnnprof.worker.passes import Session
+from rnnprof.units import format_ratio, format_seconds
 from rnnprof.worker.phases import PhaseTracker
-from rnnprof.worker.timing import timing_pass
+from rnnprof.worker.timing import sample
 from rnnprof.worker.workloads import build
+from rnnprof.workload import FactorySource, Workload
 
 LANGUAGE_MODEL = Path(__file__).parents[1] / "examples" / "word_language_model.py"
 SMALL_MODEL = {"embedding_size": 64, "hidden_size": 128, "vocabulary": 1000}
@@ -55,32 +56,43 @@ CASES: dict[str, dict[str, Any]] = {
     },
 }
 
-Found = dict[str, Any]
+WARM_UP_STEPS = 10
 
 
-def by_rnnprof(task: Task) -> Found:
-    """The timing pass, as a worker runs it."""
-    findings = timing_pass(Session(task, PhaseTracker(lambda _phase: None)))
-    return {"samples_s": findings["samples_s"], "disturbed": judge(findings["conditions"])}
+def by_rnnprof(step: Callable[[Any], Any]) -> float:
+    """One step as the timing pass samples it."""
+    tracker = PhaseTracker(lambda _phase: None, announcing=False)
+    rule = StopRule(precision_ratio=0.0, budget_s=0.0, floor_samples=1)
+    samples, _ = sample(lambda: step(tracker), rule)
+    return samples[0]
 
 
-def by_bare_loop(task: Task) -> Found:
-    """What a user would write: three steps, then as many as fit the time, each clocked."""
-    training = build(task, task.batch, task.steps)
+def by_bare_loop(step: Callable[[Any], Any]) -> float:
+    """One step as a user would time it."""
     quiet = nullcontext()
-    for _ in range(3):
-        training.step(lambda _name: quiet)
-    meter, samples = ConditionsMeter.start(), []
-    ends_s = time.perf_counter() + task.point_seconds
+    began_s = time.perf_counter()
+    step(lambda _name: quiet)
+    return time.perf_counter() - began_s
+
+
+def alternate(case: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Step times of both loops in this process, for as long as asked."""
+    task = Task(do="timing", **case)
+    step = build(task, task.batch, task.steps).step
+    for _ in range(WARM_UP_STEPS):
+        by_bare_loop(step)
+    found: dict[str, Any] = {"rnnprof_s": [], "bare_s": []}
+    turns = [("rnnprof_s", by_rnnprof), ("bare_s", by_bare_loop)]
+    meter, ends_s = ConditionsMeter.start(), time.perf_counter() + seconds
     while time.perf_counter() < ends_s:
-        began_s = time.perf_counter()
-        training.step(lambda _name: quiet)
-        samples.append(time.perf_counter() - began_s)
-    conditions: Conditions = meter.read()
-    return {"samples_s": samples, "disturbed": judge(conditions)}
+        for name, measure in turns:
+            found[name].append(measure(step))
+        turns.reverse()
+    found["disturbed"] = judge(meter.read())
+    return found
 
 
-def in_child(measure: Callable[[Task], Found], task: Task) -> Found:
+def in_child(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Run *measure* in a forked process and bring back what it found."""
     reading, writing = os.pipe()
     pid = os.fork()
@@ -88,7 +100,7 @@ def in_child(measure: Callable[[Task], Found], task: Task) -> Found:
         code = 1
         try:
             with os.fdopen(writing, "w") as answer:
-                json.dump(measure(task), answer)
+                json.dump(measure(), answer)
             code = 0
         finally:
             os._exit(code)
@@ -97,49 +109,48 @@ def in_child(measure: Callable[[Task], Found], task: Task) -> Found:
         text = answer.read()
     _, status = os.waitpid(pid, 0)
     if status != 0:
-        raise SystemExit(f"{measure.__name__} failed with status {status}")
-    found: Found = json.loads(text)
+        raise SystemExit(f"the child failed with status {status}")
+    found: dict[str, Any] = json.loads(text)
     return found
 
 
-def compare(case: dict[str, Any], pairs: int, seconds: float) -> dict[str, Any]:
-    """Ratios of medians, rnnprof over bare, pair by pair."""
-    # a precision out of reach: both sides then run for the whole of the time
-    task = Task(do="timing", point_seconds=seconds, precision_ratio=1e-9, **case)
-    medians: dict[str, list[float]] = {"rnnprof": [], "bare": []}
-    disturbed = 0
-    for index in range(pairs):
-        order = [("rnnprof", by_rnnprof), ("bare", by_bare_loop)]
-        for name, measure in order if index % 2 == 0 else reversed(order):
-            found = in_child(measure, task)
-            medians[name].append(statistics.median(found["samples_s"]))
-            disturbed += found["disturbed"] is not None
-    ratios = [a / b for a, b in zip(medians["rnnprof"], medians["bare"], strict=True)]
+def compare(case: dict[str, Any], processes: int, seconds: float) -> dict[str, Any]:
+    """Ratios of neighbours, rnnprof over bare, over all pairs of all processes."""
+    children = [in_child(lambda: alternate(case, seconds)) for _ in range(processes)]
+    ratios = [
+        a / b
+        for child in children
+        for a, b in zip(child["rnnprof_s"], child["bare_s"], strict=True)
+    ]
+    by_process = [statistics.median(child["bare_s"]) for child in children]
     return {
-        "medians_s": medians,
-        "ratios": ratios,
+        "children": children,
+        "pairs": len(ratios),
         "ratio": statistics.median(ratios),
         "ratio_ci": median_interval(ratios),
-        "disturbed_processes": disturbed,
+        "bare_process_medians_s": by_process,
+        "process_spread": max(by_process) / min(by_process) - 1,
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=2.0, help="timed steps of each process")
+    parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=12.0, help="timed steps of each process")
     parser.add_argument("--output", type=Path, help="figures as JSON")
     arguments = parser.parse_args()
     assert torch._dynamo  # imported as the template does: the first optimizer step needs it
     results = {}
     for name, case in CASES.items():
-        results[name] = result = compare(case, arguments.pairs, arguments.seconds)
-        low, high = result["ratio_ci"] or (float("nan"), float("nan"))
+        found = compare(case, arguments.processes, arguments.seconds)
+        results[name] = found
+        low, high = found["ratio_ci"] or (float("nan"), float("nan"))
         print(
-            f"{name:38} rnnprof {format_seconds(statistics.median(result['medians_s']['rnnprof']))}"
-            f"  bare {format_seconds(statistics.median(result['medians_s']['bare']))}"
-            f"  ratio {result['ratio']:.4f} [{low:.4f}, {high:.4f}]"
-            f"  disturbed {result['disturbed_processes']} of {2 * arguments.pairs}",
+            f"{name:38} {format_seconds(statistics.median(found['bare_process_medians_s'])):>8}"
+            f"  rnnprof/bare {found['ratio']:.4f} [{low:.4f}, {high:.4f}]"
+            f"  {found['pairs']} pairs; processes lie {format_ratio(found['process_spread'])} apart"
+            f"  disturbed {sum(child['disturbed'] is not None for child in found['children'])}"
+            f" of {arguments.processes}",
             flush=True,
         )
     if arguments.output:

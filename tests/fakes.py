@@ -33,8 +33,8 @@ from rnnprof.records import (
     Run,
     Settings,
     Timing,
-    Workload,
 )
+from rnnprof.workload import Workload
 
 MIB = 1 << 20
 AT_UTC = "2026-11-23T12:00:00Z"

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from rnnprof.records import (
     Census,
-    FactorySource,
     Grid,
     Header,
     Measurement,
@@ -15,8 +14,8 @@ from rnnprof.records import (
     Request,
     Run,
     Settings,
-    Workload,
 )
+from rnnprof.workload import FactorySource, Workload
 
 MIB = 1 << 20
 LIMIT_BYTES = 512 * MIB

@@ -17,7 +17,8 @@ from jsonschema import Draft202012Validator
 from rnnprof.analysis.fold import anchor_drift, fold_run
 from rnnprof.engine.journal import from_line, load, open_journal
 from rnnprof.errors import RunFileError
-from rnnprof.records import Grid, Outcome, Point, Role, Settings, Workload
+from rnnprof.records import Grid, Outcome, Point, Role, Settings
+from rnnprof.workload import Workload
 
 GOLDEN = Path(__file__).with_name("golden") / "run-1.jsonl"
 SHA256 = "3b820817a999a29c1fe528fbd904e487315dbe45c4e68dbe115d1e18aaba5c7e"

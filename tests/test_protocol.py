@@ -21,7 +21,7 @@ from rnnprof.protocol import (
     from_line,
     to_line,
 )
-from rnnprof.records import FactorySource, Workload
+from rnnprof.workload import FactorySource, Workload
 
 FACTORY = Workload(cell=None, factory=FactorySource("train.py:make", "0" * 64, {"width": 3}))
 

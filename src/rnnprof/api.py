@@ -10,7 +10,8 @@ from rnnprof.engine import journal
 from rnnprof.engine.profile import ProfileOrder
 from rnnprof.engine.profile import profile as _profile
 from rnnprof.engine.sweep import Listener
-from rnnprof.records import Grid, Run, Settings, Workload
+from rnnprof.records import Grid, Run, Settings
+from rnnprof.workload import Workload
 
 Axis = str | Iterable[int]
 

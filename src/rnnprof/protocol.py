@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rnnprof.codec import DecodeError, decode, encode
-from rnnprof.records import Workload
+from rnnprof.workload import Workload
 
 MAX_LINE_BYTES: Final = 16 << 20
 """A longer answer is nonsense: the largest honest one, a timing pass, is well under 1 MiB."""

@@ -40,7 +40,6 @@ from rnnprof.records import (
     KIND_OF,
     KINDS,
     Census,
-    FactorySource,
     Failure,
     Finished,
     Grid,
@@ -49,8 +48,8 @@ from rnnprof.records import (
     Role,
     Settings,
     Started,
-    Workload,
 )
+from rnnprof.workload import FactorySource, Workload
 
 POINT = Point(8, 16)
 STARTED = Started("a1", "fit", 8, 16, Role.GRID, 0, "r1", AT_UTC)

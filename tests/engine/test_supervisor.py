@@ -16,7 +16,8 @@ from rnnprof.analysis.outcomes import classify
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.errors import WorkerStartError
 from rnnprof.protocol import Task
-from rnnprof.records import FactorySource, Outcome, Workload
+from rnnprof.records import Outcome
+from rnnprof.workload import FactorySource, Workload
 
 GIB = 1 << 30
 
@@ -122,7 +123,7 @@ def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
     (tmp_path / "engine_parent.py").write_text(
         "from rnnprof.engine.supervisor import Supervisor\n"
         "from rnnprof.protocol import Task\n"
-        "from rnnprof.records import FactorySource, Workload\n"
+        "from rnnprof.workload import FactorySource, Workload\n"
         "def hold(path):\n"
         "    source = FactorySource('faulty.py:make', '0', {'fault': 'hang_with_child'})\n"
         "    task = Task(do='timing', workload=Workload(cell=None, factory=source),\n"

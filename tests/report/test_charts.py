@@ -34,10 +34,11 @@ from report_samples import (
     one_row,
     twenty_by_twenty,
 )
-from rnnprof.records import FactorySource, Outcome, Point
+from rnnprof.records import Outcome, Point
 from rnnprof.report import charts
 from rnnprof.report.charts import edge_path, finding, trade_off, write_charts
 from rnnprof.report.table import grid_points, seen_edges
+from rnnprof.workload import FactorySource
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 

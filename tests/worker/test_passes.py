@@ -10,7 +10,8 @@ from conftest import FACTORIES
 from rnnprof.analysis.outcomes import classify
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.protocol import Task
-from rnnprof.records import CENSUS_PARTS, FactorySource, Outcome, Workload
+from rnnprof.records import CENSUS_PARTS, Outcome
+from rnnprof.workload import FactorySource, Workload
 
 GIB = 1 << 30
 MIB = 1 << 20

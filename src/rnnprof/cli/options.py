@@ -12,8 +12,8 @@ import click
 
 from rnnprof.analysis.axes import parse_axis
 from rnnprof.errors import BadInputError, NoDeviceError
-from rnnprof.records import FactorySource, Workload
 from rnnprof.units import parse_bytes
+from rnnprof.workload import FactorySource, Workload
 
 MAX_SIZE: Final = (1 << 31) - 1
 SIZE: Final = click.IntRange(1, MAX_SIZE)

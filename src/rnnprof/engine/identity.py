@@ -12,8 +12,9 @@ from rnnprof.codec import encode
 from rnnprof.errors import BadInputError
 from rnnprof.machine.environment import fingerprint, machine_facts
 from rnnprof.machine.process import available_bytes
-from rnnprof.records import SCHEMA, Header, Workload
+from rnnprof.records import SCHEMA, Header
 from rnnprof.units import MIB, format_bytes
+from rnnprof.workload import Workload
 
 RESERVE_RATIO: Final = 0.05
 MIN_RESERVE_BYTES: Final = 512 * MIB

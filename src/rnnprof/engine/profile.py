@@ -16,17 +16,8 @@ from rnnprof.engine.journal import Journal, differences, open_journal
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.engine.sweep import Listener, Sweep, utc_now
 from rnnprof.errors import BadInputError, RunFileError, WorkerStartError
-from rnnprof.records import (
-    FactorySource,
-    Finished,
-    Grid,
-    Header,
-    Outcome,
-    Request,
-    Run,
-    Settings,
-    Workload,
-)
+from rnnprof.records import Finished, Grid, Header, Outcome, Request, Run, Settings
+from rnnprof.workload import FactorySource, Workload
 
 HELLO_DEADLINE_S: Final = 120.0
 CHECK_DEADLINE_S: Final = 300.0

@@ -35,8 +35,8 @@ from rnnprof.records import (
     Run,
     Started,
     Timing,
-    Workload,
 )
+from rnnprof.workload import Workload
 
 MIN_POINTS_FOR_ANCHOR: Final = 3
 """With fewer points there is no time in which the machine could drift."""

@@ -1,0 +1,84 @@
+"""Help, version, pipes, and the progress on a terminal."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import rnnprof
+from rnnprof.cli.main import COMMANDS, cli, run
+from rnnprof.cli.progress import Bar, Lines
+from rnnprof.records import Measurement, Outcome, Point
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_command_says(name: str) -> None:
+    module, summary = COMMANDS[name]
+    assert import_module(module).command.get_short_help_str(80) == summary
+    assert summary in CliRunner().invoke(cli, ["--help"]).output
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"rnnprof {rnnprof.__version__}\n"
+
+
+def test_help_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["profile", "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    script = tmp_path / "long_answer.py"
+    script.write_text(
+        "from rnnprof.cli import main\n"
+        "main.cli.main = lambda **_: [print('x' * 10) for _ in range(100_000)]\n"
+        "main.main([])\n"
+    )
+    command = f"{sys.executable} {script} | head -n 1"
+    process = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True)
+    assert process.stdout == "xxxxxxxxxx\n"
+    assert process.stderr == ""
+
+
+MEASURED = Measurement(
+    Point(4, 8), Outcome.MEASURED, step_time_s=0.01, time_steps_per_s=3200.0,
+    peak_allocated_bytes=1 << 20,
+)  # fmt: skip
+
+
+def test_one_plain_line_a_point(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(verbosity=1)
+    lines.begun(2, 3)
+    lines.entering(Point(4, 8), "fit")
+    lines.ended(MEASURED, 1, 61.0)
+    lines.noted("a note")
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "2 points to run (1 of 3 are complete or implied already)",
+        "    B=4 T=8: fit pass",
+        "[1/2] B=4 T=8: 10.0 ms a step, 3.20 k/s, peak 1.00 MiB; about 1 min 01 s left",
+        "a note",
+    ]
+
+
+def test_the_bar_writes_over_one_line_and_leaves_it_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "60")
+    bar = Bar()
+    bar.begun(4, 4)
+    bar.ended(MEASURED, 1, 30.0)
+    bar.entering(Point(4, 16), "timing")
+    written = terminal.getvalue().split("\r\x1b[2K")[-1]
+    assert written.startswith("█████·····")
+    assert "1/4  B=4 T=16 timing  30 s left" in written
+    assert len(written) < 60
+    bar.closed()
+    assert terminal.getvalue().endswith("\r\x1b[2K")
