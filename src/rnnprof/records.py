@@ -229,6 +229,7 @@ class Fit(Observation):
         limit_bytes: the limit in force, above the baseline.
         baseline_bytes: what the limit counts before the workload is built (CPU: VmData).
         baseline_note: why no warm-up preceded the baseline, if none did.
+        context_bytes: what the process holds before the workload is built (CPU: VmRSS).
         peak_process_bytes: the operating system's peak for the process (CPU: VmHWM).
         peak_counted_bytes: peak, above the baseline, of the bytes that the limit counts.
         loss: of the last step; None when it was no finite number (see ``warnings``).
@@ -238,6 +239,7 @@ class Fit(Observation):
     steps_run: int = 0
     baseline_bytes: int | None = None
     baseline_note: str | None = None
+    context_bytes: int | None = None
     peak_process_bytes: int | None = None
     peak_process_reason: str | None = None
     peak_counted_bytes: int | None = None

@@ -34,6 +34,7 @@ def fit_pass(session: Session) -> dict[str, Any]:
     findings["peak_process_reason"] = reset_peak_rss()
     session.limit = cpu.set_limit(task.limit_bytes)
     findings["baseline_bytes"] = session.limit.baseline_bytes
+    findings["context_bytes"] = memory_bytes("VmRSS")
     meter = ConditionsMeter.start()
     _train(session)
     findings["conditions"] = meter.read()
