@@ -61,7 +61,8 @@ class Task:
         factory_path: file or module of the user's factory, and its function.
         limit_bytes: of a fit pass, above the baseline.
         guard_bytes: address space that no pass may exceed, so that the machine lives.
-        confirm_steps: training steps of a fit pass.
+        confirm_steps: training steps of a fit pass, at least; the second finds the optimizer's
+            state in place, and what a step leaves behind is told by the memory pass.
         precision_ratio: half-width of the median's interval at which timing stops.
     """
 
@@ -74,7 +75,7 @@ class Task:
     factory_path: str | None = None
     limit_bytes: int | None = None
     guard_bytes: int | None = None
-    confirm_steps: int = 3
+    confirm_steps: int = 2
     point_seconds: float = 2.0
     precision_ratio: float = 0.03
 

@@ -299,6 +299,7 @@ class Memory(Observation):
         net_bytes_per_step: what the last step left behind; not zero is a leak.
         ops: recurrent operators that really ran.
         implementation: ``fused``, ``native`` or ``loop`` as it really ran; None where unknown.
+        graphs_compiled: by torch.compile; None where it was not asked for.
     """
 
     steps_run: int = 0
@@ -314,6 +315,7 @@ class Memory(Observation):
     ops: tuple[str, ...] = ()
     implementation: str | None = None
     implementation_reason: str | None = None
+    graphs_compiled: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +21,28 @@ class FactorySource:
     args: dict[str, Any] = field(default_factory=dict)
 
 
+CELLS: Final = ("rnn-tanh", "rnn-relu", "lstm", "gru")
+IMPLS: Final = ("fused", "native", "loop")
+DTYPES: Final = ("fp32", "fp32-ieee", "tf32", "bf16", "fp16", "amp-bf16", "amp-fp16")
+OPTIMIZERS: Final = ("none", "sgd", "adam", "adamw")
+MODES: Final = ("train", "inference")
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """What is trained: a recurrent cell and its sizes, or a user's own factory.
 
     Attributes:
-        cell: ``rnn-tanh``, ``rnn-relu``, ``lstm`` or ``gru``; None with a factory.
-        impl: the implementation asked for; what really ran is in the memory observation.
-        optimizer: ``none``, ``sgd``, ``adam`` or ``adamw``; a factory of the long form has its own.
+        cell: one of CELLS; None with a factory.
+        impl: the implementation asked for (cuDNN or oneDNN; the same layer without them; a cell
+            stepped in Python); what really ran is in the memory observation.
+        dropout: between stacked layers, as a probability.
+        proj_size: size of an LSTM's projected output; 0 for none.
+        batch_first: input of shape (batch, steps, features) instead of (steps, batch, features).
+        dtype: one of DTYPES; ``fp32`` leaves torch's flags as they are.
+        optimizer: one of OPTIMIZERS; a factory of the long form has its own.
+        mode: ``inference`` runs forward passes without gradients in evaluation mode.
+        compile: the module goes through torch.compile.
     """
 
     cell: str | None = "lstm"
@@ -36,24 +50,45 @@ class Workload:
     input_size: int = 256
     hidden_size: int = 512
     layers: int = 1
+    bidirectional: bool = False
+    dropout: float = 0.0
+    proj_size: int = 0
+    batch_first: bool = False
     dtype: str = "fp32"
     optimizer: str = "adam"
     mode: str = "train"
+    compile: bool = False
     factory: FactorySource | None = None
 
     @property
     def name(self) -> str:
-        """A short name for files and titles: ``lstm-256-512-1``."""
+        """A short name for files and titles: ``lstm-256-512-1``, ``gru-64-64-2-bidirectional``."""
         if self.factory is None:
-            return f"{self.cell}-{self.input_size}-{self.hidden_size}-{self.layers}"
+            sizes = f"{self.cell}-{self.input_size}-{self.hidden_size}-{self.layers}"
+            return "-".join([sizes, *(word.replace(" ", "") for word in self._unusual())])
         return self.factory.reference.replace(".py:", "-").replace(":", "-").replace(".", "-")
 
     def describe(self) -> str:
         """One line for people."""
         if self.factory is None:
-            return (
-                f"{self.cell} {self.input_size}->{self.hidden_size}, {self.layers} layer"
-                f"{'s' if self.layers > 1 else ''}, {self.dtype}, {self.optimizer}"
-            )
+            layers = f"{self.layers} layer{'s' if self.layers > 1 else ''}"
+            usual = [] if self.dtype != "fp32" else ["fp32"]
+            optimizer = [] if self.mode == "inference" else [self.optimizer]
+            parts = [layers, *usual, *self._unusual(), *optimizer]
+            return f"{self.cell} {self.input_size}->{self.hidden_size}, {', '.join(parts)}"
         args = ", ".join(f"{key}={value}" for key, value in self.factory.args.items())
         return f"{self.factory.reference}({args})"
+
+    def _unusual(self) -> list[str]:
+        """What differs from the defaults, in words."""
+        marks = {
+            self.impl: self.impl != "fused",
+            "bidirectional": self.bidirectional,
+            f"dropout {self.dropout:g}": self.dropout > 0,
+            f"proj {self.proj_size}": self.proj_size > 0,
+            "batch-first": self.batch_first,
+            self.dtype: self.dtype != "fp32",
+            self.mode: self.mode != "train",
+            "compiled": self.compile,
+        }
+        return [word for word, is_unusual in marks.items() if is_unusual]

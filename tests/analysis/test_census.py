@@ -287,7 +287,7 @@ def test_named_bytes_are_those_live_at_the_last_look():
     tape.phase("other", (5, 0))
     tape.look(weights={1}, optimizer_state={6})
     assert account(tape.trace()).named_live_bytes == {
-        "weights": 100, "gradients": 0, "optimizer_state": 200,
+        "weights": 100, "gradients": 0, "optimizer_state": 200, "weight_casts": 0,
     }  # fmt: skip
 
 
@@ -335,3 +335,16 @@ def test_each_named_part_is_found(part):
     tape.phase("backward", (1, 64))
     tape.look(**{part: {1}})
     assert parts_of(tape) == {part: 64}
+
+
+def test_copies_of_weights_in_another_type_are_a_part_of_their_own():
+    tape = Tape()
+    tape.phase("build", (1, 100))
+    tape.look(weights={1})
+    tape.step(forward=[(2, 50), (3, 30)], backward=[(2, 0), (3, 0)])
+    trace = tape.trace()
+    at_ns = next(event.at_ns for event in trace.events if event.address == 2)
+    cast = Snapshot(at_ns, {"weight_casts": frozenset({2})})
+    result = account(Trace(trace.events, trace.phases, trace.steps, [*trace.snapshots, cast]))
+    assert result.census is not None
+    assert (result.census.weight_casts, result.census.saved) == (50, 30)

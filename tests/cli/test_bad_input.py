@@ -187,3 +187,47 @@ def test_an_internal_error_is_70_in_one_line(
     assert "internal error: ZeroDivisionError: a bug" in told
     assert "Traceback" not in told
     assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--dropout", "1"], "not a probability"),
+        (["--dropout", "nan"], "not a probability"),
+        (["--proj-size", "-1"], "proj-size"),
+        (["--dtype", "fp8"], "fp8"),
+        (["--impl", "cudnn"], "cudnn"),
+        (["--mode", "eval"], "eval"),
+        (["--workload", "none.toml"], "none.toml"),
+        (["--factory", f"{FACTORIES}:make", "--bidirectional"], "belongs to the built-in cells"),
+    ],
+)
+def test_workload_options(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert run(["profile", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cel = 'gru'", "'cel' is no option; did you mean 'cell'?"),
+        ("batch = 3", "'batch' is no option"),
+        ("cell = [", "is not valid TOML"),
+        ("cell = 'lsmt'", "lsmt"),
+        ("layers = 0", "layers"),
+    ],
+)
+def test_workload_files(
+    text: str, words: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work.toml").write_text(text)
+    assert run(["profile", "--workload", "work.toml"]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert "Traceback" not in told

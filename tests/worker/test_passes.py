@@ -93,7 +93,7 @@ def test_the_limit_is_exact(supervisor: Supervisor, cell: str, size: tuple[int, 
     assert isinstance(needed, int), free.findings["peak_counted_reason"]
     enough = ask(supervisor, "fit", limit_bytes=needed + MIB, **shape)
     assert enough.evidence is None
-    assert enough.findings["steps_run"] == 3
+    assert enough.findings["steps_run"] == 2
     short = ask(supervisor, "fit", limit_bytes=int(0.95 * needed), **shape)
     assert short.evidence is not None
     verdict = classify(short.evidence)
@@ -233,3 +233,76 @@ def test_an_error_names_the_users_line(supervisor: Supervisor) -> None:
     answer = ask_factory(supervisor, "fit", "make", fault="error", where="forward", at_batch=4)
     assert answer.evidence is not None
     assert "(at faulty.py:" in (answer.evidence.message or "")
+
+
+def test_the_native_layer_runs_without_onednn(supervisor: Supervisor) -> None:
+    found = ask(supervisor, "memory", workload=Workload(impl="native", hidden_size=64)).findings
+    assert found["implementation"] == "native"
+    assert "aten::mkldnn_rnn_layer" not in found["ops"]
+    loop = ask(supervisor, "memory", workload=Workload(impl="loop", hidden_size=64)).findings
+    assert loop["implementation"] == "loop"
+    assert loop["census"] is not None, loop["census_reason"]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_autocast_copies_weights_and_the_census_names_them(
+    supervisor: Supervisor, cell: str
+) -> None:
+    workload = Workload(cell=cell, hidden_size=64, dtype="amp-bf16", optimizer="none")
+    found = ask(supervisor, "memory", workload=workload).findings
+    census = found["census"]
+    assert census is not None, found["census_reason"]
+    # a copy of 2 bytes for every 4, at most, and of the two matrices at least
+    assert 0 < census["weight_casts"] <= census["weights"] // 2
+    plain = ask(supervisor, "memory", workload=Workload(cell=cell, hidden_size=64)).findings
+    assert plain["census"]["weight_casts"] == 0
+
+
+def test_a_scaler_that_overflows_is_waited_for(supervisor: Supervisor) -> None:
+    workload = Workload(cell="gru", hidden_size=16, dtype="amp-fp16")
+    found = ask(supervisor, "memory", workload=workload).findings
+    assert found["optimizer_steps"] >= 2
+    assert found["steps_run"] >= 3
+
+
+def test_inference_needs_less_than_training(supervisor: Supervisor) -> None:
+    train = ask(supervisor, "memory", workload=Workload()).findings
+    inference = ask(supervisor, "memory", workload=Workload(mode="inference")).findings
+    assert inference["peak_allocated_bytes"] < train["peak_allocated_bytes"]
+    assert inference["census"]["gradients"] == inference["census"]["optimizer_state"] == 0
+    assert set(inference["phase_peak_bytes"]) == {"build", "data", "forward"}
+
+
+@pytest.mark.parametrize(
+    ("workload", "words"),
+    [
+        (Workload(dtype="tf32"), "a CPU has none"),
+        (Workload(cell="gru", proj_size=4), "only supported for LSTM"),
+    ],
+)
+def test_what_is_not_supported_is_an_outcome(
+    supervisor: Supervisor, workload: Workload, words: str
+) -> None:
+    answer = ask(supervisor, "fit", workload=workload)
+    assert answer.evidence is not None
+    verdict = classify(answer.evidence)
+    assert verdict.outcome is Outcome.UNSUPPORTED
+    assert words in verdict.reason
+
+
+def test_hello_tells_the_flags_in_force(supervisor: Supervisor) -> None:
+    facts = ask(supervisor, "hello", workload=Workload(dtype="fp32-ieee")).findings["facts"]
+    assert facts["float32_matmul_precision"] == "highest"
+    assert facts["cudnn_allow_tf32"] is False
+    default = ask(supervisor, "hello").findings["facts"]
+    assert default["cudnn_allow_tf32"] is True
+
+
+def test_a_fit_waits_for_the_optimizer_too(supervisor: Supervisor) -> None:
+    """A scaler that overflows skips steps: without its state the peak would be too low."""
+    workload = Workload(cell="gru", hidden_size=16, dtype="amp-fp16")
+    skipping = ask(supervisor, "fit", workload=workload).findings
+    plain = ask(supervisor, "fit", workload=Workload(cell="gru", hidden_size=16)).findings
+    assert plain["steps_run"] == 2
+    assert skipping["steps_run"] >= 2
+    assert skipping["warnings"] == []

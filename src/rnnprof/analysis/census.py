@@ -14,7 +14,7 @@ from typing import Final
 
 from rnnprof.records import CENSUS_PARTS, Census
 
-NAMED_PARTS: Final = ("weights", "gradients", "optimizer_state")
+NAMED_PARTS: Final = ("weights", "gradients", "optimizer_state", "weight_casts")
 """The parts that snapshots name, the first one winning where a storage serves two."""
 
 

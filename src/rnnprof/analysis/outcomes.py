@@ -33,6 +33,9 @@ UNSUPPORTED_PATTERNS: Final = (
     r"not implemented for '",  # ATen dispatch: "..." not implemented for 'Half'
 )
 
+UNSUPPORTED_TYPE: Final = "UnsupportedError"
+"""Raised by the built-in workloads for a combination that torch does not have."""
+
 PRIMITIVE_FAILED: Final = r"could not execute a primitive"
 """oneDNN says only this when its scratch memory is refused."""
 
@@ -113,7 +116,7 @@ def _classify_exception(evidence: Evidence, where: str) -> Verdict:
         return Verdict(Outcome.OOM, _oom_reason(evidence, where), requested_bytes(message))
     if _matches(DEVICE_CRASH_PATTERNS, message):
         return Verdict(Outcome.CRASHED, f"the device failed {said}")
-    if _matches(UNSUPPORTED_PATTERNS, message):
+    if evidence.error_type == UNSUPPORTED_TYPE or _matches(UNSUPPORTED_PATTERNS, message):
         return Verdict(Outcome.UNSUPPORTED, f"not supported {said}")
     return Verdict(Outcome.FAILED, f"raised {said}")
 

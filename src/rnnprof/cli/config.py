@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -41,6 +42,23 @@ def read_config(folder: Path, command: click.Command) -> dict[str, Any]:
     return {}
 
 
+WORKLOAD_KEYS: Final = frozenset({
+    "cell", "impl", "input-size", "hidden-size", "layers", "bidirectional", "dropout", "proj-size",
+    "batch-first", "dtype", "optimizer", "mode", "compile", "factory", "factory-arg",
+})  # fmt: skip
+
+
+def read_workload_file(path: Path, command: click.Command) -> dict[str, Any]:
+    """The workload options set in a TOML file of their own.
+
+    Raises:
+        BadInputError: a file that is no TOML, or a key that is no workload option.
+    """
+    table = _table(path, ())
+    assert table is not None, "the whole of a TOML file is a table"
+    return _checked(table, path, command, WORKLOAD_KEYS)
+
+
 def _table(path: Path, inside: tuple[str, ...]) -> dict[str, Any] | None:
     import tomllib
 
@@ -57,8 +75,15 @@ def _table(path: Path, inside: tuple[str, ...]) -> dict[str, Any] | None:
     return table
 
 
-def _checked(table: dict[str, Any], path: Path, command: click.Command) -> dict[str, Any]:
-    names = {option: p.name for p in command.params for option in _long_names(p) if p.name}
+def _checked(
+    table: dict[str, Any], path: Path, command: click.Command, allowed: Container[str] | None = None
+) -> dict[str, Any]:
+    names = {
+        option: p.name
+        for p in command.params
+        for option in _long_names(p)
+        if p.name and (allowed is None or option in allowed)
+    }
     values = {}
     for key, value in table.items():
         if key not in names:

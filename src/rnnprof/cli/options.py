@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from rnnprof.analysis.axes import parse_axis
+from rnnprof.cli.config import read_workload_file
 from rnnprof.errors import BadInputError, NoDeviceError
 from rnnprof.units import parse_bytes
-from rnnprof.workload import FactorySource, Workload
+from rnnprof.workload import (
+    CELLS,
+    DTYPES,
+    IMPLS,
+    MODES,
+    OPTIMIZERS,
+    FactorySource,
+    Workload,
+)
 
 MAX_SIZE: Final = (1 << 31) - 1
 SIZE: Final = click.IntRange(1, MAX_SIZE)
@@ -54,29 +63,59 @@ AXIS: Final = _Parsed("axis", parse_axis)
 BYTES: Final = _Parsed("size", parse_bytes)
 SECONDS: Final = _Parsed("seconds", _parse_seconds)
 
-CELL_OPTIONS: Final = ("cell", "impl", "input_size", "hidden_size", "layers", "dtype")
+
+def _parse_probability(text: str) -> float:
+    try:
+        probability = float(text)
+    except ValueError:
+        probability = math.nan
+    if not 0 <= probability < 1:
+        raise ValueError(f"{text!r} is not a probability from 0 to below 1")
+    return probability
+
+
+PROBABILITY: Final = _Parsed("probability", _parse_probability)
+
+CELL_OPTIONS: Final = (
+    "cell", "impl", "input_size", "hidden_size", "layers", "bidirectional", "dropout", "proj_size",
+    "batch_first", "dtype", "mode", "compile",
+)  # fmt: skip
+"""Options of the built-in cells; a factory decides these for itself."""
+
+WORKLOAD_KEYS: Final = (*CELL_OPTIONS, "optimizer")
 
 
 def workload_options(function: F) -> F:
     """The options of every command that runs a workload."""
     default = Workload()
-    choices = {
-        "cell": ["rnn-tanh", "rnn-relu", "lstm", "gru"],
-        "impl": ["fused"],
-        "dtype": ["fp32"],
-        "optimizer": ["none", "sgd", "adam", "adamw"],
-    }
     options = [
-        _choice("cell", choices, default.cell, "Recurrent cell."),
-        _choice("impl", choices, default.impl, "fused: oneDNN where it has the cell (LSTM)."),
+        click.option(
+            "--workload", "workload_file", type=click.Path(exists=True, dir_okay=False),
+            is_eager=True, expose_value=False, callback=_read_workload_file, metavar="FILE.toml",
+            envvar="RNNPROF_WORKLOAD", help="The options below from a file; a flag beats it.",
+        ),
+        _choice("cell", CELLS, default.cell, "Recurrent cell."),
+        _choice("impl", IMPLS, default.impl, "cuDNN or oneDNN; without them; a cell in a loop."),
         _size("input-size", default.input_size, "Features of one time step."),
         _size("hidden-size", default.hidden_size, "Hidden units."),
         click.option(
-            "--layers", type=click.IntRange(1, 1024), default=default.layers,
+            "--layers", type=click.IntRange(1, 1024), default=default.layers, metavar="N",
             help="Stacked layers.", envvar="RNNPROF_LAYERS", show_default=True,
         ),
-        _choice("dtype", choices, default.dtype, "Type of weights and activations."),
-        _choice("optimizer", choices, default.optimizer, "Optimizer of cells and short factories."),
+        _switch("bidirectional", "Both directions."),
+        click.option(
+            "--dropout", type=PROBABILITY, default=default.dropout, metavar="P",
+            help="Between layers.", envvar="RNNPROF_DROPOUT", show_default=True,
+        ),
+        click.option(
+            "--proj-size", type=click.IntRange(0, MAX_SIZE), default=default.proj_size,
+            metavar="N", help="Projected output of an LSTM.", envvar="RNNPROF_PROJ_SIZE",
+        ),
+        _switch("batch-first", "Input as (batch, steps, features)."),
+        _choice("dtype", DTYPES, default.dtype, "Precision; fp32 leaves torch's flags alone."),
+        _choice("optimizer", OPTIMIZERS, default.optimizer, "Of cells and short factories."),
+        _choice("mode", MODES, default.mode, "Training steps, or forward passes alone."),
+        _switch("compile", "Through torch.compile."),
         click.option(
             "--factory", metavar="FILE.py:MAKE", envvar="RNNPROF_FACTORY",
             help="Your own training step: train.py:make or package.module:make.",
@@ -92,10 +131,10 @@ def workload_options(function: F) -> F:
 
 
 def _choice(
-    name: str, choices: dict[str, list[str]], default: str | None, text: str
+    name: str, choices: tuple[str, ...], default: str | None, text: str
 ) -> Callable[[F], F]:
     return click.option(
-        f"--{name}", type=click.Choice(choices[name]), default=default, help=text,
+        f"--{name}", type=click.Choice(choices), default=default, help=text,
         envvar=f"RNNPROF_{name.upper()}", show_default=True,
     )  # fmt: skip
 
@@ -103,8 +142,22 @@ def _choice(
 def _size(name: str, default: int, text: str) -> Callable[[F], F]:
     return click.option(
         f"--{name}", type=SIZE, default=default, help=text, metavar="N",
-        envvar=f"RNNPROF_{name.upper().replace('-', '_')}", show_default=True,
+        envvar=_variable(name), show_default=True,
     )  # fmt: skip
+
+
+def _switch(name: str, text: str) -> Callable[[F], F]:
+    return click.option(f"--{name}", is_flag=True, help=text, envvar=_variable(name))
+
+
+def _variable(name: str) -> str:
+    return f"RNNPROF_{name.upper().replace('-', '_')}"
+
+
+def _read_workload_file(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
+    """Lay the file's values over the defaults, before any other option is looked at."""
+    if path is not None:
+        ctx.default_map = {**(ctx.default_map or {}), **read_workload_file(Path(path), ctx.command)}
 
 
 def workload_from(ctx: click.Context, options: dict[str, Any]) -> tuple[Workload, str | None]:
@@ -116,8 +169,7 @@ def workload_from(ctx: click.Context, options: dict[str, Any]) -> tuple[Workload
     if options["factory"] is None:
         if options["factory_args"]:
             raise BadInputError("--factory-arg needs --factory")
-        names = (*CELL_OPTIONS, "optimizer")
-        return Workload(**{name: options[name] for name in names}), None
+        return Workload(**{name: options[name] for name in WORKLOAD_KEYS}), None
     for name in CELL_OPTIONS:
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             flag = "--" + name.replace("_", "-")

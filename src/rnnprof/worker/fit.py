@@ -8,6 +8,7 @@ from rnnprof.machine.process import ConditionsMeter, memory_bytes, reset_peak_rs
 from rnnprof.worker import cpu
 from rnnprof.worker.factories import BadFactoryError
 from rnnprof.worker.loss import finite_loss, loss_warnings
+from rnnprof.worker.optimizer_steps import OptimizerSteps
 from rnnprof.worker.workloads import build
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ WARM_UP_STEPS: Final = 2
 
 
 def fit_pass(session: Session) -> dict[str, Any]:
-    """Run ``confirm_steps`` training steps under the limit."""
+    """Run ``confirm_steps`` training steps, or until the optimizer stepped, under the limit."""
     task, findings = session.task, session.findings
     session.tracker.enter("baseline")
     cpu.guard(task.guard_bytes)
@@ -62,12 +63,13 @@ def _train(session: Session) -> None:
     training = build(task, task.batch, task.steps)
     session.tracker.enter("other")
     loss = None
-    for done in range(task.confirm_steps):
+    counter = OptimizerSteps(training.optimizer)
+    for done in counter.until_enough(task.confirm_steps):
         loss = training.step(session.tracker)
         session.tracker.announcing = False
         findings["steps_run"] = done + 1
     findings["loss"] = finite_loss(loss)
-    findings["warnings"] = loss_warnings(loss)
+    findings["warnings"] = loss_warnings(loss) + counter.warnings()
 
 
 def _warm_up(task: protocol.Task) -> str | None:

@@ -17,7 +17,9 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from rnnprof.analysis.census import Account, AllocatorEvent, Snapshot, Span, Trace, account
 from rnnprof.worker import cpu
 from rnnprof.worker.loss import loss_warnings
+from rnnprof.worker.optimizer_steps import OptimizerSteps
 from rnnprof.worker.phases import PhaseRecorder
+from rnnprof.worker.precision import graphs_compiled
 from rnnprof.worker.workloads import build
 
 if TYPE_CHECKING:
@@ -27,14 +29,11 @@ if TYPE_CHECKING:
 MIN_STEPS: Final = 3
 """The second finds the optimizer's state in place; the third tells a leak from a first time."""
 
-MIN_OPTIMIZER_STEPS: Final = 2
-MAX_STEPS: Final = 12
-"""A gradient scaler that overflows skips the optimizer: about ten halvings find its scale."""
-
 FUSED_OPS: Final = frozenset({"aten::mkldnn_rnn_layer", "aten::_cudnn_rnn"})
 CELL_OPS: Final = frozenset(
     f"aten::{name}_cell" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")
 )
+COPY_OP: Final = "aten::_to_copy"
 LAYER_OPS: Final = frozenset({"aten::lstm", "aten::gru", "aten::rnn_tanh", "aten::rnn_relu"})
 
 
@@ -42,7 +41,7 @@ def memory_pass(session: Session) -> dict[str, Any]:
     """Train a few steps under the profiler and account for every byte at the peak."""
     cpu.guard(session.task.guard_bytes)
     cpu.start_threads()
-    profiler = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+    profiler = profile(activities=[ProfilerActivity.CPU], profile_memory=True, record_shapes=True)
     profiler.start()
     watched = _Watched()
     training = _train(session, watched)
@@ -52,6 +51,8 @@ def memory_pass(session: Session) -> dict[str, Any]:
     result = account(timeline.trace(watched))
     session.findings |= _memory_fields(result, _model_bytes(training))
     session.findings |= _implementation_fields(timeline.op_names)
+    if session.task.workload.compile:
+        session.findings["graphs_compiled"] = graphs_compiled()
     return session.findings
 
 
@@ -77,12 +78,10 @@ def _train(session: Session, watched: _Watched) -> Training:
         watched.training = training = build(task, task.batch, task.steps)
         watched.look()
     tracker.enter("other")
-    counter = _OptimizerSteps(training.optimizer)
+    counter = OptimizerSteps(training.optimizer)
     recorder = PhaseRecorder(tracker, watched.look)
     loss = None
-    for done in range(MAX_STEPS):
-        if done >= MIN_STEPS and counter.is_enough():
-            break
+    for done in counter.until_enough(MIN_STEPS):
         with record_function(f"rnnprof:step:{done}"):
             loss = training.step(recorder)
         tracker.announcing = False
@@ -92,30 +91,6 @@ def _train(session: Session, watched: _Watched) -> Training:
         "warnings": loss_warnings(loss) + counter.warnings(),
     }
     return training
-
-
-@dataclass(slots=True)
-class _OptimizerSteps:
-    """Counts the steps that the optimizer really takes."""
-
-    optimizer: torch.optim.Optimizer | None
-    taken: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.optimizer is not None:
-            self.taken = 0
-            self.optimizer.register_step_post_hook(self._count)
-
-    def _count(self, *_: Any) -> None:
-        self.taken = (self.taken or 0) + 1
-
-    def is_enough(self) -> bool:
-        return self.taken is None or self.taken >= MIN_OPTIMIZER_STEPS
-
-    def warnings(self) -> list[str]:
-        if self.is_enough():
-            return []
-        return [f"the optimizer stepped only {self.taken} times in {MAX_STEPS} steps"]
 
 
 def _named_addresses(training: Training) -> dict[str, frozenset[int]]:
@@ -159,11 +134,35 @@ def _model_bytes(training: Training) -> dict[str, int]:
     return sums
 
 
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A tensor copied into another type: its storage's address, and those of the copy."""
+
+    at_ns: int
+    source: int
+    addresses: frozenset[int]
+
+
+def _copy_of(event: Any, detail: Any) -> _Copy | None:
+    source = getattr(detail.inputs[0], "storage_data_ptr", None) if detail.inputs else None
+    if source is None:
+        return None
+    waiting, addresses = [event], set()
+    while waiting:
+        inner = waiting.pop()
+        waiting.extend(inner.children)
+        kind, allocation = inner.typed
+        if kind == _EventType.Allocation and allocation.alloc_size > 0:
+            addresses.add(allocation.ptr)
+    return _Copy(event.end_time_ns, source, frozenset(addresses))
+
+
 @dataclass(slots=True)
 class _Timeline:
     """The profiler's events, sorted by what they tell."""
 
     events: list[AllocatorEvent] = field(default_factory=list)
+    copies: list[_Copy] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     op_names: set[str] = field(default_factory=set)
 
@@ -181,6 +180,8 @@ class _Timeline:
                 self.spans.append(Span(event.name, event.start_time_ns, event.end_time_ns))
             elif event.name.startswith("aten::"):
                 self.op_names.add(event.name)
+                if event.name == COPY_OP and (copy := _copy_of(event, detail)):
+                    self.copies.append(copy)
 
     def _allocation(self, at_ns: int, detail: Any) -> None:
         if detail.device.type == "cpu":
@@ -193,9 +194,18 @@ class _Timeline:
         snapshots = [
             Snapshot(span.end_ns, watched.snapshots[int(span.name)])
             for span in self._marked("rnnprof:snapshot:")
-        ]
+        ] + self._weight_casts(watched)
         phases = self._marked("rnnprof:phase:")
         return Trace(self.events, phases, self._marked("rnnprof:step:"), snapshots)
+
+    def _weight_casts(self, watched: _Watched) -> list[Snapshot]:
+        """The copies of weights into another type, as autocast makes them."""
+        weights = watched.snapshots[0]["weights"] if watched.snapshots else frozenset()
+        return [
+            Snapshot(copy.at_ns, {"weight_casts": copy.addresses})
+            for copy in self.copies
+            if copy.source in weights
+        ]
 
     def _marked(self, prefix: str) -> list[Span]:
         found = [

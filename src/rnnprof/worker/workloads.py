@@ -11,16 +11,11 @@ from typing import Any, Final
 import torch
 
 from rnnprof import protocol
-from rnnprof.factory import PhaseMarker, Training
+from rnnprof.factory import PhaseMarker, Step, Training
 from rnnprof.worker.factories import adopt, load_factory
+from rnnprof.worker.layers import recurrent_module
+from rnnprof.worker.precision import autocast, gradient_scaler, set_flags, tensor_dtype
 from rnnprof.workload import Workload
-
-CELLS: Final[dict[str, Callable[..., torch.nn.Module]]] = {
-    "rnn-tanh": lambda *sizes: torch.nn.RNN(*sizes, nonlinearity="tanh"),
-    "rnn-relu": lambda *sizes: torch.nn.RNN(*sizes, nonlinearity="relu"),
-    "lstm": torch.nn.LSTM,
-    "gru": torch.nn.GRU,
-}
 
 OPTIMIZERS: Final[dict[str, Callable[..., torch.optim.Optimizer] | None]] = {
     "none": None,
@@ -37,44 +32,86 @@ def build(task: protocol.Task, batch: int, steps: int) -> Training:
     """Build model, optimizer and data for one shape, from equal seeds whatever the shape."""
     random.seed(task.seed)
     torch.manual_seed(task.seed)
+    device = torch.device(task.device)
     if task.factory_path is None:
-        return recurrent_layer(task.workload, batch, steps, torch.device(task.device))
+        set_flags(task.workload)
+        return recurrent_layer(task.workload, batch, steps, device)
     factory = load_factory(task.factory_path)
     args = task.workload.factory.args if task.workload.factory else {}
-    returned = factory(batch, steps, torch.device(task.device), **args)
+    returned = factory(batch, steps, device, **args)
     return adopt(returned, lambda parameters: _optimizer(task.workload.optimizer, parameters))
 
 
 def recurrent_layer(workload: Workload, batch: int, steps: int, device: torch.device) -> Training:
-    """A recurrent layer trained on random input of shape (steps, batch, input size).
+    """A recurrent layer on random input of shape (steps, batch, input size), or batch first.
 
     The loss is the mean square of the output: it makes every gradient, and no more than one
     tensor of the output's size beside them.  Its sign alternates from step to step, so that the
     weights stay near where they began: a loss that is trained to nothing ends in denormal
     numbers, on which a processor is many times slower.
     """
-    sizes = (workload.input_size, workload.hidden_size, workload.layers)
-    model = CELLS[workload.cell or "lstm"](*sizes).to(device)
-    optimizer = _optimizer(workload.optimizer, model.parameters())
+    dtype = tensor_dtype(workload)
+    model = recurrent_module(workload).to(device, dtype)
+    forward = torch.compile(model) if workload.compile else model
     shape = (steps, batch, workload.input_size)
+    if workload.batch_first:
+        shape = (batch, steps, workload.input_size)
+
+    def random_input() -> torch.Tensor:
+        sequences = torch.empty(shape, device=device, dtype=dtype)
+        return sequences.uniform_(-UNIT_VARIANCE_BOUND, UNIT_VARIANCE_BOUND)
+
+    def loss_of(sequences: torch.Tensor) -> torch.Tensor:
+        with autocast(workload, device):
+            output: torch.Tensor = forward(sequences)
+        return output.square().mean()
+
+    if workload.mode == "inference":
+        model.eval()
+        return Training(_inference_step(random_input, loss_of), model, sequences_per_step=batch)
+    optimizer = _optimizer(workload.optimizer, model.parameters())
+    scaler = gradient_scaler(workload, device)
+    step = _training_step(model, optimizer, scaler, random_input, loss_of)
+    return Training(step, model, optimizer, sequences_per_step=batch)
+
+
+def _training_step(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    scaler: torch.amp.GradScaler,
+    random_input: Callable[[], torch.Tensor],
+    loss_of: Callable[[torch.Tensor], torch.Tensor],
+) -> Step:
     signs = itertools.cycle((1.0, -1.0))
 
     def step(phase: PhaseMarker) -> Any:
         model.zero_grad(set_to_none=True)
         with phase("data"):
-            sequences = torch.empty(shape, device=device)
-            sequences.uniform_(-UNIT_VARIANCE_BOUND, UNIT_VARIANCE_BOUND)
+            sequences = random_input()
         with phase("forward"):
-            output, _ = model(sequences)
-            loss = output.square().mean() * next(signs)
+            loss = loss_of(sequences) * next(signs)
         with phase("backward"):
-            loss.backward()
+            torch.autograd.backward(scaler.scale(loss))
         if optimizer is not None:
             with phase("optimizer"):
-                optimizer.step()
+                scaler.step(optimizer)
+                scaler.update()
         return loss.detach()
 
-    return Training(step, model=model, optimizer=optimizer, sequences_per_step=batch)
+    return step
+
+
+def _inference_step(
+    random_input: Callable[[], torch.Tensor], loss_of: Callable[[torch.Tensor], torch.Tensor]
+) -> Step:
+    @torch.inference_mode()
+    def step(phase: PhaseMarker) -> Any:
+        with phase("data"):
+            sequences = random_input()
+        with phase("forward"):
+            return loss_of(sequences)
+
+    return step
 
 
 def _optimizer(name: str, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer | None:
