@@ -101,7 +101,8 @@ def read_for_ever(loader: DataLoader):
 
 
 def make(
-    batch: int, steps: int, device: str, *, embedding_size: int = 400, hidden_size: int = 1150,
+    batch: int, steps: int, device: torch.device | str, *,
+    embedding_size: int = 400, hidden_size: int = 1150,
     layers: int = 3, vocabulary: int = 10_000, dropout: float = 0.4, optimizer: str = "adamw",
     learning_rate: float | None = None, clip: float = 0.25, num_workers: int = 0,
 ) -> Training:  # fmt: skip

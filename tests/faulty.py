@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import mmap
 import os
 import signal
+import socket
 import sys
 import time
+from pathlib import Path
 
 import torch
 
@@ -71,11 +75,72 @@ def nothing() -> None:
     return None
 
 
+def slow() -> None:
+    time.sleep(0.3)
+
+
+def nonsense() -> None:
+    """Answers with a line that is no message, and goes on."""
+    say(b"what?\n")
+
+
+def too_much() -> None:
+    """Answers without an end."""
+    say(b"x" * (20 << 20))
+
+
+def twice() -> None:
+    """Answers, and goes on to answer again."""
+    say_done(steps_run=3, samples_s=[1.0])
+
+
+def absurd() -> None:
+    """Answers with fields of the wrong kind, and ends well."""
+    say_done(steps_run="many", samples_s=["fast"])
+    os._exit(0)
+
+
+def negative() -> None:
+    """Answers with numbers that cannot be, and ends well."""
+    say_done(steps_run=3, samples_s=[-1.0], peak_process_bytes=-5, peak_allocated_bytes=-5)
+    os._exit(0)
+
+
+def beyond() -> None:
+    """Answers with a number that no machine has, and ends well."""
+    say_done(steps_run=3, samples_s=[1.0], peak_process_bytes=10**400)
+    os._exit(0)
+
+
+def say_done(**findings: object) -> None:
+    say(json.dumps({"kind": "Done", "findings": findings}).encode() + b"\n")
+
+
+def say(text: bytes) -> None:
+    """Write on the worker's own answer socket."""
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            channel = socket.socket(fileno=os.dup(int(entry.name)))
+        except OSError:  # no socket
+            continue
+        with channel:
+            if channel.family == socket.AF_UNIX:
+                channel.sendall(text)
+
+
+def shared_memory() -> None:
+    """Takes a GiB that RLIMIT_DATA does not count."""
+    taken = mmap.mmap(-1, 1 << 30)
+    for at in range(0, len(taken), mmap.PAGESIZE):
+        taken[at] = 1
+
+
 FAULTS = {
     function.__name__: function
     for function in (
         sigkill, sigsegv, leave, sys_exit, error, hang, hang_hard, hang_with_child, garbage, oom,
-        memory_error, nothing,
+        memory_error, nothing, slow, nonsense, too_much, twice, absurd, negative, beyond,
+        shared_memory,
     )
 }  # fmt: skip
 
@@ -203,3 +268,20 @@ def takes_nothing():
 
 
 not_a_function = 3
+
+
+def two_kinds(batch, steps, device):
+    """A layer that oneDNN fuses and one that it does not."""
+    lstm, gru = torch.nn.LSTM(8, 8), torch.nn.GRU(8, 8)
+    model = torch.nn.ModuleList([lstm, gru])
+
+    def step(phase):
+        with phase("data"):
+            x = torch.randn(steps, batch, 8)
+        with phase("forward"):
+            loss = gru(lstm(x)[0])[0].square().mean()
+        with phase("backward"):
+            loss.backward()
+        return loss.detach()
+
+    return rnnprof.Training(step, model=model)

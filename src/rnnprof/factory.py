@@ -1,7 +1,7 @@
 """The factory protocol: how a user's own training step is handed to rnnprof.  Imports no torch.
 
-A factory is ``make(batch, steps, device, **args)``.  It builds model, optimizer and data once and
-returns one of
+A factory is ``make(batch, steps, device, **args)``; *device* is a ``torch.device``.  It builds
+model, optimizer and data once and returns one of
 
 - ``step``: ``step(phase) -> loss`` runs one whole training step just as training does;
 - ``Training(step, model=, optimizer=, sequences_per_step=, probe=)``: the same, and the objects

@@ -298,7 +298,8 @@ class Memory(Observation):
         model_bytes: sums over the tensors themselves, to check the census against.
         net_bytes_per_step: what the last step left behind; not zero is a leak.
         ops: recurrent operators that really ran.
-        implementation: ``fused``, ``native`` or ``loop`` as it really ran; None where unknown.
+        implementation: ``fused``, ``native``, ``loop`` or ``mixed`` as it really ran; None where
+            unknown.
         graphs_compiled: by torch.compile; None where it was not asked for.
     """
 

@@ -306,3 +306,9 @@ def test_a_fit_waits_for_the_optimizer_too(supervisor: Supervisor) -> None:
     assert plain["steps_run"] == 2
     assert skipping["steps_run"] >= 2
     assert skipping["warnings"] == []
+
+
+def test_two_implementations_in_one_model_are_mixed(supervisor: Supervisor) -> None:
+    found = ask_factory(supervisor, "memory", "two_kinds").findings
+    assert found["implementation"] == "mixed"
+    assert {"aten::gru", "aten::lstm", "aten::mkldnn_rnn_layer"} <= set(found["ops"])

@@ -76,7 +76,8 @@ class Account:
     Attributes:
         peak_bytes: the allocator's own peak.
         census: the parts at the peak, which sum to it; None with *reason*.
-        phase_peak_bytes, phase_live_bytes: within each phase; after each phase of the last step.
+        phase_peak_bytes: within each phase, the highest of all steps.
+        phase_live_bytes: after each phase of the last step; after its last mark where it recurs.
         net_bytes_per_step: left behind by the last step; None below two steps.
         named_live_bytes: blocks of each named part live at the last snapshot.
     """
@@ -167,7 +168,10 @@ def _census_at(
             else:
                 parts[part] += block.size_bytes
     if outside_bytes:
-        return None, f"{outside_bytes} bytes at the peak were allocated outside every phase mark"
+        return None, (
+            f"{outside_bytes} bytes at the peak were allocated outside every phase mark: put the "
+            "code that allocates them under one"
+        )
     if sum(parts.values()) != peak_bytes:
         return (
             None,

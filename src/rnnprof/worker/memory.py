@@ -50,7 +50,7 @@ def memory_pass(session: Session) -> dict[str, Any]:
     timeline.read(profiler)
     result = account(timeline.trace(watched))
     session.findings |= _memory_fields(result, _model_bytes(training))
-    session.findings |= _implementation_fields(timeline.op_names)
+    session.findings |= _implementation_fields(timeline)
     if session.task.workload.compile:
         session.findings["graphs_compiled"] = graphs_compiled()
     return session.findings
@@ -147,14 +147,16 @@ def _copy_of(event: Any, detail: Any) -> _Copy | None:
     source = getattr(detail.inputs[0], "storage_data_ptr", None) if detail.inputs else None
     if source is None:
         return None
-    waiting, addresses = [event], set()
-    while waiting:
-        inner = waiting.pop()
-        waiting.extend(inner.children)
-        kind, allocation = inner.typed
-        if kind == _EventType.Allocation and allocation.alloc_size > 0:
-            addresses.add(allocation.ptr)
-    return _Copy(event.end_time_ns, source, frozenset(addresses))
+    allocations = (e.typed[1] for e in _below(event) if e.typed[0] == _EventType.Allocation)
+    addresses = frozenset(each.ptr for each in allocations if each.alloc_size > 0)
+    return _Copy(event.end_time_ns, source, addresses)
+
+
+def _below(event: Any) -> Iterator[Any]:
+    """Everything that happened within an event."""
+    for child in event.children:
+        yield child
+        yield from _below(child)
 
 
 @dataclass(slots=True)
@@ -164,7 +166,8 @@ class _Timeline:
     events: list[AllocatorEvent] = field(default_factory=list)
     copies: list[_Copy] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
-    op_names: set[str] = field(default_factory=set)
+    ops: set[str] = field(default_factory=set)
+    implementations: set[str] = field(default_factory=set)
 
     def read(self, profiler: profile) -> None:
         """Walk the event tree in the order in which things happened."""
@@ -179,15 +182,24 @@ class _Timeline:
             elif event.name.startswith("rnnprof:"):
                 self.spans.append(Span(event.name, event.start_time_ns, event.end_time_ns))
             elif event.name.startswith("aten::"):
-                self.op_names.add(event.name)
-                if event.name == COPY_OP and (copy := _copy_of(event, detail)):
-                    self.copies.append(copy)
+                self._operator(event, detail)
 
     def _allocation(self, at_ns: int, detail: Any) -> None:
         if detail.device.type == "cpu":
             self.events.append(
                 AllocatorEvent(at_ns, detail.ptr, detail.alloc_size, detail.total_allocated)
             )
+
+    def _operator(self, event: Any, detail: Any) -> None:
+        if event.name == COPY_OP and (copy := _copy_of(event, detail)):
+            self.copies.append(copy)
+        if event.name in FUSED_OPS | CELL_OPS | LAYER_OPS:
+            self.ops.add(event.name)
+        if event.name in CELL_OPS:
+            self.implementations.add("loop")
+        if event.name in LAYER_OPS:
+            is_fused = any(inner.name in FUSED_OPS for inner in _below(event))
+            self.implementations.add("fused" if is_fused else "native")
 
     def trace(self, watched: _Watched) -> Trace:
         """The events with their marks told apart."""
@@ -242,16 +254,11 @@ def _census_doubt(result: Account, model_bytes: dict[str, int]) -> str | None:
     return None
 
 
-def _implementation_fields(op_names: set[str]) -> dict[str, Any]:
-    """Which implementation really ran, by the operators seen."""
-    ops = sorted(op_names & (FUSED_OPS | CELL_OPS | LAYER_OPS))
-    implementation, reason = None, None
-    if op_names & FUSED_OPS:
-        implementation = "fused"
-    elif op_names & CELL_OPS:
-        implementation = "loop"
-    elif op_names & LAYER_OPS:
-        implementation = "native"
-    else:
-        reason = "no recurrent operator of torch was seen"
-    return {"ops": ops, "implementation": implementation, "implementation_reason": reason}
+def _implementation_fields(timeline: _Timeline) -> dict[str, Any]:
+    """Which implementation really ran; packed sequences may take one or the other each time."""
+    kinds = timeline.implementations
+    return {
+        "ops": sorted(timeline.ops),
+        "implementation": "mixed" if len(kinds) > 1 else next(iter(kinds), None),
+        "implementation_reason": None if kinds else "no recurrent operator of torch was seen",
+    }
