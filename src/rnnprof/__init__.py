@@ -5,9 +5,9 @@ Importing it imports neither torch nor matplotlib; the names below load on first
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# not imported from typing: until the command line is up an interrupt prints a traceback, so the
+# way there is kept short
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rnnprof.api import load as load
     from rnnprof.api import profile as profile
@@ -20,7 +20,9 @@ __all__ = ["Training", "__version__", "load", "profile"]
 _HOMES = {"Training": "rnnprof.factory", "load": "rnnprof.api", "profile": "rnnprof.api"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'rnnprof' has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(_HOMES[name]), name)

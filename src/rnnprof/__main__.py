@@ -1,6 +1,22 @@
-"""``python -m rnnprof``: the same as the command ``rnnprof``."""
+"""The command ``rnnprof``, and ``python -m rnnprof``."""
 
-from rnnprof.cli.main import main
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Load the command line and run it; Ctrl-C is heard from the first import on."""
+    try:
+        from rnnprof.cli.main import main as run_and_exit
+    except KeyboardInterrupt:
+        sys.exit(130)  # rnnprof.cli.main.EXIT_INTERRUPTED, which has not arrived
+    run_and_exit()
+
 
 if __name__ == "__main__":
     main()

@@ -76,7 +76,7 @@ def test_each_fault_in_each_phase(
 def test_garbage_on_stdout_is_no_answer(supervisor: Supervisor) -> None:
     answer = ask(supervisor, fault="garbage", where="forward")
     assert answer.evidence is None
-    assert answer.findings["steps_run"] == 3
+    assert answer.findings["steps_run"] == 2
 
 
 @pytest.mark.parametrize("fault", ["hang", "hang_hard", "hang_with_child"])

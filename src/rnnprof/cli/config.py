@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,29 +78,47 @@ def _table(path: Path, inside: tuple[str, ...]) -> dict[str, Any] | None:
 def _checked(
     table: dict[str, Any], path: Path, command: click.Command, allowed: Container[str] | None = None
 ) -> dict[str, Any]:
-    names = {
-        option: p.name
-        for p in command.params
-        for option in _long_names(p)
-        if p.name and (allowed is None or option in allowed)
+    options = {
+        name: parameter
+        for parameter in command.params
+        for name in _long_names(parameter)
+        if isinstance(parameter, click.Option) and (allowed is None or name in allowed)
     }
     values = {}
     for key, value in table.items():
-        if key not in names:
-            raise BadInputError(f"{path.name}: {key!r} is no option{_nearest(key, names)}")
-        if isinstance(value, dict) and key == "factory-arg":
-            value = [f"{name}={item}" for name, item in value.items()]
-        if not isinstance(value, (str, int, float, bool, list)):
-            raise BadInputError(f"{path.name}: {key} = {value!r}: write a text or a number")
-        values[names[key]] = value
+        if key not in options:
+            raise BadInputError(f"{path.name}: {key!r} is no option{_nearest(key, options)}")
+        option = options[key]
+        try:
+            values[option.name or key] = _as_given(option, value)
+        except ValueError as error:
+            raise BadInputError(f"{path.name}: {key} = {value!r}: {error}") from None
     return values
+
+
+def _as_given(option: click.Option, value: Any) -> Any:
+    """The value as the command line would hand it on: TOML's own types are not the option's."""
+    if option.is_flag:
+        if not isinstance(value, bool):
+            raise ValueError("write true or false")
+        return value
+    if option.multiple:
+        pairs = (
+            [f"{name}={item}" for name, item in value.items()] if isinstance(value, dict) else value
+        )
+        if not isinstance(pairs, list) or not all(isinstance(pair, str) for pair in pairs):
+            raise ValueError("write a table, or a list of texts")
+        return pairs
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError("write a text or a number")
+    return int(value) if option.count else str(value)
 
 
 def _long_names(parameter: click.Parameter) -> list[str]:
     return [option[2:] for option in parameter.opts if option.startswith("--")]
 
 
-def _nearest(key: str, names: dict[str, str]) -> str:
+def _nearest(key: str, names: Iterable[str]) -> str:
     import difflib
 
     close = difflib.get_close_matches(key.replace("_", "-"), names, 1, 0.5)

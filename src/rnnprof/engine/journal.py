@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rnnprof.codec import decode, encode
+from rnnprof.engine.plausible import check
 from rnnprof.errors import RunFileError
 from rnnprof.records import (
     KIND_OF,
@@ -63,7 +64,9 @@ def from_line(line: bytes) -> Record:
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ValueError(f"a record of kind {name!r} is not known")
-    return decode(kind, body, name)  # type: ignore[no-any-return]
+    record = decode(kind, body, name)
+    check(record)
+    return record  # type: ignore[no-any-return]
 
 
 def load(path: Path) -> Run:

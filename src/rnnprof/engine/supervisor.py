@@ -83,6 +83,9 @@ class _Worker:
         return bool(data)
 
     def _take(self, line: bytes) -> None:
+        if self.answer is not None:
+            self.nonsense = "it went on after its answer"
+            return
         try:
             message = protocol.from_line(line)
         except DecodeError as error:
@@ -124,6 +127,7 @@ class Supervisor:
         self._template: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._buffer = b""
+        self._is_ready = False
         self._count = 0
         self._current: _Worker | None = None
 
@@ -165,6 +169,7 @@ class Supervisor:
         message = self._await_template(START_TIMEOUT_S)
         if not isinstance(message, protocol.Ready):
             raise WorkerStartError(self._start_failure())
+        self._is_ready = True
         return message
 
     def ask(self, task: protocol.Task, deadline_s: float) -> Answer:
@@ -198,13 +203,15 @@ class Supervisor:
             self._control = None
         if self._template is not None:
             try:
-                self._template.wait(TERM_GRACE_S)
+                # while it still imports it has forked nothing, and does not hear that we are gone
+                self._template.wait(TERM_GRACE_S if self._is_ready else 0)
             except subprocess.TimeoutExpired:
                 self._template.kill()
                 self._template.wait()
             if self._template.stderr:
                 self._template.stderr.close()
             self._template = None
+            self._is_ready = False
 
     def _fork(self) -> _Worker:
         assert self._control is not None

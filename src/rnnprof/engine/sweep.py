@@ -20,6 +20,7 @@ from rnnprof.analysis.fold import by_point, fold, missing_passes
 from rnnprof.analysis.outcomes import Evidence, classify
 from rnnprof.analysis.plan import Cost, anchor_of, deadline_s, dominating_oom, remaining_s, shuffled
 from rnnprof.codec import DecodeError, decode, encode
+from rnnprof.engine.plausible import check
 from rnnprof.records import (
     KINDS,
     Failure,
@@ -218,6 +219,7 @@ def observation_of(started: Started, answer: Answer, limit_bytes: int) -> Observ
     try:
         observation = _decoded(started.observes, {**answer.findings, **fields}, answer.evidence)
         _check_complete(observation)
+        check(observation)
     except DecodeError as error:
         return _decoded(started.observes, fields, Evidence(nonsense=str(error)))
     return observation
