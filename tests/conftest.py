@@ -17,6 +17,17 @@ FACTORIES = Path(__file__).with_name("faulty.py")
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+_HEAR_INTERRUPTS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from rnnprof.__main__ import main
+main()
+"""
+
+INTERRUPTIBLE = (sys.executable, "-c", _HEAR_INTERRUPTS)
+"""The command line, hearing Ctrl-C also where a shell started the tests in the background."""
+
+
 @pytest.fixture(scope="session")
 def supervisor() -> Iterator[Supervisor]:
     """One template for the whole session: importing torch takes seconds, forking milliseconds."""

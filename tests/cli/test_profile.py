@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from conftest import FACTORIES, CommandLine
+from conftest import FACTORIES, INTERRUPTIBLE, CommandLine
 from rnnprof.engine import journal
 from rnnprof.records import Outcome
 
@@ -149,7 +148,7 @@ def test_another_limit_or_source_is_refused(rnnprof: CommandLine, tmp_path: Path
 def test_stopped_and_given_again_nothing_is_lost_or_done_twice(
     tmp_path: Path, number: int, code: int
 ) -> None:
-    command = [sys.executable, "-m", "rnnprof", "profile", *SMALL, "--point-seconds", "0.4"]
+    command = [*INTERRUPTIBLE, "profile", *SMALL, "--point-seconds", "0.4"]
     path = tmp_path / "run.jsonl"
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     wait_for_records(path, 9)
@@ -188,7 +187,7 @@ def wait_for_records(path: Path, count: int) -> None:
 
 
 def test_two_writers_are_one_too_many(tmp_path: Path, rnnprof: CommandLine) -> None:
-    command = [sys.executable, "-m", "rnnprof", "profile", *SMALL, "--point-seconds", "2"]
+    command = [*INTERRUPTIBLE, "profile", *SMALL, "--point-seconds", "2"]
     first = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
     wait_for_records(tmp_path / "run.jsonl", 3)
     second = rnnprof("profile", *SMALL)
