@@ -194,7 +194,8 @@ def test_bytes_outside_every_mark_leave_no_census_but_the_peak():
     result = account(tape.trace())
     assert result.peak_bytes == 130
     assert result.census is None
-    assert result.reason == "25 bytes at the peak were allocated outside every phase mark"
+    assert result.reason is not None
+    assert result.reason.startswith("25 bytes at the peak were allocated outside every phase mark")
 
 
 def test_bytes_outside_every_mark_do_no_harm_below_the_peak():
