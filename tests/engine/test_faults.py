@@ -29,6 +29,12 @@ GIB = 1 << 30
 STARTED = Started("a1", "fit", 4, 4, Role.GRID, 0, "r1", "2026-11-23T12:00:00Z")
 
 
+@pytest.fixture(autouse=True)
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coverage writes a file of its own as a process ends: a fault would hit that instead."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
