@@ -108,6 +108,12 @@ def dies(answer: Answer) -> Answer:
     return replace(answer, findings={}, evidence=Evidence(phase="backward", signal=11))
 
 
+def crowded_out(answer: Answer) -> Answer:
+    """Other processes have taken the memory that the limit promised."""
+    evidence = Evidence(phase="baseline", error_type="MachineShortError", message="none left")
+    return replace(answer, findings={}, evidence=evidence)
+
+
 def hangs(answer: Answer) -> Answer:
     evidence = Evidence(phase="forward", timed_out=True, deadline_s=60.0)
     return replace(answer, findings={}, evidence=evidence, wall_s=60.0)

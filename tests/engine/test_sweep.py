@@ -20,6 +20,7 @@ from fakes import (
     Script,
     a_request,
     a_sweep,
+    crowded_out,
     dies,
     finds,
     fine,
@@ -487,6 +488,16 @@ def test_what_earlier_invocations_took_sets_the_first_deadline(tmp_path, quick):
     probe = FakeProbe(AMPLE)
     run_into(path, probe, GRID, request="r2")
     assert max(deadline_s for _, deadline_s in probe.asked) < FIRST_DEADLINE_S
+
+
+def test_a_point_that_others_crowded_out_is_run_again_on_resume(tmp_path, quick):
+    path = tmp_path / "run.jsonl"
+    script = {(8, 32, "fit"): [crowded_out]}
+    first = run_into(path, FakeProbe(AMPLE, script=script), SMALL)
+    assert outcomes(first)[Point(8, 32)] is Outcome.FAILED
+    again = run_into(path, FakeProbe(AMPLE), SMALL, request="r2")
+    assert set(outcomes(again).values()) == {Outcome.MEASURED}
+    assert times_observed(again)[Point(8, 32), "fit", 0] == 2
 
 
 def test_an_interrupt_leaves_the_attempt_announced_and_unobserved(tmp_path):

@@ -35,6 +35,13 @@ def ask_factory(crew: Supervisor, do: str, function: str, **args: object) -> Ans
     )
 
 
+def test_a_compiled_loop_is_one_graph(supervisor: Supervisor) -> None:
+    workload = Workload(impl="loop", input_size=4, hidden_size=4, compile=True)
+    answer = ask(supervisor, "memory", workload=workload, batch=2, steps=2)
+    assert answer.evidence is None
+    assert answer.findings["graphs_compiled"] == 1
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn-tanh", "rnn-relu"])
 @pytest.mark.parametrize("size", [(16, 32, 256), (8, 64, 128)])
 def test_the_census_sums_to_the_peak(

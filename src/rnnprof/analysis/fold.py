@@ -29,6 +29,9 @@ MIN_PROCESSES: Final = 3
 MAX_CRASHES: Final = 2
 """A point that crashed twice is set aside: the third time would not go better."""
 
+CROWDED_OUT: Final = "MachineShortError"
+"""What a worker raises when others have taken the memory that the limit promised."""
+
 MAX_DISTURBED: Final = 2
 """A timing that was disturbed is repeated once, then kept with its flag."""
 
@@ -106,6 +109,11 @@ def missing_passes(observations: Sequence[Observation], processes: int) -> list[
         needed += [f"timing:{index}"] if _needs_run(passes) else []
     memories = [observation for observation in observations if isinstance(observation, Memory)]
     return needed + (["memory"] if _needs_run(memories) else [])
+
+
+def was_crowded_out(observation: Observation) -> bool:
+    """Whether the machine, not the point, stood in the way: another day it may go through."""
+    return observation.failure is not None and observation.failure.error_type == CROWDED_OUT
 
 
 def _needs_run(passes: Sequence[Observation]) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from rnnprof import protocol
 from rnnprof.analysis.disturbance import judge
-from rnnprof.analysis.fold import by_point, fold, missing_passes
+from rnnprof.analysis.fold import by_point, fold, missing_passes, was_crowded_out
 from rnnprof.analysis.outcomes import Evidence, classify
 from rnnprof.analysis.plan import Cost, anchor_of, deadline_s, dominating_oom, remaining_s, shuffled
 from rnnprof.codec import DecodeError, decode, encode
@@ -96,9 +96,9 @@ class Sweep:
     done: list[tuple[Point, float]] = field(default_factory=list)
 
     def recall(self, run: Run) -> None:
-        """Take up what earlier invocations observed."""
+        """Take up what earlier invocations observed; what a full machine stopped is run again."""
         for point, observations in by_point(run.observations).items():
-            self.seen[point] += observations
+            self.seen[point] += [o for o in observations if not was_crowded_out(o)]
         for observation in run.observations:
             self._learn_cost(observation)
 
