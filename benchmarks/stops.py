@@ -186,7 +186,7 @@ class Stopper:
     def _judge_code(self, ended: Ended, stopped_s: float | None) -> None:
         good = {0}
         if stopped_s is not None and self.number == signal.SIGKILL:
-            good = {-signal.SIGKILL}
+            good = {0, -signal.SIGKILL}  # it may have ended as the signal was on its way
         elif stopped_s is not None:
             good = {0, *INTERRUPTED}
             self.tally.late += stopped_s > STOP_S

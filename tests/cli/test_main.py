@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import rnnprof
-from rnnprof.cli.main import COMMANDS, cli, run
+from rnnprof.cli.main import COMMANDS, Terminated, cli, run
 from rnnprof.cli.progress import Bar, Lines
 from rnnprof.records import Measurement, Outcome, Point
 
@@ -27,6 +27,37 @@ def test_the_list_of_commands_says_what_each_command_says(name: str) -> None:
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"rnnprof {rnnprof.__version__}\n"
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_a_stop_that_a_library_wraps_is_a_stop(
+    monkeypatch: pytest.MonkeyPatch, stop: type[BaseException], code: int
+) -> None:
+    class Descriptor:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise stop
+
+    def wrapped(*_: object, **__: object) -> None:
+        try:
+            type("Axis", (), {"scale": Descriptor()})
+        except RuntimeError:
+            raise
+        except BaseException as error:  # Python 3.12 wraps no more
+            raise RuntimeError("Error calling __set_name__") from error
+
+    monkeypatch.setattr(cli, "main", wrapped)
+    assert run(["profile"]) == code
+
+
+def test_an_error_without_a_stop_behind_it_is_internal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(cli, "main", broken)
+    assert run(["profile"]) == 70
+    assert "internal error: RuntimeError: a bug" in capsys.readouterr().err
 
 
 def test_help_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from rnnprof.errors import RnnprofError
 
 COMMANDS: Final = {
     "profile": ("rnnprof.cli.profile", "Sweep a grid of batch sizes and time steps; the main job."),
+    "doctor": ("rnnprof.cli.doctor", "What this machine can measure, and what stands in the way."),
 }
 
 EXIT_INTERNAL: Final = 70
@@ -95,8 +96,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        return _internal_error(error)
+        return _stopped(error) or _internal_error(error)
     return result if isinstance(result, int) else 0
+
+
+def _stopped(error: BaseException | None) -> int | None:
+    """The exit code of a stop that another error hides: Python 3.11 wraps what ``__set_name__``
+    raises, also a Ctrl-C while a library is imported.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return EXIT_INTERRUPTED
+        if isinstance(error, Terminated):
+            return EXIT_TERMINATED
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _internal_error(error: Exception) -> int:
