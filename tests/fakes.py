@@ -17,6 +17,7 @@ from rnnprof.engine.journal import open_journal
 from rnnprof.engine.supervisor import Answer
 from rnnprof.engine.sweep import Listener, Probe, Sweep
 from rnnprof.records import (
+    Calibration,
     Conditions,
     Finished,
     Fit,
@@ -170,9 +171,13 @@ class FakeProbe:
         wall_s = 1.0 + 100 * step_time_s(point)
         if task.do == "fit" and self.law.bytes_at(point) > self.limit_bytes:
             return Answer(len(self.asked), {"steps_run": 0}, self._oom(point), wall_s)
-        findings = {"fit": self._fit, "timing": self._timing, "memory": self._memory}[task.do](
-            point
-        )
+        passes = {
+            "fit": self._fit,
+            "timing": self._timing,
+            "memory": self._memory,
+            "rates": self._rates,
+        }
+        findings = passes[task.do](point)
         done = protocol.from_line(protocol.to_line(protocol.Done(findings)))
         assert isinstance(done, protocol.Done)
         return Answer(len(self.asked), done.findings, None, wall_s)
@@ -187,6 +192,14 @@ class FakeProbe:
             counted_bytes=self.law.bytes_at(point) - saved,
             limit_bytes=self.limit_bytes,
         )
+
+    def _rates(self, _point: Point) -> dict[str, Any]:
+        return {
+            "what": "rates",
+            "parameters": {"dtype": "float32", "cache_bytes": 32 * MIB},
+            "figures": {"matmul_flop_per_s": 1e12, "copy_bytes_per_s": 1e11},
+            "conditions": conditions(),
+        }
 
     def _fit(self, point: Point) -> dict[str, Any]:
         return {
@@ -255,10 +268,9 @@ def a_sweep(
 ) -> Sweep:
     """The sweep of *request* against *probe*."""
     return Sweep(
-        workload=HEADER.workload,
+        task=protocol.Task(do="fit", workload=HEADER.workload),
         request=request,
         limit_bytes=HEADER.limit_bytes,
-        factory_path=None,
         probe=probe,
         record=record,
         listener=listener or Listener(),
@@ -308,6 +320,12 @@ def a_timing(point: Point, *samples_s: float, **changes: Any) -> Timing:
 
 def a_memory(point: Point, **changes: Any) -> Memory:
     return Memory(**_observed(point, changes))
+
+
+def a_calibration(**changes: Any) -> Calibration:
+    figures = {"matmul_flop_per_s": 1e9, "copy_bytes_per_s": 1e9}
+    defaults = {"role": Role.PROBE, "figures": figures, "parameters": {"cache_bytes": 32 * MIB}}
+    return Calibration(**_observed(Point(1, 1), defaults | changes))
 
 
 def a_run(observations: Iterable[Observation], *grids: Grid) -> Run:

@@ -15,6 +15,7 @@ from rnnprof.units import (
     MIB,
     format_bytes,
     format_duration,
+    format_flops,
     format_rate,
     format_ratio,
     format_seconds,
@@ -158,3 +159,20 @@ def test_rates(per_second, text):
 )
 def test_ratios(ratio, text):
     assert format_ratio(ratio) == text
+
+
+@pytest.mark.parametrize(
+    ("flop_per_s", "text"),
+    [
+        (None, "-"),
+        (0, "0.00 FLOP/s"),
+        (999.4, "999 FLOP/s"),
+        (999.6, "1.00 kFLOP/s"),
+        (78.1e9, "78.1 GFLOP/s"),
+        (999.7e9, "1.00 TFLOP/s"),
+        (67e12, "67.0 TFLOP/s"),
+        (2e18, "2000 PFLOP/s"),
+    ],
+)
+def test_operations_per_second_have_three_digits(flop_per_s, text):
+    assert format_flops(flop_per_s) == text

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from rnnprof.analysis.axes import parse_axis
+from rnnprof.analysis.axes import DEFAULT_AXES, DEFAULT_POINT_SECONDS, parse_axis
 from rnnprof.engine import journal
 from rnnprof.engine.profile import ProfileOrder
 from rnnprof.engine.profile import profile as _profile
 from rnnprof.engine.sweep import Listener
+from rnnprof.machine.places import find_place
 from rnnprof.records import Grid, Run, Settings
 from rnnprof.workload import Workload
 
@@ -19,10 +20,11 @@ Axis = str | Iterable[int]
 def profile(
     workload: Workload | None = None,
     *,
-    batch: Axis = "4:128:x2",
-    steps: Axis = "16:128:x2",
+    batch: Axis | None = None,
+    steps: Axis | None = None,
     settings: Settings | None = None,
     output: str | Path,
+    device: str = "auto",
     extend: bool = False,
     overwrite: bool = False,
     listener: Listener | None = None,
@@ -31,17 +33,22 @@ def profile(
 
     Args:
         workload: an LSTM 256->512 where none is given.
-        batch, steps: an axis as on the command line, or the values.
+        batch, steps: an axis as on the command line, or the values; by default the device's.
+        device: as ``--device`` takes it.
         output: the run file, ``NAME.jsonl``; an unfinished one is resumed.
 
     Raises:
         RnnprofError: as the command ``rnnprof profile`` tells.
     """
+    place = find_place(device)
+    defaults = DEFAULT_AXES[place.kind]
     order = ProfileOrder(
         workload or Workload(),
-        Grid(_axis(batch), _axis(steps)),
-        settings or Settings(),
+        Grid(_axis(batch or defaults[0]), _axis(steps or defaults[1])),
+        settings or Settings(point_seconds=DEFAULT_POINT_SECONDS[place.kind]),
         Path(output),
+        place.device,
+        place.uuid,
         extend=extend,
         overwrite=overwrite,
     )

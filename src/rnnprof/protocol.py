@@ -57,7 +57,10 @@ class Task:
     """What a worker is to do.
 
     Attributes:
-        do: ``hello``, ``fit``, ``memory`` or ``timing``.
+        do: ``hello``, ``check``, ``rates``, ``fit``, ``memory`` or ``timing``.
+        device: ``cpu``; ``cuda`` or ``cuda:N`` by torch's own numbering; once the card is known
+            always ``cuda``.
+        device_uuid: the card, by its UUID: the worker sees no other.
         factory_path: file or module of the user's factory, and its function.
         limit_bytes: of a fit pass, above the baseline.
         guard_bytes: address space that no pass may exceed, so that the machine lives.
@@ -71,6 +74,7 @@ class Task:
     batch: int = 1
     steps: int = 1
     device: str = "cpu"
+    device_uuid: str | None = None
     seed: int = 0
     factory_path: str | None = None
     limit_bytes: int | None = None

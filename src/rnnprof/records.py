@@ -1,7 +1,7 @@
 """What was asked and what was observed: frozen records, the vocabulary of the run file.
 
 Schema history
-    1   2026-11: header, request, started, fit, memory, timing, finished.
+    1   2026-11: header, request, started, fit, memory, timing, calibration, finished.
 
 Units are in the names; an unknown value is ``None`` with its reason beside it.
 """
@@ -98,6 +98,8 @@ class Settings:
 
     Attributes:
         memory_limit: the size asked for, or None for all that is free.
+        card_bytes: size of the card that the limit stands for (its memory less the context
+            measured here); the algorithms stay this device's.  None without ``--card``.
         point_seconds: at most this long is spent on a point's timed steps.
         processes: timing passes per point, each in a process of its own.
         timeout_s: deadline of one pass; None scales it to the expected cost.
@@ -105,6 +107,7 @@ class Settings:
     """
 
     memory_limit: int | None = None
+    card_bytes: int | None = None
     point_seconds: float = 2.0
     processes: int = 1
     timeout_s: float | None = None
@@ -167,6 +170,30 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceConditions:
+    """A GPU at one instant, as NVML tells it.
+
+    Attributes:
+        max_sm_clock_mhz: the highest that the card would run its multiprocessors at.
+        event_reasons: why the clocks are not higher, by NVML's own names; empty for no reason.
+        used_bytes: device memory that is in use, by whomever.
+        own_bytes: of it, by this process; None where NVML hides it, as in most containers.
+        unknown: for each field that is None, why.
+    """
+
+    sm_clock_mhz: int | None = None
+    max_sm_clock_mhz: int | None = None
+    memory_clock_mhz: int | None = None
+    temperature_c: int | None = None
+    power_w: float | None = None
+    power_limit_w: float | None = None
+    event_reasons: tuple[str, ...] | None = None
+    used_bytes: int | None = None
+    own_bytes: int | None = None
+    unknown: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """The machine while a pass ran, as raw facts; judged by :mod:`rnnprof.analysis.disturbance`.
 
@@ -177,6 +204,8 @@ class Conditions:
         cpu_busy_s: CPU time of everything on those processors, the worker's included.
         cpu_steal_s: time that the hypervisor gave to others.
         throttled_s: time that the cgroup's quota held us back.
+        device_before, device_after: the GPU as the pass began and ended; None on the CPU.
+        others_drift_bytes: growth of the device memory that others hold, over the pass.
         unknown: for each field that is None, why.
     """
 
@@ -186,6 +215,9 @@ class Conditions:
     cpu_busy_s: float | None = None
     cpu_steal_s: float | None = None
     throttled_s: float | None = None
+    device_before: DeviceConditions | None = None
+    device_after: DeviceConditions | None = None
+    others_drift_bytes: int | None = None
     unknown: dict[str, str] = field(default_factory=dict)
 
 
@@ -227,11 +259,17 @@ class Fit(Observation):
     Attributes:
         steps_run: training steps that passed.
         limit_bytes: the limit in force, above the baseline.
-        baseline_bytes: what the limit counts before the workload is built (CPU: VmData).
+        baseline_bytes: what the limit counts before the workload is built (CPU: VmData; CUDA:
+            what the allocator keeps reserved after the warm-up).
         baseline_note: why no warm-up preceded the baseline, if none did.
-        context_bytes: what the process holds before the workload is built (CPU: VmRSS).
-        peak_process_bytes: the operating system's peak for the process (CPU: VmHWM).
-        peak_counted_bytes: peak, above the baseline, of the bytes that the limit counts.
+        context_bytes: what the process holds before the workload is built (CPU: VmRSS; CUDA:
+            device memory of the process less what the allocator reserved).
+        peak_process_bytes: the operating system's peak for the process (CPU: VmHWM; CUDA: by NVML).
+        peak_counted_bytes: peak of the bytes that the limit counts (CPU: address space above the
+            baseline; CUDA: reserved by the caching allocator).
+        peak_allocated_bytes: by the caching allocator, in this plain training; None on CPU.
+        retries: times that the caching allocator emptied its cache to go on, after step 2: a
+            limit so near thrashes.  None on CPU.
         loss: of the last step; None when it was no finite number (see ``warnings``).
     """
 
@@ -244,6 +282,8 @@ class Fit(Observation):
     peak_process_reason: str | None = None
     peak_counted_bytes: int | None = None
     peak_counted_reason: str | None = None
+    peak_allocated_bytes: int | None = None
+    retries: int | None = None
     loss: float | None = None
 
 
@@ -301,6 +341,8 @@ class Memory(Observation):
         implementation: ``fused``, ``native``, ``loop`` or ``mixed`` as it really ran; None where
             unknown.
         graphs_compiled: by torch.compile; None where it was not asked for.
+        flops_per_step: floating-point operations of one step of a factory, counted by torch's
+            FlopCounterMode; None for the built-in cells, whose count is a formula.
     """
 
     steps_run: int = 0
@@ -317,6 +359,8 @@ class Memory(Observation):
     implementation: str | None = None
     implementation_reason: str | None = None
     graphs_compiled: int | None = None
+    flops_per_step: int | None = None
+    flops_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,6 +375,8 @@ class Timing(Observation):
         phase_step_samples_s: whole durations of those steps: what marking phases costs.
         sequences_per_step: sequences that one step trained on.
         host_enqueue_s: the host's time to submit a step; None on CPU, where the host computes.
+        block_wait_s: median wait for the device at a block's end, after the host had submitted
+            its last step; None on CPU.
         loss: of the last step; None when it was no finite number.
     """
 
@@ -341,7 +387,23 @@ class Timing(Observation):
     phase_step_samples_s: tuple[float, ...] = ()
     sequences_per_step: int | None = None
     host_enqueue_s: float | None = None
+    block_wait_s: float | None = None
     loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration(Observation):
+    """A figure of the device itself, to compare measurements with.
+
+    Attributes:
+        what: ``rates`` (a matrix product's and a copy's) or ``reserve`` (a library's memory).
+        parameters: what the figures belong to: sizes, dtype.
+        figures: by name, units in the names: ``matmul_flop_per_s``, ``copy_bytes_per_s``.
+    """
+
+    what: str = "rates"
+    parameters: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 Record = Header | Request | Started | Observation | Finished
@@ -353,6 +415,7 @@ KINDS: Final[dict[str, type[Any]]] = {
     "fit": Fit,
     "memory": Memory,
     "timing": Timing,
+    "calibration": Calibration,
     "finished": Finished,
 }
 
@@ -400,7 +463,12 @@ class Measurement:
         step_time_within_ci_s: 95% interval of the median within the process; None below 6 samples.
         step_time_ci_s: the range of 3 or more processes' medians' interval; else None.
         time_steps_per_s: B*T/s, honest under gradient accumulation.
+        flop_per_s, matmul_share_ratio: the step's floating-point operations per second, and their
+            share of a matrix product's rate on the same device and dtype.
+        bound: ``launch``, ``memory`` or ``compute``; None where no one of them explains half of
+            the step, or where it is unknown; *bound_reason* has the figures.
         peak_allocated_bytes: by the allocator; peak_process_bytes: by the operating system.
+        retries: of the caching allocator under the limit, after step 2.
         disturbed: what disturbed the timing, or None.
     """
 
@@ -414,11 +482,19 @@ class Measurement:
     converged: bool | None = None
     sequences_per_s: float | None = None
     time_steps_per_s: float | None = None
+    host_enqueue_s: float | None = None
+    block_wait_s: float | None = None
     phase_times_s: dict[str, float] = field(default_factory=dict)
+    flops_per_step: int | None = None
+    flop_per_s: float | None = None
+    matmul_share_ratio: float | None = None
+    bound: str | None = None
+    bound_reason: str | None = None
     peak_allocated_bytes: int | None = None
     peak_reserved_bytes: int | None = None
     peak_process_bytes: int | None = None
     peak_counted_bytes: int | None = None
+    retries: int | None = None
     census: Census | None = None
     census_reason: str | None = None
     implementation: str | None = None

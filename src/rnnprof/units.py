@@ -81,6 +81,18 @@ def format_rate(per_second: float | None) -> str:
     raise AssertionError("unreachable")
 
 
+def format_flops(flop_per_s: float | None) -> str:
+    """Floating-point operations per second: ``78.1 GFLOP/s``; ``-`` where unknown."""
+    if flop_per_s is None:
+        return "-"
+    value, unit = float(flop_per_s), ""
+    for unit in ("", "k", "M", "G", "T", "P"):
+        if abs(value) < 999.5 or unit == "P":
+            break
+        value /= 1000
+    return f"{_three_digits(value)} {unit}FLOP/s"
+
+
 def format_ratio(ratio: float | None) -> str:
     """A share as a percentage: ``3.2%``; ``-`` where unknown."""
     if ratio is None:

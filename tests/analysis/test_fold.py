@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from fakes import a_fit, a_memory, a_run, a_timing, conditions
-from rnnprof.analysis.fold import anchor_drift, fold, fold_run, missing_passes
+from fakes import HEADER, MIB, a_calibration, a_fit, a_memory, a_run, a_timing, conditions
+from rnnprof.analysis.bounds import Rates
+from rnnprof.analysis.flops import NO_FORMULA, step_flops
+from rnnprof.analysis.fold import (
+    anchor_drift,
+    by_point,
+    fold,
+    fold_run,
+    missing_passes,
+    rates_of,
+)
 from rnnprof.records import Census, Failure, Grid, Outcome, Point, Role
+from rnnprof.workload import FactorySource, Workload
 
 POINT = Point(8, 16)
 GRID = Grid((4, 8, 16), (16, 32))
@@ -247,3 +257,109 @@ def test_a_disturbed_pass_is_no_drift_of_the_machine():
     drift = anchor_drift(a_run(timings, GRID))
     assert drift is not None
     assert drift.ratio == pytest.approx(0.02)
+
+
+FLOPS = step_flops(HEADER.workload, POINT.batch, POINT.steps)[0] or 0
+FACTORY = Workload(cell=None, factory=FactorySource("train.py:make", "0"))
+RATES = Rates(matmul_flop_per_s=2.0 * FLOPS, copy_bytes_per_s=1e15)
+SECOND = a_timing(POINT, *[1.0] * 6)
+
+
+def test_operations_a_second_are_those_of_the_formula_over_the_median() -> None:
+    slow = a_timing(POINT, *[4.0] * 6)
+    measurement = fold(POINT, [FIT, slow, MEMORY], HEADER.workload, RATES)
+    assert measurement.flops_per_step == FLOPS
+    assert measurement.flop_per_s == FLOPS / 4
+    assert measurement.matmul_share_ratio == 0.125
+    assert measurement.bound is None
+    assert measurement.bound_reason is not None
+    assert "would take 12% of the step" in measurement.bound_reason
+
+
+def test_a_step_at_half_the_products_rate_is_bound_by_arithmetic() -> None:
+    assert fold(POINT, [FIT, SECOND, MEMORY], HEADER.workload, RATES).bound == "compute"
+
+
+def test_a_device_that_waits_for_the_host_is_bound_by_launches() -> None:
+    timings = [
+        a_timing(POINT, *[1.0] * 6, process_index=i, host_enqueue_s=0.9 + i, block_wait_s=wait_s)
+        for i, wait_s in enumerate((0.5, 0.02, 0.01))
+    ]
+    measurement = fold(POINT, [FIT, *timings, MEMORY], HEADER.workload, RATES)
+    assert (measurement.host_enqueue_s, measurement.block_wait_s) == (1.9, 0.02)
+    assert measurement.bound == "launch"
+
+
+def test_on_a_cpu_there_is_no_time_to_enqueue() -> None:
+    measurement = fold(POINT, [FIT, SECOND], HEADER.workload, RATES)
+    assert (measurement.host_enqueue_s, measurement.block_wait_s) == (None, None)
+
+
+def test_a_factory_has_the_operations_that_its_worker_counted() -> None:
+    memory = a_memory(POINT, flops_per_step=FLOPS)
+    measurement = fold(POINT, [FIT, SECOND, memory], FACTORY, RATES)
+    assert measurement.flops_per_step == FLOPS
+    assert measurement.matmul_share_ratio == 0.5
+    assert measurement.bound == "compute"
+
+
+def test_operations_that_could_not_be_counted_have_the_reason() -> None:
+    memory = a_memory(POINT, flops_reason="no formula for the operations of aten._lstm_mps")
+    measurement = fold(POINT, [FIT, SECOND, memory], FACTORY, RATES)
+    assert (measurement.flops_per_step, measurement.flop_per_s) == (None, None)
+    assert (measurement.bound, measurement.bound_reason) == (None, memory.flops_reason)
+    assert fold(POINT, [FIT, SECOND], FACTORY, RATES).bound_reason == NO_FORMULA
+
+
+def test_without_workload_and_rates_the_rest_is_folded_all_the_same() -> None:
+    measurement = fold(POINT, [FIT, SECOND, MEMORY])
+    assert measurement.step_time_s == 1.0
+    assert (measurement.flops_per_step, measurement.bound) == (None, None)
+    assert measurement.bound_reason
+
+
+def test_what_was_not_timed_has_no_speed() -> None:
+    measurement = fold(POINT, [oom_at(POINT)], HEADER.workload, RATES)
+    assert (measurement.flop_per_s, measurement.bound, measurement.bound_reason) == (None,) * 3
+
+
+def test_a_run_is_folded_with_its_own_workload_and_rates() -> None:
+    figures = {"matmul_flop_per_s": 4.0 * FLOPS, "copy_bytes_per_s": 1e15}
+    run = a_run([a_calibration(figures=figures), FIT, SECOND, MEMORY], GRID)
+    measurement = fold_run(run)[POINT]
+    assert measurement.flops_per_step == FLOPS
+    assert measurement.matmul_share_ratio == 0.25
+
+
+def test_the_last_undisturbed_rates_count() -> None:
+    def rates(per_s: float, **changes):
+        return a_calibration(figures={"matmul_flop_per_s": per_s}, **changes)
+
+    assert rates_of([]) is None
+    assert rates_of([rates(1.0, what="reserve")]) is None
+    assert rates_of([rates(1.0, outcome=Outcome.CRASHED)]) is None
+    assert rates_of([rates(1.0), rates(2.0)]) == Rates(2.0, None, 32 * MIB)
+    disturbed = rates(3.0, conditions=BUSY)
+    assert rates_of([rates(1.0), rates(2.0), disturbed]) == Rates(2.0, None, 32 * MIB)
+    assert rates_of([disturbed]) == Rates(3.0, None, 32 * MIB)
+
+
+def test_a_calibration_is_no_part_of_a_point() -> None:
+    at_a_point = a_calibration(batch=POINT.batch, steps=POINT.steps)
+    assert by_point([a_calibration(), at_a_point]) == {}
+    assert fold_run(a_run([at_a_point], GRID)) == {}
+    assert missing_passes([at_a_point, FIT, TIMING, MEMORY], 1) == []
+
+
+def test_on_cuda_the_reserved_peak_is_that_of_plain_training() -> None:
+    fit = a_fit(POINT, peak_counted_bytes=110, peak_allocated_bytes=90, retries=2)
+    memory = a_memory(POINT, peak_allocated_bytes=100, peak_reserved_bytes=400)
+    measurement = fold(POINT, [fit, SECOND, memory])
+    assert measurement.peak_reserved_bytes == 110
+    assert measurement.peak_allocated_bytes == 100
+    assert measurement.retries == 2
+    unknown = a_fit(POINT, peak_allocated_bytes=90)
+    assert fold(POINT, [unknown, SECOND, memory]).peak_reserved_bytes == 400
+    on_cpu = fold(POINT, [FIT, SECOND, MEMORY])
+    assert (on_cpu.peak_reserved_bytes, on_cpu.peak_counted_bytes) == (None, 110)
+    assert on_cpu.retries is None

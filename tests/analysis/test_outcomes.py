@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnprof.analysis.outcomes import Evidence, classify, requested_bytes
+from rnnprof.analysis.outcomes import Evidence, classify, is_suspect, requested_bytes
 from rnnprof.records import Outcome
 
 GIB = 1 << 30
@@ -218,3 +219,21 @@ def test_a_bad_alloc_that_was_only_printed_is_no_oom():
 def test_a_fork_without_memory_is_an_oom():
     evidence = Evidence(error_type="OSError", message="[Errno 12] Cannot allocate memory")
     assert classify(evidence).outcome is Outcome.OOM
+
+
+@pytest.mark.parametrize("library", ["CUBLAS", "CUDNN"])
+def test_a_library_that_does_not_come_up_is_judged_by_a_smaller_batch(library: str) -> None:
+    message = f"{library}_STATUS_NOT_INITIALIZED when calling create(handle)"
+    evidence = Evidence(phase="forward", error_type="RuntimeError", message=message)
+    assert is_suspect(evidence)
+    short = classify(replace(evidence, smaller_passed=True))
+    assert short.outcome is Outcome.OOM
+    assert "does at half the batch" in short.reason
+    for passed in (False, None):
+        assert classify(replace(evidence, smaller_passed=passed)).outcome is Outcome.CRASHED
+
+
+def test_other_errors_are_not_suspect() -> None:
+    assert not is_suspect(Evidence(error_type="RuntimeError", message="CUDA out of memory"))
+    timed_out = Evidence(message="CUBLAS_STATUS_NOT_INITIALIZED", timed_out=True)
+    assert not is_suspect(timed_out)

@@ -42,7 +42,7 @@ def refused(result: subprocess.CompletedProcess[str], *words: str, code: int = 2
         (["--timeout", "0"], "above zero"),
         (["--processes", "0"], "processes"),
         (["--sed", "3"], "--seed"),
-        (["--device", "tpu"], "write auto or cpu"),
+        (["--device", "tpu"], "write auto, cpu, cuda"),
         (["-o", "run.txt"], "NAME.jsonl"),
         (["--extend", "--overwrite"], "exclude each other"),
         (["--factory-arg", "a=1"], "needs --factory"),
@@ -72,7 +72,7 @@ def test_options(
 
 
 def test_a_device_that_is_not_measured_is_exit_4(rnnprof: CommandLine) -> None:
-    refused(rnnprof("profile", "--device", "cuda:0"), "on the CPU only", code=4)
+    refused(rnnprof("profile", "--device", "cuda:0"), "a build without CUDA", code=4)
 
 
 def test_an_unknown_command_names_the_nearest(rnnprof: CommandLine) -> None:
@@ -181,7 +181,7 @@ def test_an_internal_error_is_70_in_one_line(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("rnnprof.cli.options.check_device", broken)
+    monkeypatch.setattr("rnnprof.cli.options.place_from", broken)
     assert run(["profile"]) == 70
     told = capsys.readouterr().err
     assert "internal error: ZeroDivisionError: a bug" in told

@@ -88,12 +88,14 @@ def test_one_plain_line_a_point(capsys: pytest.CaptureFixture[str]) -> None:
     lines = Lines(verbosity=1)
     lines.begun(2, 3)
     lines.entering(Point(4, 8), "fit")
+    lines.entering(Point(1, 1), "rates")
     lines.ended(MEASURED, 1, 61.0)
     lines.noted("a note")
     told = capsys.readouterr().err.splitlines()
     assert told == [
         "2 points to run (1 of 3 are complete or implied already)",
         "    B=4 T=8: fit pass",
+        "    the device: rates to compare with",
         "[1/2] B=4 T=8: 10.0 ms a step, 3.20 k/s, peak 1.00 MiB; about 1 min 01 s left",
         "a note",
     ]
@@ -109,7 +111,7 @@ def test_the_bar_writes_over_one_line_and_leaves_it_empty(monkeypatch: pytest.Mo
     bar.entering(Point(4, 16), "timing")
     written = terminal.getvalue().split("\r\x1b[2K")[-1]
     assert written.startswith("█████·····")
-    assert "1/4  B=4 T=16 timing  30 s left" in written
+    assert "1/4  B=4 T=16: timing pass  30 s left" in written
     assert len(written) < 60
     bar.closed()
     assert terminal.getvalue().endswith("\r\x1b[2K")

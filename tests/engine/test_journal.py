@@ -17,6 +17,7 @@ from fakes import (
     AT_UTC,
     HEADER,
     FakeProbe,
+    a_calibration,
     a_fit,
     a_memory,
     a_request,
@@ -72,6 +73,7 @@ RECORDS = [
         warnings=("the loss of the last step was nan",),
     ),
     a_memory(POINT, census=Census(1, 2, 3, 4, 5, 6, 7, 8, 9, "backward"), ops=("aten::lstm",)),
+    a_calibration(),
     Finished("r1", AT_UTC, 12.5),
 ]
 LINES = [to_line(record) for record in RECORDS]
@@ -175,8 +177,8 @@ def test_what_was_appended_is_loaded(path):
     assert run.header == HEADER
     assert run.requests == (RECORDS[1],)
     assert run.started == (STARTED,)
-    assert run.observations == tuple(RECORDS[3:6])
-    assert run.finished == (RECORDS[6],)
+    assert run.observations == tuple(RECORDS[3:7])
+    assert run.finished == (RECORDS[7],)
     assert run.is_finished
     assert run.path == str(path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,10 @@ from fakes import (
 )
 from rnnprof.analysis.disturbance import judge
 from rnnprof.analysis.fold import anchor_drift, fold_run
+from rnnprof.analysis.outcomes import Evidence
 from rnnprof.analysis.plan import FIRST_DEADLINE_S, MIN_DEADLINE_S, anchor_of
 from rnnprof.engine.journal import load, run_of, to_line
+from rnnprof.engine.sweep import RATES_POINT
 from rnnprof.records import (
     CENSUS_PARTS,
     Fit,
@@ -82,7 +85,8 @@ def truth(grid: Grid, law: MemoryLaw, limit_bytes: int) -> dict[Point, Outcome]:
 
 
 def kind_of(observation: Observation) -> str:
-    return type(observation).__name__.lower()
+    kind = type(observation).__name__.lower()
+    return "rates" if kind == "calibration" else kind
 
 
 def passes_at(run: Run, point: Point, role: Role = Role.GRID) -> list[str]:
@@ -167,7 +171,7 @@ def test_an_oom_ends_a_point():
     run = swept(FakeProbe(limit_bytes=1))
     for point, outcome in outcomes(run).items():
         assert passes_at(run, point) == ([] if outcome is Outcome.IMPLIED_OOM else ["fit"])
-    oom = run.observations[0]
+    oom = next(o for o in run.observations if isinstance(o, Fit))
     assert oom.failure.requested_bytes == MemoryLaw().census_at(oom.point)["saved"]
     assert oom.reason.startswith("out of memory in forward, asking for ")
     assert isinstance(oom, Fit)
@@ -181,12 +185,12 @@ def test_the_anchor_comes_first_midway_and_last():
     run = swept(FakeProbe(limit_bytes=AMPLE))
     anchor = anchor_of(GRID.points())
     roles = [(started.role, Point(started.batch, started.steps)) for started in run.started]
-    assert roles[0] == (Role.GRID, anchor)
+    assert roles[:2] == [(Role.PROBE, RATES_POINT), (Role.GRID, anchor)]
     again = [index for index, (role, _) in enumerate(roles) if role is Role.ANCHOR]
     assert [roles[index][1] for index in again] == [anchor, anchor]
     assert [run.started[index].observes for index in again] == ["timing", "timing"]
     # twelve points of three passes: six before the second time, six between it and the third
-    assert again == [18, 37]
+    assert again == [19, 38]
     assert len(anchor_drift(run).medians_s) == 3
 
 
@@ -210,7 +214,7 @@ def test_below_three_points_no_anchor_is_timed_again(grid, times):
 
 def test_an_anchor_that_does_not_fit_is_not_timed_again():
     run = swept(FakeProbe(limit_bytes=1))
-    assert all(o.role is Role.GRID for o in run.observations)
+    assert not [o for o in run.observations if o.role is Role.ANCHOR]
 
 
 # what goes wrong
@@ -309,7 +313,7 @@ def test_findings_that_make_no_sense_are_a_crash(do, findings, words):
 def test_findings_do_not_say_which_point_was_observed():
     run, _ = scripted("fit", finds(batch=999, attempt="x", outcome="oom", limit_bytes=1))
     assert outcomes(run)[BAD_POINT] is Outcome.MEASURED
-    assert {o.point for o in run.observations} == set(GRID.points())
+    assert {o.point for o in run.observations if o.role is Role.GRID} == set(GRID.points())
 
 
 # what the probe is asked
@@ -328,9 +332,10 @@ def test_the_task_says_all_that_a_worker_needs():
 def test_the_deadline_follows_what_was_seen():
     probe = FakeProbe(limit_bytes=AMPLE)
     swept(probe)
-    deadlines: dict[str, list[float]] = {do: [] for do in PASSES}
+    deadlines: dict[str, list[float]] = {do: [] for do in (*PASSES, "rates")}
     for task, deadline_s in probe.asked:
         deadlines[task.do].append(deadline_s)
+    assert deadlines.pop("rates") == [FIRST_DEADLINE_S]
     for first, *later in deadlines.values():
         assert first == FIRST_DEADLINE_S
         assert min(later) >= MIN_DEADLINE_S
@@ -487,7 +492,8 @@ def test_what_earlier_invocations_took_sets_the_first_deadline(tmp_path, quick):
     run_into(path, FakeProbe(AMPLE), SMALL)
     probe = FakeProbe(AMPLE)
     run_into(path, probe, GRID, request="r2")
-    assert max(deadline_s for _, deadline_s in probe.asked) < FIRST_DEADLINE_S
+    passes = [deadline_s for task, deadline_s in probe.asked if task.do in PASSES]
+    assert max(passes) < FIRST_DEADLINE_S
 
 
 def test_a_point_that_others_crowded_out_is_run_again_on_resume(tmp_path, quick):
@@ -510,6 +516,27 @@ def test_an_interrupt_leaves_the_attempt_announced_and_unobserved(tmp_path):
         run_into(path, interrupted, SMALL)
     run = load(path)
     assert not run.is_finished
-    assert [started.observes for started in run.started] == ["fit"]
+    assert [started.observes for started in run.started] == ["rates"]
     assert run.observations == ()
     assert run_into(path, FakeProbe(AMPLE), SMALL, request="r2").is_finished
+
+
+def suspect(answer):
+    message = "CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"
+    evidence = Evidence(phase="forward", error_type="RuntimeError", message=message)
+    return replace(answer, findings={}, evidence=evidence)
+
+
+def test_a_suspect_error_is_judged_by_half_the_batch():
+    probe = FakeProbe(AMPLE, script={(8, 16, "fit"): [suspect]})
+    run = swept(probe, Grid((8,), (16,)))
+    (fit,) = [o for o in run.observations if isinstance(o, Fit)]
+    assert fit.outcome is Outcome.OOM
+    assert "a library could not start, and does at half the batch" in (fit.reason or "")
+    assert [t.batch for t, _ in probe.asked if t.do == "fit"] == [8, 4]
+
+
+def test_a_library_that_never_comes_up_is_a_crash():
+    probe = FakeProbe(AMPLE, script={(8, 16, "fit"): [suspect] * 9, (4, 16, "fit"): [suspect] * 9})
+    run = swept(probe, Grid((8,), (16,)))
+    assert outcomes(run) == {Point(8, 16): Outcome.CRASHED}

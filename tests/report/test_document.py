@@ -15,7 +15,8 @@ from rnnprof.report.document import document
 PROMISED = {
     "batch", "steps", "outcome", "phase", "reason", "step_time_s", "step_time_within_ci_s",
     "step_time_ci_s", "time_steps_per_s", "peak_allocated_bytes", "peak_reserved_bytes",
-    "peak_process_bytes", "census_bytes", "disturbed",
+    "peak_process_bytes", "census_bytes", "disturbed", "host_enqueue_s", "block_wait_s",
+    "flops_per_step", "flop_per_s", "matmul_share_ratio", "bound", "bound_reason", "retries",
 }  # fmt: skip
 
 
@@ -98,3 +99,14 @@ def test_warnings_are_a_list() -> None:
     point = replace(measured(4, 16), warnings=("one", "two"))
     found = document(run_of((4,), (16,)), {point.point: point})["points"][0]
     assert found["warnings"] == ["one", "two"]
+
+
+def test_the_speed_is_told_with_what_bounds_it() -> None:
+    speed = {
+        "host_enqueue_s": 0.1, "block_wait_s": 0.2, "flops_per_step": 7 * 10**12,
+        "flop_per_s": 78.1e9, "matmul_share_ratio": 0.61, "bound": "compute",
+        "bound_reason": "the matrix products would take 61% of the step", "retries": 3,
+    }  # fmt: skip
+    point = measured(4, 16, **speed)
+    found = document(run_of((4,), (16,)), {point.point: point})["points"][0]
+    assert {name: found[name] for name in speed} == speed

@@ -294,3 +294,39 @@ def test_any_run_fits_the_terminal_and_names_every_t(
 def test_neither_text_nor_json_needs_matplotlib(module: str) -> None:
     code = f"import {module}, sys; sys.exit('matplotlib' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+REASON = "the matrix products would take 61% of the step, the least traffic about 20%"
+
+
+def speed_lines(**speed: object) -> list[str]:
+    """What stands below the step time of the fastest point."""
+    run, _ = one_point()
+    point = measured(128, 64, **speed)
+    lines = table(run, {point.point: point}).splitlines()
+    assert max(map(columns, lines)) <= WIDTH
+    start = next(i for i, line in enumerate(lines) if line.startswith("  a step takes"))
+    return lines[start + 1 :]
+
+
+def test_the_speed_of_the_fastest_point_is_told_with_what_bounds_it() -> None:
+    speed = {"flop_per_s": 78.1e9, "matmul_share_ratio": 0.61, "bound_reason": REASON}
+    assert speed_lines(**speed, bound="compute") == [
+        "  it runs at 78.1 GFLOP/s, 61% of a matrix product's rate: compute-bound",
+        f"  {REASON}",
+    ]
+    assert speed_lines(**speed)[0] == "  it runs at 78.1 GFLOP/s, 61% of a matrix product's rate"
+
+
+def test_what_is_not_known_of_the_speed_is_left_out() -> None:
+    assert speed_lines() == []
+    assert speed_lines(bound_reason=REASON) == []
+    assert speed_lines(flop_per_s=78.1e9, bound_reason=REASON) == ["  it runs at 78.1 GFLOP/s"]
+    launch = speed_lines(flop_per_s=78.1e9, bound="launch", bound_reason="深" * 60)
+    assert launch[0] == "  it runs at 78.1 GFLOP/s: launch-bound"
+    assert launch[1].startswith("  深")
+
+
+def test_a_long_reason_is_clipped() -> None:
+    lines = speed_lines(flop_per_s=1.0, matmul_share_ratio=0.1, bound_reason="why " * 40)
+    assert lines[1].endswith("...")

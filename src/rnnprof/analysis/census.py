@@ -14,18 +14,28 @@ from typing import Final
 
 from rnnprof.records import CENSUS_PARTS, Census
 
-NAMED_PARTS: Final = ("weights", "gradients", "optimizer_state", "weight_casts")
+TENSOR_PARTS: Final = ("weights", "gradients", "optimizer_state", "weight_casts")
+LIBRARY: Final = "library"
+NAMED_PARTS: Final = (*TENSOR_PARTS, LIBRARY)
 """The parts that snapshots name, the first one winning where a storage serves two."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllocatorEvent:
-    """A malloc (size above 0) or free (below 0), with the allocator's own total after it."""
+    """A malloc (size above 0) or free (below 0), with the allocator's own total after it.
+
+    Attributes:
+        at_ns: any clock that the marks share.
+        size_bytes: what the allocator counts, its rounding included.
+        requested_bytes: of a malloc, what was asked for; None where the allocator does not round
+            or does not say.
+    """
 
     at_ns: int
     address: int
     size_bytes: int
     total_bytes: int
+    requested_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,12 @@ class Block:
     start_ns: int
     end_ns: int | None = None
     part: str | None = None
+    requested_bytes: int | None = None
+
+    @property
+    def own_bytes(self) -> int:
+        """The block without what the allocator's rounding added."""
+        return self.size_bytes if self.requested_bytes is None else self.requested_bytes
 
     def is_live_at(self, at_ns: int) -> bool:
         """Whether the block is still held just after *at_ns*."""
@@ -79,7 +95,8 @@ class Account:
         phase_peak_bytes: within each phase, the highest of all steps.
         phase_live_bytes: after each phase of the last step; after its last mark where it recurs.
         net_bytes_per_step: left behind by the last step; None below two steps.
-        named_live_bytes: blocks of each named part live at the last snapshot.
+        named_live_bytes: blocks of each part of tensors live at the last snapshot, without
+            rounding: comparable to the tensors' own sizes.
     """
 
     peak_bytes: int
@@ -127,8 +144,9 @@ def _blocks(
         while waiting and waiting[-1].at_ns < event.at_ns:
             _name(live, waiting.pop())
         if event.size_bytes > 0:
-            live[event.address] = Block(event.size_bytes, event.at_ns)
-            blocks.append(live[event.address])
+            block = Block(event.size_bytes, event.at_ns, requested_bytes=event.requested_bytes)
+            live[event.address] = block
+            blocks.append(block)
         elif event.address in live:
             live.pop(event.address).end_ns = event.at_ns
         elif event.size_bytes < 0:
@@ -139,19 +157,21 @@ def _blocks(
 
 
 def _name(live: Mapping[int, Block], snapshot: Snapshot) -> None:
+    """Name the live blocks; what tensors hold is never the library's, whichever came first."""
     for part in reversed(NAMED_PARTS):
         for address in snapshot.addresses.get(part, ()):
-            if address in live:
-                live[address].part = part
+            block = live.get(address)
+            if block is not None and (part != LIBRARY or block.part is None):
+                block.part = part
 
 
 def _named_live(blocks: Sequence[Block], snapshots: Sequence[Snapshot]) -> dict[str, int]:
-    sums = dict.fromkeys(NAMED_PARTS, 0)
+    sums = dict.fromkeys(TENSOR_PARTS, 0)
     if snapshots:
         at_ns = max(snapshot.at_ns for snapshot in snapshots)
         for block in blocks:
-            if block.part is not None and block.is_live_at(at_ns):
-                sums[block.part] += block.size_bytes
+            if block.part in sums and block.is_live_at(at_ns):
+                sums[block.part] += block.own_bytes
     return sums
 
 
@@ -166,7 +186,8 @@ def _census_at(
             if part is None:
                 outside_bytes += block.size_bytes
             else:
-                parts[part] += block.size_bytes
+                parts[part] += block.own_bytes
+                parts["rounding"] += block.size_bytes - block.own_bytes
     if outside_bytes:
         return None, (
             f"{outside_bytes} bytes at the peak were allocated outside every phase mark: put the "
@@ -193,9 +214,9 @@ def _part_by_phase(block: Block, phases: Sequence[Span]) -> str | None:
 
 
 def _span_at(at_ns: int, spans: Sequence[Span]) -> Span | None:
-    """The innermost span around an instant: the one that began last."""
+    """The innermost span around an instant: the one that began last, or of those ends first."""
     around = [span for span in spans if span.start_ns <= at_ns <= span.end_ns]
-    return max(around, key=lambda span: span.start_ns, default=None)
+    return max(around, key=lambda span: (span.start_ns, -span.end_ns), default=None)
 
 
 def _phase_at(at_ns: int, spans: Sequence[Span]) -> str | None:

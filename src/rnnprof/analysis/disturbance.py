@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from rnnprof.records import Conditions
-from rnnprof.units import format_ratio
+from rnnprof.records import Conditions, DeviceConditions
+from rnnprof.units import MIB, format_bytes, format_ratio
 
 OTHERS_RATIO: Final = 0.10
 """Processors taken by others, on average: an idle machine shows under 0.03, one busy stranger 1."""
@@ -15,6 +15,20 @@ THROTTLED_RATIO: Final = 0.02
 
 MIN_SECONDS: Final = 0.05
 """The kernel counts CPU time in ticks of 10 ms: less than five of them are no evidence."""
+
+SLOWDOWNS: Final = frozenset(
+    {"HwSlowdown", "SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown"}
+)
+"""NVML's reasons that mean a card in distress.  SwPowerCap is none: under load it is the normal."""
+
+CLOCK_EXPLAINED: Final = frozenset({"GpuIdle", "SwPowerCap", "ApplicationsClocksSetting"})
+"""Reasons for a low clock that are no disturbance: nothing to do, the power limit, a set clock."""
+
+SM_CLOCK_RATIO: Final = 0.75
+"""Of the highest clock; nvbench throws away what it sampled under 75% of the default clock."""
+
+OTHERS_DRIFT_BYTES: Final = 64 * MIB
+"""Device memory that others took during a pass: a context alone is several times that."""
 
 
 def judge(conditions: Conditions | None) -> str | None:
@@ -31,6 +45,9 @@ def judge(conditions: Conditions | None) -> str | None:
             THROTTLED_RATIO,
             "the cgroup's quota stopped it for {} of the time",
         ),
+        _judge_slowdown(conditions.device_after),
+        _judge_clock(conditions.device_after),
+        _judge_drift(conditions.others_drift_bytes),
     ]
     return "; ".join(text for text in found if text) or None
 
@@ -48,3 +65,33 @@ def _judge_one(
         return None
     ratio = taken_s / conditions.wall_s
     return text.format(format_ratio(ratio)) if ratio > limit else None
+
+
+def slowdowns(device: DeviceConditions | None) -> tuple[str, ...]:
+    """The reasons, by NVML's names, for which the card is slowing itself down."""
+    reasons = device.event_reasons if device is not None else None
+    return tuple(reason for reason in reasons or () if reason in SLOWDOWNS)
+
+
+def _judge_slowdown(device: DeviceConditions | None) -> str | None:
+    reasons = slowdowns(device)
+    return f"the card slowed itself down ({', '.join(reasons)})" if reasons else None
+
+
+def _judge_clock(device: DeviceConditions | None) -> str | None:
+    """A low clock that nothing explains; where the reasons are unknown it proves nothing."""
+    if device is None or device.event_reasons is None:
+        return None
+    clock_mhz, max_mhz = device.sm_clock_mhz, device.max_sm_clock_mhz
+    if clock_mhz is None or not max_mhz or CLOCK_EXPLAINED & set(device.event_reasons):
+        return None
+    ratio = clock_mhz / max_mhz
+    if ratio >= SM_CLOCK_RATIO:
+        return None
+    return f"the card ran at {clock_mhz} MHz, {format_ratio(ratio)} of its highest clock"
+
+
+def _judge_drift(drift_bytes: int | None) -> str | None:
+    if drift_bytes is None or drift_bytes <= OTHERS_DRIFT_BYTES:
+        return None
+    return f"others took {format_bytes(drift_bytes)} of device memory"

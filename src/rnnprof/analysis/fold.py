@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final, TypeVar
 
+from rnnprof.analysis.bounds import Rates, Work, least_traffic_bytes, verdict
 from rnnprof.analysis.disturbance import judge
+from rnnprof.analysis.flops import step_flops
 from rnnprof.analysis.plan import dominating_oom
 from rnnprof.analysis.statistics import median_interval
 from rnnprof.records import (
+    Calibration,
     Fit,
     Measurement,
     Memory,
@@ -22,6 +25,7 @@ from rnnprof.records import (
     Run,
     Timing,
 )
+from rnnprof.workload import Workload
 
 MIN_PROCESSES: Final = 3
 """Below three processes nothing can be said about the spread between them."""
@@ -42,10 +46,11 @@ def fold_run(run: Run) -> dict[Point, Measurement]:
     """Every point of the run that was observed or is implied, by steps and then by batch."""
     seen = by_point(run.observations)
     ooms = [point for point, group in seen.items() if _fit_outcome(group) is Outcome.OOM]
+    workload, rates = run.header.workload, rates_of(run.observations)
     folded = {}
     for point in run.points():
         if _last(Fit, seen.get(point, ())):
-            folded[point] = fold(point, seen[point])
+            folded[point] = fold(point, seen[point], workload, rates)
         elif (cause := dominating_oom(point, ooms)) is not None:
             reason = f"{cause} was out of memory"
             folded[point] = Measurement(point, Outcome.IMPLIED_OOM, reason=reason)
@@ -61,13 +66,39 @@ def by_point(observations: Sequence[Observation]) -> dict[Point, list[Observatio
     return dict(groups)
 
 
-def fold(point: Point, observations: Sequence[Observation]) -> Measurement:
-    """One point's measurement; a timing pass that did not come through overrules the fit."""
+def rates_of(observations: Sequence[Observation]) -> Rates | None:
+    """The device's rates: of the last calibration that nothing disturbed, or else of the last."""
+    known = [
+        observation
+        for observation in observations
+        if isinstance(observation, Calibration)
+        and observation.what == "rates"
+        and observation.outcome is Outcome.MEASURED
+        and observation.figures
+    ]
+    clean = [calibration for calibration in known if judge(calibration.conditions) is None]
+    chosen = clean or known
+    return Rates.of(chosen[-1]) if chosen else None
+
+
+def fold(
+    point: Point,
+    observations: Sequence[Observation],
+    workload: Workload | None = None,
+    rates: Rates | None = None,
+) -> Measurement:
+    """One point's measurement; a timing pass that did not come through overrules the fit.
+
+    Args:
+        workload: what was trained, to tell the operations of its step.
+        rates: of the device, to tell what bounds the step.
+    """
     fit, memory = _last(Fit, observations), _last(Memory, observations)
     timings = timings_of(observations)
     broken = next((timing for timing in timings if timing.outcome is not Outcome.MEASURED), None)
     ending = fit if fit is None or fit.outcome is not Outcome.MEASURED else broken or fit
     assert ending is not None, "a point is folded from its fit pass on"
+    timing = _timing_fields(timings) if ending.outcome is Outcome.MEASURED else {}
     return Measurement(
         point=point,
         outcome=ending.outcome,
@@ -75,7 +106,8 @@ def fold(point: Point, observations: Sequence[Observation]) -> Measurement:
         reason=ending.reason,
         warnings=_warnings(observations),
         **_memory_fields(fit, memory),
-        **(_timing_fields(timings) if ending.outcome is Outcome.MEASURED else {}),
+        **timing,
+        **(_speed_fields(timing, _work(point, memory, workload, rates), rates) if timing else {}),
     )
 
 
@@ -171,9 +203,6 @@ def _warnings(observations: Sequence[Observation]) -> tuple[str, ...]:
 
 def _memory_fields(fit: Fit | None, memory: Memory | None) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    if fit is not None:
-        fields["peak_process_bytes"] = fit.peak_process_bytes
-        fields["peak_counted_bytes"] = fit.peak_counted_bytes
     if memory is not None:
         fields |= {
             "peak_allocated_bytes": memory.peak_allocated_bytes,
@@ -182,7 +211,48 @@ def _memory_fields(fit: Fit | None, memory: Memory | None) -> dict[str, Any]:
             "census_reason": memory.census_reason or memory.reason,
             "implementation": memory.implementation,
         }
+    if fit is not None:
+        fields |= {
+            "peak_process_bytes": fit.peak_process_bytes,
+            "peak_counted_bytes": fit.peak_counted_bytes,
+            "retries": fit.retries,
+        }
+        # on CUDA the limit counts what is reserved, and the fit pass is the plain training
+        if fit.peak_allocated_bytes is not None and fit.peak_counted_bytes is not None:
+            fields["peak_reserved_bytes"] = fit.peak_counted_bytes
     return fields
+
+
+def _work(
+    point: Point, memory: Memory | None, workload: Workload | None, rates: Rates | None
+) -> Work:
+    """What one step does: by formula, or as the memory pass counted it for a factory."""
+    if memory is not None and memory.flops_per_step is not None:
+        return Work(memory.flops_per_step, None)
+    if workload is None:
+        return Work(None, None, "the workload is not known")
+    flops, reason = step_flops(workload, point.batch, point.steps)
+    if memory is not None and memory.flops_reason:
+        reason = memory.flops_reason
+    cache_bytes = rates.cache_bytes if rates else None
+    traffic = least_traffic_bytes(workload, point.batch, point.steps, cache_bytes)
+    return Work(flops, traffic, reason)
+
+
+def _speed_fields(timing: dict[str, Any], work: Work, rates: Rates | None) -> dict[str, Any]:
+    """Operations a second, their share of a matrix product's rate, and what bounds the step."""
+    step_s = timing["step_time_s"]
+    flop_per_s = None if work.flops is None else work.flops / step_s
+    matmul_flop_per_s = rates.matmul_flop_per_s if rates else None
+    judged = verdict(step_s, work, rates, timing["block_wait_s"])
+    share = flop_per_s / matmul_flop_per_s if flop_per_s and matmul_flop_per_s else None
+    return {
+        "flops_per_step": work.flops,
+        "flop_per_s": flop_per_s,
+        "matmul_share_ratio": share,
+        "bound": judged.bound,
+        "bound_reason": judged.reason,
+    }
 
 
 def _timing_fields(timings: Sequence[Timing]) -> dict[str, Any]:
@@ -200,9 +270,16 @@ def _timing_fields(timings: Sequence[Timing]) -> dict[str, Any]:
         "converged": all(timing.converged for timing in timed),
         "sequences_per_s": sequences / step_s,
         "time_steps_per_s": sequences * timed[0].steps / step_s,
+        "host_enqueue_s": _median_known([timing.host_enqueue_s for timing in timed]),
+        "block_wait_s": _median_known([timing.block_wait_s for timing in timed]),
         "phase_times_s": _phase_medians(timed[0]),
         "disturbed": disturbed[0] if disturbed else None,
     }
+
+
+def _median_known(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
 
 def _phase_medians(timing: Timing) -> dict[str, float]:

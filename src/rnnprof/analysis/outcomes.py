@@ -49,6 +49,13 @@ DEVICE_CRASH_PATTERNS: Final = (
     r"device-side assert",
 )
 
+SUSPECT_PATTERNS: Final = (
+    r"CUBLAS_STATUS_NOT_INITIALIZED",
+    r"CUDNN_STATUS_NOT_INITIALIZED",
+)
+"""Near a full card a library's handle does not come up, and says only this; so does a broken
+driver.  Half the batch in a fresh worker tells which."""
+
 # printed by the C++ runtime just before abort(), by libgomp just before exit(1)
 FATAL_OOM_LOG: Final = r"std::bad_alloc|libgomp: (Thread creation failed|Out of memory)"
 
@@ -70,6 +77,7 @@ class Evidence:
         timed_out: the engine ended it at its deadline.
         nonsense: what was wrong with the worker's answer.
         cgroup_oom_kills: kills that the cgroup counted meanwhile; None where it cannot be known.
+        smaller_passed: after a suspect error, whether half the batch went through; else None.
         counted_bytes, limit_bytes: in use and allowed when the exception was raised.
     """
 
@@ -82,6 +90,7 @@ class Evidence:
     deadline_s: float | None = None
     nonsense: str | None = None
     cgroup_oom_kills: int | None = None
+    smaller_passed: bool | None = None
     counted_bytes: int | None = None
     limit_bytes: int | None = None
     log_tail: str = ""
@@ -94,6 +103,11 @@ class Verdict:
     outcome: Outcome
     reason: str
     requested_bytes: int | None = None
+
+
+def is_suspect(evidence: Evidence) -> bool:
+    """Whether the error could be short memory or a broken library: run smaller, then judge."""
+    return _matches(SUSPECT_PATTERNS, evidence.message or "") and not evidence.timed_out
 
 
 def classify(evidence: Evidence) -> Verdict:
@@ -114,6 +128,14 @@ def _classify_exception(evidence: Evidence, where: str) -> Verdict:
     said = f"{where}: {evidence.error_type}: {first_line}"
     if _is_oom(evidence, message):
         return Verdict(Outcome.OOM, _oom_reason(evidence, where), requested_bytes(message))
+    if is_suspect(evidence) and evidence.smaller_passed:
+        return Verdict(
+            Outcome.OOM,
+            f"{_oom_reason(evidence, where)}: a library could not start, and does at "
+            f"half the batch ({evidence.error_type}: {first_line})",
+        )
+    if is_suspect(evidence):
+        return Verdict(Outcome.CRASHED, f"a library could not start {said}")
     if _matches(DEVICE_CRASH_PATTERNS, message):
         return Verdict(Outcome.CRASHED, f"the device failed {said}")
     if evidence.error_type == UNSUPPORTED_TYPE or _matches(UNSUPPORTED_PATTERNS, message):

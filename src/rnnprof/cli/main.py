@@ -73,6 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     code = run(arguments)
     # all is said: an interrupt while Python takes itself down would only print a traceback
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
+        # a library that was stopped half imported has been seen to abort as Python takes it down
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

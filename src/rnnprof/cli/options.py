@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from rnnprof.analysis.axes import parse_axis
+from rnnprof.analysis.axes import DEFAULT_AXES, DEFAULT_POINT_SECONDS, parse_axis
 from rnnprof.cli.config import read_workload_file
-from rnnprof.errors import BadInputError, NoDeviceError
+from rnnprof.errors import BadInputError
 from rnnprof.units import parse_bytes
 from rnnprof.workload import (
     CELLS,
@@ -30,6 +30,8 @@ SIZE: Final = click.IntRange(1, MAX_SIZE)
 F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
+    from rnnprof.machine.places import Place
+
     _ParamType = click.ParamType[Any]
 else:
     _ParamType = click.ParamType  # no generic before click 8.2
@@ -228,17 +230,44 @@ def _value(text: str) -> Any:
     return value
 
 
-def check_device(device: str) -> str:
-    """The device to measure on.
+def place_options(function: F) -> F:
+    """The options of every command that measures: where, and under which limit."""
+    options = [
+        click.option(
+            "--device", default="auto", metavar="DEVICE", envvar="RNNPROF_DEVICE",
+            show_default=True, help="auto, cpu, cuda, cuda:N or a card's UUID.",
+        ),
+        click.option(
+            "--memory-limit", type=BYTES, metavar="SIZE", envvar="RNNPROF_MEMORY_LIMIT",
+            help="What training may reserve for tensors, as 512MiB.  [default: what is free]",
+        ),
+        click.option(
+            "--card", "card_bytes", type=BYTES, metavar="SIZE", envvar="RNNPROF_CARD",
+            help="The limit of a CUDA card of that size, less its context.",
+        ),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def place_from(options: dict[str, Any]) -> Place:
+    """Where to measure; the options that were not given take that device's defaults.
 
     Raises:
-        NoDeviceError: for CUDA devices, which this version does not measure.
-        BadInputError: for anything that is no device.
+        BadInputError: no device, or two limits.
+        NoDeviceError: a card, and torch is a build without CUDA.
     """
-    if device in ("auto", "cpu"):
-        return "cpu"
-    if device == "cuda" or device.startswith(("cuda:", "GPU-", "MIG-")):
-        raise NoDeviceError(
-            f"--device {device}: this version of rnnprof measures on the CPU only; use --device cpu"
-        )
-    raise BadInputError(f"--device {device}: write auto or cpu")
+    from rnnprof.machine.places import find_place
+
+    if options["memory_limit"] is not None and options["card_bytes"] is not None:
+        raise BadInputError("--memory-limit and --card exclude each other")
+    place = find_place(options["device"])
+    batch, steps = (parse_axis(text) for text in DEFAULT_AXES[place.kind])
+    defaults = {
+        "batch": batch, "steps": steps, "point_seconds": DEFAULT_POINT_SECONDS[place.kind],
+    }  # fmt: skip
+    for name, value in defaults.items():
+        if name in options and options[name] is None:
+            options[name] = value
+    return place

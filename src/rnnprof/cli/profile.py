@@ -33,43 +33,25 @@ DRIFT_RATIO: Final = 0.05
 @click.option(
     "--batch",
     type=opt.AXIS,
-    default="4:128:x2",
     metavar="AXIS",
     envvar="RNNPROF_BATCH",
-    help="Sequences per batch: 8,16,24 or 8:256:x2 or 16:128:+16.",
-    show_default=True,
+    help="Sequences per batch: 8,16,24 or 8:256:x2 or 16:128:+16.  "
+    "[default: 4:128:x2; on CUDA 8:1024:x2]",
 )
 @click.option(
     "--steps",
     type=opt.AXIS,
-    default="16:128:x2",
     metavar="AXIS",
     envvar="RNNPROF_STEPS",
-    help="Time steps per sequence.",
-    show_default=True,
+    help="Time steps per sequence.  [default: 16:128:x2; on CUDA 16:512:x2]",
 )
-@click.option(
-    "--memory-limit",
-    type=opt.BYTES,
-    metavar="SIZE",
-    envvar="RNNPROF_MEMORY_LIMIT",
-    help="What training may reserve for tensors, as 512MiB.  [default: what is free]",
-)
-@click.option(
-    "--device",
-    default="auto",
-    envvar="RNNPROF_DEVICE",
-    show_default=True,
-    help="auto or cpu.",
-)
+@opt.place_options
 @click.option(
     "--point-seconds",
     type=opt.SECONDS,
-    default=2.0,
     metavar="S",
     envvar="RNNPROF_POINT_SECONDS",
-    help="Most time for a point's timed steps.",
-    show_default=True,
+    help="Most time for a point's timed steps.  [default: 2; on CUDA 1]",
 )
 @click.option(
     "--processes",
@@ -135,20 +117,23 @@ def _order(ctx: click.Context, options: dict[str, Any]) -> ProfileOrder:
 
     if options["extend"] and options["overwrite"]:
         raise BadInputError("--extend and --overwrite exclude each other")
-    device = opt.check_device(options["device"])
+    place = opt.place_from(options)
     workload, factory_path = opt.workload_from(ctx, options)
     return ProfileOrder(
         workload=workload,
         grid=Grid(options["batch"], options["steps"]),
         settings=Settings(
             memory_limit=options["memory_limit"],
+            card_bytes=options["card_bytes"],
             point_seconds=options["point_seconds"],
             processes=options["processes"],
             timeout_s=options["timeout"],
             seed=options["seed"],
             prune=not options["no_prune"],
         ),
-        path=_run_path(options["output"], workload.name, device),
+        path=_run_path(options["output"], workload.name, place.kind),
+        device=place.device,
+        device_uuid=place.uuid,
         factory_path=factory_path,
         extend=options["extend"],
         overwrite=options["overwrite"],

@@ -37,7 +37,7 @@ class Lines(Listener):
 
     def entering(self, point: Point, observes: str) -> None:
         if self.verbosity:
-            self._say(f"    {point}: {observes} pass")
+            self._say(f"    {_doing(point, observes)}")
 
     def ended(self, measurement: Measurement, done: int, left_s: float | None) -> None:
         left = f"; about {format_duration(left_s)} left" if left_s else ""
@@ -65,8 +65,8 @@ class Bar(Listener):
         filled = round(BAR_WIDTH * self.done / max(1, self.todo))
         left = f"  {format_duration(self.left_s)} left" if self.left_s else ""
         self._write(
-            f"{'█' * filled}{'·' * (BAR_WIDTH - filled)} {self.done}/{self.todo}  {point} "
-            f"{observes}{left}"
+            f"{'█' * filled}{'·' * (BAR_WIDTH - filled)} {self.done}/{self.todo}  "
+            f"{_doing(point, observes)}{left}"
         )
 
     def ended(self, measurement: Measurement, done: int, left_s: float | None) -> None:
@@ -83,6 +83,12 @@ class Bar(Listener):
         width = shutil.get_terminal_size().columns - 1
         sys.stderr.write(f"\r\x1b[2K{text[:width]}")
         sys.stderr.flush()
+
+
+def _doing(point: Point, observes: str) -> str:
+    if observes == "rates":
+        return "the device: rates to compare with"
+    return f"{point}: {observes} pass"
 
 
 def describe(measurement: Measurement) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import rnnprof
@@ -12,7 +12,7 @@ from rnnprof.codec import encode
 from rnnprof.errors import BadInputError
 from rnnprof.machine.environment import fingerprint, machine_facts
 from rnnprof.machine.process import available_bytes
-from rnnprof.records import SCHEMA, Header
+from rnnprof.records import SCHEMA, Header, Settings
 from rnnprof.units import MIB, format_bytes
 from rnnprof.workload import Workload
 
@@ -23,7 +23,10 @@ MIN_RESERVE_BYTES: Final = 512 * MIB
 
 def make_header(workload: Workload, facts: dict[str, Any], limit_bytes: int) -> Header:
     """The identity of a run of *workload* here; *facts* are the worker's."""
-    environment = {**machine_facts(), **facts}
+    machine = machine_facts()
+    if facts.get("device") == "cuda":
+        machine["processor_name"] = machine.pop("device_name")  # the device is the card
+    environment = {**machine, **facts}
     header = Header(
         schema=SCHEMA,
         run_id="",
@@ -35,6 +38,54 @@ def make_header(workload: Workload, facts: dict[str, Any], limit_bytes: int) -> 
     )
     text = json.dumps(encode(header), sort_keys=True).encode()
     return replace(header, run_id=hashlib.blake2b(text, digest_size=6).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A card as a worker found it, once the workload had run on it and was gone.
+
+    Attributes:
+        context_bytes: of a worker's CUDA context; None with *context_note*.
+        free_bytes: what the caching allocator could reserve.
+    """
+
+    free_bytes: int
+    total_bytes: int
+    context_bytes: int | None = None
+    context_note: str | None = None
+    warm_up_note: str | None = None
+
+
+def resolve_card_limit(settings: Settings, before: Header | None, survey: Survey) -> int:
+    """The limit on a card: as asked, or that of the card stood for, or what is free.
+
+    Raises:
+        BadInputError: when this card does not have that much.
+    """
+    limit = settings.memory_limit or (before.limit_bytes if before else survey.free_bytes)
+    if settings.card_bytes is not None:
+        limit = _stand_in_limit(settings.card_bytes, survey)
+    if limit > survey.free_bytes:
+        raise BadInputError(
+            f"a limit of {format_bytes(limit)} is more than this card can give now: "
+            f"{format_bytes(survey.free_bytes)} of {format_bytes(survey.total_bytes)} are free; "
+            "give a smaller --memory-limit or --card"
+        )
+    return limit
+
+
+def _stand_in_limit(card_bytes: int, survey: Survey) -> int:
+    if survey.context_bytes is None:
+        raise BadInputError(
+            f"--card: what the context takes is not known here ({survey.context_note}); give "
+            "--memory-limit, the card's size less its context"
+        )
+    if card_bytes <= survey.context_bytes:
+        raise BadInputError(
+            f"--card {format_bytes(card_bytes)}: the context alone takes "
+            f"{format_bytes(survey.context_bytes)}"
+        )
+    return card_bytes - survey.context_bytes
 
 
 def resolve_limit(asked_bytes: int | None, before: Header | None) -> int:

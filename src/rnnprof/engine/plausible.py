@@ -6,10 +6,17 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from rnnprof.codec import DecodeError, encode
-from rnnprof.records import KIND_OF, Record
+from rnnprof.records import KIND_OF, Header, Record
+from rnnprof.workload import CELLS, DTYPES, IMPLS, MODES, OPTIMIZERS, Workload
 
 MAX_NUMBER: Final = 1 << 63
 """No size, count or time of a machine reaches it; beyond it arithmetic in floats overflows."""
+
+MAX_SIZE: Final = 1 << 31
+
+_NAMES: Final = {
+    "cell": CELLS, "impl": IMPLS, "dtype": DTYPES, "optimizer": OPTIMIZERS, "mode": MODES,
+}  # fmt: skip
 
 _FREE: Final = frozenset({"workload", "environment"})
 """What the user or the machine names: any number may stand there."""
@@ -22,6 +29,8 @@ def check(record: Record) -> None:
         DecodeError: names the field at fault.
     """
     kind = KIND_OF[type(record)]
+    if isinstance(record, Header):
+        _check_workload(record.workload)
     for way, number in _numbers(encode(record)):
         name = ".".join((kind, *way))
         if abs(number) >= MAX_NUMBER:
@@ -30,6 +39,19 @@ def check(record: Record) -> None:
             raise DecodeError(f"{name}: expected a number above zero, found {number}")
         if number < 0 and _is_size_or_time(way):
             raise DecodeError(f"{name}: expected a number not below zero, found {number}")
+
+
+def _check_workload(workload: Workload) -> None:
+    """See that a run is of something that this version knows."""
+    for name, known in _NAMES.items():
+        value = getattr(workload, name)
+        if value not in known and not (name == "cell" and value is None):
+            raise DecodeError(f"header.workload.{name}: {value!r} is not known")
+    for name in ("input_size", "hidden_size", "layers", "proj_size"):
+        if not 0 <= getattr(workload, name) < MAX_SIZE:
+            raise DecodeError(f"header.workload.{name}: expected a size below 2^31")
+    if not 0 <= workload.dropout < 1:
+        raise DecodeError("header.workload.dropout: expected a probability")
 
 
 def _is_size_or_time(way: tuple[str, ...]) -> bool:

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rnnprof import protocol
 from rnnprof.analysis.outcomes import classify
-from rnnprof.codec import encode
-from rnnprof.engine.identity import guard_bytes, make_header, resolve_limit
+from rnnprof.codec import decode, encode
+from rnnprof.engine.cards import card_lock
+from rnnprof.engine.identity import (
+    Survey,
+    guard_bytes,
+    make_header,
+    resolve_card_limit,
+    resolve_limit,
+)
 from rnnprof.engine.journal import Journal, differences, open_journal
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.engine.sweep import Listener, Sweep, utc_now
-from rnnprof.errors import BadInputError, RunFileError, WorkerStartError
+from rnnprof.errors import (
+    BadInputError,
+    NoDeviceError,
+    RnnprofError,
+    RunFileError,
+    WorkerStartError,
+)
 from rnnprof.records import Finished, Grid, Header, Outcome, Request, Run, Settings
 from rnnprof.workload import FactorySource, Workload
 
 HELLO_DEADLINE_S: Final = 120.0
 CHECK_DEADLINE_S: Final = 300.0
+
+PRECISION_RATIO: Final = {"cpu": 0.03, "cuda": 0.01}
+"""Half-width of the 95% interval of the median at which timing stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +46,7 @@ class ProfileOrder:
 
     Attributes:
         workload: with a factory, its source's hash is still empty.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; with *device_uuid* the card is known already.
         factory_path: where the factory is: ``path/to/file.py:function`` or ``module:function``.
         extend: add points to a run, also to a finished one.
         overwrite: begin anew, whatever the file holds.
@@ -38,9 +56,23 @@ class ProfileOrder:
     grid: Grid
     settings: Settings
     path: Path
+    device: str = "cpu"
+    device_uuid: str | None = None
     factory_path: str | None = None
     extend: bool = False
     overwrite: bool = False
+
+    def task(self, do: str) -> protocol.Task:
+        """What a worker is to do for this order."""
+        return protocol.Task(
+            do=do,
+            workload=self.workload,
+            device=self.device,
+            device_uuid=self.device_uuid,
+            seed=self.settings.seed,
+            factory_path=self.factory_path,
+            precision_ratio=PRECISION_RATIO["cpu" if self.device == "cpu" else "cuda"],
+        )
 
 
 def profile(order: ProfileOrder, listener: Listener, supervisor: Supervisor | None = None) -> Run:
@@ -55,10 +87,13 @@ def profile(order: ProfileOrder, listener: Listener, supervisor: Supervisor | No
     with (
         open_journal(order.path, discard=order.overwrite) as journal,
         supervisor or Supervisor() as crew,
+        contextlib.ExitStack() as held,
     ):
         _refuse_early(journal.run, order)
-        header = _identify(order, journal.run, crew)
-        order = replace(order, workload=header.workload)
+        place = _identify(order, journal.run, crew)
+        held.enter_context(card_lock(place.uuid))
+        header = _make_header(place, journal.run, crew)
+        order = replace(place.order, workload=header.workload)
         _check_factory(order, crew)
         request = _claim(journal, header, order)
         _sweep(order, header, request, journal, crew, listener)
@@ -95,26 +130,72 @@ def _request_differences(last: Request, order: ProfileOrder) -> list[str]:
     ]
 
 
-def _identify(order: ProfileOrder, run: Run | None, crew: Supervisor) -> Header:
-    before = run.header if run else None
-    limit_bytes = resolve_limit(order.settings.memory_limit, before)
-    answer = crew.ask(
-        protocol.Task(do="hello", workload=order.workload, factory_path=order.factory_path),
-        HELLO_DEADLINE_S,
-    )
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a workload will be measured: the order with its card pinned, and the worker's facts."""
+
+    order: ProfileOrder
+    facts: dict[str, Any]
+
+    @property
+    def uuid(self) -> str | None:
+        """The card's; None on the CPU."""
+        return self.order.device_uuid
+
+
+def _identify(order: ProfileOrder, run: Run | None, crew: Supervisor) -> Place:
+    """Ask a worker what torch, the device and the factory are."""
+    if order.device == "cpu":  # refused before torch is imported
+        _refuse_card(order)
+        resolve_limit(order.settings.memory_limit, run.header if run else None)
+    answer = crew.ask(order.task("hello"), HELLO_DEADLINE_S)
     if answer.evidence is not None:
-        if order.factory_path:
-            raise _factory_error(order, answer)
-        reason = classify(answer.evidence).reason
-        raise WorkerStartError(f"the worker could not describe itself: {reason}")
+        raise _hello_error(order, answer)
+    facts = answer.findings["facts"]
+    assert isinstance(facts, dict)
     workload = order.workload
     if workload.factory is not None:
         sha256 = str(answer.findings["factory_sha256"])
         source = FactorySource(workload.factory.reference, sha256, workload.factory.args)
         workload = replace(workload, factory=source)
-    facts = answer.findings["facts"]
-    assert isinstance(facts, dict)
-    return make_header(workload, facts, limit_bytes)
+    uuid = facts.get("device_uuid")
+    pinned = order.device if uuid is None else "cuda"
+    return Place(replace(order, workload=workload, device=pinned, device_uuid=uuid), facts)
+
+
+def _hello_error(order: ProfileOrder, answer: Answer) -> RnnprofError:
+    assert answer.evidence is not None
+    if answer.evidence.error_type == "DeviceMissingError":
+        return NoDeviceError(f"--device {order.device}: {answer.evidence.message}")
+    if order.factory_path and answer.evidence.phase == "factory":
+        return _factory_error(order, answer)
+    reason = classify(answer.evidence).reason
+    return WorkerStartError(f"the worker could not describe itself: {reason}")
+
+
+def _refuse_card(order: ProfileOrder) -> None:
+    if order.settings.card_bytes is not None:
+        raise BadInputError(
+            "--card stands for another CUDA card, and this is the CPU: give --memory-limit"
+        )
+
+
+def _make_header(place: Place, run: Run | None, crew: Supervisor) -> Header:
+    """The run's identity, with its limit resolved once."""
+    order, before = place.order, run.header if run else None
+    if order.device == "cpu":
+        limit_bytes = resolve_limit(order.settings.memory_limit, before)
+    else:
+        limit_bytes = resolve_card_limit(order.settings, before, _survey(order, crew))
+    return make_header(order.workload, place.facts, limit_bytes)
+
+
+def _survey(order: ProfileOrder, crew: Supervisor) -> Survey:
+    answer = crew.ask(order.task("survey"), HELLO_DEADLINE_S)
+    if answer.evidence is not None:
+        reason = classify(answer.evidence).reason
+        raise WorkerStartError(f"the worker could not survey the card: {reason}")
+    return decode(Survey, answer.findings, "survey")
 
 
 def _check_factory(order: ProfileOrder, crew: Supervisor) -> None:
@@ -122,13 +203,10 @@ def _check_factory(order: ProfileOrder, crew: Supervisor) -> None:
     if order.factory_path is None:
         return
     smallest = min(order.grid.points())
-    task = protocol.Task(
-        do="check",
-        workload=order.workload,
-        factory_path=order.factory_path,
+    task = replace(
+        order.task("check"),
         batch=smallest.batch,
         steps=smallest.steps,
-        seed=order.settings.seed,
         guard_bytes=guard_bytes(),
     )
     answer = crew.ask(task, order.settings.timeout_s or CHECK_DEADLINE_S)
@@ -174,10 +252,9 @@ def _sweep(
     listener: Listener,
 ) -> None:
     sweep = Sweep(
-        workload=header.workload,
+        task=order.task("fit"),
         request=request,
         limit_bytes=header.limit_bytes,
-        factory_path=order.factory_path,
         probe=crew.ask,
         record=journal.append,
         listener=listener,

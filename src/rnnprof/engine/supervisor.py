@@ -161,6 +161,8 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            # an import that asks whether CUDA is there must not start it before the fork
+            env={**os.environ, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"},
             pass_fds=[theirs.fileno()],
             start_new_session=True,
         )

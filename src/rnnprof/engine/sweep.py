@@ -10,19 +10,20 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from rnnprof import protocol
 from rnnprof.analysis.disturbance import judge
-from rnnprof.analysis.fold import by_point, fold, missing_passes, was_crowded_out
-from rnnprof.analysis.outcomes import Evidence, classify
+from rnnprof.analysis.fold import by_point, fold, missing_passes, rates_of, was_crowded_out
+from rnnprof.analysis.outcomes import Evidence, classify, is_suspect
 from rnnprof.analysis.plan import Cost, anchor_of, deadline_s, dominating_oom, remaining_s, shuffled
 from rnnprof.codec import DecodeError, decode, encode
 from rnnprof.engine.plausible import check
 from rnnprof.records import (
     KINDS,
+    Calibration,
     Failure,
     Fit,
     Measurement,
@@ -37,10 +38,16 @@ from rnnprof.records import (
     Started,
     Timing,
 )
-from rnnprof.workload import Workload
 
 MIN_POINTS_FOR_ANCHOR: Final = 3
 """With fewer points there is no time in which the machine could drift."""
+
+
+RATES_POINT: Final = Point(1, 1)
+"""Rates belong to the device and to no point."""
+
+KIND_OF_PASS: Final = {"rates": "calibration"}
+"""The record of a pass, where it has another name."""
 
 
 class Answer(Protocol):
@@ -57,6 +64,16 @@ class Answer(Protocol):
 
 
 Probe = Callable[[protocol.Task, float], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An answer whose evidence a second, smaller attempt has completed."""
+
+    worker: int
+    findings: dict[str, Any]
+    evidence: Evidence | None
+    wall_s: float
 
 
 class Listener:
@@ -80,12 +97,15 @@ class Listener:
 
 @dataclass(slots=True)
 class Sweep:
-    """One invocation's way over the grid."""
+    """One invocation's way over the grid.
 
-    workload: Workload
+    Attributes:
+        task: what every worker is told; point, pass and limits are filled in.
+    """
+
+    task: protocol.Task
     request: Request
     limit_bytes: int
-    factory_path: str | None
     probe: Probe
     record: Callable[[Record], None]
     listener: Listener
@@ -94,6 +114,7 @@ class Sweep:
     seen: dict[Point, list[Observation]] = field(default_factory=lambda: defaultdict(list))
     costs: dict[str, list[Cost]] = field(default_factory=lambda: defaultdict(list))
     done: list[tuple[Point, float]] = field(default_factory=list)
+    calibrations: list[Observation] = field(default_factory=list)
 
     def recall(self, run: Run) -> None:
         """Take up what earlier invocations observed; what a full machine stopped is run again."""
@@ -101,6 +122,7 @@ class Sweep:
             self.seen[point] += [o for o in observations if not was_crowded_out(o)]
         for observation in run.observations:
             self._learn_cost(observation)
+        self.calibrations += [o for o in run.observations if isinstance(o, Calibration)]
 
     def run(self) -> None:
         """Run every point that is not complete, the anchor first, midway and last."""
@@ -109,12 +131,19 @@ class Sweep:
         order = [anchor, *(p for p in shuffled(points, self.request.settings.seed) if p != anchor)]
         todo = [point for point in order if self._missing(point)]
         self.listener.begun(len(todo), len(points))
+        if todo:
+            self._measure_rates()
         for index, point in enumerate(todo):
             self._run_point(point, todo[index + 1 :])
             if index + 1 == (len(todo) + 1) // 2:
                 self._time_anchor(anchor, len(todo))
         self._time_anchor(anchor, len(todo))
         self.listener.closed()
+
+    def _measure_rates(self) -> None:
+        """The device's own rates, in this very run; a disturbed measurement is repeated once."""
+        if judge(self.observe(RATES_POINT, "rates", Role.PROBE).conditions):
+            self.observe(RATES_POINT, "rates", Role.PROBE)
 
     def _missing(self, point: Point) -> list[str]:
         if not self.seen[point] and self._implied_by(point) is not None:
@@ -138,7 +167,7 @@ class Sweep:
 
     def _measurement(self, point: Point) -> Measurement:
         if self.seen[point]:
-            return fold(point, self.seen[point])
+            return fold(point, self.seen[point], self.task.workload, rates_of(self.calibrations))
         reason = f"{self._implied_by(point)} was out of memory"
         return Measurement(point, Outcome.IMPLIED_OOM, reason=reason)
 
@@ -173,26 +202,35 @@ class Sweep:
         )
         self.record(started)
         deadline = self.request.settings.timeout_s or deadline_s(point, self.costs[observes])
-        answer = self.probe(self._task(point, observes), deadline)
+        answer = self._ask(self._task(point, observes), deadline)
         observation = observation_of(started, answer, self.limit_bytes)
         self.record(observation)
         if role is Role.GRID:
             self.seen[point].append(observation)
+        if isinstance(observation, Calibration):
+            self.calibrations.append(observation)
         self._learn_cost(observation)
         return observation
 
+    def _ask(self, task: protocol.Task, deadline: float) -> Answer:
+        """Probe; where a library did not come up, see whether half the batch lets it."""
+        answer = self.probe(task, deadline)
+        if answer.evidence is None or not is_suspect(answer.evidence):
+            return answer
+        smaller = self.probe(replace(task, batch=max(1, task.batch // 2)), deadline)
+        evidence = replace(answer.evidence, smaller_passed=smaller.evidence is None)
+        return Judged(answer.worker, answer.findings, evidence, answer.wall_s + smaller.wall_s)
+
     def _task(self, point: Point, observes: str) -> protocol.Task:
-        settings = self.request.settings
-        return protocol.Task(
+        return replace(
+            self.task,
             do=observes,
-            workload=self.workload,
             batch=point.batch,
             steps=point.steps,
-            seed=settings.seed,
-            factory_path=self.factory_path,
             limit_bytes=self.limit_bytes,
             guard_bytes=self.guard_bytes(),
-            point_seconds=settings.point_seconds,
+            seed=self.request.settings.seed,
+            point_seconds=self.request.settings.point_seconds,
         )
 
     def _learn_cost(self, observation: Observation) -> None:
@@ -237,6 +275,8 @@ def _check_complete(observation: Observation) -> None:
         observation.samples_s and min(observation.samples_s) > 0
     ):
         raise DecodeError("timing.samples_s: no sample above zero")
+    if isinstance(observation, Calibration) and not (observation.figures or observation.warnings):
+        raise DecodeError("calibration.figures: no rate was found")
     if isinstance(observation, (Fit, Memory)) and observation.steps_run < 1:
         raise DecodeError("steps_run: no step was run")
 
@@ -255,7 +295,8 @@ def _decoded(observes: str, fields: dict[str, Any], evidence: Evidence | None) -
             log_tail=evidence.log_tail,
         )
         ending = {"outcome": verdict.outcome.value, "reason": verdict.reason, "failure": failure}
-    return decode(KINDS[observes], encode({**fields, **ending}), observes)  # type: ignore[no-any-return]
+    kind = KINDS[KIND_OF_PASS.get(observes, observes)]
+    return decode(kind, encode({**fields, **ending}), observes)  # type: ignore[no-any-return]
 
 
 def utc_now() -> str:

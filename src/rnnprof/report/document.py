@@ -12,9 +12,10 @@ from rnnprof.records import Measurement, Point, Run
 MEASURED_FIELDS: Final = (
     "outcome", "phase", "reason",
     "step_time_s", "step_time_within_ci_s", "step_time_ci_s", "converged", "disturbed",
-    "time_steps_per_s", "sequences_per_s", "phase_times_s",
+    "time_steps_per_s", "sequences_per_s", "host_enqueue_s", "block_wait_s", "phase_times_s",
+    "flops_per_step", "flop_per_s", "matmul_share_ratio", "bound", "bound_reason",
     "peak_allocated_bytes", "peak_reserved_bytes", "peak_process_bytes", "peak_counted_bytes",
-    "census_reason", "implementation", "warnings",
+    "retries", "census_reason", "implementation", "warnings",
 )  # fmt: skip
 """Fields of a measurement that stand in the document under their own names."""
 

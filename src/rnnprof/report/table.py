@@ -11,7 +11,7 @@ from typing import Final
 
 from rnnprof.analysis.plan import dominating_oom
 from rnnprof.records import GOOD_OUTCOMES, Measurement, Outcome, Point, Run
-from rnnprof.units import format_bytes, format_rate, format_ratio, format_seconds
+from rnnprof.units import format_bytes, format_flops, format_rate, format_ratio, format_seconds
 
 WIDTH: Final = 80
 """Columns of a terminal as it opens, and of most CI logs."""
@@ -565,4 +565,19 @@ def _best_in_words(measurements: Measurements) -> list[str]:
     return [
         f"Highest throughput: {rate_in_words(throughput(best))} at {best.point}",
         f"  a step takes {step_time}{memory}",
+        *_speed_in_words(best),
     ]
+
+
+def _speed_in_words(best: Measurement) -> list[str]:
+    """``it runs at 78.1 GFLOP/s, 61% of a matrix product's rate: compute-bound``, and why."""
+    if best.flop_per_s is None:
+        return []
+    share = best.matmul_share_ratio
+    of_rate = "" if share is None else f", {format_ratio(share)} of a matrix product's rate"
+    bound = f": {best.bound}-bound" if best.bound else ""
+    lines = [f"  it runs at {format_flops(best.flop_per_s)}{of_rate}{bound}"]
+    is_judged = best.bound is not None or share is not None
+    if is_judged and best.bound_reason:
+        lines.append("  " + clip(best.bound_reason, WIDTH - 2))
+    return lines

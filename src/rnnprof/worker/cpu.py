@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import itertools
 import resource
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 
-from rnnprof.errors import RnnprofError
-from rnnprof.machine.process import available_bytes, memory_bytes
+from rnnprof.machine.process import (
+    ConditionsMeter,
+    available_bytes,
+    memory_bytes,
+    reset_peak_rss,
+)
 from rnnprof.units import format_bytes
+from rnnprof.worker.devices import Block, MachineShortError
 
 M_MMAP_THRESHOLD: Final = -3  # <malloc.h>
 M_ARENA_MAX: Final = -8
@@ -24,10 +32,6 @@ M_ARENA_MAX: Final = -8
 MMAP_THRESHOLD_BYTES: Final = 64 << 10
 """Blocks from here on are mapped one by one, so that a freed tensor leaves the address space at
 once.  It makes a step a sixth slower, so the timing pass, in a worker of its own, goes without."""
-
-
-class MachineShortError(RnnprofError):
-    """Others have taken the memory that the limit promised."""
 
 
 @dataclass(slots=True)
@@ -38,12 +42,34 @@ class CpuLimit:
         baseline_bytes: VmData when the budget was set: threads, libraries, heap.
         address_space_bytes: VmSize then; its peak since tells the peak of the budget's use.
         earlier_peak_bytes: VmPeak then, which the kernel never resets.
+        resident_bytes: VmRSS then.
+        peak_resident_reason: why VmHWM tells nothing of the time since, if it does not.
     """
 
     baseline_bytes: int
     address_space_bytes: int
     earlier_peak_bytes: int
     limit_bytes: int
+    resident_bytes: int | None = None
+    peak_resident_reason: str | None = None
+
+    def baseline(self) -> dict[str, Any]:
+        """Findings of a fit before its first step."""
+        return {"baseline_bytes": self.baseline_bytes, "context_bytes": self.resident_bytes}
+
+    def stepped(self, number: int) -> None:
+        """Nothing is counted by steps here."""
+
+    def peaks(self) -> dict[str, Any]:
+        """Findings of a fit after its last step."""
+        peak, reason = self.peak_counted_bytes()
+        refused = self.peak_resident_reason
+        return {
+            "peak_counted_bytes": peak,
+            "peak_counted_reason": reason,
+            "peak_process_bytes": memory_bytes("VmHWM") if refused is None else None,
+            "peak_process_reason": refused,
+        }
 
     def counted_bytes(self) -> int:
         """What the limit counts now, above the baseline."""
@@ -107,11 +133,14 @@ def set_limit(limit_bytes: int) -> CpuLimit:
             f"the machine has only {format_bytes(available)} available, less than the limit of "
             f"{format_bytes(limit_bytes)}: others have taken memory since the run began"
         )
+    refused = reset_peak_rss()
     limit = CpuLimit(
         memory_bytes("VmData") or 0,
         memory_bytes("VmSize") or 0,
         memory_bytes("VmPeak") or 0,
         limit_bytes,
+        memory_bytes("VmRSS"),
+        refused,
     )
     _set_data_limit(limit.baseline_bytes + limit_bytes)
     return limit
@@ -128,3 +157,64 @@ def _set_data_limit(size_bytes: int) -> None:
     if hard != resource.RLIM_INFINITY:
         size_bytes = min(size_bytes, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (size_bytes, hard))
+
+
+class CpuDevice:
+    """The processors of this machine, as the passes ask of them."""
+
+    torch_device = torch.device("cpu")
+    trace = None
+    least_fit_steps = 1
+
+    def facts(self) -> dict[str, Any]:
+        """What of the CPU belongs to the identity of a run."""
+        mkldnn = torch.backends.mkldnn
+        return {
+            "device": "cpu",
+            "threads": torch.get_num_threads(),
+            "interop_threads": torch.get_num_interop_threads(),
+            "onednn": bool(mkldnn.is_available() and mkldnn.enabled),  # type: ignore[no-untyped-call]
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        }
+
+    def ready(self, guard_bytes: int | None) -> None:
+        """Bound what a pass without a limit may take, and start the thread pools."""
+        guard(guard_bytes)
+        start_threads()
+
+    def ready_for_fit(self, guard_bytes: int | None) -> None:
+        """The same, with a heap that gives back at once what is freed."""
+        guard(guard_bytes)
+        steady_heap()
+        start_threads()
+
+    def set_limit(self, limit_bytes: int) -> CpuLimit:
+        """Drop what is free, take the baseline and set the limit."""
+        trim()
+        return set_limit(limit_bytes)
+
+    def lift_limit(self) -> None:
+        """Take the limit away."""
+        lift_limit()
+
+    def meter(self) -> ConditionsMeter:
+        """Begin to watch the conditions."""
+        return ConditionsMeter.start()
+
+    def synchronize(self) -> None:
+        """Nothing runs behind the host's back."""
+
+    def run_block(
+        self,
+        step: Callable[[], Any],
+        count: int,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> Block:
+        """Run *count* steps back to back and time each by the host's clock."""
+        last = None
+        boundaries = [clock()]
+        for _ in range(count):
+            last = step()
+            boundaries.append(clock())
+        samples = [end - start for start, end in itertools.pairwise(boundaries)]
+        return Block(samples, [], None, last)

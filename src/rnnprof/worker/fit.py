@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from rnnprof.machine.process import ConditionsMeter, memory_bytes, reset_peak_rss
-from rnnprof.worker import cpu
 from rnnprof.worker.factories import BadFactoryError
 from rnnprof.worker.loss import finite_loss, loss_warnings
 from rnnprof.worker.optimizer_steps import OptimizerSteps
@@ -13,6 +11,7 @@ from rnnprof.worker.workloads import build
 
 if TYPE_CHECKING:
     from rnnprof import protocol
+    from rnnprof.worker.devices import Limit
     from rnnprof.worker.passes import Session
 
 WARM_UP_SIZE: Final = 2
@@ -24,55 +23,56 @@ WARM_UP_STEPS: Final = 2
 
 def fit_pass(session: Session) -> dict[str, Any]:
     """Run ``confirm_steps`` training steps, or until the optimizer stepped, under the limit."""
-    task, findings = session.task, session.findings
+    task, findings, device = session.task, session.findings, session.device
     session.tracker.enter("baseline")
-    cpu.guard(task.guard_bytes)
-    cpu.steady_heap()
-    cpu.start_threads()
-    findings["baseline_note"] = _warm_up(task)
-    cpu.trim()
+    device.ready_for_fit(task.guard_bytes)
+    findings["baseline_note"] = warm_up(task)
     assert task.limit_bytes is not None
-    findings["peak_process_reason"] = reset_peak_rss()
-    session.limit = cpu.set_limit(task.limit_bytes)
-    findings["baseline_bytes"] = session.limit.baseline_bytes
-    findings["context_bytes"] = memory_bytes("VmRSS")
-    meter = ConditionsMeter.start()
-    _train(session)
+    session.limit = device.set_limit(task.limit_bytes)
+    findings |= session.limit.baseline()
+    meter = device.meter()
+    _train(session, session.limit)
+    device.synchronize()
+    findings |= session.limit.peaks()
     findings["conditions"] = meter.read()
-    peak, reason = session.limit.peak_counted_bytes()
-    findings |= {"peak_counted_bytes": peak, "peak_counted_reason": reason}
-    if findings["peak_process_reason"] is None:
-        findings["peak_process_bytes"] = memory_bytes("VmHWM")
     return findings
 
 
 def check_pass(session: Session) -> dict[str, Any]:
     """Build a factory and run one step, to tell a broken one before anything is measured."""
     task = session.task
-    cpu.guard(task.guard_bytes)
+    session.device.ready(task.guard_bytes)
     session.tracker.enter("build")
     training = build(task, task.batch, task.steps)
     session.tracker.enter("other")
     loss = training.step(session.tracker)
+    session.device.synchronize()
     return {"warnings": loss_warnings(loss)}
 
 
-def _train(session: Session) -> None:
+def _train(session: Session, limit: Limit) -> None:
     task, findings = session.task, session.findings
     session.tracker.enter("build")
     training = build(task, task.batch, task.steps)
     session.tracker.enter("other")
     loss = None
     counter = OptimizerSteps(training.optimizer)
-    for done in counter.until_enough(task.confirm_steps):
+    for done in counter.until_enough(max(task.confirm_steps, session.device.least_fit_steps)):
         loss = training.step(session.tracker)
-        session.tracker.announcing = False
-        findings["steps_run"] = done + 1
+        _finish_step(session, done + 1, limit)
     findings["loss"] = finite_loss(loss)
     findings["warnings"] = loss_warnings(loss) + counter.warnings()
 
 
-def _warm_up(task: protocol.Task) -> str | None:
+def _finish_step(session: Session, number: int, limit: Limit) -> None:
+    if session.tracker.announcing:
+        session.device.synchronize()  # an error of the device then names this step's phase
+    session.tracker.announcing = False
+    session.findings["steps_run"] = number
+    limit.stepped(number)
+
+
+def warm_up(task: protocol.Task) -> str | None:
     """Two tiny steps of the same workload, then forgotten; a note where it cannot do them."""
     try:
         training = build(task, WARM_UP_SIZE, WARM_UP_SIZE)

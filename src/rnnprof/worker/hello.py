@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rnnprof.worker.factories import load_factory, source_of
+from rnnprof.worker.fit import warm_up
 from rnnprof.worker.layers import UnsupportedError
 from rnnprof.worker.precision import set_flags
 
@@ -22,24 +23,24 @@ def hello_pass(session: Session) -> dict[str, Any]:
         set_flags(session.task.workload)
     path = session.task.factory_path
     sha256 = source_of(load_factory(path)) if path else None
-    return {"facts": torch_facts(), "factory_sha256": sha256}
+    facts = {**torch_facts(), **session.device.facts()}
+    return {"facts": facts, "factory_sha256": sha256}
+
+
+def survey_pass(session: Session) -> dict[str, Any]:
+    """On a card: what the context takes once the workload has run, and what is then free."""
+    session.tracker.enter("baseline")
+    session.device.ready(session.task.guard_bytes)
+    note = warm_up(session.task)
+    survey = getattr(session.device, "survey", dict)
+    return {**survey(), "warm_up_note": note}
 
 
 def torch_facts() -> dict[str, Any]:
-    """What of torch decides how a step runs on the CPU; no device is touched."""
+    """What of torch decides how a step runs, on any device."""
     return {
-        "device": "cpu",
         "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "interop_threads": torch.get_num_interop_threads(),
-        "onednn": _has_onednn(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "cudnn_allow_tf32": bool(torch.backends.cudnn.allow_tf32),
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
     }
-
-
-def _has_onednn() -> bool:
-    mkldnn = torch.backends.mkldnn
-    return bool(mkldnn.is_available() and mkldnn.enabled)  # type: ignore[no-untyped-call]

@@ -1,13 +1,16 @@
 """The memory pass: every allocation from build on, in a worker without the limit.
 
-torch's profiler reports the CPU allocator's mallocs and frees exactly if it starts before the
-first of them; the marks of phases, steps and snapshots stand in the same timeline.
+torch's profiler reports an allocator's mallocs and frees exactly if it starts before the first of
+them, with the allocator's own total after each; the marks of phases, steps and snapshots stand in
+the same timeline.  On CUDA the sizes are those of the allocator's blocks; what was asked for, and
+so the rounding, is known from the allocator's own history, whose order is the same.
 """
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -15,7 +18,8 @@ from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from rnnprof.analysis.census import Account, AllocatorEvent, Snapshot, Span, Trace, account
-from rnnprof.worker import cpu
+from rnnprof.worker.fit import warm_up
+from rnnprof.worker.flop_count import count_flops
 from rnnprof.worker.loss import loss_warnings
 from rnnprof.worker.optimizer_steps import OptimizerSteps
 from rnnprof.worker.phases import PhaseRecorder
@@ -23,7 +27,9 @@ from rnnprof.worker.precision import graphs_compiled
 from rnnprof.worker.workloads import build
 
 if TYPE_CHECKING:
+    from rnnprof import protocol
     from rnnprof.factory import Training
+    from rnnprof.worker.devices import Device
     from rnnprof.worker.passes import Session
 
 MIN_STEPS: Final = 3
@@ -33,33 +39,68 @@ FUSED_OPS: Final = frozenset({"aten::mkldnn_rnn_layer", "aten::_cudnn_rnn"})
 CELL_OPS: Final = frozenset(
     f"aten::{name}_cell" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")
 )
+LIBRARY_MARK: Final = "rnnprof:library"
 COPY_OP: Final = "aten::_to_copy"
 LAYER_OPS: Final = frozenset({"aten::lstm", "aten::gru", "aten::rnn_tanh", "aten::rnn_relu"})
 
 
 def memory_pass(session: Session) -> dict[str, Any]:
     """Train a few steps under the profiler and account for every byte at the peak."""
-    cpu.guard(session.task.guard_bytes)
-    cpu.start_threads()
+    device = session.device
+    device.ready(session.task.guard_bytes)
     profiler = profile(activities=[ProfilerActivity.CPU], profile_memory=True, record_shapes=True)
     profiler.start()
-    watched = _Watched()
+    watched = _Watched(device.torch_device.type)
+    if device.trace is not None:
+        device.trace.begin()
+        watched.library = _library_addresses(session.task, device)
     training = _train(session, watched)
+    device.synchronize()
+    requests = device.trace.requests() if device.trace else None
     profiler.stop()
-    timeline = _Timeline()
+    timeline = _Timeline(device.torch_device.type)
     timeline.read(profiler)
-    result = account(timeline.trace(watched))
-    session.findings |= _memory_fields(result, _model_bytes(training))
+    result = account(timeline.trace(watched, requests))
+    model_bytes = _model_bytes(training, watched.device_type)
+    session.findings |= _memory_fields(result, model_bytes, timeline.problem)
     session.findings |= _implementation_fields(timeline)
+    if device.trace is not None:
+        session.findings |= _checked_peaks(result, device.trace.peaks())
     if session.task.workload.compile:
         session.findings["graphs_compiled"] = graphs_compiled()
+    if session.task.workload.factory is not None:
+        count, reason = count_flops(training, session.tracker)
+        session.findings |= {"flops_per_step": count, "flops_reason": reason}
     return session.findings
+
+
+def _library_addresses(task: protocol.Task, device: Device) -> frozenset[int]:
+    """What the libraries keep once a tiny workload has run and is gone: workspaces, states."""
+    assert device.trace is not None
+    warm_up(task)
+    gc.collect()
+    device.synchronize()
+    with record_function(LIBRARY_MARK):
+        return device.trace.live_addresses()
+
+
+def _checked_peaks(result: Account, own: dict[str, int]) -> dict[str, Any]:
+    """The allocator's own peaks; no census where the trace has another."""
+    if own["peak_allocated_bytes"] == result.peak_bytes:
+        return own
+    reason = (
+        f"the trace's peak is {result.peak_bytes} bytes, the allocator's own "
+        f"{own['peak_allocated_bytes']}"
+    )
+    return {**own, "census": None, "census_reason": reason}
 
 
 @dataclass(slots=True)
 class _Watched:
     """Storage addresses of the named parts, at each snapshot."""
 
+    device_type: str = "cpu"
+    library: frozenset[int] | None = None
     training: Training | None = None
     snapshots: list[dict[str, frozenset[int]]] = field(default_factory=list)
 
@@ -68,7 +109,7 @@ class _Watched:
         if self.training is None or self.training.model is None:
             return
         with record_function(f"rnnprof:snapshot:{len(self.snapshots)}"):
-            self.snapshots.append(_named_addresses(self.training))
+            self.snapshots.append(_named_addresses(self.training, self.device_type))
 
 
 def _train(session: Session, watched: _Watched) -> Training:
@@ -93,19 +134,25 @@ def _train(session: Session, watched: _Watched) -> Training:
     return training
 
 
-def _named_addresses(training: Training) -> dict[str, frozenset[int]]:
-    return {name: _addresses(tensors) for name, tensors in _named_tensors(training).items()}
+def _named_addresses(training: Training, device_type: str) -> dict[str, frozenset[int]]:
+    named = _named_tensors(training, device_type)
+    return {name: _addresses(tensors) for name, tensors in named.items()}
 
 
-def _named_tensors(training: Training) -> dict[str, list[torch.Tensor]]:
+def _named_tensors(training: Training, device_type: str) -> dict[str, list[torch.Tensor]]:
+    """The tensors of each named part that are on the device: Adam counts its steps on the CPU."""
     model, optimizer = training.model, training.optimizer
     assert model is not None
     parameters = list(model.parameters())
     state = optimizer.state.values() if optimizer is not None else ()
-    return {
+    named = {
         "weights": [*parameters, *model.buffers()],
         "gradients": [p.grad for p in parameters if p.grad is not None],
         "optimizer_state": list(_tensors_in(state)),
+    }
+    return {
+        name: [tensor for tensor in tensors if tensor.device.type == device_type]
+        for name, tensors in named.items()
     }
 
 
@@ -123,12 +170,12 @@ def _addresses(tensors: Iterable[torch.Tensor]) -> frozenset[int]:
     return frozenset(tensor.untyped_storage().data_ptr() for tensor in tensors)
 
 
-def _model_bytes(training: Training) -> dict[str, int]:
+def _model_bytes(training: Training, device_type: str) -> dict[str, int]:
     """Bytes of each named part by its tensors' own sizes, each storage once."""
     if training.model is None:
         return {}
     sums = {}
-    for name, tensors in _named_tensors(training).items():
+    for name, tensors in _named_tensors(training, device_type).items():
         storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
         sums[name] = sum(storages.values())
     return sums
@@ -161,8 +208,14 @@ def _below(event: Any) -> Iterator[Any]:
 
 @dataclass(slots=True)
 class _Timeline:
-    """The profiler's events, sorted by what they tell."""
+    """The profiler's events, sorted by what they tell.
 
+    Attributes:
+        problem: why the requested sizes could not be told, if they could not.
+    """
+
+    device_type: str = "cpu"
+    problem: str | None = None
     events: list[AllocatorEvent] = field(default_factory=list)
     copies: list[_Copy] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
@@ -185,7 +238,7 @@ class _Timeline:
                 self._operator(event, detail)
 
     def _allocation(self, at_ns: int, detail: Any) -> None:
-        if detail.device.type == "cpu":
+        if detail.device.type == self.device_type:
             self.events.append(
                 AllocatorEvent(at_ns, detail.ptr, detail.alloc_size, detail.total_allocated)
             )
@@ -201,14 +254,38 @@ class _Timeline:
             is_fused = any(inner.name in FUSED_OPS for inner in _below(event))
             self.implementations.add("fused" if is_fused else "native")
 
-    def trace(self, watched: _Watched) -> Trace:
-        """The events with their marks told apart."""
+    def trace(self, watched: _Watched, requests: list[tuple[int, int]] | None = None) -> Trace:
+        """The events with their marks told apart, and the requested sizes where they are known."""
         snapshots = [
             Snapshot(span.end_ns, watched.snapshots[int(span.name)])
             for span in self._marked("rnnprof:snapshot:")
-        ] + self._weight_casts(watched)
+        ]
+        snapshots += self._weight_casts(watched) + self._library(watched)
         phases = self._marked("rnnprof:phase:")
-        return Trace(self.events, phases, self._marked("rnnprof:step:"), snapshots)
+        events = self.events if requests is None else self._with_requests(requests)
+        return Trace(events, phases, self._marked("rnnprof:step:"), snapshots)
+
+    def _with_requests(self, requests: list[tuple[int, int]]) -> list[AllocatorEvent]:
+        """The events, each malloc with the size that was asked for."""
+        events = sorted(self.events, key=lambda event: event.at_ns)
+        mallocs = [event.address for event in events if event.size_bytes > 0]
+        if mallocs != [address for address, _ in requests]:
+            self.problem = (
+                f"the profiler saw {len(mallocs)} allocations, the allocator's own history has "
+                f"{len(requests)}, or in another order"
+            )
+            return events
+        asked = iter(requests)
+        return [
+            replace(event, requested_bytes=next(asked)[1]) if event.size_bytes > 0 else event
+            for event in events
+        ]
+
+    def _library(self, watched: _Watched) -> list[Snapshot]:
+        addresses = watched.library or frozenset()
+        return [
+            Snapshot(mark.end_ns, {"library": addresses}) for mark in self._marked(LIBRARY_MARK)
+        ]
 
     def _weight_casts(self, watched: _Watched) -> list[Snapshot]:
         """The copies of weights into another type, as autocast makes them."""
@@ -228,8 +305,10 @@ class _Timeline:
         return sorted(found, key=lambda span: span.start_ns)
 
 
-def _memory_fields(result: Account, model_bytes: dict[str, int]) -> dict[str, Any]:
-    reason = _census_doubt(result, model_bytes)
+def _memory_fields(
+    result: Account, model_bytes: dict[str, int], problem: str | None
+) -> dict[str, Any]:
+    reason = _census_doubt(result, model_bytes) or problem
     return {
         "peak_allocated_bytes": result.peak_bytes,
         "census": None if reason else result.census,

@@ -1,4 +1,4 @@
-"""What a worker does with its one task: hello, check, fit, memory or timing."""
+"""What a worker does with its one task: hello, survey, check, rates, fit, memory or timing."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from rnnprof import protocol
-from rnnprof.worker import cpu
 from rnnprof.worker.channel import Channel
+from rnnprof.worker.devices import Device, Limit, open_device
 from rnnprof.worker.factories import BadFactoryError
 from rnnprof.worker.fit import check_pass, fit_pass
-from rnnprof.worker.hello import hello_pass
+from rnnprof.worker.hello import hello_pass, survey_pass
 from rnnprof.worker.memory import memory_pass
 from rnnprof.worker.phases import PhaseTracker
+from rnnprof.worker.rates import rates_pass
 from rnnprof.worker.timing import timing_pass
 
 _OWN_FOLDER: Final = str(Path(__file__).parents[1])
@@ -25,7 +26,9 @@ Pass = Callable[["Session"], dict[str, Any]]
 
 PASSES: Final[dict[str, Pass]] = {
     "hello": hello_pass,
+    "survey": survey_pass,
     "check": check_pass,
+    "rates": rates_pass,
     "fit": fit_pass,
     "memory": memory_pass,
     "timing": timing_pass,
@@ -37,14 +40,16 @@ class Session:
     """One task under way.
 
     Attributes:
+        device: where it runs.
         tracker: knows the phase that the task stands in.
         limit: of a fit pass, once it is in force.
         findings: what is known so far, told also when the task fails.
     """
 
     task: protocol.Task
+    device: Device
     tracker: PhaseTracker
-    limit: cpu.CpuLimit | None = None
+    limit: Limit | None = None
     findings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -54,14 +59,14 @@ def serve(channel: Channel) -> None:
     if task is None:
         return
     tracker = PhaseTracker(lambda phase: channel.send(protocol.PhaseEntered(phase)))
-    session = Session(task, tracker)
+    session = Session(task, open_device(task), tracker)
     answer: protocol.Done | protocol.Raised
     try:
         answer = protocol.Done(PASSES[task.do](session))
     except BaseException as error:  # a user's sys.exit() included: the parent judges it
         answer = _describe(error, session)
     # outside the except block the exception is gone, and with it the tensors its frames held
-    cpu.lift_limit()
+    session.device.lift_limit()
     channel.send(answer)
 
 
@@ -69,7 +74,7 @@ def _describe(error: BaseException, session: Session) -> protocol.Raised:
     limit = session.limit
     counted = limit.counted_bytes() if limit else None
     if limit is not None:
-        cpu.lift_limit()
+        session.device.lift_limit()
     return protocol.Raised(
         error_type=type(error).__name__,
         message=str(error) + _location(error),

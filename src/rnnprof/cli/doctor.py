@@ -1,0 +1,69 @@
+"""``rnnprof doctor``: gather the facts, judge them, print."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from rnnprof.analysis.doctor import Diagnosis, Finding
+    from rnnprof.machine.inspection import Facts
+
+EXIT_NO_DEVICE: Final = 4
+WIDTH: Final = 100
+COLOURS: Final = {"ok": "green", "note": "yellow", "problem": "red"}
+
+
+@click.command()  # without defaults from a file: a broken rnnprof.toml must not stop the doctor
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def command(*, as_json: bool) -> int:
+    """What this machine can measure, and what stands in the way.
+
+    Exits with 0 where something can be measured, and 4 where nothing can.
+    """
+    from rnnprof.analysis.doctor import diagnose
+    from rnnprof.machine import inspection
+    from rnnprof.verified import VERIFIED
+
+    facts = inspection.inspect()
+    diagnosis = diagnose(facts, VERIFIED)
+    if as_json:
+        click.echo(_json(facts, diagnosis))
+    else:
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        click.echo(render(diagnosis, colour=colour))
+    return 0 if any(diagnosis.can_measure.values()) else EXIT_NO_DEVICE
+
+
+def render(diagnosis: Diagnosis, *, colour: bool) -> str:
+    """The verdict, and then one line a finding, its remedy behind an arrow or on the next line."""
+    lines = [line for finding in diagnosis.findings for line in _lines(finding, colour=colour)]
+    return "\n".join([_verdict(diagnosis), *lines])
+
+
+def _verdict(diagnosis: Diagnosis) -> str:
+    devices = [name.upper() for name, can in diagnosis.can_measure.items() if can]
+    return f"this machine measures on: {', '.join(devices) or 'nothing, as it is'}"
+
+
+def _lines(finding: Finding, *, colour: bool) -> list[str]:
+    mark = f"{finding.level:<7}"
+    if colour:
+        mark = click.style(mark, fg=COLOURS[finding.level])
+    said, remedy = f"{finding.subject}: {finding.text}", f"-> {finding.remedy}"
+    if finding.remedy is None:
+        return [f"{mark}  {said}"]
+    if len(f"{finding.level:<7}  {said} {remedy}") <= WIDTH:
+        return [f"{mark}  {said} {remedy}"]
+    return [f"{mark}  {said}", f"{'':<7}  {remedy}"]
+
+
+def _json(facts: Facts, diagnosis: Diagnosis) -> str:
+    import json
+    from dataclasses import asdict
+
+    document = {**asdict(diagnosis), "facts": asdict(facts)}
+    return json.dumps(document, allow_nan=False, indent=2)

@@ -1,0 +1,75 @@
+"""Which device a name means, told without torch: the one that a worker will be asked to use."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from rnnprof.errors import BadInputError, NoDeviceError
+from rnnprof.machine.inspection import TorchFacts, installed_torch
+from rnnprof.machine.nvml import Nvml, open_nvml, visible_cards
+
+FORMS: Final = "auto, cpu, cuda, cuda:N or a card's UUID (GPU-...)"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A device by torch's name, and the card's UUID where that was given.
+
+    Attributes:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+    """
+
+    device: str
+    uuid: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """``cpu`` or ``cuda``: what defaults and file names go by."""
+        return "cpu" if self.device == "cpu" else "cuda"
+
+
+def find_place(
+    text: str,
+    torch: Callable[[], TorchFacts] = installed_torch,
+    opener: Callable[[], tuple[Nvml | None, str | None]] = open_nvml,
+    environ: Mapping[str, str] = os.environ,
+) -> Place:
+    """The place that *text* names; ``auto`` is a card if torch and NVML both know of one.
+
+    Raises:
+        BadInputError: it names no device.
+        NoDeviceError: a card is asked for, and torch is a build without CUDA.
+    """
+    if text == "cpu":
+        return Place("cpu")
+    if text == "auto":
+        return Place("cuda" if _has_card(torch, opener, environ) else "cpu")
+    if not re.fullmatch(r"cuda(:\d+)?|(GPU|MIG)-[\w/-]+", text):
+        raise BadInputError(f"--device {text}: write {FORMS}")
+    facts = torch()
+    if facts.is_installed and facts.cuda is None and facts.unknown is None:
+        raise NoDeviceError(
+            f"--device {text}: torch {facts.version} is a build without CUDA; install one with it, "
+            "or use --device cpu"
+        )
+    return Place(text) if text.startswith("cuda") else Place("cuda", text)
+
+
+def _has_card(
+    torch: Callable[[], TorchFacts],
+    opener: Callable[[], tuple[Nvml | None, str | None]],
+    environ: Mapping[str, str],
+) -> bool:
+    if torch().cuda is None:
+        return False
+    nvml, _ = opener()
+    if nvml is None:
+        return False
+    try:
+        return bool(visible_cards(nvml.cards(), environ.get("CUDA_VISIBLE_DEVICES")))
+    finally:
+        nvml.close()

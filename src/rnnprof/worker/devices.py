@@ -1,0 +1,137 @@
+"""What the passes ask of a device; the CPU and CUDA answer it each in a module of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rnnprof import protocol
+from rnnprof.errors import RnnprofError
+
+if TYPE_CHECKING:
+    import torch
+
+    from rnnprof.records import Conditions
+
+
+class MachineShortError(RnnprofError):
+    """Others have taken the memory that the limit promised."""
+
+
+class Meter(Protocol):
+    """The machine's counters as a pass began."""
+
+    def read(self) -> Conditions:
+        """The conditions since then."""
+
+
+class Limit(Protocol):
+    """A memory limit in force."""
+
+    @property
+    def limit_bytes(self) -> int: ...
+
+    def baseline(self) -> dict[str, Any]:
+        """Findings of a fit: baseline_bytes and context_bytes."""
+
+    def stepped(self, number: int) -> None:
+        """Training step *number*, from 1, has passed."""
+
+    def counted_bytes(self) -> int | None:
+        """What the limit counts now."""
+
+    def peaks(self) -> dict[str, Any]:
+        """Findings of a fit: the peaks since the limit was set, and their reasons."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Steps that ran back to back.
+
+    Attributes:
+        samples_s: one duration a step, boundary to boundary.
+        enqueue_s: the host's time to submit each; empty where the host computes.
+        wait_s: for the device, after the last was submitted; None where the host computes.
+        last: what the last step returned.
+    """
+
+    samples_s: list[float]
+    enqueue_s: list[float]
+    wait_s: float | None
+    last: Any
+
+
+class AllocatorTrace(Protocol):
+    """What an allocator tells beside the profiler's events."""
+
+    def begin(self) -> None:
+        """From here on every allocation is kept, with the size that was asked for."""
+
+    def live_addresses(self) -> frozenset[int]:
+        """The addresses of the blocks that are allocated now."""
+
+    def requests(self) -> list[tuple[int, int]]:
+        """Address and requested bytes of every allocation since the beginning, in order."""
+
+    def peaks(self) -> dict[str, int]:
+        """The allocator's own peak_allocated_bytes and peak_reserved_bytes."""
+
+
+class Device(Protocol):
+    """Where a workload runs.
+
+    Attributes:
+        least_fit_steps: training steps of a fit pass, at least, for its findings to be whole.
+        trace: None where the profiler's events are all there is.
+    """
+
+    least_fit_steps: int
+
+    @property
+    def torch_device(self) -> torch.device: ...
+
+    @property
+    def trace(self) -> AllocatorTrace | None: ...
+
+    def facts(self) -> dict[str, Any]:
+        """What of the device belongs to the identity of a run."""
+
+    def ready(self, guard_bytes: int | None) -> None:
+        """Make it ready for a pass; on the CPU with no more than *guard_bytes* to take."""
+
+    def ready_for_fit(self, guard_bytes: int | None) -> None:
+        """The same for a pass whose memory use must follow the live tensors sharply."""
+
+    def set_limit(self, limit_bytes: int) -> Limit:
+        """Drop what is free, take the baseline and set the limit.
+
+        Raises:
+            MachineShortError: when others have left less than the limit.
+        """
+
+    def lift_limit(self) -> None:
+        """Take the limit away, so that an out-of-memory can be told in words."""
+
+    def meter(self) -> Meter:
+        """Begin to watch the conditions."""
+
+    def synchronize(self) -> None:
+        """Wait until the device has done what was submitted."""
+
+    def run_block(self, step: Callable[[], Any], count: int) -> Block:
+        """Run *count* steps back to back and time each."""
+
+
+def open_device(task: protocol.Task) -> Device:
+    """The device that a task names; a card is pinned before CUDA looks for any."""
+    if task.device == "cpu":
+        from rnnprof.worker.cpu import CpuDevice
+
+        return CpuDevice()
+    from rnnprof.worker.cuda import CudaDevice
+
+    if task.device_uuid is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = task.device_uuid
+    return CudaDevice(task.device, task.device_uuid)
