@@ -20,6 +20,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from rnnprof.machine.environment import machine_facts
 from rnnprof.machine.process import ConditionsMeter
 from rnnprof.protocol import Task
 from rnnprof.units import format_ratio, format_seconds
+from rnnprof.worker.cpu import CpuDevice
 from rnnprof.worker.phases import PhaseTracker
 from rnnprof.worker.timing import sample
 from rnnprof.worker.workloads import build
@@ -63,8 +65,8 @@ def by_rnnprof(step: Callable[[Any], Any]) -> float:
     """One step as the timing pass samples it."""
     tracker = PhaseTracker(lambda _phase: None, announcing=False)
     rule = StopRule(precision_ratio=0.0, budget_s=0.0, floor_samples=1)
-    samples, _ = sample(lambda: step(tracker), rule)
-    return samples[0]
+    run_block = partial(CpuDevice().run_block, lambda: step(tracker))
+    return sample(run_block, rule).samples_s[0]
 
 
 def by_bare_loop(step: Callable[[Any], Any]) -> float:

@@ -1,0 +1,170 @@
+"""The CUDA path on a live card: what fakes cannot prove."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import CommandLine
+from rnnprof.analysis.outcomes import classify
+from rnnprof.engine import journal
+from rnnprof.engine.cards import card_lock
+from rnnprof.engine.supervisor import Answer, Supervisor
+from rnnprof.machine.places import find_place
+from rnnprof.protocol import Task
+from rnnprof.records import CENSUS_PARTS, Outcome
+from rnnprof.units import GIB, MIB
+from rnnprof.workload import FactorySource, Workload
+
+pytestmark = pytest.mark.gpu
+
+FACTORIES = Path(__file__).parents[2] / "benchmarks" / "evidence_factories.py"
+DEADLINE_S = 90.0
+LIMIT_BYTES = 2 * GIB
+SMALL_LIMIT_BYTES = 256 * MIB
+SMALL = Workload(input_size=64, hidden_size=128)
+SHORT = ("--batch", "4,8", "--steps", "16", "--point-seconds", "0.1", "-o", "run.jsonl")
+
+
+@pytest.fixture(scope="module")
+def facts(supervisor: Supervisor) -> dict[str, Any]:
+    answer = supervisor.ask(Task("hello", SMALL, device="cuda"), DEADLINE_S)
+    assert answer.evidence is None, classify(answer.evidence).reason
+    found: Any = answer.findings["facts"]
+    return found
+
+
+class Card:
+    """Fresh workers on the card, pinned as a run pins it."""
+
+    def __init__(self, crew: Supervisor, uuid: str) -> None:
+        self.crew = crew
+        self.uuid = uuid
+
+    def ask(self, do: str, workload: Workload = SMALL, **changes: Any) -> Answer:
+        task = Task(do, workload, 16, 32, "cuda", self.uuid, limit_bytes=LIMIT_BYTES)
+        return self.crew.ask(replace(task, point_seconds=0.2, **changes), DEADLINE_S)
+
+    def measured(self, do: str, workload: Workload = SMALL, **changes: Any) -> dict[str, Any]:
+        answer = self.ask(do, workload, **changes)
+        assert answer.evidence is None, classify(answer.evidence).reason
+        return answer.findings
+
+
+@pytest.fixture(scope="module")
+def card(supervisor: Supervisor, facts: dict[str, Any]) -> Card:
+    return Card(supervisor, facts["device_uuid"])
+
+
+def test_the_card_and_its_driver_are_known(facts: dict[str, Any]) -> None:
+    assert facts["device"] == "cuda"
+    assert facts["device_uuid"].startswith(("GPU-", "MIG-"))
+    assert facts["driver"]
+    assert facts["cudnn"]
+    assert facts["device_memory_bytes"] > GIB
+
+
+def test_auto_means_the_card() -> None:
+    assert find_place("auto").kind == "cuda"
+
+
+def test_the_survey_tells_the_context(card: Card) -> None:
+    survey = card.measured("survey")
+    assert 64 * MIB < survey["context_bytes"] < 4 * GIB
+    assert survey["free_bytes"] <= survey["total_bytes"]
+
+
+def test_a_fit_stays_within_its_limit(card: Card) -> None:
+    found = card.measured("fit")
+    assert found["steps_run"] >= 3
+    assert 0 < found["peak_allocated_bytes"] <= found["peak_counted_bytes"] <= LIMIT_BYTES
+    assert found["peak_process_bytes"] > found["peak_counted_bytes"]
+    assert found["retries"] == 0
+
+
+def test_equal_seeds_give_equal_losses(card: Card) -> None:
+    first, second, other = (card.measured("fit", seed=seed)["loss"] for seed in (1, 1, 2))
+    assert first == pytest.approx(second, rel=1e-4)
+    assert first != pytest.approx(other, rel=1e-4)
+
+
+def test_past_its_limit_a_fit_is_out_of_memory(card: Card) -> None:
+    answer = card.ask("fit", Workload(), batch=512, steps=256, limit_bytes=SMALL_LIMIT_BYTES)
+    assert answer.evidence is not None
+    verdict = classify(answer.evidence)
+    assert verdict.outcome is Outcome.OOM, verdict.reason
+    assert verdict.requested_bytes
+    assert answer.evidence.counted_bytes is not None
+    assert answer.evidence.counted_bytes <= SMALL_LIMIT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("workload", "implementation"),
+    [
+        (SMALL, "fused"),
+        (replace(SMALL, cell="gru", layers=2, bidirectional=True), "fused"),
+        (replace(SMALL, cell="rnn-tanh"), "fused"),
+        (replace(SMALL, impl="native"), "native"),
+        (replace(SMALL, impl="loop"), "loop"),
+        (replace(SMALL, dtype="amp-bf16"), "fused"),
+    ],
+    ids=["lstm", "gru", "rnn", "native", "loop", "amp"],
+)
+def test_the_census_sums_to_the_allocators_own_peak(
+    card: Card, workload: Workload, implementation: str
+) -> None:
+    found = card.measured("memory", workload)
+    assert found["implementation"] == implementation
+    assert found["census"], found["census_reason"]
+    assert sum(found["census"][part] for part in CENSUS_PARTS) == found["peak_allocated_bytes"]
+    assert found["net_bytes_per_step"] == 0
+
+
+def test_steps_are_timed_on_the_card_and_on_the_host(card: Card) -> None:
+    found = card.measured("timing")
+    assert len(found["samples_s"]) >= 3
+    assert min(found["samples_s"]) > 0
+    assert found["host_enqueue_s"] > 0
+    assert found["block_wait_s"] >= 0
+    assert found["conditions"]["device_after"]["sm_clock_mhz"]
+
+
+def test_a_device_assert_costs_its_own_point_alone(card: Card) -> None:
+    source = FactorySource(f"{FACTORIES.name}:make", "", {"fault": "device_assert"})
+    wrong = Workload(cell=None, factory=source)
+    answer = card.ask("fit", wrong, factory_path=f"{FACTORIES}:make")
+    assert answer.evidence is not None
+    assert classify(answer.evidence).outcome is Outcome.CRASHED, classify(answer.evidence).reason
+    assert card.measured("fit")["steps_run"] >= 3
+
+
+def test_a_card_that_another_run_holds_is_refused(card: Card, rnnprof: CommandLine) -> None:
+    with card_lock(card.uuid):
+        ended = rnnprof("profile", "--device", "cuda", *SHORT)
+    assert ended.returncode == 4, ended.stderr
+    assert "another rnnprof is measuring" in ended.stderr
+
+
+def test_a_smaller_card_is_its_size_less_the_context(rnnprof: CommandLine, tmp_path: Path) -> None:
+    ended = rnnprof("profile", "--device", "cuda", "--card", "8GiB", *SHORT)
+    assert ended.returncode == 0, ended.stderr
+    run = journal.load(tmp_path / "run.jsonl")
+    assert 4 * GIB < run.header.limit_bytes < 8 * GIB
+    assert run.requests[-1].settings.card_bytes == 8 * GIB
+
+
+def test_a_profile_measures_every_point_and_its_run_loads(
+    rnnprof: CommandLine, tmp_path: Path
+) -> None:
+    ended = rnnprof("profile", "--device", "cuda", "--json", *SHORT)
+    assert ended.returncode == 0, ended.stderr
+    document = json.loads(ended.stdout)
+    assert [point["outcome"] for point in document["points"]] == ["measured"] * 2
+    assert all(point["step_time_s"] > 0 for point in document["points"])
+    run = journal.load(tmp_path / "run.jsonl")
+    assert run.is_finished
+    assert run.header.environment["device"] == "cuda"
