@@ -14,8 +14,9 @@ from typing import Any
 from rnnprof import protocol
 from rnnprof.analysis.outcomes import Evidence
 from rnnprof.engine.journal import open_journal
+from rnnprof.engine.observer import Observer, Probe
 from rnnprof.engine.supervisor import Answer
-from rnnprof.engine.sweep import Listener, Probe, Sweep
+from rnnprof.engine.sweep import Listener, Sweep
 from rnnprof.records import (
     Calibration,
     Conditions,
@@ -178,6 +179,8 @@ class FakeProbe:
             "rates": self._rates,
         }
         findings = passes[task.do](point)
+        if task.do == "fit":
+            findings["steps_run"] = task.confirm_steps
         done = protocol.from_line(protocol.to_line(protocol.Done(findings)))
         assert isinstance(done, protocol.Done)
         return Answer(len(self.asked), done.findings, None, wall_s)
@@ -268,14 +271,21 @@ def a_sweep(
 ) -> Sweep:
     """The sweep of *request* against *probe*."""
     return Sweep(
+        an_observer(probe, request, record),
+        listener or Listener(),
+        getattr(probe, "clock", FakeClock()),
+    )
+
+
+def an_observer(probe: Probe, request: Request, record: Callable[[Record], None]) -> Observer:
+    """Passes by *probe* under the header's limit."""
+    return Observer(
         task=protocol.Task(do="fit", workload=HEADER.workload),
         request=request,
         limit_bytes=HEADER.limit_bytes,
         probe=probe,
         record=record,
-        listener=listener or Listener(),
         guard_bytes=lambda: 1 << 30,
-        clock=getattr(probe, "clock", FakeClock()),
     )
 
 

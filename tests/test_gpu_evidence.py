@@ -31,6 +31,8 @@ from benchmarks.gpu_evidence import (
 from rnnprof.engine.journal import from_line, to_line
 from rnnprof.records import Calibration, Census, Memory, Outcome, Role
 
+pytestmark = pytest.mark.alone
+
 PARTS_OF_OURS = """
 import os
 import signal

@@ -12,12 +12,20 @@ if TYPE_CHECKING:
     from rnnprof.api import load as load
     from rnnprof.api import profile as profile
     from rnnprof.factory import Training as Training
+    from rnnprof.inprocess import LargestBatch as LargestBatch
+    from rnnprof.inprocess import largest_batch as largest_batch
 
 __version__ = "0.1.0"
 
-__all__ = ["Training", "__version__", "load", "profile"]
+__all__ = ["LargestBatch", "Training", "__version__", "largest_batch", "load", "profile"]
 
-_HOMES = {"Training": "rnnprof.factory", "load": "rnnprof.api", "profile": "rnnprof.api"}
+_HOMES = {
+    "LargestBatch": "rnnprof.inprocess",
+    "Training": "rnnprof.factory",
+    "largest_batch": "rnnprof.inprocess",
+    "load": "rnnprof.api",
+    "profile": "rnnprof.api",
+}
 
 
 def __getattr__(name: str) -> object:

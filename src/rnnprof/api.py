@@ -47,8 +47,8 @@ def profile(
         Grid(_axis(batch or defaults[0]), _axis(steps or defaults[1])),
         settings or Settings(point_seconds=DEFAULT_POINT_SECONDS[place.kind]),
         Path(output),
-        place.device,
-        place.uuid,
+        device=place.device,
+        device_uuid=place.uuid,
         extend=extend,
         overwrite=overwrite,
     )

@@ -66,6 +66,7 @@ class Task:
         guard_bytes: address space that no pass may exceed, so that the machine lives.
         confirm_steps: training steps of a fit pass, at least; the second finds the optimizer's
             state in place, and what a step leaves behind is told by the memory pass.
+        lengths: T of the mixed steps that end a fit pass at *steps*; empty for none.
         precision_ratio: half-width of the median's interval at which timing stops.
     """
 
@@ -80,6 +81,7 @@ class Task:
     limit_bytes: int | None = None
     guard_bytes: int | None = None
     confirm_steps: int = 2
+    lengths: tuple[int, ...] = ()
     point_seconds: float = 2.0
     precision_ratio: float = 0.03
 

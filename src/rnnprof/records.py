@@ -1,7 +1,8 @@
 """What was asked and what was observed: frozen records, the vocabulary of the run file.
 
 Schema history
-    1   2026-11: header, request, started, fit, memory, timing, calibration, finished.
+    1   2026-11: header, request, started, fit, memory, timing, calibration, certificate,
+            finished.
 
 Units are in the names; an unknown value is ``None`` with its reason beside it.
 """
@@ -104,6 +105,14 @@ class Settings:
         processes: timing passes per point, each in a process of its own.
         timeout_s: deadline of one pass; None scales it to the expected cost.
         prune: points dominated by an OOM are implied, not run.
+        confirm_steps: training steps that a probe of the edge has to pass.
+        confirm: fresh workers in which the largest batch has to pass.
+        granularity: the edge is sought among multiples of it.
+        at_most: the largest batch that ``max-batch`` tries.
+        headroom_ratio: share of the limit between the edge and the batch advised.
+        reserve_bytes: set aside of the limit for what is not here.
+        lengths: T of the mixed steps of a probe; empty for the same T in all.
+        certify: the edge is proven at each T of the grid.
     """
 
     memory_limit: int | None = None
@@ -113,6 +122,14 @@ class Settings:
     timeout_s: float | None = None
     seed: int = 0
     prune: bool = True
+    confirm_steps: int = 10
+    confirm: int = 1
+    granularity: int = 1
+    at_most: int = 65536
+    headroom_ratio: float = 0.05
+    reserve_bytes: int = 0
+    lengths: tuple[int, ...] = ()
+    certify: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +285,7 @@ class Fit(Observation):
         peak_counted_bytes: peak of the bytes that the limit counts (CPU: address space above the
             baseline; CUDA: reserved by the caching allocator).
         peak_allocated_bytes: by the caching allocator, in this plain training; None on CPU.
+        peak_phase: the phase in which the counted peak was last raised.
         retries: times that the caching allocator emptied its cache to go on, after step 2: a
             limit so near thrashes.  None on CPU.
         loss: of the last step; None when it was no finite number (see ``warnings``).
@@ -283,6 +301,7 @@ class Fit(Observation):
     peak_counted_bytes: int | None = None
     peak_counted_reason: str | None = None
     peak_allocated_bytes: int | None = None
+    peak_phase: str | None = None
     retries: int | None = None
     loss: float | None = None
 
@@ -406,7 +425,87 @@ class Calibration(Observation):
     figures: dict[str, float] = field(default_factory=dict)
 
 
-Record = Header | Request | Started | Observation | Finished
+class EdgeStatus(enum.StrEnum):
+    """What is known of the largest batch at one T."""
+
+    CERTIFIED = "certified"
+    CAPPED = "capped"
+    NOTHING_FITS = "nothing_fits"
+    UNSUPPORTED = "unsupported"
+    NON_MONOTONE = "non_monotone"
+    INDETERMINATE = "indeterminate"
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeFit:
+    """The side of an edge that fits: full training steps passed in a fresh worker.
+
+    Attributes:
+        peak_bytes: of what the limit counts; None where it is not known.
+        attempt: the observation that proves it.
+        steps_run: training steps that passed.
+    """
+
+    batch: int
+    attempt: str
+    peak_bytes: int | None = None
+    steps_run: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeOom:
+    """The side of an edge that does not fit.
+
+    Attributes:
+        phase: in which memory ran out.
+        message: the error's own words.
+        requested_bytes: the allocation that did not fit, where the error names it.
+        attempt: the observation that proves it.
+    """
+
+    batch: int
+    attempt: str
+    phase: str | None = None
+    message: str | None = None
+    requested_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The proof of an edge at one T: fits at *batch*, out of memory at *batch* + granularity.
+
+    It cites the attempts that prove it; without them in the same file it is void.
+
+    Attributes:
+        steps: T.
+        batch: the largest that fits; None where none is known.
+        fits, fails: both sides; of a contradiction the two that contradict each other.
+        at_most: the largest batch that the search was to try.
+        confirm_steps: training steps that a fit had to pass.
+        confirmations: fresh workers in which *batch* passed.
+        probes: runs of steps at this T, confirmations included.
+        ooms: of them, out of memory.
+        attempts: every observation at this T that was part of it, in order.
+        reason: what stands in the way of a certificate, or what else to know.
+    """
+
+    steps: int
+    status: EdgeStatus
+    granularity: int
+    at_most: int
+    batch: int | None = None
+    fits: EdgeFit | None = None
+    fails: EdgeOom | None = None
+    confirm_steps: int = 10
+    confirmations: int = 0
+    probes: int = 0
+    ooms: int = 0
+    attempts: tuple[str, ...] = ()
+    reason: str | None = None
+    request: str = ""
+
+
+Record = Header | Request | Started | Observation | Certificate | Finished
 
 KINDS: Final[dict[str, type[Any]]] = {
     "header": Header,
@@ -416,6 +515,7 @@ KINDS: Final[dict[str, type[Any]]] = {
     "memory": Memory,
     "timing": Timing,
     "calibration": Calibration,
+    "certificate": Certificate,
     "finished": Finished,
 }
 
@@ -430,6 +530,7 @@ class Run:
     requests: tuple[Request, ...] = ()
     started: tuple[Started, ...] = ()
     observations: tuple[Observation, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
     finished: tuple[Finished, ...] = ()
     path: str | None = None
 

@@ -76,9 +76,10 @@ def test_an_exception_is_judged_by_its_words(error_type, message, outcome):
         assert (message or "no message").splitlines()[0] in verdict.reason
 
 
-PRIMITIVE = "could not execute a primitive. Run workload with environment variable ONEDNN_VERBOSE"
+PRIMITIVE = "could not {} a primitive. Run workload with environment variable ONEDNN_VERBOSE"
 
 
+@pytest.mark.parametrize("word", ["execute", "create"])
 @pytest.mark.parametrize(
     ("counted_bytes", "limit_bytes", "outcome"),
     [
@@ -91,12 +92,12 @@ PRIMITIVE = "could not execute a primitive. Run workload with environment variab
     ],
 )
 def test_a_failed_primitive_is_out_of_memory_only_when_memory_is_short(
-    counted_bytes, limit_bytes, outcome
+    counted_bytes, limit_bytes, outcome, word
 ):
     evidence = Evidence(
         phase="backward",
         error_type="RuntimeError",
-        message=PRIMITIVE,
+        message=PRIMITIVE.format(word),
         counted_bytes=counted_bytes,
         limit_bytes=limit_bytes,
     )
@@ -237,3 +238,18 @@ def test_other_errors_are_not_suspect() -> None:
     assert not is_suspect(Evidence(error_type="RuntimeError", message="CUDA out of memory"))
     timed_out = Evidence(message="CUBLAS_STATUS_NOT_INITIALIZED", timed_out=True)
     assert not is_suspect(timed_out)
+
+
+def test_a_primitive_that_fails_with_memory_left_is_judged_by_a_smaller_batch() -> None:
+    early = Evidence(
+        phase="forward",
+        error_type="RuntimeError",
+        message="could not execute a primitive",
+        counted_bytes=10,
+        limit_bytes=100,
+    )
+    assert is_suspect(early)
+    assert not is_suspect(replace(early, counted_bytes=60))  # it is out of memory without that
+    assert not is_suspect(replace(early, limit_bytes=None))
+    assert classify(replace(early, smaller_passed=True)).outcome is Outcome.OOM
+    assert classify(replace(early, smaller_passed=False)).outcome is Outcome.FAILED

@@ -20,7 +20,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Workload]:
     def note(order: Any, _options: Any) -> None:
         orders.append(order.workload)
 
-    monkeypatch.setattr("rnnprof.cli.profile._profile", note)
+    monkeypatch.setattr("rnnprof.cli.profile.carry_out", note)
     monkeypatch.setattr("rnnprof.cli.profile._answer", lambda *_: 0)
     return orders
 

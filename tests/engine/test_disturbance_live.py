@@ -16,6 +16,8 @@ from benchmarks.groups import NoGroupError, cpu_group, within
 from rnnprof.analysis.disturbance import judge
 from rnnprof.records import Run, Timing
 
+pytestmark = pytest.mark.alone
+
 COMMAND = [
     *(sys.executable, "-m", "rnnprof", "profile", "--hidden-size", "128", "--input-size", "64"),
     *("--batch", "16", "--steps", "32", "--point-seconds", "1", "--memory-limit", "256MiB"),

@@ -18,9 +18,9 @@ from conftest import FACTORIES
 from fakes import HEADER, a_fit, a_timing
 from rnnprof.codec import DecodeError
 from rnnprof.engine import journal
+from rnnprof.engine.observer import observation_of
 from rnnprof.engine.plausible import check
 from rnnprof.engine.supervisor import Supervisor
-from rnnprof.engine.sweep import observation_of
 from rnnprof.protocol import Task
 from rnnprof.records import Outcome, Point, Role, Started
 from rnnprof.workload import FactorySource, Workload

@@ -41,6 +41,10 @@ from rnnprof.records import (
     KIND_OF,
     KINDS,
     Census,
+    Certificate,
+    EdgeFit,
+    EdgeOom,
+    EdgeStatus,
     Failure,
     Finished,
     Grid,
@@ -74,6 +78,16 @@ RECORDS = [
     ),
     a_memory(POINT, census=Census(1, 2, 3, 4, 5, 6, 7, 8, 9, "backward"), ops=("aten::lstm",)),
     a_calibration(),
+    Certificate(
+        16,
+        EdgeStatus.CERTIFIED,
+        1,
+        64,
+        8,
+        EdgeFit(8, "a1", 7, 10),
+        EdgeOom(9, "a2", "forward"),
+        attempts=("a1", "a2"),
+    ),
     Finished("r1", AT_UTC, 12.5),
 ]
 LINES = [to_line(record) for record in RECORDS]
@@ -178,7 +192,8 @@ def test_what_was_appended_is_loaded(path):
     assert run.requests == (RECORDS[1],)
     assert run.started == (STARTED,)
     assert run.observations == tuple(RECORDS[3:7])
-    assert run.finished == (RECORDS[7],)
+    assert run.certificates == (RECORDS[7],)
+    assert run.finished == (RECORDS[8],)
     assert run.is_finished
     assert run.path == str(path)
 
@@ -253,7 +268,7 @@ def test_deep_nesting_in_the_first_line_is_damage(path):
 
 
 def test_cut_at_any_byte_a_prefix_is_read(path):
-    content = recorded(path.parent, limit_bytes=9 << 20)
+    content = recorded(path.parent, limit_bytes=9 << 20) + to_line(RECORDS[7])
     whole = records_in(content)
     assert {type(record) for record in whole} == set(KINDS.values())
     for size in range(len(content) + 1):

@@ -19,6 +19,8 @@ from rnnprof.protocol import Task
 from rnnprof.records import Outcome
 from rnnprof.workload import FactorySource, Workload
 
+pytestmark = pytest.mark.alone
+
 GIB = 1 << 30
 
 

@@ -9,8 +9,16 @@ from dataclasses import replace
 import pytest
 
 from report_samples import SAMPLES, measured, mixed, run_of, untouched
-from rnnprof.records import CENSUS_PARTS, Point
-from rnnprof.report.document import document
+from rnnprof.analysis.advice import Advice
+from rnnprof.records import (
+    CENSUS_PARTS,
+    Certificate,
+    EdgeFit,
+    EdgeOom,
+    EdgeStatus,
+    Point,
+)
+from rnnprof.report.document import document, frontier_document
 
 PROMISED = {
     "batch", "steps", "outcome", "phase", "reason", "step_time_s", "step_time_within_ci_s",
@@ -81,8 +89,21 @@ def test_there_is_no_advice_without_a_certificate() -> None:
     assert whole["run"] == "runs/sample.jsonl"
     assert whole["points"] == []
     assert whole["frontier"] == []
-    reasons = ["no certificate has been searched for in this run"]
-    assert whole["advice"] == {"batch": None, "steps": None, "reasons": reasons}
+    assert whole["advice"] is None
+
+
+def test_frontier_and_advice_are_in_the_document() -> None:
+    fits, fails = EdgeFit(8, "a1", 7, 10), EdgeOom(9, "a2", "forward")
+    certificate = Certificate(16, EdgeStatus.CERTIFIED, 1, 64, 8, fits, fails, probes=4, ooms=1)
+    advice = Advice(8, 16, ("it is the fastest",))
+    run, _ = untouched()
+    whole = document(run, {}, (certificate,), advice)
+    (edge,) = whole["frontier"]
+    named = ("steps", "status", "batch", "granularity", "probes", "ooms")
+    assert [edge[name] for name in named] == [16, "certified", 8, 1, 4, 1]
+    assert edge["fails"]["phase"] == "forward"
+    assert (whole["advice"]["batch"], whole["advice"]["reasons"]) == (8, ["it is the fastest"])
+    assert frontier_document(run, (certificate,), advice)["frontier"] == whole["frontier"]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

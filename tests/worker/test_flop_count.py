@@ -34,7 +34,7 @@ def count(training: Training) -> tuple[int | None, str | None]:
 
 
 def counted(workload: Workload) -> int | None:
-    training = recurrent_layer(workload, BATCH, STEPS, torch.device("cpu"))
+    training = recurrent_layer(workload, BATCH, (STEPS,), torch.device("cpu"))
     found, reason = count(training)
     assert reason is None
     return found

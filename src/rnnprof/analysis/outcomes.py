@@ -36,8 +36,8 @@ UNSUPPORTED_PATTERNS: Final = (
 UNSUPPORTED_TYPE: Final = "UnsupportedError"
 """Raised by the built-in workloads for a combination that torch does not have."""
 
-PRIMITIVE_FAILED: Final = r"could not execute a primitive"
-"""oneDNN says only this when its scratch memory is refused."""
+PRIMITIVE_FAILED: Final = r"could not (execute|create) a primitive(?! descriptor)"
+"""oneDNN says only this when its scratch memory, or that of the code it compiles, is refused."""
 
 SHORT_OF_MEMORY_RATIO: Final = 0.5
 """A primitive that fails with more than this share of the limit in use is taken to be short of
@@ -107,7 +107,9 @@ class Verdict:
 
 def is_suspect(evidence: Evidence) -> bool:
     """Whether the error could be short memory or a broken library: run smaller, then judge."""
-    return _matches(SUSPECT_PATTERNS, evidence.message or "") and not evidence.timed_out
+    message = evidence.message or ""
+    suspect = _matches(SUSPECT_PATTERNS, message) or _is_unclear_primitive(evidence, message)
+    return suspect and not evidence.timed_out
 
 
 def classify(evidence: Evidence) -> Verdict:
@@ -134,7 +136,7 @@ def _classify_exception(evidence: Evidence, where: str) -> Verdict:
             f"{_oom_reason(evidence, where)}: a library could not start, and does at "
             f"half the batch ({evidence.error_type}: {first_line})",
         )
-    if is_suspect(evidence):
+    if _matches(SUSPECT_PATTERNS, message):
         return Verdict(Outcome.CRASHED, f"a library could not start {said}")
     if _matches(DEVICE_CRASH_PATTERNS, message):
         return Verdict(Outcome.CRASHED, f"the device failed {said}")
@@ -168,6 +170,14 @@ def _is_oom(evidence: Evidence, message: str) -> bool:
     if evidence.counted_bytes is None or evidence.limit_bytes is None:
         return False
     return evidence.counted_bytes > SHORT_OF_MEMORY_RATIO * evidence.limit_bytes
+
+
+def _is_unclear_primitive(evidence: Evidence, message: str) -> bool:
+    """Whether a primitive failed under a limit of which too little is in use to blame it at once:
+    one large scratch can be refused early.
+    """
+    is_primitive = re.search(PRIMITIVE_FAILED, message) is not None
+    return is_primitive and evidence.limit_bytes is not None and not _is_oom(evidence, message)
 
 
 def _oom_reason(evidence: Evidence, where: str) -> str:

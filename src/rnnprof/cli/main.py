@@ -15,6 +15,8 @@ from rnnprof.errors import RnnprofError
 
 COMMANDS: Final = {
     "profile": ("rnnprof.cli.profile", "Sweep a grid of batch sizes and time steps; the main job."),
+    "max-batch": ("rnnprof.cli.max_batch", "Prove the largest batch that fits at each T."),
+    "advise": ("rnnprof.cli.advise", "Batch and steps to train with, and why."),
     "doctor": ("rnnprof.cli.doctor", "What this machine can measure, and what stands in the way."),
 }
 

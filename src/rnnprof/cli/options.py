@@ -13,6 +13,7 @@ import click
 from rnnprof.analysis.axes import DEFAULT_AXES, DEFAULT_POINT_SECONDS, parse_axis
 from rnnprof.cli.config import read_workload_file
 from rnnprof.errors import BadInputError
+from rnnprof.records import Settings
 from rnnprof.units import parse_bytes
 from rnnprof.workload import (
     CELLS,
@@ -76,6 +77,18 @@ def _parse_probability(text: str) -> float:
     return probability
 
 
+def _parse_ratio(text: str) -> float:
+    """A share: ``5%`` or ``0.05``."""
+    try:
+        ratio = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        ratio = math.nan
+    if not 0 <= ratio < 1:
+        raise ValueError(f"{text!r} is not a share from 0 to below 1: write 5% or 0.05")
+    return ratio
+
+
+RATIO: Final = _Parsed("share", _parse_ratio)
 PROBABILITY: Final = _Parsed("probability", _parse_probability)
 
 CELL_OPTIONS: Final = (
@@ -249,6 +262,88 @@ def place_options(function: F) -> F:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def edge_options(function: F) -> F:
+    """The options of every command that proves edges."""
+    defaults = Settings()
+    options = [
+        click.option(
+            "--confirm-steps", type=click.IntRange(1, 10_000), default=defaults.confirm_steps,
+            metavar="N", envvar="RNNPROF_CONFIRM_STEPS", show_default=True,
+            help="Training steps that a batch has to pass.",
+        ),
+        click.option(
+            "--granularity", type=click.IntRange(1, 65536), default=defaults.granularity,
+            metavar="N", envvar="RNNPROF_GRANULARITY", show_default=True,
+            help="Seek the edge among multiples of N.",
+        ),
+        click.option(
+            "--headroom", type=RATIO, default="5%", metavar="SHARE", envvar="RNNPROF_HEADROOM",
+            show_default=True, help="Of the limit, between the edge and the batch advised.",
+        ),
+        click.option(
+            "--reserve", type=BYTES, metavar="SIZE", envvar="RNNPROF_RESERVE",
+            help="Of the limit, set aside for what is not here: buckets of DDP, NCCL.",
+        ),
+        click.option(
+            "--effective-batch", type=click.IntRange(1, MAX_SIZE), metavar="N",
+            envvar="RNNPROF_EFFECTIVE_BATCH", help="Advise the accumulation steps that make it.",
+        ),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def run_options(function: F) -> F:
+    """The options of every command that writes a run file."""
+    options = [
+        click.option(
+            "--timeout", type=SECONDS, metavar="S", envvar="RNNPROF_TIMEOUT",
+            help="Deadline of one pass.  [default: scaled to its expected cost]",
+        ),
+        click.option(
+            "--seed", type=click.IntRange(0, 2**63 - 1), default=0, metavar="N",
+            envvar="RNNPROF_SEED", help="For weights, input and the order of points.",
+            show_default=True,
+        ),
+        click.option(
+            "-o", "--output", type=click.Path(dir_okay=False, path_type=Path),
+            metavar="NAME.jsonl", envvar="RNNPROF_OUTPUT",
+            help="Run file.  [default: rnnprof-runs/WORKLOAD-DEVICE.jsonl]",
+        ),
+        click.option("--extend", is_flag=True, help="Add to a run that stands in the file."),
+        click.option("--overwrite", is_flag=True, help="Begin the file anew."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+        click.option("-q", "--quiet", is_flag=True, help="No progress."),
+        click.option("-v", "--verbose", count=True, help="One line a pass."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def settings_from(options: dict[str, Any]) -> Settings:
+    """How the points are measured and the edges proven."""
+    if options["extend"] and options["overwrite"]:
+        raise BadInputError("--extend and --overwrite exclude each other")
+    chosen = {
+        name: options[name]
+        for name in (
+            "memory_limit", "card_bytes", "point_seconds", "processes", "seed", "confirm_steps",
+            "confirm", "granularity", "at_most", "lengths",
+        )
+        if options.get(name) is not None
+    }  # fmt: skip
+    return Settings(
+        timeout_s=options["timeout"],
+        prune=not options.get("no_prune", False),
+        certify=not options.get("no_certify", False),
+        headroom_ratio=options["headroom"],
+        reserve_bytes=options["reserve"] or 0,
+        **chosen,
+    )
 
 
 def place_from(options: dict[str, Any]) -> Place:

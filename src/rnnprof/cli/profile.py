@@ -62,31 +62,7 @@ DRIFT_RATIO: Final = 0.05
     help="Timing processes per point.",
     show_default=True,
 )
-@click.option(
-    "--timeout",
-    type=opt.SECONDS,
-    metavar="S",
-    envvar="RNNPROF_TIMEOUT",
-    help="Deadline of one pass.  [default: scaled to its expected cost]",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**63 - 1),
-    default=0,
-    metavar="N",
-    envvar="RNNPROF_SEED",
-    help="For weights, input and the order of points.",
-    show_default=True,
-)
 @click.option("--no-prune", is_flag=True, help="Run points that a smaller OOM already rules out.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="NAME.jsonl",
-    envvar="RNNPROF_OUTPUT",
-    help="Run file.  [default: rnnprof-runs/WORKLOAD-DEVICE.jsonl]",
-)
 @click.option(
     "--report",
     type=click.Path(file_okay=False, path_type=Path),
@@ -94,11 +70,9 @@ DRIFT_RATIO: Final = 0.05
     envvar="RNNPROF_REPORT",
     help="Where the charts go.  [default: beside the run file]",
 )
-@click.option("--extend", is_flag=True, help="Add points to a run that stands in the file.")
-@click.option("--overwrite", is_flag=True, help="Begin the file anew.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("-v", "--verbose", count=True, help="One line a pass.")
+@click.option("--no-certify", is_flag=True, help="Leave the edges between the grid's points.")
+@opt.edge_options
+@opt.run_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> int:
     """Sweep a grid of batch sizes and time steps; the main job.
@@ -107,31 +81,22 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     The same command on an unfinished run file resumes it.
     """  # fmt: skip
     order = _order(ctx, options)
-    run = _profile(order, options)
+    run = carry_out(order, options)
     return _answer(run, options)
 
 
 def _order(ctx: click.Context, options: dict[str, Any]) -> ProfileOrder:
     from rnnprof.engine.profile import ProfileOrder
-    from rnnprof.records import Grid, Settings
+    from rnnprof.records import Grid
 
-    if options["extend"] and options["overwrite"]:
-        raise BadInputError("--extend and --overwrite exclude each other")
     place = opt.place_from(options)
+    settings = opt.settings_from(options)
     workload, factory_path = opt.workload_from(ctx, options)
     return ProfileOrder(
         workload=workload,
         grid=Grid(options["batch"], options["steps"]),
-        settings=Settings(
-            memory_limit=options["memory_limit"],
-            card_bytes=options["card_bytes"],
-            point_seconds=options["point_seconds"],
-            processes=options["processes"],
-            timeout_s=options["timeout"],
-            seed=options["seed"],
-            prune=not options["no_prune"],
-        ),
-        path=_run_path(options["output"], workload.name, place.kind),
+        settings=settings,
+        path=run_path(options["output"], f"{workload.name}-{place.kind}"),
         device=place.device,
         device_uuid=place.uuid,
         factory_path=factory_path,
@@ -140,14 +105,20 @@ def _order(ctx: click.Context, options: dict[str, Any]) -> ProfileOrder:
     )
 
 
-def _run_path(output: Path | None, workload: str, device: str) -> Path:
-    path = output or Path("rnnprof-runs") / f"{workload}-{device}.jsonl"
+def run_path(output: Path | None, name: str) -> Path:
+    """Where the run file goes.
+
+    Raises:
+        BadInputError: it is not named as one.
+    """
+    path = output or Path("rnnprof-runs") / f"{name}.jsonl"
     if path.suffix != ".jsonl":
         raise BadInputError(f"-o {path}: a run file is named NAME.jsonl")
     return path
 
 
-def _profile(order: ProfileOrder, options: dict[str, Any]) -> Run:
+def carry_out(order: ProfileOrder, options: dict[str, Any]) -> Run:
+    """Run the order; a stop tells how to go on."""
     from rnnprof.cli.progress import listener_for
     from rnnprof.engine.profile import profile
 
@@ -166,17 +137,23 @@ def _terminate(_number: int, _frame: object) -> None:
 
 
 def _answer(run: Run, options: dict[str, Any]) -> int:
+    from rnnprof.analysis.advice import advise
+    from rnnprof.analysis.certify import frontier_of
     from rnnprof.analysis.fold import fold_run
+    from rnnprof.report.answer import advice_in_words
     from rnnprof.report.document import document
     from rnnprof.report.table import table
 
-    measurements = fold_run(run)
+    measurements, frontier = fold_run(run), frontier_of(run)
+    advice = advise(run, measurements, frontier, options["effective_batch"])
     if options["as_json"]:
         import json
 
-        click.echo(json.dumps(document(run, measurements), allow_nan=False, indent=2))
+        text = json.dumps(document(run, measurements, frontier, advice), allow_nan=False, indent=2)
     else:
-        click.echo(table(run, measurements, colour=_wants_colour()))
+        colour = _wants_colour()
+        text = f"{table(run, measurements, colour=colour)}\n\n{advice_in_words(advice)}"
+    click.echo(text)
     _note_drift(run)
     _write_charts(run, measurements, options["report"])
     return exit_code(measurements)

@@ -8,7 +8,7 @@ import sys
 import click
 
 from rnnprof.engine.sweep import Listener
-from rnnprof.records import Measurement, Outcome, Point
+from rnnprof.records import Certificate, Fit, Measurement, Outcome, Point
 from rnnprof.units import format_bytes, format_duration, format_rate, format_seconds
 
 BAR_WIDTH = 20
@@ -46,6 +46,12 @@ class Lines(Listener):
     def noted(self, text: str) -> None:
         self._say(text)
 
+    def probing(self, point: Point, why: str) -> None:
+        self._say(f"trying {point}: {why}")
+
+    def probed(self, fit: Fit) -> None:
+        self._say(f"    {describe_probe(fit)}")
+
     def _say(self, text: str) -> None:
         click.echo(text, err=True)
 
@@ -79,6 +85,12 @@ class Bar(Listener):
     def closed(self) -> None:
         self._write("")
 
+    def probing(self, point: Point, why: str) -> None:
+        self._write(f"trying {point}: {why}")
+
+    def proved(self, certificate: Certificate, done: int, total: int) -> None:
+        self._write("")
+
     def _write(self, text: str) -> None:
         width = shutil.get_terminal_size().columns - 1
         sys.stderr.write(f"\r\x1b[2K{text[:width]}")
@@ -89,6 +101,13 @@ def _doing(point: Point, observes: str) -> str:
     if observes == "rates":
         return "the device: rates to compare with"
     return f"{point}: {observes} pass"
+
+
+def describe_probe(fit: Fit) -> str:
+    """What came of trying a batch, in one line."""
+    if fit.outcome is Outcome.MEASURED:
+        return f"fits: {format_bytes(fit.peak_counted_bytes)} over {fit.steps_run} steps"
+    return fit.reason or fit.outcome.value
 
 
 def describe(measurement: Measurement) -> str:

@@ -25,6 +25,7 @@ from rnnprof.records import (
     KIND_OF,
     KINDS,
     SCHEMA,
+    Certificate,
     Finished,
     Header,
     Observation,
@@ -98,6 +99,7 @@ def run_of(records: Sequence[Record], path: Path) -> Run | None:
         requests=tuple(r for r in records if isinstance(r, Request)),
         started=tuple(r for r in records if isinstance(r, Started)),
         observations=tuple(r for r in records if isinstance(r, Observation)),
+        certificates=tuple(r for r in records if isinstance(r, Certificate)),
         finished=tuple(r for r in records if isinstance(r, Finished)),
         path=str(path),
     )
@@ -119,6 +121,7 @@ def merge(first: Run, second: Run) -> Run:
         requests=_union(first.requests, second.requests),
         started=_union(first.started, second.started),
         observations=_union(first.observations, second.observations),
+        certificates=_union(first.certificates, second.certificates),
         finished=_union(first.finished, second.finished),
     )
 

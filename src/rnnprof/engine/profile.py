@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from rnnprof import protocol
+from rnnprof.analysis.certify import frontier_of
 from rnnprof.analysis.outcomes import classify
 from rnnprof.codec import decode, encode
 from rnnprof.engine.cards import card_lock
+from rnnprof.engine.frontier import Frontier
 from rnnprof.engine.identity import (
     Survey,
     guard_bytes,
@@ -21,8 +23,9 @@ from rnnprof.engine.identity import (
     resolve_limit,
 )
 from rnnprof.engine.journal import Journal, differences, open_journal
+from rnnprof.engine.observer import Observer, utc_now
 from rnnprof.engine.supervisor import Answer, Supervisor
-from rnnprof.engine.sweep import Listener, Sweep, utc_now
+from rnnprof.engine.sweep import Listener, Sweep
 from rnnprof.errors import (
     BadInputError,
     NoDeviceError,
@@ -30,11 +33,15 @@ from rnnprof.errors import (
     RunFileError,
     WorkerStartError,
 )
-from rnnprof.records import Finished, Grid, Header, Outcome, Request, Run, Settings
+from rnnprof.records import Finished, Grid, Header, Outcome, Point, Request, Run, Settings
+from rnnprof.units import format_bytes
 from rnnprof.workload import FactorySource, Workload
 
 HELLO_DEADLINE_S: Final = 120.0
 CHECK_DEADLINE_S: Final = 300.0
+
+CHECK_BATCH: Final = 2
+"""Of the one step that shows whether a factory works, where no batch is asked for."""
 
 PRECISION_RATIO: Final = {"cpu": 0.03, "cuda": 0.01}
 """Half-width of the 95% interval of the median at which timing stops."""
@@ -46,6 +53,7 @@ class ProfileOrder:
 
     Attributes:
         workload: with a factory, its source's hash is still empty.
+        command: ``profile``, or ``max-batch``, whose grid has no batches.
         device: ``cpu``, ``cuda`` or ``cuda:N``; with *device_uuid* the card is known already.
         factory_path: where the factory is: ``path/to/file.py:function`` or ``module:function``.
         extend: add points to a run, also to a finished one.
@@ -56,6 +64,7 @@ class ProfileOrder:
     grid: Grid
     settings: Settings
     path: Path
+    command: str = "profile"
     device: str = "cpu"
     device_uuid: str | None = None
     factory_path: str | None = None
@@ -76,7 +85,7 @@ class ProfileOrder:
 
 
 def profile(order: ProfileOrder, listener: Listener, supervisor: Supervisor | None = None) -> Run:
-    """Sweep the grid and return the run; resumes an unfinished one.
+    """Sweep the grid, or seek the edges alone, and return the run; resumes an unfinished one.
 
     Raises:
         RunFileError: the file holds something else, spelled out; nothing in it is changed.
@@ -96,7 +105,12 @@ def profile(order: ProfileOrder, listener: Listener, supervisor: Supervisor | No
         order = replace(place.order, workload=header.workload)
         _check_factory(order, crew)
         request = _claim(journal, header, order)
-        _sweep(order, header, request, journal, crew, listener)
+        observer = _observer(order, header, request, journal, crew)
+        if order.command == "profile":
+            _sweep(order, observer, journal, listener)
+        else:
+            observer.recall(journal.run or Run(header))
+            _certify(order, observer, journal, listener, order.settings.at_most)
         journal.append(Finished(request.request, utc_now(), time.monotonic() - began_s))
         run = journal.run
     assert run is not None
@@ -202,7 +216,7 @@ def _check_factory(order: ProfileOrder, crew: Supervisor) -> None:
     """One step of the smallest point, so that a broken factory is told before the sweep."""
     if order.factory_path is None:
         return
-    smallest = min(order.grid.points())
+    smallest = Point(min(order.grid.batch, default=CHECK_BATCH), min(order.grid.steps))
     task = replace(
         order.task("check"),
         batch=smallest.batch,
@@ -238,29 +252,49 @@ def _claim(journal: Journal, header: Header, order: ProfileOrder) -> Request:
             f"{order.path} holds another run ({'; '.join(differences(run.header, header))}): write "
             "to another file with -o, or begin anew with --overwrite"
         )
-    request = Request(uuid.uuid4().hex[:12], "profile", order.grid, order.settings, utc_now())
+    request = Request(uuid.uuid4().hex[:12], order.command, order.grid, order.settings, utc_now())
     journal.append(request)
     return request
 
 
-def _sweep(
-    order: ProfileOrder,
-    header: Header,
-    request: Request,
-    journal: Journal,
-    crew: Supervisor,
-    listener: Listener,
-) -> None:
-    sweep = Sweep(
+def _observer(
+    order: ProfileOrder, header: Header, request: Request, journal: Journal, crew: Supervisor
+) -> Observer:
+    reserve = order.settings.reserve_bytes
+    if reserve >= header.limit_bytes:
+        raise BadInputError(
+            f"--reserve {format_bytes(reserve)} leaves nothing of the limit of "
+            f"{format_bytes(header.limit_bytes)}"
+        )
+    return Observer(
         task=order.task("fit"),
         request=request,
-        limit_bytes=header.limit_bytes,
+        limit_bytes=header.limit_bytes - reserve,
         probe=crew.ask,
         record=journal.append,
-        listener=listener,
         guard_bytes=guard_bytes,
     )
-    run = journal.run
-    assert run is not None
-    sweep.recall(run)
+
+
+def _sweep(order: ProfileOrder, observer: Observer, journal: Journal, listener: Listener) -> None:
+    """Every point of the grid, then the edge at each T that lies within it."""
+    sweep = Sweep(observer, listener)
+    assert journal.run is not None
+    sweep.recall(journal.run)
     sweep.run()
+    if order.settings.certify:
+        _certify(order, observer, journal, listener, max(order.grid.batch))
+
+
+def _certify(
+    order: ProfileOrder, observer: Observer, journal: Journal, listener: Listener, at_most: int
+) -> None:
+    assert journal.run is not None
+    certified = {
+        certificate.steps
+        for certificate in frontier_of(journal.run)
+        if certificate.request == observer.request.request
+    }
+    frontier = Frontier(observer, journal.append, listener, at_most)
+    frontier.recall(journal.run)
+    frontier.run(steps for steps in order.grid.steps if steps not in certified)

@@ -194,6 +194,9 @@ def _fits_in_words(run: Run, measurements: Measurements) -> str:
     if not fitting:
         return f"nothing tried fits under {limit}" if failing else "no point was measured"
     longest = fitting[-1]
+    if longest.is_certified and longest.certificate is not None:
+        batch = longest.certificate.batch
+        return f"B={batch} is the largest that fits at T={longest.steps} under {limit}"
     fits = f"up to B={longest.fits} fits at T={longest.steps} under {limit}"
     return fits + _but(longest, failing)
 
@@ -421,13 +424,20 @@ def _draw_axes(axes: Axes, panel: _Panel, chart: _Chart) -> None:
     axes.set_xlim(-0.5, len(chart.batches) - 0.5)
     axes.set_ylim(-0.5, len(chart.steps) - 0.5)
     axes.set_xticks(range(len(chart.batches)), [str(batch) for batch in chart.batches])
-    axes.set_yticks(range(len(chart.steps)), [str(steps) for steps in chart.steps])
+    axes.set_yticks(range(len(chart.steps)), [_row_label(edge) for edge in chart.edges])
     axes.set_xlabel("batch B, sequences")
     axes.set_ylabel("time steps T")
     axes.tick_params(length=0, labelsize=_tick_pt(chart))
     axes.spines[:].set_visible(False)
     if len(set(panel.values.values())) > 1:
         _draw_scale(axes, panel)
+
+
+def _row_label(edge: SeenEdge) -> str:
+    """T, and below it the proven edge: the line between two columns cannot tell the number."""
+    if edge.is_certified and edge.certificate is not None:
+        return f"{edge.steps}\n(B≤{edge.certificate.batch})"
+    return str(edge.steps)
 
 
 def _tick_pt(chart: _Chart) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from rnnprof.analysis.advice import Advice
 from rnnprof.codec import encode
-from rnnprof.records import Measurement, Point, Run
+from rnnprof.records import Certificate, Measurement, Point, Run
 
 MEASURED_FIELDS: Final = (
     "outcome", "phase", "reason",
@@ -19,10 +20,13 @@ MEASURED_FIELDS: Final = (
 )  # fmt: skip
 """Fields of a measurement that stand in the document under their own names."""
 
-NO_ADVICE: Final = "no certificate has been searched for in this run"
 
-
-def document(run: Run, measurements: Mapping[Point, Measurement]) -> dict[str, Any]:
+def document(
+    run: Run,
+    measurements: Mapping[Point, Measurement],
+    frontier: Sequence[Certificate] = (),
+    advice: Advice | None = None,
+) -> dict[str, Any]:
     """The run as one JSON object; a point that was not reached is left out.
 
     Sizes are in bytes, times in seconds, rates per second; what is unknown, and a float that
@@ -32,8 +36,20 @@ def document(run: Run, measurements: Mapping[Point, Measurement]) -> dict[str, A
     whole = {
         "run": run.path,
         "points": [_point(measurement) for measurement in ordered],
-        "frontier": [],
-        "advice": {"batch": None, "steps": None, "reasons": [NO_ADVICE]},
+        "frontier": encode(tuple(frontier)),
+        "advice": encode(advice) if advice else None,
+        "environment": encode(run.header.environment),
+    }
+    return {key: _finite(value) for key, value in whole.items()}
+
+
+def frontier_document(run: Run, frontier: Sequence[Certificate], advice: Advice) -> dict[str, Any]:
+    """The edges alone, as one JSON object."""
+    whole = {
+        "run": run.path,
+        "frontier": encode(tuple(frontier)),
+        "advice": encode(advice),
+        "limit_bytes": run.header.limit_bytes,
         "environment": encode(run.header.environment),
     }
     return {key: _finite(value) for key, value in whole.items()}

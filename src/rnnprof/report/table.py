@@ -5,12 +5,21 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
+from rnnprof.analysis.certify import frontier_of
 from rnnprof.analysis.plan import dominating_oom
-from rnnprof.records import GOOD_OUTCOMES, Measurement, Outcome, Point, Run
+from rnnprof.records import (
+    GOOD_OUTCOMES,
+    Certificate,
+    EdgeStatus,
+    Measurement,
+    Outcome,
+    Point,
+    Run,
+)
 from rnnprof.units import format_bytes, format_flops, format_rate, format_ratio, format_seconds
 
 WIDTH: Final = 80
@@ -72,25 +81,36 @@ def table(run: Run, measurements: Measurements, *, colour: bool = False) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SeenEdge:
-    """What the grid shows of the edge at one T; no certificate.
+    """What the grid shows of the edge at one T, and the certificate where there is one.
 
     Attributes:
         steps: time steps per sequence (T).
         fits: the largest batch measured to fit, or None.
         fails: the smallest batch out of memory, run or implied, or None.
         is_largest: nothing above *fits* was asked for at this T.
+        certificate: what probes between and beyond the grid's batches have proven.
     """
 
     steps: int
     fits: int | None
     fails: Measurement | None
     is_largest: bool
+    certificate: Certificate | None = None
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether both sides of the edge are proven."""
+        return self.certificate is not None and self.certificate.status is EdgeStatus.CERTIFIED
 
 
 def seen_edges(run: Run, measurements: Measurements) -> tuple[SeenEdge, ...]:
     """The edge seen on the grid at each T, ascending."""
     by_steps = groupby(grid_points(run, measurements), key=lambda point: point.steps)
-    return tuple(_seen_edge(steps, list(group), measurements) for steps, group in by_steps)
+    proven = {certificate.steps: certificate for certificate in frontier_of(run)}
+    return tuple(
+        replace(_seen_edge(steps, list(group), measurements), certificate=proven.get(steps))
+        for steps, group in by_steps
+    )
 
 
 def _seen_edge(steps: int, places: Sequence[Point], measurements: Measurements) -> SeenEdge:
@@ -531,12 +551,18 @@ def _points(points: Sequence[Point]) -> str:
 
 
 def _summary(run: Run, measurements: Measurements) -> list[str]:
-    edges = [f"  T={edge.steps}: {edge_in_words(edge)}" for edge in seen_edges(run, measurements)]
-    return ["Seen on the grid:", *edges, *_best_in_words(measurements)]
+    edges = seen_edges(run, measurements)
+    lines = [f"  T={edge.steps}: {edge_in_words(edge)}" for edge in edges]
+    head = "Seen on the grid:"
+    if any(edge.certificate for edge in edges):
+        head = "The largest batch that fits, by fresh workers at each T:"
+    return [head, *lines, *_best_in_words(measurements)]
 
 
 def edge_in_words(edge: SeenEdge) -> str:
     """``64 fits, 128 is out of memory``; what was seen, and no more than that."""
+    if edge.certificate is not None:
+        return certificate_in_words(edge.certificate)
     fails = f"{edge.fails.point.batch} is out of memory" if edge.fails else ""
     if edge.fails and edge.fails.outcome is Outcome.IMPLIED_OOM:
         fails += " (implied)"
@@ -545,6 +571,19 @@ def edge_in_words(edge: SeenEdge) -> str:
     if edge.fails and edge.fails.point.batch < edge.fits:
         return f"{edge.fits} fits, yet {fails}"
     return f"{edge.fits} fits, {fails or _unknown_above(edge)}"
+
+
+def certificate_in_words(certificate: Certificate) -> str:
+    """``140 is the largest, 141 is out of memory``, or what stands in the way."""
+    batch, unit, status = certificate.batch, certificate.granularity, certificate.status
+    reason = f": {certificate.reason}" if certificate.reason else ""
+    if status is EdgeStatus.CERTIFIED and batch is not None:
+        return f"{batch} is the largest, {batch + unit} is out of memory{reason}"
+    if status is EdgeStatus.CAPPED:
+        return f"{batch} fits, the largest tried"
+    if status is EdgeStatus.NOTHING_FITS:
+        return f"nothing fits{reason}"
+    return f"{status.value.replace('_', ' ')}{reason}"
 
 
 def _unknown_above(edge: SeenEdge) -> str:

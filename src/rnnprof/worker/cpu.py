@@ -60,6 +60,11 @@ class CpuLimit:
     def stepped(self, number: int) -> None:
         """Nothing is counted by steps here."""
 
+    def running_peak_bytes(self) -> int | None:
+        """The highest that was counted since, while nothing has been unmapped from elsewhere."""
+        peak = memory_bytes("VmPeak") or 0
+        return peak - self.address_space_bytes if peak > self.earlier_peak_bytes else None
+
     def peaks(self) -> dict[str, Any]:
         """Findings of a fit after its last step."""
         peak, reason = self.peak_counted_bytes()

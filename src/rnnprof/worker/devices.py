@@ -42,6 +42,9 @@ class Limit(Protocol):
     def counted_bytes(self) -> int | None:
         """What the limit counts now."""
 
+    def running_peak_bytes(self) -> int | None:
+        """The highest that was counted since the limit was set; None where it is not known."""
+
     def peaks(self) -> dict[str, Any]:
         """Findings of a fit: the peaks since the limit was set, and their reasons."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rnnprof.worker.factories import BadFactoryError
 from rnnprof.worker.loss import finite_loss, loss_warnings
 from rnnprof.worker.optimizer_steps import OptimizerSteps
+from rnnprof.worker.phases import PeakWatch
 from rnnprof.worker.workloads import build
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 WARM_UP_SIZE: Final = 2
 """Sequences and time steps of the steps before the baseline: 1 breaks batch normalisation."""
+
+WATCHED_STEPS: Final = 2
+"""Steps in which the peak's phase is looked for: the second finds the optimizer's state."""
 
 WARM_UP_STEPS: Final = 2
 """The second is the first that finds the optimizer's state in place."""
@@ -53,15 +57,26 @@ def check_pass(session: Session) -> dict[str, Any]:
 def _train(session: Session, limit: Limit) -> None:
     task, findings = session.task, session.findings
     session.tracker.enter("build")
-    training = build(task, task.batch, task.steps)
+    training = build(task, task.batch, task.steps, task.lengths)
+    watch = PeakWatch(session.tracker, limit.running_peak_bytes)
+    watch.look("build")
     session.tracker.enter("other")
     loss = None
     counter = OptimizerSteps(training.optimizer)
-    for done in counter.until_enough(max(task.confirm_steps, session.device.least_fit_steps)):
-        loss = training.step(session.tracker)
+    for done in counter.until_enough(steps_of(task, session.device.least_fit_steps)):
+        # later steps do as these: they run as bare as in training
+        loss = training.step(watch if done < WATCHED_STEPS else session.tracker)
+        watch.look("other")
+        findings["peak_phase"] = watch.phase
         _finish_step(session, done + 1, limit)
     findings["loss"] = finite_loss(loss)
     findings["warnings"] = loss_warnings(loss) + counter.warnings()
+
+
+def steps_of(task: protocol.Task, at_least: int) -> int:
+    """Training steps to run: whole rounds over the mixed lengths, of which T is the last."""
+    lengths = len(task.lengths) + 1
+    return -(-max(task.confirm_steps, at_least) // lengths) * lengths
 
 
 def _finish_step(session: Session, number: int, limit: Limit) -> None:

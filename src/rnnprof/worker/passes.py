@@ -58,8 +58,11 @@ def serve(channel: Channel) -> None:
     task = channel.receive()
     if task is None:
         return
-    tracker = PhaseTracker(lambda phase: channel.send(protocol.PhaseEntered(phase)))
-    session = Session(task, open_device(task), tracker)
+    device = open_device(task)
+    tracker = PhaseTracker(
+        lambda phase: channel.send(protocol.PhaseEntered(phase)), device.synchronize
+    )
+    session = Session(task, device, tracker)
     answer: protocol.Done | protocol.Raised
     try:
         answer = protocol.Done(PASSES[task.do](session))

@@ -30,9 +30,14 @@ class PhaseTracker:
     """Keeps the current phase, so that a failure names it; the first step announces each.
 
     A timed step pays two attribute writes a phase for it: well under a microsecond.
+
+    Attributes:
+        settle: waits for the device at the end of an announced phase, so that an error of the
+            device comes up in the phase that made it.
     """
 
     announce: Callable[[str], None]
+    settle: Callable[[], None] = lambda: None
     announcing: bool = True
     current: str = "baseline"
     entering: str = "other"
@@ -48,6 +53,8 @@ class PhaseTracker:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
+            if self.announcing:
+                self.settle()
             self.current = "other"
 
     def enter(self, name: str) -> None:
@@ -80,6 +87,41 @@ class PhaseTimer:
         self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - began_s
         if kind is None:
             self.tracker.current = "other"
+
+
+@dataclass(slots=True)
+class PeakWatch:
+    """Notes at the end of each phase whether the peak of a fit pass was raised in it.
+
+    Attributes:
+        peak_bytes: reads the running peak; None where it tells nothing.
+        phase: in which the peak was last raised; None while it was not.
+    """
+
+    tracker: PhaseTracker
+    peak_bytes: Callable[[], int | None]
+    phase: str | None = None
+    _highest: int = 0
+    _entering: str = "other"
+
+    def __call__(self, name: str) -> PeakWatch:
+        self._entering = name
+        self.tracker(name)
+        return self
+
+    def __enter__(self) -> None:
+        self.look("other")
+        self.tracker.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.look(self._entering)
+        self.tracker.__exit__(kind)
+
+    def look(self, phase: str) -> None:
+        """What raised the peak since the last look is put down to *phase*."""
+        peak = self.peak_bytes()
+        if peak is not None and peak > self._highest:
+            self._highest, self.phase = peak, phase
 
 
 @dataclass(slots=True)

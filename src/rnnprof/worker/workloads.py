@@ -28,22 +28,29 @@ UNIT_VARIANCE_BOUND: Final = math.sqrt(3.0)
 """Uniform values within it have variance 1, at a third of the cost of normal ones on a CPU."""
 
 
-def build(task: protocol.Task, batch: int, steps: int) -> Training:
-    """Build model, optimizer and data for one shape, from equal seeds whatever the shape."""
+def build(task: protocol.Task, batch: int, steps: int, lengths: tuple[int, ...] = ()) -> Training:
+    """Build model, optimizer and data for one shape, from equal seeds whatever the shape.
+
+    With *lengths* the steps of a built-in workload go round these and then *steps*.
+    """
     random.seed(task.seed)
     torch.manual_seed(task.seed)
     device = torch.device(task.device)
     if task.factory_path is None:
         set_flags(task.workload)
-        return recurrent_layer(task.workload, batch, steps, device)
+        return recurrent_layer(task.workload, batch, (*lengths, steps), device)
     factory = load_factory(task.factory_path)
     args = task.workload.factory.args if task.workload.factory else {}
     returned = factory(batch, steps, device, **args)
     return adopt(returned, lambda parameters: _optimizer(task.workload.optimizer, parameters))
 
 
-def recurrent_layer(workload: Workload, batch: int, steps: int, device: torch.device) -> Training:
-    """A recurrent layer on random input of shape (steps, batch, input size), or batch first.
+def recurrent_layer(
+    workload: Workload, batch: int, lengths: tuple[int, ...], device: torch.device
+) -> Training:
+    """A recurrent layer on random input of shape (T, batch, input size), or batch first.
+
+    T goes round *lengths* from step to step.
 
     The loss is the mean square of the output: it makes every gradient, and no more than one
     tensor of the output's size beside them.  Its sign alternates from step to step, so that the
@@ -53,11 +60,13 @@ def recurrent_layer(workload: Workload, batch: int, steps: int, device: torch.de
     dtype = tensor_dtype(workload)
     model = recurrent_module(workload).to(device, dtype)
     forward = torch.compile(model) if workload.compile else model
-    shape = (steps, batch, workload.input_size)
-    if workload.batch_first:
-        shape = (batch, steps, workload.input_size)
+    in_turn = itertools.cycle(lengths)
 
     def random_input() -> torch.Tensor:
+        steps = next(in_turn)
+        shape = (steps, batch, workload.input_size)
+        if workload.batch_first:
+            shape = (batch, steps, workload.input_size)
         sequences = torch.empty(shape, device=device, dtype=dtype)
         return sequences.uniform_(-UNIT_VARIANCE_BOUND, UNIT_VARIANCE_BOUND)
 

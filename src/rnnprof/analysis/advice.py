@@ -1,0 +1,333 @@
+"""Which batch and how many time steps to train with, and why: from what was measured alone.
+
+The rule: of the points that fit with headroom and do not thrash, the smallest batch within 5% of
+the best time steps/s.  What is foretold by the memory model is marked predicted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rnnprof.analysis.memory_model import MemoryModel, Sample
+from rnnprof.records import (
+    Certificate,
+    EdgeStatus,
+    Fit,
+    Measurement,
+    Outcome,
+    Point,
+    Run,
+)
+from rnnprof.units import format_bytes, format_rate, format_ratio
+
+NEAR_BEST_RATIO: Final = 0.05
+"""A batch that gives up less throughput than this is as good, and leaves memory and gradients."""
+
+SMALLER_LIMITS: Final = (0.5,)
+"""Shares of the limit for which the advice tells what would change, predicted."""
+
+CARD_SIZES: Final = tuple(gib << 30 for gib in (8, 12, 16, 24, 32, 40, 48, 80, 141))
+"""Memory of common cards, for a run on a card: the next two smaller ones are told of."""
+
+NO_POINT: Final = "no point was timed that fits with headroom: profile a grid that does"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainWith:
+    """The batch to train with at one T.
+
+    Attributes:
+        edge: the largest that fits, where it is known.
+        batch: the largest that leaves the headroom; None where none does.
+        is_measured: it was run itself; else the memory model foretells its bytes.
+        accumulation_steps: to make the effective batch asked for; None where none was.
+    """
+
+    steps: int
+    edge: int | None
+    batch: int | None
+    is_measured: bool
+    peak_bytes: int | None
+    accumulation_steps: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to train with.
+
+    Attributes:
+        batch, steps: the point advised; None where no point was timed that fits with headroom.
+        reasons: why, one sentence each; *predictions* likewise, of what was not measured.
+        train_with: at each T whose edge is known.
+        accumulation_steps: to make the effective batch asked for; None where none was.
+    """
+
+    batch: int | None
+    steps: int | None
+    reasons: tuple[str, ...]
+    predictions: tuple[str, ...] = ()
+    train_with: tuple[TrainWith, ...] = ()
+    effective_batch: int | None = None
+    accumulation_steps: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The memory that advice may use."""
+
+    limit_bytes: int
+    headroom_ratio: float
+
+    @property
+    def usable_bytes(self) -> float:
+        """The limit without its headroom."""
+        return self.limit_bytes * (1 - self.headroom_ratio)
+
+
+def model_of(run: Run, limit_bytes: int) -> MemoryModel | None:
+    """The memory model of a run's own fit passes."""
+    return MemoryModel.fit(
+        Sample(fit.point, fit.peak_counted_bytes)
+        for fit in run.observations
+        if isinstance(fit, Fit)
+        and fit.outcome is Outcome.MEASURED
+        and fit.peak_counted_bytes
+        and fit.limit_bytes == limit_bytes
+    )
+
+
+def advise(
+    run: Run,
+    measurements: Mapping[Point, Measurement],
+    frontier: Sequence[Certificate],
+    effective_batch: int | None = None,
+) -> Advice:
+    """The advice of a run; *effective_batch* asks for the accumulation steps that make it."""
+    settings = run.requests[-1].settings if run.requests else None
+    reserve = settings.reserve_bytes if settings else 0
+    headroom = settings.headroom_ratio if settings else 0.0
+    bounds = Bounds(run.header.limit_bytes - reserve, headroom)
+    model = model_of(run, bounds.limit_bytes)
+    lengths = tuple(train_with(c, bounds, model, run, effective_batch) for c in frontier)
+    predictions = _smaller(model, bounds, frontier, is_card=_is_card(run))
+    chosen, reasons = _choose(tuple(measurements.values()), bounds)
+    batch = chosen.point.batch if chosen else None
+    steps_of = None
+    if effective_batch is not None and batch is not None:
+        steps_of, sentence = _accumulate(effective_batch, batch)
+        reasons = (*reasons, sentence)
+    return Advice(
+        batch,
+        chosen.point.steps if chosen else None,
+        reasons,
+        predictions,
+        lengths,
+        effective_batch,
+        steps_of,
+    )
+
+
+def train_with(
+    certificate: Certificate,
+    bounds: Bounds,
+    model: MemoryModel | None,
+    run: Run,
+    effective_batch: int | None = None,
+) -> TrainWith:
+    """The largest multiple of the granularity that leaves the headroom at a T."""
+    steps, edge = certificate.steps, certificate.batch
+    if edge is None or model is None:
+        return TrainWith(steps, edge, None, False, None)
+    measured = _peaks_at(run, steps, bounds.limit_bytes)
+    batch = _largest_within(certificate, bounds, model, measured)
+    if batch == 0:
+        return TrainWith(steps, edge, None, False, None)
+    peak = measured.get(batch)
+    return TrainWith(
+        steps,
+        edge,
+        batch,
+        peak is not None,
+        peak or round(model.predict_bytes(Point(batch, steps))),
+        None if effective_batch is None else math.ceil(effective_batch / batch),
+    )
+
+
+def _largest_within(
+    certificate: Certificate, bounds: Bounds, model: MemoryModel, measured: Mapping[int, int]
+) -> int:
+    """Of the batches up to the edge, by the bytes measured or by the model's upper bound."""
+    unit, edge = certificate.granularity, certificate.batch or 0
+    known = [b for b, peak in measured.items() if b <= edge and peak <= bounds.usable_bytes]
+    best = max((batch for batch in known if batch % unit == 0), default=0)
+    batch = edge // unit * unit
+    while batch > best and not _is_within(Point(batch, certificate.steps), bounds, model, measured):
+        foretold = min(model.safe_edge(certificate.steps, bounds.usable_bytes), float(batch - unit))
+        batch = max(0, int(foretold)) // unit * unit
+    return max(batch, best)
+
+
+def _is_within(
+    point: Point, bounds: Bounds, model: MemoryModel, measured: Mapping[int, int]
+) -> bool:
+    peak = measured.get(point.batch) or model.upper_bytes(point)
+    return peak <= bounds.usable_bytes
+
+
+def _peaks_at(run: Run, steps: int, limit_bytes: int) -> dict[int, int]:
+    """The highest counted peaks at one T, by batch, as measured."""
+    peaks: dict[int, int] = {}
+    for fit in run.observations:
+        if not isinstance(fit, Fit) or (fit.steps, fit.limit_bytes) != (steps, limit_bytes):
+            continue
+        if fit.outcome is Outcome.MEASURED and fit.peak_counted_bytes:
+            peaks[fit.batch] = max(fit.peak_counted_bytes, peaks.get(fit.batch, 0))
+    return peaks
+
+
+def _choose(
+    measurements: Iterable[Measurement], bounds: Bounds
+) -> tuple[Measurement | None, tuple[str, ...]]:
+    timed = [m for m in measurements if m.time_steps_per_s and m.outcome is Outcome.MEASURED]
+    usable = [m for m in timed if _leaves_headroom(m, bounds) and not m.retries]
+    if not usable:
+        return None, (NO_POINT,)
+    best = max(usable, key=_rate)
+    enough = [m for m in usable if _rate(m) >= (1 - NEAR_BEST_RATIO) * _rate(best)]
+    smallest = min(m.point.batch for m in enough)
+    chosen = max((m for m in enough if m.point.batch == smallest), key=_rate)
+    reasons = [_why(chosen, best), _memory(chosen, bounds)]
+    reasons += _ties(chosen, usable) + _left_out(timed, usable, best, bounds)
+    reasons += [f"it was timed while {chosen.disturbed}"] if chosen.disturbed else []
+    return chosen, tuple(reasons)
+
+
+def _rate(measurement: Measurement) -> float:
+    return measurement.time_steps_per_s or 0.0
+
+
+def _leaves_headroom(measurement: Measurement, bounds: Bounds) -> bool:
+    peak = _peak(measurement)
+    return peak is not None and peak <= bounds.usable_bytes
+
+
+def _peak(measurement: Measurement) -> int | None:
+    return measurement.peak_counted_bytes or measurement.peak_allocated_bytes
+
+
+def _why(chosen: Measurement, best: Measurement) -> str:
+    rate = f"{format_rate(_rate(chosen))[:-2]} time steps/s"
+    if chosen is best:
+        return f"{rate}, the best of all points that fit with headroom"
+    share = format_ratio(_rate(chosen) / _rate(best))
+    return (
+        f"{rate}, {share} of the best ({format_rate(_rate(best))[:-2]} at {best.point}): the "
+        f"smallest batch within {format_ratio(NEAR_BEST_RATIO)} of it"
+    )
+
+
+def _memory(chosen: Measurement, bounds: Bounds) -> str:
+    peak = _peak(chosen) or 0
+    return (
+        f"it takes {format_bytes(peak)}, {format_ratio(peak / bounds.limit_bytes)} of the limit "
+        f"of {format_bytes(bounds.limit_bytes)}; {format_ratio(bounds.headroom_ratio)} is kept free"
+    )
+
+
+def _ties(chosen: Measurement, usable: Sequence[Measurement]) -> list[str]:
+    """Neighbours at the same T whose intervals of the rate overlap with the chosen one's."""
+    mine = _interval(chosen)
+    tied = [
+        m.point.batch
+        for m in usable
+        if m.point.steps == chosen.point.steps
+        and m is not chosen
+        and (theirs := _interval(m)) is not None
+        and mine is not None
+        and theirs[0] <= mine[1]
+        and mine[0] <= theirs[1]
+    ]
+    if not tied:
+        return []
+    batches = ", ".join(f"B={batch}" for batch in sorted(tied))
+    return [f"{batches} at the same T cannot be told from it: the intervals overlap"]
+
+
+def _interval(measurement: Measurement) -> tuple[float, float] | None:
+    """Of the rate, from that of the step time."""
+    interval = measurement.step_time_ci_s or measurement.step_time_within_ci_s
+    if interval is None or not measurement.step_time_s or min(interval) <= 0:
+        return None
+    work = _rate(measurement) * measurement.step_time_s
+    return work / interval[1], work / interval[0]
+
+
+def _left_out(
+    timed: Sequence[Measurement],
+    usable: Sequence[Measurement],
+    best: Measurement,
+    bounds: Bounds,
+) -> list[str]:
+    """A faster point that was not chosen because of its memory."""
+    faster = [m for m in timed if m not in usable and _rate(m) > _rate(best)]
+    if not faster:
+        return []
+    top = max(faster, key=_rate)
+    why = f"it leaves less than {format_ratio(bounds.headroom_ratio)}"
+    if _peak(top) is None:
+        why = "what it takes is not known"
+    if top.retries:
+        why = "it thrashes"
+    return [f"{top.point} is faster ({format_rate(_rate(top))[:-2]} time steps/s), but {why}"]
+
+
+def _accumulate(effective: int, batch: int) -> tuple[int, str]:
+    steps = math.ceil(effective / batch)
+    if steps == 1:
+        return 1, f"the batch of {effective} fits at once: it needs no accumulation"
+    if steps * batch == effective:
+        return steps, f"{steps} steps of accumulation at B={batch} make the batch of {effective}"
+    even = math.ceil(effective / steps)
+    exactly = "" if even * steps == effective else f" for {even * steps}"
+    return steps, (
+        f"{steps} steps of accumulation make the batch of {effective}: B={even} each{exactly}, or "
+        f"B={batch} each for {steps * batch}"
+    )
+
+
+def _smaller(
+    model: MemoryModel | None,
+    bounds: Bounds,
+    frontier: Sequence[Certificate],
+    *,
+    is_card: bool,
+) -> tuple[str, ...]:
+    """What would fit under smaller limits, predicted."""
+    known = [c for c in frontier if c.status in (EdgeStatus.CERTIFIED, EdgeStatus.CAPPED)]
+    if model is None or not known:
+        return ()
+    limits: Sequence[float] = [share * bounds.limit_bytes for share in SMALLER_LIMITS]
+    if is_card:
+        limits = [size for size in CARD_SIZES if size < 0.9 * bounds.limit_bytes][-2:]
+    sentences = []
+    for limit in limits:
+        edges = [f"T={c.steps}: {_foretold(model, c, limit)}" for c in known]
+        sentences.append(f"under {format_bytes(limit)} the edges would be {', '.join(edges)}")
+    return tuple(sentences)
+
+
+def _foretold(model: MemoryModel, certificate: Certificate, limit: float) -> str:
+    unit, batch = certificate.granularity, certificate.batch or 0
+    edge = int(max(0.0, min(model.safe_edge(certificate.steps, limit), float(batch))))
+    if edge < unit:
+        return "none"
+    if edge == batch and certificate.status is EdgeStatus.CAPPED:
+        return f"{batch} or more"
+    return f"about {edge // unit * unit}"
+
+
+def _is_card(run: Run) -> bool:
+    return run.header.environment.get("device") == "cuda"

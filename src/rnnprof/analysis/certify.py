@@ -1,0 +1,267 @@
+"""What the probes at one T prove: one pure rule, at the end of a search and on every loading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rnnprof.analysis.edge_search import EdgeSearch, Try
+from rnnprof.records import (
+    Certificate,
+    EdgeFit,
+    EdgeOom,
+    EdgeStatus,
+    Fit,
+    Outcome,
+    Run,
+)
+from rnnprof.units import format_bytes
+
+MAX_CRASHES: Final = 2
+"""A worker that dies at a batch is tried once more; then nothing is known there."""
+
+STOPPED: Final = "the search was stopped before its end"
+
+KNOWN_ENDS: Final = frozenset({Outcome.MEASURED, Outcome.OOM})
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a certificate is asked for.
+
+    Attributes:
+        limit_bytes: that training may take, without what is reserved for others.
+        confirm_steps: training steps that a fit has to pass.
+        confirm: fresh workers in which the answer has to pass.
+    """
+
+    limit_bytes: int
+    at_most: int
+    granularity: int = 1
+    confirm_steps: int = 10
+    confirm: int = 1
+
+    @property
+    def most_units(self) -> int:
+        """Multiples of the granularity up to the cap."""
+        return self.at_most // self.granularity
+
+    def try_of(self, fit: Fit) -> Try:
+        """A fit pass in units: what fitted is rounded down, what did not is rounded up.
+
+        What fitted above the cap fits at the cap, where its bytes say nothing.
+        """
+        if fit.outcome is Outcome.OOM:
+            return Try(-(-fit.batch // self.granularity), fit.outcome)
+        units = fit.batch // self.granularity
+        if units > self.most_units:
+            return Try(self.most_units, fit.outcome)
+        return Try(units, fit.outcome, fit.peak_counted_bytes)
+
+    def tries(self, fits: Sequence[Fit]) -> list[Try]:
+        """What fit passes tell of the batches up to the cap."""
+        known = [self.try_of(fit) for fit in fits if fit.outcome in KNOWN_ENDS]
+        return [tried for tried in known if 1 <= tried.units <= self.most_units]
+
+    def search(self, steps: int, fits: Sequence[Fit]) -> EdgeSearch:
+        """The search at T, with what is known of it."""
+        search = EdgeSearch(steps, self.limit_bytes, self.most_units, self.granularity)
+        search.recall(self.tries(fits))
+        return search
+
+    def is_proof(self, fit: Fit) -> bool:
+        """Whether a pass ran as many steps as a proof has to."""
+        return fit.outcome is Outcome.MEASURED and fit.steps_run >= self.confirm_steps
+
+
+def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int | None:
+    """A batch that has to be run although the bracket is closed; None when all is proven.
+
+    What an earlier sweep has measured may close a bracket without proving it: its steps were too
+    few, or the batches no multiples of the granularity.
+    """
+    if _contradicting(fits, terms) is not None:
+        return None
+    batch = search.fits * terms.granularity
+    if batch and _proofs(fits, batch, terms) < terms.confirm:
+        return batch
+    beyond = batch + terms.granularity
+    if search.fails == search.fits + 1 and not _ooms(fits, beyond):
+        return beyond
+    return None
+
+
+def conclude(steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -> Certificate:
+    """The certificate that the fit passes at one T amount to."""
+    search = terms.search(steps, fits)
+    batch = _largest_run(search, fits, terms)
+    status, reason = _judge(search, fits, terms)
+    best = _best_proof(fits, batch, terms)
+    ooms = _ooms(fits, batch + terms.granularity) or _ooms(fits, None)
+    if (contradicting := _contradicting(fits, terms)) is not None:
+        low, high = contradicting
+        best, ooms = _best_proof(fits, high, terms), _ooms(fits, low)
+    return Certificate(
+        steps=steps,
+        status=status,
+        granularity=terms.granularity,
+        at_most=terms.at_most,
+        batch=batch or None,
+        fits=_edge_fit(best) if best else None,
+        fails=_edge_oom(ooms[-1]) if ooms else None,
+        confirm_steps=terms.confirm_steps,
+        confirmations=_proofs(fits, batch, terms),
+        probes=len(fits),
+        ooms=sum(fit.outcome is Outcome.OOM for fit in fits),
+        attempts=tuple(fit.attempt for fit in fits),
+        reason=reason,
+        request=request,
+    )
+
+
+def _judge(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, str | None]:
+    if (contradicting := _contradicting(fits, terms)) is not None:
+        low, high = contradicting
+        return EdgeStatus.NON_MONOTONE, f"B={high} fits although B={low} was out of memory"
+    if (broken := _broken(search, fits, terms)) is not None:
+        return broken
+    if (fall := search.fall) is not None:
+        (smaller, larger) = fall
+        return EdgeStatus.INDETERMINATE, (
+            f"memory falls from {format_bytes(smaller.size_bytes)} at "
+            f"B={smaller.units * terms.granularity} to {format_bytes(larger.size_bytes)} at "
+            f"B={larger.units * terms.granularity}: what fits above is not known"
+        )
+    if terms.most_units == 0:
+        return EdgeStatus.INDETERMINATE, (
+            f"up to B={terms.at_most} there is no multiple of {terms.granularity}"
+        )
+    if not search.is_over:
+        return EdgeStatus.INDETERMINATE, STOPPED
+    if (batch := missing_proof(search, fits, terms)) is not None:
+        return EdgeStatus.INDETERMINATE, _unproven(batch, fits, terms)
+    if search.fits == 0:
+        return EdgeStatus.NOTHING_FITS, f"B={terms.granularity} is out of memory"
+    status = EdgeStatus.CAPPED if search.fails is None else EdgeStatus.CERTIFIED
+    return status, _unsteady(search, fits, terms)
+
+
+def _unproven(batch: int, fits: Sequence[Fit], terms: Terms) -> str:
+    """Why a batch that closes the bracket is not proven."""
+    last = next((fit for fit in reversed(fits) if fit.batch == batch), None)
+    if last is not None and last.outcome not in KNOWN_ENDS:
+        return f"at B={batch}: {last.reason}"
+    if (passed := _proofs(fits, batch, terms)) > 0:
+        return f"{STOPPED}: B={batch} has passed in {passed} of {terms.confirm} fresh workers"
+    return STOPPED
+
+
+def _broken(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, str] | None:
+    """What an attempt says that ended neither by fitting nor by an OOM, where it matters."""
+    low = search.fits * terms.granularity
+    high = terms.at_most + 1 if search.fails is None else search.fails * terms.granularity
+    last = next(
+        (f for f in reversed(fits) if f.outcome not in KNOWN_ENDS and low < f.batch < high), None
+    )
+    if last is None:
+        return None
+    none_fits = search.fits == 0 and search.fails is None
+    if last.outcome is Outcome.UNSUPPORTED and none_fits:
+        return EdgeStatus.UNSUPPORTED, last.reason or "not supported"
+    return EdgeStatus.INDETERMINATE, f"at B={last.batch}: {last.reason}"
+
+
+def _unsteady(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> str | None:
+    """What to know of an edge at which the same batch has gone both ways."""
+    if search.fails is None:
+        return None
+    beyond = search.fails * terms.granularity
+    if any(fit.batch == beyond and fit.outcome is Outcome.MEASURED for fit in fits):
+        return f"B={beyond} has fitted as well as run out of memory: it is taken not to fit"
+    return None
+
+
+def _contradicting(fits: Sequence[Fit], terms: Terms) -> tuple[int, int] | None:
+    """The smallest batch out of memory and the largest that fits, where this is above that.
+
+    One batch that has gone both ways is no contradiction: it is taken not to fit.
+    """
+    low = min(_batches(fits, Outcome.OOM), default=terms.at_most + 1)
+    high = max(_batches(fits, Outcome.MEASURED), default=0)
+    return (low, high) if low <= terms.at_most and low < high else None
+
+
+def _largest_run(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int:
+    """The largest multiple below every OOM that was itself run and fitted; 0 for none."""
+    passed = _batches(fits, Outcome.MEASURED) - _batches(fits, Outcome.OOM)
+    highest = search.fits * terms.granularity
+    return max((b for b in passed if b <= highest and b % terms.granularity == 0), default=0)
+
+
+def _batches(fits: Sequence[Fit], outcome: Outcome) -> set[int]:
+    return {fit.batch for fit in fits if fit.outcome is outcome}
+
+
+def _proofs(fits: Sequence[Fit], batch: int, terms: Terms) -> int:
+    return sum(fit.batch == batch and terms.is_proof(fit) for fit in fits)
+
+
+def _best_proof(fits: Sequence[Fit], batch: int, terms: Terms) -> Fit | None:
+    at = [f for f in fits if f.batch == batch and f.outcome is Outcome.MEASURED]
+    return max(at, key=terms.is_proof, default=None)
+
+
+def _ooms(fits: Sequence[Fit], batch: int | None) -> list[Fit]:
+    """The OOMs at a batch; without one, at the smallest."""
+    ooms = [fit for fit in fits if fit.outcome is Outcome.OOM]
+    if batch is None:
+        batch = min((fit.batch for fit in ooms), default=0)
+    return [fit for fit in ooms if fit.batch == batch]
+
+
+def _edge_fit(fit: Fit) -> EdgeFit:
+    return EdgeFit(fit.batch, fit.attempt, fit.peak_counted_bytes, fit.steps_run)
+
+
+def _edge_oom(fit: Fit) -> EdgeOom:
+    failure = fit.failure
+    return EdgeOom(
+        fit.batch,
+        fit.attempt,
+        failure.phase if failure else None,
+        failure.message if failure else fit.reason,
+        failure.requested_bytes if failure else None,
+    )
+
+
+def frontier_of(run: Run) -> tuple[Certificate, ...]:
+    """The run's certificates, each derived again from the attempts that it cites; the last at
+    each T counts, and one whose attempts are not all there is void.
+    """
+    by_attempt = {o.attempt: o for o in run.observations if isinstance(o, Fit)}
+    confirm = {request.request: request.settings.confirm for request in run.requests}
+    derived: dict[int, Certificate] = {}
+    for certificate in run.certificates:
+        again = _derived(certificate, by_attempt, confirm.get(certificate.request, 1))
+        if again is not None:
+            derived[certificate.steps] = again
+    return tuple(derived[steps] for steps in sorted(derived))
+
+
+def _derived(
+    certificate: Certificate, by_attempt: Mapping[str, Fit], confirm: int
+) -> Certificate | None:
+    fits = [by_attempt[attempt] for attempt in certificate.attempts if attempt in by_attempt]
+    if len(fits) < len(certificate.attempts) or not fits:
+        return None
+    if any(fit.steps != certificate.steps for fit in fits):
+        return None
+    terms = Terms(
+        limit_bytes=fits[-1].limit_bytes,
+        at_most=certificate.at_most,
+        granularity=max(1, certificate.granularity),
+        confirm_steps=certificate.confirm_steps,
+        confirm=confirm,
+    )
+    return conclude(certificate.steps, fits, terms, certificate.request)

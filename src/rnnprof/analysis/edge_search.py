@@ -1,0 +1,308 @@
+"""The largest batch that fits at one T: led by bytes, guarded by a bracket, proven on both sides.
+
+A search knows what was tried at its T and asks for the next batch; a memory model proposes, from
+every success at any T, and the bracket keeps it honest.  A model that is wrong costs probes, never
+a wrong answer.  Batches are counted in units of the granularity.
+
+Bound: each probe halves the bracket or is counted as spent; when ``ceil(log2(n + 1))`` are spent,
+n the units up to the cap, only bisection is left.  So no search takes more than twice as many
+probes as plain bisection.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from rnnprof.analysis.memory_model import MemoryModel
+from rnnprof.records import Outcome, Point
+
+FIRST_UNITS: Final = 16
+"""The first batch tried where nothing is known: small enough to fit, large enough to tell."""
+
+WIDE_RATIO: Final = 4.0
+"""A bracket wider than this is cut in proportion, not in the middle."""
+
+FAR_RATIO: Final = 0.3
+"""An edge that is foretold farther above the last fit, as a share of that, is approached first."""
+
+APPROACH_RATIO: Final = 0.8
+"""Share of such a way to go: a slope that rises by a fourth on it still fits, and the bytes seen
+there make the rest short."""
+
+BACK_RATIOS: Final = (0.1, 0.5)
+"""How far below an OOM that the bytes did not foretell to try next, as a share of the bracket: near
+after the first, for bytes are mostly a little wrong; in the middle when they were wrong again."""
+
+EMPTY_BACK_RATIO: Final = 0.75
+"""The same where nothing has fitted yet: what passes tells more than where the edge is not."""
+
+UP_FACTOR: Final = 4
+"""Growth of the steps above fits that the bytes did not foretell, one after the other."""
+
+ONE_LENGTH_RATIO: Final = 0.5
+"""Share of the foretold batch to begin with at another T than the only one seen: what a sequence
+takes whatever its length is not known then."""
+
+GROWTH: Final = 64
+NEIGHBOUR_RATIOS: Final = (0.05, 0.005)
+"""How far below the last fit, as a share of it, another must be to give a slope.  The steeper of
+the two slopes is taken: bytes bend upward, so the near one is true where they bend, and the far
+one where what lies between is noise."""
+
+GROWTH_RATIO: Final = 64.0
+"""The longest way above the last fit, as a share of it: a slope between two small batches, most of
+whose bytes are weights, is not to be trusted at the cap."""
+
+NOISE_RATIO: Final = 0.005
+"""After an OOM that was not foretold, a slope is taken higher by so much of all bytes at the last
+fit, over its batch ..."""
+
+CLEAR_RATIO: Final = 0.05
+"""... unless bytes have risen by more than this share, against which noise is small."""
+
+ROUNDING: Final = 1e-9
+"""Of divisions, that no exact edge be missed by one."""
+
+FALL_RATIO: Final = 0.02
+"""Bytes that fall by more from one batch to a larger one are no noise: memory shrinks with B."""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A batch that was run at this T, in units, and what came of it.
+
+    Attributes:
+        size_bytes: the peak of what the limit counts, where it fitted and the peak is known.
+    """
+
+    units: int
+    outcome: Outcome
+    size_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class EdgeSearch:
+    """The bracket at one T.
+
+    Attributes:
+        steps: T.
+        limit_bytes: what the limit allows.
+        most: the largest number of units to try.
+        granularity: sequences per unit.
+        tries: all that is known of this T.
+        spent: probes that have not halved the bracket.
+        foretold: the edge that the bytes said at the last proposal, in units; None if they did not.
+        ooms_unforetold: OOMs where the bytes had said that it fits.
+        fits_unforetold: fits where the bytes had said that it does not, since they were last right.
+    """
+
+    steps: int
+    limit_bytes: float
+    most: int
+    granularity: int = 1
+    tries: list[Try] = field(default_factory=list)
+    spent: int = 0
+    foretold: float | None = None
+    ooms_unforetold: int = 0
+    fits_unforetold: int = 0
+
+    def recall(self, tries: Iterable[Try]) -> None:
+        """Take up what was tried before; nothing is spent by it."""
+        self.tries += [tried for tried in tries if tried.units >= 1]
+
+    def learn(self, tried: Try) -> None:
+        """Take up the outcome of a probe."""
+        before = self._width()
+        self.tries.append(tried)
+        if 2 * self._width() > before:
+            self.spent += 1
+        self._judge(tried)
+
+    def _judge(self, tried: Try) -> None:
+        """Count how often the bytes were wrong: OOMs in all, fits since they were last right."""
+        if self.foretold is None:
+            return
+        if tried.outcome is Outcome.OOM:
+            self.ooms_unforetold += tried.units <= self.foretold
+        elif tried.units > self.foretold:
+            self.fits_unforetold += 1
+        else:
+            self.fits_unforetold = 0
+
+    @property
+    def fits(self) -> int:
+        """The largest batch that fitted below every OOM, in units; 0 for none."""
+        fails = self.fails
+        passed = (t.units for t in self.tries if t.outcome is Outcome.MEASURED)
+        return max((units for units in passed if fails is None or units < fails), default=0)
+
+    @property
+    def fails(self) -> int | None:
+        """The smallest batch out of memory, in units; None for none."""
+        ooms = (t.units for t in self.tries if t.outcome is Outcome.OOM)
+        return min(ooms, default=None)
+
+    @property
+    def contradiction(self) -> tuple[int, int] | None:
+        """An OOM and a fit above it, where both were seen.
+
+        A batch that went both ways is none: it is taken not to fit, and the search goes below it.
+        """
+        fails = self.fails
+        if fails is None:
+            return None
+        above = [t.units for t in self.tries if t.outcome is Outcome.MEASURED and t.units > fails]
+        return (fails, max(above)) if above else None
+
+    @property
+    def fall(self) -> tuple[Try, Try] | None:
+        """Two fits of which the larger batch took clearly fewer bytes."""
+        known = sorted(self._known(), key=lambda tried: tried.units)
+        for index, larger in enumerate(known):
+            for smaller in known[:index]:
+                allowed = _size(smaller) * (1 - FALL_RATIO)
+                if larger.units > smaller.units and _size(larger) < allowed:
+                    return smaller, larger
+        return None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the edge is proven, capped or contradicted."""
+        if self.contradiction is not None:
+            return True
+        return self.fits >= self._ceiling() - 1
+
+    def propose(self, model: MemoryModel | None) -> int | None:
+        """The next batch to try, in units; None when nothing is left to try."""
+        if self.is_over:
+            return None
+        low, high = self.fits + 1, self._ceiling() - 1
+        self.foretold = None
+        if self.spent >= self._allowance():
+            return (low + high) // 2
+        led = self._led_by_bytes(model)
+        if led is None:
+            return self._cut()
+        if self.tries and not self._is_lower_bound(model):
+            self.foretold = led
+        return min(max(self._guarded(led), low), high)
+
+    def _guarded(self, led: int) -> int:
+        """Where the bytes lead, unless what was tried forbids it."""
+        low, high = self.fits + 1, self._ceiling() - 1
+        if led > high and self.fails is not None:
+            return high - self._step_back()
+        if led < low:
+            step: int = UP_FACTOR**self.fits_unforetold
+            return min(self.fits + step, max(low, (low + high) // 2))
+        return led
+
+    def _step_back(self) -> int:
+        """How far below the highest batch in question, after OOMs that were not foretold."""
+        if self.fits == 0:
+            return round(EMPTY_BACK_RATIO * self._width())
+        place = min(max(self.ooms_unforetold, 1), len(BACK_RATIOS)) - 1
+        return int(BACK_RATIOS[place] * self._width())
+
+    def _led_by_bytes(self, model: MemoryModel | None) -> int | None:
+        """Where the bytes say to go; None where they say nothing."""
+        passed = [tried for tried in self._known() if tried.units <= self.fits]
+        known = sorted(passed, key=lambda tried: tried.units)
+        if known and known[-1].units == self.fits:
+            return self._from_last(known, model)
+        if model is None:
+            return self._first()
+        # nothing has passed at this T: ask for what passes, for a success tells the bytes
+        edge = model.safe_edge(self.steps, self.limit_bytes)
+        if model.lengths == 1:
+            edge *= ONE_LENGTH_RATIO
+        return self._whole(edge / self.granularity)
+
+    def _is_lower_bound(self, model: MemoryModel | None) -> bool:
+        """Whether the bytes are of one success: as if all were for its sequences."""
+        return len(self._known()) == 1 and (model is None or _is_proportional(model))
+
+    def _first(self) -> int | None:
+        """Where no bytes are known at any T: after an OOM of the first batch, one unit."""
+        if not self.tries:
+            return min(FIRST_UNITS, self.most)
+        return None if self.fits or self.fails != FIRST_UNITS else 1
+
+    def _from_last(self, known: list[Try], model: MemoryModel | None) -> int:
+        """From the largest fit, along the bytes of one unit more."""
+        last = known[-1]
+        slope = self._slope(known, model)
+        left_bytes = self.limit_bytes - _size(last)
+        way = left_bytes / slope if slope > 0 else math.inf
+        if len(known) > 1:
+            if self.ooms_unforetold and _size(last) < (1 + CLEAR_RATIO) * _size(known[0]):
+                doubted = max(slope, 0.0) + NOISE_RATIO * _size(last) / last.units
+                way = max(left_bytes / doubted, min(way, last.units))
+            if way > max(FAR_RATIO * last.units, FIRST_UNITS):
+                way *= APPROACH_RATIO
+            way = min(way, GROWTH_RATIO * last.units)
+        return self._whole(last.units + way)
+
+    def _slope(self, known: list[Try], model: MemoryModel | None) -> float:
+        """Bytes of one unit more, at the largest fit."""
+        last = known[-1]
+        bases = (_below(known, (1 - share) * last.units) for share in NEIGHBOUR_RATIOS)
+        secants = [_secant(base, last) for base in bases if base is not None]
+        if secants:
+            return max(secants)
+        if model is not None and not _is_proportional(model):
+            point = Point(last.units * self.granularity, self.steps)
+            return model.slope_bytes(point) * self.granularity
+        return _size(last) / last.units
+
+    def _whole(self, units: float) -> int:
+        return int(min(max(units * (1 + ROUNDING), 0.0), float(self.most)))
+
+    def _cut(self) -> int:
+        """A batch that divides the bracket: in proportion where it is wide."""
+        low, high = max(self.fits, 1), self._ceiling()
+        if high > WIDE_RATIO * low:
+            return max(self.fits + 1, min(high - 1, round(math.sqrt(low * high))))
+        return (self.fits + high) // 2
+
+    def _ceiling(self) -> int:
+        return self.most + 1 if self.fails is None else min(self.fails, self.most + 1)
+
+    def _width(self) -> int:
+        return self._ceiling() - self.fits
+
+    def _allowance(self) -> int:
+        return plain_bisection_probes(self.most)
+
+    def _known(self) -> list[Try]:
+        """The fits whose bytes are known."""
+        return [t for t in self.tries if t.outcome is Outcome.MEASURED and (t.size_bytes or 0) > 0]
+
+
+def plain_bisection_probes(most: int) -> int:
+    """Probes that bisection takes over the edges 0 to *most*."""
+    return math.ceil(math.log2(most + 1))
+
+
+def _size(tried: Try) -> int:
+    """The bytes of a try that is known to have them."""
+    assert tried.size_bytes is not None
+    return tried.size_bytes
+
+
+def _secant(smaller: Try, larger: Try) -> float:
+    """Bytes of one unit more, between two fits."""
+    return (_size(larger) - _size(smaller)) / (larger.units - smaller.units)
+
+
+def _below(known: list[Try], units: float) -> Try | None:
+    """The largest fit that is not above a batch."""
+    return next((one for one in reversed(known) if one.units <= units), None)
+
+
+def _is_proportional(model: MemoryModel) -> bool:
+    """Whether the model is of one sample: its slope is then an upper bound."""
+    return all(plane.fixed == 0.0 == plane.per_sequence for plane in model.planes)

@@ -1,0 +1,136 @@
+"""``rnnprof max-batch``: the edge alone, as fast as it can be proven."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rnnprof.cli import options as opt
+from rnnprof.cli.config import ConfiguredCommand
+from rnnprof.cli.profile import EXIT_MISSING, carry_out, run_path
+from rnnprof.errors import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rnnprof.engine.profile import ProfileOrder
+    from rnnprof.records import Certificate, Run
+    from rnnprof.workload import Workload
+
+
+@click.command(cls=ConfiguredCommand)
+@opt.workload_options
+@click.option(
+    "--steps",
+    type=opt.AXIS,
+    metavar="AXIS",
+    envvar="RNNPROF_STEPS",
+    help="Time steps per sequence: 128 or 16:128:x2.  [default: 16:128:x2; on CUDA 16:512:x2]",
+)
+@opt.place_options
+@click.option(
+    "--at-most",
+    type=click.IntRange(1, opt.MAX_SIZE),
+    default=65536,
+    metavar="N",
+    envvar="RNNPROF_AT_MOST",
+    show_default=True,
+    help="The largest batch to try.",
+)
+@click.option(
+    "--lengths",
+    type=opt.AXIS,
+    metavar="AXIS",
+    envvar="RNNPROF_LENGTHS",
+    help="Steps of mixed lengths, each round of which ends at T.",
+)
+@click.option(
+    "--confirm",
+    type=click.IntRange(1, 100),
+    default=1,
+    metavar="N",
+    envvar="RNNPROF_CONFIRM",
+    show_default=True,
+    help="Fresh workers in which the answer has to pass.",
+)
+@opt.edge_options
+@opt.run_options
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> int:
+    """Prove the largest batch that fits at each T.
+
+    Each batch that is tried runs whole training steps in a fresh worker; their bytes lead to the
+    next. The same command on an unfinished run file resumes it.
+    """  # fmt: skip
+    run = carry_out(_order(ctx, options), options)
+    return _answer(run, options)
+
+
+def _order(ctx: click.Context, options: dict[str, Any]) -> ProfileOrder:
+    from rnnprof.engine.profile import ProfileOrder
+    from rnnprof.records import Grid
+
+    place = opt.place_from(options)
+    settings = opt.settings_from(options)
+    workload, factory_path = opt.workload_from(ctx, options)
+    _check(options, workload)
+    return ProfileOrder(
+        workload=workload,
+        grid=Grid((), options["steps"]),
+        settings=settings,
+        path=run_path(options["output"], f"{workload.name}-{place.kind}-max-batch"),
+        command="max-batch",
+        device=place.device,
+        device_uuid=place.uuid,
+        factory_path=factory_path,
+        extend=options["extend"],
+        overwrite=options["overwrite"],
+    )
+
+
+def _check(options: dict[str, Any], workload: Workload) -> None:
+    if options["at_most"] < options["granularity"]:
+        raise BadInputError(
+            f"--at-most {options['at_most']} is below --granularity {options['granularity']}: "
+            "there is no batch to try"
+        )
+    if options["lengths"] is None:
+        return
+    if workload.factory is not None:
+        raise BadInputError("--lengths is for the built-in cells: a factory has its own lengths")
+    if max(options["lengths"]) > min(options["steps"]):
+        raise BadInputError(
+            f"--lengths {max(options['lengths'])} is longer than --steps {min(options['steps'])}: "
+            "each round ends at its longest, T"
+        )
+
+
+def _answer(run: Run, options: dict[str, Any]) -> int:
+    from rnnprof.analysis.advice import advise
+    from rnnprof.analysis.certify import frontier_of
+    from rnnprof.report.answer import frontier_in_words
+    from rnnprof.report.document import frontier_document
+
+    asked = set(options["steps"])
+    frontier = tuple(c for c in frontier_of(run) if c.steps in asked)
+    advice = advise(run, {}, frontier, options["effective_batch"])
+    if options["as_json"]:
+        import json
+
+        document = frontier_document(run, frontier, advice)
+        click.echo(json.dumps(document, allow_nan=False, indent=2))
+    else:
+        click.echo(frontier_in_words(frontier, advice, options["headroom"]))
+    click.echo(f"wrote\n  {run.path}", err=True)
+    return exit_code(frontier)
+
+
+def exit_code(frontier: Sequence[Certificate]) -> int:
+    """0 when the edge is known at every T and something fits; else a measurement is missing."""
+    from rnnprof.records import EdgeStatus
+
+    known = {EdgeStatus.CERTIFIED, EdgeStatus.CAPPED}
+    answers = known | {EdgeStatus.NOTHING_FITS, EdgeStatus.UNSUPPORTED}
+    statuses = {certificate.status for certificate in frontier}
+    return 0 if statuses <= answers and statuses & known else EXIT_MISSING

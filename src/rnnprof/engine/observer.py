@@ -1,0 +1,199 @@
+"""One attempt from its announcement to its record: a fresh worker, a deadline, a judgement."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from rnnprof import protocol
+from rnnprof.analysis.outcomes import Evidence, classify, is_suspect
+from rnnprof.analysis.plan import Cost, deadline_s
+from rnnprof.codec import DecodeError, decode, encode
+from rnnprof.engine.plausible import check
+from rnnprof.records import (
+    KINDS,
+    Calibration,
+    Failure,
+    Fit,
+    Memory,
+    Observation,
+    Outcome,
+    Point,
+    Record,
+    Request,
+    Role,
+    Run,
+    Started,
+    Timing,
+)
+
+KIND_OF_PASS: Final = {"rates": "calibration"}
+"""The record of a pass, where it has another name."""
+
+
+class Answer(Protocol):
+    """What a probe returns; see :class:`rnnprof.engine.supervisor.Answer`."""
+
+    @property
+    def worker(self) -> int: ...
+    @property
+    def findings(self) -> dict[str, Any]: ...
+    @property
+    def evidence(self) -> Evidence | None: ...
+    @property
+    def wall_s(self) -> float: ...
+
+
+Probe = Callable[[protocol.Task, float], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An answer whose evidence a second, smaller attempt has completed."""
+
+    worker: int
+    findings: dict[str, Any]
+    evidence: Evidence | None
+    wall_s: float
+
+
+@dataclass(slots=True)
+class Observer:
+    """Runs passes in fresh workers and records what was seen.
+
+    Attributes:
+        task: what every worker is told; point, pass and limits are filled in.
+        limit_bytes: of a fit pass.
+        costs: what passes have taken, by their kind; deadlines follow from it.
+    """
+
+    task: protocol.Task
+    request: Request
+    limit_bytes: int
+    probe: Probe
+    record: Callable[[Record], None]
+    guard_bytes: Callable[[], int]
+    costs: dict[str, list[Cost]] = field(default_factory=lambda: defaultdict(list))
+
+    def recall(self, run: Run) -> None:
+        """Learn from earlier invocations what passes take."""
+        for observation in run.observations:
+            self._learn_cost(observation)
+
+    def observe(
+        self, point: Point, name: str, role: Role = Role.GRID, **changes: Any
+    ) -> Observation:
+        """Run one pass in a fresh worker; *changes* are what its task has other than usual."""
+        observes, _, index = name.partition(":")
+        started = Started(
+            attempt=uuid.uuid4().hex[:12],
+            observes=observes,
+            batch=point.batch,
+            steps=point.steps,
+            role=role,
+            process_index=int(index or 0),
+            request=self.request.request,
+            at_utc=utc_now(),
+        )
+        self.record(started)
+        task = replace(self._task(point, observes), **changes)
+        deadline = self.request.settings.timeout_s or deadline_s(point, self.costs[observes])
+        observation = observation_of(started, self._ask(task, deadline), self.limit_bytes)
+        self.record(observation)
+        self._learn_cost(observation)
+        return observation
+
+    def _ask(self, task: protocol.Task, deadline: float) -> Answer:
+        """Probe; where a library did not come up, see whether half the batch lets it."""
+        answer = self.probe(task, deadline)
+        if answer.evidence is None or not is_suspect(answer.evidence):
+            return answer
+        smaller = self.probe(replace(task, batch=max(1, task.batch // 2)), deadline)
+        evidence = replace(answer.evidence, smaller_passed=smaller.evidence is None)
+        return Judged(answer.worker, answer.findings, evidence, answer.wall_s + smaller.wall_s)
+
+    def _task(self, point: Point, observes: str) -> protocol.Task:
+        return replace(
+            self.task,
+            do=observes,
+            batch=point.batch,
+            steps=point.steps,
+            limit_bytes=self.limit_bytes,
+            guard_bytes=self.guard_bytes(),
+            seed=self.request.settings.seed,
+            point_seconds=self.request.settings.point_seconds,
+        )
+
+    def _learn_cost(self, observation: Observation) -> None:
+        if observation.outcome is Outcome.MEASURED:
+            size = observation.batch * observation.steps
+            kind = type(observation).__name__.lower()
+            self.costs[kind].append(Cost(size, observation.wall_s))
+
+
+def observation_of(started: Started, answer: Answer, limit_bytes: int) -> Observation:
+    """The record of an attempt: what the worker found, and the judgement of how it ended."""
+    fields = {
+        "attempt": started.attempt,
+        "batch": started.batch,
+        "steps": started.steps,
+        "role": started.role.value,
+        "process_index": started.process_index,
+        "request": started.request,
+        "worker": answer.worker,
+        "wall_s": answer.wall_s,
+    }
+    if started.observes == "fit":
+        fields["limit_bytes"] = limit_bytes
+    try:
+        observation = _decoded(started.observes, {**answer.findings, **fields}, answer.evidence)
+        _check_complete(observation)
+        check(observation)
+    except DecodeError as error:
+        return _decoded(started.observes, fields, Evidence(nonsense=str(error)))
+    return observation
+
+
+def _check_complete(observation: Observation) -> None:
+    """A pass that came through has found what it is for.
+
+    Raises:
+        DecodeError: names what is missing.
+    """
+    if observation.outcome is not Outcome.MEASURED:
+        return
+    if isinstance(observation, Timing) and not (
+        observation.samples_s and min(observation.samples_s) > 0
+    ):
+        raise DecodeError("timing.samples_s: no sample above zero")
+    if isinstance(observation, Calibration) and not (observation.figures or observation.warnings):
+        raise DecodeError("calibration.figures: no rate was found")
+    if isinstance(observation, (Fit, Memory)) and observation.steps_run < 1:
+        raise DecodeError("steps_run: no step was run")
+
+
+def _decoded(observes: str, fields: dict[str, Any], evidence: Evidence | None) -> Observation:
+    ending: dict[str, Any] = {"outcome": Outcome.MEASURED.value}
+    if evidence is not None:
+        verdict = classify(evidence)
+        failure = Failure(
+            phase=evidence.phase,
+            error_type=evidence.error_type,
+            message=evidence.message,
+            requested_bytes=verdict.requested_bytes,
+            signal=evidence.signal,
+            exit_code=evidence.exit_code,
+            log_tail=evidence.log_tail,
+        )
+        ending = {"outcome": verdict.outcome.value, "reason": verdict.reason, "failure": failure}
+    kind = KINDS[KIND_OF_PASS.get(observes, observes)]
+    return decode(kind, encode({**fields, **ending}), observes)  # type: ignore[no-any-return]
+
+
+def utc_now() -> str:
+    """The wall clock for people; no duration is taken from it."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,386 @@
+"""The advice: which point, why, what is foretold; never beyond what was measured or bounded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fakes import HEADER, MIB, MemoryLaw, a_fit, a_request
+from rnnprof.analysis.advice import NO_POINT, Advice, TrainWith, advise, model_of
+from rnnprof.analysis.memory_model import MemoryModel
+from rnnprof.records import (
+    Certificate,
+    EdgeStatus,
+    Grid,
+    Measurement,
+    Outcome,
+    Point,
+    Run,
+    Settings,
+)
+
+LIMIT = HEADER.limit_bytes
+USABLE = 0.95 * LIMIT
+LAW = MemoryLaw()
+EDGE = (LIMIT - LAW.fixed_bytes) // (LAW.per_sequence_bytes + 16 * LAW.per_time_step_bytes)
+
+
+def timed(batch: int, rate: float, steps: int = 16, **changes: object) -> Measurement:
+    """A point with so many time steps/s, known to a hundredth."""
+    step_s = batch * steps / rate
+    known: dict[str, object] = {
+        "step_time_s": step_s,
+        "step_time_within_ci_s": (0.99 * step_s, 1.01 * step_s),
+        "time_steps_per_s": rate,
+        "peak_counted_bytes": batch * MIB // 4,
+    }
+    return Measurement(Point(batch, steps), Outcome.MEASURED, **(known | changes))
+
+
+def fit_at(batch: int, steps: int = 16, **changes: object):
+    point = Point(batch, steps)
+    known = {"peak_counted_bytes": LAW.bytes_at(point), "attempt": f"f{batch}x{steps}"}
+    return a_fit(point, **(known | changes))
+
+
+def certified(batch: int | None = EDGE, steps: int = 16, **changes: object) -> Certificate:
+    plain = Certificate(steps, EdgeStatus.CERTIFIED, 1, 65536, batch)
+    return replace(plain, **changes)
+
+
+def a_run(*fits: object, environment: dict[str, object] | None = None, **settings: object) -> Run:
+    request = a_request(Grid((8,), (16,)), Settings(**settings))
+    header = replace(HEADER, environment=environment or HEADER.environment)
+    return Run(header, (request,), observations=tuple(fits))
+
+
+def advised(
+    measurements: Iterable[Measurement],
+    frontier: Iterable[Certificate] = (),
+    run: Run | None = None,
+    effective_batch: int | None = None,
+) -> Advice:
+    by_point = {m.point: m for m in measurements}
+    return advise(run or a_run(), by_point, tuple(frontier), effective_batch)
+
+
+# which point
+
+
+def test_the_smallest_batch_within_five_hundredths_of_the_best():
+    points = [timed(8, 800), timed(16, 949), timed(32, 951), timed(64, 1000), timed(128, 990)]
+    advice = advised(points)
+    assert (advice.batch, advice.steps) == (32, 16)
+    assert advice.reasons[0] == (
+        "951 time steps/s, 95% of the best (1.00 k at B=64 T=16): the smallest batch within "
+        "5% of it"
+    )
+    assert advice.reasons[1] == ("it takes 8.00 MiB, 12% of the limit of 64.0 MiB; 5% is kept free")
+
+
+def test_the_best_itself():
+    advice = advised([timed(8, 1000), timed(16, 900)])
+    assert advice.batch == 8
+    assert advice.reasons[0] == "1.00 k time steps/s, the best of all points that fit with headroom"
+
+
+def test_of_equal_batches_the_length_that_is_faster():
+    advice = advised([timed(8, 960, 16), timed(8, 1000, 32), timed(8, 980, 64)])
+    assert (advice.batch, advice.steps) == (8, 32)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [],
+        [Measurement(Point(8, 16), Outcome.OOM)],
+        [timed(8, 100, time_steps_per_s=None)],
+        [timed(8, 100, retries=3)],
+        [timed(8, 100, peak_counted_bytes=None, peak_allocated_bytes=None)],
+        [timed(8, 100, peak_counted_bytes=int(USABLE) + 1)],
+    ],
+)
+def test_without_a_point_that_will_do_nothing_is_advised(points):
+    advice = advised(points, effective_batch=64)
+    assert (advice.batch, advice.steps) == (None, None)
+    assert advice.reasons == (NO_POINT,)
+    assert advice.accumulation_steps is None
+
+
+def test_the_headroom_excludes_and_what_was_faster_is_told():
+    points = [timed(8, 700), timed(16, 1000, peak_counted_bytes=int(USABLE) + 1)]
+    advice = advised(points)
+    assert advice.batch == 8
+    assert advice.reasons[-1] == (
+        "B=16 T=16 is faster (1.00 k time steps/s), but it leaves less than 5%"
+    )
+    within = [points[0], replace(points[1], peak_counted_bytes=int(USABLE))]
+    assert advised(within).batch == 16
+    assert advised(points, run=a_run(headroom_ratio=0.0)).batch == 16
+
+
+def test_the_reserve_is_no_room():
+    points = [timed(8, 700), timed(16, 1000, peak_counted_bytes=40 * MIB)]
+    assert advised(points).batch == 16
+    assert advised(points, run=a_run(reserve_bytes=30 * MIB)).batch == 8
+
+
+def test_what_thrashes_is_left_out():
+    advice = advised([timed(8, 700, retries=0), timed(16, 1000, retries=1)])
+    assert advice.batch == 8
+    assert advice.reasons[-1] == "B=16 T=16 is faster (1.00 k time steps/s), but it thrashes"
+
+
+def test_what_takes_nobody_knows_how_much_is_left_out():
+    unknown = timed(16, 1000, peak_counted_bytes=None)
+    advice = advised([timed(8, 700), unknown])
+    assert advice.reasons[-1].endswith("but what it takes is not known")
+    allocated = replace(unknown, peak_allocated_bytes=MIB)
+    assert advised([timed(8, 700), allocated]).batch == 16
+
+
+def test_what_is_slower_is_not_told():
+    slower = timed(16, 600, peak_counted_bytes=LIMIT)
+    assert len(advised([timed(8, 700), slower]).reasons) == 2
+
+
+def test_a_disturbed_time_is_told():
+    advice = advised([timed(8, 700, disturbed="others used 0.9 of 2 processors")])
+    assert advice.reasons[-1] == "it was timed while others used 0.9 of 2 processors"
+
+
+# ties
+
+
+def test_batches_that_cannot_be_told_apart_are_named():
+    points = [timed(8, 1000), timed(32, 1015), timed(16, 985), timed(64, 900), timed(8, 1001, 64)]
+    advice = advised(points)
+    assert (advice.batch, advice.steps) == (8, 64)
+    assert not [reason for reason in advice.reasons if "overlap" in reason]
+    advice = advised(points[:-1])
+    assert advice.batch == 8
+    assert advice.reasons[-1] == (
+        "B=16, B=32 at the same T cannot be told from it: the intervals overlap"
+    )
+
+
+def test_the_interval_over_processes_counts_before_that_within_one():
+    def points(half: float) -> list[Measurement]:
+        other = timed(16, 950)
+        ci = (other.step_time_s * (1 - half), other.step_time_s * (1 + half))
+        return [timed(8, 1000), replace(other, step_time_ci_s=ci)]
+
+    assert not [reason for reason in advised(points(0.02)).reasons if "overlap" in reason]
+    assert [reason for reason in advised(points(0.06)).reasons if "overlap" in reason]
+
+
+def test_without_intervals_nothing_is_tied():
+    points = [timed(8, 1000, step_time_within_ci_s=None), timed(16, 1000)]
+    assert len(advised(points).reasons) == 2
+
+
+# accumulation
+
+
+@pytest.mark.parametrize(
+    ("effective", "steps", "words"),
+    [
+        (128, 4, "4 steps of accumulation at B=32 make the batch of 128"),
+        (
+            100,
+            4,
+            "4 steps of accumulation make the batch of 100: B=25 each, or B=32 each for 128",
+        ),
+        (
+            101,
+            4,
+            "4 steps of accumulation make the batch of 101: B=26 each for 104, or B=32 each for 128",  # noqa: E501
+        ),
+        (32, 1, "the batch of 32 fits at once: it needs no accumulation"),
+        (5, 1, "the batch of 5 fits at once: it needs no accumulation"),
+    ],
+)
+def test_the_effective_batch(effective, steps, words):
+    advice = advised([timed(32, 1000)], effective_batch=effective)
+    assert (advice.effective_batch, advice.accumulation_steps) == (effective, steps)
+    assert advice.reasons[-1] == words
+
+
+def test_without_an_effective_batch_there_is_no_accumulation():
+    advice = advised([timed(32, 1000)], [certified()], a_run(fit_at(16), fit_at(EDGE)))
+    assert (advice.effective_batch, advice.accumulation_steps) == (None, None)
+    assert advice.train_with[0].accumulation_steps is None
+
+
+def test_an_edge_tells_its_own_accumulation():
+    """Of a run that has timed nothing."""
+    advice = advised([], [certified()], a_run(fit_at(16), fit_at(EDGE)), effective_batch=1000)
+    (at,) = advice.train_with
+    assert at.accumulation_steps == math.ceil(1000 / at.batch)
+    assert advice.accumulation_steps is None
+
+
+# what to train with at an edge
+
+
+def train_with(run: Run, certificate: Certificate | None = None) -> TrainWith:
+    (found,) = advised([], [certificate or certified()], run).train_with
+    return found
+
+
+SEEN = [fit_at(batch) for batch in (16, 48, 70, EDGE)]
+
+
+def test_a_batch_foretold_by_the_model():
+    run = a_run(*SEEN)
+    found = train_with(run)
+    model = model_of(run, LIMIT)
+    assert not found.is_measured
+    assert found.edge == EDGE
+    assert model.upper_bytes(Point(found.batch, 16)) <= USABLE
+    assert model.upper_bytes(Point(found.batch + 1, 16)) > USABLE
+    assert found.peak_bytes == round(model.predict_bytes(Point(found.batch, 16)))
+
+
+def test_what_is_only_likely_to_leave_the_headroom_is_not_advised():
+    run = a_run(
+        *SEEN, replace(SEEN[1], peak_counted_bytes=round(1.03 * SEEN[1].peak_counted_bytes))
+    )
+    model = model_of(run, LIMIT)
+    edge = int(model.edge(16, USABLE))
+    assert model.predict_bytes(Point(edge, 16)) <= USABLE < model.upper_bytes(Point(edge, 16))
+    assert train_with(run, certified(edge)).batch < edge
+
+
+def test_a_batch_that_was_measured_to_leave_the_headroom():
+    largest = next(b for b in range(EDGE, 0, -1) if LAW.bytes_at(Point(b, 16)) <= USABLE)
+    noisy = [replace(SEEN[1], peak_counted_bytes=round(1.03 * SEEN[1].peak_counted_bytes))]
+    run = a_run(*SEEN, *noisy)
+    assert train_with(run).batch < largest  # the model's bound is wide
+    found = train_with(a_run(*SEEN, *noisy, fit_at(largest)))
+    assert found == TrainWith(16, EDGE, largest, True, LAW.bytes_at(Point(largest, 16)))
+
+
+def test_the_edge_itself_where_it_leaves_the_headroom():
+    found = train_with(a_run(*SEEN, headroom_ratio=0.0))
+    assert found == TrainWith(16, EDGE, EDGE, True, LAW.bytes_at(Point(EDGE, 16)))
+    capped = certified(48, status=EdgeStatus.CAPPED)
+    assert train_with(a_run(*SEEN), capped).batch == 48
+
+
+def test_the_highest_peak_of_a_batch_counts():
+    """Ten steps may take more than two."""
+    more = fit_at(48, attempt="again", peak_counted_bytes=int(USABLE) + 1)
+    for fits in ((fit_at(48), more), (more, fit_at(48))):
+        assert train_with(a_run(fit_at(16), *fits), certified(48)).batch < 48
+
+
+def test_multiples_of_the_granularity():
+    found = train_with(a_run(*SEEN, fit_at(90)), certified(96, granularity=8))
+    assert found.batch % 8 == 0
+    assert found.batch <= 88
+
+
+def test_passes_under_another_limit_teach_nothing():
+    other = [replace(fit, limit_bytes=2 * LIMIT) for fit in SEEN]
+    assert train_with(a_run(*other)) == TrainWith(16, EDGE, None, False, None)
+
+
+def test_where_no_batch_leaves_the_headroom():
+    law = replace(LAW, fixed_bytes=int(USABLE))
+    fits = [fit_at(b, peak_counted_bytes=law.bytes_at(Point(b, 16))) for b in (1, 3, 5)]
+    assert train_with(a_run(*fits), certified(5)) == TrainWith(16, 5, None, False, None)
+
+
+@pytest.mark.parametrize("status", [EdgeStatus.NOTHING_FITS, EdgeStatus.UNSUPPORTED])
+def test_without_an_edge_there_is_nothing_to_train_with(status):
+    found = train_with(a_run(*SEEN), certified(None, status=status))
+    assert found == TrainWith(16, None, None, False, None)
+
+
+@given(
+    sizes=st.dictionaries(st.integers(1, 60), st.integers(1, LIMIT), min_size=1, max_size=8),
+    edge=st.integers(1, 60),
+    granularity=st.sampled_from([1, 4, 16]),
+    headroom=st.sampled_from([0.0, 0.05, 0.5]),
+)
+def test_never_above_the_edge_nor_beyond_the_headroom(sizes, edge, granularity, headroom):
+    fits = [fit_at(batch, peak_counted_bytes=size) for batch, size in sizes.items()]
+    run = a_run(*fits, headroom_ratio=headroom)
+    found = train_with(run, certified(edge, granularity=granularity))
+    if found.batch is None:
+        assert all(
+            size > (1 - headroom) * LIMIT
+            for batch, size in sizes.items()
+            if batch <= edge and batch % granularity == 0
+        )
+        return
+    assert 1 <= found.batch <= edge
+    assert found.batch % granularity == 0
+    model = model_of(run, LIMIT)
+    bound = model.upper_bytes(Point(found.batch, 16))
+    assert found.is_measured == (found.batch in sizes)
+    assert sizes.get(found.batch, bound) <= (1 - headroom) * LIMIT
+
+
+# what is foretold
+
+
+def test_smaller_limits_are_foretold_apart():
+    advice = advised([timed(8, 1000)], [certified()], a_run(*SEEN))
+    (sentence,) = advice.predictions
+    head, _, number = sentence.rpartition("about ")
+    assert head == "under 32.0 MiB the edges would be T=16: "
+    law_edge = (LIMIT // 2 - LAW.fixed_bytes) // ((1 << 16) + (1 << 19))
+    assert law_edge - 2 <= int(number) <= law_edge
+    assert not [reason for reason in advice.reasons if "would" in reason]
+
+
+def test_where_nothing_would_fit_it_is_said():
+    law = MemoryLaw(fixed_bytes=40 * MIB)
+    fits = [fit_at(b, peak_counted_bytes=law.bytes_at(Point(b, 16))) for b in (2, 9, 30, 40)]
+    advice = advised([], [certified(42)], a_run(*fits))
+    assert advice.predictions == ("under 32.0 MiB the edges would be T=16: none",)
+
+
+def test_a_cap_is_no_edge():
+    capped = certified(16, status=EdgeStatus.CAPPED)
+    advice = advised([], [capped, certified(EDGE)], a_run(*SEEN))
+    assert advice.predictions[0].startswith(
+        "under 32.0 MiB the edges would be T=16: 16 or more, T=16: about "
+    )
+
+
+def test_multiples_alone_are_foretold():
+    advice = advised([], [certified(96, granularity=8)], a_run(*SEEN))
+    assert int(advice.predictions[0].rpartition("about ")[2]) % 8 == 0
+
+
+@pytest.mark.parametrize(
+    ("limit_gib", "cards"),
+    [(40, ["24.0 GiB", "32.0 GiB"]), (16, ["8.00 GiB", "12.0 GiB"]), (8, [])],
+)
+def test_on_a_card_the_next_smaller_ones_are_foretold(limit_gib, cards):
+    limit = limit_gib << 30
+    run = a_run(*(replace(f, limit_bytes=limit) for f in SEEN), environment={"device": "cuda"})
+    run = replace(run, header=replace(run.header, limit_bytes=limit))
+    advice = advised([], [certified()], run)
+    assert [sentence.split(" the ")[0] for sentence in advice.predictions] == [
+        f"under {card}" for card in cards
+    ]
+
+
+@pytest.mark.parametrize("frontier", [(), (certified(None, status=EdgeStatus.NOTHING_FITS),)])
+def test_without_a_known_edge_nothing_is_foretold(frontier):
+    assert advised([timed(8, 1000)], frontier, a_run(*SEEN)).predictions == ()
+
+
+def test_without_bytes_nothing_is_foretold():
+    assert advised([timed(8, 1000)], [certified()]).predictions == ()
+    assert isinstance(model_of(a_run(*SEEN), LIMIT), MemoryModel)
+    assert model_of(a_run(), LIMIT) is None

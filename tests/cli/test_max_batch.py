@@ -1,0 +1,190 @@
+"""``max-batch`` and ``advise`` as their users run them: real processes, edges that hold."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from conftest import FACTORIES, CommandLine
+from rnnprof.cli.main import run
+from rnnprof.engine import journal
+from rnnprof.records import Fit, Outcome, Role
+
+TINY = ("--cell", "lstm", "--input-size", "32", "--hidden-size", "64", "-o", "run.jsonl", "-q")
+LIMIT = ("--memory-limit", "24MiB")
+
+STEADY = ("--input-size", "64", "--hidden-size", "256", "--memory-limit", "64MiB", "-q")
+"""A sequence takes ten times what the heap of one invocation differs from another's."""
+
+LINE = re.compile(
+    r"T=(\d+): (\d+) is the largest, (\d+) is out of memory"
+    r"(?:: B=\d+ has fitted as well as run out of memory: it is taken not to fit)?"
+    r"; train with (\d+) \([\d.]+ MiB, (measured|predicted)\)"
+)
+
+
+def test_the_edge_at_each_length_in_a_line_and_it_holds(
+    rnnprof: CommandLine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = rnnprof("max-batch", *STEADY, "--steps", "32,64", "-o", "run.jsonl")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == "wrote\n  run.jsonl\n"
+    found = [LINE.fullmatch(line) for line in result.stdout.splitlines()]
+    assert all(found), result.stdout
+    edges = {int(line[1]): int(line[2]) for line in found if line}
+    assert list(edges) == [32, 64]
+    assert 20 < edges[64] < edges[32] < 500
+    for line in found:
+        assert line is not None
+        batch, beyond, train_with = (int(line[group]) for group in (2, 3, 4))
+        assert beyond == batch + 1
+        assert 0.8 * batch < train_with < batch
+
+    seen = journal.load(tmp_path / "run.jsonl")
+    assert seen.is_finished
+    assert {type(o) for o in seen.observations} == {Fit}
+    assert {o.role for o in seen.observations} == {Role.PROBE}
+    assert len(seen.observations) <= 24
+    check_against_profile(rnnprof, edges[64], tmp_path / "again.jsonl", capsys)
+    check_advise(tmp_path / "run.jsonl", result.stdout, capsys)
+
+
+def check_against_profile(
+    rnnprof: CommandLine, batch: int, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sweep's own passes say the same of both sides; ``advise`` repeats its advice."""
+    result = rnnprof(
+        "profile", *STEADY, "--batch", f"{batch},{batch + 1}", "--steps", "64",
+        "--point-seconds", "0.05", "--headroom", "0", "--json", "-o", path.name,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    swept = json.loads(result.stdout)
+    points = {p["batch"]: p["outcome"] for p in swept["points"]}
+    assert points == {batch: "measured", batch + 1: "oom"}
+    assert [(edge["status"], edge["batch"]) for edge in swept["frontier"]] == [("certified", batch)]
+    lines = advised(capsys, path).splitlines()
+    assert lines[0] == f"Train with B={batch} T=64"
+    assert max(map(len, lines)) <= 80
+    assert lines[-1].startswith(f"T=64: {batch} is the largest, {batch + 1} is out of memory; ")
+    assert json.loads(advised(capsys, path, "--json"))["advice"] == swept["advice"]
+
+
+def check_advise(path: Path, edges: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it says of the file is what the search said, without a point to advise."""
+    advice, _, said = advised(capsys, path).partition("\n\n")
+    assert said == edges
+    lines = advice.splitlines()
+    assert lines[:2] == [
+        "Train with: not known from this run",
+        "  - no point was timed that fits with headroom: profile a grid that does",
+    ]
+    assert lines[2] == "Predicted, not measured:"
+    assert lines[3].startswith("  - under 32.0 MiB the edges would be T=32: about ")
+    whole = json.loads(advised(capsys, path, "--json", "--effective-batch", "999"))
+    assert whole["advice"]["effective_batch"] == 999
+    assert [at["steps"] for at in whole["advice"]["train_with"]] == [32, 64]
+    assert all(at["accumulation_steps"] > 1 for at in whole["advice"]["train_with"])
+    assert [edge["status"] for edge in whole["frontier"]] == ["certified", "certified"]
+
+
+def advised(capsys: pytest.CaptureFixture[str], path: Path, *arguments: str) -> str:
+    """The answer of ``advise``, and nothing else beside it."""
+    assert run(["advise", str(path), *arguments]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return captured.out
+
+
+def test_the_document(rnnprof: CommandLine, tmp_path: Path) -> None:
+    command = ("max-batch", *TINY, *LIMIT, "--steps", "16", "--at-most", "40", "--lengths", "4,8")
+    result = rnnprof(
+        *command, "--granularity", "8", "--confirm", "2", "--reserve", "2MiB", "--json"
+    )
+    assert result.returncode == 0, result.stderr
+    whole = json.loads(result.stdout)
+    assert list(whole) == ["run", "frontier", "advice", "limit_bytes", "environment"]
+    (edge,) = whole["frontier"]
+    assert (edge["steps"], edge["status"], edge["batch"]) == (16, "capped", 40)
+    assert (edge["granularity"], edge["at_most"], edge["fails"]) == (8, 40, None)
+    assert edge["fits"]["batch"] == 40
+    assert 0 < edge["fits"]["peak_bytes"] < 22 << 20
+    assert edge["fits"]["steps_run"] == 12  # whole rounds over three lengths
+    assert (edge["confirmations"], edge["ooms"]) == (2, 0)
+    fits = journal.load(tmp_path / "run.jsonl").observations
+    assert edge["probes"] == len(edge["attempts"]) == len(fits)
+    assert {fit.limit_bytes for fit in fits if isinstance(fit, Fit)} == {22 << 20}
+    assert whole["limit_bytes"] == 24 << 20
+    assert whole["advice"]["train_with"][0]["batch"] == 40
+    assert whole["advice"]["batch"] is None
+
+    refused = rnnprof(*command)
+    assert refused.returncode == 2
+    assert "holds a finished run: --extend adds points to it" in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_nothing_that_fits_is_exit_5(rnnprof: CommandLine, tmp_path: Path) -> None:
+    result = rnnprof("max-batch", *TINY, "--steps", "16", "--memory-limit", "1MiB")
+    assert result.returncode == 5, result.stderr
+    assert result.stdout == "T=16: nothing fits: B=1 is out of memory\n"
+    outcomes = {o.batch: o.outcome for o in journal.load(tmp_path / "run.jsonl").observations}
+    assert outcomes == {16: Outcome.OOM, 1: Outcome.OOM}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--at-most", "8", "--granularity", "16"], "--at-most 8 is below --granularity 16"),
+        (["--at-most", "0"], "at-most"),
+        (["--lengths", "8,17"], "--lengths 17 is longer than --steps 16"),
+        (["--lengths", "0"], "between 1 and"),
+        (["--lengths", "4", "--factory", f"{FACTORIES}:make"], "a factory has its own lengths"),
+        (["--reserve", "0"], "above zero"),
+        (["--headroom", "2"], "'2' is not a share from 0 to below 1"),
+        (["--headroom", "-1%"], "is not a share"),
+        (["--confirm", "0"], "confirm"),
+        (["--confirm-steps", "0"], "confirm-steps"),
+        (["--card", "8GiB"], "--card stands for another CUDA card"),
+        (["--card", "8GiB", "--memory-limit", "8MiB"], "exclude each other"),
+        (["--effective-batch", "0"], "effective-batch"),
+        (["--batch", "8"], "--batch"),
+        (["-o", "run.json"], "NAME.jsonl"),
+    ],
+)
+def test_bad_input(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert run(["max-batch", "--device", "cpu", "--steps", "16,32", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert captured.out == ""
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_a_reserve_that_leaves_nothing_is_refused(rnnprof: CommandLine) -> None:
+    result = rnnprof("max-batch", *TINY, *LIMIT, "--steps", "16", "--reserve", "24MiB")
+    assert result.returncode == 2
+    assert "--reserve 24.0 MiB leaves nothing of the limit of 24.0 MiB" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("content", "words"), [("", "is empty"), ("{}\n", "is not an rnnprof")])
+def test_advise_refuses_what_is_no_run(
+    content: str, words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text(content)
+    assert run(["advise", str(path)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_advise_of_a_missing_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run(["advise", str(tmp_path / "none.jsonl")]) == 2
+    captured = capsys.readouterr()
+    assert "no run file" in captured.err
+    assert captured.out == ""
