@@ -664,6 +664,8 @@ def _legend(run: Run, measurements: Measurements, places: int) -> Iterator[tuple
     if outcomes & OOM_OUTCOMES:
         limit = format_bytes(run.header.limit_bytes)
         yield Line2D([], [], **_edge_style()), f"out of memory at the limit ({limit})"
+    if any(edge.is_certified for edge in seen_edges(run, measurements)):
+        yield _sign("≤"), "B≤n: the largest batch that fits at T"
     if _outlined(measurements) is not None:
         yield Patch(**_best_style()), "highest throughput"
     for outcome, look in LOOKS.items():
