@@ -102,7 +102,7 @@ class MemoryModel:
     def fit(cls, samples: Iterable[Sample]) -> MemoryModel | None:
         """A model of the samples; None without any."""
         by_phase: dict[str, list[Sample]] = defaultdict(list)
-        for sample in samples:
+        for sample in sorted(samples, key=_place):  # their order must not change the model
             if sample.size_bytes > 0:
                 by_phase[sample.phase].append(sample)
         if not by_phase:
@@ -116,8 +116,8 @@ class MemoryModel:
         return cls(planes, worst, margin, len({s.point.steps for s in everything}))
 
     def predict_bytes(self, point: Point) -> float:
-        """The peak at a point."""
-        return max(plane.at(point.batch, point.steps) for plane in self.planes)
+        """The peak at a point; never below a byte, whatever few samples say of a small one."""
+        return max(1.0, *(plane.at(point.batch, point.steps) for plane in self.planes))
 
     def upper_bytes(self, point: Point) -> float:
         """The peak that is not expected to be passed."""
@@ -142,6 +142,10 @@ class MemoryModel:
     def safe_edge(self, steps: int, limit_bytes: float) -> float:
         """The batch whose upper bound meets the limit."""
         return self.edge(steps, limit_bytes / (1 + self.margin_ratio))
+
+
+def _place(sample: Sample) -> tuple[int, int, str, float]:
+    return sample.point.batch, sample.point.steps, sample.phase, sample.size_bytes
 
 
 def _best_error(pieces: Sequence[Plane], sample: Sample) -> float:
