@@ -9,8 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from rnnprof.engine.supervisor import Supervisor
+
+# how long an example takes says more of what else runs on the machine than of the code
+settings.register_profile("without-deadline", deadline=None)
+settings.load_profile("without-deadline")
 
 FACTORIES = Path(__file__).with_name("faulty.py")
 
