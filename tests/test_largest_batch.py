@@ -215,7 +215,6 @@ def test_onednns_words_are_an_oom_where_most_of_the_limit_was_in_use(
 NO_OOM = [
     ValueError("out of patience"),
     RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"),
-    RuntimeError("could not execute a primitive"),
     RuntimeError("could not create a primitive descriptor for the LSTM forward"),
     RuntimeError("CUDA error: an illegal memory access was encountered"),
 ]
@@ -351,7 +350,7 @@ def test_the_answer_holds_again_and_the_batch_above_fails_again() -> None:
     trainer = Trainer()
     batch = rnnprof.largest_batch(trainer.step, memory_limit=LIMIT, device="cpu").batch
     assert batch is not None
-    within, beyond = round(0.99 * batch), round(1.01 * batch)
+    within, beyond = round(0.97 * batch), round(1.03 * batch)
     again = rnnprof.largest_batch(
         trainer.step, memory_limit=LIMIT, device="cpu", at_most=within, start=within
     )
