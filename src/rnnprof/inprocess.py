@@ -1,4 +1,20 @@
-"""The largest batch of a training step of the user's own, found in this process."""
+"""The largest batch of a training step of the user's own, found in this process.
+
+Before the search, ``step`` runs once at batch 2, rounded up to the granularity, so that what it
+loads or keeps (modules, the optimizer's state) counts as held already.  On the CPU, the limit
+is then on private address space above what this process holds (RLIMIT_DATA, the soft limit,
+set only while step runs); on CUDA, on all that the caching allocator reserves, weights
+included.
+
+On the CPU step runs in a thread of its own, since oneDNN compiles nothing any more in a thread
+where it has run out of memory; so an autocast or a default device around the call has no
+effect, only what step sets itself, and gradients as they are switched on or off here.
+
+While step runs here on the CPU, the heap maps large blocks one by one, so that what fits does
+not depend on what ran before; afterwards it is as quick as glibc makes it by itself.  A heap
+that is not kept so holds on to freed blocks: there an LSTM failed from a tenth below the answer
+on, under the same limit.  Where something enforces the limit in training, leave more headroom.
+"""
 
 from __future__ import annotations
 
@@ -115,20 +131,7 @@ def largest_batch(
     so has the batch above it, which failed.  It runs in this process: where a library ends the
     process instead of raising, nothing is left to tell.
 
-    Before the search, step runs once at batch 2, rounded up to the granularity, so that what it
-    loads or keeps (modules, the optimizer's state) counts as held already.  On the CPU, the limit
-    is then on private address space above what this process holds (RLIMIT_DATA, the soft limit,
-    set only while step runs); on CUDA, on all that the caching allocator reserves, weights
-    included.
-
-    On the CPU step runs in a thread of its own, since oneDNN compiles nothing any more in a thread
-    where it has run out of memory; so an autocast or a default device around the call has no
-    effect, only what step sets itself, and gradients as they are switched on or off here.
-
-    While step runs here on the CPU, the heap maps large blocks one by one, so that what fits does
-    not depend on what ran before; afterwards it is as quick as glibc makes it by itself.  A heap
-    that is not kept so holds on to freed blocks: there an LSTM failed from a tenth below the answer
-    on, under the same limit.  Where something enforces the limit in training, leave more headroom.
+    How step is run, and what that changes, is told at the head of this module.
 
     Args:
         at_most: the largest batch to try.
