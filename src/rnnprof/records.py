@@ -285,7 +285,6 @@ class Fit(Observation):
         peak_counted_bytes: peak of the bytes that the limit counts (CPU: address space above the
             baseline; CUDA: reserved by the caching allocator).
         peak_allocated_bytes: by the caching allocator, in this plain training; None on CPU.
-        peak_phase: the phase in which the counted peak was last raised.
         retries: times that the caching allocator emptied its cache to go on, after step 2: a
             limit so near thrashes.  None on CPU.
         loss: of the last step; None when it was no finite number (see ``warnings``).
@@ -301,7 +300,6 @@ class Fit(Observation):
     peak_counted_bytes: int | None = None
     peak_counted_reason: str | None = None
     peak_allocated_bytes: int | None = None
-    peak_phase: str | None = None
     retries: int | None = None
     loss: float | None = None
 

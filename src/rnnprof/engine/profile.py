@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from rnnprof import protocol
-from rnnprof.analysis.certify import frontier_of
 from rnnprof.analysis.outcomes import classify
 from rnnprof.codec import decode, encode
 from rnnprof.engine.cards import card_lock
@@ -135,6 +134,8 @@ def _refuse_early(run: Run | None, order: ProfileOrder) -> None:
 
 
 def _request_differences(last: Request, order: ProfileOrder) -> list[str]:
+    if last.command != order.command:
+        return [f"it was {last.command}, is {order.command}"]
     before = {**encode(last.grid), **encode(last.settings)}
     now = {**encode(order.grid), **encode(order.settings)}
     return [
@@ -290,11 +291,6 @@ def _certify(
     order: ProfileOrder, observer: Observer, journal: Journal, listener: Listener, at_most: int
 ) -> None:
     assert journal.run is not None
-    certified = {
-        certificate.steps
-        for certificate in frontier_of(journal.run)
-        if certificate.request == observer.request.request
-    }
     frontier = Frontier(observer, journal.append, listener, at_most)
     frontier.recall(journal.run)
-    frontier.run(steps for steps in order.grid.steps if steps not in certified)
+    frontier.run(order.grid.steps)

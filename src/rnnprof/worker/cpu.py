@@ -60,11 +60,6 @@ class CpuLimit:
     def stepped(self, number: int) -> None:
         """Nothing is counted by steps here."""
 
-    def running_peak_bytes(self) -> int | None:
-        """The highest that was counted since, while nothing has been unmapped from elsewhere."""
-        peak = memory_bytes("VmPeak") or 0
-        return peak - self.address_space_bytes if peak > self.earlier_peak_bytes else None
-
     def peaks(self) -> dict[str, Any]:
         """Findings of a fit after its last step."""
         peak, reason = self.peak_counted_bytes()
@@ -181,6 +176,10 @@ class CpuDevice:
             "onednn": bool(mkldnn.is_available() and mkldnn.enabled),  # type: ignore[no-untyped-call]
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         }
+
+    def survey(self) -> dict[str, Any]:
+        """There is no context to tell of."""
+        return {}
 
     def ready(self, guard_bytes: int | None) -> None:
         """Bound what a pass without a limit may take, and start the thread pools."""

@@ -249,10 +249,6 @@ class CudaLimit:
             return int(self.cuda.memory_reserved())
         return None
 
-    def running_peak_bytes(self) -> int | None:
-        """The highest that the allocator has reserved since the limit was set."""
-        return int(self.cuda.max_memory_reserved())
-
     def peaks(self) -> dict[str, Any]:
         """Findings of a fit after its last step, before the cache is emptied."""
         own, note = self.watch.own_bytes()

@@ -42,9 +42,6 @@ class Limit(Protocol):
     def counted_bytes(self) -> int | None:
         """What the limit counts now."""
 
-    def running_peak_bytes(self) -> int | None:
-        """The highest that was counted since the limit was set; None where it is not known."""
-
     def peaks(self) -> dict[str, Any]:
         """Findings of a fit: the peaks since the limit was set, and their reasons."""
 
@@ -100,6 +97,9 @@ class Device(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """What of the device belongs to the identity of a run."""
+
+    def survey(self) -> dict[str, Any]:
+        """What the context takes and what is free; nothing on the CPU, which has no context."""
 
     def ready(self, guard_bytes: int | None) -> None:
         """Make it ready for a pass; on the CPU with no more than *guard_bytes* to take."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 from rnnprof.worker.factories import BadFactoryError
 from rnnprof.worker.loss import finite_loss, loss_warnings
 from rnnprof.worker.optimizer_steps import OptimizerSteps
-from rnnprof.worker.phases import PeakWatch
 from rnnprof.worker.workloads import build
 
 if TYPE_CHECKING:
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
 
 WARM_UP_SIZE: Final = 2
 """Sequences and time steps of the steps before the baseline: 1 breaks batch normalisation."""
-
-WATCHED_STEPS: Final = 2
-"""Steps in which the peak's phase is looked for: the second finds the optimizer's state."""
 
 WARM_UP_STEPS: Final = 2
 """The second is the first that finds the optimizer's state in place."""
@@ -58,16 +54,11 @@ def _train(session: Session, limit: Limit) -> None:
     task, findings = session.task, session.findings
     session.tracker.enter("build")
     training = build(task, task.batch, task.steps, task.lengths)
-    watch = PeakWatch(session.tracker, limit.running_peak_bytes)
-    watch.look("build")
     session.tracker.enter("other")
     loss = None
     counter = OptimizerSteps(training.optimizer)
     for done in counter.until_enough(steps_of(task, session.device.least_fit_steps)):
-        # later steps do as these: they run as bare as in training
-        loss = training.step(watch if done < WATCHED_STEPS else session.tracker)
-        watch.look("other")
-        findings["peak_phase"] = watch.phase
+        loss = training.step(session.tracker)
         _finish_step(session, done + 1, limit)
     findings["loss"] = finite_loss(loss)
     findings["warnings"] = loss_warnings(loss) + counter.warnings()

@@ -32,8 +32,7 @@ def survey_pass(session: Session) -> dict[str, Any]:
     session.tracker.enter("baseline")
     session.device.ready(session.task.guard_bytes)
     note = warm_up(session.task)
-    survey = getattr(session.device, "survey", dict)
-    return {**survey(), "warm_up_note": note}
+    return {**session.device.survey(), "warm_up_note": note}
 
 
 def torch_facts() -> dict[str, Any]:

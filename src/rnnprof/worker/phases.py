@@ -90,41 +90,6 @@ class PhaseTimer:
 
 
 @dataclass(slots=True)
-class PeakWatch:
-    """Notes at the end of each phase whether the peak of a fit pass was raised in it.
-
-    Attributes:
-        peak_bytes: reads the running peak; None where it tells nothing.
-        phase: in which the peak was last raised; None while it was not.
-    """
-
-    tracker: PhaseTracker
-    peak_bytes: Callable[[], int | None]
-    phase: str | None = None
-    _highest: int = 0
-    _entering: str = "other"
-
-    def __call__(self, name: str) -> PeakWatch:
-        self._entering = name
-        self.tracker(name)
-        return self
-
-    def __enter__(self) -> None:
-        self.look("other")
-        self.tracker.__enter__()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.look(self._entering)
-        self.tracker.__exit__(kind)
-
-    def look(self, phase: str) -> None:
-        """What raised the peak since the last look is put down to *phase*."""
-        peak = self.peak_bytes()
-        if peak is not None and peak > self._highest:
-            self._highest, self.phase = peak, phase
-
-
-@dataclass(slots=True)
 class PhaseRecorder:
     """Marks phases in the profiler's own timeline and calls back at the end of each."""
 
