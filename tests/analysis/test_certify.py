@@ -159,6 +159,15 @@ def test_both_ways_above_an_oom_is_a_contradiction():
     assert (certificate.fails.batch, certificate.fits.batch) == (30, 40)
 
 
+def test_few_steps_above_an_oom_have_to_be_run_as_a_proof():
+    """Every step may leave something behind: two of them that fit say nothing of ten."""
+    few = [passes(20), ooms(30), passes(40, 2)]
+    terms = replace(TERMS, at_most=50)
+    assert missing_proof(terms.search(STEPS, few), few, terms) == 40
+    assert status_of(*few, passes(40))[0] is EdgeStatus.NON_MONOTONE
+    assert status_of(*few, ooms(40), ooms(21)) == (EdgeStatus.CERTIFIED, 20)
+
+
 def test_it_is_no_contradiction_of_the_batches_below():
     assert status_of(passes(39, 2), passes(40), ooms(40)) == (EdgeStatus.INDETERMINATE, 39)
     assert status_of(passes(40), ooms(40)) == (EdgeStatus.INDETERMINATE, None)

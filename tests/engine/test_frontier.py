@@ -282,13 +282,8 @@ def test_two_steps_that_fit_prove_nothing_of_ten():
 
     search = Search(Leaky())
     certificate = search.run(16)[16]
-    out = {fit.batch for fit in search.fits if fit.outcome is Outcome.OOM}
-    assert certificate.batch not in out
-    if certificate.status is EdgeStatus.CERTIFIED:
-        assert certificate.batch == 60
-    else:
-        assert certificate.status is EdgeStatus.NON_MONOTONE
-        assert certificate.fits.batch > certificate.fails.batch > 60
+    assert (certificate.status, certificate.batch) == (EdgeStatus.CERTIFIED, 60)
+    assert certificate.fails.batch == 61
 
 
 def test_workers_that_never_run_enough_steps_do_not_keep_it_running():

@@ -79,10 +79,12 @@ def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int 
     """A batch that has to be run although the bracket is closed; None when all is proven.
 
     What an earlier sweep has measured may close a bracket without proving it: its steps were too
-    few, or the batches no multiples of the granularity.
+    few, or the batches no multiples of the granularity.  And few steps above an OOM contradict it
+    only when as many as a proof has to run have fitted there too.
     """
-    if _contradicting(fits, terms) is not None:
-        return None
+    if (contradicting := _contradicting(fits, terms)) is not None:
+        high = contradicting[1]
+        return None if _proofs(fits, high, terms) else high
     batch = search.fits * terms.granularity
     if batch and _proofs(fits, batch, terms) < terms.confirm:
         return batch
@@ -185,10 +187,13 @@ def _unsteady(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> str | No
 def _contradicting(fits: Sequence[Fit], terms: Terms) -> tuple[int, int] | None:
     """The smallest batch out of memory and the largest that fits, where this is above that.
 
-    One batch that has gone both ways is no contradiction: it is taken not to fit.
+    One batch that has gone both ways is no contradiction: it is taken not to fit.  Nor are a few
+    steps, at a batch that ran out of memory when it was to run all of them.
     """
-    low = min(_batches(fits, Outcome.OOM), default=terms.at_most + 1)
-    high = max(_batches(fits, Outcome.MEASURED), default=0)
+    ooms = _batches(fits, Outcome.OOM)
+    low = min(ooms, default=terms.at_most + 1)
+    proven = {fit.batch for fit in fits if terms.is_proof(fit)}
+    high = max(proven | (_batches(fits, Outcome.MEASURED) - ooms), default=0)
     return (low, high) if low <= terms.at_most and low < high else None
 
 

@@ -46,7 +46,6 @@ ONE_LENGTH_RATIO: Final = 0.5
 """Share of the foretold batch to begin with at another T than the only one seen: what a sequence
 takes whatever its length is not known then."""
 
-GROWTH: Final = 64
 NEIGHBOUR_RATIOS: Final = (0.05, 0.005)
 """How far below the last fit, as a share of it, another must be to give a slope.  The steeper of
 the two slopes is taken: bytes bend upward, so the near one is true where they bend, and the far
@@ -151,11 +150,11 @@ class EdgeSearch:
 
         A batch that went both ways is none: it is taken not to fit, and the search goes below it.
         """
-        fails = self.fails
-        if fails is None:
+        failed = {t.units for t in self.tries if t.outcome is Outcome.OOM}
+        passed = {t.units for t in self.tries if t.outcome is Outcome.MEASURED} - failed
+        if not failed or not passed or max(passed) < min(failed):
             return None
-        above = [t.units for t in self.tries if t.outcome is Outcome.MEASURED and t.units > fails]
-        return (fails, max(above)) if above else None
+        return min(failed), max(passed)
 
     @property
     def fall(self) -> tuple[Try, Try] | None:
