@@ -637,7 +637,8 @@ def _remarks(finding: Finding, truths: Mapping[int, Truth]) -> Iterator[str]:
     for steps, answer in finding.answers.items():
         batch = truths[steps].batch
         if answer is not None and batch is not None and answer > batch:
-            yield f"B={answer} does not fit"
+            is_above = answer in truths[steps].fits_above
+            yield f"B={answer} " + ("fits, above an OOM" if is_above else "does not fit")
         if answer and finding.who != "brute force" and not finding.was_run(steps):
             yield f"B={answer} was never run"
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import rnnprof
+from rnnprof.analysis.certify import frontier_of
 from rnnprof.errors import RunFileError
-from rnnprof.records import Outcome, Point, Role, Settings
+from rnnprof.records import EdgeStatus, Outcome, Point, Role, Settings
 from rnnprof.workload import Workload
 
 
@@ -27,6 +28,21 @@ def test_profile_returns_what_load_reads(tmp_path: Path) -> None:
     grid = [o for o in run.observations if o.role is not Role.PROBE]
     assert {o.point for o in grid} == {Point(2, 3), Point(2, 5)}
     assert {o.outcome for o in run.observations} == {Outcome.MEASURED}
+
+
+def test_max_batch_returns_the_frontier_of_its_run(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    frontier = rnnprof.max_batch(
+        Workload(cell="gru", input_size=8, hidden_size=8),
+        steps=[3, 5],
+        settings=Settings(memory_limit=256 << 20, at_most=2),
+        output=path,
+    )
+    assert [(c.steps, c.status, c.batch) for c in frontier] == [
+        (3, EdgeStatus.CAPPED, 2),
+        (5, EdgeStatus.CAPPED, 2),
+    ]
+    assert frontier == frontier_of(rnnprof.load(path))
 
 
 def test_an_error_is_an_exception_with_the_same_words(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rnnprof.api import load as load
+    from rnnprof.api import max_batch as max_batch
     from rnnprof.api import profile as profile
     from rnnprof.factory import Training as Training
     from rnnprof.inprocess import LargestBatch as LargestBatch
@@ -17,13 +18,22 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["LargestBatch", "Training", "__version__", "largest_batch", "load", "profile"]
+__all__ = [
+    "LargestBatch",
+    "Training",
+    "__version__",
+    "largest_batch",
+    "load",
+    "max_batch",
+    "profile",
+]
 
 _HOMES = {
     "LargestBatch": "rnnprof.inprocess",
     "Training": "rnnprof.factory",
     "largest_batch": "rnnprof.inprocess",
     "load": "rnnprof.api",
+    "max_batch": "rnnprof.api",
     "profile": "rnnprof.api",
 }
 

@@ -6,15 +6,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rnnprof.analysis.axes import DEFAULT_AXES, DEFAULT_POINT_SECONDS, parse_axis
+from rnnprof.analysis.certify import frontier_of
 from rnnprof.engine import journal
 from rnnprof.engine.profile import ProfileOrder
 from rnnprof.engine.profile import profile as _profile
 from rnnprof.engine.sweep import Listener
 from rnnprof.machine.places import find_place
-from rnnprof.records import Grid, Run, Settings
+from rnnprof.records import Certificate, Grid, Run, Settings
 from rnnprof.workload import Workload
 
 Axis = str | Iterable[int]
+
+Frontier = tuple[Certificate, ...]
+"""The certificates over all T, ascending."""
 
 
 def profile(
@@ -53,6 +57,46 @@ def profile(
         overwrite=overwrite,
     )
     return _profile(order, listener or Listener())
+
+
+def max_batch(
+    workload: Workload | None = None,
+    *,
+    steps: Axis | None = None,
+    settings: Settings | None = None,
+    output: str | Path,
+    device: str = "auto",
+    extend: bool = False,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+) -> Frontier:
+    """Prove the largest batch that fits at each T; workers are separate processes.
+
+    Args:
+        workload: an LSTM 256->512 where none is given.
+        steps: an axis as on the command line, or the values; by default the device's.
+        settings: ``at_most``, ``granularity``, ``confirm_steps`` and the like, and the limit.
+        device: as ``--device`` takes it.
+        output: the run file, ``NAME.jsonl``; an unfinished one is resumed.
+
+    Raises:
+        RnnprofError: as the command ``rnnprof max-batch`` tells.
+    """
+    place = find_place(device)
+    lengths = _axis(steps or DEFAULT_AXES[place.kind][1])
+    order = ProfileOrder(
+        workload or Workload(),
+        Grid((), lengths),
+        settings or Settings(),
+        Path(output),
+        command="max-batch",
+        device=place.device,
+        device_uuid=place.uuid,
+        extend=extend,
+        overwrite=overwrite,
+    )
+    run = _profile(order, listener or Listener())
+    return tuple(each for each in frontier_of(run) if each.steps in lengths)
 
 
 def load(path: str | Path) -> Run:

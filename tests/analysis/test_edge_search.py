@@ -177,7 +177,7 @@ def test_a_frontier_learns_from_its_other_lengths(
     """All six lengths together."""
     rng = random.Random(2)
     probes, ooms = [], []
-    for _ in range(60):
+    for _ in range(30):
         law, _, limit_bytes = random_case(rng, pieces, noise_ratio, LENGTHS)
         samples: list[Sample] = []
         runs = [drive_law(law, steps, limit_bytes, samples) for steps in LENGTHS]
@@ -252,10 +252,10 @@ def test_a_limit_that_gives_way_is_followed_in_growing_steps(more):
 def test_memory_that_falls_with_the_batch_is_told():
     search = EdgeSearch(8, 5000.0, 100)
     search.learn(Try(10, Outcome.MEASURED, 1000))
-    search.learn(Try(20, Outcome.MEASURED, 990))
+    search.learn(Try(20, Outcome.MEASURED, 950))
     assert search.fall is None
-    search.learn(Try(30, Outcome.MEASURED, 900))
-    assert search.fall == (Try(10, Outcome.MEASURED, 1000), Try(30, Outcome.MEASURED, 900))
+    search.learn(Try(30, Outcome.MEASURED, 890))
+    assert search.fall == (Try(10, Outcome.MEASURED, 1000), Try(30, Outcome.MEASURED, 890))
 
 
 def test_an_oom_below_a_fit_is_a_contradiction():

@@ -154,7 +154,8 @@ def test_an_oom_says_where_how_much_and_of_what():
     )
     assert verdict.requested_bytes == 34_091_576
     assert verdict.reason == (
-        "out of memory in forward, asking for 32.5 MiB with 0.98 GiB in use of 1.00 GiB"
+        "out of memory in forward, asking for 32.5 MiB (0.98 GiB of 1.00 GiB still in use as the "
+        "error arrived)"
     )
 
 

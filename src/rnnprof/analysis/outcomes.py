@@ -183,9 +183,14 @@ def _is_unclear_primitive(evidence: Evidence, message: str) -> bool:
 def _oom_reason(evidence: Evidence, where: str) -> str:
     asked = requested_bytes(evidence.message or "")
     wanted = f", asking for {format_bytes(asked)}" if asked is not None else ""
-    used = f" with {format_bytes(evidence.counted_bytes)} in use" if evidence.counted_bytes else ""
-    limit = f" of {format_bytes(evidence.limit_bytes)}" if evidence.limit_bytes and used else ""
-    return f"out of memory {where}{wanted}{used}{limit}"
+    used = ""
+    if evidence.counted_bytes and evidence.limit_bytes:
+        # autograd has let go of much by the time that its error is heard of
+        used = (
+            f" ({format_bytes(evidence.counted_bytes)} of {format_bytes(evidence.limit_bytes)} "
+            "still in use as the error arrived)"
+        )
+    return f"out of memory {where}{wanted}{used}"
 
 
 def requested_bytes(message: str) -> int | None:

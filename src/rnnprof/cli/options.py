@@ -14,7 +14,7 @@ from rnnprof.analysis.axes import DEFAULT_AXES, DEFAULT_POINT_SECONDS, parse_axi
 from rnnprof.cli.config import read_workload_file
 from rnnprof.errors import BadInputError
 from rnnprof.records import Settings
-from rnnprof.units import parse_bytes
+from rnnprof.units import format_bytes, parse_bytes
 from rnnprof.workload import (
     CELLS,
     DTYPES,
@@ -328,6 +328,12 @@ def settings_from(options: dict[str, Any]) -> Settings:
     """How the points are measured and the edges proven."""
     if options["extend"] and options["overwrite"]:
         raise BadInputError("--extend and --overwrite exclude each other")
+    limit, reserve = options["memory_limit"], options["reserve"] or 0
+    if limit is not None and reserve >= limit:  # another limit is known later, and judged there
+        raise BadInputError(
+            f"--reserve {format_bytes(reserve)} leaves nothing of the limit of "
+            f"{format_bytes(limit)}"
+        )
     chosen = {
         name: options[name]
         for name in (
@@ -341,7 +347,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
         prune=not options.get("no_prune", False),
         certify=not options.get("no_certify", False),
         headroom_ratio=options["headroom"],
-        reserve_bytes=options["reserve"] or 0,
+        reserve_bytes=reserve,
         **chosen,
     )
 

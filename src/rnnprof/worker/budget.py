@@ -25,12 +25,11 @@ from rnnprof.worker.aside import Aside
 from rnnprof.worker.cpu import (
     M_ARENA_MAX,
     M_MMAP_THRESHOLD,
+    M_TRIM_THRESHOLD,
     MMAP_THRESHOLD_BYTES,
     CpuLimit,
     trim,
 )
-
-M_TRIM_THRESHOLD: Final = -1  # <malloc.h>
 
 QUICK_MMAP_THRESHOLD_BYTES: Final = 32 << 20
 """Where glibc's own adjusting ends: once a block of this size has been freed, it keeps smaller ones

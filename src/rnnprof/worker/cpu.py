@@ -26,12 +26,19 @@ from rnnprof.machine.process import (
 from rnnprof.units import format_bytes
 from rnnprof.worker.devices import Block, MachineShortError
 
-M_MMAP_THRESHOLD: Final = -3  # <malloc.h>
+M_TRIM_THRESHOLD: Final = -1  # <malloc.h>
+M_TOP_PAD: Final = -2
+M_MMAP_THRESHOLD: Final = -3
 M_ARENA_MAX: Final = -8
 
-MMAP_THRESHOLD_BYTES: Final = 64 << 10
+MMAP_THRESHOLD_BYTES: Final = 32 << 10
 """Blocks from here on are mapped one by one, so that a freed tensor leaves the address space at
-once.  It makes a step a sixth slower, so the timing pass, in a worker of its own, goes without."""
+once; smaller ones leave holes in the heap, and at twice this size a GRU's 26th sequence fitted and
+its 25th did not.  A step is slower by a sixth and more, so the timing pass, in a worker of its own,
+goes without; with thresholds of a page or less some layers ran a hundred times as long."""
+
+TRIM_THRESHOLD_BYTES: Final = 4 << 10
+"""The heap's end goes back as soon as it is free, and grows by no more than is asked for."""
 
 
 @dataclass(slots=True)
@@ -100,6 +107,8 @@ def steady_heap() -> None:
         return
     mallopt(M_ARENA_MAX, 1)
     mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+    mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
+    mallopt(M_TOP_PAD, 0)
 
 
 def start_threads() -> None:
