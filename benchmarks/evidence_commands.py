@@ -81,8 +81,8 @@ def _profile(stage: Stage, case: Case) -> dict[str, Any]:
     path = stage.folder / "runs" / f"{case.name}.jsonl"
     command = [
         *(sys.executable, "-m", "rnnprof", "profile", "--json", "--device", stage.device),
-        *("--point-seconds", "0.05" if stage.is_dry else "0.2"),
-        *("-o", str(path), "--report", str(stage.folder / "charts"), *case.options.split()),
+        *("--point-seconds", "0.05" if stage.is_dry else "0.2", "-o", str(path)),
+        *("--report", str(stage.folder / "charts" / case.name), *case.options.split()),
     ]
     ended = run_command(command, stage.left_s() - GRACE_S)
     return {**ended.figures(), **_document_figures(ended.stdout)}

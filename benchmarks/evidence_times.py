@@ -117,7 +117,7 @@ def _second_run(stage: Stage) -> dict[str, Any]:
         return [
             *(sys.executable, "-m", "rnnprof", "profile", "-q", "--device", stage.device),
             *("--batch", "4,8,16", "--steps", "4", "--point-seconds", "0.2", "-o", str(path)),
-            *("--report", str(stage.folder / "charts")),
+            "--no-report",
         ]
 
     first_path = folder / "first-of-two.jsonl"

@@ -223,12 +223,12 @@ def _tail(log: Path) -> str:
 
 
 def _pack_folder(folder: Path, archive: Path) -> None:
-    files = sorted(path for path in folder.glob("*") if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
     if not files:
         return
     with tarfile.open(archive, "w:gz") as tar:
         for path in files:
-            tar.add(path, f"{folder.name}/{path.name}")
+            tar.add(path, path.relative_to(folder.parent))
 
 
 def _commit(given: str | None) -> str | None:

@@ -42,14 +42,14 @@ def supervisor() -> Iterator[Supervisor]:
 
 @pytest.fixture
 def rnnprof(tmp_path: Path) -> CommandLine:
-    """Run ``rnnprof ARGUMENTS`` in an empty directory."""
+    """Run ``rnnprof ARGUMENTS`` in an empty directory; a report is only written where asked for."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("RNNPROF_")}
         return subprocess.run(
             [sys.executable, "-m", "rnnprof", *arguments],
             cwd=tmp_path,
-            env={**kept, **environment},
+            env={**kept, "RNNPROF_NO_REPORT": "1", **environment},
             capture_output=True,
             text=True,
             timeout=200,

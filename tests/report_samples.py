@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rnnprof.analysis.advice import advise
 from rnnprof.records import (
     Census,
+    Certificate,
     Grid,
     Header,
     Measurement,
@@ -15,6 +17,8 @@ from rnnprof.records import (
     Run,
     Settings,
 )
+from rnnprof.report.table import grid_points
+from rnnprof.report.view import View
 from rnnprof.workload import FactorySource, Workload
 
 MIB = 1 << 20
@@ -42,7 +46,7 @@ def run_of(
         limit_bytes=LIMIT_BYTES,
     )
     grid = Grid(tuple(batch), tuple(steps))
-    request = Request("r1", "rnnprof profile", grid, Settings(), "2026-11-23T12:00:00Z")
+    request = Request("r1", "profile", grid, Settings(), "2026-11-23T12:00:00Z")
     return Run(header=header, requests=(request,), path="runs/sample.jsonl")
 
 
@@ -166,3 +170,20 @@ SAMPLES = {
         non_monotone, hostile,
     )
 }  # fmt: skip
+
+
+def view_from(sample: Sample, frontier: tuple[Certificate, ...] = (), name: str = "sample") -> View:
+    """The view of a sample; its measurements are taken as they are, not folded again."""
+    run, measurements = sample
+    settings = run.requests[-1].settings
+    return View(
+        name=name,
+        run=run,
+        places=grid_points(run, measurements),
+        measurements=measurements,
+        frontier=frontier,
+        advice=advise(run, measurements, frontier),
+        limit_bytes=run.header.limit_bytes,
+        headroom_ratio=settings.headroom_ratio,
+        model=None,
+    )

@@ -69,7 +69,7 @@ def stubbed(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("rnnprof.engine.profile.profile", profile)
-    monkeypatch.setattr(profile_cli, "_write_charts", lambda *_: None)
+    monkeypatch.setattr(profile_cli, "_write_report", lambda *_: None)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     yield orders
     assert [path.name for path in tmp_path.iterdir()] == [], "a command line left a file behind"
@@ -305,8 +305,8 @@ def one_of_each_kind(content: bytes) -> Iterator[tuple[list[bytes], int, dict[st
 def test_each_field_with_each_odd_value_is_told_or_harmless(finished: bytes) -> None:
     read = refused = 0
     for lines, index, record in one_of_each_kind(finished):
-        for way in places(record):
-            for odd in ODD_VALUES:
+        for number, way in enumerate(places(record)):
+            for odd in ODD_VALUES[number % 2 :: 2]:
                 line = checked(changed(record, way, odd))
                 try:
                     found = journal.read(

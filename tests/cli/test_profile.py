@@ -30,7 +30,7 @@ def document(result: subprocess.CompletedProcess[str]) -> dict[str, object]:
 
 
 def test_profile_answers_and_leaves_its_files(rnnprof: CommandLine, tmp_path: Path) -> None:
-    result = rnnprof("profile", *SMALL)
+    result = rnnprof("profile", *SMALL, RNNPROF_NO_REPORT="0")
     assert result.returncode == 0, result.stderr
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert "lstm 16->32" in result.stdout
@@ -39,7 +39,10 @@ def test_profile_answers_and_leaves_its_files(rnnprof: CommandLine, tmp_path: Pa
     assert {o.outcome for o in run.observations} == {Outcome.MEASURED}
     assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "run.svg").read_text()
-    assert {file.name for file in tmp_path.iterdir()} == {"run.jsonl", "run.png", "run.svg"}
+    assert "</html>" in (tmp_path / "run.html").read_text()
+    kinds = {file.suffix for file in tmp_path.iterdir() if file.stem == "run"}
+    assert kinds == {".jsonl", ".png", ".svg", ".html"}
+    assert len(list(tmp_path.iterdir())) == len(kinds)
 
 
 def test_json_is_one_document_and_an_oom_is_a_good_answer(rnnprof: CommandLine) -> None:

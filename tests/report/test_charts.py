@@ -35,9 +35,17 @@ from report_samples import (
     twenty_by_twenty,
 )
 from rnnprof.records import Outcome, Point
-from rnnprof.report import charts
-from rnnprof.report.charts import edge_path, finding, trade_off, write_charts
+from rnnprof.report import heatmap
+from rnnprof.report.charts import (
+    TRADE_OFF,
+    edge_path,
+    finding,
+    trade_off,
+    trade_off_chart,
+    write_charts,
+)
 from rnnprof.report.table import grid_points, seen_edges
+from rnnprof.report.view import view_of
 from rnnprof.workload import FactorySource
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -105,7 +113,7 @@ def test_outcomes_differ_in_word_and_in_hatch() -> None:
     assert words[2, 0] == "timeout"
     assert words[3, 1] == "failed"
     assert words[0, 2] == "–"
-    hatches = [look.hatch for look in charts.LOOKS.values()]
+    hatches = [look.hatch for look in heatmap.LOOKS.values()]
     assert len(set(hatches)) == len(hatches) == len(Outcome) - 1
 
 
@@ -114,7 +122,7 @@ def test_a_box_has_the_hatch_of_its_outcome() -> None:
     for point, measurement in mixed()[1].items():
         box = with_id(figure, f"memory-B{point.batch}-T{point.steps}")
         assert isinstance(box, Rectangle)
-        look = charts.LOOKS.get(measurement.outcome)
+        look = heatmap.LOOKS.get(measurement.outcome)
         assert box.get_hatch() == (look.hatch if look else None)
 
 
@@ -242,7 +250,7 @@ def test_the_legend_names_what_is_there_and_nothing_else() -> None:
     ]
     assert drawn("one_point").legends == []
     every = {text.get_text() for text in drawn("mixed").legends[0].get_texts()}
-    assert every >= {look.meaning for look in charts.LOOKS.values()}
+    assert every >= {look.meaning for look in heatmap.LOOKS.values()}
     assert every >= {"time not converged", "time disturbed", "not measured"}
 
 
@@ -265,6 +273,12 @@ def test_the_title_states_the_finding(name: str, sentence: str) -> None:
     run, measurements = SAMPLES[name]()
     assert sentence in finding(run, measurements)
     assert title(drawn(name)) == finding(run, measurements)
+
+
+def test_as_a_chart_it_has_its_name_and_the_title_as_its_finding() -> None:
+    chart = trade_off_chart(view_of(mixed()[0], "sample"))
+    assert (chart.name, chart.title) == (TRADE_OFF, "Memory and throughput")
+    assert chart.finding == f"{title(chart.figure)}." == "lstm 256->512: no point was measured."
 
 
 def test_the_footer_names_the_workload_the_device_and_the_versions() -> None:
@@ -357,32 +371,32 @@ def test_the_labels_of_columns_stand_apart(name: str) -> None:
 @pytest.mark.parametrize("name", ["mixed", "one_point", "one_row", "twenty_by_twenty"])
 def test_the_type_is_large_enough(name: str) -> None:
     for axes in panels(drawn(name)):
-        assert min(float(text.get_fontsize()) for text in axes.texts) >= charts.LEAST_PT
+        assert min(float(text.get_fontsize()) for text in axes.texts) >= heatmap.LEAST_WORD_PT
 
 
-@pytest.mark.parametrize("colours", ["cividis", "viridis"])
+@pytest.mark.parametrize("colours", ["cividis", "viridis", "magma"])
 def test_ink_stands_out_from_every_colour(colours: str) -> None:
     for step in range(101):
         colour = mpl.colormaps[colours](step / 100)
-        luminance = charts._luminance(colour)
+        luminance = heatmap.luminance(colour)
         dark = (luminance + 0.05) / 0.05
         light = 1.05 / (luminance + 0.05)
-        chosen = dark if luminance > charts.EVEN_LUMINANCE else light
+        chosen = dark if heatmap.ink_on(colour) == "#000000" else light
         assert chosen >= 4.5, "WCAG AA"
         assert chosen == pytest.approx(max(dark, light), rel=0.02)
 
 
 def test_light_boxes_have_black_ink_and_dark_ones_white() -> None:
     memory, _ = panels(drawn("mixed"))
-    assert labels(memory)[0, 0].get_color() == "white"
-    assert labels(memory)[5, 1].get_color() == "black"
+    assert labels(memory)[0, 0].get_color() == "#ffffff"
+    assert labels(memory)[5, 1].get_color() == "#000000"
 
 
 def test_a_wide_range_has_a_logarithmic_scale() -> None:
-    assert isinstance(charts._scale([1.0, 100.0]), LogNorm)
-    assert not isinstance(charts._scale([1.0, 2.0]), LogNorm)
-    assert float(charts._scale([7.0])(7.0)) == 0.5
-    assert not isinstance(charts._scale([0.0, 100.0]), LogNorm), "zero has no logarithm"
+    assert isinstance(heatmap.scale_of([1.0, 100.0]), LogNorm)
+    assert not isinstance(heatmap.scale_of([1.0, 2.0]), LogNorm)
+    assert float(heatmap.scale_of([7.0])(7.0)) == 0.5
+    assert not isinstance(heatmap.scale_of([0.0, 100.0]), LogNorm), "zero has no logarithm"
 
 
 @pytest.mark.parametrize("name", ["one_point", "all_oom", "untouched"])
@@ -453,11 +467,13 @@ def test_a_write_that_fails_leaves_the_old_files_and_no_debris(
     old = tmp_path / "chart.png"
     old.write_bytes(b"old")
 
-    def half(self: Figure, path: Path, **options: object) -> None:
-        Path(path).write_bytes(b"half")
+    write_bytes = Path.write_bytes
+
+    def half(self: Path, content: bytes) -> None:
+        write_bytes(self, content[: len(content) // 2])
         raise OSError("no space left")
 
-    monkeypatch.setattr(Figure, "savefig", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(OSError, match="no space left"):
         write_charts(*one_point(), tmp_path, "chart")
     assert list(tmp_path.iterdir()) == [old]

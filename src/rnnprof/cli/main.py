@@ -17,6 +17,8 @@ COMMANDS: Final = {
     "profile": ("rnnprof.cli.profile", "Sweep a grid of batch sizes and time steps; the main job."),
     "max-batch": ("rnnprof.cli.max_batch", "Prove the largest batch that fits at each T."),
     "advise": ("rnnprof.cli.advise", "Batch and steps to train with, and why."),
+    "export": ("rnnprof.cli.export", "CSV, JSON or Parquet for other tools."),
+    "report": ("rnnprof.cli.report", "The page, the charts and a summary of one run or several."),
     "doctor": ("rnnprof.cli.doctor", "What this machine can measure, and what stands in the way."),
 }
 

@@ -68,8 +68,9 @@ DRIFT_RATIO: Final = 0.05
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     envvar="RNNPROF_REPORT",
-    help="Where the charts go.  [default: beside the run file]",
+    help="Write the whole report there.  [default: its page and a picture beside the run file]",
 )
+@click.option("--no-report", is_flag=True, envvar="RNNPROF_NO_REPORT", help="Write the run alone.")
 @click.option("--no-certify", is_flag=True, help="Leave the edges between the grid's points.")
 @opt.edge_options
 @opt.run_options
@@ -155,7 +156,8 @@ def _answer(run: Run, options: dict[str, Any]) -> int:
         text = f"{table(run, measurements, colour=colour)}\n\n{advice_in_words(advice)}"
     click.echo(text)
     _note_drift(run)
-    _write_charts(run, measurements, options["report"])
+    if not options["no_report"]:
+        _write_report(run, measurements, options["report"])
     return exit_code(measurements)
 
 
@@ -177,16 +179,24 @@ def _note_drift(run: Run) -> None:
         )
 
 
-def _write_charts(run: Run, measurements: Mapping[Point, Measurement], folder: Path | None) -> None:
+def _write_report(run: Run, measurements: Mapping[Point, Measurement], folder: Path | None) -> None:
     from rnnprof.report.charts import write_charts
+    from rnnprof.report.files import write_page, write_report
+    from rnnprof.report.view import view_of
 
     assert run.path is not None
     path = Path(run.path)
+    view = view_of(run, path.stem)
     try:
-        written = write_charts(run, measurements, folder or path.parent, path.stem)
+        if folder is None:
+            page = path.with_suffix(".html")
+            written = (*write_charts(run, measurements, path.parent, path.stem), page)
+            write_page([view], page)
+        else:
+            written = write_report([view], folder)
     except OSError as error:
         raise BadInputError(
-            f"cannot write the charts to {folder or path.parent}: {error.strerror}. The run is "
+            f"cannot write the report to {folder or path.parent}: {error.strerror}. The run is "
             f"whole in {path}"
         ) from None
     click.echo("\n".join(["wrote", *(f"  {name}" for name in (path, *written))]), err=True)

@@ -3,99 +3,81 @@
 from __future__ import annotations
 
 import math
-import os
 import textwrap
-import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import matplotlib as mpl
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.patheffects import Normal, Stroke
 from matplotlib.text import Text
 
-from rnnprof.records import Measurement, Outcome, Point, Run
+from rnnprof.records import Measurement, Point, Run
+from rnnprof.report.drawing import (
+    BASE_PT,
+    FILL,
+    INK,
+    MUTED,
+    PAPER,
+    RULE,
+    SMALL_PT,
+    TITLE_PT,
+    Chart,
+    rendered,
+    style,
+)
+from rnnprof.report.heatmap import (
+    BLANK,
+    CHARACTER_EM,
+    LEAST_WORD_PT,
+    LEGEND_ROW_EM,
+    LINE_EM,
+    LOOKS,
+    MARGIN_IN,
+    WIDTH_IN,
+    Entry,
+    Quantity,
+    draw_edge,
+    draw_legend,
+    draw_outline,
+    edge_entries,
+    edge_path,
+    flag_entries,
+    hatched,
+    ink_on,
+    legend_columns,
+    memory_of,
+    outline_style,
+    row_label,
+    sign,
+    time_steps_of,
+)
 from rnnprof.report.table import (
-    BYTE_UNITS,
-    OOM_OUTCOMES,
-    RATE_UNITS,
     Measurements,
     SeenEdge,
     clip,
-    compact_bytes,
-    compact_rate,
     fastest,
-    flags,
     grid_points,
     one_line,
-    peak_bytes,
-    peak_kind,
     rate_in_words,
     seen_edges,
     throughput,
-    unit_note,
 )
+from rnnprof.report.view import View
+from rnnprof.report.whole import write_whole
 from rnnprof.units import format_bytes
 
-PNG_DPI: Final = 150
+__all__ = ("TRADE_OFF", "edge_path", "finding", "trade_off", "trade_off_chart", "write_charts")
 
-LOG_FROM_RATIO: Final = 8.0
-"""Values that span more than this are told apart on a logarithmic scale only."""
-
-BOX_GREY: Final = "#efefef"
-HATCH_GREY: Final = "#a6a6a6"
-WORD_INK: Final = "#333333"
-EDGE_INK: Final = "#111111"
-BEST_INK: Final = "#d55e00"
-"""Vermillion of the Okabe-Ito palette; its shape tells it from the edge in grey."""
-
-TITLE_PT: Final = 11.0
-BASE_PT: Final = 8.0
-SMALL_PT: Final = 7.0
-LEAST_PT: Final = 5.5
-"""Below this a word is replaced by its short form."""
+TRADE_OFF: Final = "trade-off"
+"""The name of the chart that is written beside a run."""
 
 EM_PER_CHARACTER: Final = 0.64
 """Width of DejaVu Sans's digits: a bound for the short labels, which are mostly digits."""
-
-BLANK: Final = "–"
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """How a point that was not measured is drawn: neither hue nor hatch nor word stands alone.
-
-    Attributes:
-        word: in the box.
-        short: in the box where the word has no room.
-        hatch: of the box.
-        meaning: in the legend.
-    """
-
-    word: str
-    short: str
-    hatch: str
-    meaning: str
-
-
-LOOKS: Final = {
-    Outcome.OOM: _Look("OOM", "OOM", "////", "OOM: out of memory"),
-    Outcome.IMPLIED_OOM: _Look("implied", "impl", "..", "implied by a smaller OOM"),
-    Outcome.UNSUPPORTED: _Look("unsupported", "unsup", "xxxx", "unsupported by the library"),
-    Outcome.TIMEOUT: _Look("timeout", "time", "----", "timeout"),
-    Outcome.CRASHED: _Look("crashed", "crash", "\\\\\\\\", "crashed"),
-    Outcome.FAILED: _Look("failed", "fail", "++++", "failed"),
-}
 
 
 def write_charts(
@@ -112,23 +94,24 @@ def write_charts(
     directory.mkdir(parents=True, exist_ok=True)
     paths = tuple(directory / f"{stem}.{kind}" for kind in ("png", "svg"))
     for path in paths:
-        _write(figure, path)
+        write_whole(path, rendered(figure, path.suffix.removeprefix(".")))
     return paths
 
 
 def trade_off(run: Run, measurements: Measurements) -> Figure:
     """Two heat maps over batch and time steps: peak memory, and time steps/s."""
-    with _style():
+    with style():
         chart = _chart(run, measurements)
         figure = _figure(chart.sheet)
-        panels = (_memory_panel(measurements), _rate_panel(measurements))
+        rates = replace(time_steps_of(measurements), name="rate")
+        panels = (memory_of(measurements, {}), rates)
         pairs = list(zip(figure.subplots(1, 2), panels, strict=True))
         for axes, panel in pairs:
             _draw_axes(axes, panel, chart)
             _draw_boxes(axes, panel, chart)
-            _draw_edge(axes, panel, chart)
+            draw_edge(axes, chart.edges, chart.batches, f"{panel.name}-oom-edge")
         _draw_heading(figure, chart)
-        _draw_legend(figure, chart)
+        draw_legend(figure, chart.legend, *chart.sheet.legend_corner_in)
         _draw_footer(figure, chart)
         _freeze_layout(figure)
         # only now are the boxes' sizes known, to which the labels are fitted
@@ -138,38 +121,17 @@ def trade_off(run: Run, measurements: Measurements) -> Figure:
     return figure
 
 
+def trade_off_chart(view: View) -> Chart:
+    """The trade-off as a chart among others."""
+    run, measurements = view.run, view.measurements
+    figure = trade_off(run, measurements)
+    return Chart(TRADE_OFF, "Memory and throughput", f"{finding(run, measurements)}.", figure)
+
+
 def finding(run: Run, measurements: Measurements) -> str:
     """The chart's title: what fits and what is fastest, in a sentence."""
     clauses = [f"{_subject(run)}: {_fits_in_words(run, measurements)}", *_fastest(measurements)]
     return "; ".join(clauses)
-
-
-def edge_path(edges: Sequence[SeenEdge], batches: Sequence[int]) -> list[tuple[float, float]]:
-    """The stepped line before the first batch out of memory at each T.
-
-    Returns:
-        Corners in places of the grid: x by *batches*, y by *edges*, each place a unit wide about
-        its index. A corner of nan breaks the line where nothing is known. Empty without an OOM.
-    """
-    if all(edge.fails is None for edge in edges):
-        return []
-    corners: list[tuple[float, float]] = []
-    for row, edge in enumerate(edges):
-        left = _edge_left(edge, batches)
-        if left is None:
-            corners.append((math.nan, math.nan))
-        elif edge.fails is not None:
-            corners += [(left, row - 0.5), (left, row + 0.5)]
-        else:
-            # along the grid's own border nothing was seen: only the steps to its neighbours
-            corners += [(left, row - 0.5), (math.nan, math.nan), (left, row + 0.5)]
-    return corners
-
-
-def _edge_left(edge: SeenEdge, batches: Sequence[int]) -> float | None:
-    if edge.fails is not None:
-        return batches.index(edge.fails.point.batch) - 0.5
-    return None if edge.fits is None else len(batches) - 0.5
 
 
 # --- the sentence --------------------------------------------------------------------------------
@@ -232,16 +194,16 @@ class _Sheet:
     panels_in: float
     legend_in: float
     footer_in: float
-    legend_columns: int
 
     @property
     def height_in(self) -> float:
         return self.heading_in + self.panels_in + self.legend_in + self.footer_in
 
+    @property
+    def legend_corner_in(self) -> tuple[float, float]:
+        """The legend's upper left corner, from the lower left one of the sheet."""
+        return MARGIN_IN, self.footer_in + self.legend_in - 0.06
 
-MARGIN_IN: Final = 0.12
-LEAST_WIDTH_IN: Final = 7.4
-"""Room for the sentence and the legend, whatever the grid."""
 
 AROUND_PANEL_IN: Final = (1.15, 0.85)
 """Axis labels and the colour bar beside a panel; its title and axis labels above and below."""
@@ -255,20 +217,15 @@ FULL_PANEL_IN: Final = (5.2, 3.2)
 
 LEAST_PANEL_HEIGHT_IN: Final = 1.1
 
-CHARACTER_EM: Final = 0.55
 BOLD_CHARACTER_EM: Final = 0.61
-"""Mean widths of DejaVu Sans in running text."""
-
-LINE_EM: Final = 1.4
-LEGEND_ROW_EM: Final = 1.58
+"""Mean width of DejaVu Sans in running text."""
 
 
-def _sheet(columns: int, rows: int, title: str, legend: Sequence[str]) -> _Sheet:
+def _sheet(columns: int, rows: int, title: str, legend: Sequence[Entry]) -> _Sheet:
     panel_width_in = columns * _box_in(columns, 0) + AROUND_PANEL_IN[0]
     panel_height_in = max(LEAST_PANEL_HEIGHT_IN, rows * _box_in(rows, 1)) + AROUND_PANEL_IN[1]
-    width_in = max(LEAST_WIDTH_IN, 2 * panel_width_in)
-    legend_columns = _legend_columns(legend, width_in)
-    legend_rows = math.ceil(len(legend) / legend_columns)
+    width_in = max(WIDTH_IN, 2 * panel_width_in)
+    legend_rows = math.ceil(len(legend) / legend_columns(legend, width_in))
     title_lines = len(_wrapped(title, width_in))
     return _Sheet(
         width_in=width_in,
@@ -276,19 +233,12 @@ def _sheet(columns: int, rows: int, title: str, legend: Sequence[str]) -> _Sheet
         panels_in=panel_height_in,
         legend_in=MARGIN_IN + legend_rows * LEGEND_ROW_EM * _points_in(SMALL_PT),
         footer_in=MARGIN_IN + 2 * LINE_EM * _points_in(SMALL_PT),
-        legend_columns=legend_columns,
     )
 
 
 def _box_in(count: int, axis: int) -> float:
     """The side of a box along *axis*, of *count* in a row."""
     return min(LARGEST_BOX_IN[axis], max(LEAST_BOX_IN[axis], FULL_PANEL_IN[axis] / count))
-
-
-def _legend_columns(legend: Sequence[str], width_in: float) -> int:
-    longest = max((len(text) for text in legend), default=0)
-    key_in = 0.5
-    return max(1, int(width_in / (key_in + longest * CHARACTER_EM * _points_in(SMALL_PT))))
 
 
 def _points_in(points: float) -> float:
@@ -309,7 +259,7 @@ def _figure(sheet: _Sheet) -> Figure:
     engine = ConstrainedLayoutEngine(
         rect=(0, below, 1, sheet.panels_in / sheet.height_in), w_pad=0.08, h_pad=0.04
     )
-    return Figure(figsize=(sheet.width_in, sheet.height_in), layout=engine, facecolor="white")
+    return Figure(figsize=(sheet.width_in, sheet.height_in), layout=engine)
 
 
 def _freeze_layout(figure: Figure) -> None:
@@ -331,7 +281,7 @@ class _Chart:
     edges: tuple[SeenEdge, ...]
     best: Measurement | None
     title: str
-    legend: tuple[tuple[Artist, str], ...]
+    legend: tuple[Entry, ...]
     sheet: _Sheet
 
     def places(self) -> Iterator[tuple[int, int, Measurement | None]]:
@@ -339,42 +289,6 @@ class _Chart:
         for row, steps in enumerate(self.steps):
             for column, batch in enumerate(self.batches):
                 yield column, row, self.measurements.get(Point(batch, steps))
-
-
-@dataclass(frozen=True, slots=True)
-class _Panel:
-    """One heat map.
-
-    Attributes:
-        name: the prefix of its artists' ids.
-        values: by point, of those measured.
-        text: a value in a few characters.
-        scale: where a value stands in the colour map.
-        shows_flags: its values are times, which may be loose or disturbed.
-    """
-
-    name: str
-    title: str
-    colours: str
-    values: Mapping[Point, float]
-    text: Callable[[float], str]
-    scale: Normalize
-    shows_flags: bool = False
-
-    def value(self, measurement: Measurement | None) -> float | None:
-        return None if measurement is None else self.values.get(measurement.point)
-
-    def colour(self, value: float) -> tuple[float, float, float, float]:
-        return mpl.colormaps[self.colours](float(self.scale(value)))
-
-
-def _scale(values: Collection[float]) -> Normalize:
-    """Logarithmic where the values span much; a single value stands midway."""
-    low, high = min(values, default=1.0), max(values, default=1.0)
-    if low == high:
-        return Normalize(low - 1, high + 1)
-    is_wide = low > 0 and high / low > LOG_FROM_RATIO
-    return LogNorm(low, high) if is_wide else Normalize(low, high)
 
 
 def _chart(run: Run, measurements: Measurements) -> _Chart:
@@ -392,7 +306,7 @@ def _chart(run: Run, measurements: Measurements) -> _Chart:
         best=_outlined(measurements),
         title=title,
         legend=legend,
-        sheet=_sheet(len(batches), len(steps), title, [label for _, label in legend]),
+        sheet=_sheet(len(batches), len(steps), title, legend),
     )
 
 
@@ -402,42 +316,18 @@ def _outlined(measurements: Measurements) -> Measurement | None:
     return fastest(measurements) if len(timed) > 1 else None
 
 
-def _memory_panel(measurements: Measurements) -> _Panel:
-    kind = peak_kind(measurements)
-    sizes = {point: peak_bytes(m, kind) for point, m in measurements.items()}
-    known = {point: float(size) for point, size in sizes.items() if size is not None}
-    title = "Peak memory allocated" if kind == "allocated" else "Peak memory of the process"
-    title += unit_note(map(compact_bytes, known.values()), BYTE_UNITS)
-    return _Panel("memory", title, "cividis", known, compact_bytes, _scale(known.values()))
-
-
-def _rate_panel(measurements: Measurements) -> _Panel:
-    rates = {point: throughput(m) for point, m in measurements.items()}
-    known = {point: rate for point, rate in rates.items() if rate is not None}
-    title = "Throughput, time steps/s" + unit_note(map(compact_rate, known.values()), RATE_UNITS)
-    scale = _scale(known.values())
-    return _Panel("rate", title, "viridis", known, compact_rate, scale, shows_flags=True)
-
-
-def _draw_axes(axes: Axes, panel: _Panel, chart: _Chart) -> None:
-    axes.set_title(panel.title, fontsize=BASE_PT + 1, loc="left")
+def _draw_axes(axes: Axes, panel: Quantity, chart: _Chart) -> None:
+    axes.set_title(panel.title + panel.note, fontsize=BASE_PT + 1, loc="left")
     axes.set_xlim(-0.5, len(chart.batches) - 0.5)
     axes.set_ylim(-0.5, len(chart.steps) - 0.5)
     axes.set_xticks(range(len(chart.batches)), [str(batch) for batch in chart.batches])
-    axes.set_yticks(range(len(chart.steps)), [_row_label(edge) for edge in chart.edges])
+    axes.set_yticks(range(len(chart.steps)), [row_label(edge, "\n") for edge in chart.edges])
     axes.set_xlabel("batch B, sequences")
     axes.set_ylabel("time steps T")
     axes.tick_params(length=0, labelsize=_tick_pt(chart))
     axes.spines[:].set_visible(False)
     if len(set(panel.values.values())) > 1:
         _draw_scale(axes, panel)
-
-
-def _row_label(edge: SeenEdge) -> str:
-    """T, and below it the proven edge: the line between two columns cannot tell the number."""
-    if edge.is_certified and edge.certificate is not None:
-        return f"{edge.steps}\n(B≤{edge.certificate.batch})"
-    return str(edge.steps)
 
 
 def _tick_pt(chart: _Chart) -> float:
@@ -447,7 +337,7 @@ def _tick_pt(chart: _Chart) -> float:
     return min(BASE_PT, 0.9 * 72 * room_in / (EM_PER_CHARACTER * longest))
 
 
-def _draw_scale(axes: Axes, panel: _Panel) -> None:
+def _draw_scale(axes: Axes, panel: Quantity) -> None:
     """The colour bar, labelled at its ends and midway."""
     mapped = ScalarMappable(panel.scale, panel.colours)
     bar = axes.figure.colorbar(mapped, ax=axes, fraction=0.05, pad=0.02, aspect=30)
@@ -458,7 +348,7 @@ def _draw_scale(axes: Axes, panel: _Panel) -> None:
     bar.outline.set_visible(False)
 
 
-def _draw_boxes(axes: Axes, panel: _Panel, chart: _Chart) -> None:
+def _draw_boxes(axes: Axes, panel: Quantity, chart: _Chart) -> None:
     for column, row, measurement in chart.places():
         style = _box_style(panel, measurement)
         box = Rectangle((column - 0.5, row - 0.5), 1, 1, clip_on=False, **style)
@@ -466,72 +356,37 @@ def _draw_boxes(axes: Axes, panel: _Panel, chart: _Chart) -> None:
         axes.add_patch(box)
 
 
-def _box_style(panel: _Panel, measurement: Measurement | None) -> dict[str, Any]:
-    value = panel.value(measurement)
+def _box_style(panel: Quantity, measurement: Measurement | None) -> dict[str, Any]:
+    value = panel.values.get(measurement.point) if measurement else None
     if value is not None:
-        return {"facecolor": panel.colour(value), "edgecolor": "white", "linewidth": 0.8}
+        return {"facecolor": panel.colour(value), "edgecolor": PAPER, "linewidth": 0.8}
     look = LOOKS.get(measurement.outcome) if measurement else None
     if look is None:
-        return {"facecolor": "white", "edgecolor": HATCH_GREY, "linewidth": 0.4}
-    return _hatched(look)
+        return {"facecolor": PAPER, "edgecolor": RULE, "linewidth": 0.4}
+    return hatched(look)
 
 
-def _hatched(look: _Look) -> dict[str, Any]:
-    style = {"facecolor": BOX_GREY, "edgecolor": HATCH_GREY, "linewidth": 0.4}
-    return style | {"hatch": look.hatch}
-
-
-def _draw_edge(axes: Axes, panel: _Panel, chart: _Chart) -> None:
-    corners = edge_path(chart.edges, chart.batches)
-    if corners:
-        line = Line2D([x for x, _ in corners], [y for _, y in corners], **_edge_style())
-        line.set_gid(f"{panel.name}-oom-edge")
-        axes.add_line(line)
-
-
-def _edge_style() -> dict[str, Any]:
-    casing = [Stroke(linewidth=4.4, foreground="white"), Normal()]
-    return {
-        "color": EDGE_INK, "linewidth": 2.6, "solid_capstyle": "projecting",
-        "solid_joinstyle": "miter", "path_effects": casing, "zorder": 5, "clip_on": False,
-    }  # fmt: skip
-
-
-def _draw_best(axes: Axes, panel: _Panel, chart: _Chart) -> None:
+def _draw_best(axes: Axes, panel: Quantity, chart: _Chart) -> None:
     if chart.best is None:
         return
     column = chart.batches.index(chart.best.point.batch)
     row = chart.steps.index(chart.best.point.steps)
-    inset_x, inset_y = (BEST_INSET_PT / room_pt for room_pt in _room_pt(axes, chart))
-    corner = (column - 0.5 + inset_x, row - 0.5 + inset_y)
-    box = Rectangle(corner, 1 - 2 * inset_x, 1 - 2 * inset_y, **_best_style(), zorder=6)
-    box.set_gid(f"{panel.name}-best")
-    axes.add_patch(box)
-
-
-BEST_INSET_PT: Final = 2.4
-"""The outline stands clear of an edge line beside it, and of the number within."""
-
-
-def _best_style() -> dict[str, Any]:
-    casing = [Stroke(linewidth=3.2, foreground="white"), Normal()]
-    return {"fill": False, "edgecolor": BEST_INK, "linewidth": 1.8, "path_effects": casing}
+    draw_outline(axes, (column, row), _room_pt(axes, chart), f"{panel.name}-best")
 
 
 # --- labels in the boxes -------------------------------------------------------------------------
 
 
-def _draw_labels(axes: Axes, panel: _Panel, chart: _Chart) -> None:
+def _draw_labels(axes: Axes, panel: Quantity, chart: _Chart) -> None:
     room_pt = _room_pt(axes, chart)
-    numbers_pt = _fitted_pt(
-        [_label(panel, m) for _, _, m in chart.places() if m], room_pt, NUMBER_SHARE
-    )
+    known = [m for _, _, m in chart.places() if m and m.point in panel.values]
+    numbers_pt = _fitted_pt([panel.label(m) for m in known], room_pt, NUMBER_SHARE)
     for column, row, measurement in chart.places():
-        if panel.value(measurement) is None:
+        if measurement is None or measurement.point not in panel.values:
             _draw_word(axes, column, row, _word(measurement, room_pt), room_pt)
-        elif measurement is not None:
-            ink = _ink(panel, measurement)
-            _draw_text(axes, column, row, _label(panel, measurement), numbers_pt, color=ink)
+        else:
+            ink = ink_on(panel.colour(panel.values[measurement.point]))
+            _draw_text(axes, column, row, panel.label(measurement), numbers_pt, color=ink)
 
 
 def _room_pt(axes: Axes, chart: _Chart) -> tuple[float, float]:
@@ -542,13 +397,6 @@ def _room_pt(axes: Axes, chart: _Chart) -> tuple[float, float]:
         extent.width * per_pixel / len(chart.batches),
         extent.height * per_pixel / len(chart.steps),
     )
-
-
-def _label(panel: _Panel, measurement: Measurement) -> str:
-    value = panel.value(measurement)
-    if value is None:
-        return ""
-    return panel.text(value) + (flags(measurement) if panel.shows_flags else "")
 
 
 NUMBER_SHARE: Final = 0.75
@@ -568,14 +416,14 @@ def _word(measurement: Measurement | None, room_pt: tuple[float, float]) -> str:
     look = LOOKS.get(measurement.outcome) if measurement else None
     if look is None:
         return BLANK
-    fits = _fitted_pt([look.word], room_pt, WORD_SHARE) >= LEAST_PT
+    fits = _fitted_pt([look.word], room_pt, WORD_SHARE) >= LEAST_WORD_PT
     return look.word if fits else look.short
 
 
 def _draw_word(axes: Axes, column: int, row: int, word: str, room_pt: tuple[float, float]) -> None:
-    pad = {} if word == BLANK else {"bbox": {"facecolor": BOX_GREY, "linewidth": 0, "pad": 0.8}}
+    pad = {} if word == BLANK else {"bbox": {"facecolor": FILL, "linewidth": 0, "pad": 0.8}}
     size_pt = min(SMALL_PT, _fitted_pt([word], room_pt, WORD_SHARE))
-    _draw_text(axes, column, row, word, size_pt, color=WORD_INK, **pad)
+    _draw_text(axes, column, row, word, size_pt, color=INK, **pad)
 
 
 def _draw_text(axes: Axes, column: int, row: int, text: str, size_pt: float, **style: Any) -> None:
@@ -583,23 +431,6 @@ def _draw_text(axes: Axes, column: int, row: int, text: str, size_pt: float, **s
         column, row, text, fontsize=size_pt, ha="center", va="center",
         parse_math=False, zorder=7, **style,
     )  # fmt: skip
-
-
-EVEN_LUMINANCE: Final = 0.179
-"""Black and white stand out equally from it: the root of (L + 0.05)^2 = 1.05 * 0.05."""
-
-
-def _ink(panel: _Panel, measurement: Measurement) -> str:
-    """Black or white, whichever stands out more from the box."""
-    value = panel.value(measurement)
-    is_light = value is None or _luminance(panel.colour(value)) > EVEN_LUMINANCE
-    return "black" if is_light else "white"
-
-
-def _luminance(colour: Sequence[float]) -> float:
-    """Relative luminance of an sRGB colour, as WCAG 2 defines it."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 # --- around the panels ---------------------------------------------------------------------------
@@ -622,7 +453,7 @@ def _draw_footer(figure: Figure, chart: _Chart) -> None:
     columns = int(chart.sheet.width_in / (CHARACTER_EM * _points_in(SMALL_PT)))
     text = f"{clip(header.workload.describe(), columns)}\n{clip(facts, columns)}"
     bottom = 0.08 / chart.sheet.height_in
-    _draw_line(figure, chart, bottom, text, SMALL_PT, va="bottom", color="#555555", gid="footer")
+    _draw_line(figure, chart, bottom, text, SMALL_PT, va="bottom", color=MUTED, gid="footer")
 
 
 def _draw_line(
@@ -635,82 +466,21 @@ def _draw_line(
 
 def _shrink(text: Text, size_pt: float, room_px: float) -> None:
     """Make *text* small enough for its room; names may hold any letters."""
-    width_px = text.get_window_extent().width
-    if width_px > room_px:
-        text.set_fontsize(size_pt * room_px / width_px)
+    # letters are set to whole pixels, so that the width is no straight line of the size
+    while (width_px := text.get_window_extent().width) > room_px:
+        size_pt *= 0.99 * room_px / width_px
+        text.set_fontsize(size_pt)
 
 
-def _draw_legend(figure: Figure, chart: _Chart) -> None:
-    if not chart.legend:
-        return
-    sheet = chart.sheet
-    corner = (
-        MARGIN_IN / sheet.width_in,
-        (sheet.footer_in + sheet.legend_in - 0.06) / sheet.height_in,
-    )
-    legend = figure.legend(
-        [artist for artist, _ in chart.legend], [label for _, label in chart.legend],
-        loc="upper left", bbox_to_anchor=corner, ncols=sheet.legend_columns, fontsize=SMALL_PT,
-        frameon=False, handlelength=2.4, handleheight=1.2, borderpad=0, borderaxespad=0,
-        labelspacing=0.35,
-    )  # fmt: skip
-    legend.set_in_layout(False)
-
-
-def _legend(run: Run, measurements: Measurements, places: int) -> Iterator[tuple[Artist, str]]:
+def _legend(run: Run, measurements: Measurements, places: int) -> Iterator[Entry]:
     """What the marks mean, of those that were used."""
-    known = measurements.values()
-    outcomes = {measurement.outcome for measurement in known}
-    if outcomes & OOM_OUTCOMES:
-        limit = format_bytes(run.header.limit_bytes)
-        yield Line2D([], [], **_edge_style()), f"out of memory at the limit ({limit})"
-    if any(edge.is_certified for edge in seen_edges(run, measurements)):
-        yield _sign("≤"), "B≤n: the largest batch that fits at T"
+    outcomes = {measurement.outcome for measurement in measurements.values()}
+    yield from edge_entries(seen_edges(run, measurements), run.header.limit_bytes)
     if _outlined(measurements) is not None:
-        yield Patch(**_best_style()), "highest throughput"
+        yield Patch(**outline_style()), "highest throughput"
     for outcome, look in LOOKS.items():
         if outcome in outcomes:
-            yield Patch(**_hatched(look)), look.meaning
-    used = "".join(flags(measurement) for measurement in known)
-    for mark, meaning in (("~", "time not converged"), ("!", "time disturbed")):
-        if mark in used:
-            yield _sign(mark), meaning
+            yield Patch(**hatched(look)), look.meaning
+    yield from flag_entries(measurements)
     if len(measurements) < places:
-        yield _sign(BLANK), "not measured"
-
-
-def _sign(mark: str) -> Artist:
-    """A legend key that is a character."""
-    # in mathtext ~ is a blank, and the dash a minus
-    marker = {"~": r"$\sim$", BLANK: "$-$"}.get(mark, f"${mark}$")
-    return Line2D([], [], linestyle="none", marker=marker, color=WORD_INK, markersize=5)
-
-
-# --- files ---------------------------------------------------------------------------------------
-
-
-def _write(figure: Figure, path: Path) -> None:
-    """Save beside *path* and move over it, so that no reader sees half a file."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    kind = path.suffix.removeprefix(".")
-    # a date would make every writing of the same run another file
-    metadata = {"Date": None} if kind == "svg" else {}
-    try:
-        with _style():
-            figure.savefig(unfinished, format=kind, dpi=PNG_DPI, metadata=metadata)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """matplotlib as it comes, whatever the user's own settings, for as long as a chart is made."""
-    with warnings.catch_warnings(), mpl.rc_context():
-        # a user's names may be in any script; the box that stands for a letter says enough
-        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from", UserWarning)
-        mpl.rcdefaults()
-        mpl.rcParams.update(
-            {"svg.hashsalt": "rnnprof", "hatch.linewidth": 0.5, "font.size": BASE_PT}
-        )
-        yield
+        yield sign(BLANK), "not measured"

@@ -1,0 +1,119 @@
+"""``rnnprof export RUN..``: csv, json or parquet for other tools."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from rnnprof.errors import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rnnprof.records import Run
+
+FORMATS: Final = ("csv", "json", "parquet")
+
+
+@click.command()
+@click.argument(
+    "runs",
+    metavar="RUN...",
+    nargs=-1,
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(FORMATS),
+    help="[default: by the ending of -o, or else csv]",
+)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Where it goes.  [default: stdout]",
+)  # fmt: skip
+def command(runs: tuple[Path, ...], kind: str | None, output: Path | None) -> int:
+    """CSV, JSON or Parquet for other tools.
+
+    CSV and Parquet have one row a point, of all runs together, and the same columns whatever the
+    run. JSON is the document of profile --json, of one run.
+    """
+    from rnnprof.engine.journal import load
+
+    output = None if output == Path("-") else output
+    kind = kind or _kind_by_name(output)
+    _check(runs, kind, output)
+    content = _content([load(run) for run in runs], kind)
+    if output is None:
+        _to_stdout(content)
+    else:
+        _to_file(output, content)
+    return 0
+
+
+def _kind_by_name(output: Path | None) -> str:
+    ending = output.suffix.removeprefix(".") if output else ""
+    return ending if ending in FORMATS else "csv"
+
+
+def _check(runs: Sequence[Path], kind: str, output: Path | None) -> None:
+    if kind == "json" and len(runs) > 1:
+        raise BadInputError(
+            f"--format json holds one run, {len(runs)} were given: export each alone, or all of "
+            "them as csv or parquet"
+        )
+    if kind == "parquet" and output is None and sys.stdout.isatty():
+        raise BadInputError("parquet is no text for a terminal: name a file with -o")
+    if output is None:
+        return
+    if output.suffix == ".jsonl" or any(_is_same_file(run, output) for run in runs):
+        raise BadInputError(f"-o {output}: a run file would be lost; give the export another name")
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return False
+
+
+def _content(runs: Sequence[Run], kind: str) -> bytes:
+    from rnnprof.report.export import csv_file, json_file, parquet_file, run_rows
+
+    if kind == "json":
+        return json_file(runs[0])
+    table = []
+    for run in runs:
+        found = run_rows(run)
+        if not found:
+            click.echo(
+                f"{run.path} asked for no point of a grid: no rows; its edges are in --format json",
+                err=True,
+            )
+        table += found
+    return parquet_file(table) if kind == "parquet" else csv_file(table)
+
+
+def _to_file(output: Path, content: bytes) -> None:
+    from rnnprof.report.whole import write_whole
+
+    try:
+        write_whole(output, content)
+    except OSError as error:
+        raise BadInputError(f"cannot write {output}: {error.strerror}") from None
+
+
+def _to_stdout(content: bytes) -> None:
+    try:
+        click.echo(content, nl=False)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # what is still held back would fail again as Python takes itself down
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise BadInputError(f"cannot write to stdout: {error.strerror}") from None

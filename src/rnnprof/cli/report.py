@@ -1,0 +1,70 @@
+"""``rnnprof report RUN...``: the page, the charts, the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rnnprof.errors import BadInputError
+
+if TYPE_CHECKING:
+    from rnnprof.report.view import View
+
+
+@click.command()
+@click.argument(
+    "runs", nargs=-1, required=True, metavar="RUN...",
+    type=click.Path(dir_okay=False, path_type=Path),
+)  # fmt: skip
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+    help="Where the files go.  [default: NAME-report beside the first run]",
+)  # fmt: skip
+@click.option("--open", "is_opened", is_flag=True, help="Show the page in a browser.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not list the files.")
+def command(runs: tuple[Path, ...], output: Path | None, is_opened: bool, quiet: bool) -> int:
+    """The page, the charts and a summary of one run or several.
+
+    The page is one file that loads nothing: it can be attached to a design review.
+    """  # fmt: skip
+    from rnnprof.report.files import PAGE, write_report
+
+    views = views_of(runs)
+    directory = output or runs[0].with_name(f"{runs[0].stem}-report")
+    try:
+        written = write_report(views, directory)
+    except OSError as error:
+        raise BadInputError(f"cannot write the report to {directory}: {error.strerror}") from None
+    if not quiet:
+        click.echo("\n".join(["wrote", *(f"  {path}" for path in written)]), err=True)
+    click.echo(str(directory / PAGE))
+    if is_opened:
+        click.launch(str(directory / PAGE))
+    return 0
+
+
+def views_of(paths: Sequence[Path]) -> list[View]:
+    """The runs, each under a name that tells it from the others.
+
+    Raises:
+        BadInputError: a run is given twice.
+        RunFileError: one of them is missing, foreign, newer or damaged.
+    """
+    from rnnprof.engine.journal import load
+    from rnnprof.report.view import view_of
+
+    for number, path in enumerate(paths):
+        if path.resolve() in {other.resolve() for other in paths[:number]}:
+            raise BadInputError(f"{path} is given twice")
+    return [view_of(load(path), name) for path, name in zip(paths, _names(paths), strict=True)]
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The files' stems; with their folders where two are the same."""
+    stems = [path.stem for path in paths]
+    if len(set(stems)) == len(stems):
+        return stems
+    return [f"{path.resolve().parent.name}/{path.stem} ({n})" for n, path in enumerate(paths, 1)]

@@ -1,0 +1,110 @@
+"""The command that repeats a run, from what the run file tells of it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, Final
+
+from rnnprof.records import Run, Settings
+from rnnprof.workload import FactorySource, Workload
+
+LINE_COLUMNS: Final = 96
+
+SETTING_FLAGS: Final = {
+    "processes": "--processes", "timeout_s": "--timeout", "seed": "--seed",
+    "confirm_steps": "--confirm-steps", "confirm": "--confirm", "granularity": "--granularity",
+    "at_most": "--at-most", "headroom_ratio": "--headroom", "reserve_bytes": "--reserve",
+    "lengths": "--lengths",
+}  # fmt: skip
+"""Flags whose value is the setting's own."""
+
+
+def repeat_command(run: Run) -> str:
+    """The command, wrapped into lines that a shell takes as one; empty for a run without a request.
+
+    The limit is the one that was resolved, in bytes: another day another much would be free.  A
+    factory's file is named without its folder, which the run file does not hold.
+    """
+    if not run.requests:
+        return ""
+    request = run.requests[-1]
+    words = ["rnnprof", request.command, *_workload_words(run.header.workload)]
+    words += _device_words(run)
+    batch = _axis(request.grid.batch)
+    words += [f"--batch {batch}"] if batch else []
+    words.append(f"--steps {_axis(request.grid.steps)}")
+    words += _limit_words(run, request.settings)
+    if request.command == "profile":
+        words.append(f"--point-seconds {request.settings.point_seconds:g}")
+    words += _setting_words(request.settings)
+    return _wrapped(words)
+
+
+def _workload_words(workload: Workload) -> Iterator[str]:
+    if workload.factory is not None:
+        yield from _factory_words(workload.factory)
+        yield f"--optimizer {workload.optimizer}"
+        return
+    default = Workload()
+    for each in fields(Workload):
+        value = getattr(workload, each.name)
+        flag = "--" + each.name.replace("_", "-")
+        if isinstance(value, bool):
+            yield from [flag] if value else []
+        elif each.name in ("cell", "input_size", "hidden_size") or value != getattr(
+            default, each.name
+        ):
+            yield f"{flag} {_quoted(value)}"
+
+
+def _factory_words(factory: FactorySource) -> Iterator[str]:
+    yield f"--factory {_quoted(factory.reference)}"
+    for name, value in factory.args.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        yield f"--factory-arg {_quoted(f'{name}={text}')}"
+
+
+def _device_words(run: Run) -> list[str]:
+    device = run.header.environment.get("device")
+    return [f"--device {_quoted(device)}"] if device else []
+
+
+def _limit_words(run: Run, settings: Settings) -> list[str]:
+    if settings.card_bytes is not None:
+        return [f"--card {settings.card_bytes}"]
+    return [f"--memory-limit {run.header.limit_bytes}"]
+
+
+def _setting_words(settings: Settings) -> Iterator[str]:
+    default = Settings()
+    for name, flag in SETTING_FLAGS.items():
+        value = getattr(settings, name)
+        if value != getattr(default, name):
+            yield f"{flag} {_axis(value) if isinstance(value, tuple) else value}"
+    if not settings.prune:
+        yield "--no-prune"
+    if not settings.certify:
+        yield "--no-certify"
+
+
+def _axis(values: tuple[int, ...]) -> str:
+    return ",".join(map(str, values))
+
+
+def _quoted(value: Any) -> str:
+    return shlex.quote(str(value))
+
+
+def _wrapped(words: list[str]) -> str:
+    """Broken between options, each line but the last with a backslash."""
+    lines = [" ".join(words[:2])]
+    for word in words[2:]:
+        if len(lines[-1]) + len(word) + 3 > LINE_COLUMNS:
+            lines[-1] += " \\"
+            lines.append(f"    {word}")
+        else:
+            lines[-1] += f" {word}"
+    return "\n".join(lines)

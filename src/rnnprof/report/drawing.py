@@ -1,0 +1,109 @@
+"""What all charts share: the record, the inks, the style, and how a figure becomes a file."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+PNG_DPI: Final = 150
+
+PAPER: Final = "#fefefe"
+INK: Final = "#1a1a1b"
+MUTED: Final = "#5a5a5b"
+RULE: Final = "#c9c9cb"
+FILL: Final = "#eeeeef"
+"""The inks of everything that is no data: a page gives each its own light and dark tone, so no
+data may be drawn in just these."""
+
+OKABE_ITO: Final = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a7a00", "#7f7f7f",
+)  # fmt: skip
+"""Told apart by the colour-blind (Okabe and Ito, Color Universal Design, 2008); their yellow is
+darkened, for it is lost on white."""
+
+BASE_PT: Final = 8.0
+SMALL_PT: Final = 7.0
+TITLE_PT: Final = 11.0
+
+FONTS: Final = ("DejaVu Sans", "Verdana", "Arial", "Noto Sans CJK SC", "sans-serif")
+"""The first is matplotlib's own; Verdana is as wide, so that labels keep their places."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A figure with what a page and a file need of it.
+
+    Attributes:
+        name: stem of its files, and its id in a page.
+        title: what is drawn, in a few words.
+        finding: what it shows, in a sentence or two with figures: its alternative text.
+    """
+
+    name: str
+    title: str
+    finding: str
+    figure: Figure
+
+
+def rendered(figure: Figure, kind: str) -> bytes:
+    """The figure as ``png``, ``svg`` or ``pdf``; the same figure gives the same bytes."""
+    # a date would make every writing of the same run another file
+    dates: dict[str, dict[str, Any]] = {
+        "svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}, "png": {},
+    }  # fmt: skip
+    with style():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, dpi=PNG_DPI, metadata=dates[kind])
+    return buffer.getvalue()
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """matplotlib as it comes, whatever the user's own settings, for as long as a chart is made."""
+    with warnings.catch_warnings(), mpl.rc_context():
+        # a user's names may be in any script; the box that stands for a letter says enough
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from", UserWarning)
+        # nor is it the user's affair that a font meant for the reader is not installed here
+        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+        mpl.rcdefaults()
+        mpl.rcParams.update(
+            {
+                "svg.hashsalt": "rnnprof",
+                "svg.fonttype": "none",
+                "font.family": ["sans-serif"],
+                "font.sans-serif": list(FONTS),
+                "font.size": BASE_PT,
+                "hatch.linewidth": 0.5,
+                "text.color": INK,
+                "text.parse_math": False,
+                "axes.edgecolor": MUTED,
+                "axes.labelcolor": INK,
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "axes.linewidth": 0.6,
+                "axes.titlesize": BASE_PT + 1,
+                "axes.titlelocation": "left",
+                "axes.facecolor": PAPER,
+                "grid.color": RULE,
+                "grid.linewidth": 0.5,
+                "xtick.color": MUTED,
+                "ytick.color": MUTED,
+                "xtick.labelcolor": INK,
+                "ytick.labelcolor": INK,
+                "xtick.labelsize": SMALL_PT,
+                "ytick.labelsize": SMALL_PT,
+                "legend.fontsize": SMALL_PT,
+                "legend.frameon": False,
+                "figure.facecolor": PAPER,
+                "savefig.facecolor": PAPER,
+            }
+        )
+        yield

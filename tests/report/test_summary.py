@@ -1,0 +1,77 @@
+"""The Markdown of a pull request."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from report_samples import HOSTILE, SAMPLES, hostile, mixed, one_point, view_from
+from rnnprof.records import Certificate, EdgeFit, EdgeOom, EdgeStatus
+from rnnprof.report.summary import escaped, summary
+from rnnprof.report.verdict import Judgement, Verdict, decision, judge_run
+from rnnprof.report.view import View
+
+JUDGEMENT = Judgement(Verdict.VALID, ("all points were answered",))
+
+
+def text_of(view: View, command: str = "rnnprof profile") -> str:
+    return summary(view, decision(view), judge_run(view), command, ("report.html",))
+
+
+def tables(text: str) -> list[list[str]]:
+    blocks = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
+    return [block.splitlines() for block in blocks]
+
+
+def cells(row: str) -> int:
+    return len(re.findall(r"(?<!\\)\|", row)) - 1
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_row_has_as_many_cells_as_its_head(name):
+    text = text_of(view_from(SAMPLES[name]()))
+    for rows in tables(text):
+        assert len({cells(row) for row in rows}) == 1
+    assert text.startswith("## rnnprof: sample\n\n**")
+
+
+def test_the_answer_stands_first_and_the_points_below():
+    view = view_from(mixed())
+    text = text_of(view)
+    assert text.index(escaped(decision(view)[0])) < text.index("UNFINISHED") < text.index("| T |")
+    assert "OOM (implied)" in text
+    assert "not reached" in text
+    assert "\\~" in text
+
+
+def test_the_edge_and_the_batch_to_train_with():
+    edge = Certificate(
+        steps=128, status=EdgeStatus.CERTIFIED, granularity=1, at_most=99, batch=64, probes=5,
+        fits=EdgeFit(64, "a1"), fails=EdgeOom(65, "a2"),
+    )  # fmt: skip
+    text = text_of(view_from(one_point(), (edge,)))
+    assert "| 128 | 64 is the largest, 65 is out of memory | - | 5 |" in text
+
+
+@pytest.mark.parametrize("sign", list("`*_[]#|<>~&@$\\"))
+def test_nothing_in_a_name_is_markup(sign):
+    assert escaped(f"a{sign}b") == f"a\\{sign}b"
+
+
+def test_hostile_names_neither_break_a_line_nor_the_terminal():
+    text = text_of(view_from(hostile(), name=HOSTILE))
+    assert "\x1b" not in text
+    assert not re.search(r"(?<!\\)<(?!br>)", text)
+    assert text.splitlines()[0] == f"## rnnprof: {escaped(HOSTILE)}"
+
+
+def test_a_command_with_backticks_stays_within_its_fence():
+    text = text_of(view_from(one_point()), command="rnnprof --factory 'a```b.py:make'")
+    assert "\n````sh\nrnnprof --factory 'a```b.py:make'\n````\n" in text
+
+
+def test_a_large_grid_is_left_to_the_page():
+    text = text_of(view_from(SAMPLES["twenty_by_twenty"]()))
+    assert "400 points: see the page." in text
+    assert len(text) < 4000
