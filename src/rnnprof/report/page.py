@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from pathlib import PurePath
 from itertools import groupby
+from pathlib import PurePath
 from statistics import median
 from typing import Any, Final
 
