@@ -34,7 +34,7 @@ unit: $(STAMP)
 	$(BIN)/coverage erase
 	# two threads in each of two processes would only wait for each other
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -n 2 --dist worksteal -m "not alone" --durations=25
-	$(BIN)/coverage run -m pytest -m alone
+	$(BIN)/coverage run -m pytest -m alone --durations=8
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 
