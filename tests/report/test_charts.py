@@ -277,6 +277,7 @@ def test_the_title_states_the_finding(name: str, sentence: str) -> None:
 
 def test_as_a_chart_it_has_its_name_and_the_title_as_its_finding() -> None:
     chart = trade_off_chart(view_of(mixed()[0], "sample"))
+    assert chart is not None
     assert (chart.name, chart.title) == (TRADE_OFF, "Memory and throughput")
     assert chart.finding == f"{title(chart.figure)}." == "lstm 256->512: no point was measured."
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from report_samples import SAMPLES, mixed, one_point, untouched, view_from
+from report_samples import SAMPLES, mixed, one_point, run_of, untouched, view_from
 from rnnprof.errors import BadInputError
+from rnnprof.records import Certificate, EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.report.files import charts_of, file_name, write_page, write_report
 
 ALWAYS = {"report.html", "summary.md", "charts.pdf"}
@@ -53,6 +54,17 @@ def test_an_earlier_report_is_replaced(tmp_path):
     before = (tmp_path / "report.html").read_text()
     write_report([view_from(one_point())], tmp_path)
     assert (tmp_path / "report.html").read_text() != before
+
+
+def test_a_run_without_a_grid_has_its_frontier(tmp_path):
+    edge = Certificate(
+        steps=16, status=EdgeStatus.CERTIFIED, granularity=1, at_most=99, batch=60,
+        fits=EdgeFit(60, "a1"), fails=EdgeOom(61, "a2"),
+    )  # fmt: skip
+    view = view_from((run_of((), (16,)), {}), (edge,))
+    names = {path.name for path in write_report([view], tmp_path)}
+    assert names == ALWAYS | {"frontier.png", "frontier.svg"}
+    assert "61" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize("name", ["report.html", "summary.md", "charts.pdf"])

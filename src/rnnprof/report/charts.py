@@ -121,8 +121,10 @@ def trade_off(run: Run, measurements: Measurements) -> Figure:
     return figure
 
 
-def trade_off_chart(view: View) -> Chart:
-    """The trade-off as a chart among others."""
+def trade_off_chart(view: View) -> Chart | None:
+    """The trade-off as a chart among others; None for a run without a grid."""
+    if not view.places:
+        return None
     run, measurements = view.run, view.measurements
     figure = trade_off(run, measurements)
     return Chart(TRADE_OFF, "Memory and throughput", f"{finding(run, measurements)}.", figure)
