@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rnnprof import protocol
+from rnnprof.analysis.fold import was_crowded_out
 from rnnprof.analysis.outcomes import classify
 from rnnprof.codec import decode, encode
 from rnnprof.engine.cards import card_lock
@@ -32,7 +33,18 @@ from rnnprof.errors import (
     RunFileError,
     WorkerStartError,
 )
-from rnnprof.records import Finished, Grid, Header, Outcome, Point, Request, Run, Settings
+from rnnprof.records import (
+    Finished,
+    Fit,
+    Grid,
+    Header,
+    Outcome,
+    Point,
+    Request,
+    Role,
+    Run,
+    Settings,
+)
 from rnnprof.units import format_bytes
 from rnnprof.workload import FactorySource, Workload
 
@@ -52,7 +64,8 @@ class ProfileOrder:
 
     Attributes:
         workload: with a factory, its source's hash is still empty.
-        command: ``profile``, or ``max-batch``, whose grid has no batches.
+        command: ``profile``; ``max-batch``, whose grid has no batches; or ``fits``, which only
+            runs each point once.
         device: ``cpu``, ``cuda`` or ``cuda:N``; with *device_uuid* the card is known already.
         factory_path: where the factory is: ``path/to/file.py:function`` or ``module:function``.
         extend: add points to a run, also to a finished one.
@@ -84,7 +97,9 @@ class ProfileOrder:
 
 
 def profile(order: ProfileOrder, listener: Listener, supervisor: Supervisor | None = None) -> Run:
-    """Sweep the grid, or seek the edges alone, and return the run; resumes an unfinished one.
+    """Sweep the grid, seek the edges alone or run the points once, and return the run.
+
+    An unfinished run is resumed.  A *supervisor* that is handed in is left running.
 
     Raises:
         RunFileError: the file holds something else, spelled out; nothing in it is changed.
@@ -94,7 +109,7 @@ def profile(order: ProfileOrder, listener: Listener, supervisor: Supervisor | No
     began_s = time.monotonic()
     with (
         open_journal(order.path, discard=order.overwrite) as journal,
-        supervisor or Supervisor() as crew,
+        contextlib.nullcontext(supervisor) if supervisor else Supervisor() as crew,
         contextlib.ExitStack() as held,
     ):
         _refuse_early(journal.run, order)
@@ -105,15 +120,23 @@ def profile(order: ProfileOrder, listener: Listener, supervisor: Supervisor | No
         _check_factory(order, crew)
         request = _claim(journal, header, order)
         observer = _observer(order, header, request, journal, crew)
-        if order.command == "profile":
-            _sweep(order, observer, journal, listener)
-        else:
-            observer.recall(journal.run or Run(header))
-            _certify(order, observer, journal, listener, order.settings.at_most)
+        _observe(order, observer, journal, listener)
         journal.append(Finished(request.request, utc_now(), time.monotonic() - began_s))
         run = journal.run
     assert run is not None
     return run
+
+
+def _observe(order: ProfileOrder, observer: Observer, journal: Journal, listener: Listener) -> None:
+    if order.command == "profile":
+        _sweep(order, observer, journal, listener)
+        return
+    assert journal.run is not None
+    observer.recall(journal.run)
+    if order.command == "max-batch":
+        _certify(order, observer, journal, listener, order.settings.at_most)
+    else:
+        _run_once(order, observer, journal.run, listener)
 
 
 def _refuse_early(run: Run | None, order: ProfileOrder) -> None:
@@ -285,6 +308,18 @@ def _sweep(order: ProfileOrder, observer: Observer, journal: Journal, listener: 
     sweep.run()
     if order.settings.certify:
         _certify(order, observer, journal, listener, max(order.grid.batch))
+
+
+def _run_once(order: ProfileOrder, observer: Observer, run: Run, listener: Listener) -> None:
+    """Each point that has not been run yet, over as many steps as a proof takes."""
+    known = {o.point for o in run.observations if isinstance(o, Fit) and not was_crowded_out(o)}
+    for point in order.grid.points():
+        if point not in known:
+            listener.probing(point, "whether it fits")
+            steps = order.settings.confirm_steps
+            fit = observer.observe(point, "fit", Role.PROBE, confirm_steps=steps)
+            assert isinstance(fit, Fit)
+            listener.probed(fit)
 
 
 def _certify(

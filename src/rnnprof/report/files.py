@@ -69,8 +69,10 @@ def charts_of(view: View) -> tuple[Chart, ...]:
 
 def draw(view: View) -> Drawing:
     """Draw a run's charts."""
-    charts = charts_of(view)
-    return Drawing(view, charts, {chart.name: rendered(chart.figure, "svg") for chart in charts})
+    with style():
+        charts = charts_of(view)
+        svg = {chart.name: rendered(chart.figure, "svg") for chart in charts}
+    return Drawing(view, charts, svg)
 
 
 def page_of(drawings: Sequence[Drawing]) -> str:
@@ -120,8 +122,8 @@ def write_report(views: Sequence[View], directory: Path) -> tuple[Path, ...]:
         BadInputError: a file that another program wrote is in the way.
         OSError: when *directory* cannot be made or written.
     """
-    drawings = [draw(view) for view in views]
-    contents = dict(_contents(drawings))
+    with style():
+        contents = dict(_contents([draw(view) for view in views]))
     _refuse_foreign(directory, contents)
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
@@ -144,7 +146,7 @@ def _contents(drawings: Sequence[Drawing]) -> Iterator[tuple[str, bytes]]:
 def _book(drawings: Sequence[Drawing]) -> bytes:
     """All charts, a page each."""
     buffer = io.BytesIO()
-    with style(), PdfPages(buffer, metadata={"CreationDate": None, "ModDate": None}) as book:
+    with PdfPages(buffer, metadata={"CreationDate": None, "ModDate": None}) as book:
         for drawing in drawings:
             for chart in drawing.charts:
                 book.savefig(chart.figure)
