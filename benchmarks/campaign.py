@@ -31,7 +31,8 @@ def profile_command(*arguments: str, **factory_args: object) -> list[str]:
     """``rnnprof profile`` of the factory that goes wrong on demand."""
     pairs = [f"{name}={value}" for name, value in factory_args.items()]
     return [
-        *(sys.executable, "-m", "rnnprof", "profile", "--factory", f"{FACTORIES}:make"),
+        *(sys.executable, "-m", "rnnprof", "profile", "--no-report"),
+        *("--factory", f"{FACTORIES}:make"),
         *(word for pair in pairs for word in ("--factory-arg", pair)),
         *("--point-seconds", "0.05", "-o", RUN_FILE),
         *arguments,

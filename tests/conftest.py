@@ -14,8 +14,11 @@ from hypothesis import settings
 from rnnprof.engine.supervisor import Supervisor
 
 # how long an example takes says more of what else runs on the machine than of the code
-settings.register_profile("without-deadline", deadline=None)
+settings.register_profile("without-deadline", deadline=None, max_examples=60)
 settings.load_profile("without-deadline")
+
+# a pool of compilers, each of which imports torch, is slower than one for a graph as small as these
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 FACTORIES = Path(__file__).with_name("faulty.py")
 
