@@ -4,7 +4,7 @@ Before the search, ``step`` runs once at batch 2, rounded up to the granularity,
 loads or keeps (modules, the optimizer's state) counts as held already.  On the CPU, the limit
 is then on private address space above what this process holds (RLIMIT_DATA, the soft limit,
 set only while step runs); on CUDA, on all that the caching allocator reserves, weights
-included.
+included.  Where a library ends the process instead of raising, nothing is left to tell.
 
 On the CPU step runs in a thread of its own, since oneDNN compiles nothing any more in a thread
 where it has run out of memory; so an autocast or a default device around the call has no
@@ -128,10 +128,7 @@ def largest_batch(
 
     ``step(batch)`` runs whole training steps at that batch size, forward, backward and optimizer,
     and frees what it made.  The bytes that it takes lead the search; the answer has been run, and
-    so has the batch above it, which failed.  It runs in this process: where a library ends the
-    process instead of raising, nothing is left to tell.
-
-    How step is run, and what that changes, is told at the head of this module.
+    so has the batch above it, which failed.  How it is run is told at the head of this module.
 
     Args:
         at_most: the largest batch to try.

@@ -38,7 +38,7 @@ def read_config(folder: Path, command: click.Command) -> dict[str, Any]:
         if path.is_file():
             table = _table(path, inside)
             if table is not None:
-                return _checked(table, path, command)
+                return checked(table, path, command)
     return {}
 
 
@@ -56,7 +56,7 @@ def read_workload_file(path: Path, command: click.Command) -> dict[str, Any]:
     """
     table = _table(path, ())
     assert table is not None, "the whole of a TOML file is a table"
-    return _checked(table, path, command, WORKLOAD_KEYS)
+    return checked(table, path, command, WORKLOAD_KEYS)
 
 
 def _table(path: Path, inside: tuple[str, ...]) -> dict[str, Any] | None:
@@ -75,7 +75,7 @@ def _table(path: Path, inside: tuple[str, ...]) -> dict[str, Any] | None:
     return table
 
 
-def _checked(
+def checked(
     table: dict[str, Any], path: Path, command: click.Command, allowed: Container[str] | None = None
 ) -> dict[str, Any]:
     options = {

@@ -19,6 +19,8 @@ COMMANDS: Final = {
     "advise": ("rnnprof.cli.advise", "Batch and steps to train with, and why."),
     "export": ("rnnprof.cli.export", "CSV, JSON or Parquet for other tools."),
     "report": ("rnnprof.cli.report", "The page, the charts and a summary of one run or several."),
+    "compare": ("rnnprof.cli.compare", "What changed between two runs."),
+    "check": ("rnnprof.cli.check", "A CI gate: budgets, and a baseline."),
     "doctor": ("rnnprof.cli.doctor", "What this machine can measure, and what stands in the way."),
 }
 

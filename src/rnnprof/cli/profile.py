@@ -123,7 +123,7 @@ def carry_out(order: ProfileOrder, options: dict[str, Any]) -> Run:
     from rnnprof.cli.progress import listener_for
     from rnnprof.engine.profile import profile
 
-    signal.signal(signal.SIGTERM, _terminate)
+    hear_sigterm()
     try:
         return profile(order, listener_for(options["verbose"], quiet=options["quiet"]))
     except (KeyboardInterrupt, Terminated):
@@ -131,6 +131,11 @@ def carry_out(order: ProfileOrder, options: dict[str, Any]) -> Run:
             resume = shlex.join(["rnnprof", *(a for a in sys.argv[1:] if a != "--overwrite")])
             click.echo(f"\nstopped; {order.path} is whole. To go on: {resume}", err=True)
         raise
+
+
+def hear_sigterm() -> None:
+    """SIGTERM unwinds as Ctrl-C does: the workers end, the run file is whole."""
+    signal.signal(signal.SIGTERM, _terminate)
 
 
 def _terminate(_number: int, _frame: object) -> None:

@@ -1,0 +1,236 @@
+"""``rnnprof check``: a gate for CI, of a run that is there or of one that it measures."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from rnnprof.cli import options as opt
+from rnnprof.errors import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rnnprof.analysis.budget import Budget
+    from rnnprof.analysis.verdicts import Gate
+    from rnnprof.engine.profile import ProfileOrder
+    from rnnprof.records import Run
+    from rnnprof.report.gate_formats import Told
+    from rnnprof.workload import Workload
+
+MAX_SECONDS: Final = 600.0
+"""More timing processes are started for so long; a CI job has other things to do."""
+
+PROCESSES: Final = 3
+"""Fewer tell nothing of the noise between processes."""
+
+FILE: Final = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("run", required=False, type=FILE)
+@click.option(
+    "--budget", required=True, type=FILE, metavar="FILE.toml", help="What the run has to keep to."
+)
+@click.option("--baseline", type=FILE, metavar="RUN", help="Also judge the growth over this run.")
+@click.option("--strict", is_flag=True, help="Exit with 3 where a verdict is inconclusive.")
+@click.option(
+    "--max-seconds", type=opt.SECONDS, default=str(MAX_SECONDS), metavar="S", show_default=True,
+    help="Without RUN: measure in more processes for up to so long, until a verdict is clear.",
+)  # fmt: skip
+@click.option(
+    "--processes", type=click.IntRange(1, 100), metavar="N",
+    help=f"Without RUN: timing processes per point to begin with.  [default: {PROCESSES}]",
+)  # fmt: skip
+@click.option("-o", "--output", type=FILE, metavar="NAME.jsonl", help="Without RUN: its run file.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--junit", type=FILE, metavar="FILE.xml", help="Also write JUnit XML.")
+@click.option("--markdown", type=FILE, metavar="FILE.md", help="Also write a summary in Markdown.")
+@click.option(
+    "--benchmark-json", type=FILE, metavar="FILE.json",
+    help="Also write the figures as customSmallerIsBetter.",
+)  # fmt: skip
+@click.option("--github", is_flag=True, help="Annotations, step summary and outputs of a job.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("-v", "--verbose", count=True, help="One line a pass.")
+def command(**options: Any) -> int:
+    """A CI gate: budgets, and a baseline.
+
+    Without RUN it measures what the budget asks for. Exit codes: 0 passed (or inconclusive, with a
+    warning), 1 failed, 3 not comparable, or inconclusive with --strict.
+    """  # fmt: skip
+    from rnnprof.analysis.gate import gate
+    from rnnprof.engine.journal import load
+
+    budget = read_budget(options["budget"])
+    asked = _options_of(budget, options["budget"])
+    workload, factory_path = opt.workload_from(asked.pop("context"), asked)
+    base = load(options["baseline"]) if options["baseline"] else None
+    differing: tuple[str, ...] = ()
+    if options["run"] is not None:
+        run = load(options["run"])
+        differing = _differing(workload, run) if budget.workload else ()
+    else:
+        order = _order(workload, factory_path, asked, budget, options)
+        run = _measured(order, budget, base, options)
+    return _tell(gate(budget, run, base, differing), run, base, options)
+
+
+def read_budget(path: Path) -> Budget:
+    """The budget in a TOML file.
+
+    Raises:
+        BadInputError: a file that cannot be read, is no TOML, or is no budget.
+    """
+    import tomllib
+
+    from rnnprof.analysis.budget import parse_budget
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInputError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or absurd numbers
+        raise BadInputError(f"{path} is not valid TOML: {error}") from None
+    return parse_budget(table, path.name)
+
+
+def _options_of(budget: Budget, path: Path) -> dict[str, Any]:
+    """The options of ``profile``, as ``[workload]`` and ``[measure]`` set them."""
+    from rnnprof.cli.config import WORKLOAD_KEYS, checked
+    from rnnprof.cli.profile import command as profile_command
+
+    measure = {key: value for key, value in budget.measure.items() if key != "at-most"}
+    values = checked(dict(budget.workload), path, profile_command, WORKLOAD_KEYS)
+    values |= checked(measure, path, profile_command)
+    context = profile_command.make_context("check", [], default_map=values)
+    return {**context.params, "context": context}
+
+
+def _differing(workload: Workload, run: Run) -> tuple[str, ...]:
+    """How the run's workload differs from the budget's, a clause each."""
+    from rnnprof.codec import encode
+
+    asked, found = encode(workload), encode(run.header.workload)
+    for each in (asked, found):
+        if each["factory"]:  # a budget tells no hash: its source is what stands in the file today
+            each["factory"].pop("sha256")
+    return tuple(
+        f"{name.replace('_', '-')} is {found[name]!r}, the budget has {asked[name]!r}"
+        for name in asked
+        if asked[name] != found[name]
+    )
+
+
+def _order(
+    workload: Workload,
+    factory_path: str | None,
+    asked: dict[str, Any],
+    budget: Budget,
+    options: Mapping[str, Any],
+) -> ProfileOrder:
+    """What to measure with, as the budget and the command line set it."""
+    from rnnprof.cli.profile import run_path
+    from rnnprof.engine.profile import ProfileOrder
+    from rnnprof.records import Grid
+
+    if "processes" not in budget.measure:
+        asked["processes"] = PROCESSES
+    if options["processes"] is not None:
+        asked["processes"] = options["processes"]
+    place = opt.place_from(asked)
+    settings = opt.settings_from(asked)
+    at_most = budget.measure.get("at-most")
+    return ProfileOrder(
+        workload=workload,
+        grid=Grid((), ()),
+        settings=settings if at_most is None else replace(settings, at_most=at_most),
+        path=run_path(options["output"], f"{workload.name}-{place.kind}-check"),
+        device=place.device,
+        device_uuid=place.uuid,
+        factory_path=factory_path,
+        overwrite=True,
+    )
+
+
+def _measured(
+    order: ProfileOrder, budget: Budget, base: Run | None, options: Mapping[str, Any]
+) -> Run:
+    """Measure what the budget, and the baseline, ask for; more while a verdict is open."""
+    from rnnprof.analysis.gate import gate
+    from rnnprof.analysis.verdicts import Verdict
+    from rnnprof.cli.profile import hear_sigterm
+    from rnnprof.cli.progress import listener_for
+    from rnnprof.engine.gate_run import asked_of, measure
+
+    def is_settled(run: Run) -> bool:
+        findings = gate(budget, run, base).findings
+        return not any(
+            finding.verdict is Verdict.INCONCLUSIVE
+            and finding.kind in ("throughput", "time_growth")
+            for finding in findings
+        )
+
+    listener = listener_for(options["verbose"], quiet=options["quiet"])
+    hear_sigterm()
+    return measure(asked_of(budget, base), order, listener, is_settled, options["max_seconds"])
+
+
+def _tell(result: Gate, run: Run, base: Run | None, options: Mapping[str, Any]) -> int:
+    """Say the verdict in every form that was asked for."""
+    from rnnprof.report import gate_formats as formats
+
+    told = _told(run, base, options)
+    files: dict[str, Callable[[], str]] = {
+        "junit": lambda: formats.gate_junit(result, told),
+        "markdown": lambda: formats.gate_markdown(result, told),
+        "benchmark_json": lambda: formats.gate_benchmarks(result),
+    }
+    for name, text in files.items():
+        if options[name] is not None:
+            _write(options[name], text(), name)
+    if options["github"]:
+        texts = formats.github(result, told, os.environ)
+        formats.write_github(texts)
+        click.echo(texts.annotations if options["as_json"] else texts.log, err=options["as_json"])
+    if options["as_json"]:
+        click.echo(formats.gate_json(result, told))
+    elif not options["github"]:
+        click.echo(formats.gate_text(result, told))
+    return result.exit_code(strict=options["strict"])
+
+
+def _told(run: Run, base: Run | None, options: Mapping[str, Any]) -> Told:
+    from rnnprof.report.gate_formats import Told
+
+    header = run.header
+    words = ["rnnprof", "check", *sys.argv[2:]] if sys.argv[1:2] == ["check"] else ["rnnprof check"]
+    return Told(
+        run_name=Path(run.path or "run").name,
+        base_name=Path(base.path or "baseline").name if base else None,
+        workload=header.workload.describe(),
+        device=str(header.environment.get("device_name") or "not known"),
+        limit_bytes=header.limit_bytes,
+        command=shlex.join(words),
+        budget_name=str(options["budget"]),
+        is_strict=options["strict"],
+        judged_at=datetime.now(UTC),
+    )
+
+
+def _write(path: Path, text: str, name: str) -> None:
+    from rnnprof.report.whole import write_whole
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text.encode())
+    except OSError as error:
+        flag = "--" + name.replace("_", "-")
+        raise BadInputError(f"{flag}: cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,102 @@
+"""What a budget asks to be measured, and no more of it than a verdict takes."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from rnnprof.analysis.budget import Asked, Budget, points_asked
+from rnnprof.analysis.certify import frontier_of
+from rnnprof.analysis.fold import fold_run
+from rnnprof.engine.profile import ProfileOrder, profile
+from rnnprof.engine.supervisor import Supervisor
+from rnnprof.engine.sweep import Listener
+from rnnprof.records import Grid, Outcome, Point, Run
+
+MORE_PROCESSES: Final = 2
+"""Added to each point's timing processes while a verdict on time is still open."""
+
+
+def asked_of(budget: Budget, base: Run | None) -> Asked:
+    """What the budget asks for, and every point and edge that the baseline has."""
+    asked = points_asked(budget)
+    if base is None:
+        return asked
+    measured = {p for p, m in fold_run(base).items() if m.outcome is Outcome.MEASURED}
+    points = tuple(sorted(measured | {*asked.memory}))
+    timed = tuple(sorted(measured | {*asked.timed}))
+    edges = {certificate.steps for certificate in frontier_of(base)}
+    return Asked(
+        tuple(sorted({*asked.fits, *points})), points, timed, tuple(sorted(edges | {*asked.edges}))
+    )
+
+
+def measure(
+    asked: Asked,
+    order: ProfileOrder,
+    listener: Listener,
+    is_settled: Callable[[Run], bool] = lambda _: True,
+    max_seconds: float = 0.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> Run:
+    """Measure into one run file: edges, then whole points, then points that only have to fit.
+
+    While *is_settled* says no, the timed points get more processes, for up to *max_seconds* from
+    the beginning; what has begun is finished.
+
+    Raises:
+        RnnprofError: as :func:`rnnprof.engine.profile.profile`.
+    """
+    began_s = clock()
+    run: Run | None = None
+    with Supervisor() as crew:
+        for each in orders_of(asked, order):
+            run = profile(each, listener, crew)
+        assert run is not None, "a budget asks for something"
+        processes = order.settings.processes
+        while asked.timed and not is_settled(run) and clock() - began_s < max_seconds:
+            processes += MORE_PROCESSES
+            for each in _timed_orders(asked.timed, order, processes):
+                run = profile(each, listener, crew)
+    return run
+
+
+def orders_of(asked: Asked, order: ProfileOrder) -> Iterator[ProfileOrder]:
+    """The invocations that *asked* takes; each but the first extends the file."""
+    whole = sorted({*asked.memory, *asked.timed})
+    orders = [
+        *([_order(order, "max-batch", (), asked.edges)] if asked.edges else []),
+        *_timed_orders(whole, order, order.settings.processes),
+        *(
+            _order(order, "fits", (point.batch,), (point.steps,))
+            for point in asked.fits
+            if point not in whole
+        ),
+    ]
+    for number, each in enumerate(orders):
+        if number == 0:
+            yield replace(each, extend=order.extend, overwrite=order.overwrite)
+        else:
+            yield replace(each, extend=True, overwrite=False)
+
+
+def _timed_orders(
+    points: Iterable[Point], order: ProfileOrder, processes: int
+) -> Iterator[ProfileOrder]:
+    """A sweep for each T, of the batches asked for there."""
+    by_steps: dict[int, list[int]] = defaultdict(list)
+    for point in points:
+        by_steps[point.steps].append(point.batch)
+    settings = replace(order.settings, processes=processes, certify=False, prune=False)
+    for steps in sorted(by_steps):
+        each = _order(order, "profile", tuple(sorted(by_steps[steps])), (steps,))
+        yield replace(each, settings=settings, extend=True, overwrite=False)
+
+
+def _order(
+    order: ProfileOrder, command: str, batch: tuple[int, ...], steps: tuple[int, ...]
+) -> ProfileOrder:
+    return replace(order, command=command, grid=Grid(batch, steps))
