@@ -37,15 +37,12 @@ from report_samples import (
 from rnnprof.records import Outcome, Point
 from rnnprof.report import heatmap
 from rnnprof.report.charts import (
-    TRADE_OFF,
     edge_path,
     finding,
     trade_off,
-    trade_off_chart,
     write_charts,
 )
 from rnnprof.report.table import grid_points, seen_edges
-from rnnprof.report.view import view_of
 from rnnprof.workload import FactorySource
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -273,13 +270,6 @@ def test_the_title_states_the_finding(name: str, sentence: str) -> None:
     run, measurements = SAMPLES[name]()
     assert sentence in finding(run, measurements)
     assert title(drawn(name)) == finding(run, measurements)
-
-
-def test_as_a_chart_it_has_its_name_and_the_title_as_its_finding() -> None:
-    chart = trade_off_chart(view_of(mixed()[0], "sample"))
-    assert chart is not None
-    assert (chart.name, chart.title) == (TRADE_OFF, "Memory and throughput")
-    assert chart.finding == f"{title(chart.figure)}." == "lstm 256->512: no point was measured."
 
 
 def test_the_footer_names_the_workload_the_device_and_the_versions() -> None:

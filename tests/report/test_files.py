@@ -22,7 +22,7 @@ def test_a_report_is_a_page_a_summary_and_every_chart(tmp_path):
     assert all(path.stat().st_size > 100 for path in written)
     assert {path.name for path in (tmp_path / "deep" / "report").iterdir()} == names
     charts = {chart.name for chart in charts_of(view)}
-    assert {"trade-off", "heatmap-memory", "heatmap-time-steps", "slices-batch"} <= charts
+    assert {"heatmap-memory", "heatmap-time-steps", "slices-batch"} <= charts
     assert names == ALWAYS | {f"{name}.{kind}" for name in charts for kind in ("png", "svg")}
     assert (tmp_path / "deep/report/charts.pdf").read_bytes().startswith(b"%PDF")
 

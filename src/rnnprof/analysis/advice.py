@@ -272,7 +272,8 @@ def _left_out(
     bounds: Bounds,
 ) -> list[str]:
     """A faster point that was not chosen because of its memory."""
-    faster = [m for m in timed if m not in usable and _rate(m) > _rate(best)]
+    known = {m.point for m in usable}
+    faster = [m for m in timed if m.point not in known and _rate(m) > _rate(best)]
     if not faster:
         return []
     top = max(faster, key=_rate)

@@ -26,7 +26,6 @@ from rnnprof.report.drawing import (
     RULE,
     SMALL_PT,
     TITLE_PT,
-    Chart,
     rendered,
     style,
 )
@@ -67,14 +66,10 @@ from rnnprof.report.table import (
     seen_edges,
     throughput,
 )
-from rnnprof.report.view import View
 from rnnprof.report.whole import write_whole
 from rnnprof.units import format_bytes
 
-__all__ = ("TRADE_OFF", "edge_path", "finding", "trade_off", "trade_off_chart", "write_charts")
-
-TRADE_OFF: Final = "trade-off"
-"""The name of the chart that is written beside a run."""
+__all__ = ("edge_path", "finding", "trade_off", "write_charts")
 
 EM_PER_CHARACTER: Final = 0.64
 """Width of DejaVu Sans's digits: a bound for the short labels, which are mostly digits."""
@@ -119,15 +114,6 @@ def trade_off(run: Run, measurements: Measurements) -> Figure:
             _draw_best(axes, panel, chart)
             _draw_labels(axes, panel, chart)
     return figure
-
-
-def trade_off_chart(view: View) -> Chart | None:
-    """The trade-off as a chart among others; None for a run without a grid."""
-    if not view.places:
-        return None
-    run, measurements = view.run, view.measurements
-    figure = trade_off(run, measurements)
-    return Chart(TRADE_OFF, "Memory and throughput", f"{finding(run, measurements)}.", figure)
 
 
 def finding(run: Run, measurements: Measurements) -> str:

@@ -13,7 +13,6 @@ from matplotlib.backends.backend_pdf import PdfPages
 
 from rnnprof.errors import BadInputError
 from rnnprof.report.breakdown import memory_parts, memory_phases
-from rnnprof.report.charts import TRADE_OFF, trade_off_chart
 from rnnprof.report.command import repeat_command
 from rnnprof.report.conditions_chart import conditions
 from rnnprof.report.drawing import Chart, rendered, style
@@ -54,7 +53,6 @@ class Drawing:
 def charts_of(view: View) -> tuple[Chart, ...]:
     """Every chart that has something to show, in the order of the page."""
     drawn = (
-        trade_off_chart(view),
         *heatmaps(view),
         frontier_chart(view),
         slices_over_batch(view),
@@ -83,11 +81,7 @@ def page_of(drawings: Sequence[Drawing]) -> str:
 def _run_report(drawing: Drawing) -> RunReport:
     view = drawing.view
     judgement = judge_run(view)
-    drawn = {
-        chart.name: _drawn(chart, drawing)
-        for chart in drawing.charts
-        if chart.name != TRADE_OFF  # the page has its two maps in full width
-    }
+    drawn = {chart.name: _drawn(chart, drawing) for chart in drawing.charts}
     return RunReport(
         view=view,
         decision=decision(view),
