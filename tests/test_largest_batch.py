@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import resource
 import weakref
 from collections.abc import Callable, Iterator
@@ -330,8 +331,7 @@ def test_three_searches_in_one_process_agree_and_leave_nothing_behind() -> None:
     assert resource.getrlimit(resource.RLIMIT_DATA) == limits
     batches = [one.batch or 0 for one in found]
     assert min(batches) > 100
-    middle = sorted(batches)[1]
-    assert max(abs(batch - middle) for batch in batches) <= 0.01 * middle
+    assert max(batches) - min(batches) <= 1
     for one in found:
         assert one.status is EdgeStatus.CERTIFIED
         assert one.fits is not None
@@ -341,10 +341,32 @@ def test_three_searches_in_one_process_agree_and_leave_nothing_behind() -> None:
         if one.fits.peak_bytes is not None:
             assert 0.95 * LIMIT < one.fits.peak_bytes <= 1.01 * LIMIT
         assert 0.93 < (one.train_with or 0) / (one.batch or 1) < 0.97
-    # bytes may lead astray once, in a process whose heap has a history
-    assert sorted(one.probes for one in found)[1] <= 10
+    assert max(one.probes for one in found) <= 9
     gc.collect()
     assert not [data for data in trainer.seen if data() is not None]
+
+
+def leave_holes(seed: int) -> list[torch.Tensor]:
+    """A heap with over 100 MiB of holes between small blocks, as a long session leaves them."""
+    draw, held, kept = random.Random(seed), [], []
+    for _ in range(12_000):
+        held.append(torch.empty(int(2 ** draw.uniform(4, 20))))
+        if len(held) > 200 or draw.random() < 0.5:
+            held.pop(draw.randrange(len(held)))
+        if draw.random() < 0.02:
+            kept.append(torch.empty(draw.randrange(16, 4000)))
+    return kept
+
+
+def test_what_fits_does_not_depend_on_the_holes_that_a_history_left_in_the_heap() -> None:
+    trainer = Trainer()
+    before = rnnprof.largest_batch(trainer.step, memory_limit=LIMIT, device="cpu")
+    kept = leave_holes(1)
+    after = rnnprof.largest_batch(trainer.step, memory_limit=LIMIT, device="cpu")
+    assert before.batch is not None
+    assert after.batch == pytest.approx(before.batch, abs=1)
+    assert after.probes <= 9
+    assert kept
 
 
 def test_the_answer_holds_again_and_the_batch_above_fails_again() -> None:

@@ -6,10 +6,8 @@ it, the limit is lifted and the heap is as quick as before, and no device is cho
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import mmap
-import os
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -22,18 +20,8 @@ from rnnprof.errors import BadInputError, NoDeviceError
 from rnnprof.machine.process import memory_bytes
 from rnnprof.units import format_bytes
 from rnnprof.worker.aside import Aside
-from rnnprof.worker.cpu import (
-    M_ARENA_MAX,
-    M_MMAP_THRESHOLD,
-    M_TRIM_THRESHOLD,
-    MMAP_THRESHOLD_BYTES,
-    CpuLimit,
-    trim,
-)
-
-QUICK_MMAP_THRESHOLD_BYTES: Final = 32 << 20
-"""Where glibc's own adjusting ends: once a block of this size has been freed, it keeps smaller ones
-in the heap.  Set after a run, since the adjusting cannot be switched on again."""
+from rnnprof.worker.cpu import CpuLimit, trim
+from rnnprof.worker.heap import Filling, share_heap, sharp_heap
 
 KEPT_RATIO: Final = 0.03
 """Share of the limit that earlier runs may have left behind without its counting against the next:
@@ -45,11 +33,6 @@ LEAST_SLACK_BYTES: Final = 16 << 20
 
 UNSURE_RATIO: Final = 0.01
 """Share of the limit that the peak of a run may be uncertain by, and still be told."""
-
-HEAP_VARIABLES: Final = (
-    "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD",
-)  # fmt: skip
-"""Where one is set, the heap is as somebody wants it, or another one, and is left alone."""
 
 
 @dataclass(slots=True)
@@ -120,7 +103,8 @@ class CpuBudget:
 
     def __init__(self) -> None:
         self._aside = Aside()
-        _share_heap()
+        self._filling = Filling()
+        share_heap()
         self._base = _now(0)
 
     @property
@@ -135,8 +119,11 @@ class CpuBudget:
             BadInputError: a limit that was set on this process already leaves nothing.
         """
         assert limit_bytes is not None
+        self._filling.release()
         self._aside.ready()
         trim()
+        # by the thread that steps run in: its heap need not be this one's
+        self._aside.run(lambda: self._filling.fill(lambda: _now(0).baseline_bytes))
         base = _now(limit_bytes)
         left = _soft_limit(base) - base.baseline_bytes
         if left <= 0:
@@ -153,7 +140,7 @@ class CpuBudget:
         self._aside.ready()
         allowed = self.limit_bytes + slack * max(LEAST_SLACK_BYTES, self.limit_bytes // SLACK_PART)
         before = resource.getrlimit(resource.RLIMIT_DATA)
-        with _sharp_heap(), _level_with_peak():
+        with sharp_heap(), _level_with_peak():
             watch = _now(allowed)
             base = replace(watch, baseline_bytes=self._baseline_of(watch))
             try:
@@ -180,8 +167,9 @@ class CpuBudget:
         self._aside.run(work)
 
     def close(self) -> None:
-        """Give the thread up."""
+        """Give the thread up, and the heap's holes back."""
         self._aside.close()
+        self._filling.release()
 
     def clean(self) -> None:
         """Collect cycles and give the heap's free pages back."""
@@ -215,41 +203,6 @@ def _soft_limit(limit: CpuLimit) -> int:
     wanted = limit.baseline_bytes + limit.limit_bytes
     in_force = resource.getrlimit(resource.RLIMIT_DATA)
     return min([wanted, *(size for size in in_force if size != resource.RLIM_INFINITY)])
-
-
-def _mallopt() -> Any:
-    """glibc's; None where the heap is another one or has been set up by somebody."""
-    if any(map(os.environ.get, HEAP_VARIABLES)):
-        return None
-    return getattr(ctypes.CDLL(None), "mallopt", None)
-
-
-def _share_heap() -> None:
-    """Have new threads allocate from the main heap: one of their own reserves addresses ahead.
-
-    glibc settles this once for a process; it makes no step slower.
-    """
-    if mallopt := _mallopt():
-        mallopt(M_ARENA_MAX, 1)
-
-
-@contextmanager
-def _sharp_heap() -> Iterator[None]:
-    """Map blocks one by one for a while, so that the address space follows the live tensors.
-
-    Without it, what fits depends on what ran before: freed blocks stay in the heap.
-    """
-    mallopt = _mallopt()
-    if mallopt is None:
-        yield
-        return
-    try:
-        mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
-        mallopt(M_TRIM_THRESHOLD, MMAP_THRESHOLD_BYTES)
-        yield
-    finally:
-        mallopt(M_MMAP_THRESHOLD, QUICK_MMAP_THRESHOLD_BYTES)
-        mallopt(M_TRIM_THRESHOLD, 2 * QUICK_MMAP_THRESHOLD_BYTES)
 
 
 @contextmanager
