@@ -1,6 +1,6 @@
 """How well the memory model foretells points that it was not fitted on.
 
-    python -m benchmarks.model_error [--only NAME] [--output model_error.json]
+    python -m benchmarks.model_error [--only NAME] [--grid small] [--output model_error.json]
 
 Each workload is measured over a 6 x 6 grid; the model is fitted on half of the points, drawn at
 random, and foretells the other half, and the reverse, several times over.  Two kinds of bytes are
@@ -15,7 +15,7 @@ import argparse
 import json
 import random
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -30,8 +30,13 @@ from rnnprof.records import Point
 from rnnprof.units import format_ratio
 from rnnprof.workload import FactorySource, Workload
 
-BATCH: Final = (8, 16, 24, 32, 48, 64)
-STEPS: Final = (8, 16, 24, 32, 48, 64)
+GRIDS: Final = {
+    "default": ({"input_size": 256, "hidden_size": 512}, (8, 16, 32, 64, 96, 128)),
+    "small": ({"input_size": 128, "hidden_size": 256}, (8, 16, 24, 32, 48, 64)),
+}
+"""Sizes of the built-in cells, and the values of both B and T: those of ``rnnprof profile``, and
+some at which libraries' own buffers of 1 to 3 MiB are a good part of the peak."""
+
 SPLITS: Final = 20
 LIMIT_BYTES: Final = 4 << 30
 DEADLINE_S: Final = 120.0
@@ -56,8 +61,7 @@ class Seen:
     allocated: dict[str, int]
 
 
-def cases() -> Iterator[Case]:
-    sizes = {"input_size": 128, "hidden_size": 256}
+def cases(sizes: Mapping[str, int]) -> Iterator[Case]:
     for cell in ("lstm", "gru", "rnn-tanh"):
         for impl in ("fused", "loop"):
             yield Case(f"{cell} {impl}", Workload(cell=cell, impl=impl, **sizes))
@@ -66,12 +70,12 @@ def cases() -> Iterator[Case]:
     yield Case("word language model", model, f"{LANGUAGE_MODEL}:make")
 
 
-def measure(crew: Supervisor, case: Case) -> list[Seen]:
+def measure(crew: Supervisor, case: Case, values: Sequence[int]) -> list[Seen]:
     """Every point of the grid, by a fit and a memory pass."""
     return [
         seen
-        for steps in STEPS
-        for batch in BATCH
+        for steps in values
+        for batch in values
         if (seen := _measure_point(crew, case, Point(batch, steps))) is not None
     ]
 
@@ -138,26 +142,35 @@ def errors(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="workloads whose name contains this")
+    parser.add_argument("--grid", choices=GRIDS, default="default", help="sizes, B and T")
     parser.add_argument("--output", type=Path, help="the figures as JSON")
     arguments = parser.parse_args()
     rows = []
     with Supervisor() as crew:
-        for case in cases():
+        sizes, values = GRIDS[arguments.grid]
+        for case in cases(sizes):
             if arguments.only not in case.name:
                 continue
-            seen = measure(crew, case)
+            seen = measure(crew, case, values)
             row = {
                 "workload": case.name,
+                "grid": arguments.grid,
                 "counted": errors(seen, counted_samples, lambda s: s.counted),
                 "allocated": errors(seen, allocated_samples, lambda s: max(s.allocated.values())),
+                "points": [[s.point.batch, s.point.steps, s.counted, s.allocated] for s in seen],
             }
             rows.append(row)
+            _write(arguments.output, rows)
             for kind in ("counted", "allocated"):
                 print(_line(case.name, kind, row[kind]), flush=True)
-    if arguments.output:
-        document = {"machine": machine_facts(), "rows": rows}
-        arguments.output.write_text(json.dumps(document, indent=1) + "\n")
     return 0
+
+
+def _write(output: Path | None, rows: Sequence[dict[str, Any]]) -> None:
+    """The figures so far, with the points that they rest on."""
+    if output is not None:
+        document = {"machine": machine_facts(), "rows": rows}
+        output.write_text(json.dumps(document, indent=None, separators=(",", ":")) + "\n")
 
 
 def _line(name: str, kind: str, figures: dict[str, Any]) -> str:

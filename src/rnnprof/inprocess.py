@@ -13,7 +13,8 @@ effect, only what step sets itself, and gradients as they are switched on or off
 While step runs here on the CPU, the heap maps large blocks one by one, and the holes that earlier
 work left in it are filled, so that what fits does not depend on what ran before; afterwards it is
 as quick as glibc makes it by itself.  A heap that is not kept so holds on to freed blocks: there an
-LSTM failed from a tenth below the answer on, under the same limit.  Where something enforces the limit in training, leave more headroom.
+LSTM failed from a tenth below the answer on, under the same limit.  Where something enforces the
+limit in training, leave more headroom.
 """
 
 from __future__ import annotations

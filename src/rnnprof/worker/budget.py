@@ -7,7 +7,6 @@ it, the limit is lifted and the heap is as quick as before, and no device is cho
 from __future__ import annotations
 
 import gc
-import mmap
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -20,8 +19,8 @@ from rnnprof.errors import BadInputError, NoDeviceError
 from rnnprof.machine.process import memory_bytes
 from rnnprof.units import format_bytes
 from rnnprof.worker.aside import Aside
-from rnnprof.worker.cpu import CpuLimit, trim
-from rnnprof.worker.heap import Filling, share_heap, sharp_heap
+from rnnprof.worker.cpu import CpuLimit, level_with_peak
+from rnnprof.worker.heap import Filling, share_heap, sharp_heap, trim
 
 KEPT_RATIO: Final = 0.03
 """Share of the limit that earlier runs may have left behind without its counting against the next:
@@ -123,7 +122,8 @@ class CpuBudget:
         self._aside.ready()
         trim()
         # by the thread that steps run in: its heap need not be this one's
-        self._aside.run(lambda: self._filling.fill(lambda: _now(0).baseline_bytes))
+        with sharp_heap():
+            self._aside.run(lambda: self._filling.fill(lambda: _now(0).baseline_bytes))
         base = _now(limit_bytes)
         left = _soft_limit(base) - base.baseline_bytes
         if left <= 0:
@@ -207,17 +207,8 @@ def _soft_limit(limit: CpuLimit) -> int:
 
 @contextmanager
 def _level_with_peak() -> Iterator[None]:
-    """Reserve addresses up to the peak that the kernel keeps, so that a lower one shows as well.
-
-    VmPeak cannot be reset, but a mapping without access brings VmSize up to it.  RLIMIT_DATA does
-    not count it, and it takes no memory.
-    """
-    missing = (memory_bytes("VmPeak") or 0) - (memory_bytes("VmSize") or 0)
-    reserved = None
-    if missing > 0:
-        with suppress(OSError, ValueError):  # then the peak of a small run is not known
-            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
-            reserved = mmap.mmap(-1, missing, flags=flags, prot=0)
+    """For the time of a run."""
+    reserved = level_with_peak()
     try:
         yield
     finally:

@@ -6,14 +6,14 @@ out-of-memory is the operating system's own and arrives as it would in training.
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import itertools
+import mmap
 import resource
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import torch
 
@@ -25,20 +25,7 @@ from rnnprof.machine.process import (
 )
 from rnnprof.units import format_bytes
 from rnnprof.worker.devices import Block, MachineShortError
-
-M_TRIM_THRESHOLD: Final = -1  # <malloc.h>
-M_TOP_PAD: Final = -2
-M_MMAP_THRESHOLD: Final = -3
-M_ARENA_MAX: Final = -8
-
-MMAP_THRESHOLD_BYTES: Final = 32 << 10
-"""Blocks from here on are mapped one by one, so that a freed tensor leaves the address space at
-once; smaller ones leave holes in the heap, and at twice this size a GRU's 26th sequence fitted and
-its 25th did not.  A step is slower by a sixth and more, so the timing pass, in a worker of its own,
-goes without; with thresholds of a page or less some layers ran a hundred times as long."""
-
-TRIM_THRESHOLD_BYTES: Final = 4 << 10
-"""The heap's end goes back as soon as it is free, and grows by no more than is asked for."""
+from rnnprof.worker.heap import Filling, steady_heap, trim
 
 
 @dataclass(slots=True)
@@ -51,6 +38,7 @@ class CpuLimit:
         earlier_peak_bytes: VmPeak then, which the kernel never resets.
         resident_bytes: VmRSS then.
         peak_resident_reason: why VmHWM tells nothing of the time since, if it does not.
+        level: keeps VmSize at the peak of before, for as long as it lives.
     """
 
     baseline_bytes: int
@@ -59,6 +47,7 @@ class CpuLimit:
     limit_bytes: int
     resident_bytes: int | None = None
     peak_resident_reason: str | None = None
+    level: mmap.mmap | None = None
 
     def baseline(self) -> dict[str, Any]:
         """Findings of a fit before its first step."""
@@ -99,29 +88,9 @@ class CpuLimit:
         return peak - self.address_space_bytes, None
 
 
-def steady_heap() -> None:
-    """One arena and small thresholds, so that the address space follows the live tensors."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except AttributeError:  # not glibc: the edge is then less sharp
-        return
-    mallopt(M_ARENA_MAX, 1)
-    mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
-    mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
-    mallopt(M_TOP_PAD, 0)
-
-
 def start_threads() -> None:
     """Run one parallel region, so that the pools' stacks are mapped before any baseline."""
     torch.ones(1 << 20).add_(1.0)
-
-
-def trim() -> None:
-    """Give back what is free: Python's cycles and the heap's pages."""
-    gc.collect()
-    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if malloc_trim is not None:
-        malloc_trim(0)
 
 
 def guard(guard_bytes: int | None) -> None:
@@ -143,6 +112,7 @@ def set_limit(limit_bytes: int) -> CpuLimit:
             f"{format_bytes(limit_bytes)}: others have taken memory since the run began"
         )
     refused = reset_peak_rss()
+    level = level_with_peak()
     limit = CpuLimit(
         memory_bytes("VmData") or 0,
         memory_bytes("VmSize") or 0,
@@ -150,9 +120,24 @@ def set_limit(limit_bytes: int) -> CpuLimit:
         limit_bytes,
         memory_bytes("VmRSS"),
         refused,
+        level,
     )
     _set_data_limit(limit.baseline_bytes + limit_bytes)
     return limit
+
+
+def level_with_peak() -> mmap.mmap | None:
+    """Reserve addresses up to the peak that the kernel keeps, so that a lower one shows as well.
+
+    VmPeak cannot be reset, but a mapping without access brings VmSize up to it.  RLIMIT_DATA does
+    not count it, and it takes no memory.  None where nothing is missing or it cannot be had.
+    """
+    missing = (memory_bytes("VmPeak") or 0) - (memory_bytes("VmSize") or 0)
+    if missing > 0:
+        with suppress(OSError, ValueError):  # then the peak of a small run is not known
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+            return mmap.mmap(-1, missing, flags=flags, prot=0)
+    return None
 
 
 def lift_limit() -> None:
@@ -202,8 +187,9 @@ class CpuDevice:
         start_threads()
 
     def set_limit(self, limit_bytes: int) -> CpuLimit:
-        """Drop what is free, take the baseline and set the limit."""
+        """Drop what is free, fill what stays so, take the baseline and set the limit."""
         trim()
+        Filling().fill(lambda: memory_bytes("VmData") or 0)  # for as long as this worker lives
         return set_limit(limit_bytes)
 
     def lift_limit(self) -> None:

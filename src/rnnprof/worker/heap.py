@@ -1,26 +1,34 @@
-"""glibc's heap in a process of the user's own: sharp while steps run under a limit, then quick.
+"""glibc's heap under a limit on address space: blocks are mapped one by one, and holes are filled.
 
-What a process freed before a search leaves holes in its heap.  They are counted in its address
-space already, so steps that find room in them take nothing of the limit: what fits would depend on
-what ran before.  So the holes are filled for as long as a search lasts.
+What a process freed earlier leaves holes in its heap.  They are counted in its address space
+already, so steps that find room in them take nothing of the limit: what fits would depend on what
+ran before.  A worker's heap stays so until it ends; the user's own is put back after every run.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from rnnprof.worker.cpu import (
-    M_ARENA_MAX,
-    M_MMAP_THRESHOLD,
-    M_TOP_PAD,
-    M_TRIM_THRESHOLD,
-    MMAP_THRESHOLD_BYTES,
-    TRIM_THRESHOLD_BYTES,
-)
+M_TRIM_THRESHOLD: Final = -1  # <malloc.h>
+M_TOP_PAD: Final = -2
+M_MMAP_THRESHOLD: Final = -3
+M_ARENA_MAX: Final = -8
+
+MMAP_THRESHOLD_BYTES: Final = 16 << 10
+"""Blocks from here on are mapped one by one, so that a freed tensor leaves the address space at
+once; smaller ones leave holes in the heap, and how many hangs on what happened before: at twice
+this size the same GRU step took up to 1.2% more or less from template to template, at this one
+0.02%.  Each mapped block is rounded up to pages, about as much as the heap wastes by itself (both
+some 20% over the tensors' bytes at 24 KiB); at 8 KiB the rounding takes more than it saves.  A step
+is slower, so the timing pass, in a worker of its own, goes without."""
+
+TRIM_THRESHOLD_BYTES: Final = 4 << 10
+"""The heap's end goes back as soon as it is free, and grows by no more than is asked for."""
 
 QUICK_MMAP_THRESHOLD_BYTES: Final = 32 << 20
 """Where glibc's own adjusting ends: once a block of this size has been freed, it keeps smaller ones
@@ -47,6 +55,26 @@ def mallopt() -> Any:
     if any(map(os.environ.get, HEAP_VARIABLES)):
         return None
     return getattr(ctypes.CDLL(None), "mallopt", None)
+
+
+def steady_heap() -> None:
+    """One arena and small thresholds, so that the address space follows the live tensors."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:  # not glibc: the edge is then less sharp
+        return
+    mallopt(M_ARENA_MAX, 1)
+    mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+    mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
+    mallopt(M_TOP_PAD, 0)
+
+
+def trim() -> None:
+    """Give back what is free: Python's cycles and the heap's pages."""
+    gc.collect()
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
 
 
 def share_heap() -> None:
@@ -83,16 +111,16 @@ class Filling:
         self._held: list[int] = []
 
     def fill(self, counted_bytes: Callable[[], int]) -> None:
-        """Allocate, from large blocks to small, as long as *counted_bytes* does not grow by it."""
-        libc = _allocator() if mallopt() else None
-        if libc is None:
-            return
-        with sharp_heap():
-            size = LARGEST_FILLING_BYTES
-            while size >= SMALLEST_FILLING_BYTES:
-                while self._filled(libc, size, counted_bytes):
-                    pass
-                size //= 2
+        """Allocate, from large blocks to small, as long as *counted_bytes* does not grow by it.
+
+        The heap must be sharp or steady: then a large block that finds no hole shows at once.
+        """
+        libc = _allocator()
+        size = LARGEST_FILLING_BYTES
+        while libc is not None and size >= SMALLEST_FILLING_BYTES:
+            while self._filled(libc, size, counted_bytes):
+                pass
+            size //= 2
 
     def _filled(self, libc: ctypes.CDLL, size: int, counted_bytes: Callable[[], int]) -> bool:
         """Whether a few blocks of a size found room; if not all of them did, none is kept."""
@@ -115,7 +143,7 @@ class Filling:
 def _allocator() -> ctypes.CDLL | None:
     """malloc and free of this process."""
     libc = ctypes.CDLL(None)
-    if not hasattr(libc, "malloc"):
+    if not hasattr(libc, "mallopt"):  # not glibc
         return None
     libc.malloc.restype = ctypes.c_void_p
     libc.malloc.argtypes = [ctypes.c_size_t]

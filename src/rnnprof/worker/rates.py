@@ -22,7 +22,7 @@ from rnnprof.analysis.outcomes import Evidence, classify
 from rnnprof.machine.cache import last_level_cache_bytes
 from rnnprof.machine.process import available_bytes
 from rnnprof.records import Outcome
-from rnnprof.worker import cpu
+from rnnprof.worker.heap import trim
 from rnnprof.worker.precision import AUTOCAST_DTYPES, set_flags, tensor_dtype
 from rnnprof.workload import Workload
 
@@ -216,6 +216,6 @@ def _cuda_durations_s(run: Callable[[], Any], repetitions: int) -> list[float]:
 
 def _release(device: torch.device) -> None:
     """Give the memory back: the tensors are gone, their pages and the allocator's cache not yet."""
-    cpu.trim()
+    trim()
     if device.type == "cuda":
         torch.cuda.empty_cache()
