@@ -107,6 +107,26 @@ def test_what_has_to_be_measured() -> None:
     )
 
 
+def test_growth_may_name_points_of_its_own() -> None:
+    text = 'version = 1\n[growth]\nbatch = "8,16"\nsteps = 32\n'
+    points = (Point(8, 32), Point(16, 32))
+    assert parsed(text).growth == Growth(points=points)
+    assert points_asked(parsed(text)) == Asked(points, points, points, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("batch = 8", "growth.steps is missing"),
+        ('batch = "8:"\nsteps = 8', "growth.batch is '8:'"),
+        ('batch = "1:999:+1"\nsteps = "1:999:+1"', "more than 1000 points"),
+        ("batch = true\nsteps = 8", "growth.batch is true"),
+    ],
+)
+def test_points_of_growth_that_are_none(text: str, said: str) -> None:
+    assert said in refusal(f"version = 1\n[growth]\n{text}\n")
+
+
 def test_growth_alone_is_a_budget_with_the_defaults() -> None:
     assert parsed("version = 1\n[growth]").growth == Growth(0.005, 2 * MIB, 0.05)
     assert parsed(WHOLE.split("[growth]")[0]).growth is None

@@ -17,14 +17,20 @@ from fakes import HEADER, MIB, a_fit, a_memory, a_run, a_timing, conditions
 from rnnprof.analysis.certify import Terms, conclude
 from rnnprof.analysis.comparison import (
     LEAST_S,
-    NOISE_FLOOR_RATIO,
     Affects,
-    Estimate,
+    Change,
+    Changed,
+    PointComparison,
     ProcessMedians,
     compare,
     compare_frontiers,
     compare_times,
     differences,
+    judge_points,
+)
+from rnnprof.analysis.estimate import (
+    NOISE_FLOOR_RATIO,
+    Estimate,
     geometric_mean,
     holm,
     smallest_detectable_ratio,
@@ -290,6 +296,59 @@ def test_two_runs_side_by_side() -> None:
     assert both.bytes_per_time_step.base == pytest.approx(8 * MIB / 128 + 4096)
     assert found.slope_bytes.base == pytest.approx(4096, rel=1e-3)
     assert found.slope_bytes.ratio == pytest.approx(1.5, rel=1e-3)
+
+
+def test_each_point_has_a_verdict_on_time_and_on_memory() -> None:
+    base = run_of((4, 8), (16, 32))
+    verdicts = [each.verdict for each in compare(base, run_of((4, 8), (16, 32), 1.5)).points]
+    assert {each.time for each in verdicts if each} == {Changed.MORE}
+    assert {each.memory for each in verdicts if each} == {Changed.MORE}
+    assert all(0 < (each.detectable_ratio or 0) < 0.05 for each in verdicts if each)
+    alike = [each.verdict for each in compare(base, run_of((4, 8), (16, 32))).points]
+    assert {(each.time, each.memory) for each in alike if each} == {(Changed.ALIKE, Changed.ALIKE)}
+    less = [each.verdict for each in compare(run_of((4, 8), (16, 32), 1.5), base).points]
+    assert {(each.time, each.memory) for each in less if each} == {(Changed.LESS, Changed.LESS)}
+
+
+def test_too_few_processes_leave_time_open_and_memory_judged() -> None:
+    few = a_run(observed([Point(8, 16)], processes=2), Grid((8,), (16,)))
+    more = a_run(observed([Point(8, 16)], 1.5, processes=2), Grid((8,), (16,)))
+    [point] = compare(few, more).points
+    assert point.verdict is not None
+    assert (point.verdict.time, point.verdict.memory) == (Changed.OPEN, Changed.MORE)
+    assert point.verdict.detectable_ratio is None
+
+
+@given(st.integers(0, 10**6))
+def test_noise_of_five_processes_is_rarely_called_a_change(seed: int) -> None:
+    """Holds for any seed in 95 of 100: so over twenty draws, not in five."""
+    random_ = random.Random(seed)
+    called = 0
+    for _ in range(20):
+        sides = [medians(*noisy(random_, 5, 0.03)) for _ in range(2)]
+        point = PointComparison(
+            Point(8, 16), Outcome.MEASURED, Outcome.MEASURED,
+            compare_times(Point(8, 16), *sides), *(Change.of(None, None),) * 3,
+        )  # fmt: skip
+        verdict = judge_points([point])[0].verdict
+        assert verdict is not None
+        assert verdict.memory is Changed.OPEN
+        called += verdict.time in (Changed.MORE, Changed.LESS)
+    assert called <= 7
+
+
+def test_runs_of_other_devices_are_not_judged() -> None:
+    other = with_facts(device_name="another")
+    base, new = run_of((4,), (16,)), replace(run_of((4,), (16,)), header=other)
+    assert [each.verdict for each in compare(base, new).points] == [None]
+
+
+def test_another_torch_is_what_is_compared_where_both_were_measured_in_turn() -> None:
+    base, new = run_of((4,), (16,)), replace(run_of((4,), (16,)), header=with_facts(torch="9.9"))
+    assert differences(base.header, new.header)[0].affects is Affects.EVERYTHING
+    found = compare(base, new, in_turn=True)
+    assert [(each.name, each.affects) for each in found.differences] == [("torch", Affects.NOTHING)]
+    assert found.points[0].verdict is not None
 
 
 def test_a_point_of_one_run_alone_has_one_side() -> None:

@@ -22,7 +22,7 @@ from rnnprof.analysis.budget import (
     MustFit,
 )
 from rnnprof.analysis.certify import Terms, conclude
-from rnnprof.analysis.comparison import Estimate
+from rnnprof.analysis.estimate import Estimate
 from rnnprof.analysis.fold import CROWDED_OUT
 from rnnprof.analysis.gate import MAX_TOLD, gate, judge_budget, judge_estimates, judge_growth
 from rnnprof.analysis.verdicts import Finding, Verdict

@@ -16,9 +16,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from rnnprof.analysis.axes import MAX_AXIS_VALUE
+from rnnprof.analysis.axes import MAX_AXIS_VALUE, parse_axis
 from rnnprof.errors import BadInputError
-from rnnprof.records import Point
+from rnnprof.records import Grid, Point
 from rnnprof.units import MIB, parse_bytes
 
 VERSION: Final = 1
@@ -39,6 +39,9 @@ MAX_NUMBER: Final = 1 << 63
 
 LEAST_RATE_PER_S: Final = 1e-6
 """A time step in eleven days: what is asked for below it is a slip, and its inverse no time."""
+
+MAX_GROWTH_POINTS: Final = 1000
+"""Each is timed in several processes: more would take days."""
 
 MAX_SHOWN: Final = 60
 """Characters of a value that an error repeats."""
@@ -97,11 +100,13 @@ class Growth:
     Attributes:
         memory_ratio, memory_bytes: of the allocated peak; the larger of the two is allowed.
         time_ratio: of the step time.
+        points: to be measured for it, beside those of the other limits.
     """
 
     memory_ratio: float = MEMORY_GROWTH_RATIO
     memory_bytes: int = MEMORY_GROWTH_BYTES
     time_ratio: float = TIME_GROWTH_RATIO
+    points: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +147,9 @@ class Asked:
 
 def points_asked(budget: Budget) -> Asked:
     """The points and T that *budget* asks for; what a baseline asks for comes on top."""
-    memory = [limit.point for limit in budget.peak]
-    timed = [limit.point for limit in budget.throughput]
+    grown = budget.growth.points if budget.growth else ()
+    memory = [*(limit.point for limit in budget.peak), *grown]
+    timed = [*(limit.point for limit in budget.throughput), *grown]
     fits = [limit.point for limit in budget.fits]
     return Asked(
         _ordered([*fits, *memory, *timed]),
@@ -339,12 +345,23 @@ def _growth(root: _Table) -> Growth | None:
     table = root.inner("growth")
     if table is None:
         return None
-    table.allow(("memory", "memory_bytes", "time"))
+    table.allow(("memory", "memory_bytes", "time", "batch", "steps"))
     return Growth(
         table.get("memory", _SHARE, MEMORY_GROWTH_RATIO),
         table.get("memory_bytes", _BYTES_OR_NONE, MEMORY_GROWTH_BYTES),
         table.get("time", _TIME_SHARE, TIME_GROWTH_RATIO),
+        _growth_points(table),
     )
+
+
+def _growth_points(table: _Table) -> tuple[Point, ...]:
+    """The grid that ``batch`` and ``steps`` make; both are there, or neither."""
+    if not {"batch", "steps"} & set(table.values):
+        return ()
+    batch, steps = (table.get(name, _AXIS) for name in ("batch", "steps"))
+    if len(batch) * len(steps) > MAX_GROWTH_POINTS:
+        raise table.place.error(f"makes more than {MAX_GROWTH_POINTS} points: give fewer")
+    return _ordered(Grid(batch, steps).points())
 
 
 def _measure(root: _Table) -> dict[str, Any]:
@@ -364,6 +381,16 @@ def _whole(value: Any) -> int | None:
 def _size(value: Any) -> int | None:
     whole = _whole(value)
     return whole if whole is not None and whole < MAX_AXIS_VALUE else None
+
+
+def _axis(value: Any) -> tuple[int, ...] | None:
+    """``"8,16"``, ``"8:64:x2"`` or a number."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return None
+    try:
+        return parse_axis(str(value))
+    except ValueError:
+        return None
 
 
 def _bytes(value: Any) -> int | None:
@@ -421,6 +448,7 @@ def _peak_of(value: Any) -> str | None:
 
 _VERSION: Final = _Form(f"version = {VERSION}", _whole)
 _SIZE: Final = _Form(f"a whole number from 1 to {MAX_AXIS_VALUE - 1}", _size)
+_AXIS: Final = _Form('values or a range, as 32, "8,16" or "8:64:x2"', _axis)
 _BYTES: Final = _Form('a size such as "800MiB", or a whole number of bytes, below 8 EiB', _bytes)
 _BYTES_OR_NONE: Final = _Form('a size such as "2MiB", or 0 for none', _bytes_or_none)
 _RATE: Final = _Form("time steps per second, a number from 1e-6 to below 2^63", _rate)

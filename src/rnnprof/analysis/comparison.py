@@ -9,39 +9,37 @@ how processes differ while a run is measured, not how the machine differs from o
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean, median, variance
+from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any, Final
 
+from rnnprof.analysis.budget import MEMORY_GROWTH_BYTES, MEMORY_GROWTH_RATIO
 from rnnprof.analysis.certify import frontier_of
 from rnnprof.analysis.disturbance import judge
+from rnnprof.analysis.estimate import (
+    SIGNIFICANCE,
+    Estimate,
+    exp,
+    geometric_mean,
+    holm,
+    log_mean,
+    smallest_detectable_ratio,
+)
 from rnnprof.analysis.fold import MIN_PROCESSES, by_point, fold_run, timings_of
 from rnnprof.analysis.memory_model import MemoryModel, Sample
-from rnnprof.analysis.statistics import CONFIDENCE
 from rnnprof.codec import encode
 from rnnprof.records import Certificate, Header, Measurement, Observation, Outcome, Point, Run
-
-SIGNIFICANCE: Final = 0.05
-"""Share of the runs without a regression in which one may be called, over all points together."""
-
-POWER: Final = 0.8
-"""Share of the runs with a regression in which it is to be called: the usual convention."""
-
-NOISE_FLOOR_RATIO: Final = 0.001
-"""Processes that agree better than this agree by chance: no machine repeats itself so closely.
-
-Without it a few equal medians would make an interval of no width, and any change significant."""
 
 RECOMMENDED_PROCESSES: Final = 5
 """With three the t distribution's tails make the interval 1.5 times as wide as with five."""
 
-MAX_LOG: Final = 700.0
-"""Beyond it a ratio is no float."""
-
 LEAST_S: Final = 1e-12
 """No step is over in a picosecond: what a run file says below it is kept away from zero."""
+
+
+HASH_COLUMNS: Final = 12
+"""Of a hash in words: enough to tell two apart; the run file has all of it."""
 
 
 class Affects(enum.StrEnum):
@@ -61,6 +59,12 @@ _EVERYTHING: Final = frozenset({
 })  # fmt: skip
 """Facts of the environment that choose kernels, workspaces or arithmetic."""
 
+_SOFTWARE: Final = frozenset({
+    "torch", "cuda", "cudnn", "onednn", "cudnn_benchmark", "cudnn_allow_tf32",
+    "float32_matmul_precision", "python",
+})  # fmt: skip
+"""Facts of an environment of Python: where two were measured in turn, they are what is compared."""
+
 _TIME: Final = frozenset({"processor_name", "processors"})
 """Facts of the host beside a card: they decide how fast steps are submitted, not their bytes."""
 
@@ -75,19 +79,27 @@ class Difference:
     affects: Affects
 
     def __str__(self) -> str:
-        return f"{self.name} {_shown(self.base)} in the baseline, {_shown(self.new)} in the run"
+        base, new = (self._short(value) for value in (self.base, self.new))
+        return f"{self.name} {base} in the baseline, {new} in the run"
+
+    def _short(self, value: Any) -> str:
+        text = _shown(value)
+        return text[:HASH_COLUMNS] if self.name.endswith("sha256") else text
 
 
-def differences(base: Header, new: Header) -> tuple[Difference, ...]:
+def differences(base: Header, new: Header, *, in_turn: bool = False) -> tuple[Difference, ...]:
     """Each field in which two headers differ, what matters most first.
 
     The source of a factory may differ (its ``sha256``): that a change of the code changes nothing
     else is what is to be found out.  So may the card of a kind (``device_uuid``), the kernel, the
     Python and the rnnprof.  A fact that this version does not know is told, and affects nothing.
+
+    Args:
+        in_turn: the two were measured in turn on one machine, so that the software may differ too.
     """
     left, right = _facts(base), _facts(new)
     found = [
-        Difference(name, left.get(name), right.get(name), _affects(name))
+        Difference(name, left.get(name), right.get(name), _affects(name, in_turn=in_turn))
         for name in dict.fromkeys([*left, *right])
         if left.get(name) != right.get(name)
     ]
@@ -108,8 +120,8 @@ def _facts(header: Header) -> dict[str, Any]:
     }
 
 
-def _affects(name: str) -> Affects:
-    if name == "workload.factory.sha256":
+def _affects(name: str, *, in_turn: bool) -> Affects:
+    if name == "workload.factory.sha256" or (in_turn and name in _SOFTWARE):
         return Affects.NOTHING
     if name.startswith("workload.") or name in _EVERYTHING:
         return Affects.EVERYTHING
@@ -120,95 +132,6 @@ def _affects(name: str) -> Affects:
 
 def _shown(value: Any) -> str:
     return "unknown" if value is None else str(value)
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean of logarithms, or a difference of two, and how well it is known.
-
-    Attributes:
-        log_mean: natural logarithm of the ratio (or of the figure) estimated.
-        standard_error: of it.
-        degrees_of_freedom: of the standard error.
-    """
-
-    log_mean: float
-    standard_error: float
-    degrees_of_freedom: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Estimate:
-        """The mean of positive *values*' logarithms; two at least."""
-        return cls(_log_mean(values), math.sqrt(_squared_error(values)), len(values) - 1)
-
-    @classmethod
-    def of_ratio(cls, base: Sequence[float], new: Sequence[float]) -> Estimate:
-        """New over base by Welch: the spreads may differ; two values a side at least."""
-        errors = [_squared_error(side) for side in (base, new)]
-        freedom = sum(errors) ** 2 / sum(
-            error**2 / (len(side) - 1) for error, side in zip(errors, (base, new), strict=True)
-        )
-        return cls(_log_mean(new) - _log_mean(base), math.sqrt(sum(errors)), freedom)
-
-    def over(self, figure: float) -> Estimate:
-        """As a ratio to a positive *figure* that is known exactly."""
-        return Estimate(
-            self.log_mean - math.log(figure), self.standard_error, self.degrees_of_freedom
-        )
-
-    @property
-    def ratio(self) -> float:
-        """The ratio (or figure) itself."""
-        return _exp(self.log_mean)
-
-    def bound(self, share: float) -> float:
-        """What the true ratio lies below, with probability *share* of runs such as this."""
-        quantile = _t_quantile(share, self.degrees_of_freedom)
-        return _exp(self.log_mean + quantile * self.standard_error)
-
-    def interval(self) -> tuple[float, float]:
-        """The two-sided 95% interval of the ratio."""
-        return self.bound((1 - CONFIDENCE) / 2), self.bound((1 + CONFIDENCE) / 2)
-
-    def p_above(self, limit_ratio: float) -> float:
-        """One-sided p: how often a run shows so much or more whose true change is the limit.
-
-        Args:
-            limit_ratio: change allowed, 0.05 for 5%.
-        """
-        t = (self.log_mean - math.log1p(limit_ratio)) / self.standard_error
-        return _t_share(-t, self.degrees_of_freedom)
-
-
-def smallest_detectable_ratio(
-    estimate: Estimate, limit_ratio: float, significance: float = SIGNIFICANCE
-) -> float:
-    """The smallest true change that would be called past the limit in 80% of runs such as this.
-
-    ``(1 + limit) * exp(se * (t[1 - significance] + t[0.8])) - 1``, with quantiles of Student's t at
-    the estimate's degrees of freedom: the usual approximation of the noncentral t.
-
-    Args:
-        significance: that a call asks for; of m points together, Holm's first step asks for 1/m
-            of :data:`SIGNIFICANCE` at each.
-    """
-    freedom = estimate.degrees_of_freedom
-    quantiles = _t_quantile(1 - significance, freedom) + _t_quantile(POWER, freedom)
-    return _exp(math.log1p(limit_ratio) + quantiles * estimate.standard_error) - 1
-
-
-def holm(p_values: Sequence[float], significance: float = SIGNIFICANCE) -> list[bool]:
-    """Which hypotheses are rejected, with at most *significance* for any true one among all.
-
-    Source: Holm, A simple sequentially rejective multiple test procedure, 1979.
-    """
-    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
-    rejected = [False] * len(p_values)
-    for step, index in enumerate(order):
-        if p_values[index] > significance / (len(p_values) - step):
-            break
-        rejected[index] = True
-    return rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +170,7 @@ class ProcessMedians:
     @property
     def typical_s(self) -> float | None:
         """Their geometric mean; None without any."""
-        return _exp(_log_mean(self.medians_s)) if self.medians_s else None
+        return exp(log_mean(self.medians_s)) if self.medians_s else None
 
     def shortage(self) -> str | None:
         """Why they are not enough, in words; None where they are."""
@@ -314,11 +237,42 @@ class Change:
         return cls(base, new, _ratio(base, new))
 
 
+class Changed(enum.StrEnum):
+    """What a figure of one point did, as far as two runs tell."""
+
+    MORE = "more"
+    LESS = "less"
+    ALIKE = "alike"
+    OPEN = "open"
+
+
+ALIKE_RATIO: Final = 0.05
+"""Times whose whole 90% interval lies within it of each other are alike; the gate's own default."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointVerdict:
+    """What can be said of a point's changes.
+
+    Attributes:
+        time: more or less where no change at all is rejected at 5%, by Holm over all points; alike
+            where the 90% interval lies within 5% on either side (two one-sided tests); else open.
+        memory: of the allocated peak, beyond what :class:`~rnnprof.analysis.budget.Growth` allows
+            by default; open where a run does not know it.
+        detectable_ratio: the smallest slowdown that would have been called in 80% of such runs.
+    """
+
+    time: Changed
+    memory: Changed
+    detectable_ratio: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class PointComparison:
     """A point that either run has.
 
     Attributes:
+        verdict: what can be said of it; None where it is not judged.
         base_outcome, new_outcome: None where that run does not have the point.
         allocated_bytes: peak by the allocator.
         counted_bytes: peak of what the memory limit counts.
@@ -332,6 +286,7 @@ class PointComparison:
     allocated_bytes: Change
     counted_bytes: Change
     bytes_per_time_step: Change
+    verdict: PointVerdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,12 +322,20 @@ class RunComparison:
     slope_bytes: Change
 
 
-def compare(base: Run, new: Run) -> RunComparison:
-    """Two runs side by side; whether they are comparable is told, not enforced."""
+def compare(base: Run, new: Run, *, in_turn: bool = False) -> RunComparison:
+    """Two runs side by side; where they are not comparable nothing is judged.
+
+    Args:
+        in_turn: they were measured in turn on one machine.
+    """
+    found = differences(base.header, new.header, in_turn=in_turn)
+    affected = {difference.affects for difference in found}
     points = compare_points(base, new)
+    if Affects.EVERYTHING not in affected:
+        points = judge_points(points, are_timed=Affects.TIME not in affected)
     ratios = [each.time.ratio for each in points if each.time.ratio is not None]
     return RunComparison(
-        differences(base.header, new.header),
+        found,
         points,
         geometric_mean(ratios),
         len(ratios),
@@ -410,6 +373,47 @@ def _compare_point(
     )
 
 
+def judge_points(
+    points: Sequence[PointComparison], *, are_timed: bool = True
+) -> tuple[PointComparison, ...]:
+    """With a verdict each; those on time hold together, over all points."""
+    estimates = [each.time.estimate if are_timed else None for each in points]
+    known = [estimate for estimate in estimates if estimate is not None]
+    rejected = iter(holm([_p_of_no_change(estimate) for estimate in known]))
+    judged = []
+    for each, estimate in zip(points, estimates, strict=True):
+        time, detectable = Changed.OPEN, None
+        if estimate is not None:
+            time = _time_changed(estimate, rejects=next(rejected))
+            detectable = smallest_detectable_ratio(estimate, 0.0, SIGNIFICANCE / 2 / len(known))
+        verdict = PointVerdict(time, _memory_changed(each.allocated_bytes), detectable)
+        judged.append(replace(each, verdict=verdict))
+    return tuple(judged)
+
+
+def _p_of_no_change(estimate: Estimate) -> float:
+    """Two-sided."""
+    above = estimate.p_above(0.0)
+    return 2 * min(above, 1 - above)
+
+
+def _time_changed(estimate: Estimate, *, rejects: bool) -> Changed:
+    if rejects:
+        return Changed.MORE if estimate.ratio > 1 else Changed.LESS
+    low, high = estimate.bound(SIGNIFICANCE), estimate.bound(1 - SIGNIFICANCE)
+    is_alike = low >= 1 / (1 + ALIKE_RATIO) and high <= 1 + ALIKE_RATIO
+    return Changed.ALIKE if is_alike else Changed.OPEN
+
+
+def _memory_changed(change: Change) -> Changed:
+    if change.base is None or change.new is None:
+        return Changed.OPEN
+    allowed = max(MEMORY_GROWTH_RATIO * change.base, MEMORY_GROWTH_BYTES)
+    if abs(change.new - change.base) <= allowed:
+        return Changed.ALIKE
+    return Changed.MORE if change.new > change.base else Changed.LESS
+
+
 def compare_frontiers(
     base: Iterable[Certificate], new: Iterable[Certificate]
 ) -> tuple[EdgeComparison, ...]:
@@ -422,15 +426,6 @@ def compare_frontiers(
         )
         for steps, one, other in pairs
     )
-
-
-def geometric_mean(ratios: Iterable[float]) -> float | None:
-    """Of positive ratios; None without any.
-
-    Source: Fleming and Wallace, How not to lie with statistics, CACM 29, 1986.
-    """
-    known = list(ratios)
-    return _exp(_log_mean(known)) if known else None
 
 
 def _slopes(points: Sequence[PointComparison]) -> Change:
@@ -464,34 +459,3 @@ def _share(size_bytes: float | None, point: Point) -> float | None:
 
 def _ratio(base: float | None, new: float | None) -> float | None:
     return new / base if base and new is not None else None
-
-
-def _log_mean(values: Sequence[float]) -> float:
-    return fmean(map(math.log, values))
-
-
-def _squared_error(values: Sequence[float]) -> float:
-    """Of the mean logarithm; processes never agree better than the floor."""
-    spread = variance([math.log(value) for value in values])
-    return max(spread, NOISE_FLOOR_RATIO**2) / len(values)
-
-
-def _exp(log: float) -> float:
-    return math.exp(min(MAX_LOG, max(-MAX_LOG, log)))
-
-
-def _t_quantile(share: float, freedom: float) -> float:
-    """The value that a t of so many degrees of freedom lies below with probability *share*.
-
-    scipy takes a third of a second to load: only who judges times pays for it.
-    """
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, share))
-
-
-def _t_share(value: float, freedom: float) -> float:
-    """The probability that a t of so many degrees of freedom lies below *value*."""
-    from scipy.special import stdtr
-
-    return float(stdtr(freedom, value))

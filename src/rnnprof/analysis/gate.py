@@ -24,18 +24,15 @@ from rnnprof.analysis.budget import Budget, Growth, LeastBatch, LeastThroughput,
 from rnnprof.analysis.certify import KNOWN_ENDS, frontier_of
 from rnnprof.analysis.comparison import (
     RECOMMENDED_PROCESSES,
-    SIGNIFICANCE,
     Affects,
     Difference,
-    Estimate,
     PointComparison,
     ProcessMedians,
     TimeChange,
     compare_points,
     differences,
-    holm,
-    smallest_detectable_ratio,
 )
+from rnnprof.analysis.estimate import SIGNIFICANCE, Estimate, holm, smallest_detectable_ratio
 from rnnprof.analysis.fold import by_point, fold_run, was_crowded_out
 from rnnprof.analysis.statistics import CONFIDENCE
 from rnnprof.analysis.verdicts import Finding, Gate, Verdict
@@ -61,10 +58,18 @@ MAX_TOLD: Final = 20
 """Differences and points that one reason lists before it counts the rest."""
 
 
-def gate(budget: Budget, run: Run, base: Run | None = None, differing: Sequence[str] = ()) -> Gate:
+def gate(
+    budget: Budget,
+    run: Run,
+    base: Run | None = None,
+    differing: Sequence[str] = (),
+    *,
+    in_turn: bool = False,
+) -> Gate:
     """Judge a run by a budget, and by a baseline where there is one.
 
     Args:
+        in_turn: run and baseline were measured in turn on one machine.
         differing: how the run's workload differs from the budget's, spelled out; with any, nothing
             else is judged.
     """
@@ -73,7 +78,7 @@ def gate(budget: Budget, run: Run, base: Run | None = None, differing: Sequence[
         return Gate((Finding("comparable", "", Verdict.NOT_COMPARABLE, reason),))
     findings = [*_judge_finished(run, "the run"), *judge_budget(budget, run)]
     if base is not None:
-        findings += judge_growth(budget.growth or Growth(), base, run)
+        findings += judge_growth(budget.growth or Growth(), base, run, in_turn=in_turn)
     elif budget.growth is not None:
         reason = "the budget limits growth, and there is no baseline: give --baseline"
         findings.append(Finding("comparable", "", Verdict.INCONCLUSIVE, reason))
@@ -389,12 +394,14 @@ def judge_estimates(estimates: Sequence[Estimate | None], limit_ratio: float) ->
     return verdicts
 
 
-def judge_growth(growth: Growth, base: Run, new: Run) -> tuple[Finding, ...]:
+def judge_growth(
+    growth: Growth, base: Run, new: Run, *, in_turn: bool = False
+) -> tuple[Finding, ...]:
     """How a run grew over its baseline: first whether they compare, then memory, then time.
 
     Each point that the baseline measured is judged; what only the run has is told.
     """
-    found = differences(base.header, new.header)
+    found = differences(base.header, new.header, in_turn=in_turn)
     standing = _of(found, Affects.EVERYTHING)
     if standing:
         return (_not_comparable("comparable", standing),)

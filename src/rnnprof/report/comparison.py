@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from rnnprof.analysis.comparison import (
+    ALIKE_RATIO,
     Affects,
     Change,
+    Changed,
     EdgeComparison,
     PointComparison,
     RunComparison,
@@ -24,6 +26,18 @@ MEANING: Final = {
     Affects.LIMIT: "edges cannot be compared",
     Affects.NOTHING: "compared all the same",
 }
+
+TIME_WORDS: Final = {
+    Changed.MORE: "slower", Changed.LESS: "faster", Changed.ALIKE: "alike", Changed.OPEN: "open",
+}  # fmt: skip
+
+MOST_REASONS: Final = 3
+
+LEGEND: Final = (
+    "time: slower or faster where no change is rejected at 5%, by Holm over all points; alike "
+    f"where the change lies within {ALIKE_RATIO:.0%}; else open. finds: the smallest slowdown that "
+    "would have been called in four of five such comparisons."
+)
 
 
 def comparison_in_words(comparison: RunComparison) -> str:
@@ -69,22 +83,49 @@ def _headline(comparison: RunComparison) -> str:
 def _points(points: Sequence[PointComparison]) -> Iterator[str]:
     if not points:
         return
-    yield f"{'T':>5} {'B':>5}  {'step time':>22}  {'change, 95%':>22}  {'peak':>8}"
+    columns = f"{'step time':>21} {'change, 95%':>22} {'time':>6} {'finds':>6} {'peak':>7}"
+    yield f"{'T':>5} {'B':>5} {columns}"
     for each in points:
-        yield f"{each.point.steps:>5} {each.point.batch:>5}  {_row(each)}".rstrip()
+        yield f"{each.point.steps:>5} {each.point.batch:>5} {_row(each)}".rstrip()
+    if any(each.verdict is not None for each in points):
+        yield ""
+        yield textwrap.fill(LEGEND, WIDTH)
+        yield from _without_interval(points)
+
+
+def _without_interval(points: Sequence[PointComparison]) -> Iterator[str]:
+    """Why a point that both runs measured has no interval."""
+    both = [each for each in points if each.base_outcome is each.new_outcome is Outcome.MEASURED]
+    open_ = [each for each in both if each.time.interval is None and each.time.reason]
+    for each in open_[:MOST_REASONS]:
+        text = f"{each.point} has no interval: {each.time.reason}"
+        yield textwrap.fill(text, WIDTH, subsequent_indent="  ")
+    if len(open_) > MOST_REASONS:
+        yield f"and {len(open_) - MOST_REASONS} points more"
 
 
 def _row(each: PointComparison) -> str:
     outcomes = (each.base_outcome, each.new_outcome)
     if outcomes != (Outcome.MEASURED, Outcome.MEASURED):
-        return " -> ".join(o.value.replace("_", " ") if o else "missing" for o in outcomes)
+        return "  " + " -> ".join(o.value.replace("_", " ") if o else "missing" for o in outcomes)
     time = each.time
     times = f"{format_seconds(time.base_s)} -> {format_seconds(time.new_s)}"
     change = "-" if time.ratio is None else _percent(time.ratio)
     if time.interval is not None:
         change += f" [{_percent(time.interval[0])}, {_percent(time.interval[1])}]"
     memory = each.allocated_bytes.ratio
-    return f"{times:>22}  {change:>22}  {'-' if memory is None else _percent(memory):>8}"
+    peak = "-" if memory is None else _percent(memory)
+    return f"{times:>21} {change:>22} {_time_verdict(each):>6} {_finds(each):>6} {peak:>7}"
+
+
+def _time_verdict(each: PointComparison) -> str:
+    return "-" if each.verdict is None else TIME_WORDS[each.verdict.time]
+
+
+def _finds(each: PointComparison) -> str:
+    """The smallest slowdown that would have been found."""
+    ratio = each.verdict.detectable_ratio if each.verdict else None
+    return "-" if ratio is None else _percent(1 + ratio)
 
 
 def _frontier(edges: Sequence[EdgeComparison]) -> Iterator[str]:
