@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
+
+from rnnprof.errors import BadInputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +95,29 @@ class Workload:
             "compiled": self.compile,
         }
         return [word for word, is_unusual in marks.items() if is_unusual]
+
+
+def workload_of(factory: FactorySource, optimizer: str = "adam") -> Workload:
+    """The workload that a factory makes; *optimizer* is for its short form."""
+    return Workload(
+        cell=None, input_size=0, hidden_size=0, layers=0, optimizer=optimizer, factory=factory
+    )
+
+
+def factory_place(text: str) -> tuple[str, str]:
+    """Where to load a factory from, and its name in records: the file's own, without folders.
+
+    Raises:
+        BadInputError: *text* is not of the form, or the file is not there.
+    """
+    source, separator, function = text.rpartition(":")
+    if not separator or not source or not function.isidentifier():
+        raise BadInputError(f"{text}: write FILE.py:FUNCTION or package.module:FUNCTION")
+    if not source.endswith(".py"):
+        if not all(part.isidentifier() for part in source.split(".")):
+            raise BadInputError(f"{text}: {source!r} is neither a .py file nor a module")
+        return text, text
+    path = Path(source)
+    if not path.is_file():
+        raise BadInputError(f"{text}: no file {source}")
+    return f"{path.resolve()}:{function}", f"{path.name}:{function}"

@@ -14,7 +14,7 @@ from conftest import CommandLine
 from fakes import FakeProbe, run_into
 from rnnprof.cli.main import run
 from rnnprof.engine.journal import load
-from rnnprof.records import Grid, Outcome, Point, Settings
+from rnnprof.records import Grid, Outcome, Point, Role, Settings, Timing
 
 GRID = Grid((8, 16, 64), (16, 32))
 HEAD = "version = 1\n"
@@ -217,3 +217,117 @@ def test_compare_of_a_missing_file_is_exit_2(folder: Path, told: Told) -> None:
     code, out, err = told(["compare", "run.jsonl", "none.jsonl"])
     assert (code, out) == (2, "")
     assert "none.jsonl" in err
+
+
+STEP = """
+import torch
+from torch import nn
+
+from rnnprof import Training
+
+EXTRA_BYTES = 0
+
+
+def make(batch, steps, device):
+    model = nn.LSTM(8, 16)
+    optimizer = torch.optim.Adam(model.parameters())
+
+    def step(phase):
+        kept = torch.zeros(EXTRA_BYTES, dtype=torch.uint8)
+        optimizer.zero_grad()
+        loss = model(torch.randn(steps, batch, 8))[0].square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss.detach() + kept.numel()
+
+    return Training(step, model=model, optimizer=optimizer)
+"""
+
+
+@pytest.fixture
+def checkouts(tmp_path: Path) -> Path:
+    """Two folders with the same factory; the second one's takes 4 MiB more."""
+    for name, extra in (("old", 0), ("new", 4 << 20)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.py").write_text(STEP.replace("= 0", f"= {extra}", 1))
+    return tmp_path
+
+
+def test_two_checkouts_in_turn(rnnprof: CommandLine, checkouts: Path) -> None:
+    result = rnnprof(
+        "compare", "old", "new", "--factory", "train.py:make", "--batch", "2", "--steps", "4",
+        "--processes", "2", "--point-seconds", "0.05", "--memory-limit", "256MiB", "--json", "-q",
+        "-o", "both.jsonl",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert [each["name"] for each in document["differences"]] == ["workload.factory.sha256"]
+    [point] = document["points"]
+    assert point["allocated_bytes"]["new"] - point["allocated_bytes"]["base"] >= 4 << 20
+    assert point["verdict"]["memory"] == "more"
+    runs = [load(checkouts / name) for name in ("both-base.jsonl", "both.jsonl")]
+    for run_ in runs:
+        timings = [o for o in run_.observations if isinstance(o, Timing) and o.role is Role.GRID]
+        assert {o.process_index for o in timings} == {0, 1}
+    again = rnnprof("compare", "both-base.jsonl", "both.jsonl", "--json")
+    assert json.loads(again.stdout)["points"] == document["points"]
+
+
+def test_a_gate_against_a_checkout(rnnprof: CommandLine, checkouts: Path) -> None:
+    text = """
+[workload]
+factory = "train.py:make"
+[measure]
+memory-limit = "256MiB"
+point-seconds = 0.05
+processes = 1
+[growth]
+batch = 2
+steps = 4
+"""
+    here = budget(checkouts / "new", text)
+    result = rnnprof("check", "--budget", f"new/{here}", "--against", "old", "-q")
+    assert result.returncode == 2  # no train.py in this folder
+    assert "no file train.py" in result.stderr
+    (checkouts / "train.py").write_text((checkouts / "new" / "train.py").read_text())
+    result = rnnprof(
+        "check", "--budget", f"new/{here}", "--against", "old", "-q", "--max-seconds", "0.1"
+    )
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "FAIL" in result.stdout
+    assert "memory_growth B=2 T=4" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["compare", "run.jsonl", "."], "give two alike"),
+        (["compare", ".", "."], "give --batch and --steps"),
+        (["compare", ".", "nowhere"], "neither a run file"),
+        (["compare", "run.jsonl", "run.jsonl", "--batch", "8"], "still to be measured"),
+        (["check", "run.jsonl", "--budget", "b.toml", "--against", "."], "leave RUN out"),
+        (
+            ["check", "--budget", "b.toml", "--baseline", "run.jsonl", "--against", "."],
+            "--baseline",
+        ),
+        (["check", "--budget", "b.toml", "--against", "run.jsonl"], "belongs to --baseline"),
+        (["check", "--budget", "grown.toml", "--against", "."], "names no point"),
+    ],
+)
+def test_what_cannot_be_measured_in_turn_is_exit_2(
+    folder: Path, told: Told, arguments: list[str], said: str
+) -> None:
+    (folder / "b.toml").write_text(HEAD + FITS)
+    (folder / "grown.toml").write_text(HEAD + "[growth]\n")
+    code, out, err = told(arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+def test_a_configuration_may_hold_what_only_another_command_knows(folder: Path, told: Told) -> None:
+    (folder / "rnnprof.toml").write_text('report = "reports"\nat-most = 16\n')
+    assert told(["compare", "run.jsonl", "run.jsonl"])[0] == 0
+    (folder / "rnnprof.toml").write_text("at-mots = 16\n")
+    code, _, err = told(["compare", "run.jsonl", "run.jsonl"])
+    assert code == 2
+    assert "'at-mots' is no option" in err

@@ -40,6 +40,10 @@ FILE: Final = click.Path(dir_okay=False, path_type=Path)
     "--budget", required=True, type=FILE, metavar="FILE.toml", help="What the run has to keep to."
 )
 @click.option("--baseline", type=FILE, metavar="RUN", help="Also judge the growth over this run.")
+@click.option(
+    "--against", metavar="PLACE",
+    help="Without RUN: also measure this checkout or environment, in turn, as the baseline.",
+)  # fmt: skip
 @click.option("--strict", is_flag=True, help="Exit with 3 where a verdict is inconclusive.")
 @click.option(
     "--max-seconds", type=opt.SECONDS, default=str(MAX_SECONDS), metavar="S", show_default=True,
@@ -71,16 +75,28 @@ def command(**options: Any) -> int:
 
     budget = read_budget(options["budget"])
     asked = _options_of(budget, options["budget"])
-    workload, factory_path = opt.workload_from(asked.pop("context"), asked)
+    workload, factory_path = opt.workload_from(asked["context"], asked)
+    _check_against(options)
     base = load(options["baseline"]) if options["baseline"] else None
     differing: tuple[str, ...] = ()
+    in_turn = options["against"] is not None
     if options["run"] is not None:
         run = load(options["run"])
         differing = _differing(workload, run) if budget.workload else ()
     else:
         order = _order(workload, factory_path, asked, budget, options)
-        run = _measured(order, budget, base, options)
-    return _tell(gate(budget, run, base, differing), run, base, options)
+        if in_turn:
+            base, run = _measured_in_turn(order, asked, budget, options)
+        else:
+            run = _measured(order, budget, base, options)
+    return _tell(gate(budget, run, base, differing, in_turn=in_turn), run, base, options)
+
+
+def _check_against(options: Mapping[str, Any]) -> None:
+    """What measures both sides takes neither as measured already."""
+    for name, flag in (("run", "RUN"), ("baseline", "--baseline")):
+        if options["against"] is not None and options[name] is not None:
+            raise BadInputError(f"--against measures both sides: leave {flag} out")
 
 
 def read_budget(path: Path) -> Budget:
@@ -165,22 +181,56 @@ def _measured(
 ) -> Run:
     """Measure what the budget, and the baseline, ask for; more while a verdict is open."""
     from rnnprof.analysis.gate import gate
-    from rnnprof.analysis.verdicts import Verdict
     from rnnprof.cli.profile import hear_sigterm
     from rnnprof.cli.progress import listener_for
     from rnnprof.engine.gate_run import asked_of, measure
 
-    def is_settled(run: Run) -> bool:
-        findings = gate(budget, run, base).findings
-        return not any(
-            finding.verdict is Verdict.INCONCLUSIVE
-            and finding.kind in ("throughput", "time_growth")
-            for finding in findings
-        )
-
     listener = listener_for(options["verbose"], quiet=options["quiet"])
     hear_sigterm()
-    return measure(asked_of(budget, base), order, listener, is_settled, options["max_seconds"])
+    return measure(
+        asked_of(budget, base),
+        order,
+        listener,
+        lambda run: _is_settled(gate(budget, run, base)),
+        options["max_seconds"],
+    )
+
+
+def _measured_in_turn(
+    order: ProfileOrder, asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]
+) -> tuple[Run, Run]:
+    """Baseline and run, process by process in turn; more while a verdict is open."""
+    from rnnprof.analysis.gate import gate
+    from rnnprof.cli.profile import hear_sigterm
+    from rnnprof.cli.progress import listener_for
+    from rnnprof.cli.sides import base_path, place_of, side_of
+    from rnnprof.engine.alternate import Side, measure_in_turn
+    from rnnprof.engine.gate_run import asked_in_turn
+
+    place = place_of(options["against"])
+    if place is None:
+        raise BadInputError(f"--against {options['against']}: a run file belongs to --baseline")
+    base = side_of(place, order, asked["context"], asked, base_path(order.path))
+    listener = listener_for(options["verbose"], quiet=options["quiet"])
+    hear_sigterm()
+    return measure_in_turn(
+        asked_in_turn(budget),
+        base,
+        Side(order),
+        listener,
+        lambda base, run: _is_settled(gate(budget, run, base, in_turn=True)),
+        options["max_seconds"],
+    )
+
+
+def _is_settled(result: Gate) -> bool:
+    """Whether no verdict is open that more processes could decide."""
+    from rnnprof.analysis.verdicts import Verdict
+
+    return not any(
+        finding.verdict is Verdict.INCONCLUSIVE and finding.kind in ("throughput", "time_growth")
+        for finding in result.findings
+    )
 
 
 def _tell(result: Gate, run: Run, base: Run | None, options: Mapping[str, Any]) -> int:

@@ -1,38 +1,132 @@
-"""``rnnprof compare BASE NEW``: what changed between two runs."""
+"""``rnnprof compare BASE NEW``: what changed between two runs, or two checkouts in turn."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-RUN = click.Path(dir_okay=False, path_type=Path)
+from rnnprof.cli import options as opt
+from rnnprof.cli.config import ConfiguredCommand
+from rnnprof.cli.sides import PROCESSES, base_path, place_of, side_of
+from rnnprof.errors import BadInputError
 
-EXIT_NOT_COMPARABLE = 3
+if TYPE_CHECKING:
+    from rnnprof.engine.profile import ProfileOrder
+    from rnnprof.records import Run
+
+EXIT_NOT_COMPARABLE: Final = 3
 
 
-@click.command()
-@click.argument("base", type=RUN)
-@click.argument("new", type=RUN)
+@click.command(cls=ConfiguredCommand)
+@click.argument("base")
+@click.argument("new")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def command(base: Path, new: Path, as_json: bool) -> int:
+@click.option("--batch", type=opt.AXIS, metavar="AXIS", help="To measure: sequences per batch.")
+@click.option("--steps", type=opt.AXIS, metavar="AXIS", help="To measure: time steps.")
+@click.option(
+    "--processes", type=click.IntRange(1, 100), default=PROCESSES, metavar="N", show_default=True,
+    help="To measure: timing processes per point and side, in turn.",
+)  # fmt: skip
+@opt.workload_options
+@opt.place_options
+@click.option("--point-seconds", type=opt.SECONDS, metavar="S", help="Most time for timed steps.")
+@click.option("--timeout", type=opt.SECONDS, metavar="S", help="Deadline of one pass.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="For weights and input.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="NAME.jsonl",
+    help="To measure: NEW's run file; BASE's is NAME-base.jsonl beside it.",
+)  # fmt: skip
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("-v", "--verbose", count=True, help="One line a pass.")
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> int:
     """What changed between two runs.
 
+    BASE and NEW are run files; or each a checkout (a folder) or an environment (its folder or its
+    Python), which are then measured in turn on this machine, one process here, one there. The
+    workload options say what, --batch and --steps where.
+
     Differences of workload and machine first, then the step time over all points, each point with
-    its interval, the largest batches, and bytes per time step. Exit code 3 where the runs cannot be
-    compared.
+    its interval and verdict, the largest batches, and bytes per time step. Exit code 3 where the
+    runs cannot be compared.
+
+    \b
+    rnnprof compare before.jsonl after.jsonl
+    rnnprof compare ../main . --factory train.py:make --batch 64 --steps 128
     """  # fmt: skip
     from rnnprof.analysis.comparison import Affects, compare
-    from rnnprof.engine.journal import load
-    from rnnprof.report.comparison import comparison_document, comparison_in_words
 
-    comparison = compare(load(base), load(new))
-    if as_json:
+    places = [place_of(options[name]) for name in ("base", "new")]
+    in_turn = None not in places
+    base, new = _measured(ctx, options, places) if in_turn else _loaded(ctx, options, places)
+    comparison = compare(base, new, in_turn=in_turn)
+    if options["as_json"]:
         import json
 
-        document = comparison_document(comparison, str(base), str(new))
+        from rnnprof.report.comparison import comparison_document
+
+        document = comparison_document(comparison, str(base.path), str(new.path))
         click.echo(json.dumps(document, allow_nan=False, indent=2))
     else:
+        from rnnprof.report.comparison import comparison_in_words
+
         click.echo(comparison_in_words(comparison))
     apart = any(each.affects is Affects.EVERYTHING for each in comparison.differences)
     return EXIT_NOT_COMPARABLE if apart else 0
+
+
+def _loaded(ctx: click.Context, options: dict[str, Any], places: list[Any]) -> tuple[Run, Run]:
+    from rnnprof.engine.journal import load
+
+    if any(place is not None for place in places):
+        raise BadInputError(
+            "one of BASE and NEW is a run file and the other is not: give two alike"
+        )
+    for name in ("batch", "steps", "output"):
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise BadInputError(f"--{name} is for what is still to be measured, not for run files")
+    return load(Path(options["base"])), load(Path(options["new"]))
+
+
+def _measured(ctx: click.Context, options: dict[str, Any], places: list[Any]) -> tuple[Run, Run]:
+    from rnnprof.analysis.budget import Asked
+    from rnnprof.cli.profile import hear_sigterm
+    from rnnprof.cli.progress import listener_for
+    from rnnprof.engine.alternate import measure_in_turn
+
+    if options["batch"] is None or options["steps"] is None:
+        raise BadInputError("checkouts are compared at points: give --batch and --steps")
+    order = _order(options)
+    paths = (base_path(order.path), order.path)
+    sides = [
+        side_of(place, order, ctx, options, path) for place, path in zip(places, paths, strict=True)
+    ]
+    points = tuple(sorted(order.grid.points()))
+    hear_sigterm()
+    listener = listener_for(options["verbose"], quiet=options["quiet"])
+    return measure_in_turn(Asked(points, points, points, ()), sides[0], sides[1], listener)
+
+
+def _order(options: dict[str, Any]) -> ProfileOrder:
+    """What both sides have in common."""
+    from rnnprof.cli.profile import run_path
+    from rnnprof.engine.profile import ProfileOrder
+    from rnnprof.records import Grid, Settings
+    from rnnprof.workload import Workload
+
+    place = opt.place_from(options)
+    chosen = {
+        name: options[name]
+        for name in ("memory_limit", "card_bytes", "point_seconds", "processes", "seed")
+        if options[name] is not None
+    }
+    return ProfileOrder(
+        workload=Workload(),
+        grid=Grid(options["batch"], options["steps"]),
+        settings=Settings(timeout_s=options["timeout"], prune=False, certify=False, **chosen),
+        path=run_path(options["output"], f"compare-{place.kind}"),
+        device=place.device,
+        device_uuid=place.uuid,
+    )

@@ -38,8 +38,32 @@ def read_config(folder: Path, command: click.Command) -> dict[str, Any]:
         if path.is_file():
             table = _table(path, inside)
             if table is not None:
-                return checked(table, path, command)
+                return checked(_without_others(table, command), path, command)
     return {}
+
+
+CONFIGURED: Final = ("profile", "max_batch", "compare")
+"""Modules of the commands whose defaults one file may hold."""
+
+
+def _without_others(table: dict[str, Any], command: click.Command) -> dict[str, Any]:
+    """The table less what only another command has an option for."""
+    own = _all_names(command)
+    unknown = [key for key in table if key not in own]
+    if not unknown:
+        return table
+    from importlib import import_module
+
+    others = {
+        name
+        for module in CONFIGURED
+        for name in _all_names(import_module(f"rnnprof.cli.{module}").command)
+    }
+    return {key: value for key, value in table.items() if key in own or key not in others}
+
+
+def _all_names(command: click.Command) -> set[str]:
+    return {name for parameter in command.params for name in _long_names(parameter)}
 
 
 WORKLOAD_KEYS: Final = frozenset({

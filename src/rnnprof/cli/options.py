@@ -23,6 +23,8 @@ from rnnprof.workload import (
     OPTIMIZERS,
     FactorySource,
     Workload,
+    factory_place,
+    workload_of,
 )
 
 MAX_SIZE: Final = (1 << 31) - 1
@@ -192,32 +194,12 @@ def workload_from(ctx: click.Context, options: dict[str, Any]) -> tuple[Workload
                 f"{flag} belongs to the built-in cells; hand it to the factory with --factory-arg "
                 f"{name}={options[name]}"
             )
-    path, reference = _factory_place(options["factory"])
+    try:
+        path, reference = factory_place(options["factory"])
+    except BadInputError as error:
+        raise BadInputError(f"--factory {error}") from None
     source = FactorySource(reference, "", _factory_args(options["factory_args"]))
-    workload = Workload(
-        cell=None,
-        input_size=0,
-        hidden_size=0,
-        layers=0,
-        optimizer=options["optimizer"],
-        factory=source,
-    )
-    return workload, path
-
-
-def _factory_place(text: str) -> tuple[str, str]:
-    """Where to load the factory from, and its name in records: the file's own, without folders."""
-    source, separator, function = text.rpartition(":")
-    if not separator or not source or not function.isidentifier():
-        raise BadInputError(f"--factory {text}: write FILE.py:FUNCTION or package.module:FUNCTION")
-    if not source.endswith(".py"):
-        if not all(part.isidentifier() for part in source.split(".")):
-            raise BadInputError(f"--factory {text}: {source!r} is neither a .py file nor a module")
-        return text, text
-    path = Path(source)
-    if not path.is_file():
-        raise BadInputError(f"--factory {text}: no file {source}")
-    return f"{path.resolve()}:{function}", f"{path.name}:{function}"
+    return workload_of(source, options["optimizer"]), path
 
 
 def _factory_args(pairs: tuple[str, ...]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rnnprof.analysis.fold import fold_run
 from rnnprof.engine.profile import ProfileOrder, profile
 from rnnprof.engine.supervisor import Supervisor
 from rnnprof.engine.sweep import Listener
+from rnnprof.errors import BadInputError
 from rnnprof.records import Grid, Outcome, Point, Run
 
 MORE_PROCESSES: Final = 2
@@ -32,6 +33,22 @@ def asked_of(budget: Budget, base: Run | None) -> Asked:
     return Asked(
         tuple(sorted({*asked.fits, *points})), points, timed, tuple(sorted(edges | {*asked.edges}))
     )
+
+
+def asked_in_turn(budget: Budget) -> Asked:
+    """The same of both sides: at every point that the budget names, memory and time too.
+
+    Raises:
+        BadInputError: it names none, and no T.
+    """
+    asked = points_asked(budget)
+    points = tuple(sorted({*asked.fits, *asked.memory, *asked.timed}))
+    if not points and not asked.edges:
+        raise BadInputError(
+            "the budget names no point to measure: add batch and steps to [growth], or a [[fits]], "
+            "[[peak]] or [[throughput]]"
+        )
+    return Asked(points, points, points, asked.edges)
 
 
 def measure(
@@ -59,7 +76,7 @@ def measure(
         processes = order.settings.processes
         while asked.timed and not is_settled(run) and clock() - began_s < max_seconds:
             processes += MORE_PROCESSES
-            for each in _timed_orders(asked.timed, order, processes):
+            for each in timed_orders(asked.timed, order, processes):
                 run = profile(each, listener, crew)
     return run
 
@@ -69,7 +86,7 @@ def orders_of(asked: Asked, order: ProfileOrder) -> Iterator[ProfileOrder]:
     whole = sorted({*asked.memory, *asked.timed})
     orders = [
         *([_order(order, "max-batch", (), asked.edges)] if asked.edges else []),
-        *_timed_orders(whole, order, order.settings.processes),
+        *timed_orders(whole, order, order.settings.processes),
         *(
             _order(order, "fits", (point.batch,), (point.steps,))
             for point in asked.fits
@@ -83,7 +100,7 @@ def orders_of(asked: Asked, order: ProfileOrder) -> Iterator[ProfileOrder]:
             yield replace(each, extend=True, overwrite=False)
 
 
-def _timed_orders(
+def timed_orders(
     points: Iterable[Point], order: ProfileOrder, processes: int
 ) -> Iterator[ProfileOrder]:
     """A sweep for each T, of the batches asked for there."""

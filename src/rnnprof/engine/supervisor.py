@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final, Self
 
 from rnnprof import protocol
@@ -127,10 +128,22 @@ class Supervisor:
     """Starts the template on first use and gives each task a fresh worker.
 
     Use it as a context manager: leaving it ends every process that it started.
+
+    Args:
+        python: the interpreter of the workers; it has this very rnnprof.
+        folder: where they run; None for the present one.
     """
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Clock = time.monotonic,
+        *,
+        python: str = sys.executable,
+        folder: Path | None = None,
+    ) -> None:
         self._clock = clock
+        self._python = python
+        self._folder = folder
         self._template: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._buffer = b""
@@ -152,7 +165,7 @@ class Supervisor:
         """
         ours, theirs = socket.socketpair()
         command = [
-            sys.executable,
+            self._python,
             "-P",
             "-m",
             "rnnprof.worker",
@@ -168,7 +181,8 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**os.environ, **TEMPLATE_ENVIRONMENT},
+            env=worker_environment(),
+            cwd=self._folder,
             pass_fds=[theirs.fileno()],
             start_new_session=True,
         )
@@ -373,6 +387,15 @@ def _kill_group(pid: int | None, number: int) -> None:
     if pid is not None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, number)
+
+
+def worker_environment() -> dict[str, str]:
+    """This process's, with its relative import path made to hold in another folder too."""
+    environment = {**os.environ, **TEMPLATE_ENVIRONMENT}
+    if path := environment.get("PYTHONPATH"):
+        folders = [str(Path(folder).resolve()) for folder in path.split(os.pathsep)]
+        environment["PYTHONPATH"] = os.pathsep.join(folders)
+    return environment
 
 
 def _difference(now: int | None, before: int | None) -> int | None:

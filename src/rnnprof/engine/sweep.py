@@ -97,7 +97,11 @@ class Sweep:
         self.listener.closed()
 
     def _measure_rates(self) -> None:
-        """The device's own rates, in this very run; a disturbed measurement is repeated once."""
+        """The device's own rates, once in this very run; a disturbed measurement is repeated."""
+        if any(
+            o.outcome is Outcome.MEASURED and judge(o.conditions) is None for o in self.calibrations
+        ):
+            return
         if judge(self.observe(RATES_POINT, "rates", Role.PROBE).conditions):
             self.observe(RATES_POINT, "rates", Role.PROBE)
 

@@ -1,0 +1,67 @@
+"""Checkouts and environments on the command line: what is measured in turn."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from rnnprof.cli import options as opt
+from rnnprof.errors import BadInputError
+
+if TYPE_CHECKING:
+    from rnnprof.engine.alternate import Side
+    from rnnprof.engine.profile import ProfileOrder
+
+PROCESSES: Final = 5
+"""Timing processes a side: with three the interval is 1.5 times as wide."""
+
+
+def place_of(text: str) -> tuple[str, Path | None] | None:
+    """Interpreter and folder of a checkout or an environment; None for a run file.
+
+    Raises:
+        BadInputError: there is no such thing.
+    """
+    path = Path(text)
+    if path.suffix == ".jsonl":
+        return None
+    if (path / "pyvenv.cfg").is_file():
+        return str((path / "bin" / "python").absolute()), None
+    if path.is_dir():
+        return sys.executable, path.resolve()
+    if path.is_file() and os.access(path, os.X_OK):
+        return str(path.absolute()), None  # not resolved: the link tells an environment's Python
+    raise BadInputError(
+        f"{text} is neither a run file (NAME.jsonl), nor a checkout (a folder), nor an environment "
+        "(its folder or its Python)"
+    )
+
+
+def side_of(
+    place: tuple[str, Path | None],
+    order: ProfileOrder,
+    ctx: click.Context,
+    options: dict[str, Any],
+    path: Path,
+) -> Side:
+    """The order as it is carried out there: with the factory that stands in that folder."""
+    from rnnprof.engine.alternate import Side
+
+    python, folder = place
+    with contextlib.chdir(folder or Path.cwd()):
+        workload, factory_path = opt.workload_from(ctx, options)
+    own = replace(
+        order, workload=workload, factory_path=factory_path, path=path, overwrite=True, extend=False
+    )
+    return Side(own, python, folder)
+
+
+def base_path(path: Path) -> Path:
+    """Where the other side's run goes: beside this one's."""
+    return path.with_name(f"{path.stem}-base.jsonl")
