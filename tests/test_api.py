@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import rnnprof
 from rnnprof.analysis.certify import frontier_of
-from rnnprof.errors import RunFileError
+from rnnprof.analysis.verdicts import Finding, Gate, Verdict
+from rnnprof.errors import BadInputError, InconclusiveError, RunFileError
 from rnnprof.records import EdgeStatus, Outcome, Point, Role, Settings
 from rnnprof.workload import Workload
 
@@ -43,6 +45,73 @@ def test_max_batch_returns_the_frontier_of_its_run(tmp_path: Path) -> None:
         (5, EdgeStatus.CAPPED, 2),
     ]
     assert frontier == frontier_of(rnnprof.load(path))
+
+
+FACTORY = """
+import torch
+
+
+def make(batch, steps, device, each=1 << 20):
+    return lambda phase: torch.empty(batch * steps * each, dtype=torch.uint8)[:1].sum()
+"""
+
+
+def factory(folder: Path) -> str:
+    (folder / "train.py").write_text(FACTORY)
+    return f"{folder / 'train.py'}:make"
+
+
+def test_what_fits_is_found_with_its_figures(tmp_path: Path) -> None:
+    found = rnnprof.assert_fits(
+        factory(tmp_path), batch=4, steps=4, headroom=0.5, memory_limit="64MiB", confirm_steps=2
+    )
+    assert found.verdict is Verdict.PASS
+    assert found.measured == pytest.approx(16 << 20, rel=0.05)
+    assert found.limit == 32 << 20
+
+
+@pytest.mark.parametrize(("headroom", "said"), [(0.0, "does not fit: .*memory"), (0.9, "are left")])
+def test_what_does_not_fit_fails_the_test(tmp_path: Path, headroom: float, said: str) -> None:
+    with pytest.raises(AssertionError, match=said):
+        rnnprof.assert_fits(
+            factory(tmp_path), batch=16 if headroom == 0 else 2, steps=8, headroom=headroom,
+            memory_limit="64MiB", output=tmp_path / "kept.jsonl",
+        )  # fmt: skip
+    assert rnnprof.load(tmp_path / "kept.jsonl").is_finished
+
+
+def test_a_function_is_found_in_its_file() -> None:
+    """What it returns is no step: only a worker that has called it can know."""
+    import faulty
+
+    with pytest.raises(BadInputError, match="returned None"):
+        rnnprof.assert_fits(faulty.returns_none, batch=2, steps=2, memory_limit="64MiB")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"factory": lambda batch, steps, device: None}, "at the top of a"),
+        ({"factory": "none.py:make"}, "no file none.py"),
+        ({"factory": "train.py:make", "workload": Workload()}, "exclude each other"),
+        ({"factory_args": {"each": 1}}, "needs a factory"),
+    ],
+)
+def test_a_factory_that_no_process_can_find_is_refused(
+    arguments: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BadInputError, match=said):
+        rnnprof.assert_fits(batch=2, steps=2, **arguments)
+
+
+def test_what_cannot_be_told_is_no_failure_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_ = Gate(
+        (Finding("fits", "B=2 T=2", Verdict.INCONCLUSIVE, "the machine stood in the way"),)
+    )
+    monkeypatch.setattr("rnnprof.api.measure", lambda *_: None)
+    monkeypatch.setattr("rnnprof.api.gate", lambda *_: open_)
+    with pytest.raises(InconclusiveError, match="stood in the way"):
+        rnnprof.assert_fits(batch=2, steps=2)
 
 
 def test_an_error_is_an_exception_with_the_same_words(tmp_path: Path) -> None:

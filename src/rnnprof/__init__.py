@@ -9,6 +9,7 @@ from __future__ import annotations
 # way there is kept short
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rnnprof.api import assert_fits as assert_fits
     from rnnprof.api import load as load
     from rnnprof.api import max_batch as max_batch
     from rnnprof.api import profile as profile
@@ -22,6 +23,7 @@ __all__ = [
     "LargestBatch",
     "Training",
     "__version__",
+    "assert_fits",
     "largest_batch",
     "load",
     "max_batch",
@@ -31,6 +33,7 @@ __all__ = [
 _HOMES = {
     "LargestBatch": "rnnprof.inprocess",
     "Training": "rnnprof.factory",
+    "assert_fits": "rnnprof.api",
     "largest_batch": "rnnprof.inprocess",
     "load": "rnnprof.api",
     "max_batch": "rnnprof.api",

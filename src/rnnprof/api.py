@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rnnprof.analysis.axes import DEFAULT_AXES, DEFAULT_POINT_SECONDS, parse_axis
+from rnnprof.analysis.budget import Budget, MustFit, points_asked
 from rnnprof.analysis.certify import frontier_of
+from rnnprof.analysis.gate import gate
+from rnnprof.analysis.verdicts import Finding, Verdict
 from rnnprof.engine import journal
+from rnnprof.engine.gate_run import measure
 from rnnprof.engine.profile import ProfileOrder
 from rnnprof.engine.profile import profile as _profile
 from rnnprof.engine.sweep import Listener
+from rnnprof.errors import BadInputError, InconclusiveError
 from rnnprof.machine.places import find_place
-from rnnprof.records import Certificate, Grid, Run, Settings
-from rnnprof.workload import Workload
+from rnnprof.records import Certificate, Grid, Point, Run, Settings
+from rnnprof.units import parse_bytes
+from rnnprof.workload import FactorySource, Workload, factory_place, workload_of
 
 Axis = str | Iterable[int]
 
@@ -97,6 +107,99 @@ def max_batch(
     )
     run = _profile(order, listener or Listener())
     return tuple(each for each in frontier_of(run) if each.steps in lengths)
+
+
+def assert_fits(
+    factory: str | Callable[..., Any] | None = None,
+    *,
+    batch: int,
+    steps: int,
+    headroom: float = 0.0,
+    memory_limit: int | str | None = None,
+    workload: Workload | None = None,
+    factory_args: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    confirm_steps: int = 10,
+    output: str | Path | None = None,
+) -> Finding:
+    """Train for a few steps in a process of its own, and fail a test where that does not fit.
+
+    For pytest, and any other runner: ``rnnprof.assert_fits(make, batch=64, steps=128,
+    memory_limit="14GiB", headroom=0.05)``.
+
+    Args:
+        factory: a function of a module or file, ``make(batch, steps, device, **factory_args)``,
+            or where it is, as ``--factory`` takes it; None for *workload*.
+        headroom: share of the limit that has to be left.
+        memory_limit: bytes, or a text as ``14GiB``; None for what the device has free.
+        workload: a built-in cell; an LSTM 256->512 where neither is given.
+        confirm_steps: training steps that have to pass.
+        output: keep the run file there; else it is thrown away.
+
+    Returns:
+        What was found, with its figures.
+
+    Raises:
+        AssertionError: it does not fit, with the error's own words or the bytes that it took.
+        InconclusiveError: it could not be told; the machine stood in the way, for example.
+        RnnprofError: as the command ``rnnprof check`` tells.
+    """
+    made = _workload(workload, factory, factory_args or {})
+    budget = Budget(fits=(MustFit(Point(batch, steps), headroom),))
+    limit_bytes = parse_bytes(memory_limit) if isinstance(memory_limit, str) else memory_limit
+    place = find_place(device)
+    with tempfile.TemporaryDirectory() as folder:
+        order = ProfileOrder(
+            made.workload,
+            Grid((), ()),
+            Settings(memory_limit=limit_bytes, confirm_steps=confirm_steps),
+            Path(output) if output is not None else Path(folder) / "fits.jsonl",
+            device=place.device,
+            device_uuid=place.uuid,
+            factory_path=made.path,
+            overwrite=True,
+        )
+        run = measure(points_asked(budget), order, Listener())
+    [finding] = (each for each in gate(budget, run).findings if each.kind == "fits")
+    if finding.verdict is Verdict.FAIL:
+        raise AssertionError(f"{made.workload.describe()} at {finding.where}: {finding.reason}")
+    if finding.verdict is not Verdict.PASS:
+        raise InconclusiveError(f"{finding.where}: {finding.reason}")
+    return finding
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A workload, and where its factory is."""
+
+    workload: Workload
+    path: str | None = None
+
+
+def _workload(
+    workload: Workload | None, factory: str | Callable[..., Any] | None, args: Mapping[str, Any]
+) -> _Made:
+    if factory is None:
+        if args:
+            raise BadInputError("factory_args needs a factory")
+        return _Made(workload or Workload())
+    if workload is not None:
+        raise BadInputError("a workload and a factory exclude each other")
+    path, reference = factory_place(factory if isinstance(factory, str) else _home_of(factory))
+    return _Made(workload_of(FactorySource(reference, "", dict(args))), path)
+
+
+def _home_of(factory: Callable[..., Any]) -> str:
+    """Where a worker finds a function: the file that it stands in, at its top level."""
+    function = inspect.unwrap(factory)
+    name = getattr(function, "__qualname__", "")
+    file = inspect.getsourcefile(function) if inspect.isfunction(function) else None
+    if file is None or not name.isidentifier():
+        raise BadInputError(
+            f"{factory!r} cannot be found by another process: give a function at the top of a "
+            "file, or 'FILE.py:FUNCTION'"
+        )
+    return f"{file}:{name}"
 
 
 def load(path: str | Path) -> Run:

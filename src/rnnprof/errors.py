@@ -33,3 +33,9 @@ class WorkerStartError(RnnprofError):
     """The worker template did not come up."""
 
     exit_code = 4
+
+
+class InconclusiveError(RnnprofError):
+    """What was asked could not be told: neither that it holds nor that it does not."""
+
+    exit_code = 3
