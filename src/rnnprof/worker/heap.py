@@ -114,24 +114,33 @@ class Filling:
         """Allocate, from large blocks to small, as long as *counted_bytes* does not grow by it.
 
         The heap must be sharp or steady: then a large block that finds no hole shows at once.
+        Holes are a part of what is counted, so no more than that is ever allocated.
         """
         libc = _allocator()
+        left_bytes = counted_bytes()
         size = LARGEST_FILLING_BYTES
         while libc is not None and size >= SMALLEST_FILLING_BYTES:
-            while self._filled(libc, size, counted_bytes):
-                pass
+            count = max(1, FILLING_BATCH_BYTES // size)
+            while count * size <= left_bytes and self._filled(libc, count, size, counted_bytes):
+                left_bytes -= count * size
             size //= 2
 
-    def _filled(self, libc: ctypes.CDLL, size: int, counted_bytes: Callable[[], int]) -> bool:
-        """Whether a few blocks of a size found room; if not all of them did, none is kept."""
+    def _filled(
+        self, libc: ctypes.CDLL, count: int, size: int, counted_bytes: Callable[[], int]
+    ) -> bool:
+        """Whether blocks of a size found room; if not all of them did, none is kept."""
         before = counted_bytes()
-        count = max(1, FILLING_BATCH_BYTES // size)
         blocks = [block for _ in range(count) if (block := libc.malloc(size))]
         if len(blocks) == count and counted_bytes() <= before:
             self._held += blocks
             return True
         _free(libc, blocks)
         return False
+
+    @property
+    def block_count(self) -> int:
+        """Blocks that are held."""
+        return len(self._held)
 
     def release(self) -> None:
         """Give the holes back."""

@@ -1,0 +1,95 @@
+"""Holes of the heap: filled as far as they go, never beyond, and given back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from rnnprof.worker.heap import FILLING_BATCH_BYTES, LARGEST_FILLING_BYTES, Filling
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def filling() -> Iterator[Filling]:
+    one = Filling()
+    yield one
+    one.release()
+
+
+def test_where_what_is_counted_is_unknown_nothing_is_filled(filling: Filling) -> None:
+    filling.fill(lambda: 0)
+    assert filling.block_count == 0
+
+
+def test_no_more_is_filled_than_is_counted(filling: Filling) -> None:
+    """A count that stands still would else be filled until the machine has no more."""
+    filling.fill(lambda: LARGEST_FILLING_BYTES + MIB)
+    assert 2 <= filling.block_count <= 1 + MIB // 1024
+    filling.release()
+    assert filling.block_count == 0
+
+
+def test_blocks_for_which_the_count_grows_are_given_back(filling: Filling) -> None:
+    count = 0
+
+    def growing() -> int:
+        nonlocal count
+        count += FILLING_BATCH_BYTES
+        return count + 64 * MIB
+
+    filling.fill(growing)
+    assert filling.block_count == 0
+
+
+HOLES = """
+import ctypes
+from rnnprof.machine.process import memory_bytes
+from rnnprof.worker.heap import Filling, _allocator, sharp_heap, steady_heap, trim
+
+def counted():
+    return memory_bytes("VmData")
+
+def room(size, most):
+    '''Blocks of a size that fit into what the heap holds free.'''
+    before, blocks = counted(), []
+    for _ in range(most):
+        blocks.append(libc.malloc(size))
+        if counted() > before:
+            break
+    for block in blocks:
+        libc.free(block)
+    return len(blocks) - 1
+
+libc = _allocator()
+libc.mallopt(-3, 32 << 20)
+blocks = [libc.malloc(40 << 10) for _ in range(2000)]
+for block in blocks[::2]:
+    libc.free(block)
+steady_heap()
+trim()
+filling = Filling()
+print(room(40 << 10, 900))
+filling.fill(counted)
+before = counted()
+print(room(40 << 10, 900), room(4 << 10, 900))
+filling.release()
+print(room(40 << 10, 900), counted() <= before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the heap of glibc, by /proc")
+def test_steps_find_no_room_in_a_heap_whose_holes_are_filled() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", HOLES], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    before, filled, after = (line.split() for line in run.stdout.splitlines())
+    assert int(before[0]) > 800
+    assert int(filled[0]) <= FILLING_BATCH_BYTES // (40 << 10)  # of 800
+    assert int(filled[1]) <= FILLING_BATCH_BYTES // 4096
+    assert int(after[0]) > 800
+    assert after[1] == "True"
