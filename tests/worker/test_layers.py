@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from processor import lacks_bf16_lstm
 from rnnprof.protocol import Task
 from rnnprof.worker.layers import CellLoop, OutputOnly, UnsupportedError, recurrent_module
 from rnnprof.worker.precision import autocast, gradient_scaler, tensor_dtype
@@ -100,6 +101,8 @@ def test_what_a_dtype_means(dtype: str) -> None:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "amp-bf16"])
 def test_a_step_trains(optimizer: str, dtype: str) -> None:
+    if dtype == "amp-bf16" and (reason := lacks_bf16_lstm()):
+        pytest.skip(reason)
     workload = Workload(optimizer=optimizer, dtype=dtype, hidden_size=8, input_size=4)
     training = build(Task(do="fit", workload=workload), 3, 4)
     assert training.model is not None

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from conftest import FACTORIES
+from processor import lacks_bf16_lstm
 from rnnprof.analysis.outcomes import classify
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.protocol import Task
@@ -105,7 +106,9 @@ def test_the_limit_is_exact(supervisor: Supervisor, cell: str, size: tuple[int, 
     assert short.evidence is not None
     verdict = classify(short.evidence)
     assert verdict.outcome is Outcome.OOM
-    assert verdict.requested_bytes is not None
+    # oneDNN does not say how much it was refused; on some processors it asks for more than tensors
+    asked_by_library = "execute a primitive" in (short.evidence.message or "")
+    assert asked_by_library or verdict.requested_bytes is not None
     assert short.evidence.counted_bytes is not None
     assert short.evidence.counted_bytes <= int(0.95 * needed)
 
@@ -256,7 +259,12 @@ def test_autocast_copies_weights_and_the_census_names_them(
     supervisor: Supervisor, cell: str
 ) -> None:
     workload = Workload(cell=cell, hidden_size=64, dtype="amp-bf16", optimizer="none")
-    found = ask(supervisor, "memory", workload=workload).findings
+    answer = ask(supervisor, "memory", workload=workload)
+    if cell == "lstm" and (reason := lacks_bf16_lstm()):
+        assert answer.evidence is not None
+        assert classify(answer.evidence).outcome is Outcome.UNSUPPORTED
+        pytest.skip(reason)
+    found = answer.findings
     census = found["census"]
     assert census is not None, found["census_reason"]
     # a copy of 2 bytes for every 4, at most, and of the two matrices at least

@@ -130,11 +130,14 @@ def test_the_copy_is_bounded_by_what_is_free(monkeypatch: pytest.MonkeyPatch) ->
     assert rates.copy_bytes(torch.device("cpu")) == 400 * MIB
 
 
+@pytest.mark.alone
 def test_the_memory_is_given_back() -> None:
     found_for(Workload())
     before = memory_bytes("VmData") or 0
     found_for(Workload())
-    assert (memory_bytes("VmData") or 0) - before < 4 * MIB
+    # a factor of the product is 64 MiB and the copy's buffers are more; the libraries' own threads
+    # keep up to 33 MiB between them, whenever they first take part
+    assert (memory_bytes("VmData") or 0) - before < 48 * MIB
 
 
 @pytest.mark.gpu
