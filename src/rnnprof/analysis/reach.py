@@ -1,0 +1,163 @@
+"""How far gradients reach back in time: the loss at the last time step against each input before.
+
+``g_k = |dL_T / dx_{T-k}|``, averaged over sequences, is held relative to ``g_0``; the reach is the
+largest lag whose ratio is at least a threshold.  A product of many Jacobians shrinks or grows
+exponentially with the lag (Pascanu, Mikolov and Bengio, arXiv 1211.5063, section 2), so the slope
+of the logarithm tells how fast.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Final
+
+REACH_RATIO: Final = 1e-3
+"""Share of the last step's gradient below which an input is taken to teach nothing."""
+
+EXPLODING_RATIO: Final = 10.0
+"""Growth over the last step's own gradient that no healthy network shows."""
+
+QUARTILES: Final = (0.25, 0.75)
+
+MIN_LAGS_FOR_SLOPE: Final = 3
+
+
+class Trend(enum.StrEnum):
+    """What becomes of the gradient on its way back."""
+
+    HEALTHY = "healthy"
+    VANISHING = "vanishing"
+    EXPLODING = "exploding"
+    NOT_FINITE = "not_finite"
+    NO_GRADIENT = "no_gradient"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What the draws at one T say.
+
+    Attributes:
+        ratios: ``g_k / g_0`` by lag, the median over the draws; None at a lag that is not finite.
+        spread: quartiles over the draws, likewise; None where the median is.
+        reach: the largest lag with a ratio of at least the threshold; None where no ratio is known.
+        reach_spread: the least and the most that a single draw gives.
+        slope_per_lag: of the ratio's natural logarithm, by least squares over the lags within the
+            reach; None of fewer than three.
+        reason: in one sentence, with its figures.
+    """
+
+    trend: Trend
+    ratios: tuple[float | None, ...]
+    spread: tuple[tuple[float, float] | None, ...]
+    reach: int | None
+    reach_spread: tuple[int, int] | None
+    slope_per_lag: float | None
+    reason: str
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the sequence ends before the gradient does: the reach is at least this."""
+        return self.reach is not None and self.reach == len(self.ratios) - 1
+
+
+def reach_of(draws: Sequence[Sequence[float]], threshold: float = REACH_RATIO) -> Reach:
+    """Judge norms by lag, a sequence for each draw; each begins with lag 0.
+
+    Args:
+        draws: at least one, all of the same length of at least 1.
+        threshold: share of ``g_0``.
+    """
+    lags = len(draws[0])
+    if all(draw[0] == 0 for draw in draws):
+        return _without_gradient(draws, lags)
+    ratios = [_ratios(draw) for draw in draws if draw[0] != 0]
+    by_lag = [[draw[lag] for draw in ratios] for lag in range(lags)]
+    middles = tuple(_median(values) for values in by_lag)
+    spread = tuple(
+        _quartiles(values) if middle is not None else None
+        for values, middle in zip(by_lag, middles, strict=True)
+    )
+    own = [_last_lag(draw, threshold) for draw in ratios]
+    reach = _last_lag(middles, threshold)
+    trend, reason = _judge(middles, reach, threshold)
+    return Reach(
+        trend,
+        middles,
+        spread,
+        reach,
+        (min(own), max(own)),
+        _slope(middles, lags - 1 if reach is None else reach),
+        reason,
+    )
+
+
+def _ratios(draw: Sequence[float]) -> list[float]:
+    return [norm / draw[0] if math.isfinite(draw[0]) else math.nan for norm in draw]
+
+
+def _without_gradient(draws: Sequence[Sequence[float]], lags: int) -> Reach:
+    later = any(norm > 0 for draw in draws for norm in draw)
+    reason = (
+        "the loss does not depend on the last time step's input: give a loss of the last output"
+        if later
+        else "the loss depends on no input: nothing reaches it"
+    )
+    return Reach(Trend.NO_GRADIENT, (None,) * lags, (None,) * lags, None, None, None, reason)
+
+
+def _median(values: Sequence[float]) -> float | None:
+    """None where a draw is not finite: that is a finding, not a large number."""
+    return median(values) if all(map(math.isfinite, values)) else None
+
+
+def _quartiles(values: Sequence[float]) -> tuple[float, float]:
+    low, high = (_quantile(sorted(values), share) for share in QUARTILES)
+    return low, high
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """By linear interpolation between order statistics."""
+    place = share * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+
+def _last_lag(ratios: Sequence[float | None], threshold: float) -> int:
+    """0 at least: the last step reaches itself."""
+    return max((lag for lag, r in enumerate(ratios) if r is not None and r >= threshold), default=0)
+
+
+def _judge(ratios: Sequence[float | None], reach: int, threshold: float) -> tuple[Trend, str]:
+    broken = next((lag for lag, ratio in enumerate(ratios) if ratio is None), None)
+    if broken is not None:
+        return Trend.NOT_FINITE, f"the gradient is no finite number at lag {broken} in some draws"
+    known = [ratio for ratio in ratios if ratio is not None]
+    last = len(known) - 1
+    most = max(known)
+    if most > EXPLODING_RATIO:
+        lag = known.index(most)
+        return Trend.EXPLODING, f"it has grown {most:.3g}-fold at lag {lag}"
+    if reach < last:
+        told = f"below {threshold:g} of the last step's"
+        return Trend.VANISHING, f"it falls {told} after lag {reach}, of {last} there are"
+    told = f"{known[-1]:.2g} of the last step's"
+    return Trend.HEALTHY, f"at lag {last}, the last there is, it is {told}"
+
+
+def _slope(ratios: Sequence[float | None], last: int) -> float | None:
+    """Least squares of the logarithm over the lags 0 to *last*."""
+    points = [
+        (lag, math.log(ratio))
+        for lag, ratio in enumerate(ratios[: last + 1])
+        if ratio is not None and ratio > 0
+    ]
+    if len(points) < MIN_LAGS_FOR_SLOPE:
+        return None
+    x, y = (fmean(values) for values in zip(*points, strict=True))
+    products = sum((lag - x) * (log - y) for lag, log in points)
+    return products / sum((lag - x) ** 2 for lag, _ in points)
