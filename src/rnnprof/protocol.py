@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rnnprof.codec import DecodeError, decode, encode
+from rnnprof.study import Study
 from rnnprof.workload import Workload
 
 MAX_LINE_BYTES: Final = 16 << 20
@@ -57,7 +58,8 @@ class Task:
     """What a worker is to do.
 
     Attributes:
-        do: ``hello``, ``check``, ``rates``, ``fit``, ``memory`` or ``timing``.
+        do: ``hello``, ``check``, ``rates``, ``fit``, ``memory``, ``timing``, ``gradient`` or
+            ``training``.
         device: ``cpu``; ``cuda`` or ``cuda:N`` by torch's own numbering; once the card is known
             always ``cuda``.
         device_uuid: the card, by its UUID: the worker sees no other.
@@ -68,6 +70,8 @@ class Task:
             state in place, and what a step leaves behind is told by the memory pass.
         lengths: T of the mixed steps that end a fit pass at *steps*; empty for none.
         precision_ratio: half-width of the median's interval at which timing stops.
+        study: of a gradient or training pass.
+        train_steps: training steps before a gradient pass looks.
     """
 
     do: str
@@ -84,6 +88,8 @@ class Task:
     lengths: tuple[int, ...] = ()
     point_seconds: float = 2.0
     precision_ratio: float = 0.03
+    study: Study | None = None
+    train_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

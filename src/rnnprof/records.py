@@ -13,6 +13,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from rnnprof.study import Study
 from rnnprof.workload import Workload
 
 SCHEMA: Final = 1
@@ -113,6 +114,7 @@ class Settings:
         reserve_bytes: set aside of the limit for what is not here.
         lengths: T of the mixed steps of a probe; empty for the same T in all.
         certify: the edge is proven at each T of the grid.
+        study: how trainability is measured; None where it is not.
     """
 
     memory_limit: int | None = None
@@ -130,6 +132,7 @@ class Settings:
     reserve_bytes: int = 0
     lengths: tuple[int, ...] = ()
     certify: bool = True
+    study: Study | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,6 +426,69 @@ class Calibration(Observation):
     figures: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gradient(Observation):
+    """How far gradients reach back, and how noisy they are, after so many training steps.
+
+    Attributes:
+        train_steps: training steps taken before.
+        inputs: what the reach is to: ``input``, or ``embedding`` where that is no float.
+        lag_norms: for each draw ``|dL_T/dx_{T-k}|`` by lag k from 0, the mean over sequences; None
+            where it is no finite number.
+        reach_reason: why there are none.
+        small_batch, big_batch: sequences of the noise scale's two batches.
+        small_squared, big_squared: for each draw the mean ``|G|^2`` of the small batches, and that
+            of the large one that they make; None where it is no finite number.
+        noise_reason: why there are none.
+        clipped_steps: training steps whose gradient was clipped; None where nothing tells.
+        learning_rate: None where a factory decides it.
+        loss: of the last training step, or of the first draw; None when it was no finite number.
+    """
+
+    train_steps: int = 0
+    inputs: str | None = None
+    lag_norms: tuple[tuple[float | None, ...], ...] = ()
+    reach_reason: str | None = None
+    small_batch: int | None = None
+    big_batch: int | None = None
+    small_squared: tuple[float | None, ...] = ()
+    big_squared: tuple[float | None, ...] = ()
+    noise_reason: str | None = None
+    clipped_steps: int | None = None
+    learning_rate: float | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning(Observation):
+    """One training until a target loss, or until the time for it was spent.
+
+    Attributes:
+        seed: of weights and data.
+        learning_rate: None where a factory decides it.
+        target_loss: asked for.
+        baseline_loss: of who has learned nothing; None where a factory has no such.
+        reached: whether the loss on fresh data came down to the target; with *train_steps* 0 it
+            was there before any training.
+        train_steps: training steps by then, or in all.
+        sequences: trained on by then.
+        train_s: spent on training steps, without the looks at fresh data.
+        losses: (training steps, loss) at each look; the loss is None when it was not finite.
+        clipped_steps: training steps whose gradient was clipped; None where nothing tells.
+    """
+
+    seed: int = 0
+    learning_rate: float | None = None
+    target_loss: float | None = None
+    baseline_loss: float | None = None
+    reached: bool = False
+    train_steps: int = 0
+    sequences: int = 0
+    train_s: float = 0.0
+    losses: tuple[tuple[int, float | None], ...] = ()
+    clipped_steps: int | None = None
+
+
 class EdgeStatus(enum.StrEnum):
     """What is known of the largest batch at one T."""
 
@@ -513,6 +579,8 @@ KINDS: Final[dict[str, type[Any]]] = {
     "memory": Memory,
     "timing": Timing,
     "calibration": Calibration,
+    "gradient": Gradient,
+    "training": Learning,
     "certificate": Certificate,
     "finished": Finished,
 }

@@ -42,7 +42,7 @@ def read_config(folder: Path, command: click.Command) -> dict[str, Any]:
     return {}
 
 
-CONFIGURED: Final = ("profile", "max_batch", "compare")
+CONFIGURED: Final = ("profile", "max_batch", "compare", "trainability")
 """Modules of the commands whose defaults one file may hold."""
 
 

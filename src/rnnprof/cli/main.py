@@ -16,6 +16,10 @@ from rnnprof.errors import RnnprofError
 COMMANDS: Final = {
     "profile": ("rnnprof.cli.profile", "Sweep a grid of batch sizes and time steps; the main job."),
     "max-batch": ("rnnprof.cli.max_batch", "Prove the largest batch that fits at each T."),
+    "trainability": (
+        "rnnprof.cli.trainability",
+        "How far gradients reach, and how batch size pays statistically.",
+    ),
     "advise": ("rnnprof.cli.advise", "Batch and steps to train with, and why."),
     "export": ("rnnprof.cli.export", "CSV, JSON or Parquet for other tools."),
     "report": ("rnnprof.cli.report", "The page, the charts and a summary of one run or several."),

@@ -85,9 +85,18 @@ class Observer:
             self._learn_cost(observation)
 
     def observe(
-        self, point: Point, name: str, role: Role = Role.GRID, **changes: Any
+        self,
+        point: Point,
+        name: str,
+        role: Role = Role.GRID,
+        deadline: float | None = None,
+        **changes: Any,
     ) -> Observation:
-        """Run one pass in a fresh worker; *changes* are what its task has other than usual."""
+        """Run one pass in a fresh worker; *changes* are what its task has other than usual.
+
+        Args:
+            deadline: seconds; by default scaled from what such passes have taken.
+        """
         observes, _, index = name.partition(":")
         started = Started(
             attempt=uuid.uuid4().hex[:12],
@@ -101,7 +110,8 @@ class Observer:
         )
         self.record(started)
         task = replace(self._task(point, observes), **changes)
-        deadline = self.request.settings.timeout_s or deadline_s(point, self.costs[observes])
+        if deadline is None:
+            deadline = self.request.settings.timeout_s or deadline_s(point, self.costs[observes])
         observation = observation_of(started, self._ask(task, deadline), self.limit_bytes)
         self.record(observation)
         self._learn_cost(observation)

@@ -26,6 +26,7 @@ from rnnprof.engine.journal import Journal, differences, open_journal
 from rnnprof.engine.observer import Observer, utc_now
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.engine.sweep import Listener, Sweep
+from rnnprof.engine.trainability import TrainabilityStudy
 from rnnprof.errors import (
     BadInputError,
     NoDeviceError,
@@ -64,8 +65,8 @@ class ProfileOrder:
 
     Attributes:
         workload: with a factory, its source's hash is still empty.
-        command: ``profile``; ``max-batch``, whose grid has no batches; or ``fits``, which only
-            runs each point once.
+        command: ``profile``; ``max-batch``, whose grid has no batches; ``fits``, which only runs
+            each point once; or ``trainability``, whose settings have a study.
         device: ``cpu``, ``cuda`` or ``cuda:N``; with *device_uuid* the card is known already.
         factory_path: where the factory is: ``path/to/file.py:function`` or ``module:function``.
         extend: add points to a run, also to a finished one.
@@ -135,6 +136,10 @@ def _observe(order: ProfileOrder, observer: Observer, journal: Journal, listener
     observer.recall(journal.run)
     if order.command == "max-batch":
         _certify(order, observer, journal, listener, order.settings.at_most)
+    elif order.command == "trainability":
+        study = TrainabilityStudy(observer, listener)
+        study.recall(journal.run)
+        study.run()
     else:
         _run_once(order, observer, journal.run, listener)
 

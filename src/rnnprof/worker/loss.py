@@ -25,7 +25,7 @@ def loss_warnings(loss: Any) -> list[str]:
 
 def _scalar(loss: Any) -> float | None:
     if isinstance(loss, torch.Tensor):
-        return float(loss) if loss.numel() == 1 else None
+        return float(loss.detach()) if loss.numel() == 1 else None
     if isinstance(loss, (int, float)) and not isinstance(loss, bool):
         return float(loss)
     return None

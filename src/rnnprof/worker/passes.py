@@ -1,4 +1,4 @@
-"""What a worker does with its one task: hello, survey, check, rates, fit, memory or timing."""
+"""What a worker does with its one task: a pass of those below."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rnnprof.worker.channel import Channel
 from rnnprof.worker.devices import Device, Limit, open_device
 from rnnprof.worker.factories import BadFactoryError
 from rnnprof.worker.fit import check_pass, fit_pass
+from rnnprof.worker.gradients import gradient_pass, training_pass
 from rnnprof.worker.hello import hello_pass, survey_pass
 from rnnprof.worker.memory import memory_pass
 from rnnprof.worker.phases import PhaseTracker
@@ -32,6 +33,8 @@ PASSES: Final[dict[str, Pass]] = {
     "fit": fit_pass,
     "memory": memory_pass,
     "timing": timing_pass,
+    "gradient": gradient_pass,
+    "training": training_pass,
 }
 
 

@@ -1,0 +1,178 @@
+"""``rnnprof trainability``: how far gradients reach, and how batch size pays statistically."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from rnnprof.cli import options as opt
+from rnnprof.cli.config import ConfiguredCommand
+from rnnprof.cli.profile import EXIT_MISSING, carry_out, run_path
+from rnnprof.errors import BadInputError
+from rnnprof.study import LEAST_STEPS, RATE_RULES, TASK_INPUTS, TASKS, Study
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rnnprof.engine.profile import ProfileOrder
+    from rnnprof.records import Run
+    from rnnprof.workload import Workload
+
+DEFAULT_BATCH: Final = "32"
+DEFAULT_STEPS: Final = "10,30,100"
+
+_DEFAULTS: Final = Study()
+
+
+def _count(flag: str, default: int, text: str, least: int = 1) -> Callable[[opt.F], opt.F]:
+    return click.option(
+        flag, type=click.IntRange(least, 1_000_000), default=default, metavar="N",
+        show_default=True, help=text,
+    )  # fmt: skip
+
+
+@click.command(cls=ConfiguredCommand)
+@opt.workload_options
+@click.option(
+    "--batch", type=opt.AXIS, default=DEFAULT_BATCH, metavar="AXIS", show_default=True,
+    help="Batches to train with; gradients are looked at over the smallest.",
+)  # fmt: skip
+@click.option(
+    "--steps", type=opt.AXIS, default=DEFAULT_STEPS, metavar="AXIS", show_default=True,
+    help="Time steps per sequence.",
+)  # fmt: skip
+@click.option(
+    "--task", type=click.Choice(TASKS), default=TASKS[0], show_default=True,
+    help="What the built-in cells learn; it sets --input-size.",
+)  # fmt: skip
+@_count("--train-steps", _DEFAULTS.train_steps, "Training steps before the second look.", 0)
+@_count("--draws", _DEFAULTS.draws, "Batches of fresh data for reach and noise each.")
+@_count("--small-batch", _DEFAULTS.small_batch, "Sequences of the noise scale's small batch.")
+@_count("--parts", _DEFAULTS.parts, "Small batches that make its large one.", 2)
+@click.option(
+    "--reach-at", type=opt.RATIO, default="0.1%", metavar="SHARE", show_default=True,
+    help="Of the last step's gradient, that still counts as reached.",
+)  # fmt: skip
+@click.option(
+    "--learning-rate", type=opt.SECONDS, default=str(_DEFAULTS.learning_rate), metavar="R",
+    show_default=True, help="Of the built-in cells, at --rate-batch.",
+)  # fmt: skip
+@click.option(
+    "--rate-rule", type=click.Choice(RATE_RULES), default=RATE_RULES[0], show_default=True,
+    help="How the rate goes with the batch.",
+)  # fmt: skip
+@_count("--rate-batch", _DEFAULTS.rate_batch, "The batch at which the learning rate holds.")
+@click.option("--clip", type=opt.SECONDS, metavar="NORM", help="Clip gradients of the built-ins.")
+@click.option(
+    "--target", type=opt.SECONDS, metavar="LOSS",
+    help="Also train to this loss at every point, and time it.",
+)  # fmt: skip
+@_count("--seeds", _DEFAULTS.seeds, "Trainings per point.")
+@click.option(
+    "--train-seconds", type=opt.SECONDS, default=str(_DEFAULTS.budget_s), metavar="S",
+    show_default=True, help="Most time for one training.",
+)  # fmt: skip
+@_count("--evaluate-every", _DEFAULTS.evaluate_every, "Training steps between looks at the loss.")
+@opt.place_options
+@opt.run_options
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> int:
+    """How far gradients reach, and how batch size pays statistically.
+
+    At each T, before training and after some: how far the gradient of the last step's loss reaches
+    back, and, after it, the noise scale, at which a larger batch begins to pay less. With --target
+    also the time to that loss at each batch. The same command on an unfinished run file resumes it.
+    """  # fmt: skip
+    run = carry_out(_order(ctx, options), options)
+    return _answer(run, options)
+
+
+def _order(ctx: click.Context, options: dict[str, Any]) -> ProfileOrder:
+    from rnnprof.engine.profile import ProfileOrder
+    from rnnprof.records import Grid
+
+    if options["seed"] + options["seeds"] >= 1 << 63:
+        raise BadInputError(f"--seed {options['seed']} leaves no room for --seeds")
+    place = opt.place_from(options)
+    settings = opt.settings_from({**options, "headroom": 0.05, "reserve": None})
+    workload, factory_path = opt.workload_from(ctx, options)
+    study = _study(options, workload)
+    workload = _for_task(ctx, workload, study)
+    return ProfileOrder(
+        workload=workload,
+        grid=Grid(options["batch"], options["steps"]),
+        settings=replace(settings, study=study),
+        path=run_path(options["output"], f"{workload.name}-{place.kind}-trainability"),
+        command="trainability",
+        device=place.device,
+        device_uuid=place.uuid,
+        factory_path=factory_path,
+        extend=options["extend"],
+        overwrite=options["overwrite"],
+    )
+
+
+def _study(options: dict[str, Any], workload: Workload) -> Study:
+    return Study(
+        task=None if workload.factory else options["task"],
+        train_steps=options["train_steps"],
+        draws=options["draws"],
+        small_batch=options["small_batch"],
+        parts=options["parts"],
+        reach_ratio=options["reach_at"],
+        learning_rate=options["learning_rate"],
+        rate_rule=options["rate_rule"],
+        rate_batch=options["rate_batch"],
+        clip_norm=options["clip"],
+        target_loss=options["target"],
+        seeds=options["seeds"],
+        budget_s=options["train_seconds"],
+        evaluate_every=options["evaluate_every"],
+    )
+
+
+def _for_task(ctx: click.Context, workload: Workload, study: Study) -> Workload:
+    """The workload with the task's input.
+
+    Raises:
+        BadInputError: what the study cannot do with it.
+    """
+    if study.task is None:
+        return workload
+    if workload.mode != "train":
+        raise BadInputError("--mode inference learns nothing: leave it out")
+    if workload.optimizer == "none" and study.target_loss is not None:
+        raise BadInputError("--optimizer none reaches no target: leave one of the two out")
+    inputs = TASK_INPUTS[study.task]
+    is_given = ctx.get_parameter_source("input_size") is click.core.ParameterSource.COMMANDLINE
+    if is_given and workload.input_size != inputs:
+        raise BadInputError(
+            f"--input-size {workload.input_size}: the {study.task} task has {inputs} features"
+        )
+    least = LEAST_STEPS[study.task]
+    if min(ctx.params["steps"]) < least:
+        raise BadInputError(f"--steps: the {study.task} task has {least} time steps at least")
+    return replace(workload, input_size=inputs)
+
+
+def _answer(run: Run, options: dict[str, Any]) -> int:
+    from rnnprof.analysis.trainability import trainability_of
+    from rnnprof.records import GOOD_OUTCOMES, Gradient, Learning
+    from rnnprof.report.trainability import trainability_document, trainability_in_words
+
+    found = trainability_of(run)
+    if options["as_json"]:
+        import json
+
+        click.echo(json.dumps(trainability_document(found, run), allow_nan=False, indent=2))
+    else:
+        click.echo(trainability_in_words(found))
+    click.echo(f"wrote\n  {run.path}", err=True)
+    passes = [o for o in run.observations if isinstance(o, (Gradient, Learning))]
+    outcomes = {each.outcome for each in passes}
+    failed = [each for each in passes if each.outcome not in GOOD_OUTCOMES]
+    for each in failed[-3:]:
+        click.echo(f"{each.point}: {each.reason}", err=True)
+    return 0 if outcomes <= GOOD_OUTCOMES and passes else EXIT_MISSING
