@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rnnprof.analysis.goodput import Chunk, Goodput, chunk_for, goodput_at
 from rnnprof.analysis.memory_model import MemoryModel, Sample
+from rnnprof.analysis.trainability import Trainability, trainability_of
 from rnnprof.records import (
     Certificate,
     EdgeStatus,
@@ -20,6 +22,7 @@ from rnnprof.records import (
     Outcome,
     Point,
     Run,
+    Settings,
 )
 from rnnprof.units import format_bytes, format_rate, format_ratio
 
@@ -63,6 +66,8 @@ class Advice:
         reasons: why, one sentence each; *predictions* likewise, of what was not measured.
         train_with: at each T whose edge is known.
         accumulation_steps: to make the effective batch asked for; None where none was.
+        goodput: at each T whose noise scale is known.
+        chunk: to cut sequences into; None where nobody asked.
     """
 
     batch: int | None
@@ -72,6 +77,21 @@ class Advice:
     train_with: tuple[TrainWith, ...] = ()
     effective_batch: int | None = None
     accumulation_steps: int | None = None
+    goodput: tuple[Goodput, ...] = ()
+    chunk: Chunk | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Truncated back-propagation that is asked about.
+
+    Attributes:
+        length: time steps of a whole sequence.
+        reach: time steps that its gradient has to reach back.
+    """
+
+    length: int
+    reach: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +124,10 @@ def advise(
     measurements: Mapping[Point, Measurement],
     frontier: Sequence[Certificate],
     effective_batch: int | None = None,
+    cut: Cut | None = None,
 ) -> Advice:
     """The advice of a run; *effective_batch* asks for the accumulation steps that make it."""
-    settings = run.requests[-1].settings if run.requests else None
+    settings = settings_of(run)
     reserve = settings.reserve_bytes if settings else 0
     headroom = settings.headroom_ratio if settings else 0.0
     bounds = Bounds(run.header.limit_bytes - reserve, headroom)
@@ -114,6 +135,10 @@ def advise(
     lengths = tuple(train_with(c, bounds, model, run, effective_batch) for c in frontier)
     predictions = _smaller(model, bounds, frontier, is_card=_is_card(run))
     chosen, reasons = _choose(tuple(measurements.values()), bounds)
+    usable = [m for m in measurements.values() if _is_usable(m, bounds)]
+    trained = trainability_of(run)
+    goodput = _goodput(usable, trained)
+    reasons = (*reasons, *_by_goodput(chosen, goodput, trained))
     batch = chosen.point.batch if chosen else None
     steps_of = None
     if effective_batch is not None and batch is not None:
@@ -127,7 +152,43 @@ def advise(
         lengths,
         effective_batch,
         steps_of,
+        goodput,
+        None if cut is None else chunk_for(cut.length, cut.reach, usable, trained),
     )
+
+
+def settings_of(run: Run) -> Settings | None:
+    """Those of the last invocation that looked at memory or time."""
+    looked = [r.settings for r in run.requests if r.settings.study is None]
+    return looked[-1] if looked else None
+
+
+def _is_usable(measurement: Measurement, bounds: Bounds) -> bool:
+    """Timed, fits with headroom, and does not thrash."""
+    is_timed = measurement.time_steps_per_s and measurement.outcome is Outcome.MEASURED
+    return bool(is_timed) and _leaves_headroom(measurement, bounds) and not measurement.retries
+
+
+def _goodput(usable: Sequence[Measurement], trained: Trainability) -> tuple[Goodput, ...]:
+    lengths = sorted({each.point.steps for each in usable})
+    found = (goodput_at(steps, usable, trained) for steps in lengths)
+    return tuple(each for each in found if each is not None)
+
+
+def _by_goodput(
+    chosen: Measurement | None, goodput: Sequence[Goodput], trained: Trainability
+) -> list[str]:
+    """What the noise scale says of the batch chosen by throughput alone."""
+    if chosen is None or not (trained.noise or goodput):
+        return []
+    here = next((each for each in goodput if each.steps == chosen.point.steps), None)
+    if here is None:
+        steps = chosen.point.steps
+        command = f"rnnprof trainability --steps {steps}"
+        return [f"what a sequence is worth at T={steps} is not known: {command} finds it out"]
+    if here.batch == chosen.point.batch:
+        return ["it is also the batch with the best goodput at this T"]
+    return [f"by goodput B={here.batch} is better at this T: see below"]
 
 
 def train_with(
@@ -192,7 +253,7 @@ def _choose(
     measurements: Iterable[Measurement], bounds: Bounds
 ) -> tuple[Measurement | None, tuple[str, ...]]:
     timed = [m for m in measurements if m.time_steps_per_s and m.outcome is Outcome.MEASURED]
-    usable = [m for m in timed if _leaves_headroom(m, bounds) and not m.retries]
+    usable = [m for m in timed if _is_usable(m, bounds)]
     if not usable:
         return None, (NO_POINT,)
     best = max(usable, key=_rate)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from rnnprof.cli.options import MAX_SIZE
+from rnnprof.errors import BadInputError
 
 
 @click.command()
@@ -17,25 +18,53 @@ from rnnprof.cli.options import MAX_SIZE
     metavar="N",
     help="Advise the accumulation steps that make it.",
 )
+@click.option(
+    "--sequence-length",
+    type=click.IntRange(1, MAX_SIZE),
+    metavar="L",
+    help="Advise the chunk to cut such sequences into.",
+)
+@click.option(
+    "--reach",
+    type=click.IntRange(1, MAX_SIZE),
+    metavar="K",
+    help="Time steps that a chunk's gradient has to reach back.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def command(run: Path, effective_batch: int | None, as_json: bool) -> int:
-    """Batch and steps to train with, and why."""
-    from rnnprof.analysis.advice import advise
+def command(
+    run: Path,
+    effective_batch: int | None,
+    sequence_length: int | None,
+    reach: int | None,
+    as_json: bool,
+) -> int:
+    """Batch and steps to train with, and why.
+
+    Where the same run file has a study of trainability, also by what a sequence is worth at each
+    batch; with --sequence-length and --reach, the chunk for truncated back-propagation.
+    """
+    from rnnprof.analysis.advice import Cut, advise, settings_of
     from rnnprof.analysis.certify import frontier_of
     from rnnprof.analysis.fold import fold_run
     from rnnprof.engine.journal import load
     from rnnprof.report.answer import advice_in_words, frontier_in_words
     from rnnprof.report.document import frontier_document
 
+    if (sequence_length is None) != (reach is None):
+        raise BadInputError("--sequence-length and --reach belong together: give both")
+    cut = None if sequence_length is None or reach is None else Cut(sequence_length, reach)
     loaded = load(run)
     frontier = frontier_of(loaded)
-    advice = advise(loaded, fold_run(loaded), frontier, effective_batch)
+    advice = advise(loaded, fold_run(loaded), frontier, effective_batch, cut)
     if as_json:
         import json
 
-        click.echo(json.dumps(frontier_document(loaded, frontier, advice), indent=2))
+        click.echo(
+            json.dumps(frontier_document(loaded, frontier, advice), allow_nan=False, indent=2)
+        )
         return 0
-    headroom = loaded.requests[-1].settings.headroom_ratio if loaded.requests else 0.0
+    settings = settings_of(loaded)
+    headroom = settings.headroom_ratio if settings else 0.0
     edges = frontier_in_words(frontier, advice, headroom)
     click.echo("\n\n".join(part for part in (advice_in_words(advice), edges) if part))
     return 0

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from rnnprof.analysis.advice import Advice, TrainWith
+from rnnprof.analysis.goodput import Chunk
 from rnnprof.records import Certificate
 from rnnprof.report.table import WIDTH, certificate_in_words
 from rnnprof.units import format_bytes, format_ratio
@@ -43,7 +44,18 @@ def advice_in_words(advice: Advice) -> str:
     lines = [head, *(_item(reason) for reason in advice.reasons)]
     if advice.predictions:
         lines += ["Predicted, not measured:", *map(_item, advice.predictions)]
+    for goodput in advice.goodput:
+        lines.append(f"By goodput at T={goodput.steps}: train with B={goodput.batch}")
+        lines += map(_item, goodput.reasons)
+    if advice.chunk is not None:
+        lines += [_chunk(advice.chunk), *map(_item, advice.chunk.reasons)]
     return "\n".join(lines)
+
+
+def _chunk(chunk: Chunk) -> str:
+    if chunk.steps is None:
+        return "Chunks: not known from this run"
+    return f"Cut sequences into chunks of {chunk.steps}: {chunk.chunks} each"
 
 
 def _item(text: str) -> str:

@@ -40,7 +40,7 @@ def document(
         "advice": encode(advice) if advice else None,
         "environment": encode(run.header.environment),
     }
-    return {key: _finite(value) for key, value in whole.items()}
+    return {key: finite(value) for key, value in whole.items()}
 
 
 def frontier_document(run: Run, frontier: Sequence[Certificate], advice: Advice) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def frontier_document(run: Run, frontier: Sequence[Certificate], advice: Advice)
         "limit_bytes": run.header.limit_bytes,
         "environment": encode(run.header.environment),
     }
-    return {key: _finite(value) for key, value in whole.items()}
+    return {key: finite(value) for key, value in whole.items()}
 
 
 def _point(measurement: Measurement) -> dict[str, Any]:
@@ -69,12 +69,12 @@ def _census_bytes(measurement: Measurement) -> dict[str, Any] | None:
     return None if census is None else {**census.parts(), "phase": census.phase}
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """*value* with null for nan and the infinities, which JSON does not have."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

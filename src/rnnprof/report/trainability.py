@@ -10,6 +10,7 @@ from typing import Any
 from rnnprof.analysis.trainability import MIN_SEEDS, NoiseAt, ReachAt, ToTarget, Trainability
 from rnnprof.codec import encode
 from rnnprof.records import Run
+from rnnprof.report.document import finite
 from rnnprof.report.table import WIDTH
 from rnnprof.units import format_ratio, format_seconds
 
@@ -26,16 +27,8 @@ def trainability_in_words(found: Trainability) -> str:
 
 def trainability_document(found: Trainability, run: Run) -> dict[str, Any]:
     """The same as one JSON object; what is infinite is null beside its reason."""
-    fields: dict[str, Any] = _finite(encode(found))
+    fields: dict[str, Any] = finite(encode(found))
     return {"run": run.path, **fields}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _reach(found: Trainability) -> Iterator[str]:
