@@ -608,15 +608,17 @@ class Run:
 
     @property
     def grid(self) -> Grid:
-        """The axes of every request together."""
+        """The axes of every request together; a study's are not among them."""
+        grids = [request.grid for request in self.requests if request.settings.study is None]
         return Grid(
-            tuple(sorted({batch for request in self.requests for batch in request.grid.batch})),
-            tuple(sorted({steps for request in self.requests for steps in request.grid.steps})),
+            tuple(sorted({batch for grid in grids for batch in grid.batch})),
+            tuple(sorted({steps for grid in grids for steps in grid.steps})),
         )
 
     def points(self) -> tuple[Point, ...]:
-        """Every point that was asked for, by steps and then by batch."""
-        asked = {point for request in self.requests for point in request.grid.points()}
+        """Every point that was to be measured, by steps and then by batch; a study's are not."""
+        grids = [r.grid for r in self.requests if r.settings.study is None]
+        asked = {point for grid in grids for point in grid.points()}
         return tuple(sorted(asked, key=lambda point: (point.steps, point.batch)))
 
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import a_fit, a_run, a_timing
 from rnnprof.analysis.advice import Cut, advise
 from rnnprof.analysis.fold import fold_run
 from rnnprof.analysis.goodput import chunk_for, goodput_at
 from rnnprof.analysis.noise_scale import NoiseScale
 from rnnprof.analysis.reach import reach_of
 from rnnprof.analysis.trainability import NoiseAt, ReachAt, Trainability, trainability_of
-from rnnprof.records import Gradient, Grid, Learning, Measurement, Outcome, Point, Role, Run
-from rnnprof.study import Study
+from rnnprof.records import Learning, Measurement, Outcome, Point
+from study_samples import studied
 
 
 def timed(batch: int, steps: int, per_s: float) -> Measurement:
@@ -126,33 +124,6 @@ def test_the_reach_after_the_most_training_counts() -> None:
 
 
 # from a run file's own records
-
-
-def fields(kind: type[Any], point: Point, **changes: Any) -> Any:
-    return kind(
-        attempt="000000000000", batch=point.batch, steps=point.steps, role=Role.PROBE, worker=1,
-        process_index=0, request="r1", outcome=Outcome.MEASURED, wall_s=1.0, **changes,
-    )  # fmt: skip
-
-
-def studied() -> Run:
-    points = (Point(8, 16), Point(64, 16))
-    observed = [
-        o for p in points for o in (a_fit(p, peak_counted_bytes=1 << 20), a_timing(p, 1e-3))
-    ]
-    gradient = fields(
-        Gradient, Point(8, 16), train_steps=50, inputs="input", clipped_steps=10,
-        lag_norms=((1.0, 0.5, 0.25, 1e-5),) * 2, small_batch=2, big_batch=16,
-        small_squared=(3.0,) * 20, big_squared=(1.0,) * 20,
-    )  # fmt: skip
-    trainings = [
-        fields(Learning, Point(64, 16), seed=seed, target_loss=0.1, reached=seed < 2,
-               train_steps=100 + seed, sequences=6400, train_s=2.0 + seed)
-        for seed in range(3)
-    ]  # fmt: skip
-    run = a_run([*observed, gradient, *trainings], Grid((8, 64), (16,)))
-    request = replace(run.requests[0], settings=replace(run.requests[0].settings, study=Study()))
-    return replace(run, requests=(*run.requests, request))
 
 
 def test_a_runs_own_study_is_folded() -> None:

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from fakes import HEADER, a_request
 from rnnprof.cli import options as opt
+from rnnprof.cli import trainability
 from rnnprof.cli.max_batch import command as max_batch
 from rnnprof.cli.profile import command as profile
 from rnnprof.records import Grid, Request, Run, Settings
 from rnnprof.report.command import repeat_command
+from rnnprof.study import Study
 from rnnprof.workload import CELLS, DTYPES, IMPLS, MODES, OPTIMIZERS, FactorySource, Workload
 
 ENVIRONMENT = {"device": "cpu"}
@@ -84,6 +86,25 @@ def test_a_frontier_is_repeated_with_its_own_options():
     request = replace(a_request(Grid((), (16,)), chosen), command="max-batch")
     text = repeat_command(run_of(Workload(), request, 1 << 20))
     assert read_back(text) == (Workload(), chosen, Grid((), (16,)))
+
+
+def test_a_study_is_repeated_with_its_own_options(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = Study(
+        "copy", train_steps=0, draws=9, small_batch=3, parts=2, reach_ratio=0.01,
+        learning_rate=0.5, rate_rule="sqrt", rate_batch=8, clip_norm=0.25, target_loss=0.125,
+        seeds=4, budget_s=1.5, evaluate_every=7,
+    )  # fmt: skip
+    chosen = Settings(study=study, memory_limit=1 << 20, seed=3)
+    workload = Workload(cell="gru", input_size=10)
+    request = replace(a_request(Grid((4,), (32, 64)), chosen), command="trainability")
+    _, _, *words = shlex.split(
+        repeat_command(run_of(workload, request, 1 << 20)).replace("\\\n", "")
+    )
+    context = trainability.command.make_context("trainability", words)
+    order = trainability._order(context, dict(context.params))
+    settings_ = replace(order.settings, point_seconds=chosen.point_seconds)
+    assert (order.workload, settings_, order.grid) == (workload, chosen, Grid((4,), (32, 64)))
 
 
 @pytest.mark.parametrize("args", [{}, {"depth": 2, "name": "it's $HOME", "wide": True, "x": None}])

@@ -63,6 +63,7 @@ class ToTarget:
     """
 
     point: Point
+    target_loss: float
     seeds: int
     reached: int
     train_steps: float | None
@@ -93,17 +94,21 @@ def _is_found(each: NoiseAt) -> bool:
 
 
 def trainability_of(run: Run) -> Trainability:
-    """Fold a run's own passes; of two alike the newer counts."""
+    """Fold a run's own passes; of two alike the newer counts, and of targets the last."""
     studies = [r.settings.study for r in run.requests if r.settings.study is not None]
     study = studies[-1] if studies else None
     gradients: dict[tuple[int, int], Gradient] = {}
     trainings: dict[Point, dict[int, Learning]] = defaultdict(dict)
+    target: float | None = None
     for each in run.observations:
         if each.outcome is not Outcome.MEASURED:
             continue
         if isinstance(each, Gradient):
             gradients[each.steps, each.train_steps] = each
         elif isinstance(each, Learning):
+            if each.target_loss != target:
+                trainings.clear()
+            target = each.target_loss
             trainings[each.point][each.seed] = each
     ordered = [gradients[key] for key in sorted(gradients)]
     threshold = study.reach_ratio if study else REACH_RATIO
@@ -147,6 +152,7 @@ def _to_target(point: Point, trainings: Sequence[Learning]) -> ToTarget:
     seconds = [each.train_s for each in reached]
     return ToTarget(
         point,
+        trainings[-1].target_loss or 0.0,
         len(trainings),
         len(reached),
         _median_of_all([float(each.train_steps) for each in reached], len(trainings)),

@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from rnnprof.records import Run, Settings
+from rnnprof.study import Study
 from rnnprof.workload import FactorySource, Workload
 
 LINE_COLUMNS: Final = 96
@@ -40,6 +41,7 @@ def repeat_command(run: Run) -> str:
     if request.command == "profile":
         words.append(f"--point-seconds {request.settings.point_seconds:g}")
     words += _setting_words(request.settings)
+    words += _study_words(request.settings.study)
     return _wrapped(words)
 
 
@@ -88,6 +90,27 @@ def _setting_words(settings: Settings) -> Iterator[str]:
         yield "--no-prune"
     if not settings.certify:
         yield "--no-certify"
+
+
+STUDY_FLAGS: Final = {
+    "train_steps": "--train-steps", "draws": "--draws", "small_batch": "--small-batch",
+    "parts": "--parts", "reach_ratio": "--reach-at", "learning_rate": "--learning-rate",
+    "rate_rule": "--rate-rule", "rate_batch": "--rate-batch", "clip_norm": "--clip",
+    "target_loss": "--target", "seeds": "--seeds", "budget_s": "--train-seconds",
+    "evaluate_every": "--evaluate-every",
+}  # fmt: skip
+
+
+def _study_words(study: Study | None) -> Iterator[str]:
+    if study is None:
+        return
+    if study.task is not None:
+        yield f"--task {study.task}"
+    default = Study()
+    for name, flag in STUDY_FLAGS.items():
+        value = getattr(study, name)
+        if value != getattr(default, name):
+            yield f"{flag} {value}"
 
 
 def _axis(values: tuple[int, ...]) -> str:

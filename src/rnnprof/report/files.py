@@ -22,6 +22,7 @@ from rnnprof.report.page import DrawnChart, RunReport, page
 from rnnprof.report.slices import slices_over_batch, slices_over_steps
 from rnnprof.report.summary import summary
 from rnnprof.report.time_chart import time_phases
+from rnnprof.report.trainability_chart import reach_chart, target_chart, worth_chart
 from rnnprof.report.verdict import decision, judge_run
 from rnnprof.report.view import View
 from rnnprof.report.whole import write_whole
@@ -60,6 +61,9 @@ def charts_of(view: View) -> tuple[Chart, ...]:
         memory_parts(view),
         memory_phases(view),
         time_phases(view),
+        reach_chart(view),
+        worth_chart(view),
+        target_chart(view),
         conditions(view),
     )
     return tuple(chart for chart in drawn if chart is not None)

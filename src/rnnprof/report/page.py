@@ -43,6 +43,7 @@ from rnnprof.report.table import (
     peak_kind,
     throughput,
 )
+from rnnprof.report.trainability import trainability_words
 from rnnprof.report.view import View
 from rnnprof.units import GIB, KIB, MIB, format_bytes, format_duration, format_ratio, format_seconds
 
@@ -331,6 +332,7 @@ def _sections(reports: Sequence[RunReport]) -> list[Section]:
         _charts("slices", "Slices", reports, ("slices-batch", "slices-steps")),
         _charts("memory", "What takes the memory", reports, ("memory-parts", "memory-phases")),
         _charts("time", "Where the time goes", reports, ("time-phases",)),
+        *_trainability(reports),
         _told("certificates", "Certificates", reports, _certificates),
         _told("advice", "Advice", reports, _advice),
         _told("conditions", "Conditions over the run", reports, _conditions, ("conditions",)),
@@ -346,6 +348,21 @@ HEAT_MAPS: Final = (
     "heatmap-memory", "heatmap-step-time", "heatmap-time-steps", "heatmap-sequences",
     "heatmap-matmul-share",
 )  # fmt: skip
+
+
+def _trainability(reports: Sequence[RunReport]) -> list[Section]:
+    """Only where a run has a study: most have none."""
+    if not any(report.view.trainability.study for report in reports):
+        return []
+    names = ("reach", "worth", "time-to-target")
+    return [_told("trainability", "Trainability", reports, _studied, names)]
+
+
+def _studied(report: RunReport, _suffix: str) -> Block:
+    found = report.view.trainability
+    if found.study is None:
+        return Block(sentences=("This run has no study: rnnprof trainability makes one.",))
+    return Block(items=tuple(("", line) for line in trainability_words(found)))
 
 
 # --- charts --------------------------------------------------------------------------------------
@@ -710,6 +727,9 @@ def _advice(report: RunReport, suffix: str) -> Block:
         head = f"Train with B={advice.batch} T={advice.steps}, because:"
     items = [("", reason) for reason in advice.reasons]
     items += [("predicted", sentence) for sentence in advice.predictions]
+    for each in advice.goodput:
+        told = f"By goodput at T={each.steps} train with B={each.batch}: "
+        items.append(("", told + "; ".join(each.reasons)))
     return Block(sentences=(head,), items=tuple(items), tables=_train_with(report, advice, suffix))
 
 

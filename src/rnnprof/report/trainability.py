@@ -25,6 +25,16 @@ def trainability_in_words(found: Trainability) -> str:
     return "\n\n".join("\n".join(block) for block in blocks if block) or "nothing was studied"
 
 
+def trainability_words(found: Trainability) -> list[str]:
+    """A sentence for each reach and noise scale after the most training, as the page tells them."""
+    reached = {each.steps: each for each in found.reach}
+    noisy = {each.steps: each for each in found.noise}
+    return [
+        *(f"Reach at T={steps}: {_reached(each)}" for steps, each in reached.items()),
+        *(f"Noise scale at T={steps}: {_noisy(each)}" for steps, each in noisy.items()),
+    ]
+
+
 def trainability_document(found: Trainability, run: Run) -> dict[str, Any]:
     """The same as one JSON object; what is infinite is null beside its reason."""
     fields: dict[str, Any] = finite(encode(found))
@@ -89,7 +99,7 @@ def _to_target(found: Trainability) -> Iterator[str]:
     rule = {"fixed": "the same at every batch", "sqrt": "by the root of B", "linear": "by B"}
     rate = "" if study.task is None else f"; learning rate {rule[study.rate_rule]}"
     yield textwrap.fill(
-        f"Time to a loss of {study.target_loss:g} on "
+        f"Time to a loss of {found.to_target[0].target_loss:g} on "
         f"{'fresh data' if study.task else 'the last 20 training steps'}{rate}",
         WIDTH,
     )

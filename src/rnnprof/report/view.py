@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from rnnprof.analysis.advice import Advice, advise, model_of
+from rnnprof.analysis.advice import Advice, advise, model_of, settings_of
 from rnnprof.analysis.certify import frontier_of
 from rnnprof.analysis.fold import fold_run
 from rnnprof.analysis.memory_model import MemoryModel
+from rnnprof.analysis.trainability import Trainability, trainability_of
 from rnnprof.records import Certificate, Measurement, Point, Run
 from rnnprof.report.table import SeenEdge, grid_points, seen_edges
 
@@ -25,6 +26,7 @@ class View:
         limit_bytes: what training may take: the run's limit without what is reserved for others.
         headroom_ratio: share of it that the advice keeps free.
         model: of the bytes that the limit counts; None where no fit pass told them.
+        trainability: what its study found; empty without one.
     """
 
     name: str
@@ -36,6 +38,7 @@ class View:
     limit_bytes: int
     headroom_ratio: float
     model: MemoryModel | None
+    trainability: Trainability = field(default_factory=lambda: Trainability(None))
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -56,7 +59,7 @@ class View:
 def view_of(run: Run, name: str) -> View:
     """Derive a run's view; *name* tells it from others."""
     measurements, frontier = fold_run(run), frontier_of(run)
-    settings = run.requests[-1].settings if run.requests else None
+    settings = settings_of(run)
     limit = run.header.limit_bytes - (settings.reserve_bytes if settings else 0)
     return View(
         name=name,
@@ -68,4 +71,5 @@ def view_of(run: Run, name: str) -> View:
         limit_bytes=limit,
         headroom_ratio=settings.headroom_ratio if settings else 0.0,
         model=model_of(run, limit),
+        trainability=trainability_of(run),
     )
