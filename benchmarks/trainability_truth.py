@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,7 +88,7 @@ def noise_truth(distance: float = DISTANCE, noise: float = LABEL_NOISE) -> float
 
 
 def regression(batch: int) -> Any:
-    """The regression as a training whose probe draws *batch* samples."""
+    """The regression as a training whose step draws *batch* samples."""
     import torch
     from torch import nn
 
@@ -96,13 +97,17 @@ def regression(batch: int) -> Any:
     model = nn.Linear(DIMENSIONS, 1, bias=False)
     with torch.no_grad():
         model.weight.fill_(DISTANCE / math.sqrt(DIMENSIONS))  # the solution is 0
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 
-    def probe() -> Any:
-        inputs = torch.randn(batch, DIMENSIONS, requires_grad=True)
-        residuals = model(inputs)[:, 0] - LABEL_NOISE * torch.randn(batch)
-        return inputs, residuals.square().mean()
+    def step(_phase: Any) -> Any:
+        optimizer.zero_grad()
+        residuals = model(torch.randn(batch, DIMENSIONS))[:, 0] - LABEL_NOISE * torch.randn(batch)
+        loss = residuals.square().mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return loss.detach()
 
-    return Training(lambda _phase: None, model=model, probe=probe)
+    return Training(step, model=model, optimizer=optimizer)
 
 
 def estimate(seed: int) -> Any:
@@ -115,7 +120,8 @@ def estimate(seed: int) -> Any:
 
     torch.manual_seed(seed)
     study = Study()
-    learner = FromFactory(regression(study.small_batch), 1, lambda _: None)  # type: ignore[arg-type,return-value]
+    training = regression(study.small_batch)
+    learner = FromFactory(training, study.small_batch, 1, lambda _: nullcontext())
     squares = Squares()
     for _ in range(study.draws):
         squares.draw(learner, study.small_batch, study.parts)

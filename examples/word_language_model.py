@@ -82,13 +82,18 @@ class LanguageModel(nn.Module):
         new = self.embedding.weight.new_zeros
         return [tuple(new(1, batch, lstm.hidden_size) for _ in "hc") for lstm in self.lstms]
 
-    def forward(self, inputs: Tensor, targets: Tensor, state: list[tuple[Tensor, Tensor]]):
+    def forward(
+        self, inputs: Tensor, targets: Tensor, state: list[tuple[Tensor, Tensor]],
+        *, last_only: bool = False,
+    ):  # fmt: skip
         """The mean loss over the chunk's words, in nats, and the state after it, detached."""
         hidden, after = self.dropout(self.embedding(inputs)), []
         for lstm, before in zip(self.lstms, state, strict=True):
             hidden, (h, c) = lstm(hidden, before)
             hidden = self.dropout(hidden)
             after.append((h.detach(), c.detach()))
+        if last_only:
+            hidden, targets = hidden[-1:], targets[-1:]
         logits = self.softmax(hidden).flatten(0, 1)  # the largest tensor: no caller keeps it alive
         return nn.functional.cross_entropy(logits, targets.flatten()), after
 
@@ -133,7 +138,12 @@ def make(
             updates.step()
         return loss.detach()
 
-    return Training(step, model=model, optimizer=updates, sequences_per_step=batch)
+    def probe() -> tuple[Tensor, Tensor]:
+        """The words of a chunk, and the loss of its last word alone: how far back does it reach?"""
+        inputs, targets = (part.to(device) for part in next(chunks)[1])
+        return inputs, model(inputs, targets, model.zero_state(batch), last_only=True)[0]
+
+    return Training(step, model=model, optimizer=updates, sequences_per_step=batch, probe=probe)
 
 
 def main() -> None:

@@ -118,7 +118,7 @@ def words_probe(model: nn.Module) -> Any:
 
 
 def from_factory(**parts: Any) -> FromFactory:
-    return FromFactory(Training(lambda phase: torch.tensor(1.0), **parts), STEPS, mark)
+    return FromFactory(Training(lambda phase: torch.tensor(1.0), **parts), BATCH, STEPS, mark)
 
 
 def test_words_are_looked_at_through_their_embedding() -> None:
@@ -186,9 +186,38 @@ def test_a_probe_that_keeps_no_contract_is_the_factorys_fault(returned: Any) -> 
         from_factory(probe=lambda: returned).reach()
 
 
-def test_noise_needs_a_model() -> None:
-    with pytest.raises(Unknown, match="no model"):
+def test_noise_needs_an_optimizer() -> None:
+    with pytest.raises(Unknown, match="no optimizer"):
         from_factory().gradient(4)
+
+
+def test_the_gradient_of_a_factorys_step_is_unclipped_and_changes_nothing() -> None:
+    weight = nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+
+    def step(_: Any) -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = (weight * torch.tensor([1.0, 2.0, 3.0])).sum()
+        loss.backward()
+        nn.utils.clip_grad_norm_([weight], 1e-3)
+        optimizer.step()
+        return loss.detach()
+
+    training = Training(step, optimizer=optimizer, sequences_per_step=12)
+    learner = FromFactory(training, BATCH, STEPS, mark)
+    assert learner.step_batch == 12
+    [gradient] = learner.gradient(99)
+    assert gradient.tolist() == [1.0, 2.0, 3.0]
+    assert weight.tolist() == [1.0, 1.0, 1.0]
+    learner.train()
+    assert weight.tolist() != [1.0, 1.0, 1.0]  # the optimizer is its own again
+    assert learner.clipping.steps == 1
+
+
+def test_a_step_that_never_comes_to_its_optimizer_is_told() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+    with pytest.raises(Unknown, match="did not come to its optimizer"):
+        from_factory(optimizer=optimizer).gradient(4)
 
 
 def test_clipping_in_a_factorys_step_is_heard() -> None:
@@ -200,7 +229,7 @@ def test_clipping_in_a_factorys_step_is_heard() -> None:
         return weight.sum()
 
     own = nn.utils.clip_grad_norm_
-    learner = FromFactory(Training(step), STEPS, mark)
+    learner = FromFactory(Training(step), BATCH, STEPS, mark)
     for _ in range(3):
         learner.train()
     assert learner.clipping.steps == 3
@@ -209,7 +238,7 @@ def test_clipping_in_a_factorys_step_is_heard() -> None:
 
 def test_the_noise_is_not_looked_at_before_training() -> None:
     learner = learner_of(task(), 0, mark)
-    assert "initialisation" in _noise(learner, Study(), BATCH, 0)["noise_reason"]
+    assert "initialisation" in _noise(learner, Study(), 0)["noise_reason"]
 
 
 def test_gradients_that_are_no_numbers_are_recorded_as_unknown() -> None:
@@ -219,7 +248,7 @@ def test_gradients_that_are_no_numbers_are_recorded_as_unknown() -> None:
         learner.parameters[0].fill_(math.nan)
     norms = _reach(learner, Study(draws=2))["lag_norms"]
     assert None in norms[0]
-    assert None in _noise(learner, Study(draws=2, parts=2), BATCH, 5)["big_squared"]
+    assert None in _noise(learner, Study(draws=2, parts=2), 5)["big_squared"]
 
 
 def test_without_a_probe_the_reason_is_in_the_record() -> None:

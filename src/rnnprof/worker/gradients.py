@@ -37,7 +37,7 @@ def gradient_pass(session: Session) -> dict[str, Any]:
         "learning_rate": learner.learning_rate,
         "loss": losses[-1] if losses else None,
         **_reach(learner, study),
-        **_noise(learner, study, task.batch, task.train_steps),
+        **_noise(learner, study, task.train_steps),
     }
     session.device.synchronize()
     return findings
@@ -51,11 +51,10 @@ def _reach(learner: Learner, study: Study) -> dict[str, Any]:
     return {"inputs": drawn[0][0], "lag_norms": [_finite(norms) for _, norms in drawn]}
 
 
-def _noise(learner: Learner, study: Study, batch: int, train_steps: int) -> dict[str, Any]:
+def _noise(learner: Learner, study: Study, train_steps: int) -> dict[str, Any]:
     if train_steps == 0:
         return {"noise_reason": NOISE_AT_START}
-    # a factory's probe has its own batch
-    small = study.small_batch if learner.has_fresh_loss else batch
+    small = learner.step_batch or study.small_batch
     squares = Squares()
     try:
         for _ in range(study.draws):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ NO_PROBE: Final = (
     "the factory tells no loss of the last time step: return rnnprof.Training(..., probe=), whose "
     "probe() gives its inputs and that loss"
 )
-NO_MODEL: Final = "the factory tells no model: return rnnprof.Training(..., model=)"
+NO_OPTIMIZER: Final = "the factory tells no optimizer: return rnnprof.Training(..., optimizer=)"
 
 
 class Unknown(Exception):  # noqa: N818  # no error: what cannot be asked of this workload, and why
@@ -49,11 +50,13 @@ class Learner(Protocol):
 
     Attributes:
         learning_rate, baseline_loss: None where a factory decides, or has none.
+        step_batch: sequences of the gradient of a factory's step; None where any can be asked.
         has_fresh_loss: :meth:`fresh_loss` is of data that were not trained on.
     """
 
     learning_rate: float | None
     baseline_loss: float | None
+    step_batch: int | None
     has_fresh_loss: bool
     clipping: Clipping
 
@@ -85,7 +88,7 @@ def learner_of(task: protocol.Task, seed: int, mark: PhaseMarker) -> Learner:
     torch.manual_seed(seed)
     if task.factory_path is None:
         return BuiltIn(task)
-    return FromFactory(build_seeded(task, seed), task.steps, mark)
+    return FromFactory(build_seeded(task, seed), task.batch, task.steps, mark)
 
 
 def build_seeded(task: protocol.Task, seed: int) -> Training:
@@ -101,6 +104,7 @@ class BuiltIn:
     """A lesson trained by the workload's optimizer."""
 
     has_fresh_loss = True
+    step_batch: int | None = None
 
     def __init__(self, task: protocol.Task) -> None:
         study = task.study
@@ -161,8 +165,9 @@ class FromFactory:
     learning_rate: float | None = None
     baseline_loss: float | None = None
 
-    def __init__(self, training: Training, steps: int, mark: PhaseMarker) -> None:
+    def __init__(self, training: Training, batch: int, steps: int, mark: PhaseMarker) -> None:
         self.training = training
+        self.step_batch: int | None = training.sequences_per_step or batch
         self.steps = steps
         self.mark = mark
         self.clipping = Clipping()
@@ -194,18 +199,24 @@ class FromFactory:
         gradient = torch.zeros_like(inputs) if found[0] is None else found[0]
         return of, norms_by_lag(gradient, _time_dim(gradient, self.steps))
 
-    def gradient(self, batch: int) -> list[Tensor]:  # noqa: ARG002  # a probe has its own
-        """Of one probe, over the factory's own batch."""
-        model = self.training.model
-        if model is None:
-            raise Unknown(NO_MODEL)
-        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        _, loss = self._probe()
-        found = torch.autograd.grad(loss, parameters, allow_unused=True)
-        return [
-            torch.zeros_like(parameter) if gradient is None else gradient
-            for parameter, gradient in zip(parameters, found, strict=True)
-        ]
+    def gradient(self, batch: int) -> list[Tensor]:  # noqa: ARG002  # a step has its own
+        """Of one training step as the optimizer would get it, unclipped; it takes no step."""
+        optimizer = self.training.optimizer
+        if optimizer is None:
+            raise Unknown(NO_OPTIMIZER)
+        caught: list[list[Tensor]] = []
+
+        def catch(*_: Any, **__: Any) -> None:
+            parameters = (p for group in optimizer.param_groups for p in group["params"])
+            caught.append(
+                [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters]
+            )
+
+        with _standing_still(optimizer, catch):
+            self.training.step(self.mark)
+        if not caught:
+            raise Unknown("the step did not come to its optimizer: a scaler may have skipped it")
+        return caught[-1]
 
     def _probe(self) -> tuple[Tensor, Tensor]:
         if self.training.probe is None:
@@ -281,6 +292,25 @@ def _heard(clipping: Clipping) -> Iterator[None]:
         yield
     finally:
         nn.utils.clip_grad_norm_ = own
+
+
+@contextmanager
+def _standing_still(
+    optimizer: torch.optim.Optimizer, instead: Callable[..., None]
+) -> Iterator[None]:
+    """Steps that change no weight: *instead* is called for the optimizer, and nothing is clipped."""
+    clip, step = nn.utils.clip_grad_norm_, optimizer.step
+
+    def unclipped(parameters: Any, _max_norm: float, *args: Any, **options: Any) -> Any:
+        return clip(parameters, math.inf, *args, **options)
+
+    nn.utils.clip_grad_norm_ = unclipped
+    optimizer.step = instead  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        nn.utils.clip_grad_norm_ = clip
+        optimizer.step = step  # type: ignore[method-assign]
 
 
 @dataclass(slots=True)
