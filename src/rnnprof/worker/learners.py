@@ -298,10 +298,10 @@ def _heard(clipping: Clipping) -> Iterator[None]:
 def _standing_still(
     optimizer: torch.optim.Optimizer, instead: Callable[..., None]
 ) -> Iterator[None]:
-    """Steps that change no weight: *instead* is called for the optimizer, and nothing is clipped."""
+    """Steps that change no weight: *instead* is called for the optimizer, nothing is clipped."""
     clip, step = nn.utils.clip_grad_norm_, optimizer.step
 
-    def unclipped(parameters: Any, _max_norm: float, *args: Any, **options: Any) -> Any:
+    def unclipped(parameters: Any, max_norm: float, *args: Any, **options: Any) -> Any:  # noqa: ARG001
         return clip(parameters, math.inf, *args, **options)
 
     nn.utils.clip_grad_norm_ = unclipped
@@ -322,17 +322,12 @@ class Squares:
 
     def draw(self, learner: Learner, small_batch: int, parts: int) -> None:
         """One large batch, by its parts."""
-        total: list[Tensor] | None = None
-        squared = 0.0
-        for _ in range(parts):
+        total = learner.gradient(small_batch)
+        squared = _squared(total)
+        for _ in range(parts - 1):
             gradients = learner.gradient(small_batch)
             squared += _squared(gradients)
-            total = (
-                gradients
-                if total is None
-                else [a + b for a, b in zip(total, gradients, strict=True)]
-            )
-        assert total is not None
+            total = [whole + part for whole, part in zip(total, gradients, strict=True)]
         self.small.append(squared / parts)
         self.big.append(_squared(total) / parts**2)
 
