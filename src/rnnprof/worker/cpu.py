@@ -25,7 +25,7 @@ from rnnprof.machine.process import (
 )
 from rnnprof.units import format_bytes
 from rnnprof.worker.devices import Block, MachineShortError
-from rnnprof.worker.heap import Filling, steady_heap, trim
+from rnnprof.worker.heap import Filling, spare_arena, steady_heap, trim
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class CpuLimit:
         earlier_peak_bytes: VmPeak then, which the kernel never resets.
         resident_bytes: VmRSS then.
         peak_resident_reason: why VmHWM tells nothing of the time since, if it does not.
-        level: keeps VmSize at the peak of before, for as long as it lives.
+        level, spare: keep VmSize at the peak of before, and room for Python's objects.
     """
 
     baseline_bytes: int
@@ -48,6 +48,7 @@ class CpuLimit:
     resident_bytes: int | None = None
     peak_resident_reason: str | None = None
     level: mmap.mmap | None = None
+    spare: bytes = b""
 
     def baseline(self) -> dict[str, Any]:
         """Findings of a fit before its first step."""
@@ -188,9 +189,12 @@ class CpuDevice:
 
     def set_limit(self, limit_bytes: int) -> CpuLimit:
         """Drop what is free, fill what stays so, take the baseline and set the limit."""
+        spare = spare_arena()
         trim()
         Filling().fill(lambda: memory_bytes("VmData") or 0)  # for as long as this worker lives
-        return set_limit(limit_bytes)
+        limit = set_limit(limit_bytes)
+        limit.spare = spare
+        return limit
 
     def lift_limit(self) -> None:
         """Take the limit away."""

@@ -42,6 +42,10 @@ HEAP_VARIABLES: Final = (
 )  # fmt: skip
 """Where one is set, the heap is as somebody wants it, or another one, and is left alone."""
 
+ARENA_BYTES: Final = 1 << 20
+SMALL_OBJECT_BYTES: Final = 448
+"""Python's obmalloc since 3.10: arenas of 1 MiB, for objects of up to 512 bytes in all."""
+
 LARGEST_FILLING_BYTES: Final = 32 << 20
 SMALLEST_FILLING_BYTES: Final = 1 << 10
 """Holes below a page serve Python's objects and the like, not tensors that grow with the batch."""
@@ -102,6 +106,17 @@ def sharp_heap() -> Iterator[None]:
         option(M_MMAP_THRESHOLD, QUICK_MMAP_THRESHOLD_BYTES)
         option(M_TRIM_THRESHOLD, 2 * QUICK_MMAP_THRESHOLD_BYTES)
         option(M_TOP_PAD, QUICK_TOP_PAD_BYTES)
+
+
+def spare_arena() -> bytes:
+    """Make room for Python's own objects; it stays for as long as what is returned lives.
+
+    Python takes 1 MiB at a time for small objects.  Whether a step needs the next one hangs on how
+    full the last is, which differs from command to command: so one that is all but empty is taken
+    before any baseline.
+    """
+    blocks = [bytes(SMALL_OBJECT_BYTES) for _ in range(2 * ARENA_BYTES // SMALL_OBJECT_BYTES)]
+    return blocks[-1]  # all older room is used up by then: it lies in a new one, and keeps it
 
 
 class Filling:
