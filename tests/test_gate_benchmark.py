@@ -6,7 +6,7 @@ import importlib.util
 import random
 
 import pytest
-from benchmarks.gate import Pair, Series, noise_of, rejudged, rules, summary
+from benchmarks.gate import Pair, Series, _write, noise_of, read, rejudged, rules, summary
 
 
 def a_pair(seed: int, change: float = 0.0, sigma: float = 0.01, verdict: str = "PASS") -> Pair:
@@ -17,7 +17,10 @@ def a_pair(seed: int, change: float = 0.0, sigma: float = 0.01, verdict: str = "
 
     base, new = side(0.01), side(0.01 * (1 + change))
     samples = [
-        tuple(tuple(m * draw.lognormvariate(0, 0.02) for _ in range(20)) for m in medians)
+        tuple(
+            tuple(m * draw.lognormvariate(0, 0.02) for _ in range(20 + place))
+            for place, m in enumerate(medians)
+        )
         for medians in (base, new)
     ]
     return Pair(base, new, samples[0], samples[1], verdict, "", 0, 1.0)
@@ -51,6 +54,14 @@ def test_the_table_has_a_line_for_each_series_and_each_rule() -> None:
     assert "gone" in text
     for each in series:
         assert each.name in text
+
+
+def test_what_was_written_is_judged_again_as_it_was(tmp_path) -> None:
+    found = {"noise_ratio": 0.01, "limit_ratio": 0.03, "series": [many(0.0), Series("more", [])]}
+    _write(tmp_path / "gate.json", found, [])
+    again = read(tmp_path / "gate.json")
+    assert again["series"] == found["series"]
+    assert rejudged(again["series"][0].pairs, 0.03) == rejudged(many(0.0).pairs, 0.03)
 
 
 def test_the_rules_of_others_are_their_own_code_or_say_why_not() -> None:
