@@ -22,8 +22,10 @@ from rnnprof.records import (
     Conditions,
     Finished,
     Fit,
+    Gradient,
     Grid,
     Header,
+    Learning,
     Measurement,
     Memory,
     Observation,
@@ -336,6 +338,14 @@ def a_calibration(**changes: Any) -> Calibration:
     figures = {"matmul_flop_per_s": 1e9, "copy_bytes_per_s": 1e9}
     defaults = {"role": Role.PROBE, "figures": figures, "parameters": {"cache_bytes": 32 * MIB}}
     return Calibration(**_observed(Point(1, 1), defaults | changes))
+
+
+def a_gradient(point: Point, **changes: Any) -> Gradient:
+    return Gradient(**_observed(point, {"role": Role.PROBE} | changes))
+
+
+def a_learning(point: Point, **changes: Any) -> Learning:
+    return Learning(**_observed(point, {"role": Role.PROBE} | changes))
 
 
 def a_run(observations: Iterable[Observation], *grids: Grid) -> Run:

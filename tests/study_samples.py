@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from fakes import a_fit, a_run, a_timing
-from rnnprof.records import Gradient, Grid, Learning, Outcome, Point, Role, Run
+from fakes import a_fit, a_gradient, a_learning, a_run, a_timing
+from rnnprof.records import Grid, Point, Run
 from rnnprof.study import Study
-
-
-def fields(kind: type[Any], point: Point, **changes: Any) -> Any:
-    return kind(
-        attempt="000000000000", batch=point.batch, steps=point.steps, role=Role.PROBE, worker=1,
-        process_index=0, request="r1", outcome=Outcome.MEASURED, wall_s=1.0, **changes,
-    )  # fmt: skip
 
 
 def studied() -> Run:
@@ -22,13 +14,13 @@ def studied() -> Run:
     observed = [
         o for p in points for o in (a_fit(p, peak_counted_bytes=1 << 20), a_timing(p, 1e-3))
     ]
-    gradient = fields(
-        Gradient, Point(8, 16), train_steps=50, inputs="input", clipped_steps=10,
+    gradient = a_gradient(
+        Point(8, 16), train_steps=50, inputs="input", clipped_steps=10,
         lag_norms=((1.0, 0.5, 0.25, 1e-5),) * 2, small_batch=2, big_batch=16,
         small_squared=(3.0,) * 20, big_squared=(1.0,) * 20,
     )  # fmt: skip
     trainings = [
-        fields(Learning, Point(64, 16), seed=seed, target_loss=0.1, reached=seed < 2,
+        a_learning(Point(64, 16), seed=seed, target_loss=0.1, reached=seed < 2,
                train_steps=100 + seed, sequences=6400, train_s=2.0 + seed)
         for seed in range(3)
     ]  # fmt: skip

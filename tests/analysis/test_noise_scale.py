@@ -33,18 +33,18 @@ def test_the_interval_holds_the_truth_in_nearly_all_repetitions() -> None:
     sigma = 2.0
     truth = len(MEAN) * sigma**2 / SQUARED
     held = 0
-    for seed in range(100):
+    for seed in range(40):
         found = noise_scale(draws(random.Random(seed), 40, MEAN, sigma, 4, 8), 4, 32)
         assert found.interval is not None
         held += found.interval[0] <= truth <= found.interval[1]
-    assert held >= 88
+    assert held >= 34
 
 
 def test_many_draws_find_both_terms() -> None:
-    found = noise_scale(draws(random.Random(7), 4000, MEAN, 1.0, 8, 4), 8, 32)
-    assert found.gradient_squared == pytest.approx(SQUARED, rel=0.02)
-    assert found.noise_trace == pytest.approx(len(MEAN), rel=0.05)
-    assert found.sequences == pytest.approx(len(MEAN) / SQUARED, rel=0.05)
+    found = noise_scale(draws(random.Random(7), 1500, MEAN, 1.0, 8, 4), 8, 32)
+    assert found.gradient_squared == pytest.approx(SQUARED, rel=0.05)
+    assert found.noise_trace == pytest.approx(len(MEAN), rel=0.1)
+    assert found.sequences == pytest.approx(len(MEAN) / SQUARED, rel=0.1)
     assert found.is_bounded
 
 

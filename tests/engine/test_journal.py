@@ -19,6 +19,8 @@ from fakes import (
     FakeProbe,
     a_calibration,
     a_fit,
+    a_gradient,
+    a_learning,
     a_memory,
     a_request,
     a_timing,
@@ -54,13 +56,14 @@ from rnnprof.records import (
     Settings,
     Started,
 )
+from rnnprof.study import Study
 from rnnprof.workload import FactorySource, Workload
 
 POINT = Point(8, 16)
 STARTED = Started("a1", "fit", 8, 16, Role.GRID, 0, "r1", AT_UTC)
 RECORDS = [
     HEADER,
-    a_request(Grid((8, 16), (16,)), Settings(memory_limit=1 << 30, timeout_s=5.0)),
+    a_request(Grid((8, 16), (16,)), Settings(memory_limit=1 << 30, timeout_s=5.0, study=Study())),
     STARTED,
     a_fit(
         POINT,
@@ -78,6 +81,8 @@ RECORDS = [
     ),
     a_memory(POINT, census=Census(1, 2, 3, 4, 5, 6, 7, 8, 9, "backward"), ops=("aten::lstm",)),
     a_calibration(),
+    a_gradient(POINT, train_steps=5, inputs="input", lag_norms=((1.0, None),), small_batch=4),
+    a_learning(POINT, seed=2, target_loss=0.1, losses=((0, None), (20, 0.05)), reached=True),
     Certificate(
         16,
         EdgeStatus.CERTIFIED,
@@ -191,9 +196,9 @@ def test_what_was_appended_is_loaded(path):
     assert run.header == HEADER
     assert run.requests == (RECORDS[1],)
     assert run.started == (STARTED,)
-    assert run.observations == tuple(RECORDS[3:7])
-    assert run.certificates == (RECORDS[7],)
-    assert run.finished == (RECORDS[8],)
+    assert run.observations == tuple(RECORDS[3:9])
+    assert run.certificates == (RECORDS[9],)
+    assert run.finished == (RECORDS[10],)
     assert run.is_finished
     assert run.path == str(path)
 
@@ -268,7 +273,7 @@ def test_deep_nesting_in_the_first_line_is_damage(path):
 
 
 def test_cut_at_any_byte_a_prefix_is_read(path):
-    content = recorded(path.parent, limit_bytes=9 << 20) + to_line(RECORDS[7])
+    content = recorded(path.parent, limit_bytes=9 << 20) + b"".join(LINES[7:10])
     whole = records_in(content)
     assert {type(record) for record in whole} == set(KINDS.values())
     for size in range(len(content) + 1):
