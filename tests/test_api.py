@@ -95,6 +95,7 @@ def test_a_function_is_found_in_its_file() -> None:
         ({"factory": "none.py:make"}, "no file none.py"),
         ({"factory": "train.py:make", "workload": Workload()}, "exclude each other"),
         ({"factory_args": {"each": 1}}, "needs a factory"),
+        ({"memory_limit": "much"}, "memory_limit='much'"),
     ],
 )
 def test_a_factory_that_no_process_can_find_is_refused(

@@ -146,23 +146,48 @@ def assert_fits(
     """
     made = _workload(workload, factory, factory_args or {})
     budget = Budget(fits=(MustFit(Point(batch, steps), headroom),))
-    limit_bytes = parse_bytes(memory_limit) if isinstance(memory_limit, str) else memory_limit
-    place = find_place(device)
+    settings = Settings(memory_limit=_bytes(memory_limit), confirm_steps=confirm_steps)
     with tempfile.TemporaryDirectory() as folder:
-        order = ProfileOrder(
-            made.workload,
-            Grid((), ()),
-            Settings(memory_limit=limit_bytes, confirm_steps=confirm_steps),
-            Path(output) if output is not None else Path(folder) / "fits.jsonl",
-            device=place.device,
-            device_uuid=place.uuid,
-            factory_path=made.path,
-            overwrite=True,
-        )
+        path = Path(folder) / "fits.jsonl" if output is None else Path(output)
+        order = _fits_order(made, settings, path, device)
         run = measure(points_asked(budget), order, Listener())
     [finding] = (each for each in gate(budget, run).findings if each.kind == "fits")
+    return _required(finding, made.workload)
+
+
+def _bytes(memory_limit: int | str | None) -> int | None:
+    if not isinstance(memory_limit, str):
+        return memory_limit
+    try:
+        return parse_bytes(memory_limit)
+    except ValueError as error:
+        raise BadInputError(f"memory_limit={memory_limit!r}: {error}") from None
+
+
+def _fits_order(made: _Made, settings: Settings, path: Path, device: str) -> ProfileOrder:
+    """Points and edges come from the budget: the order has no grid."""
+    place = find_place(device)
+    return ProfileOrder(
+        made.workload,
+        Grid((), ()),
+        settings,
+        path,
+        device=place.device,
+        device_uuid=place.uuid,
+        factory_path=made.path,
+        overwrite=True,
+    )
+
+
+def _required(finding: Finding, workload: Workload) -> Finding:
+    """The finding, if it passed.
+
+    Raises:
+        AssertionError: it failed.
+        InconclusiveError: it is open.
+    """
     if finding.verdict is Verdict.FAIL:
-        raise AssertionError(f"{made.workload.describe()} at {finding.where}: {finding.reason}")
+        raise AssertionError(f"{workload.describe()} at {finding.where}: {finding.reason}")
     if finding.verdict is not Verdict.PASS:
         raise InconclusiveError(f"{finding.where}: {finding.reason}")
     return finding
