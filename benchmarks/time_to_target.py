@@ -1,6 +1,7 @@
 """Does the batch that goodput advises come to the target about as soon as any?
 
     python -m benchmarks.time_to_target [--output FOLDER] [--batch 16:512:x2] [--steps 10,30,100]
+    python -m benchmarks.time_to_target --reuse RUN.jsonl
 
 Real trainings of an LSTM on the adding problem, three seeds at each batch and T, to a target loss
 on fresh data, the learning rate the same at every batch; and, in the same run file, a profile of
@@ -145,16 +146,14 @@ def main() -> int:
     parser.add_argument("--steps", default="10,30,100")
     parser.add_argument("--target", type=float, default=0.02)
     parser.add_argument("--train-seconds", type=float, default=25.0)
+    parser.add_argument("--reuse", type=Path, help="judge a run of this benchmark again")
     arguments = parser.parse_args()
     folder = arguments.output or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
-    run = measure(
-        folder / "adding-problem.jsonl",
-        arguments.batch,
-        arguments.steps,
-        arguments.target,
+    run = load(arguments.reuse) if arguments.reuse else measure(
+        folder / "adding-problem.jsonl", arguments.batch, arguments.steps, arguments.target,
         arguments.train_seconds,
-    )
+    )  # fmt: skip
     rows = rows_of(run)
     lines = lines_of(rows)
     print("\n".join(lines))

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from rnnprof.cli.main import run
 from rnnprof.engine.supervisor import Supervisor
 
 # how long an example takes says more of what else runs on the machine than of the code
@@ -60,6 +62,38 @@ def rnnprof(tmp_path: Path) -> CommandLine:
         )
 
     return run
+
+
+@pytest.fixture
+def one_template(monkeypatch: pytest.MonkeyPatch, supervisor: Supervisor) -> None:
+    """What this process measures, it measures with the session's template."""
+    for room in ("profile", "gate_run"):
+        monkeypatch.setattr(f"rnnprof.engine.{room}.Supervisor", lambda: nullcontext(supervisor))
+
+
+@pytest.fixture
+def warm(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    one_template: None,
+) -> CommandLine:
+    """As :func:`rnnprof`, but in this process and without another import of torch.
+
+    Workers are forked for each task all the same; they run in the folder of the tests, so that a
+    factory needs its whole path.
+    """
+
+    def run_here(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            for name, value in {"RNNPROF_NO_REPORT": "1", **environment}.items():
+                patch.setenv(name, value)
+            code = run(arguments)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, said.out, said.err)
+
+    return run_here
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,6 +16,8 @@ from rnnprof.errors import BadInputError, InconclusiveError, RunFileError
 from rnnprof.records import EdgeStatus, Outcome, Point, Role, Settings
 from rnnprof.workload import Workload
 
+pytestmark = pytest.mark.usefixtures("one_template")
+
 
 def test_profile_returns_what_load_reads(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from contextlib import suppress
@@ -132,14 +131,12 @@ def test_an_error_of_short_memory_is_told_from_others() -> None:
 def test_a_quick_run_of_our_own_row(tmp_path: Path) -> None:
     output = tmp_path / "found.json"
     command = [sys.executable, "-m", "benchmarks.max_batch_vs_peers", "--quick", "--only", "lstm"]
-    before_s = _children_s()
     done = subprocess.run(
         [*command, "--who", "rnnprof", "--output", str(output)],
         cwd=Path(__file__).parents[1], env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert _children_s() - before_s < 20  # of processors: the machine may be busy
     found = json.loads(output.read_text())
     ours, force = found["rows"]
     assert (ours["who"], force["who"]) == ("rnnprof", "brute force")
@@ -149,8 +146,3 @@ def test_a_quick_run_of_our_own_row(tmp_path: Path) -> None:
     assert 0 < ours["search_s"] < ours["wall_s"]
     assert found["machine"]["processors"] >= 1
     assert len(found["brute_force"][0]["trials"]) >= 3
-
-
-def _children_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime

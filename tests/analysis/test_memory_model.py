@@ -126,6 +126,7 @@ def test_the_scale_of_bytes_changes_nothing(seed, power):
     assert other.margin_ratio == pytest.approx(one.margin_ratio, rel=1e-6)
 
 
+@settings(max_examples=20)
 @given(seeds)
 def test_the_order_of_samples_changes_nothing(seed):
     rng = random.Random(seed)

@@ -71,12 +71,12 @@ def test_options(
     assert list(tmp_path.iterdir()) in ([], [tmp_path / "rnnprof-runs"])
 
 
-def test_a_device_that_is_not_measured_is_exit_4(rnnprof: CommandLine) -> None:
-    refused(rnnprof("profile", "--device", "cuda:0"), "a build without CUDA", code=4)
+def test_a_device_that_is_not_measured_is_exit_4(warm: CommandLine) -> None:
+    refused(warm("profile", "--device", "cuda:0"), "a build without CUDA", code=4)
 
 
-def test_an_unknown_command_names_the_nearest(rnnprof: CommandLine) -> None:
-    refused(rnnprof("profiel"), "profiel")
+def test_an_unknown_command_names_the_nearest(warm: CommandLine) -> None:
+    refused(warm("profiel"), "profiel")
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_an_unknown_command_names_the_nearest(rnnprof: CommandLine) -> None:
         ("needs_even_batch", "at B=2 T=4: raised in build: ValueError: batch must be at least 4"),
     ],
 )
-def test_factories(rnnprof: CommandLine, tmp_path: Path, function: str, words: str) -> None:
-    result = rnnprof(
+def test_factories(warm: CommandLine, tmp_path: Path, function: str, words: str) -> None:
+    result = warm(
         "profile", "--factory", f"{FACTORIES}:{function}", "--batch", "2,4", "--steps", "4",
         "-o", "run.jsonl",
     )  # fmt: skip
@@ -109,15 +109,16 @@ def test_factories(rnnprof: CommandLine, tmp_path: Path, function: str, words: s
     ],
 )
 def test_factory_files_that_do_not_load(
-    rnnprof: CommandLine, tmp_path: Path, source: str, words: str
+    warm: CommandLine, tmp_path: Path, source: str, words: str
 ) -> None:
     (tmp_path / "train.py").write_text(source)
-    refused(rnnprof("profile", "--factory", "train.py:make", "-o", "run.jsonl"), words, "train.py")
+    factory = f"{tmp_path}/train.py:make"
+    refused(warm("profile", "--factory", factory, "-o", "run.jsonl"), words, "train.py")
     assert not (tmp_path / "run.jsonl").exists()
 
 
-def test_a_module_that_is_not_there(rnnprof: CommandLine) -> None:
-    refused(rnnprof("profile", "--factory", "no.such:make"), "no module 'no.such'")
+def test_a_module_that_is_not_there(warm: CommandLine) -> None:
+    refused(warm("profile", "--factory", "no.such:make"), "no module 'no.such'")
 
 
 @pytest.mark.parametrize(
@@ -131,24 +132,24 @@ def test_a_module_that_is_not_there(rnnprof: CommandLine) -> None:
     ],
 )
 def test_run_files_that_are_not_ours_are_left_alone(
-    rnnprof: CommandLine, tmp_path: Path, content: bytes, words: str
+    warm: CommandLine, tmp_path: Path, content: bytes, words: str
 ) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(content)
-    refused(rnnprof("profile", "-o", "run.jsonl"), words, "run.jsonl")
+    refused(warm("profile", "-o", "run.jsonl"), words, "run.jsonl")
     assert path.read_bytes() == content
 
 
-def test_a_foreign_file_survives_overwrite(rnnprof: CommandLine, tmp_path: Path) -> None:
+def test_a_foreign_file_survives_overwrite(warm: CommandLine, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(b"{}\n")
-    refused(rnnprof("profile", "-o", "run.jsonl", "--overwrite"), "is not an rnnprof run file")
+    refused(warm("profile", "-o", "run.jsonl", "--overwrite"), "is not an rnnprof run file")
     assert path.read_bytes() == b"{}\n"
 
 
-def test_a_folder_that_cannot_be_made(rnnprof: CommandLine, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made(warm: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    refused(rnnprof("profile", "-o", "file/run.jsonl"), "cannot create the folder file")
+    refused(warm("profile", "-o", "file/run.jsonl"), "cannot create the folder file")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -166,13 +167,13 @@ def test_a_folder_without_permission(rnnprof: CommandLine, tmp_path: Path) -> No
         ('batch = "1:2"', "is not understood"),
     ],
 )
-def test_configuration_files(rnnprof: CommandLine, tmp_path: Path, text: str, words: str) -> None:
+def test_configuration_files(warm: CommandLine, tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "rnnprof.toml").write_text(text)
-    refused(rnnprof("profile"), words)
+    refused(warm("profile"), words)
 
 
-def test_a_bad_environment_variable_is_named(rnnprof: CommandLine) -> None:
-    refused(rnnprof("profile", RNNPROF_BATCH="none"), "'none' is not understood")
+def test_a_bad_environment_variable_is_named(warm: CommandLine) -> None:
+    refused(warm("profile", RNNPROF_BATCH="none"), "'none' is not understood")
 
 
 def test_an_internal_error_is_70_in_one_line(

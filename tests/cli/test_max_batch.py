@@ -28,7 +28,7 @@ LINE = re.compile(
 
 
 def test_the_edge_at_each_length_in_a_line_and_it_holds(
-    rnnprof: CommandLine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rnnprof: CommandLine, warm: CommandLine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = rnnprof("max-batch", *STEADY, "--steps", "32,64", "-o", "run.jsonl")
     assert result.returncode == 0, result.stderr
@@ -49,15 +49,15 @@ def test_the_edge_at_each_length_in_a_line_and_it_holds(
     assert {type(o) for o in seen.observations} == {Fit}
     assert {o.role for o in seen.observations} == {Role.PROBE}
     assert len(seen.observations) <= 24
-    check_against_profile(rnnprof, edges[64], tmp_path / "again.jsonl", capsys)
+    check_against_profile(warm, edges[64], tmp_path / "again.jsonl", capsys)
     check_advise(tmp_path / "run.jsonl", result.stdout, capsys)
 
 
 def check_against_profile(
-    rnnprof: CommandLine, batch: int, path: Path, capsys: pytest.CaptureFixture[str]
+    warm: CommandLine, batch: int, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The sweep's own passes say the same of both sides; ``advise`` repeats its advice."""
-    result = rnnprof(
+    result = warm(
         "profile", *STEADY, "--batch", f"{batch},{batch + 1}", "--steps", "64",
         "--point-seconds", "0.05", "--headroom", "0", "--json", "-o", path.name,
     )  # fmt: skip
@@ -99,11 +99,9 @@ def advised(capsys: pytest.CaptureFixture[str], path: Path, *arguments: str) -> 
     return captured.out
 
 
-def test_the_document(rnnprof: CommandLine, tmp_path: Path) -> None:
+def test_the_document(warm: CommandLine, tmp_path: Path) -> None:
     command = ("max-batch", *TINY, *LIMIT, "--steps", "16", "--at-most", "40", "--lengths", "4,8")
-    result = rnnprof(
-        *command, "--granularity", "8", "--confirm", "2", "--reserve", "2MiB", "--json"
-    )
+    result = warm(*command, "--granularity", "8", "--confirm", "2", "--reserve", "2MiB", "--json")
     assert result.returncode == 0, result.stderr
     whole = json.loads(result.stdout)
     assert list(whole) == ["run", "frontier", "advice", "limit_bytes", "environment"]
@@ -121,16 +119,16 @@ def test_the_document(rnnprof: CommandLine, tmp_path: Path) -> None:
     assert whole["advice"]["train_with"][0]["batch"] == 40
     assert whole["advice"]["batch"] is None
 
-    refused = rnnprof(*command)
+    refused = warm(*command)
     assert refused.returncode == 2
     assert "holds a finished run: --extend adds points to it" in refused.stderr
     assert refused.stdout == ""
 
 
-def test_nothing_that_fits_is_exit_5(rnnprof: CommandLine, tmp_path: Path) -> None:
+def test_nothing_that_fits_is_exit_5(warm: CommandLine, tmp_path: Path) -> None:
     # below the weights: memory is short while they are built, before oneDNN can meet it
     limit = ("--hidden-size", "512", "--memory-limit", "2MiB")
-    result = rnnprof("max-batch", *TINY, "--steps", "16", *limit)
+    result = warm("max-batch", *TINY, "--steps", "16", *limit)
     assert result.returncode == 5, result.stderr
     assert result.stdout == "T=16: nothing fits: B=1 is out of memory\n"
     outcomes = {o.batch: o.outcome for o in journal.load(tmp_path / "run.jsonl").observations}
@@ -169,8 +167,8 @@ def test_bad_input(
     assert not list(tmp_path.rglob("*.jsonl"))
 
 
-def test_a_reserve_that_leaves_nothing_is_refused(rnnprof: CommandLine) -> None:
-    result = rnnprof("max-batch", *TINY, *LIMIT, "--steps", "16", "--reserve", "24MiB")
+def test_a_reserve_that_leaves_nothing_is_refused(warm: CommandLine) -> None:
+    result = warm("max-batch", *TINY, *LIMIT, "--steps", "16", "--reserve", "24MiB")
     assert result.returncode == 2
     assert "--reserve 24.0 MiB leaves nothing of the limit of 24.0 MiB" in result.stderr
     assert "Traceback" not in result.stderr

@@ -29,9 +29,9 @@ def test_the_page_goes_beside_the_run_and_its_path_to_stdout(
     assert (page.parent / "summary.md").exists()
 
 
-def test_several_runs_in_one_report(rnnprof: CommandLine, run_file: Path) -> None:
+def test_several_runs_in_one_report(warm: CommandLine, run_file: Path) -> None:
     shutil.copy(run_file, run_file.with_name("second.jsonl"))
-    result = rnnprof("report", "first.jsonl", "second.jsonl", "-o", "out", "-q")
+    result = warm("report", "first.jsonl", "second.jsonl", "-o", "out", "-q")
     assert (result.returncode, result.stderr) == (0, "")
     text = (run_file.parent / "out" / "report.html").read_text()
     assert "first" in text
@@ -51,7 +51,7 @@ def test_several_runs_in_one_report(rnnprof: CommandLine, run_file: Path) -> Non
     ],
 )
 def test_wrong_input_is_one_clear_error(
-    rnnprof: CommandLine, run_file: Path, arguments: list[str], said: str
+    warm: CommandLine, run_file: Path, arguments: list[str], said: str
 ) -> None:
     folder = run_file.parent
     text = run_file.read_text()
@@ -59,7 +59,7 @@ def test_wrong_input_is_one_clear_error(
     (folder / "taken").mkdir()
     (folder / "taken" / "report.html").write_text("theirs")
     (folder / "closed").write_text("no directory")
-    result = rnnprof("report", *arguments)
+    result = warm("report", *arguments)
     assert result.returncode == 2, result.stderr
     assert said in result.stderr
     assert "Traceback" not in result.stderr

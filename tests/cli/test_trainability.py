@@ -52,21 +52,21 @@ def test_reach_noise_and_time_to_target_and_what_is_there_is_not_run_again(
     assert trainability_of(again).study != trainability_of(made).study
 
 
-def test_the_same_study_again_runs_nothing(rnnprof: CommandLine, tmp_path: Path) -> None:
-    assert rnnprof(*SMALL, "-q").returncode == 0
+def test_the_same_study_again_runs_nothing(warm: CommandLine, tmp_path: Path) -> None:
+    assert warm(*SMALL, "-q").returncode == 0
     first = load(tmp_path / "study.jsonl")
-    result = rnnprof(*SMALL, "-q", "--extend")
+    result = warm(*SMALL, "-q", "--extend")
     assert result.returncode == 0, result.stderr
     assert load(tmp_path / "study.jsonl").observations == first.observations
     assert "Gradient reach" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
-def test_a_target_that_is_met_at_the_start_or_never_is_told(rnnprof: CommandLine) -> None:
+def test_a_target_that_is_met_at_the_start_or_never_is_told(warm: CommandLine) -> None:
     brief = ("--batch", "16", "--seeds", "1", "--evaluate-every", "2", "--train-seconds", "0.05")
-    met = rnnprof(*SMALL, *brief, "--target", "100", "-q")
+    met = warm(*SMALL, *brief, "--target", "100", "-q")
     assert "met before any training" in met.stdout
-    never = rnnprof(*SMALL, *brief, "--target", "1e-9", "-q", "--overwrite")
+    never = warm(*SMALL, *brief, "--target", "1e-9", "-q", "--overwrite")
     assert never.returncode == 0
     assert "not reached in the time given" in never.stdout
     assert "fewer than 3 seeds" in never.stdout
@@ -115,15 +115,15 @@ def make(batch, steps, device, probes=True):
 """
 
 
-def test_a_factory_of_words_with_a_probe_and_without(rnnprof: CommandLine, tmp_path: Path) -> None:
+def test_a_factory_of_words_with_a_probe_and_without(warm: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "lm.py").write_text(FACTORY)
-    factory = (*SMALL[:1], *SMALL[3:], "--factory", "lm.py:make", "--batch", "4")
-    result = rnnprof(*factory, "--target", "1.5", "--seeds", "1", "-q")
+    factory = (*SMALL[:1], *SMALL[3:], "--factory", f"{tmp_path}/lm.py:make", "--batch", "4")
+    result = warm(*factory, "--target", "1.5", "--seeds", "1", "-q")
     assert result.returncode == 0, result.stderr
     assert "embedding's output" in " ".join(result.stdout.split())
     assert "were clipped" in " ".join(result.stdout.split())
     assert "1 of 1" in result.stdout
-    blind = rnnprof(*factory, "--factory-arg", "probes=false", "-q", "--overwrite")
+    blind = warm(*factory, "--factory-arg", "probes=false", "-q", "--overwrite")
     assert blind.returncode == 0, blind.stderr
     assert "not known: the factory tells no loss of the last time step" in " ".join(
         blind.stdout.split()

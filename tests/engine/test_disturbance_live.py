@@ -21,7 +21,7 @@ pytestmark = pytest.mark.alone
 COMMAND = [
     *(sys.executable, "-m", "rnnprof", "profile", "--hidden-size", "128", "--input-size", "64"),
     *("--batch", "16", "--steps", "32", "--point-seconds", "1", "--memory-limit", "256MiB"),
-    *("-o", "run.jsonl"),
+    *("-o", "run.jsonl", "--no-certify", "--no-report"),
 ]
 """One point whose steps take long enough for the kernel's ticks of 10 ms to count them."""
 

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Final
 
 from rnnprof.analysis.certify import frontier_of
@@ -204,12 +204,10 @@ def one_line(text: str) -> str:
 def clip(text: str, columns: int = WIDTH) -> str:
     """*text* on one line of at most *columns*, cut with ``...``."""
     text = one_line(text)
-    if _columns_of(text) <= columns:
+    if _columns_of(text[: columns + 1]) <= columns:
         return text
-    text = text[:columns]
-    while _columns_of(text) > columns - 3:
-        text = text[:-1]
-    return text.rstrip() + "..."
+    ends = accumulate(map(_columns_of, text[:columns]))
+    return text[: sum(end <= columns - 3 for end in ends)].rstrip() + "..."
 
 
 def _columns_of(text: str) -> int:
