@@ -1,12 +1,13 @@
 # make profile   set up, then profile an LSTM under a 1 GiB limit: table, run file, charts
 # make test      set up, then every check
+# make bench-smoke  set up, then each benchmark at its smallest
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: profile test lint types imports unit clean
+.PHONY: profile test lint types imports unit bench-smoke clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rnnprof needs Python 3.11 or later")'
@@ -39,6 +40,9 @@ unit: $(STAMP)
 	$(BIN)/coverage run -m pytest -m alone --ignore=tests/test_largest_batch.py
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
+
+bench-smoke: $(STAMP)
+	$(BIN)/python -m benchmarks smoke
 
 clean:
 	rm -rf $(VENV) build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,5 +1,5 @@
-"""Parts that run commands: the tests of a live card, profiles, the doctor, peers; then the census
-of every run that was written."""
+"""Parts that run commands: the tests of a live card, profiles, the frontier, the doctor, precision,
+peers; then the census of every run that was written."""
 
 from __future__ import annotations
 
@@ -221,3 +221,42 @@ def peers(stage: Stage) -> None:
     command = [sys.executable, str(PEERS), "--device", stage.device]
     ended = run_command(command, stage.left_s() - GRACE_S)
     stage.keep(**ended.figures(), output=ended.stdout[-2 * TAIL :])
+
+
+FRONTIER_OPTIONS: Final = {"cpu": "--input-size 8 --hidden-size 8 --steps 4 --at-most 8 "
+                           "--memory-limit 512MiB", "cuda": "--steps 128,256,512,1024"}  # fmt: skip
+
+
+def frontier(stage: Stage) -> None:
+    """The edges at the card's own limit: what is free on it, to the last sequence."""
+    command = [
+        *(sys.executable, "-m", "rnnprof", "max-batch", "--json", "--device", stage.device),
+        *("-o", str(stage.folder / "runs" / "frontier.jsonl")),
+        *FRONTIER_OPTIONS[stage.device].split(),
+    ]
+    ended = run_command(command, stage.left_s() - GRACE_S)
+    try:
+        edges = json.loads(ended.stdout)["frontier"]
+    except ValueError:
+        edges = []
+    stage.keep(**ended.figures(), frontier=edges)
+    if ended.exit_code != 0:
+        raise RuntimeError(f"max-batch ended with {ended.exit_code}")
+
+
+PRECISION_OPTIONS: Final = {
+    "cpu": "--rounds 1 --seconds 0.05 --only gru", "cuda": "--rounds 3 --seconds 1",
+}  # fmt: skip
+
+
+def precision(stage: Stage) -> None:
+    """Step times beside those of torch's own timer and triton's, of the same steps."""
+    command = [
+        *(sys.executable, "-m", "benchmarks.precision", "--device", stage.device),
+        *PRECISION_OPTIONS[stage.device].split(),
+        *("--output", str(stage.folder / "charts" / "precision.json")),
+    ]
+    ended = run_command(command, stage.left_s() - GRACE_S)
+    stage.keep(**ended.figures(), output=ended.stdout[-2 * TAIL :])
+    if ended.exit_code != 0:
+        raise RuntimeError(f"it ended with {ended.exit_code}")

@@ -467,6 +467,7 @@ def _write(output: Path, found: dict[str, Any], lines: Sequence[str]) -> None:
 def read(path: Path) -> dict[str, Any]:
     """What an earlier run has written, to be judged again."""
     document = json.loads(path.read_text())
+    document = document.get("figures", document)  # as benchmarks/results keeps it
     series = [Series(s["name"], [_pair(p) for p in s["pairs"]]) for s in document["series"]]
     return {**document, "series": series}
 

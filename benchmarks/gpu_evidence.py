@@ -78,8 +78,10 @@ PARTS: Final = (
     Part("long", "benchmarks.evidence_workers:long_steps", 25),
     Part("faults", "benchmarks.evidence_workers:faults", 40),
     Part("neighbours", "benchmarks.evidence_times:neighbours", 50),
-    Part("tests", "benchmarks.evidence_commands:live_tests", 85),
-    Part("profiles", "benchmarks.evidence_commands:profiles", 130),
+    Part("tests", "benchmarks.evidence_commands:live_tests", 70),
+    Part("profiles", "benchmarks.evidence_commands:profiles", 90),
+    Part("frontier", "benchmarks.evidence_commands:frontier", 30),
+    Part("precision", "benchmarks.evidence_commands:precision", 25),
     Part("census", "benchmarks.evidence_commands:census", 5),
     Part("peers", "benchmarks.evidence_commands:peers", 25, "benchmarks/max_batch_vs_peers.py"),
 )

@@ -384,3 +384,21 @@ def test_without_bytes_nothing_is_foretold():
     assert advised([timed(8, 1000)], [certified()]).predictions == ()
     assert isinstance(model_of(a_run(*SEEN), LIMIT), MemoryModel)
     assert model_of(a_run(), LIMIT) is None
+
+
+# what this run does not tell
+
+
+def test_what_speed_and_memory_do_not_tell_is_said_with_the_command_that_does():
+    [sentence] = advised([timed(8, 1000)]).unknown
+    assert sentence == (
+        "what a sequence is worth at this batch, and how far back gradients reach at this T: "
+        "rnnprof trainability --steps 16 finds it out"
+    )
+    assert advised([]).unknown == ()
+
+
+def test_inference_teaches_nothing_that_could_be_unknown():
+    header = replace(HEADER, workload=replace(HEADER.workload, mode="inference"))
+    run = replace(a_run(), header=header)
+    assert advised([timed(8, 1000)], run=run).unknown == ()

@@ -162,4 +162,5 @@ def test_advice_tells_of_goodput_and_chunks() -> None:
     assert advice.chunk is not None
     assert advice.chunk.steps == 16
     assert any("goodput" in reason for reason in advice.reasons)
+    assert advice.unknown == ()
     assert advise(run, fold_run(run), ()).chunk is None

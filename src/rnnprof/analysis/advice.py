@@ -68,6 +68,7 @@ class Advice:
         accumulation_steps: to make the effective batch asked for; None where none was.
         goodput: at each T whose noise scale is known.
         chunk: to cut sequences into; None where nobody asked.
+        unknown: what this run does not tell, and which command finds it out.
     """
 
     batch: int | None
@@ -79,6 +80,7 @@ class Advice:
     accumulation_steps: int | None = None
     goodput: tuple[Goodput, ...] = ()
     chunk: Chunk | None = None
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def advise(
     usable = [m for m in measurements.values() if _is_usable(m, bounds)]
     trained = trainability_of(run)
     goodput = _goodput(usable, trained)
-    reasons = (*reasons, *_by_goodput(chosen, goodput, trained))
+    reasons = (*reasons, *_by_goodput(chosen, goodput))
     batch = chosen.point.batch if chosen else None
     steps_of = None
     if effective_batch is not None and batch is not None:
@@ -154,6 +156,7 @@ def advise(
         steps_of,
         goodput,
         None if cut is None else chunk_for(cut.length, cut.reach, usable, trained),
+        _unknown(chosen, trained) if run.header.workload.mode == "train" else (),
     )
 
 
@@ -175,20 +178,29 @@ def _goodput(usable: Sequence[Measurement], trained: Trainability) -> tuple[Good
     return tuple(each for each in found if each is not None)
 
 
-def _by_goodput(
-    chosen: Measurement | None, goodput: Sequence[Goodput], trained: Trainability
-) -> list[str]:
+def _by_goodput(chosen: Measurement | None, goodput: Sequence[Goodput]) -> list[str]:
     """What the noise scale says of the batch chosen by throughput alone."""
-    if chosen is None or not (trained.noise or goodput):
+    here = next((each for each in goodput if chosen and each.steps == chosen.point.steps), None)
+    if chosen is None or here is None:
         return []
-    here = next((each for each in goodput if each.steps == chosen.point.steps), None)
-    if here is None:
-        steps = chosen.point.steps
-        command = f"rnnprof trainability --steps {steps}"
-        return [f"what a sequence is worth at T={steps} is not known: {command} finds it out"]
     if here.batch == chosen.point.batch:
         return ["it is also the batch with the best goodput at this T"]
     return [f"by goodput B={here.batch} is better at this T: see below"]
+
+
+def _unknown(chosen: Measurement | None, trained: Trainability) -> tuple[str, ...]:
+    """What speed and memory alone do not tell of the point chosen."""
+    if chosen is None:
+        return ()
+    steps = chosen.point.steps
+    open_ = []
+    if trained.noise_at(steps) is None:
+        open_.append("what a sequence is worth at this batch")
+    if all(each.steps != steps for each in trained.reach):
+        open_.append("how far back gradients reach at this T")
+    if not open_:
+        return ()
+    return (f"{', and '.join(open_)}: rnnprof trainability --steps {steps} finds it out",)
 
 
 def train_with(

@@ -89,10 +89,10 @@ def goodput_at(steps: int, usable: Iterable[Measurement], found: Trainability) -
         return None
     scale = noise.scale
     assert scale.sequences is not None
+    assert scale.interval is not None  # what has a middle has ends
     points = _points(timed, scale.sequences)
     chosen = _chosen(points)
-    ends = [scale.sequences] if scale.interval is None else list(scale.interval)
-    batches = [_chosen(_points(timed, end)).point.batch for end in ends]
+    batches = [_chosen(_points(timed, end)).point.batch for end in scale.interval]
     spread = (min(batches), max(batches))
     reasons = (_worth(chosen, points), _rests_on(noise, spread))
     return Goodput(steps, chosen.point.batch, spread, points, noise, reasons)

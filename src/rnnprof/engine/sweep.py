@@ -59,12 +59,19 @@ class Listener(FrontierListener):
 
 @dataclass(slots=True)
 class Sweep:
-    """One invocation's way over the grid."""
+    """One invocation's way over the grid.
+
+    Attributes:
+        seen: what was observed, by point.
+        ooms: of those the points that were out of memory.
+        done: the points that this invocation has completed, with their wall times.
+    """
 
     observer: Observer
     listener: Listener
     clock: Callable[[], float] = time.monotonic
     seen: dict[Point, list[Observation]] = field(default_factory=lambda: defaultdict(list))
+    ooms: set[Point] = field(default_factory=set)
     done: list[tuple[Point, float]] = field(default_factory=list)
     calibrations: list[Observation] = field(default_factory=list)
 
@@ -76,7 +83,7 @@ class Sweep:
     def recall(self, run: Run) -> None:
         """Take up what earlier invocations observed; what a full machine stopped is run again."""
         for point, observations in by_point(run.observations).items():
-            self.seen[point] += [o for o in observations if not was_crowded_out(o)]
+            self._take(point, *(o for o in observations if not was_crowded_out(o)))
         self.observer.recall(run)
         self.calibrations += [o for o in run.observations if isinstance(o, Calibration)]
 
@@ -113,7 +120,14 @@ class Sweep:
     def _implied_by(self, point: Point) -> Point | None:
         if not self.settings.prune:
             return None
-        return dominating_oom(point, [p for p, group in self.seen.items() if _is_oom(group)])
+        return dominating_oom(point, self.ooms)
+
+    def _take(self, point: Point, *observations: Observation) -> None:
+        self.seen[point] += observations
+        if _is_oom(self.seen[point]):
+            self.ooms.add(point)
+        else:
+            self.ooms.discard(point)
 
     def _run_point(self, point: Point, rest: Sequence[Point]) -> None:
         began_s = self.clock()
@@ -153,7 +167,7 @@ class Sweep:
         self.listener.entering(point, name.partition(":")[0])
         observation = self.observer.observe(point, name, role)
         if role is Role.GRID:
-            self.seen[point].append(observation)
+            self._take(point, observation)
         if isinstance(observation, Calibration):
             self.calibrations.append(observation)
         return observation

@@ -47,6 +47,8 @@ def advice_in_words(advice: Advice) -> str:
     for goodput in advice.goodput:
         lines.append(f"By goodput at T={goodput.steps}: train with B={goodput.batch}")
         lines += map(_item, goodput.reasons)
+    if advice.unknown:
+        lines += ["Not known from this run:", *map(_item, advice.unknown)]
     if advice.chunk is not None:
         lines += [_chunk(advice.chunk), *map(_item, advice.chunk.reasons)]
     return "\n".join(lines)

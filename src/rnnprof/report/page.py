@@ -730,6 +730,7 @@ def _advice(report: RunReport, suffix: str) -> Block:
     for each in advice.goodput:
         told = f"By goodput at T={each.steps} train with B={each.batch}: "
         items.append(("", told + "; ".join(each.reasons)))
+    items += [("not known", sentence) for sentence in advice.unknown]
     return Block(sentences=(head,), items=tuple(items), tables=_train_with(report, advice, suffix))
 
 

@@ -1,0 +1,109 @@
+"""Run the benchmarks, and make the table of what they found.
+
+    python -m benchmarks                what there is, and when it was run here
+    python -m benchmarks run NAME...    at full size; the figures go to benchmarks/results
+    python -m benchmarks all            each in turn
+    python -m benchmarks smoke          each at its smallest; nothing is kept
+    python -m benchmarks table          benchmarks/RESULTS.md, from what stands in the results
+
+Run nothing beside them: two busy programs on one machine measure each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.catalogue import CATALOGUE, Benchmark
+from benchmarks.results import FOLDER, PAGE, Result, load_results, page, save, surroundings
+
+SMOKE_DEADLINE_S = 120.0
+
+
+def run(benchmark: Benchmark, arguments: Sequence[str], deadline_s: float | None = None) -> Result:
+    """Run it, its output shown, and gather what it found.
+
+    Raises:
+        SystemExit: it failed; nothing is kept.
+    """
+    began_s = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        figures = Path(folder) / "figures.json"
+        command = [sys.executable, "-m", f"benchmarks.{benchmark.name}", *arguments]
+        with subprocess.Popen(
+            [*command, "--output", str(figures)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            printed = _shown(process, deadline_s)
+        if process.returncode:
+            raise SystemExit(f"{benchmark.name} failed with exit code {process.returncode}")
+        return Result(
+            benchmark=benchmark.name,
+            command=("python", *command[1:]),
+            wall_s=time.monotonic() - began_s,
+            printed=tuple(printed),
+            figures=json.loads(figures.read_text(encoding="utf-8")) if figures.exists() else None,
+            **surroundings(),
+        )
+
+
+def _shown(process: subprocess.Popen[str], deadline_s: float | None) -> list[str]:
+    """Its lines, each passed on as it comes; past the deadline it is ended."""
+    assert process.stdout is not None
+    began_s, lines = time.monotonic(), []
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        lines.append(line.rstrip())
+        if deadline_s is not None and time.monotonic() - began_s > deadline_s:
+            process.kill()
+    return lines
+
+
+def show() -> None:
+    """What there is."""
+    known = load_results()
+    for name, each in CATALOGUE.items():
+        found = known.get(name)
+        when = f"{found.date[:10]} at {found.commit}" if found else "not run here"
+        print(f"{name:20} {each.minutes:3} min  {when:22} {each.question}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=(__doc__ or "").partition("\n\n")[0],
+        epilog=(__doc__ or "").partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    actions = parser.add_subparsers(dest="action")
+    named = actions.add_parser("run", help="one or more, at full size")
+    named.add_argument("names", nargs="+", choices=CATALOGUE, metavar="NAME")
+    actions.add_parser("all", help="each in turn, at full size")
+    actions.add_parser("smoke", help="each at its smallest; nothing is kept")
+    actions.add_parser("table", help=f"write {PAGE.name}")
+    arguments = parser.parse_args()
+    match arguments.action:
+        case None:
+            show()
+        case "smoke":
+            for each in CATALOGUE.values():
+                if each.smallest is not None:
+                    print(f"--- {each.name}", flush=True)
+                    run(each, each.smallest, SMOKE_DEADLINE_S)
+        case "table":
+            PAGE.write_text(page(load_results().values()), encoding="utf-8")
+        case _:
+            FOLDER.mkdir(exist_ok=True)
+            for name in arguments.names if arguments.action == "run" else CATALOGUE:
+                print(f"--- {name}", flush=True)
+                save(run(CATALOGUE[name], CATALOGUE[name].full))
+            PAGE.write_text(page(load_results().values()), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""What benchmarks there are, and how each is run: at full size, and at its smallest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A module of this folder that prints a table and takes ``--output FILE`` for its figures.
+
+    Attributes:
+        question: what it answers, in one line.
+        minutes: about how long the full size takes on two processors without a GPU.
+        full, smallest: arguments; None where there is no small size.
+    """
+
+    name: str
+    question: str
+    minutes: int
+    full: tuple[str, ...] = ()
+    smallest: tuple[str, ...] | None = None
+
+
+CATALOGUE: Final = {
+    each.name: each
+    for each in (
+        Benchmark(
+            "precision", "Is the step time as exact as torch.utils.benchmark's, and as quick?", 6,
+            smallest=("--rounds", "1", "--seconds", "0.1", "--only", "gru"),
+        ),
+        Benchmark(
+            "overhead", "Does measuring change the step time?", 3,
+            smallest=("--processes", "1", "--seconds", "0.2"),
+        ),
+        Benchmark(
+            "sweep_cost", "What does a sweep cost beside the steps that it has to time?", 12,
+            smallest=("--smallest",),
+        ),
+        Benchmark(
+            "startup", "How long until the first answer, and what is the template worth?", 3,
+            smallest=("--repetitions", "1", "--lengths", "1"),
+        ),
+        Benchmark(
+            "scale", "Do load, report, compare, export and advise grow with the run, and no more?",
+            6, smallest=("--records", "100", "--repetitions", "1"),
+        ),
+        Benchmark(
+            "report_cost", "What does a report cost, by points?", 1, smallest=("--points", "9"),
+        ),
+        Benchmark(
+            "max_batch_vs_peers", "Whose largest batch is true, and in how many tries?", 36,
+            smallest=("--quick", "--only", "lstm", "--who", "rnnprof"),
+        ),
+        Benchmark(
+            "model_error", "How far is the memory model off where it was not fitted?", 40,
+            full=("--grid", "small"),
+        ),
+        Benchmark(
+            "gate", "How often does the gate cry wolf, and what does it miss?", 35,
+        ),
+        Benchmark(
+            "trainability_truth", "Are reach and noise scale those of known laws?", 1,
+            smallest=("--repetitions", "2"),
+        ),
+        Benchmark(
+            "known_tables", "How do published tables of recurrent layers look on this device?", 8,
+            full=("--table", "deepbench", "--at-most-gflop", "60"),
+            smallest=("--table", "deepbench", "--at-most-gflop", "0.1", "--point-seconds", "0.1"),
+        ),
+    )
+}  # fmt: skip

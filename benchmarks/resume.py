@@ -1,0 +1,54 @@
+"""Resume a run to the first pass that it lacks, and end there: for benchmarks/scale.py.
+
+    python -m benchmarks.resume RUN.jsonl
+
+The last observation of the file is taken for one that was never made.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+from rnnprof import protocol
+from rnnprof.engine.journal import load
+from rnnprof.engine.observer import Observer
+from rnnprof.engine.sweep import Listener, Sweep
+from rnnprof.records import Calibration, Outcome, Role
+
+
+class Begun(Exception):  # noqa: N818
+    """The first pass would run now."""
+
+
+def begin(_task: protocol.Task, _deadline_s: float) -> NoReturn:
+    """A worker that is asked for ends it."""
+    raise Begun
+
+
+def main() -> int:
+    run = load(Path(sys.argv[1]))
+    rates = Calibration(
+        attempt="rates", batch=1, steps=1, role=Role.PROBE, worker=1, process_index=0,
+        request="r1", outcome=Outcome.MEASURED, wall_s=1.0,
+    )  # fmt: skip
+    run = replace(run, observations=(rates, *run.observations[:-1]))
+    observer = Observer(
+        task=protocol.Task(do="fit", workload=run.header.workload),
+        request=run.requests[-1], limit_bytes=run.header.limit_bytes, probe=begin,
+        record=lambda _record: None, guard_bytes=lambda: 1 << 40,
+    )  # fmt: skip
+    sweep = Sweep(observer, Listener())
+    try:
+        sweep.recall(run)
+        sweep.run()
+    except Begun:
+        return 0
+    print("nothing was left to run", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
