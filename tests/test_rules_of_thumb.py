@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -63,6 +64,8 @@ def test_every_rule_is_judged_told_twice_and_drawn(rule) -> None:
         assert text
         assert "None" not in text
         assert "nan" not in text
+    words = re.findall(r"[A-Za-z]{2,}", found.chinese)
+    assert {*words} <= {"MiB"}, "English in the Chinese text"
     axes = Figure().subplots()
     found.draw(axes)
     assert axes.get_ylabel()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rnnprof.worker.heap import FILLING_BATCH_BYTES, LARGEST_FILLING_BYTES, Filling
+from rnnprof.worker.heap import FILLING_BATCH_BYTES, LARGEST_FILLING_BYTES, Filling, fill_arenas
 
 MIB = 1 << 20
 
@@ -93,3 +93,46 @@ def test_steps_find_no_room_in_a_heap_whose_holes_are_filled() -> None:
     assert int(filled[1]) <= FILLING_BATCH_BYTES // 4096
     assert int(after[0]) > 800
     assert after[1] == "True"
+
+
+ARENAS = """
+import random, sys
+from rnnprof.machine.process import memory_bytes
+from rnnprof.worker.heap import fill_arenas
+
+def counted():
+    return memory_bytes("VmData")
+
+draw = random.Random(1)
+history = [bytes(draw.randrange(15, 400)) for _ in range(int(sys.argv[1]))]
+kept = [one for one in history if draw.random() < 0.3]
+del history
+spare = fill_arenas(counted) if sys.argv[2] == "fill" else []
+before, room, objects = counted(), 0, [None] * 60_000
+for place in range(len(objects)):
+    objects[place] = bytes(draw.choice((31, 63, 127)))
+    room += len(objects[place]) + 33
+    if counted() > before + (1 << 19):  # not the heap, which grows by pages
+        break
+print(room)
+"""
+
+
+def python_room(history: int, what: str) -> int:
+    """Bytes of small objects that a process takes before Python asks for more memory."""
+    command = [sys.executable, "-c", ARENAS, str(history), what]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="addresses are counted by /proc")
+def test_the_room_for_small_objects_is_one_arena_whatever_was_before() -> None:
+    filled, left = (
+        [python_room(history, what) for history in (0, 3_000, 50_000)] for what in ("fill", "leave")
+    )
+    assert all(0.8 * MIB < room <= MIB for room in filled), filled
+    assert max(filled) < 1.06 * min(filled)
+    assert max(left) > 2 * min(left), "a history that leaves no room shows nothing"
+
+
+def test_without_arenas_nothing_is_held() -> None:
+    assert fill_arenas(lambda: 0) == []

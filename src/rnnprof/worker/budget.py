@@ -20,7 +20,7 @@ from rnnprof.machine.process import memory_bytes
 from rnnprof.units import format_bytes
 from rnnprof.worker.aside import Aside
 from rnnprof.worker.cpu import CpuLimit, level_with_peak
-from rnnprof.worker.heap import Filling, share_heap, sharp_heap, spare_arena, trim
+from rnnprof.worker.heap import Filling, fill_arenas, share_heap, sharp_heap, trim
 
 KEPT_RATIO: Final = 0.03
 """Share of the limit that earlier runs may have left behind without its counting against the next:
@@ -103,7 +103,7 @@ class CpuBudget:
     def __init__(self) -> None:
         self._aside = Aside()
         self._filling = Filling()
-        self._spare = b""
+        self._spare: list[object] = []
         share_heap()
         self._base = _now(0)
 
@@ -121,8 +121,9 @@ class CpuBudget:
         assert limit_bytes is not None
         self._filling.release()
         self._aside.ready()
-        self._spare = spare_arena()
+        self._spare = []
         trim()
+        self._spare = fill_arenas(lambda: _now(0).baseline_bytes)
         # by the thread that steps run in: its heap need not be this one's
         with sharp_heap():
             self._aside.run(lambda: self._filling.fill(lambda: _now(0).baseline_bytes))

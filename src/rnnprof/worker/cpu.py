@@ -12,7 +12,7 @@ import resource
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ from rnnprof.machine.process import (
 )
 from rnnprof.units import format_bytes
 from rnnprof.worker.devices import Block, MachineShortError
-from rnnprof.worker.heap import Filling, spare_arena, steady_heap, trim
+from rnnprof.worker.heap import Filling, fill_arenas, steady_heap, trim
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class CpuLimit:
     resident_bytes: int | None = None
     peak_resident_reason: str | None = None
     level: mmap.mmap | None = None
-    spare: bytes = b""
+    spare: list[object] = field(default_factory=list)
 
     def baseline(self) -> dict[str, Any]:
         """Findings of a fit before its first step."""
@@ -154,6 +154,10 @@ def _set_data_limit(size_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (size_bytes, hard))
 
 
+def _counted_bytes() -> int:
+    return memory_bytes("VmData") or 0
+
+
 class CpuDevice:
     """The processors of this machine, as the passes ask of them."""
 
@@ -189,9 +193,9 @@ class CpuDevice:
 
     def set_limit(self, limit_bytes: int) -> CpuLimit:
         """Drop what is free, fill what stays so, take the baseline and set the limit."""
-        spare = spare_arena()
         trim()
-        Filling().fill(lambda: memory_bytes("VmData") or 0)  # for as long as this worker lives
+        spare = fill_arenas(_counted_bytes)
+        Filling().fill(_counted_bytes)  # for as long as this worker lives
         limit = set_limit(limit_bytes)
         limit.spare = spare
         return limit

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -43,8 +44,15 @@ HEAP_VARIABLES: Final = (
 """Where one is set, the heap is as somebody wants it, or another one, and is left alone."""
 
 ARENA_BYTES: Final = 1 << 20
-SMALL_OBJECT_BYTES: Final = 448
-"""Python's obmalloc since 3.10: arenas of 1 MiB, for objects of up to 512 bytes in all."""
+POOL_BYTES: Final = 16 << 10
+SMALL_OBJECTS_BYTES: Final = range(16, 513, 16)
+"""Python's obmalloc since 3.10: arenas of pools, each pool for objects of one of these sizes."""
+
+PROBING_BYTES: Final = 448
+MOST_POOLS: Final = 4096
+"""64 MiB of free pools: a process with more, or with another allocator, is left as it is."""
+
+MOST_OBJECTS: Final = 1 << 20
 
 LARGEST_FILLING_BYTES: Final = 32 << 20
 SMALLEST_FILLING_BYTES: Final = 1 << 10
@@ -108,15 +116,50 @@ def sharp_heap() -> Iterator[None]:
         option(M_TOP_PAD, QUICK_TOP_PAD_BYTES)
 
 
-def spare_arena() -> bytes:
-    """Make room for Python's own objects; it stays for as long as what is returned lives.
+def fill_arenas(counted_bytes: Callable[[], int]) -> list[object]:
+    """Use up the room that Python has for small objects, but for one arena that is all but empty.
 
     Python takes 1 MiB at a time for small objects.  Whether a step needs the next one hangs on how
-    full the last is, which differs from command to command: so one that is all but empty is taken
-    before any baseline.
+    much room the last ones have, which differs from command to command, and even in one template
+    after its hundredth worker.  So what is older is filled, and what stands ready is always the
+    same.  It lasts for as long as what is returned lives.
     """
-    blocks = [bytes(SMALL_OBJECT_BYTES) for _ in range(2 * ARENA_BYTES // SMALL_OBJECT_BYTES)]
-    return blocks[-1]  # all older room is used up by then: it lies in a new one, and keeps it
+    held: list[object] = []
+    base = _new_arena(held, counted_bytes)
+    if base is None:
+        return []
+    for size in SMALL_OBJECTS_BYTES:
+        while len(held) < MOST_OBJECTS:
+            one = _small_object(size)
+            if base <= id(one) < base + ARENA_BYTES:
+                break
+            held.append(one)
+    return held
+
+
+def _new_arena(held: list[object], counted_bytes: Callable[[], int]) -> int | None:
+    """Take pools until Python maps an arena for the next; its address, None where it never does."""
+    before = counted_bytes()
+    for _ in range(MOST_POOLS):
+        pool = [_small_object(PROBING_BYTES) for _ in range(POOL_BYTES // PROBING_BYTES)]
+        now = counted_bytes()
+        if now - before >= ARENA_BYTES:
+            held.append(pool[-1])  # keeps the new arena
+            return id(pool[-1]) // POOL_BYTES * POOL_BYTES  # in the first of its pools
+        held.append(pool)
+        before = now
+    return None
+
+
+def _small_object(size_bytes: int) -> object:
+    """A new object that takes so many bytes."""
+    match size_bytes:
+        case 16:
+            return object()
+        case 32:
+            return float("0.5")
+        case _:
+            return bytes(size_bytes - sys.getsizeof(b""))
 
 
 class Filling:
