@@ -16,6 +16,7 @@ from rnnprof.analysis.noise_scale import NoiseScale
 from rnnprof.analysis.reach import reach_of
 from rnnprof.analysis.trainability import NoiseAt, ReachAt, Trainability, trainability_of
 from rnnprof.records import Learning, Measurement, Outcome, Point
+from rnnprof.report.answer import advice_in_words
 from study_samples import studied
 
 
@@ -164,3 +165,16 @@ def test_advice_tells_of_goodput_and_chunks() -> None:
     assert any("goodput" in reason for reason in advice.reasons)
     assert advice.unknown == ()
     assert advise(run, fold_run(run), ()).chunk is None
+
+
+def test_where_goodput_says_another_batch_the_answer_begins_with_both() -> None:
+    run = studied()
+    advice = advise(run, fold_run(run), ())
+    assert advice.better_by_goodput is None
+    assert advice_in_words(advice).splitlines()[0] == "Train with B=64 T=16"
+    other = replace(advice, batch=8)
+    assert other.better_by_goodput == advice.goodput[0]
+    assert advice_in_words(other).splitlines()[0] == (
+        "Train with B=8 T=16 by speed alone; by goodput with B=64"
+    )
+    assert replace(other, steps=32).better_by_goodput is None

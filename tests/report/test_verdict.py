@@ -16,6 +16,7 @@ from report_samples import (
     view_from,
 )
 from rnnprof.analysis.advice import advise
+from rnnprof.analysis.fold import fold_run
 from rnnprof.records import (
     Certificate,
     EdgeStatus,
@@ -28,6 +29,7 @@ from rnnprof.records import (
 )
 from rnnprof.report.verdict import Judgement, Verdict, decision, judge_run
 from rnnprof.report.view import View, view_of
+from study_samples import studied
 
 
 def finished(view: View) -> View:
@@ -165,3 +167,16 @@ def test_a_point_without_headroom_is_not_advised():
         "No point is known to leave 5% of the limit of 512 MiB free.",
     )
     assert Settings().headroom_ratio == 0.05
+
+
+def test_goodput_that_says_another_batch_is_told_beside_the_decision():
+    view, run = view_from(mixed()), studied()
+    [known] = advise(run, fold_run(run), ()).goodput
+    assert view.advice.batch is not None
+    assert view.advice.steps is not None
+    other = replace(known, steps=view.advice.steps, batch=view.advice.batch + 1)
+    beside = decision(replace(view, advice=replace(view.advice, goodput=(other,))))
+    assert beside[0] == decision(view)[0]
+    assert beside[1].startswith(f"By goodput B={other.batch} is the better batch there: ")
+    same = replace(other, batch=view.advice.batch)
+    assert decision(replace(view, advice=replace(view.advice, goodput=(same,)))) == decision(view)

@@ -82,6 +82,12 @@ class Advice:
     chunk: Chunk | None = None
     unknown: tuple[str, ...] = ()
 
+    @property
+    def better_by_goodput(self) -> Goodput | None:
+        """At the T advised, where goodput is known and says another batch than speed does."""
+        here = [each for each in self.goodput if each.steps == self.steps]
+        return here[0] if here and here[0].batch != self.batch else None
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:

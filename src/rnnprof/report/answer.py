@@ -41,6 +41,8 @@ def advice_in_words(advice: Advice) -> str:
     head = "Train with: not known from this run"
     if advice.batch is not None:
         head = f"Train with B={advice.batch} T={advice.steps}"
+        if better := advice.better_by_goodput:
+            head += f" by speed alone; by goodput with B={better.batch}"
     lines = [head, *(_item(reason) for reason in advice.reasons)]
     if advice.predictions:
         lines += ["Predicted, not measured:", *map(_item, advice.predictions)]

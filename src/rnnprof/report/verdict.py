@@ -129,8 +129,15 @@ def decision(view: View) -> tuple[str, ...]:
     """What to use, and what would change it: a sentence each."""
     chosen = view.measurements.get(Point(view.advice.batch or 0, view.advice.steps or 0))
     first = _use(view, chosen) if chosen is not None else _without_times(view)
-    change = _would_change(view)
-    return (first, change) if change else (first,)
+    sentences = (first, _by_goodput(view), _would_change(view))
+    return tuple(sentence for sentence in sentences if sentence)
+
+
+def _by_goodput(view: View) -> str:
+    better = view.advice.better_by_goodput
+    if better is None:
+        return ""
+    return f"By goodput B={better.batch} is the better batch there: {better.reasons[0]}."
 
 
 def _use(view: View, chosen: Measurement) -> str:
