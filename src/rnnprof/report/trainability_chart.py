@@ -53,7 +53,7 @@ def reach_chart(view: View) -> Chart | None:
         axes.axhline(threshold, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)))
         axes.annotate(
             f"reach: {threshold:g}", (1.0, threshold), xycoords=("axes fraction", "data"),
-            xytext=(3, 0), textcoords="offset points", fontsize=SMALL_PT, color=MUTED, va="center",
+            xytext=(-3, 2), textcoords="offset points", fontsize=SMALL_PT, color=MUTED, ha="right",
         )  # fmt: skip
         _log_scale(axes, "{:g}".format)
         axes.set_xlabel("lag k, time steps before the last")
@@ -197,6 +197,8 @@ def target_chart(view: View) -> Chart | None:
                 _log_scale(axes, shown)
             axes.set_ylabel(label)
             _batch_axis(axes, sorted({each.point.batch for each in found}))
+        if any(each.train_s is None for each in found):
+            panels[-1].plot([], [], "x", color=MUTED, markersize=5, label="not reached in time")
         panels[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return Chart("time-to-target", "Time to a target loss", _target_finding(found), figure)
 
