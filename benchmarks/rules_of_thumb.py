@@ -36,7 +36,7 @@ from rnnprof.units import format_bytes, format_rate, format_ratio
 
 BATCH: Final = "8,16,31,32,33,63,64,65,96,100,127,128,129,136,256"
 STEPS: Final = "10,20,30,80,160"
-PROCESSES: Final = "5"
+PROCESSES: Final = "3"
 """The medians of two processes differ by a tenth and more: a neighbour's difference is less."""
 
 LIMIT: Final = "512MiB"
