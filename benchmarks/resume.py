@@ -2,7 +2,7 @@
 
     python -m benchmarks.resume RUN.jsonl
 
-The last observation of the file is taken for one that was never made.
+The last memory pass of the file is taken for one that was never made.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rnnprof import protocol
 from rnnprof.engine.journal import load
 from rnnprof.engine.observer import Observer
 from rnnprof.engine.sweep import Listener, Sweep
-from rnnprof.records import Calibration, Outcome, Role
+from rnnprof.records import Calibration, Memory, Outcome, Role
 
 
 class Begun(Exception):  # noqa: N818
@@ -34,7 +34,9 @@ def main() -> int:
         attempt="rates", batch=1, steps=1, role=Role.PROBE, worker=1, process_index=0,
         request="r1", outcome=Outcome.MEASURED, wall_s=1.0,
     )  # fmt: skip
-    run = replace(run, observations=(rates, *run.observations[:-1]))
+    last = [each for each in run.observations if isinstance(each, Memory)][-1]
+    left = (each for each in run.observations if each is not last)
+    run = replace(run, observations=(rates, *left))
     observer = Observer(
         task=protocol.Task(do="fit", workload=run.header.workload),
         request=run.requests[-1], limit_bytes=run.header.limit_bytes, probe=begin,
