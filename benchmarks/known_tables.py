@@ -22,12 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from rnnprof.analysis.flops import step_flops
 from rnnprof.units import format_bytes, format_seconds
+from rnnprof.workload import Workload
 
 FOLDER: Final = Path(__file__).with_name("workloads")
-GATES: Final = {"rnn-tanh": 1, "rnn-relu": 1, "gru": 3, "lstm": 4}
-TRAINING_OVER_FORWARD: Final = 3
-"""A backward pass takes the forward one's matrix products twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +40,9 @@ class Size:
 
     @property
     def gflop(self) -> float:
-        """Of one training step: 2 g H (I + H) B T forward, thrice that in all."""
-        products = GATES[self.cell] * self.hidden * 2 * self.hidden * self.batch * self.steps
-        return TRAINING_OVER_FORWARD * 2 * products / 1e9
+        """Of one training step, in 10^9 floating-point operations."""
+        workload = Workload(self.cell, self.hidden, self.hidden)
+        return (step_flops(workload, self.batch, self.steps)[0] or 0) / 1e9
 
     def __str__(self) -> str:
         return f"{self.cell} H={self.hidden} B={self.batch} T={self.steps}"
@@ -108,10 +107,10 @@ def line(table: Table, size: Size, point: Any) -> str:
     """A row: ours, then what was published."""
     ours = format_seconds(point["step_time_s"]) if point["step_time_s"] else point["outcome"]
     peak = point["peak_allocated_bytes"]
-    flop_per_s = size.gflop / point["step_time_s"] if point["step_time_s"] else None
+    flop_per_s = point["flop_per_s"]
     theirs = table.published_s.get(size, (None,) * len(table.figures))
     return (
-        f"{size!s:28} {ours:>10} {'-' if flop_per_s is None else f'{flop_per_s:.1f}':>9} "
+        f"{size!s:28} {ours:>10} {'-' if flop_per_s is None else f'{flop_per_s / 1e9:.1f}':>9} "
         f"{'-' if peak is None else format_bytes(peak):>9}"
         + "".join(f"{'-' if each is None else format_seconds(each):>12}" for each in theirs)
     )

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import timeit
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
@@ -45,16 +45,6 @@ FRONTIER: Final = Workload(hidden_size=128, input_size=64)
 LENGTHS: Final = (16, 24, 32, 48, 64, 96)
 LIMIT_BYTES: Final = 64 << 20
 IMPORTS: Final = ("torch", "torch._dynamo", "rnnprof.worker.passes")
-
-
-def took(work: Callable[[], object], repetitions: int) -> list[float]:
-    """Seconds of each repetition."""
-    seconds = []
-    for _ in range(repetitions):
-        began_s = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began_s)
-    return seconds
 
 
 def command(*arguments: str) -> None:
@@ -96,10 +86,13 @@ def imports_s() -> dict[str, float]:
 def template() -> dict[str, float]:
     """The template's start, and a task of nothing in a fresh worker, after the first."""
     with Supervisor() as crew:
-        [started_s] = took(crew.start, 1)
+        [started_s] = timeit.repeat(crew.start, number=1, repeat=1)
         task = protocol.Task(do="hello", workload=Workload())
         crew.ask(task, 60)
-        return {"start_s": started_s, "hello_s": min(took(lambda: crew.ask(task, 60), 5))}
+        return {
+            "start_s": started_s,
+            "hello_s": min(timeit.repeat(lambda: crew.ask(task, 60), number=1, repeat=5)),
+        }
 
 
 class Forgetful(Supervisor):
@@ -136,10 +129,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="figures as JSON")
     arguments = parser.parse_args()
     seconds = {
-        name: took(lambda words=words: command(*words), arguments.repetitions)
+        name: timeit.repeat(
+            lambda words=words: command(*words), number=1, repeat=arguments.repetitions
+        )
         for name, words in COMMANDS.items()
     }
-    seconds["first measurement"] = took(first_measurement, arguments.repetitions)
+    seconds["first measurement"] = timeit.repeat(
+        first_measurement, number=1, repeat=arguments.repetitions
+    )
     for name, each in seconds.items():
         aim = f"  (aim {format_seconds(AIM_S[name])})" if name in AIM_S else ""
         print(f"{name:24} {format_seconds(statistics.median(each)):>8}{aim}", flush=True)

@@ -68,13 +68,23 @@ def test_published_times_are_of_sizes_of_their_table(name: str) -> None:
 def test_a_row_has_ours_and_theirs() -> None:
     table = known_tables.read("deepbench")
     size = known_tables.Size("lstm", 512, 32, 25)
-    assert size.gflop == pytest.approx(3 * 2 * 4 * 512 * (512 + 512) * 32 * 25 / 1e9)
-    point = {"step_time_s": 0.1, "outcome": "measured", "peak_allocated_bytes": 1 << 20}
+    assert size.gflop == pytest.approx((6 * 1024 - 2 * 512) * 4 * 512 * 32 * 25 / 1e9)
+    point = {
+        "step_time_s": 0.1,
+        "flop_per_s": 1.007e11,
+        "outcome": "measured",
+        "peak_allocated_bytes": 1 << 20,
+    }
     row = known_tables.line(table, size, point)
     assert " ".join(row.split()) == (
         "lstm H=512 B=32 T=25 100 ms 100.7 1.00 MiB 2.43 ms 1.83 ms 10.7 ms"
     )
-    failed = {"step_time_s": None, "outcome": "oom", "peak_allocated_bytes": None}
+    failed = {
+        "step_time_s": None,
+        "flop_per_s": None,
+        "outcome": "oom",
+        "peak_allocated_bytes": None,
+    }
     row = known_tables.line(table, known_tables.Size("lstm", 512, 16, 25), failed)
     assert row.split()[4:] == ["oom", "-", "-", "-", "-", "-"]
 

@@ -150,7 +150,7 @@ def test_laws_of_recurrent_networks(pieces, noise_ratio, median_probes, most_pro
     """Typical, and for 95 of 100 laws; noise leaves a band to bisect that no bytes tell."""
     rng = random.Random(1)
     runs = []
-    for _ in range(120):
+    for _ in range(200):
         law, steps, limit_bytes = random_case(rng, pieces, noise_ratio)
         run = drive_law(law, steps, limit_bytes)
         check(run, law.edge(steps, limit_bytes), MOST)

@@ -6,6 +6,7 @@ import signal
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,7 +54,8 @@ EXCEPTIONS = [
         Outcome.UNSUPPORTED,
     ),
     ("RuntimeError", "\"addmm_impl_cpu_\" not implemented for 'Half'", Outcome.UNSUPPORTED),
-    ("NotImplementedError", "\"lstm_cell\" not implemented for 'Long'", Outcome.UNSUPPORTED),
+    ("NotImplementedError", "\"softmax_lastdim_kernel_impl\" not implemented for 'Long'",
+     Outcome.UNSUPPORTED),
     # the device itself
     ("RuntimeError", "CUDA error: an illegal memory access was encountered", Outcome.CRASHED),
     ("RuntimeError", "CUDA error: unspecified launch failure", Outcome.CRASHED),
@@ -64,6 +66,14 @@ EXCEPTIONS = [
     ("SystemExit", "4", Outcome.FAILED),
     ("Odd", "", Outcome.FAILED),
 ]  # fmt: skip
+
+
+def test_torchs_own_words_for_a_type_that_it_has_no_kernel_for_are_known():
+    with pytest.raises(NotImplementedError) as raised:
+        torch.softmax(torch.ones(2, dtype=torch.long), 0)
+    kind = type(raised.value).__name__
+    verdict = classify(Evidence(phase="forward", error_type=kind, message=str(raised.value)))
+    assert verdict.outcome is Outcome.UNSUPPORTED
 
 
 @pytest.mark.parametrize(("error_type", "message", "outcome"), EXCEPTIONS)
