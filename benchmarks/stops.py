@@ -1,7 +1,9 @@
 """The parent stopped at random moments, and given the same command again.
 
-Each trial starts the command, stops it after a delay that is uniform over the life of a run that
-nothing disturbs, and looks at what is left: processes, the run file, what was printed.  The next
+Each trial starts the command, stops it, and looks at what is left: processes, the run file, what
+was printed.  Every other stop comes after a delay that is uniform over the life of a run that
+nothing disturbs; those between come once the file has grown to a size that is uniform over what is
+still to be written, since on a busy machine a delay may always end before the first line.  The next
 trial goes on with the same file; a finished one is compared with the undisturbed run and a new one
 is begun.
 """
@@ -44,6 +46,9 @@ COMMAND: Final = profile_command(
 
 STOP_S: Final = 2.0
 """Ctrl-C ends the command within this time."""
+
+LOOK_S: Final = 0.002
+"""Between two looks at the size of the run file."""
 
 PYTHON_START_S: Final = 0.1
 """Python itself is up by then; an interrupt before it is answered by Python, with a traceback."""
@@ -107,19 +112,34 @@ class Tally:
         }
 
 
-@dataclass(slots=True)
-class Stopper:
-    """One thread's trials with one signal.
+@dataclass(frozen=True, slots=True)
+class Undisturbed:
+    """The command when nobody stops it.
 
     Attributes:
-        number: SIGKILL or SIGINT.
-        life_s: of an undisturbed run.
-        expected: how its points ended.
+        file_bytes: the size of its run file.
+        outcomes: how its points end.
     """
 
-    number: signal.Signals
     life_s: float
-    expected: dict[str, str]
+    file_bytes: int
+    outcomes: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a command is stopped: after a delay, and once its file has a size."""
+
+    delay_s: float
+    file_bytes: float
+
+
+@dataclass(slots=True)
+class Stopper:
+    """One thread's trials with one signal, SIGKILL or SIGINT."""
+
+    number: signal.Signals
+    whole: Undisturbed
     rng: random.Random
     folder: Path
     tally: Tally = field(default_factory=Tally)
@@ -127,41 +147,62 @@ class Stopper:
 
     def run(self, wanted: int) -> Tally:
         """Stop *wanted* commands, then let the last run come to its end."""
+        by_time = True
         while self.tally.stopped < wanted:
-            self._try(self.rng.uniform(0, self.life_s))
+            self._try(self._delay() if by_time else self._growth())
+            by_time = not by_time
         while (self.folder / RUN_FILE).exists() and not self.tally.damaged:
             self._try(None)
         return self.tally
 
-    def _try(self, delay_s: float | None) -> None:
+    def _delay(self) -> Moment:
+        delay_s = self.rng.uniform(0, self.whole.life_s)
+        return Moment(delay_s, 0)
+
+    def _growth(self) -> Moment:
+        now_bytes = size_of(self.folder)
+        wanted_bytes = self.rng.uniform(now_bytes, max(now_bytes, self.whole.file_bytes))
+        return Moment(0, wanted_bytes)
+
+    def _try(self, moment: Moment | None) -> None:
         before = load(self.folder)
         command = Command.start(COMMAND, self.folder)
-        stopped_s = None if delay_s is None else self._stop(command, delay_s)
+        stopped_s = None if moment is None else self._stop(command, moment)
         at_stop = load(self.folder) if stopped_s is None else self._at_stop
         ended = command.end()
         if stopped_s is not None:
             self.tally.stopped += 1
             self.tally.stop_s.append(stopped_s)
             self.tally.by_records[len(at_stop.started) if at_stop else 0] += 1
-        if _is_pythons_own(ended, delay_s):
+        if _is_pythons_own(ended, moment):
             self.tally.before_python += 1
             return
         self._look(before, at_stop, ended, stopped_s)
 
-    def _stop(self, command: Command, delay_s: float) -> float | None:
-        """Send the signal after *delay_s*; how long the command then took, None if it was over."""
+    def _stop(self, command: Command, moment: Moment) -> float | None:
+        """Send the signal at *moment*; how long the command then took, None if it was over."""
+        if not self._came(command, moment):
+            return None
+        self._at_stop = load(self.folder)
+        sent_s = time.monotonic()
+        os.killpg(command.process.pid, self.number)
         try:
-            command.process.wait(delay_s)
+            command.process.wait(30)
         except subprocess.TimeoutExpired:
-            self._at_stop = load(self.folder)
-            sent_s = time.monotonic()
-            os.killpg(command.process.pid, self.number)
-            try:
-                command.process.wait(30)
-            except subprocess.TimeoutExpired:
-                command.process.kill()
-            return time.monotonic() - sent_s
-        return None
+            command.process.kill()
+        return time.monotonic() - sent_s
+
+    def _came(self, command: Command, moment: Moment) -> bool:
+        """Wait for *moment*; whether the command is still alive at it."""
+        try:
+            command.process.wait(moment.delay_s)
+        except subprocess.TimeoutExpired:
+            while size_of(self.folder) < moment.file_bytes:
+                if command.process.poll() is not None:
+                    return False
+                time.sleep(LOOK_S)
+            return True
+        return False
 
     def _look(
         self, before: Run | None, at_stop: Run | None, ended: Ended, stopped_s: float | None
@@ -197,38 +238,45 @@ class Stopper:
     def _compare(self, run: Run) -> None:
         self.tally.finished += 1
         self.tally.repeated += repeated(run)
-        if outcomes(run) != self.expected:
+        if outcomes(run) != self.whole.outcomes:
             self.tally.unlike += 1
-            self.tally.notes.append(f"{outcomes(run)} instead of {self.expected}")
+            self.tally.notes.append(f"{outcomes(run)} instead of {self.whole.outcomes}")
 
 
-def _is_pythons_own(ended: Ended, delay_s: float | None) -> bool:
+def size_of(folder: Path) -> int:
+    """Bytes of the folder's run file; 0 where there is none."""
+    path = folder / RUN_FILE
+    return path.stat().st_size if path.exists() else 0
+
+
+def _is_pythons_own(ended: Ended, moment: Moment | None) -> bool:
     """Whether the interrupt met Python before it had come to a line of ours."""
-    early = delay_s is not None and delay_s < PYTHON_START_S
+    early = moment is not None and moment.delay_s < PYTHON_START_S
     return early and ended.tracebacks > 0 and "rnnprof" not in ended.stderr
 
 
 @cache
-def undisturbed() -> tuple[float, dict[str, str]]:
-    """The life of the command and how its points end when nobody stops it."""
+def undisturbed() -> Undisturbed:
+    """What the command does when nobody stops it."""
     lives = []
     for _ in range(2):  # the first may find the disk cold
         with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
             began_s = time.monotonic()
-            ended = Command.start(COMMAND, Path(name)).end()
+            ended = Command.start(COMMAND, folder).end()
             lives.append(time.monotonic() - began_s)
-            run = load(Path(name))
+            run = load(folder)
             assert run is not None, ended.stderr
             assert run.is_finished, ended.stderr
-            found = outcomes(run)
-    return min(lives), found
+            found = Undisturbed(min(lives), size_of(folder), outcomes(run))
+    return found
 
 
 def stop_often(number: signal.Signals, wanted: int, at_once: int = 2, seed: int = 0) -> Tally:
     """Stop the command *wanted* times with signal *number*, *at_once* trials at a time."""
     # a shell that starts a command in the background has it ignore Ctrl-C, and all its children
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    life_s, expected = undisturbed()
+    whole = undisturbed()
     total = Tally()
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(at_once) as pool:
         stoppers = []
@@ -236,7 +284,7 @@ def stop_often(number: signal.Signals, wanted: int, at_once: int = 2, seed: int 
             folder = Path(name) / str(thread)
             folder.mkdir()
             rng = random.Random(f"{seed} {number} {thread}")
-            stoppers.append(Stopper(number, life_s, expected, rng, folder))
+            stoppers.append(Stopper(number, whole, rng, folder))
         shares = [len(range(wanted)[thread::at_once]) for thread in range(at_once)]
         for tally in pool.map(Stopper.run, stoppers, shares):
             total.add(tally)

@@ -94,6 +94,7 @@ def test_stopped_at_random_moments_and_given_again() -> None:
     assert not any(tally.faults().values()), tally
     assert tally.stopped == 3
     assert tally.finished >= 1
+    assert set(tally.by_records) != {0}
 
 
 def test_ctrl_c_before_the_first_import_is_silent() -> None:
