@@ -22,6 +22,7 @@ from pathlib import Path
 
 from benchmarks.catalogue import CATALOGUE, Benchmark
 from benchmarks.results import FOLDER, PAGE, Result, load_results, page, save, surroundings
+from rnnprof.units import format_duration
 
 SMOKE_DEADLINE_S = 120.0
 
@@ -73,6 +74,17 @@ def show() -> None:
         print(f"{name:20} {each.minutes:3} min  {when:22} {each.question}")
 
 
+def smoke() -> None:
+    """Each at its smallest, to see that it still runs; nothing is kept."""
+    began_s = time.monotonic()
+    for each in CATALOGUE.values():
+        if each.smallest is not None:
+            print(f"--- {each.name}", flush=True)
+            took = format_duration(run(each, each.smallest, SMOKE_DEADLINE_S).wall_s)
+            print(f"    {each.name} took {took}", flush=True)
+    print(f"--- all of it took {format_duration(time.monotonic() - began_s)}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=(__doc__ or "").partition("\n\n")[0],
@@ -90,10 +102,7 @@ def main() -> int:
         case None:
             show()
         case "smoke":
-            for each in CATALOGUE.values():
-                if each.smallest is not None:
-                    print(f"--- {each.name}", flush=True)
-                    run(each, each.smallest, SMOKE_DEADLINE_S)
+            smoke()
         case "table":
             PAGE.write_text(page(load_results().values()), encoding="utf-8")
         case _:

@@ -39,12 +39,18 @@ CATALOGUE: Final = {
             smallest=("--smallest",),
         ),
         Benchmark(
+            "fast", "What does --fast leave out, how well is it known, and what does it save?", 7,
+            smallest=("--cell", "lstm", "--batch", "2,4", "--steps", "2,4"),
+        ),
+        Benchmark(
             "startup", "How long until the first answer, and what is the template worth?", 3,
             smallest=("--repetitions", "1", "--lengths", "1"),
         ),
         Benchmark(
             "scale", "Do load, report, compare, export and advise grow with the run, and no more?",
-            6, smallest=("--records", "100", "--repetitions", "1"),
+            6, smallest=(
+                *("--records", "6", "--repetitions", "1"), *("--only", "load", "--only", "resume"),
+            ),
         ),
         Benchmark(
             "report_cost", "What does a report cost, by points?", 1, smallest=("--points", "9"),

@@ -1,5 +1,5 @@
 """Parts that run commands: the tests of a live card, profiles, the frontier, the doctor, precision,
-peers; then the census of every run that was written."""
+peers; then the census and the cost of every run that was written."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.evidence_part import ROOT, SkipPart, Stage
+from benchmarks.sweep_cost import shares
 from rnnprof.engine import journal
 from rnnprof.errors import RnnprofError
-from rnnprof.records import Memory, Outcome
+from rnnprof.records import Memory, Outcome, Timing
 
 LEAST_CASE_S: Final = 15.0
 """No profile is begun with less time than that."""
@@ -181,6 +182,23 @@ def census_verdict(memory: Memory) -> str:
         return "no census"
     equal = sum(memory.census.parts().values()) == memory.peak_allocated_bytes
     return "equal" if equal else "unequal"
+
+
+def cost(stage: Stage) -> None:
+    """Where the time of each profile went, and how much more it was than its timed steps."""
+    found = {}
+    for path in sorted((stage.folder / "runs").glob("*.jsonl")):
+        try:
+            run = journal.load(path)
+        except RnnprofError:  # the census tells of it
+            continue
+        if run.is_finished and any(isinstance(o, Timing) for o in run.observations):
+            parts = {name: round(seconds, 3) for name, seconds in shares(run).items()}
+            least_s = parts["timing: timed steps"]
+            found[path.stem] = {**parts, "over_the_least": parts["whole"] / least_s}
+    if not found:
+        raise SkipPart("no profile came to its end")
+    stage.keep(**found)
 
 
 def live_tests(stage: Stage) -> None:

@@ -77,12 +77,13 @@ PARTS: Final = (
     Part("truth", "benchmarks.evidence_workers:truth", 40),
     Part("long", "benchmarks.evidence_workers:long_steps", 25),
     Part("faults", "benchmarks.evidence_workers:faults", 40),
-    Part("neighbours", "benchmarks.evidence_times:neighbours", 50),
+    Part("neighbours", "benchmarks.evidence_times:neighbours", 45),
     Part("tests", "benchmarks.evidence_commands:live_tests", 70),
     Part("profiles", "benchmarks.evidence_commands:profiles", 90),
     Part("frontier", "benchmarks.evidence_commands:frontier", 30),
     Part("precision", "benchmarks.evidence_commands:precision", 25),
     Part("census", "benchmarks.evidence_commands:census", 5),
+    Part("cost", "benchmarks.evidence_commands:cost", 5),
     Part("peers", "benchmarks.evidence_commands:peers", 25, "benchmarks/max_batch_vs_peers.py"),
 )
 """In the order in which they run; the identity always does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import math
+import re
 from dataclasses import dataclass, field
 
 import pytest
@@ -32,6 +33,11 @@ class Outer:
     many: tuple[Inner, ...] = ()
     by_name: dict[str, float] = field(default_factory=dict)
     on: bool = False
+
+
+@dataclass(frozen=True)
+class Samples:
+    samples: tuple[float, ...]
 
 
 FULL = Outer("x", Colour.BLUE, Inner(1, 0.5), (2, "b"), (Inner(3), Inner(4)), {"k": 1.5}, True)
@@ -84,3 +90,20 @@ def test_a_whole_number_is_a_float_too():
 def test_what_no_run_file_can_hold_is_refused(number):
     with pytest.raises(DecodeError, match="ratio"):
         decode(Inner, {"size": 1, "ratio": number})
+    with pytest.raises(DecodeError, match=r"samples\[2\]: expected a finite number"):
+        decode(Samples, {"samples": [1.0, 2.0, number]})
+
+
+@pytest.mark.parametrize("samples", [[], [1.0, 2.5], [1, 2.5], [1e308, 1e308], [1e308, -1e308]])
+def test_many_floats_are_read_as_one_would_be(samples):
+    read = decode(Samples, {"samples": samples}).samples
+    assert read == tuple(samples)
+    assert all(type(each) is float for each in read)
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"), [([1.0, True], "[1]: expected a number"), (["1"], "[0]: expected a num")]
+)
+def test_what_is_no_number_among_many_is_named(samples, words):
+    with pytest.raises(DecodeError, match=re.escape(f"samples{words}")):
+        decode(Samples, {"samples": samples})

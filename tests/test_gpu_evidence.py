@@ -234,7 +234,7 @@ def test_a_census_is_held_against_the_allocators_peak(
 
 
 def test_a_dry_run_of_real_parts_is_packed_with_its_identity(tmp_path: Path) -> None:
-    only = [word for name in ("reserve", "profiles", "census") for word in ("--only", name)]
+    only = [word for name in ("reserve", "profiles", "census", "cost") for word in ("--only", name)]
     command = [sys.executable, str(ROOT / "benchmarks" / "gpu_evidence.py"), "--dry-run"]
     ended = subprocess.run(
         [*command, *only, "--output", str(tmp_path / "out"), "--commit", "abc", "--seconds", "200"],
@@ -251,9 +251,10 @@ def test_a_dry_run_of_real_parts_is_packed_with_its_identity(tmp_path: Path) -> 
     assert summary["torch"]
     statuses = {name: part["status"] for name, part in summary["parts"].items()}
     assert statuses == {
-        IDENTITY.name: "ok", "reserve": "skipped", "profiles": "ok", "census": "ok",
+        IDENTITY.name: "ok", "reserve": "skipped", "profiles": "ok", "census": "ok", "cost": "ok",
     }  # fmt: skip
     assert summary["parts"]["profiles"]["figures"]["lstm"]["points"][0]["outcome"] == "measured"
     assert summary["parts"]["census"]["figures"]["counts"] == {"equal": 1}
+    assert summary["parts"]["cost"]["figures"]["lstm"]["over_the_least"] > 1
     with tarfile.open(tmp_path / "out" / "runs.tar.gz") as tar:
         assert tar.getnames() == ["runs/lstm.jsonl"]

@@ -11,6 +11,7 @@ import enum
 import math
 import types
 import typing
+from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
@@ -42,100 +43,198 @@ def decode(kind: type[T], value: Any, where: str = "record") -> T:
     Raises:
         DecodeError: when it is of another shape; the message names the field at fault.
     """
-    return typing.cast("T", _decode(kind, value, where))
+    anything: Any = kind
+    try:
+        return typing.cast("T", _reader(anything)(value))
+    except _MismatchError as error:
+        raise DecodeError(f"{where}{error.way}: {error.text}") from None
 
 
-def _decode(kind: Any, value: Any, where: str) -> Any:
-    origin = typing.get_origin(kind)
-    if kind is Any:
-        return value
-    if origin in (typing.Union, types.UnionType):
-        return _decode_union(kind, value, where)
-    if origin is tuple:
-        return _decode_tuple(kind, value, where)
-    if origin is dict:
-        _expect(isinstance(value, dict), where, "an object", value)
-        item_kind = typing.get_args(kind)[1]
-        return {key: _decode(item_kind, item, f"{where}.{key}") for key, item in value.items()}
-    if dataclasses.is_dataclass(kind):
-        return _decode_dataclass(kind, value, where)
-    return _decode_scalar(kind, value, where)
+class _MismatchError(Exception):
+    """What does not fit, and the way to it, which grows as the error passes up."""
+
+    def __init__(self, text: str, way: str = "") -> None:
+        super().__init__(text)
+        self.text, self.way = text, way
+
+    def under(self, step: str) -> _MismatchError:
+        """The same, seen from one level up."""
+        self.way = step + self.way
+        return self
 
 
-def _decode_union(kind: Any, value: Any, where: str) -> Any:
-    members = typing.get_args(kind)
-    if value is None and type(None) in members:
-        return None
-    errors = []
-    for member in members:
-        if member is not type(None):
-            try:
-                return _decode(member, value, where)
-            except DecodeError as error:
-                errors.append(str(error))
-    raise DecodeError(errors[0])
-
-
-def _decode_tuple(kind: Any, value: Any, where: str) -> Any:
-    _expect(isinstance(value, list), where, "a list", value)
-    item_kinds = typing.get_args(kind)
-    if len(item_kinds) == 2 and item_kinds[1] is Ellipsis:
-        return tuple(_decode(item_kinds[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    _expect(len(value) == len(item_kinds), where, f"{len(item_kinds)} items", value)
-    return tuple(
-        _decode(item_kind, item, f"{where}[{i}]")
-        for i, (item_kind, item) in enumerate(zip(item_kinds, value, strict=True))
-    )
+_Reader = Callable[[Any], Any]
+"""Turns a JSON value into what it stands for; made once for each type, for run files are long."""
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+def _reader(kind: Any) -> _Reader:
+    origin = typing.get_origin(kind)
+    if kind is Any:
+        return lambda value: value
+    if origin in (typing.Union, types.UnionType):
+        return _union_reader(typing.get_args(kind))
+    if origin is tuple:
+        return _tuple_reader(typing.get_args(kind))
+    if origin is dict:
+        return _dict_reader(typing.get_args(kind)[1])
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_reader(kind)
+    return _scalar_reader(kind)
 
 
-def _decode_dataclass(kind: Any, value: Any, where: str) -> Any:
-    _expect(isinstance(value, dict), where, "an object", value)
-    hints = _hints(kind)
-    arguments = {}
-    for field in dataclasses.fields(kind):
-        if field.name in value:
-            arguments[field.name] = _decode(
-                hints[field.name], value[field.name], f"{where}.{field.name}"
-            )
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise DecodeError(f"{where}: the field {field.name!r} is missing")
-    return kind(**arguments)
+def _union_reader(members: tuple[Any, ...]) -> _Reader:
+    takes_none = type(None) in members
+    readers = [_reader(member) for member in members if member is not type(None)]
+
+    def read(value: Any) -> Any:
+        if value is None and takes_none:
+            return None
+        first: _MismatchError | None = None
+        for reader in readers:
+            try:
+                return reader(value)
+            except _MismatchError as error:
+                first = first or error
+        assert first is not None
+        raise first
+
+    return read
 
 
-def _decode_scalar(kind: Any, value: Any, where: str) -> Any:
+def _tuple_reader(item_kinds: tuple[Any, ...]) -> _Reader:
+    if len(item_kinds) == 2 and item_kinds[1] is Ellipsis:
+        return _endless_reader(_reader(item_kinds[0]))
+    readers = [_reader(kind) for kind in item_kinds]
+
+    def read(value: Any) -> tuple[Any, ...]:
+        _expect(isinstance(value, list), "a list", value)
+        _expect(len(value) == len(readers), f"{len(readers)} items", value)
+        found: list[Any] = []
+        try:
+            for reader, item in zip(readers, value, strict=True):
+                found.append(reader(item))
+        except _MismatchError as error:
+            raise error.under(f"[{len(found)}]") from None
+        return tuple(found)
+
+    return read
+
+
+def _endless_reader(reader: _Reader) -> _Reader:
+    are_floats = reader is _read_float
+
+    def read(value: Any) -> tuple[Any, ...]:
+        _expect(isinstance(value, list), "a list", value)
+        # a finite sum has finite terms; one that is not says nothing, and each is looked at
+        if are_floats and set(map(type, value)) == {float} and math.isfinite(sum(value)):
+            return tuple(value)
+        try:
+            return tuple(map(reader, value))
+        except _MismatchError:
+            pass
+        for index, item in enumerate(value):  # once more, to tell where
+            try:
+                reader(item)
+            except _MismatchError as error:
+                raise error.under(f"[{index}]") from None
+        raise AssertionError("it could be read the second time")
+
+    return read
+
+
+def _dict_reader(item_kind: Any) -> _Reader:
+    reader = _reader(item_kind)
+
+    def read(value: Any) -> dict[Any, Any]:
+        _expect(isinstance(value, dict), "an object", value)
+        found, key = {}, None
+        try:
+            for key, item in value.items():
+                found[key] = reader(item)
+        except _MismatchError as error:
+            raise error.under(f".{key}") from None
+        return found
+
+    return read
+
+
+def _dataclass_reader(kind: Any) -> _Reader:
+    hints = typing.get_type_hints(kind)
+    fields = [
+        (
+            field.name,
+            _reader(hints[field.name]),
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
+        )
+        for field in dataclasses.fields(kind)
+    ]
+
+    def read(value: Any) -> Any:
+        _expect(isinstance(value, dict), "an object", value)
+        arguments, name = {}, ""
+        try:
+            for name, reader, is_needed in fields:
+                if name in value:
+                    arguments[name] = reader(value[name])
+                elif is_needed:
+                    break
+            else:
+                return kind(**arguments)
+        except _MismatchError as error:
+            raise error.under(f".{name}") from None
+        raise _MismatchError(f"the field {name!r} is missing")
+
+    return read
+
+
+def _scalar_reader(kind: Any) -> _Reader:
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return _enum_reader(kind)
+    if kind is float:
+        return _read_float
+    if kind is int:
+        return _read_int
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, kind):
+            _expect(False, f"a {kind.__name__}", value)
+        return value
+
+    return read
+
+
+def _enum_reader(kind: type[enum.Enum]) -> _Reader:
+    def read(value: Any) -> enum.Enum:
         try:
             return kind(value)
         except ValueError:
             names = ", ".join(str(member.value) for member in kind)
-            raise DecodeError(f"{where}: {value!r} is none of {names}") from None
-    if kind is float:
-        return _decode_float(value, where)
-    if kind is int:
-        _expect(
-            isinstance(value, int) and not isinstance(value, bool), where, "a whole number", value
-        )
+            raise _MismatchError(f"{value!r} is none of {names}") from None
+
+    return read
+
+
+def _read_int(value: Any) -> int:
+    if type(value) is int:
         return value
-    _expect(isinstance(value, kind), where, f"a {kind.__name__}", value)
-    return value
+    _expect(isinstance(value, int) and not isinstance(value, bool), "a whole number", value)
+    return value  # type: ignore[no-any-return]
 
 
-def _decode_float(value: Any, where: str) -> float:
+def _read_float(value: Any) -> float:
+    if type(value) is float and math.isfinite(value):
+        return value
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    _expect(is_number, where, "a number", value)
+    _expect(is_number, "a number", value)
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
-    _expect(math.isfinite(number), where, "a finite number", value)
+    _expect(math.isfinite(number), "a finite number", value)
     return number
 
 
-def _expect(holds: bool, where: str, wanted: str, value: Any) -> None:
+def _expect(holds: bool, wanted: str, value: Any) -> None:
     if not holds:
-        raise DecodeError(f"{where}: expected {wanted}, found {str(value)[:60]!r}")
+        raise _MismatchError(f"expected {wanted}, found {str(value)[:60]!r}")

@@ -114,6 +114,7 @@ class Settings:
         reserve_bytes: set aside of the limit for what is not here.
         lengths: T of the mixed steps of a probe; empty for the same T in all.
         certify: the edge is proven at each T of the grid.
+        fast: memory passes whose peak the others tell to half a percent are left out.
         study: how trainability is measured; None where it is not.
     """
 
@@ -132,6 +133,7 @@ class Settings:
     reserve_bytes: int = 0
     lengths: tuple[int, ...] = ()
     certify: bool = True
+    fast: bool = False
     study: Study | None = None
 
 

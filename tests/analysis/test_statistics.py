@@ -151,7 +151,11 @@ def test_sampling_ends_near_its_budget_and_above_its_floor(seed, noise_ratio, ty
         ([3.0, 1.0, 0.94], False),
         ([3.0, 1.0, 2.0], True),
         ([30.0, 20.0, 10.0], True),  # the budget is spent
-        ([30.0, 20.0], False),
+        ([60.0], False),
+        ([30.0, 20.0], True),  # long steps need but two
+        ([29.0, 20.0], False),
+        ([50.0, 20.0], False),  # the first did something else as well
+        ([50.0, 20.0, 20.0], True),
         ([0.9**n for n in range(19)], False),
         ([0.9**n for n in range(20)], True),
     ],

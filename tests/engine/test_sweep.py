@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,7 @@ from fakes import (
 )
 from rnnprof.analysis.disturbance import judge
 from rnnprof.analysis.fold import anchor_drift, fold_run
+from rnnprof.analysis.known import MIN_SAMPLES, known_peak
 from rnnprof.analysis.outcomes import Evidence
 from rnnprof.analysis.plan import FIRST_DEADLINE_S, MIN_DEADLINE_S, anchor_of
 from rnnprof.engine.journal import load, run_of, to_line
@@ -353,6 +354,57 @@ def test_a_deadline_of_the_users_own_overrules():
     probe = FakeProbe(limit_bytes=AMPLE)
     swept(probe, settings=Settings(timeout_s=7.5))
     assert {deadline_s for _, deadline_s in probe.asked} == {7.5}
+
+
+# with --fast
+
+
+@dataclass(frozen=True, slots=True)
+class SquareLaw(MemoryLaw):
+    """Memory that no plane describes."""
+
+    def census_at(self, point: Point) -> dict[str, int]:
+        census = MemoryLaw.census_at(self, point)
+        return {**census, "saved": census["saved"] * point.batch}
+
+
+def test_fast_leaves_out_the_memory_passes_whose_peak_is_known():
+    probe, listener = FakeProbe(limit_bytes=AMPLE), FakeListener()
+    grid = Grid((4, 8, 16, 32, 64), (16, 32, 64, 128))
+    run = swept(probe, grid, Settings(fast=True), listener)
+    folded = fold_run(run)
+    assert {m.outcome for m in folded.values()} == {Outcome.MEASURED}
+    assert all(m.step_time_s and m.peak_counted_bytes for m in folded.values())
+    left_out = {point: m for point, m in folded.items() if m.peak_allocated_bytes is None}
+    assert 5 <= len(left_out) <= len(folded) - MIN_SAMPLES
+    for point, measurement in left_out.items():
+        assert "memory" not in passes_at(run, point)
+        assert measurement.census is None
+        assert "left out by --fast" in (measurement.census_reason or "")
+        known = known_peak(point, run.observations)
+        assert known is not None
+        assert known.peak_bytes == pytest.approx(probe.law.bytes_at(point), rel=1e-6)
+    assert f"--fast: {len(left_out)} of 20 memory passes left out" in listener.notes[-1]
+
+
+def test_fast_measures_what_no_model_tells():
+    probe, listener = FakeProbe(limit_bytes=AMPLE, law=SquareLaw()), FakeListener()
+    run = swept(probe, GRID, Settings(fast=True), listener)
+    assert all("memory" in passes_at(run, point) for point in GRID.points())
+    assert "0 of 12 memory passes left out" in listener.notes[-1]
+
+
+def test_fast_leaves_nothing_out_beyond_what_was_measured():
+    run = swept(FakeProbe(limit_bytes=AMPLE), GRID, Settings(fast=True))
+    largest = Point(max(GRID.batch), max(GRID.steps))
+    smallest = Point(min(GRID.batch), min(GRID.steps))
+    assert "memory" in passes_at(run, largest)
+    assert "memory" in passes_at(run, smallest)
+
+
+def test_without_fast_nothing_is_left_out():
+    run = swept(FakeProbe(limit_bytes=AMPLE), GRID)
+    assert all("memory" in passes_at(run, point) for point in GRID.points())
 
 
 # what is told

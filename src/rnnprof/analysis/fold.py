@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Final, TypeVar
 
 from rnnprof.analysis.bounds import Rates, Work, least_traffic_bytes, verdict
 from rnnprof.analysis.disturbance import judge
 from rnnprof.analysis.flops import step_flops
+from rnnprof.analysis.known import known_peak
 from rnnprof.analysis.plan import dominating_oom
 from rnnprof.analysis.statistics import median_interval
 from rnnprof.records import (
@@ -47,14 +48,25 @@ def fold_run(run: Run) -> dict[Point, Measurement]:
     seen = by_point(run.observations)
     ooms = [point for point, group in seen.items() if _fit_outcome(group) is Outcome.OOM]
     workload, rates = run.header.workload, rates_of(run.observations)
+    is_fast = any(request.settings.fast for request in run.requests)
     folded = {}
     for point in run.points():
         if _last(Fit, seen.get(point, ())):
             folded[point] = fold(point, seen[point], workload, rates)
+            if is_fast and not _last(Memory, seen[point]):
+                folded[point] = _without_memory(folded[point], run.observations)
         elif (cause := dominating_oom(point, ooms)) is not None:
             reason = f"{cause} was out of memory"
             folded[point] = Measurement(point, Outcome.IMPLIED_OOM, reason=reason)
     return folded
+
+
+def _without_memory(measurement: Measurement, observations: Sequence[Observation]) -> Measurement:
+    """The same, with the reason why nothing is known of its allocations."""
+    known = known_peak(measurement.point, observations)
+    if known is None or measurement.outcome is not Outcome.MEASURED:
+        return measurement
+    return replace(measurement, census_reason=known.reason())
 
 
 def by_point(observations: Sequence[Observation]) -> dict[Point, list[Observation]]:

@@ -328,6 +328,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
         timeout_s=options["timeout"],
         prune=not options.get("no_prune", False),
         certify=not options.get("no_certify", False),
+        fast=options.get("fast", False),
         headroom_ratio=options["headroom"],
         reserve_bytes=reserve,
         **chosen,

@@ -62,6 +62,12 @@ DRIFT_RATIO: Final = 0.05
     help="Timing processes per point.",
     show_default=True,
 )
+@click.option(
+    "--fast",
+    is_flag=True,
+    help="Leave out memory passes whose peak the others tell to 0.5%; limit and time are measured "
+    "at every point all the same.",
+)
 @click.option("--no-prune", is_flag=True, help="Run points that a smaller OOM already rules out.")
 @click.option(
     "--report",

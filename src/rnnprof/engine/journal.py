@@ -35,7 +35,8 @@ from rnnprof.records import (
     Started,
 )
 
-_CHECKSUM: Final = re.compile(rb',"checksum":"([0-9a-f]{16})"\}\Z')
+_CHECKSUM: Final = re.compile(rb',"checksum":"([0-9a-f]{16})"\}')
+_CHECKSUM_BYTES: Final = len(b',"checksum":""}') + 16
 _HEADER_START: Final = b'{"kind":"header",'
 
 
@@ -55,7 +56,7 @@ def from_line(line: bytes) -> Record:
     Raises:
         ValueError: says what is wrong with it.
     """
-    match = _CHECKSUM.search(line)
+    match = _CHECKSUM.fullmatch(line, max(0, len(line) - _CHECKSUM_BYTES))
     if match is None:
         raise ValueError("it has no checksum at its end")
     if _digest(line[: match.start()]) != match[1]:

@@ -14,6 +14,7 @@ from typing import Final
 
 from rnnprof.analysis.disturbance import judge
 from rnnprof.analysis.fold import by_point, fold, missing_passes, rates_of, was_crowded_out
+from rnnprof.analysis.known import PRECISION_RATIO, known_peak
 from rnnprof.analysis.plan import anchor_of, dominating_oom, remaining_s, shuffled
 from rnnprof.engine.frontier import FrontierListener
 from rnnprof.engine.observer import Observer
@@ -29,6 +30,7 @@ from rnnprof.records import (
     Settings,
     Timing,
 )
+from rnnprof.units import format_ratio
 
 MIN_POINTS_FOR_ANCHOR: Final = 3
 """With fewer points there is no time in which the machine could drift."""
@@ -65,6 +67,7 @@ class Sweep:
         seen: what was observed, by point.
         ooms: of those the points that were out of memory.
         done: the points that this invocation has completed, with their wall times.
+        left_out: memory passes that ``fast`` has spared.
     """
 
     observer: Observer
@@ -74,6 +77,7 @@ class Sweep:
     ooms: set[Point] = field(default_factory=set)
     done: list[tuple[Point, float]] = field(default_factory=list)
     calibrations: list[Observation] = field(default_factory=list)
+    left_out: int = 0
 
     @property
     def settings(self) -> Settings:
@@ -101,6 +105,11 @@ class Sweep:
             if index + 1 == (len(todo) + 1) // 2:
                 self._time_anchor(anchor, len(todo))
         self._time_anchor(anchor, len(todo))
+        if self.settings.fast:
+            self.listener.noted(
+                f"--fast: {self.left_out} of {len(todo)} memory passes left out; the others tell "
+                f"their peaks to {format_ratio(PRECISION_RATIO)}"
+            )
         self.listener.closed()
 
     def _measure_rates(self) -> None:
@@ -132,12 +141,23 @@ class Sweep:
     def _run_point(self, point: Point, rest: Sequence[Point]) -> None:
         began_s = self.clock()
         while missing := self._missing(point):
+            if missing[0] == "memory" and self._is_known(point):
+                break
             self._observe_well(point, missing[0])
         self.done.append((point, self.clock() - began_s))
         left = [p for p in rest if self._missing(p)]
         observed = [(p, wall_s) for p, wall_s in self.done if self.seen[p]]  # not the implied
         left_s = remaining_s(left, observed, self.observer.request.grid.points())
         self.listener.ended(self._measurement(point), len(self.done), left_s)
+
+    def _is_known(self, point: Point) -> bool:
+        """Whether a memory pass would tell no peak that the others do not."""
+        if not self.settings.fast:
+            return False
+        everything = (each for group in self.seen.values() for each in group)
+        is_known = known_peak(point, everything) is not None
+        self.left_out += is_known
+        return is_known
 
     def _measurement(self, point: Point) -> Measurement:
         if self.seen[point]:

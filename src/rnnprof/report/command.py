@@ -90,6 +90,8 @@ def _setting_words(settings: Settings) -> Iterator[str]:
         yield "--no-prune"
     if not settings.certify:
         yield "--no-certify"
+    if settings.fast:
+        yield "--fast"
 
 
 STUDY_FLAGS: Final = {

@@ -152,11 +152,16 @@ def flags(measurement: Measurement) -> str:
 
 
 def peak_kind(measurements: Measurements) -> str:
-    """Which peak to show, ``allocated`` or ``process``: the allocator's own where any is known."""
+    """Which peak to show, ``allocated`` or ``process``: the one known at more points.
+
+    Where both are known at as many, the allocator's own.
+    """
     everyone = measurements.values()
-    has_allocated = any(m.peak_allocated_bytes is not None for m in everyone)
-    has_process = any(m.peak_process_bytes is not None for m in everyone)
-    return "process" if has_process and not has_allocated else "allocated"
+    known = {
+        kind: sum(peak_bytes(each, kind) is not None for each in everyone)
+        for kind in ("allocated", "process")
+    }
+    return max(known, key=lambda kind: known[kind])
 
 
 def peak_bytes(measurement: Measurement, kind: str) -> int | None:

@@ -1,0 +1,66 @@
+"""What the memory passes so far tell about the next: whether one more would say anything new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from rnnprof.analysis.memory_model import MemoryModel, Sample
+from rnnprof.records import Memory, Observation, Outcome, Point, Role
+from rnnprof.units import format_bytes, format_ratio
+
+PRECISION_RATIO: Final = 0.005
+"""A peak that is known this well is not measured again: no allocator's rounding is told by less."""
+
+MIN_SAMPLES: Final = 6
+"""Three coefficients, and as many samples that can contradict them."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPeak:
+    """An allocated peak by the model of those that were measured.
+
+    Attributes:
+        error_ratio: half-width of the interval that the model gives.
+        samples: memory passes that it rests on.
+    """
+
+    peak_bytes: float
+    error_ratio: float
+    samples: int
+
+    def reason(self) -> str:
+        """Why there is no census of the point."""
+        return (
+            f"left out by --fast: by {self.samples} other memory passes its allocated peak is "
+            f"{format_bytes(self.peak_bytes)} within {format_ratio(self.error_ratio)}"
+        )
+
+
+def known_peak(point: Point, observations: Iterable[Observation]) -> KnownPeak | None:
+    """The peak at *point* where the passes tell it to half a percent; None where they do not.
+
+    Only between what was measured: a pass with no more of B and of T, and one with no less.
+    """
+    samples = [
+        Sample(each.point, each.peak_allocated_bytes)
+        for each in observations
+        if isinstance(each, Memory)
+        and each.role is Role.GRID
+        and each.outcome is Outcome.MEASURED
+        and each.peak_allocated_bytes is not None
+        and each.point != point
+    ]
+    if len(samples) < MIN_SAMPLES or not _is_between(point, [each.point for each in samples]):
+        return None
+    model = MemoryModel.fit(samples)
+    if model is None or model.lengths < 2 or model.margin_ratio > PRECISION_RATIO:
+        return None
+    return KnownPeak(model.predict_bytes(point), model.margin_ratio, len(samples))
+
+
+def _is_between(point: Point, others: list[Point]) -> bool:
+    return any(o.batch <= point.batch and o.steps <= point.steps for o in others) and any(
+        o.batch >= point.batch and o.steps >= point.steps for o in others
+    )
