@@ -125,7 +125,9 @@ def frontier(crew: type[Supervisor], lengths: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--lengths", type=int, default=len(LENGTHS), help="T of the frontier")
+    parser.add_argument(
+        "--lengths", type=int, default=len(LENGTHS), help="of the frontier; 0: none"
+    )
     parser.add_argument("--output", type=Path, help="figures as JSON")
     arguments = parser.parse_args()
     seconds = {
@@ -145,12 +147,16 @@ def main() -> None:
     for name in IMPORTS:
         print(f"  import {name:26} {format_seconds(imported.get(name)):>8}")
     print(f"{'a fresh worker, and its answer':30} {format_seconds(forked['hello_s']):>8}")
-    kept = frontier(Supervisor, arguments.lengths)
-    anew = frontier(Forgetful, arguments.lengths)
-    print(
-        f"frontier of {arguments.lengths} T, {kept['probes']} probes: {kept['wall_s']:.1f} s with "
-        f"one template, {anew['wall_s']:.1f} s ({anew['probes']} probes) with a new one each time"
+    kept, anew = (
+        frontier(crew, arguments.lengths) if arguments.lengths else None
+        for crew in (Supervisor, Forgetful)
     )
+    if kept and anew:
+        print(
+            f"frontier of {arguments.lengths} T, {kept['probes']} probes: {kept['wall_s']:.1f} s "
+            f"with one template, {anew['wall_s']:.1f} s ({anew['probes']} probes) with a new one "
+            "each time"
+        )
     if arguments.output:
         document = {
             "seconds": seconds, "imports_s": imported, "template": forked,

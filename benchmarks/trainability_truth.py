@@ -155,9 +155,10 @@ def _ends(found: Any) -> list[float | None]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=100, help="of the noise scale")
+    parser.add_argument("--gain", type=float, action="append", help=f"[default: {GAINS}]")
     parser.add_argument("--output", type=Path, help="the figures as JSON")
     arguments = parser.parse_args()
-    slopes = [measured_slope(gain) for gain in GAINS]
+    slopes = [measured_slope(gain) for gain in arguments.gain or GAINS]
     print(f"{'gain':>6} {'log gain':>10} {'slope':>10} {'off by':>9}  trend")
     for each in slopes:
         off = each["slope"] - each["theory"]
