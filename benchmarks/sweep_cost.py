@@ -7,7 +7,7 @@ The least is the sum of the timed steps that the stop rule asks for: the median'
 +-3%, at most ``--point-seconds`` a point.  Beside it stands a plain script of the kind that people
 write: all points in one process, the same steps and the same rule around
 ``torch.utils.benchmark.Timer``; it measures no memory, isolates nothing and stops at the first
-error.
+error.  The Timer runs two steps of its own before each that it times, which is most of its cost.
 
 Of the parts, ``start, build, exit`` is a pass's wall time less the steps that it timed;
 ``journal`` is the time to write all of the run's records again, each with its fsync; ``template
