@@ -27,7 +27,7 @@ CATALOGUE: Final = {
     each.name: each
     for each in (
         Benchmark(
-            "precision", "Is the step time as exact as torch.utils.benchmark's, and as quick?", 6,
+            "precision", "Is the step time as exact as torch.utils.benchmark's, and as quick?", 2,
             smallest=("--rounds", "1", "--seconds", "0.1", "--only", "gru"),
         ),
         Benchmark(
@@ -35,11 +35,11 @@ CATALOGUE: Final = {
             smallest=("--processes", "1", "--seconds", "0.2"),
         ),
         Benchmark(
-            "sweep_cost", "What does a sweep cost beside the steps that it has to time?", 12,
+            "sweep_cost", "What does a sweep cost beside the steps that it has to time?", 27,
             smallest=("--smallest",),
         ),
         Benchmark(
-            "fast", "What does --fast leave out, how well is it known, and what does it save?", 7,
+            "fast", "What does --fast leave out, how well is it known, and what does it save?", 6,
             smallest=("--cell", "lstm", "--batch", "2", "--steps", "2,4"),
         ),
         Benchmark(
@@ -48,7 +48,7 @@ CATALOGUE: Final = {
         ),
         Benchmark(
             "scale", "Do load, report, compare, export and advise grow with the run, and no more?",
-            6, smallest=(
+            15, smallest=(
                 *("--records", "6", "--repetitions", "1"), *("--only", "load", "--only", "resume"),
             ),
         ),
@@ -56,7 +56,7 @@ CATALOGUE: Final = {
             "report_cost", "What does a report cost, by points?", 1, smallest=("--points", "9"),
         ),
         Benchmark(
-            "max_batch_vs_peers", "Whose largest batch is true, and in how many tries?", 36,
+            "max_batch_vs_peers", "Whose largest batch is true, and in how many tries?", 41,
             smallest=("--quick", "--only", "lstm", "--who", "rnnprof"),
         ),
         Benchmark(
@@ -71,7 +71,7 @@ CATALOGUE: Final = {
             smallest=("--repetitions", "2", "--gain", "0.95"),
         ),
         Benchmark(
-            "known_tables", "How do published tables of recurrent layers look on this device?", 8,
+            "known_tables", "How do published tables of recurrent layers look on this device?", 14,
             full=("--table", "deepbench", "--at-most-gflop", "60"),
             smallest=("--table", "deepbench", "--at-most-gflop", "0.3", "--point-seconds", "0.1"),
         ),

@@ -7,6 +7,7 @@ the best time steps/s.  What is foretold by the memory model is marked predicted
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -140,7 +141,10 @@ def advise(
     headroom = settings.headroom_ratio if settings else 0.0
     bounds = Bounds(run.header.limit_bytes - reserve, headroom)
     model = model_of(run, bounds.limit_bytes)
-    lengths = tuple(train_with(c, bounds, model, run, effective_batch) for c in frontier)
+    peaks = _peaks(run, bounds.limit_bytes)
+    lengths = tuple(
+        train_with(c, bounds, model, peaks.get(c.steps, {}), effective_batch) for c in frontier
+    )
     predictions = _smaller(model, bounds, frontier, is_card=_is_card(run))
     chosen, reasons = _choose(tuple(measurements.values()), bounds)
     usable = [m for m in measurements.values() if _is_usable(m, bounds)]
@@ -213,14 +217,17 @@ def train_with(
     certificate: Certificate,
     bounds: Bounds,
     model: MemoryModel | None,
-    run: Run,
+    measured: Mapping[int, int],
     effective_batch: int | None = None,
 ) -> TrainWith:
-    """The largest multiple of the granularity that leaves the headroom at a T."""
+    """The largest multiple of the granularity that leaves the headroom at a T.
+
+    Args:
+        measured: counted peaks at that T in bytes, by batch.
+    """
     steps, edge = certificate.steps, certificate.batch
     if edge is None or model is None:
         return TrainWith(steps, edge, None, False, None)
-    measured = _peaks_at(run, steps, bounds.limit_bytes)
     batch = _largest_within(certificate, bounds, model, measured)
     if batch == 0:
         return TrainWith(steps, edge, None, False, None)
@@ -256,14 +263,15 @@ def _is_within(
     return peak <= bounds.usable_bytes
 
 
-def _peaks_at(run: Run, steps: int, limit_bytes: int) -> dict[int, int]:
-    """The highest counted peaks at one T, by batch, as measured."""
-    peaks: dict[int, int] = {}
+def _peaks(run: Run, limit_bytes: int) -> dict[int, dict[int, int]]:
+    """The highest counted peaks under the limit, by T and batch, as measured."""
+    peaks: dict[int, dict[int, int]] = defaultdict(dict)
     for fit in run.observations:
-        if not isinstance(fit, Fit) or (fit.steps, fit.limit_bytes) != (steps, limit_bytes):
+        if not isinstance(fit, Fit) or fit.limit_bytes != limit_bytes:
             continue
         if fit.outcome is Outcome.MEASURED and fit.peak_counted_bytes:
-            peaks[fit.batch] = max(fit.peak_counted_bytes, peaks.get(fit.batch, 0))
+            here = peaks[fit.steps]
+            here[fit.batch] = max(fit.peak_counted_bytes, here.get(fit.batch, 0))
     return peaks
 
 
