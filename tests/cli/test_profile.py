@@ -47,15 +47,15 @@ def test_profile_answers_and_leaves_its_files(rnnprof: CommandLine, tmp_path: Pa
 
 def test_json_is_one_document_and_an_oom_is_a_good_answer(rnnprof: CommandLine) -> None:
     result = rnnprof(
-        "profile", "--hidden-size", "64", "--batch", "2,4096,8192", "--steps", "16,64",
+        "profile", "--hidden-size", "64", "--batch", "2,512,1024", "--steps", "64,128",
         "--memory-limit", "64MiB", "--point-seconds", "0.05", "-o", "run.jsonl", "--json", "-q",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     points = {(p["batch"], p["steps"]): p for p in document(result)["points"]}
     assert len(points) == 6
-    assert points[2, 16]["outcome"] == "measured"
-    assert points[2, 16]["census_bytes"]["weights"] > 0
-    large = {points[b, t]["outcome"] for b in (4096, 8192) for t in (16, 64)}
+    assert points[2, 64]["outcome"] == "measured"
+    assert points[2, 64]["census_bytes"]["weights"] > 0
+    large = {points[b, t]["outcome"] for b in (512, 1024) for t in (64, 128)}
     assert large <= {"oom", "implied_oom"}
     oom = next(p for p in points.values() if p["outcome"] == "oom")
     assert oom["phase"] in ("data", "forward", "backward")
