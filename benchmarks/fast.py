@@ -24,7 +24,7 @@ from statistics import fmean, median
 from typing import Final
 
 from rnnprof.analysis.fold import fold_run
-from rnnprof.analysis.known import known_peak
+from rnnprof.analysis.known import KnownPeaks
 from rnnprof.engine.journal import load
 from rnnprof.records import Memory, Outcome, Point, Role, Run
 from rnnprof.units import format_duration, format_ratio
@@ -63,7 +63,7 @@ def row_of(name: str, run: Run) -> Row:
     taken: list[Memory] = []
     errors, saved_s = [], 0.0
     for each in passes:
-        known = known_peak(each.point, taken)
+        known = KnownPeaks.of(taken).at(each.point)
         if known is None or not each.peak_allocated_bytes:
             taken.append(each)
         else:

@@ -32,7 +32,7 @@ from fakes import (
 )
 from rnnprof.analysis.disturbance import judge
 from rnnprof.analysis.fold import anchor_drift, fold_run
-from rnnprof.analysis.known import MIN_SAMPLES, known_peak
+from rnnprof.analysis.known import MIN_SAMPLES, KnownPeaks
 from rnnprof.analysis.outcomes import Evidence
 from rnnprof.analysis.plan import FIRST_DEADLINE_S, MIN_DEADLINE_S, anchor_of
 from rnnprof.engine.journal import load, run_of, to_line
@@ -381,7 +381,7 @@ def test_fast_leaves_out_the_memory_passes_whose_peak_is_known():
         assert "memory" not in passes_at(run, point)
         assert measurement.census is None
         assert "left out by --fast" in (measurement.census_reason or "")
-        known = known_peak(point, run.observations)
+        known = KnownPeaks.of(run.observations).at(point)
         assert known is not None
         assert known.peak_bytes == pytest.approx(probe.law.bytes_at(point), rel=1e-6)
     assert f"--fast: {len(left_out)} of 20 memory passes left out" in listener.notes[-1]

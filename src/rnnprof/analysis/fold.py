@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from rnnprof.analysis.bounds import Rates, Work, least_traffic_bytes, verdict
 from rnnprof.analysis.disturbance import judge
 from rnnprof.analysis.flops import step_flops
-from rnnprof.analysis.known import known_peak
+from rnnprof.analysis.known import KnownPeaks
 from rnnprof.analysis.plan import dominating_oom
 from rnnprof.analysis.statistics import median_interval
 from rnnprof.records import (
@@ -49,24 +49,25 @@ def fold_run(run: Run) -> dict[Point, Measurement]:
     ooms = [point for point, group in seen.items() if _fit_outcome(group) is Outcome.OOM]
     workload, rates = run.header.workload, rates_of(run.observations)
     is_fast = any(request.settings.fast for request in run.requests)
+    known = KnownPeaks.of(run.observations) if is_fast else None
     folded = {}
     for point in run.points():
         if _last(Fit, seen.get(point, ())):
             folded[point] = fold(point, seen[point], workload, rates)
-            if is_fast and not _last(Memory, seen[point]):
-                folded[point] = _without_memory(folded[point], run.observations)
+            if known is not None and not _last(Memory, seen[point]):
+                folded[point] = _without_memory(folded[point], known)
         elif (cause := dominating_oom(point, ooms)) is not None:
             reason = f"{cause} was out of memory"
             folded[point] = Measurement(point, Outcome.IMPLIED_OOM, reason=reason)
     return folded
 
 
-def _without_memory(measurement: Measurement, observations: Sequence[Observation]) -> Measurement:
+def _without_memory(measurement: Measurement, known: KnownPeaks) -> Measurement:
     """The same, with the reason why nothing is known of its allocations."""
-    known = known_peak(measurement.point, observations)
-    if known is None or measurement.outcome is not Outcome.MEASURED:
+    peak = known.at(measurement.point)
+    if peak is None or measurement.outcome is not Outcome.MEASURED:
         return measurement
-    return replace(measurement, census_reason=known.reason())
+    return replace(measurement, census_reason=peak.reason())
 
 
 def by_point(observations: Sequence[Observation]) -> dict[Point, list[Observation]]:

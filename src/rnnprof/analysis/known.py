@@ -38,29 +38,45 @@ class KnownPeak:
         )
 
 
-def known_peak(point: Point, observations: Iterable[Observation]) -> KnownPeak | None:
-    """The peak at *point* where the passes tell it to half a percent; None where they do not.
+@dataclass(frozen=True, slots=True)
+class KnownPeaks:
+    """What a run's memory passes tell: fitted once, asked for any point.
 
-    Only between what was measured: a pass with no more of B and of T, and one with no less.
+    Attributes:
+        points: where a pass was measured.
+        model: of their peaks; None where it would not tell them to half a percent.
     """
-    samples = [
-        Sample(each.point, each.peak_allocated_bytes)
-        for each in observations
-        if isinstance(each, Memory)
-        and each.role is Role.GRID
-        and each.outcome is Outcome.MEASURED
-        and each.peak_allocated_bytes is not None
-        and each.point != point
-    ]
-    if len(samples) < MIN_SAMPLES or not _is_between(point, [each.point for each in samples]):
-        return None
-    model = MemoryModel.fit(samples)
-    if model is None or model.lengths < 2 or model.margin_ratio > PRECISION_RATIO:
-        return None
-    return KnownPeak(model.predict_bytes(point), model.margin_ratio, len(samples))
 
+    points: tuple[Point, ...]
+    model: MemoryModel | None
 
-def _is_between(point: Point, others: list[Point]) -> bool:
-    return any(o.batch <= point.batch and o.steps <= point.steps for o in others) and any(
-        o.batch >= point.batch and o.steps >= point.steps for o in others
-    )
+    @classmethod
+    def of(cls, observations: Iterable[Observation]) -> KnownPeaks:
+        """By the passes of the grid that came through."""
+        samples = [
+            Sample(each.point, each.peak_allocated_bytes)
+            for each in observations
+            if isinstance(each, Memory)
+            and each.role is Role.GRID
+            and each.outcome is Outcome.MEASURED
+            and each.peak_allocated_bytes is not None
+        ]
+        model = MemoryModel.fit(samples) if len(samples) >= MIN_SAMPLES else None
+        if model and (model.lengths < 2 or model.margin_ratio > PRECISION_RATIO):
+            model = None
+        return cls(tuple(sample.point for sample in samples), model)
+
+    def at(self, point: Point) -> KnownPeak | None:
+        """The peak at *point*; None where it is not known.
+
+        Only between what was measured: a pass with no more of B and of T, and one with no less.
+        """
+        if self.model is None or not self._surround(point):
+            return None
+        peak_bytes = self.model.predict_bytes(point)
+        return KnownPeak(peak_bytes, self.model.margin_ratio, len(self.points))
+
+    def _surround(self, point: Point) -> bool:
+        return any(o.batch <= point.batch and o.steps <= point.steps for o in self.points) and any(
+            o.batch >= point.batch and o.steps >= point.steps for o in self.points
+        )

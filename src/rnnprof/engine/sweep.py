@@ -14,7 +14,7 @@ from typing import Final
 
 from rnnprof.analysis.disturbance import judge
 from rnnprof.analysis.fold import by_point, fold, missing_passes, rates_of, was_crowded_out
-from rnnprof.analysis.known import PRECISION_RATIO, known_peak
+from rnnprof.analysis.known import PRECISION_RATIO, KnownPeaks
 from rnnprof.analysis.plan import anchor_of, dominating_oom, remaining_s, shuffled
 from rnnprof.engine.frontier import FrontierListener
 from rnnprof.engine.observer import Observer
@@ -155,7 +155,7 @@ class Sweep:
         if not self.settings.fast:
             return False
         everything = (each for group in self.seen.values() for each in group)
-        is_known = known_peak(point, everything) is not None
+        is_known = KnownPeaks.of(everything).at(point) is not None
         self.left_out += is_known
         return is_known
 
