@@ -15,7 +15,7 @@ from benchmarks.faults import Fault, Seen, all_faults, row_of, try_fault
 from benchmarks.stops import stop_often
 
 from conftest import FACTORIES
-from fakes import HEADER, a_fit, a_timing
+from fakes import HEADER, a_calibration, a_fit, a_timing
 from rnnprof.codec import DecodeError
 from rnnprof.engine import journal
 from rnnprof.engine.observer import observation_of
@@ -150,6 +150,13 @@ def test_numbers_that_cannot_be(changes: dict[str, object], words: str) -> None:
         check(fit)
     with pytest.raises(ValueError, match="expected a number"):
         journal.from_line(journal.to_line(fit).rstrip(b"\n"))
+
+
+@pytest.mark.parametrize("odd", [[1.0, -2.0], [3, [-1]], {"part_s": [0.5, -0.5]}])
+def test_numbers_deep_within_what_is_free_in_form(odd: object) -> None:
+    calibration = a_calibration(parameters={"spent_s": odd})
+    with pytest.raises(DecodeError, match=r"calibration\.parameters\.spent_s.*not below zero"):
+        check(calibration)
 
 
 def test_a_step_of_no_time_is_no_sample() -> None:

@@ -236,6 +236,13 @@ def test_the_process_peak_stands_in_where_the_allocator_gives_none() -> None:
     assert matrix_rows(text, "peak process memory")[16][0] == "226M"
 
 
+def test_the_peak_shown_is_the_one_known_at_more_points() -> None:
+    _, measurements = mixed()
+    point = next(p for p, m in measurements.items() if m.peak_allocated_bytes is not None)
+    measurements[point] = replace(measurements[point], peak_allocated_bytes=None)
+    assert peak_kind(measurements) == "process"
+
+
 def test_the_wider_interval_is_told() -> None:
     within = measured(4, 16, step_time_s=1.0, step_time_within_ci_s=(0.99, 1.01))
     assert half_interval_ratio(within) == pytest.approx(0.01)

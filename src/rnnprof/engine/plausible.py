@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import math
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, Final, get_args, get_type_hints
 
@@ -98,7 +98,7 @@ def _fault(value: Any, least: float) -> str | None:
     if kind is str or kind is bool or value is None:
         return None
     parts: Iterable[tuple[Any, Any, float]]
-    if kind is tuple:
+    if kind is tuple or kind is list:
         if _are_fine(value, least):
             return None
         parts = ((index, item, least) for index, item in enumerate(value))
@@ -119,7 +119,7 @@ def _fault(value: Any, least: float) -> str | None:
     return None
 
 
-def _are_fine(values: tuple[Any, ...], least: float) -> bool:
+def _are_fine(values: Sequence[Any], least: float) -> bool:
     """Whether all are floats within the bounds: a timing has many of them."""
     return (
         set(map(type, values)) <= {float} and min(values, default=least) >= least
