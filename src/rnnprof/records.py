@@ -638,7 +638,9 @@ class Measurement:
             share of a matrix product's rate on the same device and dtype.
         bound: ``launch``, ``memory`` or ``compute``; None where no one of them explains half of
             the step, or where it is unknown; *bound_reason* has the figures.
-        peak_allocated_bytes: by the allocator; peak_process_bytes: by the operating system.
+        peak_allocated_bytes: by the allocator.
+        peak_process_bytes: of the process: on CUDA by NVML, context included; on the CPU by the
+            operating system.
         retries: of the caching allocator under the limit, after step 2.
         disturbed: what disturbed the timing, or None.
     """

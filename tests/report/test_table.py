@@ -236,6 +236,17 @@ def test_the_process_peak_stands_in_where_the_allocator_gives_none() -> None:
     assert matrix_rows(text, "peak process memory")[16][0] == "226M"
 
 
+@pytest.mark.parametrize(
+    ("device", "source"), [("cuda", "NVML, with the context"), ("cpu", "the operating system")]
+)
+def test_the_legend_names_who_tells_the_process_memory(device: str, source: str) -> None:
+    run, _ = one_point()
+    environment = run.header.environment | {"device": device}
+    run = replace(run, header=replace(run.header, environment=environment))
+    point = measured(64, 128)
+    assert f"process  peak memory by {source}; allocated" in table(run, {point.point: point})
+
+
 def test_the_peak_shown_is_the_one_known_at_more_points() -> None:
     _, measurements = mixed()
     point = next(p for p, m in measurements.items() if m.peak_allocated_bytes is not None)

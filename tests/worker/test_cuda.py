@@ -186,6 +186,24 @@ def test_a_card_that_others_have_filled_is_not_out_of_memory() -> None:
         device.set_limit(1 * GIB)
 
 
+def test_nvml_is_opened_by_ready_and_by_nothing_else() -> None:
+    opened = []
+    cuda = FakeCuda()
+
+    def opener() -> tuple[Any, str | None]:
+        opened.append(cuda.has_context)
+        return FakeNvml(cuda), None
+
+    device = CudaDevice("cuda", UUID, cuda, opener, cuda.clock)
+    with pytest.raises(AssertionError, match=r"ready\(\) opens it"):
+        _ = device.watch
+    assert opened == []
+    device.ready()
+    device.ready()
+    assert opened == [False], "once, before there is a context"
+    assert device.watch.before_bytes == 0
+
+
 def test_a_broken_context_is_survived() -> None:
     cuda = FakeCuda()
     device = device_on(cuda)
@@ -255,7 +273,9 @@ def test_the_trace_keeps_what_was_asked_for_in_order() -> None:
     first = cuda.allocator.malloc(1000)
     second = cuda.allocator.malloc(3 * MIB + 1)
     cuda.allocator.free(first)
-    assert trace.requests() == [(first, 1000), (second, 3 * MIB + 1)]
+    history = trace.history()
+    assert history.requests == [(first, 1000), (second, 3 * MIB + 1)]
+    assert history.frees == [first]
     assert trace.live_addresses() == {second}
     peaks = trace.peaks()
     assert peaks["peak_allocated_bytes"] == cuda.allocator.peak

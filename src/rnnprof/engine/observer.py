@@ -15,6 +15,7 @@ from rnnprof.analysis.plan import Cost, deadline_s
 from rnnprof.codec import DecodeError, decode, encode
 from rnnprof.engine.plausible import check
 from rnnprof.records import (
+    KIND_OF,
     KINDS,
     Calibration,
     Failure,
@@ -68,7 +69,7 @@ class Observer:
     Attributes:
         task: what every worker is told; point, pass and limits are filled in.
         limit_bytes: of a fit pass.
-        costs: what passes have taken, by their kind; deadlines follow from it.
+        costs: what passes have taken, by the kind of their records; deadlines follow from it.
     """
 
     task: protocol.Task
@@ -111,7 +112,8 @@ class Observer:
         self.record(started)
         task = replace(self._task(point, observes), **changes)
         if deadline is None:
-            deadline = self.request.settings.timeout_s or deadline_s(point, self.costs[observes])
+            costs = self.costs[kind_of_pass(observes)]
+            deadline = self.request.settings.timeout_s or deadline_s(point, costs)
         observation = observation_of(started, self._ask(task, deadline), self.limit_bytes)
         self.record(observation)
         self._learn_cost(observation)
@@ -141,8 +143,7 @@ class Observer:
     def _learn_cost(self, observation: Observation) -> None:
         if observation.outcome is Outcome.MEASURED:
             size = observation.batch * observation.steps
-            kind = type(observation).__name__.lower()
-            self.costs[kind].append(Cost(size, observation.wall_s))
+            self.costs[KIND_OF[type(observation)]].append(Cost(size, observation.wall_s))
 
 
 def observation_of(started: Started, answer: Answer, limit_bytes: int) -> Observation:
@@ -200,8 +201,13 @@ def _decoded(observes: str, fields: dict[str, Any], evidence: Evidence | None) -
             log_tail=evidence.log_tail,
         )
         ending = {"outcome": verdict.outcome.value, "reason": verdict.reason, "failure": failure}
-    kind = KINDS[KIND_OF_PASS.get(observes, observes)]
+    kind = KINDS[kind_of_pass(observes)]
     return decode(kind, encode({**fields, **ending}), observes)  # type: ignore[no-any-return]
+
+
+def kind_of_pass(observes: str) -> str:
+    """The kind of record that a pass leaves."""
+    return KIND_OF_PASS.get(observes, observes)
 
 
 def utc_now() -> str:

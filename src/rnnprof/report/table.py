@@ -42,12 +42,15 @@ SHORT: Final = {
 }
 """Outcomes other than ``measured``, where there is room for a word only."""
 
+PROCESS_SOURCE: Final = {"cuda": "NVML, with the context", "cpu": "the operating system"}
+"""Who says how much memory the process took."""
+
 LEGEND: Final = {
     "*": "highest throughput",
     "~": "not converged: the step time is less certain than asked for",
     "!": "disturbed: something else used the machine meanwhile",
     "±": "half the interval of the step time: 95% in a process, or over processes",
-    "process": "peak memory by the operating system; allocated: by the allocator",
+    "process": "peak memory by {process_source}; allocated: by the allocator",
     "implied": "not run: a smaller point was out of memory",
     "unsupp.": "the library does not support this size",
 }
@@ -69,7 +72,7 @@ def table(run: Run, measurements: Measurements, *, colour: bool = False) -> str:
     blocks = [
         _title(run),
         [line.painted(colour) for line in body],
-        _legend(body),
+        _legend(body, run.header.environment.get("device")),
         _notes(measurements),
         _summary(run, measurements),
     ]
@@ -507,10 +510,15 @@ def _join(columns: Sequence[str], widths: Sequence[int], gap: str) -> str:
 # --- below the body ------------------------------------------------------------------------------
 
 
-def _legend(body: Iterable[_Line]) -> list[str]:
+def _legend(body: Iterable[_Line], device: str | None) -> list[str]:
     """What the marks mean, of those that were used."""
     words = [word for line in body for word in line.words()]
-    return [f"{mark}  {text}" for mark, text in LEGEND.items() if _is_used(mark, words)]
+    source = PROCESS_SOURCE["cuda" if device == "cuda" else "cpu"]
+    return [
+        f"{mark}  {text.format(process_source=source)}"
+        for mark, text in LEGEND.items()
+        if _is_used(mark, words)
+    ]
 
 
 def _is_used(mark: str, words: Iterable[str]) -> bool:

@@ -22,7 +22,7 @@ from rnnprof.machine.nvml import Nvml, open_nvml
 from rnnprof.machine.process import ConditionsMeter
 from rnnprof.records import Conditions, DeviceConditions
 from rnnprof.units import format_bytes
-from rnnprof.worker.devices import Block, MachineShortError
+from rnnprof.worker.devices import AllocatorHistory, Block, MachineShortError
 
 FIRST_COUNTED_STEP: Final = 3
 """Retries before it come of the optimizer's state and the first workspaces, not of thrashing."""
@@ -96,9 +96,8 @@ class CudaDevice:
 
     @property
     def watch(self) -> Watch:
-        """NVML's view; opened by :meth:`ready`, before the context is made."""
-        if self._watch is None:
-            self._watch = Watch.start(self._uuid, self._opener)
+        """NVML's view, which :meth:`ready` has opened."""
+        assert self._watch is not None, "ready() opens it, before the context is made"
         return self._watch
 
     def ready(self, guard_bytes: int | None = None) -> None:  # noqa: ARG002  # a CPU's matter
@@ -107,7 +106,8 @@ class CudaDevice:
         Raises:
             DeviceMissingError: torch sees no such card.
         """
-        assert self.watch is not None
+        if self._watch is None:
+            self._watch = Watch.start(self._uuid, self._opener)
         if torch.version.cuda is None and self._cuda is torch.cuda:
             raise DeviceMissingError(
                 f"torch {torch.__version__} is a build without CUDA: install one with it"
@@ -321,15 +321,18 @@ class CudaTrace:
             if block["state"].startswith("active")
         )
 
-    def requests(self) -> list[tuple[int, int]]:
-        """Address and requested bytes of every allocation since the beginning, in order.
+    def history(self) -> AllocatorHistory:
+        """Every allocation and free since the beginning, in the allocator's own order.
 
-        Source: ``record_trace(TraceEntry::ALLOC, ...)`` in c10/cuda/CUDACachingAllocator.cpp keeps
-        the size that was asked for, not the block's.
+        Source: ``record_trace`` in c10/cuda/CUDACachingAllocator.cpp: ALLOC keeps the size that was
+        asked for, not the block's; FREE_REQUESTED stands where the profiler hears of a free.
         """
         traces = self.cuda.memory._snapshot()["device_traces"]  # noqa: SLF001
         entries = [entry for trace in traces for entry in trace]
-        return [(e["addr"], e["size"]) for e in entries if e["action"] == "alloc"]
+        return AllocatorHistory(
+            [(e["addr"], e["size"]) for e in entries if e["action"] == "alloc"],
+            [e["addr"] for e in entries if e["action"] == "free_requested"],
+        )
 
     def peaks(self) -> dict[str, int]:
         """The allocator's own peaks since the beginning."""

@@ -63,6 +63,19 @@ class Block:
     last: Any
 
 
+@dataclass(frozen=True, slots=True)
+class AllocatorHistory:
+    """What an allocator has done, in its own order.
+
+    Attributes:
+        requests: address and requested bytes of each allocation.
+        frees: address of each block that was given back.
+    """
+
+    requests: list[tuple[int, int]]
+    frees: list[int]
+
+
 class AllocatorTrace(Protocol):
     """What an allocator tells beside the profiler's events."""
 
@@ -72,8 +85,8 @@ class AllocatorTrace(Protocol):
     def live_addresses(self) -> frozenset[int]:
         """The addresses of the blocks that are allocated now."""
 
-    def requests(self) -> list[tuple[int, int]]:
-        """Address and requested bytes of every allocation since the beginning, in order."""
+    def history(self) -> AllocatorHistory:
+        """Every allocation and free since the beginning."""
 
     def peaks(self) -> dict[str, int]:
         """The allocator's own peak_allocated_bytes and peak_reserved_bytes."""

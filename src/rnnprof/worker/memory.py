@@ -29,7 +29,7 @@ from rnnprof.worker.workloads import build
 if TYPE_CHECKING:
     from rnnprof import protocol
     from rnnprof.factory import Training
-    from rnnprof.worker.devices import Device
+    from rnnprof.worker.devices import AllocatorHistory, Device
     from rnnprof.worker.passes import Session
 
 MIN_STEPS: Final = 3
@@ -40,6 +40,11 @@ CELL_OPS: Final = frozenset(
     f"aten::{name}_cell" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")
 )
 LIBRARY_MARK: Final = "rnnprof:library"
+TRACE_MARK: Final = "rnnprof:trace"
+"""Around the whole trace.  torch's event tree keeps an event without a parent only where its device
+is the CPU: on CUDA a free that happens within no operator would be lost.
+
+Source: ``materializeOpEvents`` in torch/csrc/autograd/profiler_kineto.cpp."""
 COPY_OP: Final = "aten::_to_copy"
 LAYER_OPS: Final = frozenset({"aten::lstm", "aten::gru", "aten::rnn_tanh", "aten::rnn_relu"})
 
@@ -51,16 +56,17 @@ def memory_pass(session: Session) -> dict[str, Any]:
     profiler = profile(activities=[ProfilerActivity.CPU], profile_memory=True, record_shapes=True)
     profiler.start()
     watched = _Watched(device.torch_device.type)
-    if device.trace is not None:
-        device.trace.begin()
-        watched.library = _library_addresses(session.task, device)
-    training = _train(session, watched)
-    device.synchronize()
-    requests = device.trace.requests() if device.trace else None
+    with record_function(TRACE_MARK):
+        if device.trace is not None:
+            device.trace.begin()
+            watched.library = _library_addresses(session.task, device)
+        training = _train(session, watched)
+        device.synchronize()
+    history = device.trace.history() if device.trace else None
     profiler.stop()
     timeline = _Timeline(device.torch_device.type)
     timeline.read(profiler)
-    result = account(timeline.trace(watched, requests))
+    result = account(timeline.trace(watched, history))
     model_bytes = _model_bytes(training, watched.device_type)
     session.findings |= _memory_fields(result, model_bytes, timeline.problem)
     session.findings |= _implementation_fields(timeline)
@@ -254,7 +260,7 @@ class _Timeline:
             is_fused = any(inner.name in FUSED_OPS for inner in _below(event))
             self.implementations.add("fused" if is_fused else "native")
 
-    def trace(self, watched: _Watched, requests: list[tuple[int, int]] | None = None) -> Trace:
+    def trace(self, watched: _Watched, history: AllocatorHistory | None = None) -> Trace:
         """The events with their marks told apart, and the requested sizes where they are known."""
         snapshots = [
             Snapshot(span.end_ns, watched.snapshots[int(span.name)])
@@ -262,20 +268,22 @@ class _Timeline:
         ]
         snapshots += self._weight_casts(watched) + self._library(watched)
         phases = self._marked("rnnprof:phase:")
-        events = self.events if requests is None else self._with_requests(requests)
+        events = self.events if history is None else self._with_requests(history)
         return Trace(events, phases, self._marked("rnnprof:step:"), snapshots)
 
-    def _with_requests(self, requests: list[tuple[int, int]]) -> list[AllocatorEvent]:
+    def _with_requests(self, history: AllocatorHistory) -> list[AllocatorEvent]:
         """The events, each malloc with the size that was asked for."""
         events = sorted(self.events, key=lambda event: event.at_ns)
         mallocs = [event.address for event in events if event.size_bytes > 0]
-        if mallocs != [address for address, _ in requests]:
+        frees = [event.address for event in events if event.size_bytes < 0]
+        if mallocs != [address for address, _ in history.requests] or frees != history.frees:
             self.problem = (
-                f"the profiler saw {len(mallocs)} allocations, the allocator's own history has "
-                f"{len(requests)}, or in another order"
+                f"the profiler saw {len(mallocs)} allocations and {len(frees)} frees, the "
+                f"allocator's own history has {len(history.requests)} and {len(history.frees)}, or "
+                "in another order: a thread that the training code started may allocate too"
             )
             return events
-        asked = iter(requests)
+        asked = iter(history.requests)
         return [
             replace(event, requested_bytes=next(asked)[1]) if event.size_bytes > 0 else event
             for event in events
@@ -308,7 +316,7 @@ class _Timeline:
 def _memory_fields(
     result: Account, model_bytes: dict[str, int], problem: str | None
 ) -> dict[str, Any]:
-    reason = _census_doubt(result, model_bytes) or problem
+    reason = problem or _census_doubt(result, model_bytes)
     return {
         "peak_allocated_bytes": result.peak_bytes,
         "census": None if reason else result.census,
