@@ -1,159 +1,17 @@
-"""cuDNN measured bare: its reserve space against a formula, and the cliffs of its algorithms."""
+"""The cliffs of cuDNN's algorithms: step times and saved bytes where torch chooses another one."""
 
 from __future__ import annotations
 
 import itertools
 import statistics
 import time
-import uuid
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import torch
 
 from benchmarks.evidence_part import Stage
-from rnnprof.engine.journal import to_line
-from rnnprof.records import Calibration, Outcome, Role
 from rnnprof.units import MIB
-
-K: Final = {"lstm": 5, "gru": 6, "rnn-tanh": 1}
-"""Numbers kept per hidden unit and layer: published for LSTM and GRU, a guess for the other."""
-
-MODE: Final = {"rnn-tanh": 1, "lstm": 2, "gru": 3}  # cudnnRNNMode_t
-MODULE: Final = {"rnn-tanh": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
-WEIGHTS_PER_LAYER: Final = 4
-
-LAYERS: Final = (1, 2, 3)
-DIRECTIONS: Final = (1, 2)
-DTYPES: Final = (torch.float32, torch.float16, torch.bfloat16)
-SHAPES: Final = ((16, 8, 64), (50, 33, 100), (64, 128, 256), (100, 64, 512))
-"""T, B and H; the second is of odd sizes, at which padding would show."""
-
-TOLERANCE_RATIO: Final = 0.01
-
-
-def reserve(stage: Stage) -> None:
-    """The reserve space itself, as the operator returns it, over cells, depths and dtypes."""
-    stage.needs_cuda()
-    measured = []
-    path = stage.folder / "calibration.jsonl"
-    with path.open("wb") as file:
-        for cell, layers, directions, dtype, shape in itertools.product(
-            K, LAYERS, DIRECTIONS, DTYPES, SHAPES
-        ):
-            record = _measure(cell, layers, directions, dtype, shape)
-            file.write(to_line(record))
-            measured.append(record)
-    good = [record for record in measured if record.outcome is Outcome.MEASURED]
-    failed = [f"{r.parameters}: {r.reason}" for r in measured if r.outcome is not Outcome.MEASURED]
-    stage.keep(measured=len(good), failed=failed[:10], cells=summary(good))
-
-
-def _measure(
-    cell: str, layers: int, directions: int, dtype: torch.dtype, shape: tuple[int, int, int]
-) -> Calibration:
-    steps, batch, hidden = shape
-    parameters = {
-        "cell": cell,
-        "layers": layers,
-        "directions": directions,
-        "dtype": str(dtype).removeprefix("torch."),
-        "hidden_size": hidden,
-        "input_size": hidden,
-    }
-    formula = formula_bytes(cell, layers, directions, dtype.itemsize, shape)
-    began_s = time.perf_counter()
-    figures, reason = {}, None
-    try:
-        found = _reserve_bytes(cell, layers, directions, dtype, shape)
-        figures = {
-            "reserve_bytes": float(found),
-            "formula_bytes": float(formula),
-            "ratio": found / formula,
-        }
-    except RuntimeError as error:
-        reason = str(error).partition("\n")[0][:300]
-    return Calibration(
-        attempt=uuid.uuid4().hex[:12],
-        batch=batch,
-        steps=steps,
-        role=Role.PROBE,
-        worker=0,
-        process_index=0,
-        request="evidence",
-        outcome=Outcome.FAILED if reason else Outcome.MEASURED,
-        reason=reason,
-        wall_s=time.perf_counter() - began_s,
-        what="reserve",
-        parameters=parameters,
-        figures=figures,
-    )
-
-
-def formula_bytes(
-    cell: str, layers: int, directions: int, item_bytes: int, shape: tuple[int, int, int]
-) -> int:
-    """T x B x H x bytes x directions x (k L + (L - 1))."""
-    steps, batch, hidden = shape
-    return steps * batch * hidden * item_bytes * directions * (K[cell] * layers + layers - 1)
-
-
-def _reserve_bytes(
-    cell: str, layers: int, directions: int, dtype: torch.dtype, shape: tuple[int, int, int]
-) -> int:
-    steps, batch, hidden = shape
-    place: dict[str, Any] = {"device": "cuda", "dtype": dtype}
-    module = MODULE[cell](hidden, hidden, layers, bidirectional=directions == 2).to(**place)
-    state = torch.zeros(layers * directions, batch, hidden, **place)
-    with torch.no_grad():
-        returned = torch._cudnn_rnn(
-            torch.randn(steps, batch, hidden, **place),
-            module._flat_weights,
-            WEIGHTS_PER_LAYER,
-            None,
-            state,
-            state.clone() if cell == "lstm" else None,
-            MODE[cell],
-            hidden,
-            0,
-            layers,
-            False,
-            0.0,
-            True,  # in training: else nothing is kept
-            directions == 2,
-            [],
-            None,
-        )
-    return int(returned[3].nbytes)
-
-
-def summary(records: Sequence[Calibration]) -> dict[str, Any]:
-    """By cell: the k that each measurement gives, and how far the formula was off at worst."""
-    fitted = defaultdict(list)
-    ratios = defaultdict(list)
-    for record in records:
-        fitted[record.parameters["cell"]].append(fitted_k(record))
-        ratios[record.parameters["cell"]].append(record.figures["ratio"])
-    return {
-        cell: {
-            "measurements": len(ratios[cell]),
-            "k_median": statistics.median(fitted[cell]),
-            "k_range": (min(fitted[cell]), max(fitted[cell])),
-            "worst_ratio": max(ratios[cell], key=lambda ratio: abs(ratio - 1)),
-            "within_1_percent": sum(abs(ratio - 1) <= TOLERANCE_RATIO for ratio in ratios[cell]),
-        }
-        for cell in ratios
-    }
-
-
-def fitted_k(record: Calibration) -> float:
-    """The k at which the formula gives what was measured."""
-    layers, directions = record.parameters["layers"], record.parameters["directions"]
-    units = record.steps * record.batch * record.parameters["hidden_size"] * directions
-    item_bytes = getattr(torch, record.parameters["dtype"]).itemsize
-    return (record.figures["reserve_bytes"] / (units * item_bytes) - (layers - 1)) / layers
-
 
 CLIFF_BATCHES: Final = (127, 128, 129, 136)
 CLIFF_HIDDEN: Final = (128, 192, 256)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,9 +13,11 @@ import torch
 
 from benchmarks.evidence_part import TINY, Bench, Stage, bench_of, ending, open_bench
 from benchmarks.overhead import in_child
-from rnnprof.engine.supervisor import Supervisor
+from rnnprof.analysis.outcomes import classify
+from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.machine.nvml import open_nvml
 from rnnprof.protocol import Task
+from rnnprof.records import CENSUS_PARTS
 from rnnprof.units import GIB, MIB
 from rnnprof.workload import FactorySource, Workload
 
@@ -56,6 +61,69 @@ def _device_traces(pid: int) -> dict[str, Any]:
     opened = [entry.resolve() for entry in Path(f"/proc/{pid}/fd").iterdir()]
     devices = sorted({str(path) for path in opened if str(path).startswith("/dev/nvidia")})
     return {"libcuda_mapped": "libcuda.so" in maps, "open_devices": devices}
+
+
+BREAKDOWN_CELLS: Final = ("lstm", "gru", "rnn-tanh", "rnn-relu")
+BREAKDOWN_IMPLS: Final = ("fused", "native", "loop")
+BREAKDOWN_DTYPES: Final = ("fp32", "amp-bf16", "amp-fp16", "bf16", "fp16")
+BREAKDOWN_OPTIMIZERS: Final = ("adam", "sgd", "adamw", "none")
+
+BREAKDOWN_POINT: Final = {"cpu": (2, 4), "cuda": (64, 64)}
+"""B and T."""
+
+LEAST_BREAKDOWN_S: Final = 5.0
+"""No memory pass is begun with less time than that."""
+
+
+def breakdown_workloads() -> list[Workload]:
+    """Each cell, implementation, dtype and optimizer: first one varied at a time, then all."""
+    default = Workload()
+    one = [replace(default, cell=cell) for cell in BREAKDOWN_CELLS]
+    one += [replace(default, impl=impl) for impl in BREAKDOWN_IMPLS]
+    one += [replace(default, dtype=dtype) for dtype in BREAKDOWN_DTYPES]
+    one += [replace(default, optimizer=optimizer) for optimizer in BREAKDOWN_OPTIMIZERS]
+    every = [
+        Workload(cell=cell, impl=impl, dtype=dtype, optimizer=optimizer)
+        for dtype, optimizer, impl, cell in itertools.product(
+            BREAKDOWN_DTYPES, BREAKDOWN_OPTIMIZERS, BREAKDOWN_IMPLS, BREAKDOWN_CELLS
+        )
+    ]
+    return list(dict.fromkeys([*one, *every]))
+
+
+def breakdown(stage: Stage) -> None:
+    """Does the breakdown sum to the allocator's own peak, for each way to train?"""
+    workloads = breakdown_workloads()
+    batch, steps = BREAKDOWN_POINT[stage.device]
+    tally: Counter[str] = Counter()
+    reasons: dict[str, str] = {}
+    with open_bench(stage) as bench:
+        for workload in workloads[:4] if stage.is_dry else workloads:
+            if stage.left_s() < LEAST_BREAKDOWN_S:
+                break
+            answer = bench.ask("memory", workload, batch, steps, deadline_s=stage.left_s())
+            verdict, reason = breakdown_verdict(answer)
+            tally[verdict] += 1
+            if reason is not None:
+                reasons[f"{workload.describe()} {workload.impl}"] = reason
+            stage.keep(counts=dict(tally), of=len(workloads), reasons=reasons)
+    if tally["unequal"] or tally["none"]:
+        raise RuntimeError(f"{tally['unequal']} unequal, {tally['none']} without a breakdown")
+
+
+def breakdown_verdict(answer: Answer) -> tuple[str, str | None]:
+    """``equal``, ``unequal``, ``none``, or how a pass that did not come through ended; and why."""
+    if answer.evidence is not None:
+        verdict = classify(answer.evidence)
+        return str(verdict.outcome), verdict.reason
+    found: Any = answer.findings
+    census, peak_bytes = found.get("census"), found.get("peak_allocated_bytes")
+    if census is None:
+        return "none", found.get("census_reason")
+    total_bytes = sum(census[part] for part in CENSUS_PARTS)
+    if total_bytes != peak_bytes:
+        return "unequal", f"parts sum to {total_bytes}, the peak is {peak_bytes} bytes"
+    return "equal", None
 
 
 LONG_STEPS: Final = (65_535, 65_536)

@@ -1,11 +1,12 @@
 """Everything that only a card can prove, in one go, in a few files.
 
-    PYTHONPATH=src python3 benchmarks/gpu_evidence.py [--output DIR] [--seconds 540] [--only PART]
+    PYTHONPATH=src python3 benchmarks/gpu_evidence.py [--output DIR] [--seconds 480] [--only PART]
     ... --dry-run      every part that can, on the CPU at tiny sizes
 
+The most valuable parts come first: cuDNN's sizes, the breakdown, proofs of memory, then times.
 Each part runs in a process group of its own and within its own time: one that fails or hangs is
 recorded and the rest goes on.  What a part leaves of its time the later ones may use.  At most
-eight files are written: log.txt, summary.json, runs.tar.gz, charts.tar.gz, calibration.jsonl.
+eight files are written: log.txt, summary.json, runs.tar.gz, charts.tar.gz, cudnn-sizes.json.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[1]
 
-TOTAL_S: Final = 540.0
-MOST_BUDGETS_S: Final = 520.0
+TOTAL_S: Final = 480.0
+MOST_BUDGETS_S: Final = 460.0
 """Of all parts together; the rest of the total is for starting, killing and packing."""
 
 MAX_FILES: Final = 8
 KILL_GRACE_S: Final = 3.0
+
+CUDNN_SIZES: Final = "cudnn-sizes.json"
 
 CARD: Final = "{card}"
 """Stands in a folder's name for the card, until that is known."""
@@ -69,22 +72,23 @@ IDENTITY: Final = Part("identity", "benchmarks.evidence_workers:identity", 15)
 
 PARTS: Final = (
     IDENTITY,
-    Part("facts", "benchmarks.evidence_workers:facts", 30),
-    Part("doctor", "benchmarks.evidence_commands:doctor", 10),
-    Part("reserve", "benchmarks.evidence_cudnn:reserve", 20),
-    Part("cliffs", "benchmarks.evidence_cudnn:cliffs", 20),
-    Part("bias", "benchmarks.evidence_times:bias", 25),
+    Part("sizes", "benchmarks.evidence_sizes:sizes", 20),
+    Part("breakdown", "benchmarks.evidence_workers:breakdown", 55),
     Part("truth", "benchmarks.evidence_workers:truth", 40),
-    Part("long", "benchmarks.evidence_workers:long_steps", 25),
+    Part("frontier", "benchmarks.evidence_commands:frontier", 45),
     Part("faults", "benchmarks.evidence_workers:faults", 40),
-    Part("neighbours", "benchmarks.evidence_times:neighbours", 45),
-    Part("tests", "benchmarks.evidence_commands:live_tests", 70),
-    Part("profiles", "benchmarks.evidence_commands:profiles", 90),
-    Part("frontier", "benchmarks.evidence_commands:frontier", 30),
-    Part("precision", "benchmarks.evidence_commands:precision", 25),
+    Part("facts", "benchmarks.evidence_workers:facts", 15),
+    Part("doctor", "benchmarks.evidence_commands:doctor", 10),
+    Part("tests", "benchmarks.evidence_commands:live_tests", 50),
+    Part("profiles", "benchmarks.evidence_commands:profiles", 55),
+    Part("bias", "benchmarks.evidence_times:bias", 20),
+    Part("neighbours", "benchmarks.evidence_times:neighbours", 25),
+    Part("cliffs", "benchmarks.evidence_cudnn:cliffs", 15),
+    Part("precision", "benchmarks.evidence_commands:precision", 20),
+    Part("long", "benchmarks.evidence_workers:long_steps", 15),
     Part("census", "benchmarks.evidence_commands:census", 5),
     Part("cost", "benchmarks.evidence_commands:cost", 5),
-    Part("peers", "benchmarks.evidence_commands:peers", 25, "benchmarks/max_batch_vs_peers.py"),
+    Part("peers", "benchmarks.evidence_commands:peers", 10, "benchmarks/max_batch_vs_peers.py"),
 )
 """In the order in which they run; the identity always does."""
 
@@ -142,9 +146,8 @@ class Campaign:
         (self.output / "summary.json").write_text(json.dumps(self.summary, indent=1) + "\n")
         for name in ("runs", "charts"):
             _pack_folder(self.folder / name, self.output / f"{name}.tar.gz")
-        calibration = self.folder / "calibration.jsonl"
-        if calibration.exists():
-            shutil.copy(calibration, self.output)
+        for path in self.folder.glob(CUDNN_SIZES):
+            shutil.copy(path, self.output)
 
     def _command(self, part: Part, seconds: float) -> list[str]:
         module = [sys.executable, "-m", "benchmarks.evidence_part"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 from pathlib import Path
 
 import pytest
-from benchmarks import known_tables, precision, results, scale, sweep_cost
+from benchmarks import known_tables, overhead, precision, results, scale, sweep_cost
 from benchmarks.__main__ import run
 from benchmarks.catalogue import CATALOGUE, Benchmark
 
@@ -125,3 +127,24 @@ def test_the_parts_of_a_sweep_are_all_of_it(
     parts = sweep_cost.shares(load(GOLDEN))
     whole_s = parts.pop("whole")
     assert sum(parts.values()) == pytest.approx(whole_s)
+
+
+def test_a_child_brings_back_what_it_found_or_its_traceback() -> None:
+    assert overhead.in_child(lambda: {"answer": 42}) == {"answer": 42}
+
+    def fails() -> dict[str, object]:
+        raise ValueError("the child's own words")
+
+    with pytest.raises(SystemExit, match=r"(?s)ended with 1:.*in fails.*the child's own words"):
+        overhead.in_child(fails)
+    with pytest.raises(SystemExit, match=r"(?s)ended with 1:.*not JSON serializable"):
+        overhead.in_child(lambda: {"answer": object()})
+
+
+def test_a_child_that_is_killed_is_told_by_its_signal() -> None:
+    def dies() -> dict[str, object]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return {}
+
+    with pytest.raises(SystemExit, match=r"(?s)ended with -9:.it said nothing"):
+        overhead.in_child(dies)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks import evidence_cudnn as cudnn
 from benchmarks.evidence_commands import census_verdict
 from benchmarks.gpu_evidence import (
     CARD,
@@ -28,8 +27,7 @@ from benchmarks.gpu_evidence import (
     parse_arguments,
 )
 
-from rnnprof.engine.journal import from_line, to_line
-from rnnprof.records import Calibration, Census, Memory, Outcome, Role
+from rnnprof.records import Census, Memory, Outcome, Role
 
 PARTS_OF_OURS = """
 import os
@@ -67,7 +65,7 @@ def writes(stage):
     for folder in ("runs", "charts"):
         for number in range(20):
             (stage.folder / folder / f"{number}.txt").write_text("x")
-    (stage.folder / "calibration.jsonl").write_text("{}")
+    (stage.folder / "cudnn-sizes.json").write_text("{}")
 """
 
 
@@ -159,7 +157,7 @@ def test_whatever_the_parts_write_comes_in_a_few_files(campaign: Campaign) -> No
     campaign.run([ours("writes"), ours("good")])
     names = sorted(path.name for path in campaign.output.iterdir())
     assert names == [
-        "calibration.jsonl", "charts.tar.gz", "log.txt", "runs.tar.gz", "summary.json",
+        "charts.tar.gz", "cudnn-sizes.json", "log.txt", "runs.tar.gz", "summary.json",
     ]  # fmt: skip
     assert len(names) <= MAX_FILES
     with tarfile.open(campaign.output / "runs.tar.gz") as tar:
@@ -172,45 +170,6 @@ def test_the_folder_is_named_by_the_card(campaign: Campaign, tmp_path: Path) -> 
     campaign._know({"card": "NVIDIA H200 (141 GB)", "torch": "2"})
     assert campaign.output == tmp_path / "nvidia-h200-141-gb" / "today"
     assert campaign.summary["torch"] == "2"
-
-
-def calibration(cell: str, layers: int, reserve_bytes: float) -> Calibration:
-    parameters = {
-        "cell": cell, "layers": layers, "directions": 2, "dtype": "float16", "hidden_size": 64,
-    }  # fmt: skip
-    formula = cudnn.formula_bytes(cell, layers, 2, 2, (16, 8, 64))
-    figures = {
-        "reserve_bytes": reserve_bytes, "formula_bytes": float(formula),
-        "ratio": reserve_bytes / formula,
-    }  # fmt: skip
-    return Calibration(
-        attempt="a", batch=8, steps=16, role=Role.PROBE, worker=0, process_index=0, request="r",
-        outcome=Outcome.MEASURED, wall_s=0.0, what="reserve", parameters=parameters,
-        figures=figures,
-    )  # fmt: skip
-
-
-def test_the_formula_of_the_reserve_space_is_the_published_one() -> None:
-    assert cudnn.formula_bytes("lstm", 1, 1, 4, (10, 3, 7)) == 10 * 3 * 7 * 4 * 5
-    assert cudnn.formula_bytes("gru", 3, 2, 2, (10, 3, 7)) == 10 * 3 * 7 * 2 * 2 * (18 + 2)
-
-
-def test_the_k_that_was_measured_is_found_again() -> None:
-    exact = [calibration("lstm", n, cudnn.formula_bytes("lstm", n, 2, 2, (16, 8, 64)))
-             for n in (1, 3)]  # fmt: skip
-    units_bytes = 16 * 8 * 64 * 2 * 2
-    off = calibration("lstm", 1, 7.0 * units_bytes)
-    assert [cudnn.fitted_k(record) for record in (*exact, off)] == pytest.approx([5, 5, 7])
-    told = cudnn.summary([*exact, off])["lstm"]
-    assert told["measurements"] == 3
-    assert told["within_1_percent"] == 2
-    assert told["worst_ratio"] == pytest.approx(7 / 5)
-    assert told["k_range"] == pytest.approx((5, 7))
-
-
-def test_a_calibration_is_a_record_that_can_be_read_back() -> None:
-    record = calibration("gru", 2, 4096.0)
-    assert from_line(to_line(record).rstrip(b"\n")) == record
 
 
 @pytest.mark.parametrize(
@@ -234,7 +193,11 @@ def test_a_census_is_held_against_the_allocators_peak(
 
 
 def test_a_dry_run_of_real_parts_is_packed_with_its_identity(tmp_path: Path) -> None:
-    only = [word for name in ("reserve", "profiles", "census", "cost") for word in ("--only", name)]
+    only = [
+        word
+        for name in ("sizes", "breakdown", "profiles", "census", "cost")
+        for word in ("--only", name)
+    ]
     command = [sys.executable, str(ROOT / "benchmarks" / "gpu_evidence.py"), "--dry-run"]
     ended = subprocess.run(
         [*command, *only, "--output", str(tmp_path / "out"), "--commit", "abc", "--seconds", "200"],
@@ -251,8 +214,10 @@ def test_a_dry_run_of_real_parts_is_packed_with_its_identity(tmp_path: Path) -> 
     assert summary["torch"]
     statuses = {name: part["status"] for name, part in summary["parts"].items()}
     assert statuses == {
-        IDENTITY.name: "ok", "reserve": "skipped", "profiles": "ok", "census": "ok", "cost": "ok",
+        IDENTITY.name: "ok", "sizes": "skipped", "breakdown": "ok", "profiles": "ok",
+        "census": "ok", "cost": "ok",
     }  # fmt: skip
+    assert summary["parts"]["breakdown"]["figures"]["counts"] == {"equal": 4}
     assert summary["parts"]["profiles"]["figures"]["lstm"]["points"][0]["outcome"] == "measured"
     assert summary["parts"]["census"]["figures"]["counts"] == {"equal": 1}
     assert summary["parts"]["cost"]["figures"]["lstm"]["over_the_least"] > 1
