@@ -1,5 +1,6 @@
 # make profile   set up, then profile an LSTM under a 1 GiB limit: table, run file, charts
-# make test      set up, then every check
+# make test      set up, then every check of a change: a few minutes
+# make test-all  set up, then every test with coverage, many examples and the long fault campaigns
 # make bench-smoke  set up, then each benchmark at its smallest
 
 PYTHON ?= python3
@@ -7,7 +8,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: profile test lint types imports unit bench-smoke clean
+# two threads in each of two processes would only wait for each other
+SIDE_BY_SIDE := OMP_NUM_THREADS=1
+PARALLEL := -m pytest -n 2 --dist worksteal
+# the in-process search in a process of its own: what others import would move its largest batch
+IN_PROCESS := tests/test_largest_batch.py
+
+.PHONY: profile test test-all lint types imports unit unit-all bench-smoke clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rnnprof needs Python 3.11 or later")'
@@ -21,6 +28,8 @@ profile: $(STAMP)
 
 test: lint types imports unit
 
+test-all: lint types imports unit-all
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,12 +41,16 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
+	$(SIDE_BY_SIDE) $(BIN)/python $(PARALLEL) -m "not alone and not slow" --durations=15
+	$(BIN)/python -m pytest $(IN_PROCESS) -m "alone and not slow"
+	$(BIN)/python -m pytest --ignore=$(IN_PROCESS) -m "alone and not slow"
+
+unit-all: export HYPOTHESIS_PROFILE := all
+unit-all: $(STAMP)
 	$(BIN)/coverage erase
-	# two threads in each of two processes would only wait for each other
-	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -n 2 --dist worksteal -m "not alone" --durations=25
-	# these measure their own process: what else ran in it would move their edge
-	$(BIN)/coverage run -m pytest -m alone tests/test_largest_batch.py
-	$(BIN)/coverage run -m pytest -m alone --ignore=tests/test_largest_batch.py
+	$(SIDE_BY_SIDE) $(BIN)/coverage run $(PARALLEL) -m "not alone" --durations=25
+	$(BIN)/coverage run -m pytest $(IN_PROCESS) -m alone
+	$(BIN)/coverage run -m pytest --ignore=$(IN_PROCESS) -m alone --durations=10
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 

@@ -10,14 +10,16 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from rnnprof.cli.main import run
 from rnnprof.engine.supervisor import Supervisor
 
 # how long an example takes says more of what else runs on the machine than of the code
-settings.register_profile("without-deadline", deadline=None, max_examples=60)
-settings.load_profile("without-deadline")
+ANY_SPEED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("dev", max_examples=50, **ANY_SPEED)
+settings.register_profile("all", max_examples=500, **ANY_SPEED)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 # a pool of compilers, each of which imports torch, is slower than one for a graph as small as these
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")

@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -102,7 +101,7 @@ def profile(name, folder):
         "--batch", "2,4", "--steps", "12", "--point-seconds", "0.05",
         "--memory-limit", "1GiB", "--json", "--no-certify", "--no-report",
     ]  # fmt: skip
-    environment = {**kept, "OMP_NUM_THREADS": "1"}  # two run at once, and others beside them
+    environment = {**kept, "OMP_NUM_THREADS": "1"}  # others run beside it
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200,
         check=False,
@@ -110,16 +109,12 @@ def profile(name, folder):
     return done, processes_in(folder)
 
 
-@pytest.fixture(scope="module")
-def profiles(tmp_path_factory):
-    """Each example's profile, under way: most of its time is one process at a time."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        yield {name: pool.submit(profile, name, tmp_path_factory.mktemp(name)) for name in TRAINED}
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_profile_measures_every_point(profiles, name):
-    done, left_running = profiles[name].result()
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n == "packed_classifier" else pytest.mark.slow) for n in TRAINED],
+)
+def test_profile_measures_every_point(name, tmp_path):
+    done, left_running = profile(name, tmp_path)
     assert done.returncode == 0, done.stderr
     points = json.loads(done.stdout)["points"]
     assert [(p["batch"], p["steps"]) for p in points] == [(2, 12), (4, 12)]

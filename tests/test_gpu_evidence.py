@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks import gpu_evidence
 from benchmarks.evidence_commands import census_verdict
 from benchmarks.gpu_evidence import (
     CARD,
@@ -135,11 +135,12 @@ def test_parts_that_fail_or_die_do_not_stop_the_rest(campaign: Campaign) -> None
 
 
 @pytest.mark.alone
-def test_a_part_that_hangs_is_ended_with_what_it_started(campaign: Campaign) -> None:
-    began_s = time.monotonic()
+def test_a_part_that_hangs_is_ended_with_what_it_started(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_evidence, "KILL_GRACE_S", 0.5)
     campaign.total_s = 30.0
     found = campaign.run_part(ours("hangs"), 4.0)
-    assert time.monotonic() - began_s < 15
     assert found["status"] == "timeout"
     child = found["figures"]["child"]
     assert not Path(f"/proc/{child}").exists() or "Z" in _state(child)
@@ -192,6 +193,7 @@ def test_a_census_is_held_against_the_allocators_peak(
     assert census_verdict(memory) == expected
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_real_parts_is_packed_with_its_identity(tmp_path: Path) -> None:
     only = [
         word

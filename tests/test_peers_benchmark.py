@@ -128,6 +128,7 @@ def test_an_error_of_short_memory_is_told_from_others() -> None:
     assert peers.in_words(ValueError(), None, 64 * MIB) == "raised ValueError: "
 
 
+@pytest.mark.slow
 def test_a_quick_run_of_our_own_row(tmp_path: Path) -> None:
     output = tmp_path / "found.json"
     command = [sys.executable, "-m", "benchmarks.max_batch_vs_peers", "--quick", "--only", "lstm"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnprof.codec import DecodeError
@@ -100,13 +100,11 @@ def parsed(line: bytes) -> object:
         return None
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_no_bytes_break_the_parent(line):
     assert parsed(line) is None
 
 
-@settings(deadline=None, max_examples=200)
 @example({"kind": [], "worker": 1})
 @example({"kind": "Done", "findings": {"loss": float("inf")}})
 @given(st.dictionaries(FIELDS, KINDS | JSON_VALUES))

@@ -6,7 +6,7 @@ import math
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnprof.units import (
@@ -57,7 +57,6 @@ def test_nothing_is_no_size(text):
         parse_bytes(text)
 
 
-@settings(deadline=None, max_examples=200)
 @example("9" * 400)
 @given(st.text(alphabet="0123456789.kMGTiBb_ -e", max_size=12))
 def test_any_text_is_a_size_above_zero_or_a_value_error(text):
@@ -89,7 +88,6 @@ def test_bytes_are_binary_with_three_digits(size_bytes, text):
     assert format_bytes(size_bytes) == text
 
 
-@settings(deadline=None)
 @given(st.integers(min_value=1, max_value=1 << 49))
 def test_bytes_read_back_within_what_the_digits_hold(size_bytes):
     # 0.98 of a unit is the least that is shown, to the nearest hundredth
@@ -114,7 +112,6 @@ def test_seconds(seconds, text):
     assert format_seconds(seconds) == text
 
 
-@settings(deadline=None)
 @given(st.floats(min_value=1e-6, max_value=999))
 def test_seconds_read_back_within_what_three_digits_hold(seconds):
     number, unit = format_seconds(seconds).split()

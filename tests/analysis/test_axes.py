@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnprof.analysis.axes import MAX_AXIS_VALUE, MAX_AXIS_VALUES, format_axis, parse_axis
@@ -69,21 +69,18 @@ def test_too_many_values_are_a_slip(text):
         parse_axis(text)
 
 
-@settings(deadline=None)
 @given(st.sets(VALUES, min_size=1, max_size=MAX_AXIS_VALUES))
 def test_what_is_written_reads_back(values):
     axis = tuple(sorted(values))
     assert parse_axis(format_axis(axis)) == axis
 
 
-@settings(deadline=None)
 @given(first=VALUES, length=st.integers(0, 999), step=st.integers(1, 999_999))
 def test_an_arithmetic_range_has_its_ends_and_its_step(first, length, step):
     last = min(first + length * step, MAX_AXIS_VALUE - 1)
     assert parse_axis(f"{first}:{last}:+{step}") == tuple(range(first, last + 1, step))
 
 
-@settings(deadline=None)
 @example(first=8, ratio=32, factor=1.001)
 @example(first=1, ratio=1 << 30, factor=1.000001)
 @given(

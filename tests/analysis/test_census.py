@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnprof.analysis.census import AllocatorEvent, Snapshot, Span, Trace, account
@@ -314,7 +314,6 @@ def well_formed(draw: st.DrawFn) -> Tape:
     return tape
 
 
-@settings(deadline=None, max_examples=150)
 @given(well_formed())
 def test_the_census_of_a_well_formed_trace_sums_to_the_peak(tape):
     result = account(tape.trace())

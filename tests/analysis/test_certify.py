@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from fakes import HEADER, MIB, a_fit, a_request
@@ -186,7 +185,6 @@ attempts = st.builds(
 )  # fmt: skip
 
 
-@hypothesis(max_examples=1000, deadline=None)
 @given(st.lists(attempts, max_size=12), st.integers(1, 9), st.integers(1, 4), st.integers(1, 2))
 def test_whatever_was_seen_a_proof_is_a_proof(fits, at_most, granularity, confirm):
     terms = Terms(HEADER.limit_bytes, at_most, granularity, confirm=confirm)

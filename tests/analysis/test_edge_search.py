@@ -6,7 +6,7 @@ import math
 import random
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from memory_laws import GIB, MOST, Law, drive, drive_law, random_case
@@ -67,7 +67,6 @@ def test_any_edge_is_found_without_bytes(most, data):
     check(run, edge, most)
 
 
-@settings(max_examples=300)
 @given(caps, st.data(), seeds)
 def test_any_edge_is_found_whatever_the_bytes_say(most, data, seed):
     edge = data.draw(st.one_of(st.integers(0, most + 5), st.sampled_from([0, 1, most, most + 1])))
@@ -99,7 +98,6 @@ def test_samples_of_other_lengths_may_be_wrong(edge, samples):
     check(run, edge, MOST)
 
 
-@settings(max_examples=200)
 @given(
     st.lists(planes, min_size=1, max_size=3),
     st.lists(st.tuples(st.integers(1, MOST), st.floats(0.3, 3)), max_size=2),
@@ -120,7 +118,6 @@ def test_piecewise_bytes_with_jumps(pieces, jumps, steps, limit_bytes, most):
     check(run, low, most)
 
 
-@settings(max_examples=500)
 @given(st.integers(1, MOST - 1), st.floats(0, 1e6), st.floats(0, 0.999))
 @example(14, 100.0, 0.5)
 @example(MOST - 1, 1e6, 0.9)
@@ -199,7 +196,6 @@ def test_the_answer_is_proven_in_multiples(seed, granularity):
     assert run.probes <= 6
 
 
-@settings(max_examples=200)
 @given(caps, st.data())
 def test_what_was_tried_before_is_not_tried_again(most, data):
     edge = data.draw(st.integers(0, most + 1))
@@ -215,7 +211,6 @@ def test_what_was_tried_before_is_not_tried_again(most, data):
     assert search.fits == min(edge, max([most, *(units for units in before if units <= edge)]))
 
 
-@settings(max_examples=300)
 @given(caps, seeds, st.floats(0, 1), st.booleans())
 def test_outcomes_at_random_give_a_local_edge_or_a_contradiction(most, seed, ratio, sweep):
     def fits(units: int) -> bool:

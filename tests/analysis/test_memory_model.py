@@ -8,7 +8,7 @@ import time
 from statistics import median
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_laws import MIB, Law, random_law
@@ -126,7 +126,6 @@ def test_the_scale_of_bytes_changes_nothing(seed, power):
     assert other.margin_ratio == pytest.approx(one.margin_ratio, rel=1e-6)
 
 
-@settings(max_examples=20)
 @given(seeds)
 def test_the_order_of_samples_changes_nothing(seed):
     rng = random.Random(seed)
@@ -228,7 +227,6 @@ def test_phases_have_planes_of_their_own():
         assert model.predict_bytes(Point(*at)) == pytest.approx(both.at(*at), rel=1e-4)
 
 
-@settings(max_examples=20)
 @given(seeds)
 def test_noise_is_not_taken_for_more_pieces(seed):
     samples = on_grid(random_law(random.Random(seed), 1, 0.01))

@@ -6,7 +6,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnprof.analysis.noise_scale import MIN_DRAWS, Draw, efficiency, noise_scale
@@ -68,7 +68,6 @@ def test_a_gradient_that_is_no_number_is_a_finding(bad: float) -> None:
     assert "finite" in (found.reason or "")
 
 
-@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.floats(1e-3, 1e3))
 def test_the_scale_of_the_loss_does_not_matter(seed: int, scale: float) -> None:
     some = draws(random.Random(seed), 10, MEAN, 1.0, 2, 2)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnprof.analysis.outcomes import Evidence, classify, is_suspect, requested_bytes
@@ -207,7 +207,6 @@ EVIDENCE = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=200)
 @given(EVIDENCE)
 def test_an_end_always_has_an_outcome_and_a_reason_on_one_line(evidence):
     verdict = classify(evidence)

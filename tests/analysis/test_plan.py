@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnprof.analysis.plan import (
@@ -27,7 +27,6 @@ AXIS = st.sets(SIZES, min_size=1, max_size=6).map(lambda values: tuple(sorted(va
 GRIDS = st.builds(Grid, AXIS, AXIS)
 
 
-@settings(deadline=None)
 @given(grid=GRIDS, seed=st.integers(0, 99))
 def test_the_order_is_a_permutation_that_the_seed_decides(grid, seed):
     order = shuffled(grid.points(), seed)
@@ -42,7 +41,6 @@ def test_the_order_is_not_that_of_size():
     assert shuffled(points, 0) != shuffled(points, 1)
 
 
-@settings(deadline=None)
 @given(GRIDS)
 def test_the_anchor_is_a_point_with_at_most_a_quarter_below_it(grid):
     points = grid.points()
@@ -52,7 +50,6 @@ def test_the_anchor_is_a_point_with_at_most_a_quarter_below_it(grid):
     assert len(smaller) <= len(points) / 4
 
 
-@settings(deadline=None)
 @given(point=CLOSE_POINTS, ooms=st.lists(CLOSE_POINTS, max_size=6))
 def test_a_dominating_oom_really_dominates(point, ooms):
     found = dominating_oom(point, ooms)
@@ -75,14 +72,12 @@ def test_before_anything_is_known_the_deadline_is_generous():
     assert deadline_s(Point(1, 1), []) == FIRST_DEADLINE_S
 
 
-@settings(deadline=None)
 @given(point=POINTS, other=POINTS, costs=COSTS)
 def test_the_deadline_grows_with_size(point, other, costs):
     small, large = sorted((point, other), key=lambda p: p.batch * p.steps)
     assert MIN_DEADLINE_S <= deadline_s(small, costs) <= deadline_s(large, costs)
 
 
-@settings(deadline=None)
 @given(size=st.integers(1, 10_000), wall_s=st.floats(0.01, 500), factor=st.integers(1, 100))
 def test_a_pass_as_slow_as_the_slowest_seen_is_never_given_up(size, wall_s, factor):
     expected_s = wall_s * factor
@@ -96,7 +91,6 @@ def test_the_overhead_of_a_tiny_point_is_not_taken_for_a_rate():
     assert deadline_s(Point(200, 100), costs) == DEADLINE_FACTOR * 20.0
 
 
-@settings(deadline=None)
 @given(
     done=st.lists(st.tuples(POINTS, st.floats(0.01, 100)), min_size=1, max_size=6),
     left=st.lists(POINTS, max_size=6),

@@ -7,7 +7,7 @@ import random
 from statistics import median
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnprof.analysis.statistics import (
@@ -54,7 +54,6 @@ def test_the_interval_covers_the_median_of_a_skewed_distribution():
     assert 0.941 <= covered / trials <= 0.973
 
 
-@settings(deadline=None)
 @given(TIMES_S)
 def test_the_order_of_samples_does_not_matter(samples):
     assert median_interval(samples) == median_interval(sorted(samples, reverse=True))
@@ -109,7 +108,6 @@ def test_the_next_block_does_not_overrun_the_budget():
     assert rule.next_block([2.0] * 3, elapsed_s=6.0) == 2
 
 
-@settings(deadline=None)
 @given(samples=TIMES_S, elapsed_s=st.floats(min_value=0, max_value=1e6))
 def test_a_block_has_at_least_one_step(samples, elapsed_s):
     rule = StopRule(precision_ratio=0.01, budget_s=3.0)
@@ -119,7 +117,6 @@ def test_a_block_has_at_least_one_step(samples, elapsed_s):
         assert (block - 1) * median(samples) <= max(0.0, rule.budget_s - elapsed_s)
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 999),
     noise_ratio=st.sampled_from([0.0, 0.01, 0.5]),

@@ -149,7 +149,7 @@ def test_a_budget_that_is_none_is_exit_2(folder: Path, told: Told, text: str, sa
     assert "Traceback" not in err
 
 
-def test_it_measures_what_the_budget_asks_for(rnnprof: CommandLine, tmp_path: Path) -> None:
+def test_it_measures_what_the_budget_asks_for(warm: CommandLine, tmp_path: Path) -> None:
     text = """
 [workload]
 hidden-size = 16
@@ -171,7 +171,7 @@ batch = 2
 steps = 4
 at_most = "32MiB"
 """
-    result = rnnprof("check", "--budget", budget(tmp_path, text), "-o", "made.jsonl", "-q")
+    result = warm("check", "--budget", budget(tmp_path, text), "-o", "made.jsonl", "-q")
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count("PASS") >= 3
     made = load(tmp_path / "made.jsonl")
@@ -253,6 +253,7 @@ def checkouts(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_two_checkouts_in_turn(rnnprof: CommandLine, checkouts: Path) -> None:
     result = rnnprof(
         "compare", "old", "new", "--factory", "train.py:make", "--batch", "2", "--steps", "4",
@@ -273,6 +274,7 @@ def test_two_checkouts_in_turn(rnnprof: CommandLine, checkouts: Path) -> None:
     assert json.loads(again.stdout)["points"] == document["points"]
 
 
+@pytest.mark.slow
 def test_a_gate_against_a_checkout(rnnprof: CommandLine, checkouts: Path) -> None:
     text = """
 [workload]

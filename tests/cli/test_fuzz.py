@@ -1,13 +1,9 @@
-"""Random and mutated input: command lines and run files are refused in words or understood.
-
-RNNPROF_FUZZ=5000 raises the number of examples of each.
-"""
+"""Random and mutated input: command lines and run files are refused in words or understood."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
@@ -32,10 +28,7 @@ from rnnprof.records import Grid, Run
 from rnnprof.report.document import document
 from rnnprof.report.table import table
 
-EXAMPLES = int(os.environ.get("RNNPROF_FUZZ", "300"))
 FUZZ = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

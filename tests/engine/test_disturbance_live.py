@@ -16,7 +16,7 @@ from benchmarks.groups import NoGroupError, cpu_group, within
 from rnnprof.analysis.disturbance import judge
 from rnnprof.records import Run, Timing
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 COMMAND = [
     *(sys.executable, "-m", "rnnprof", "profile", "--hidden-size", "128", "--input-size", "64"),

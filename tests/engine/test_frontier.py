@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from fakes import (
@@ -170,7 +169,6 @@ def test_every_edge_is_exact_and_cheap(law):
     assert sum(fit.outcome is Outcome.OOM for fit in search.fits) <= 2 * len(LENGTHS)
 
 
-@hypothesis(deadline=None, max_examples=150)
 @given(
     law=st.builds(MemoryLaw, st.integers(0, 80 * MIB), *[st.integers(1, 1 << 20)] * 2),
     lengths=st.sets(st.integers(1, 500), min_size=1, max_size=4),

@@ -19,9 +19,24 @@ from rnnprof.protocol import Task
 from rnnprof.records import Outcome
 from rnnprof.workload import FactorySource, Workload
 
-pytestmark = pytest.mark.alone
-
 GIB = 1 << 30
+
+PHASES = ("build", "data", "forward", "backward", "optimizer")
+FAULTS = {
+    "sigkill": (Outcome.CRASHED, "SIGKILL"),
+    "sigsegv": (Outcome.CRASHED, "SIGSEGV"),
+    "leave": (Outcome.CRASHED, "code 3"),
+    "sys_exit": (Outcome.FAILED, "SystemExit"),
+    "error": (Outcome.FAILED, "the user's own words"),
+    "oom": (Outcome.OOM, "asking for"),
+    "memory_error": (Outcome.OOM, "out of memory"),
+}
+FAULT_IN_PHASE = [(fault, "forward") for fault in FAULTS] + [
+    (fault, where)
+    for fault, where in zip(("error", "sigkill", "oom", "leave"), PHASES[:2] + PHASES[3:],
+                            strict=True)
+]  # fmt: skip
+"""Each fault in one phase, and each other phase once: a worker goes the same way in all."""
 
 
 def ask(
@@ -50,22 +65,22 @@ def own_processes() -> list[psutil.Process]:
     return [child for child in psutil.Process().children(recursive=True) if child.is_running()]
 
 
-@pytest.mark.parametrize("where", ["build", "data", "forward", "backward", "optimizer"])
-@pytest.mark.parametrize(
-    ("fault", "outcome", "words"),
-    [
-        ("sigkill", Outcome.CRASHED, "SIGKILL"),
-        ("sigsegv", Outcome.CRASHED, "SIGSEGV"),
-        ("leave", Outcome.CRASHED, "code 3"),
-        ("sys_exit", Outcome.FAILED, "SystemExit"),
-        ("error", Outcome.FAILED, "the user's own words"),
-        ("oom", Outcome.OOM, "asking for"),
-        ("memory_error", Outcome.OOM, "out of memory"),
-    ],
-)
-def test_each_fault_in_each_phase(
-    supervisor: Supervisor, fault: str, outcome: Outcome, words: str, where: str
+@pytest.mark.parametrize(("fault", "where"), FAULT_IN_PHASE)
+def test_a_fault_is_judged_and_its_phase_named(
+    supervisor: Supervisor, fault: str, where: str
 ) -> None:
+    check_fault(supervisor, fault, where)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", PHASES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_in_each_phase(supervisor: Supervisor, fault: str, where: str) -> None:
+    check_fault(supervisor, fault, where)
+
+
+def check_fault(supervisor: Supervisor, fault: str, where: str) -> None:
+    outcome, words = FAULTS[fault]
     answer = ask(supervisor, fault=fault, where=where, at_batch=4)
     assert answer.evidence is not None
     verdict = classify(answer.evidence)
@@ -81,18 +96,21 @@ def test_garbage_on_stdout_is_no_answer(supervisor: Supervisor) -> None:
     assert answer.findings["steps_run"] == 2
 
 
-@pytest.mark.parametrize("fault", ["hang", "hang_hard", "hang_with_child"])
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    "fault", ["hang_hard", "hang_with_child", pytest.param("hang", marks=pytest.mark.slow)]
+)
 def test_a_hang_is_ended_with_all_it_started(supervisor: Supervisor, fault: str) -> None:
+    ask(supervisor)  # the template stays
     before = {process.pid for process in own_processes()}
-    began_s = time.monotonic()
     answer = ask(supervisor, fault=fault, where="backward", at_batch=4, deadline_s=3)
     assert answer.evidence is not None
     assert classify(answer.evidence).outcome is Outcome.TIMEOUT
     assert answer.evidence.phase == "backward"
     assert "about to hang" in answer.evidence.log_tail
-    assert time.monotonic() - began_s < 3 + 2 + 3
-    time.sleep(0.2)
-    assert {process.pid for process in own_processes()} <= before
+    left = [process for process in own_processes() if process.pid not in before]
+    _, alive = psutil.wait_procs(left, timeout=10)
+    assert not alive
 
 
 def test_the_template_is_started_again_after_its_death(supervisor: Supervisor) -> None:
@@ -103,6 +121,7 @@ def test_the_template_is_started_again_after_its_death(supervisor: Supervisor) -
     assert ask(supervisor).evidence is None
 
 
+@pytest.mark.alone
 def test_a_template_that_dies_midway_is_a_crash(supervisor: Supervisor) -> None:
     ask(supervisor)
     assert supervisor._template is not None
@@ -113,9 +132,10 @@ def test_a_template_that_dies_midway_is_a_crash(supervisor: Supervisor) -> None:
     killer.wait()
     assert answer.evidence is not None
     assert classify(answer.evidence).outcome is Outcome.CRASHED
-    assert answer.wall_s < 15
+    assert answer.wall_s < 25, "not waited for to the deadline"
 
 
+@pytest.mark.alone
 def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
@@ -138,7 +158,7 @@ def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
     assert len(started) >= 3, "template, worker and the worker's own child"
     parent.kill()
     parent.wait()
-    _, alive = psutil.wait_procs(started, timeout=5)
+    _, alive = psutil.wait_procs(started, timeout=30)
     for process in alive:
         process.kill()
     assert not alive, f"orphans: {alive}"

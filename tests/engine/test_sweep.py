@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from fakes import (
@@ -128,7 +127,6 @@ def test_each_attempt_is_announced_before_it_is_observed():
         assert started.request == observation.request == "r1"
 
 
-@hypothesis(deadline=None, max_examples=60)
 @given(
     law=st.builds(MemoryLaw, *[st.integers(0, 1 << 24)] * 3),
     limit_bytes=st.integers(1, 1 << 33),

@@ -307,7 +307,10 @@ def assert_labels_in_boxes(figure: Figure) -> None:
             assert holds(outer_box(axes, text), text.get_window_extent()), text
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n == "twenty_by_twenty" else ()) for n in SAMPLES],
+)
 def test_labels_stay_within_their_boxes(name: str) -> None:
     assert_labels_in_boxes(drawn(name))
 

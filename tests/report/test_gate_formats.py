@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnprof.analysis.verdicts import Finding, Gate, Verdict
@@ -549,7 +549,6 @@ def test_a_command_is_one_line_that_the_runner_reads_back(where, reason, file):
 
 
 @given(where=NAMES, reason=NAMES, device=NAMES)
-@settings(max_examples=60)
 def test_xml_reads_back_what_went_in(where, reason, device):
     finding = Finding("peak", where, Verdict.FAIL, reason)
     told = replace(TOLD, device=device)
@@ -567,7 +566,6 @@ def test_xml_reads_back_what_went_in(where, reason, device):
        ends=st.none() | st.tuples(st.floats(), st.floats()), told_ratio=st.none() | st.floats(),
        unit=st.sampled_from(["bytes", "s", "time_steps_per_s", "sequences", "ratio", "", "m"]),
        verdict=st.sampled_from(list(Verdict)))  # fmt: skip
-@settings(max_examples=150)
 def test_any_finding_can_be_told(where, reason, measured, limit, ends, told_ratio, unit, verdict):
     finding = Finding("peak", where, verdict, reason, unit, measured, limit, None, ends, told_ratio)
     gate = Gate((finding,))

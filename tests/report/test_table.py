@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from report_samples import (
@@ -288,7 +288,6 @@ BATCHES = st.lists(st.integers(1, 1 << 20), min_size=1, max_size=12, unique=True
 STEPS = st.lists(st.integers(1, 1 << 20), min_size=1, max_size=6, unique=True)
 
 
-@settings(max_examples=60, deadline=None)
 @given(batches=BATCHES, steps=STEPS, data=st.data())
 def test_any_run_fits_the_terminal_and_names_every_t(
     batches: list[int], steps: list[int], data: st.DataObject

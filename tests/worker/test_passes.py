@@ -36,6 +36,7 @@ def ask_factory(crew: Supervisor, do: str, function: str, **args: object) -> Ans
     )
 
 
+@pytest.mark.slow
 def test_a_compiled_loop_is_one_graph(supervisor: Supervisor) -> None:
     workload = Workload(impl="loop", input_size=4, hidden_size=4, compile=True)
     answer = ask(supervisor, "memory", workload=workload, batch=2, steps=2)
