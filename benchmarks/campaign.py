@@ -20,7 +20,7 @@ from rnnprof.records import Observation, Outcome, Point, Role, Run, Timing
 FACTORIES: Final = Path(__file__).parents[1] / "tests" / "faulty.py"
 RUN_FILE: Final = "run.jsonl"
 
-ORPHAN_GRACE_S: Final = 1.0
+ORPHAN_GRACE_S: Final = 5.0
 """What a command started may live on for this long after it."""
 
 _MARK: Final = "FAULT_CAMPAIGN_MARK"
@@ -103,7 +103,7 @@ class Ended:
 
     Attributes:
         exit_code: negative where a signal ended it.
-        orphans: processes that it started and that were alive a second after it.
+        orphans: processes that it started and that were alive some seconds after it.
     """
 
     exit_code: int

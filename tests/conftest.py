@@ -70,7 +70,7 @@ def rnnprof(tmp_path: Path) -> CommandLine:
 def one_template(monkeypatch: pytest.MonkeyPatch, supervisor: Supervisor) -> None:
     """What this process measures, it measures with the session's template."""
     for room in ("profile", "gate_run"):
-        monkeypatch.setattr(f"rnnprof.engine.{room}.Supervisor", lambda: nullcontext(supervisor))
+        monkeypatch.setattr(f"rnnprof.engine.{room}.Supervisor", lambda **_: nullcontext(supervisor))
 
 
 @pytest.fixture

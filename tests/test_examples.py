@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -81,7 +82,15 @@ def norm(model):
 
 
 def processes_in(folder):
-    """The processes that run in *folder*: those that a profile started, and theirs."""
+    """The processes that run in *folder*, and go on: what was killed takes a moment to end."""
+    until_s = time.monotonic() + 30
+    while (found := running_in(folder)) and time.monotonic() < until_s:
+        time.sleep(0.1)
+    return found
+
+
+def running_in(folder):
+    """The processes that run in *folder* now: those that a profile started, and theirs."""
     found = []
     for process in psutil.process_iter():
         try:

@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from benchmarks import gpu_evidence
 from benchmarks.evidence_commands import census_verdict
@@ -143,15 +145,21 @@ def test_a_part_that_hangs_is_ended_with_what_it_started(
     found = campaign.run_part(ours("hangs"), 4.0)
     assert found["status"] == "timeout"
     child = found["figures"]["child"]
-    assert not Path(f"/proc/{child}").exists() or "Z" in _state(child)
+    assert ends(child), "SIGKILL was sent; a busy machine may take a moment to carry it out"
     assert campaign.run_part(ours("good"), 20.0)["status"] == "ok"
 
 
-def _state(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return "Z"
+def ends(pid: int) -> bool:
+    """Whether a process is gone, or nobody's zombie, within half a minute."""
+    until_s = time.monotonic() + 30
+    while time.monotonic() < until_s:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def test_whatever_the_parts_write_comes_in_a_few_files(campaign: Campaign) -> None:
