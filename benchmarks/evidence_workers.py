@@ -172,8 +172,8 @@ def faults(stage: Stage) -> None:
     unexpected = []
     with open_bench(stage) as bench:
         for name, (arguments, expected) in FAULTS.items():
-            if stage.is_dry and name.startswith(DEVICE_ALONE):
-                stage.keep(**{name: "needs CUDA"})
+            if not stage.has_kernels and name.startswith(DEVICE_ALONE):
+                stage.keep(**{name: "needs kernels of a GPU"})
                 continue
             found = _fault(bench, arguments)
             stage.keep(**{name: {"expected": expected, **found}})
@@ -222,7 +222,7 @@ def _truth(bench: Bench, cell: str, batch: int, steps: int) -> dict[str, Any]:
     fit = bench.ask("fit", workload, batch, steps)
     needed: Any = fit.findings.get("peak_counted_bytes")
     if needed is None:
-        return ending(fit)
+        raise RuntimeError(f"{cell} B={batch} T={steps} did not fit: {ending(fit)}")
     slack = SLACK_BYTES[bench.stage.device]
     enough = bench.ask("fit", workload, batch, steps, limit_bytes=needed + slack)
     short = bench.ask("fit", workload, batch, steps, limit_bytes=int(SHORT_RATIO * needed))

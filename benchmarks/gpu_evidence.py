@@ -2,6 +2,7 @@
 
     PYTHONPATH=src python3 benchmarks/gpu_evidence.py [--output DIR] [--seconds 480] [--only PART]
     ... --dry-run      every part that can, on the CPU at tiny sizes
+    ... --simulate t4  every part that needs no kernel, on a simulated GPU
 
 The most valuable parts come first: cuDNN's sizes, the breakdown, proofs of memory, then times.
 Each part runs in a process group of its own and within its own time: one that fails or hangs is
@@ -29,6 +30,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from rnnprof.engine.supervisor import simulation_environment
+from rnnprof.simulate.description import GPU_VARIABLE, LIBRARY_VARIABLE, describe
+
 ROOT: Final = Path(__file__).parents[1]
 
 TOTAL_S: Final = 480.0
@@ -54,12 +58,14 @@ class Part:
         entry: module and function that do it.
         budget_s: its own time; what earlier parts left over comes on top.
         needs: a file without which there is nothing to do, under the project's root.
+        needs_kernels: it measures times, values or faults of a kernel: not on a simulated GPU.
     """
 
     name: str
     entry: str
     budget_s: float
     needs: str | None = None
+    needs_kernels: bool = False
 
     def missing(self) -> str | None:
         """Why there is nothing to do, or None."""
@@ -79,16 +85,22 @@ PARTS: Final = (
     Part("faults", "benchmarks.evidence_workers:faults", 40),
     Part("facts", "benchmarks.evidence_workers:facts", 15),
     Part("doctor", "benchmarks.evidence_commands:doctor", 10),
-    Part("tests", "benchmarks.evidence_commands:live_tests", 50),
-    Part("profiles", "benchmarks.evidence_commands:profiles", 55),
-    Part("bias", "benchmarks.evidence_times:bias", 20),
-    Part("neighbours", "benchmarks.evidence_times:neighbours", 25),
-    Part("cliffs", "benchmarks.evidence_cudnn:cliffs", 15),
-    Part("precision", "benchmarks.evidence_commands:precision", 20),
+    Part("tests", "benchmarks.evidence_commands:live_tests", 50, needs_kernels=True),
+    Part("profiles", "benchmarks.evidence_commands:profiles", 55, needs_kernels=True),
+    Part("bias", "benchmarks.evidence_times:bias", 20, needs_kernels=True),
+    Part("neighbours", "benchmarks.evidence_times:neighbours", 25, needs_kernels=True),
+    Part("cliffs", "benchmarks.evidence_cudnn:cliffs", 15, needs_kernels=True),
+    Part("precision", "benchmarks.evidence_commands:precision", 20, needs_kernels=True),
     Part("long", "benchmarks.evidence_workers:long_steps", 15),
     Part("census", "benchmarks.evidence_commands:census", 5),
-    Part("cost", "benchmarks.evidence_commands:cost", 5),
-    Part("peers", "benchmarks.evidence_commands:peers", 10, "benchmarks/max_batch_vs_peers.py"),
+    Part("cost", "benchmarks.evidence_commands:cost", 5, needs_kernels=True),
+    Part(
+        "peers",
+        "benchmarks.evidence_commands:peers",
+        10,
+        "benchmarks/max_batch_vs_peers.py",
+        needs_kernels=True,
+    ),
 )
 """In the order in which they run; the identity always does."""
 
@@ -105,6 +117,7 @@ class Campaign:
     folder: Path
     output: Path
     total_s: float = TOTAL_S
+    is_simulated: bool = False
     began_s: float = field(default_factory=time.monotonic)
     summary: dict[str, Any] = field(default_factory=lambda: {"parts": {}})
 
@@ -123,6 +136,8 @@ class Campaign:
     def run_part(self, part: Part, seconds: float) -> dict[str, Any]:
         """Run one part to its end or to its time."""
         missing = part.missing()
+        if part.needs_kernels and self.is_simulated:
+            missing = "it needs kernels, and a simulated GPU runs none"
         if missing is not None:
             return self._told(part, {"status": "skipped", "reason": missing, "seconds": 0.0})
         began_s = time.monotonic()
@@ -204,7 +219,12 @@ def _environment() -> dict[str, str]:
 
     An import that asks for CUDA is not to start it: some parts fork before they use it.
     """
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("RNNPROF_")}
+    simulation = (GPU_VARIABLE, LIBRARY_VARIABLE)
+    kept = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith("RNNPROF_") or name in simulation
+    }
     before = [str(Path(p).resolve()) for p in kept.get("PYTHONPATH", "").split(":") if p]
     path = ":".join(dict.fromkeys([*before, str(ROOT / "src")]))
     return {**kept, "PYTHONPATH": path, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
@@ -269,6 +289,7 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--skip", choices=names, action="append", default=[])
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--dry-run", action="store_true", help="the same as --device cpu")
+    parser.add_argument("--simulate", metavar="MODEL", help="on a GPU that is described")
     parser.add_argument("--commit", help="where git is not there to tell it")
     return parser.parse_args(words)
 
@@ -293,6 +314,8 @@ def main() -> None:
     """Exits with 0 where every part is ok or had nothing to do, else with 1."""
     arguments = parse_arguments()
     device = "cpu" if arguments.dry_run else arguments.device
+    if arguments.simulate is not None:
+        os.environ.update(simulation_environment(describe(arguments.simulate)))
     summary = {
         "commit": _commit(arguments.commit),
         "began_utc": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -301,7 +324,10 @@ def main() -> None:
     }
     with scratch() as folder:
         output = arguments.output or _default_output()
-        campaign = Campaign(device, folder, output, arguments.seconds, summary=summary)
+        campaign = Campaign(
+            device, folder, output, arguments.seconds, arguments.simulate is not None,
+            summary=summary,
+        )  # fmt: skip
         campaign.run(chosen(arguments))
     print(
         f"wrote {campaign.output}: {', '.join(sorted(p.name for p in campaign.output.iterdir()))}"

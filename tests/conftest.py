@@ -70,7 +70,9 @@ def rnnprof(tmp_path: Path) -> CommandLine:
 def one_template(monkeypatch: pytest.MonkeyPatch, supervisor: Supervisor) -> None:
     """What this process measures, it measures with the session's template."""
     for room in ("profile", "gate_run"):
-        monkeypatch.setattr(f"rnnprof.engine.{room}.Supervisor", lambda **_: nullcontext(supervisor))
+        monkeypatch.setattr(
+            f"rnnprof.engine.{room}.Supervisor", lambda **_: nullcontext(supervisor)
+        )
 
 
 @pytest.fixture
@@ -107,8 +109,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _no_gpu() -> str | None:
-    import torch
+    """Without importing torch: a bare CUDA build cannot be imported where there is no GPU."""
+    from rnnprof.machine.inspection import installed_torch
+    from rnnprof.machine.places import find_place
 
-    if torch.version.cuda is None:
+    if installed_torch().cuda is None:
         return "torch is a build without CUDA"
-    return None if torch.cuda.is_available() else "no CUDA device"
+    return None if find_place("auto").kind == "cuda" else "no CUDA device"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from rnnprof.engine.profile import ProfileOrder
 from rnnprof.engine.profile import profile as _profile
 from rnnprof.engine.sweep import Listener
 from rnnprof.errors import BadInputError, InconclusiveError
-from rnnprof.machine.places import find_place
+from rnnprof.machine.places import Place, find_place, simulated_places
 from rnnprof.records import Certificate, Grid, Point, Run, Settings
 from rnnprof.units import parse_bytes
 from rnnprof.workload import FactorySource, Workload, factory_place, workload_of
@@ -39,6 +39,7 @@ def profile(
     settings: Settings | None = None,
     output: str | Path,
     device: str = "auto",
+    simulate: str | None = None,
     extend: bool = False,
     overwrite: bool = False,
     listener: Listener | None = None,
@@ -49,20 +50,22 @@ def profile(
         workload: an LSTM 256->512 where none is given.
         batch, steps: an axis as on the command line, or the values; by default the device's.
         device: as ``--device`` takes it.
+        simulate: a GPU that is not here, as ``--simulate`` takes it: memory, and no times.
         output: the run file, ``NAME.jsonl``; an unfinished one is resumed.
 
     Raises:
         RnnprofError: as the command ``rnnprof profile`` tells.
     """
-    place = find_place(device)
+    place = _place(device, simulate)
     defaults = DEFAULT_AXES[place.kind]
     order = ProfileOrder(
         workload or Workload(),
         Grid(_axis(batch or defaults[0]), _axis(steps or defaults[1])),
-        settings or Settings(point_seconds=DEFAULT_POINT_SECONDS[place.kind]),
+        _settings(settings or Settings(point_seconds=DEFAULT_POINT_SECONDS[place.kind]), place),
         Path(output),
         device=place.device,
         device_uuid=place.uuid,
+        gpu=place.gpu,
         extend=extend,
         overwrite=overwrite,
     )
@@ -76,6 +79,7 @@ def max_batch(
     settings: Settings | None = None,
     output: str | Path,
     device: str = "auto",
+    simulate: str | None = None,
     extend: bool = False,
     overwrite: bool = False,
     listener: Listener | None = None,
@@ -87,21 +91,23 @@ def max_batch(
         steps: an axis as on the command line, or the values; by default the device's.
         settings: ``at_most``, ``granularity``, ``confirm_steps`` and the like, and the limit.
         device: as ``--device`` takes it.
+        simulate: a GPU that is not here, as ``--simulate`` takes it: memory, and no times.
         output: the run file, ``NAME.jsonl``; an unfinished one is resumed.
 
     Raises:
         RnnprofError: as the command ``rnnprof max-batch`` tells.
     """
-    place = find_place(device)
+    place = _place(device, simulate)
     lengths = _axis(steps or DEFAULT_AXES[place.kind][1])
     order = ProfileOrder(
         workload or Workload(),
         Grid((), lengths),
-        settings or Settings(),
+        _settings(settings or Settings(), place),
         Path(output),
         command="max-batch",
         device=place.device,
         device_uuid=place.uuid,
+        gpu=place.gpu,
         extend=extend,
         overwrite=overwrite,
     )
@@ -119,6 +125,7 @@ def assert_fits(
     workload: Workload | None = None,
     factory_args: Mapping[str, Any] | None = None,
     device: str = "auto",
+    simulate: str | None = None,
     confirm_steps: int = 10,
     output: str | Path | None = None,
 ) -> Finding:
@@ -133,6 +140,7 @@ def assert_fits(
         headroom: share of the limit that has to be left.
         memory_limit: bytes, or a text as ``14GiB``; None for what the device has free.
         workload: a built-in cell; an LSTM 256->512 where neither is given.
+        simulate: a GPU that is not here, as ``--simulate`` takes it.
         confirm_steps: training steps that have to pass.
         output: keep the run file there; else it is thrown away.
 
@@ -149,7 +157,7 @@ def assert_fits(
     settings = Settings(memory_limit=_bytes(memory_limit), confirm_steps=confirm_steps)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fits.jsonl" if output is None else Path(output)
-        order = _fits_order(made, settings, path, device)
+        order = _fits_order(made, settings, path, _place(device, simulate))
         run = measure(points_asked(budget), order, Listener())
     [finding] = (each for each in gate(budget, run).findings if each.kind == "fits")
     return _required(finding, made.workload)
@@ -164,16 +172,30 @@ def _bytes(memory_limit: int | str | None) -> int | None:
         raise BadInputError(f"memory_limit={memory_limit!r}: {error}") from None
 
 
-def _fits_order(made: _Made, settings: Settings, path: Path, device: str) -> ProfileOrder:
+def _place(device: str, simulate: str | None) -> Place:
+    if simulate is None:
+        return find_place(device)
+    places = simulated_places(simulate, device)
+    if len(places) > 1:
+        raise BadInputError(f"simulate={simulate!r}: give one GPU")
+    return places[0]
+
+
+def _settings(settings: Settings, place: Place) -> Settings:
+    """Those asked for; a simulated GPU has no times to measure."""
+    return settings if place.gpu is None else replace(settings, processes=0)
+
+
+def _fits_order(made: _Made, settings: Settings, path: Path, place: Place) -> ProfileOrder:
     """Points and edges come from the budget: the order has no grid."""
-    place = find_place(device)
     return ProfileOrder(
         made.workload,
         Grid((), ()),
-        settings,
+        _settings(settings, place),
         path,
         device=place.device,
         device_uuid=place.uuid,
+        gpu=place.gpu,
         factory_path=made.path,
         overwrite=True,
     )

@@ -44,6 +44,7 @@ class Role(enum.StrEnum):
     ANCHOR = "anchor"
     PROBE = "probe"
     REPLICATE = "replicate"
+    NEIGHBOUR = "neighbour"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -103,7 +104,7 @@ class Settings:
         card_bytes: size of the card that the limit stands for (its memory less the context
             measured here); the algorithms stay this device's.  None without ``--card``.
         point_seconds: at most this long is spent on a point's timed steps.
-        processes: timing passes per point, each in a process of its own.
+        processes: timing passes per point, each in a process of its own; 0 for memory alone.
         timeout_s: deadline of one pass; None scales it to the expected cost.
         prune: points dominated by an OOM are implied, not run.
         confirm_steps: training steps that a probe of the edge has to pass.
@@ -607,6 +608,11 @@ class Run:
         """Whether the last invocation came to its end."""
         done = {record.request for record in self.finished}
         return bool(self.requests) and self.requests[-1].request in done
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the GPU was only described: no kernel ran, so there are no times."""
+        return self.header.environment.get("simulated") is not None
 
     @property
     def grid(self) -> Grid:

@@ -58,6 +58,16 @@ EXCEPTIONS = [
     ("RuntimeError", "CUDA error: an illegal memory access was encountered", Outcome.CRASHED),
     ("RuntimeError", "CUDA error: unspecified launch failure", Outcome.CRASHED),
     ("AcceleratorError", "CUDA error: device-side assert triggered", Outcome.CRASHED),
+    ("AcceleratorError", "CUDA error: uncorrectable ECC error encountered", Outcome.CRASHED),
+    ("AcceleratorError", "CUDA error: misaligned address", Outcome.CRASHED),
+    ("AcceleratorError", "CUDA error: the launch timed out and was terminated", Outcome.CRASHED),
+    ("AcceleratorError", "CUDA error: unknown error", Outcome.CRASHED),
+    ("AcceleratorError", "CUDA error: operation not supported", Outcome.UNSUPPORTED),
+    (
+        "RuntimeError",
+        "CUDA error: no kernel image is available for execution on the device",
+        Outcome.UNSUPPORTED,
+    ),
     # the user's own words
     ("ValueError", "batch must be at least 4", Outcome.FAILED),
     ("RuntimeError", "mat1 and mat2 shapes cannot be multiplied (4x8 and 16x8)", Outcome.FAILED),

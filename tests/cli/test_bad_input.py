@@ -182,7 +182,7 @@ def test_an_internal_error_is_70_in_one_line(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("rnnprof.cli.options.place_from", broken)
+    monkeypatch.setattr("rnnprof.cli.options.places_from", broken)
     assert run(["profile"]) == 70
     told = capsys.readouterr().err
     assert "internal error: ZeroDivisionError: a bug" in told

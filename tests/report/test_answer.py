@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from fakes import HEADER
+
 from rnnprof.analysis.advice import Advice, TrainWith
-from rnnprof.records import Certificate, EdgeStatus
+from rnnprof.records import Certificate, EdgeStatus, Run
 from rnnprof.report.answer import advice_in_words, frontier_in_words
 
 MIB = 1 << 20
+
+RUN = Run(HEADER)
 
 
 def certificate(status: EdgeStatus, batch: int | None = 140, **changes: object) -> Certificate:
@@ -21,7 +25,7 @@ CERTIFIED = certificate(EdgeStatus.CERTIFIED)
 
 def line(certificate: Certificate, train_with: TrainWith | None = None) -> str:
     advice = Advice(None, None, (), train_with=(train_with,) if train_with else ())
-    return frontier_in_words([certificate], advice, 0.05)
+    return frontier_in_words(RUN, [certificate], advice, 0.05)
 
 
 @pytest.mark.parametrize(
@@ -81,11 +85,11 @@ def test_what_to_train_with_stands_behind_its_edge(train_with: TrainWith, text: 
 def test_one_line_for_each_length() -> None:
     frontier = [certificate(EdgeStatus.CERTIFIED, 500, steps=16), CERTIFIED]
     advice = Advice(None, None, (), train_with=(TrainWith(128, 140, 133, True, MIB),))
-    assert frontier_in_words(frontier, advice, 0.05).splitlines() == [
+    assert frontier_in_words(RUN, frontier, advice, 0.05).splitlines() == [
         "T=16: 500 is the largest, 501 is out of memory",
         "T=128: 140 is the largest, 141 is out of memory; train with 133 (1.00 MiB, measured)",
     ]
-    assert frontier_in_words([], advice, 0.05) == ""
+    assert frontier_in_words(RUN, [], advice, 0.05) == ""
 
 
 def test_the_advice_with_its_reasons() -> None:

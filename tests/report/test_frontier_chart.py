@@ -267,8 +267,8 @@ def test_the_batch_to_train_with_tells_measured_from_foretold() -> None:
     figure = drawn(a_view()).figure
     assert line(figure, "frontier-train-measured") == [(64, 207)]
     assert line(figure, "frontier-train-predicted") == [(128, 103)]
-    assert "train with: 5% of the limit kept free (measured)" in legend(figure)
-    assert "train with: 5% of the limit kept free (predicted)" in legend(figure)
+    assert "largest safe batch: 5% of the limit kept free (measured)" in legend(figure)
+    assert "largest safe batch: 5% of the limit kept free (predicted)" in legend(figure)
 
 
 def test_what_was_run_is_shown() -> None:
@@ -337,8 +337,8 @@ def test_the_same_run_gives_the_same_bytes(name: str) -> None:
 def test_the_finding_tells_the_frontier_in_figures() -> None:
     assert drawn(a_view()).finding == (
         "The largest batch that fits under 512 MiB falls from B=877 at T=16 to B=109 at T=128, "
-        "certified at 4 of 4 T. With 5% of the limit kept free, train with B=207 at T=64 and "
-        "B=103 at T=128."
+        "certified at 4 of 4 T. With 5% of the limit kept free, the largest safe batch is B=207 at "
+        "T=64 and B=103 at T=128."
     )
 
 

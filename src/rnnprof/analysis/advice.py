@@ -36,6 +36,11 @@ SMALLER_LIMITS: Final = (0.5,)
 CARD_SIZES: Final = tuple(gib << 30 for gib in (8, 12, 16, 24, 32, 40, 48, 80, 141))
 """Memory of common cards, for a run on a card: the next two smaller ones are told of."""
 
+SIMULATED: Final = (
+    "a simulated GPU runs no kernel: memory is known, speed is not; the largest safe batch stands "
+    "with each T"
+)
+
 NO_POINT: Final = "no point was timed that fits with headroom: profile a grid that does"
 
 
@@ -147,6 +152,8 @@ def advise(
     )
     predictions = _smaller(model, bounds, frontier, is_card=_is_card(run))
     chosen, reasons = _choose(tuple(measurements.values()), bounds)
+    if run.is_simulated:
+        reasons = (SIMULATED,)
     usable = [m for m in measurements.values() if _is_usable(m, bounds)]
     trained = trainability_of(run)
     goodput = _goodput(usable, trained)

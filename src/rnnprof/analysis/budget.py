@@ -164,7 +164,7 @@ def _ordered(points: Iterable[Point]) -> tuple[Point, ...]:
 
 
 MEASURE_KEYS: Final = (
-    "device", "memory-limit", "card", "point-seconds", "processes", "confirm-steps",
+    "device", "simulate", "memory-limit", "card", "point-seconds", "processes", "confirm-steps",
     "granularity", "reserve", "at-most", "seed", "timeout",
 )  # fmt: skip
 """Options of a measurement that a budget may set, by their names on the command line."""

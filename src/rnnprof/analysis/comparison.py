@@ -55,7 +55,7 @@ _EVERYTHING: Final = frozenset({
     "device", "device_name", "device_memory_bytes", "multiprocessors", "capability", "architecture",
     "driver", "torch", "cuda", "cudnn", "cudnn_benchmark", "cudnn_allow_tf32",
     "float32_matmul_precision", "deterministic_algorithms", "allocator", "allocator_settings",
-    "threads", "interop_threads", "onednn", "cpu_capability",
+    "threads", "interop_threads", "onednn", "cpu_capability", "simulated",
 })  # fmt: skip
 """Facts of the environment that choose kernels, workspaces or arithmetic."""
 

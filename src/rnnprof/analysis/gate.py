@@ -411,12 +411,13 @@ def judge_growth(
     present = [each for each in judged if each.new_outcome is Outcome.MEASURED]
     absent = [each for each in judged if each.new_outcome is not Outcome.MEASURED]
     smaller_limit = new.header.limit_bytes < base.header.limit_bytes
+    timed = () if new.is_simulated else present  # no kernel ran
     return (
         _comparable(found, points, judged),
         *_judge_finished(base, "the baseline"),
         *(_judge_absent(each.point, seen, smaller_limit=smaller_limit) for each in absent),
         *(_judge_memory(each, growth, seen) for each in present),
-        *_judge_times(present, growth, seen, _of(found, Affects.TIME)),
+        *_judge_times(timed, growth, seen, _of(found, Affects.TIME)),
     )
 
 

@@ -31,6 +31,8 @@ UNSUPPORTED_PATTERNS: Final = (
     r"CUDNN_STATUS_NOT_SUPPORTED",  # cuDNN RNNs give it for T > 65,535: pytorch#133751
     r"could not create a primitive descriptor",  # oneDNN, with memory to spare
     r"not implemented for '",  # ATen dispatch: "..." not implemented for 'Half'
+    r"CUDA error: operation not supported",  # cudaErrorNotSupported, code 801
+    r"no kernel image is available for execution",  # cudaErrorNoKernelImageForDevice, code 209
 )
 
 UNSUPPORTED_TYPE: Final = "UnsupportedError"
@@ -47,7 +49,14 @@ DEVICE_CRASH_PATTERNS: Final = (
     r"illegal memory access",
     r"unspecified launch failure",
     r"device-side assert",
+    r"uncorrectable (NVLink|ECC) error",
+    r"(misaligned address|illegal instruction|invalid program counter|hardware stack error)",
+    r"the launch timed out and was terminated",
+    r"CUDA error: unknown error",  # cudaErrorUnknown, code 999: as where a GPU falls off the bus
 )
+"""Texts of cudaGetErrorString for errors after which a context is of no use.
+
+Source: cudaError_t in the reference of the CUDA runtime API."""
 
 SUSPECT_PATTERNS: Final = (
     r"CUBLAS_STATUS_NOT_INITIALIZED",

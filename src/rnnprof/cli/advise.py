@@ -65,6 +65,6 @@ def command(
         return 0
     settings = settings_of(loaded)
     headroom = settings.headroom_ratio if settings else 0.0
-    edges = frontier_in_words(frontier, advice, headroom)
+    edges = frontier_in_words(loaded, frontier, advice, headroom)
     click.echo("\n\n".join(part for part in (advice_in_words(advice), edges) if part))
     return 0

@@ -55,6 +55,12 @@ FILE: Final = click.Path(dir_okay=False, path_type=Path)
 )  # fmt: skip
 @click.option("-o", "--output", type=FILE, metavar="NAME.jsonl", help="Without RUN: its run file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option(
+    "--simulate",
+    metavar="MODEL",
+    envvar="RNNPROF_SIMULATE",
+    help="Without RUN: judge memory on a GPU that is not here, as t4 or h100.",
+)
 @click.option("--junit", type=FILE, metavar="FILE.xml", help="Also write JUnit XML.")
 @click.option("--markdown", type=FILE, metavar="FILE.md", help="Also write a summary in Markdown.")
 @click.option(
@@ -75,6 +81,9 @@ def command(**options: Any) -> int:
 
     budget = read_budget(options["budget"])
     asked = _options_of(budget, options["budget"])
+    if options["simulate"] is not None:
+        asked["simulate"] = options["simulate"]
+    _check_simulation(budget, asked, options)
     workload, factory_path = opt.workload_from(asked["context"], asked)
     _check_against(options)
     base = load(options["baseline"]) if options["baseline"] else None
@@ -97,6 +106,25 @@ def _check_against(options: Mapping[str, Any]) -> None:
     for name, flag in (("run", "RUN"), ("baseline", "--baseline")):
         if options["against"] is not None and options[name] is not None:
             raise BadInputError(f"--against measures both sides: leave {flag} out")
+
+
+def _check_simulation(budget: Budget, asked: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """A gate of memory alone, of what is measured now.
+
+    Raises:
+        BadInputError: names what a simulated GPU has no answer for.
+    """
+    simulated = asked["simulate"]
+    if simulated is None:
+        return
+    if budget.throughput:
+        raise BadInputError(
+            f"--simulate {simulated}: {options['budget']} limits a throughput, and {opt.NO_KERNEL}"
+        )
+    if options["run"] is not None and options["simulate"] is not None:
+        raise BadInputError(f"--simulate {simulated} measures, and RUN is measured already")
+    if options["against"] is not None:
+        raise BadInputError(f"--against measures times, and {opt.NO_KERNEL}")
 
 
 def read_budget(path: Path) -> Budget:
@@ -157,7 +185,7 @@ def _order(
     from rnnprof.engine.profile import ProfileOrder
     from rnnprof.records import Grid
 
-    if "processes" not in budget.measure:
+    if "processes" not in budget.measure and asked["simulate"] is None:
         asked["processes"] = PROCESSES
     if options["processes"] is not None:
         asked["processes"] = options["processes"]
@@ -171,6 +199,7 @@ def _order(
         path=run_path(options["output"], f"{workload.name}-{place.kind}-check"),
         device=place.device,
         device_uuid=place.uuid,
+        gpu=place.gpu,
         factory_path=factory_path,
         overwrite=True,
     )

@@ -116,6 +116,7 @@ def _order(options: dict[str, Any]) -> ProfileOrder:
     from rnnprof.records import Grid, Settings
     from rnnprof.workload import Workload
 
+    opt.refuse_simulation(options, "compare measures times")
     place = opt.place_from(options)
     chosen = {
         name: options[name]

@@ -19,11 +19,14 @@ COLOURS: Final = {"ok": "green", "note": "yellow", "problem": "red"}
 
 @click.command()  # without defaults from a file: a broken rnnprof.toml must not stop the doctor
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def command(*, as_json: bool) -> int:
+@click.option("--simulate", is_flag=True, help="What a simulated GPU needs, and what is missing.")
+def command(*, as_json: bool, simulate: bool) -> int:
     """What this machine can measure, and what stands in the way.
 
     Exits with 0 where something can be measured, and 4 where nothing can.
     """
+    if simulate:
+        return _tell_simulation(as_json=as_json)
     from rnnprof.analysis.doctor import diagnose
     from rnnprof.machine import inspection
     from rnnprof.verified import VERIFIED
@@ -36,6 +39,24 @@ def command(*, as_json: bool) -> int:
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         click.echo(render(diagnosis, colour=colour))
     return 0 if any(diagnosis.can_measure.values()) else EXIT_NO_DEVICE
+
+
+def _tell_simulation(*, as_json: bool) -> int:
+    """Each thing that a simulated GPU needs; the library is built if it can be."""
+    from rnnprof.simulate.description import models
+    from rnnprof.simulate.library import check
+
+    checks = check()
+    if as_json:
+        import json
+
+        rows = [{"name": each.name, "ok": each.ok, "text": each.sentence} for each in checks]
+        click.echo(json.dumps({"simulate": rows, "models": list(models())}, indent=2))
+    else:
+        for each in checks:
+            click.echo(f"{'ok' if each.ok else 'problem':<7}  {each.sentence}")
+        click.echo(f"{'':<7}  GPUs by name: {', '.join(models())}")
+    return 0 if all(each.ok for each in checks) else EXIT_NO_DEVICE
 
 
 def render(diagnosis: Diagnosis, *, colour: bool) -> str:

@@ -8,12 +8,13 @@ import click
 
 from rnnprof.cli import options as opt
 from rnnprof.cli.config import ConfiguredCommand
-from rnnprof.cli.profile import EXIT_MISSING, carry_out, run_path
+from rnnprof.cli.profile import EXIT_MISSING, carry_out, run_paths
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rnnprof.analysis.advice import Advice
     from rnnprof.engine.profile import ProfileOrder
     from rnnprof.records import Certificate, Run
     from rnnprof.workload import Workload
@@ -63,30 +64,36 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     Each batch that is tried runs whole training steps in a fresh worker; their bytes lead to the
     next. The same command on an unfinished run file resumes it.
     """  # fmt: skip
-    run = carry_out(_order(ctx, options), options)
-    return _answer(run, options)
+    orders = _orders(ctx, options)
+    runs = [carry_out(order, options) for order in orders]
+    return _answer(runs[0], options) if len(runs) == 1 else _answers(runs, options)
 
 
-def _order(ctx: click.Context, options: dict[str, Any]) -> ProfileOrder:
+def _orders(ctx: click.Context, options: dict[str, Any]) -> list[ProfileOrder]:
+    """One for the device, or one for each GPU that is simulated."""
     from rnnprof.engine.profile import ProfileOrder
     from rnnprof.records import Grid
 
-    place = opt.place_from(options)
+    places = opt.places_from(options)
     settings = opt.settings_from(options)
     workload, factory_path = opt.workload_from(ctx, options)
     _check(options, workload)
-    return ProfileOrder(
-        workload=workload,
-        grid=Grid((), options["steps"]),
-        settings=settings,
-        path=run_path(options["output"], f"{workload.name}-{place.kind}-max-batch"),
-        command="max-batch",
-        device=place.device,
-        device_uuid=place.uuid,
-        factory_path=factory_path,
-        extend=options["extend"],
-        overwrite=options["overwrite"],
-    )
+    return [
+        ProfileOrder(
+            workload=workload,
+            grid=Grid((), options["steps"]),
+            settings=settings,
+            path=path,
+            command="max-batch",
+            device=place.device,
+            device_uuid=place.uuid,
+            gpu=place.gpu,
+            factory_path=factory_path,
+            extend=options["extend"],
+            overwrite=options["overwrite"],
+        )
+        for place, path in run_paths(options["output"], workload.name, places, "-max-batch")
+    ]
 
 
 def _check(options: dict[str, Any], workload: Workload) -> None:
@@ -106,22 +113,44 @@ def _check(options: dict[str, Any], workload: Workload) -> None:
         )
 
 
-def _answer(run: Run, options: dict[str, Any]) -> int:
+def _answers(runs: Sequence[Run], options: dict[str, Any]) -> int:
+    """Several GPUs in one table, or one document."""
+    from rnnprof.report.answer import gpus_in_words
+    from rnnprof.report.document import frontier_document
+
+    found = [(run, *_found(run, options)) for run in runs]
+    if options["as_json"]:
+        import json
+
+        documents = [frontier_document(*each) for each in found]
+        click.echo(json.dumps({"runs": documents}, allow_nan=False, indent=2))
+    else:
+        click.echo(gpus_in_words(found))
+    click.echo("\n".join(["wrote", *(f"  {run.path}" for run in runs)]), err=True)
+    return max(exit_code(frontier) for _, frontier, _ in found)
+
+
+def _found(run: Run, options: dict[str, Any]) -> tuple[tuple[Certificate, ...], Advice]:
     from rnnprof.analysis.advice import advise
     from rnnprof.analysis.certify import frontier_of
-    from rnnprof.report.answer import frontier_in_words
-    from rnnprof.report.document import frontier_document
 
     asked = set(options["steps"])
     frontier = tuple(c for c in frontier_of(run) if c.steps in asked)
-    advice = advise(run, {}, frontier, options["effective_batch"])
+    return frontier, advise(run, {}, frontier, options["effective_batch"])
+
+
+def _answer(run: Run, options: dict[str, Any]) -> int:
+    from rnnprof.report.answer import frontier_in_words
+    from rnnprof.report.document import frontier_document
+
+    frontier, advice = _found(run, options)
     if options["as_json"]:
         import json
 
         document = frontier_document(run, frontier, advice)
         click.echo(json.dumps(document, allow_nan=False, indent=2))
     else:
-        click.echo(frontier_in_words(frontier, advice, options["headroom"]))
+        click.echo(frontier_in_words(run, frontier, advice, options["headroom"]))
     click.echo(f"wrote\n  {run.path}", err=True)
     return exit_code(frontier)
 

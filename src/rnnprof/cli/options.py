@@ -240,6 +240,11 @@ def place_options(function: F) -> F:
             "--card", "card_bytes", type=BYTES, metavar="SIZE", envvar="RNNPROF_CARD",
             help="The limit of a CUDA card of that size, less its context.",
         ),
+        click.option(
+            "--simulate", metavar="MODEL[,MODEL...]", envvar="RNNPROF_SIMULATE",
+            help="Memory on GPUs that are not here, without times: t4, h100, ... or "
+            "memory=16GiB,sms=40,capability=7.5.",
+        ),
     ]  # fmt: skip
     for option in reversed(options):
         function = option(function)
@@ -324,6 +329,8 @@ def settings_from(options: dict[str, Any]) -> Settings:
         )
         if options.get(name) is not None
     }  # fmt: skip
+    if options.get("simulate") is not None:
+        chosen["processes"] = 0  # there are no times to measure
     return Settings(
         timeout_s=options["timeout"],
         prune=not options.get("no_prune", False),
@@ -339,14 +346,33 @@ def place_from(options: dict[str, Any]) -> Place:
     """Where to measure; the options that were not given take that device's defaults.
 
     Raises:
+        BadInputError: no device, two limits, or several GPUs where one is asked for.
+        NoDeviceError: a card, and torch is a build without CUDA.
+    """
+    places = places_from(options)
+    if len(places) > 1:
+        raise BadInputError(f"--simulate {options['simulate']}: give one GPU here")
+    return places[0]
+
+
+def places_from(options: dict[str, Any]) -> tuple[Place, ...]:
+    """The same, of each GPU that is simulated; one place where none is.
+
+    Raises:
         BadInputError: no device, or two limits.
         NoDeviceError: a card, and torch is a build without CUDA.
     """
-    from rnnprof.machine.places import find_place
+    from rnnprof.machine.places import find_place, simulated_places
 
     if options["memory_limit"] is not None and options["card_bytes"] is not None:
         raise BadInputError("--memory-limit and --card exclude each other")
-    place = find_place(options["device"])
+    places: tuple[Place, ...]
+    if options.get("simulate") is None:
+        places = (find_place(options["device"]),)
+    else:
+        _refuse_times(options)
+        places = simulated_places(options["simulate"], options["device"])
+    place = places[0]
     batch, steps = (parse_axis(text) for text in DEFAULT_AXES[place.kind])
     defaults = {
         "batch": batch, "steps": steps, "point_seconds": DEFAULT_POINT_SECONDS[place.kind],
@@ -354,4 +380,33 @@ def place_from(options: dict[str, Any]) -> Place:
     for name, value in defaults.items():
         if name in options and options[name] is None:
             options[name] = value
-    return place
+    return places
+
+
+NO_KERNEL: Final = "no kernel runs on a simulated GPU"
+
+
+def refuse_simulation(options: dict[str, Any], why: str) -> None:
+    """For a command that a simulated GPU has no answer for.
+
+    Raises:
+        BadInputError: ``--simulate`` is given.
+    """
+    if options.get("simulate") is not None:
+        raise BadInputError(f"--simulate {options['simulate']}: {why}, and {NO_KERNEL}")
+
+
+def _refuse_times(options: dict[str, Any]) -> None:
+    """What only times, kernels or a present GPU could answer.
+
+    Raises:
+        BadInputError: names the option.
+    """
+    if options["card_bytes"] is not None:
+        raise BadInputError("--card and --simulate exclude each other: describe the GPU's memory")
+    if options.get("point_seconds") is not None:
+        raise BadInputError(f"--point-seconds and --simulate: {NO_KERNEL}, there are no times")
+    if (options.get("processes") or 1) > 1:
+        raise BadInputError(f"--processes and --simulate: {NO_KERNEL}, there are no times")
+    if options.get("compile"):
+        raise BadInputError(f"--compile and --simulate: {NO_KERNEL}, and triton compiles kernels")

@@ -17,9 +17,11 @@ from rnnprof.cli.main import Terminated
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from rnnprof.analysis.advice import Advice
     from rnnprof.engine.profile import ProfileOrder
+    from rnnprof.machine.places import Place
     from rnnprof.records import Measurement, Point, Run
 
 EXIT_MISSING: Final = 5
@@ -87,29 +89,47 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     Runs real training steps at every point: peak memory, step time and where memory runs out.
     The same command on an unfinished run file resumes it.
     """  # fmt: skip
-    order = _order(ctx, options)
-    run = carry_out(order, options)
-    return _answer(run, options)
+    runs = [carry_out(order, options) for order in _orders(ctx, options)]
+    return _answer(runs, options)
 
 
-def _order(ctx: click.Context, options: dict[str, Any]) -> ProfileOrder:
+def _orders(ctx: click.Context, options: dict[str, Any]) -> list[ProfileOrder]:
+    """One for the device, or one for each GPU that is simulated."""
     from rnnprof.engine.profile import ProfileOrder
     from rnnprof.records import Grid
 
-    place = opt.place_from(options)
+    places = opt.places_from(options)
     settings = opt.settings_from(options)
     workload, factory_path = opt.workload_from(ctx, options)
-    return ProfileOrder(
-        workload=workload,
-        grid=Grid(options["batch"], options["steps"]),
-        settings=settings,
-        path=run_path(options["output"], f"{workload.name}-{place.kind}"),
-        device=place.device,
-        device_uuid=place.uuid,
-        factory_path=factory_path,
-        extend=options["extend"],
-        overwrite=options["overwrite"],
-    )
+    return [
+        ProfileOrder(
+            workload=workload,
+            grid=Grid(options["batch"], options["steps"]),
+            settings=settings,
+            path=path,
+            device=place.device,
+            device_uuid=place.uuid,
+            gpu=place.gpu,
+            factory_path=factory_path,
+            extend=options["extend"],
+            overwrite=options["overwrite"],
+        )
+        for place, path in run_paths(options["output"], workload.name, places)
+    ]
+
+
+def run_paths(
+    output: Path | None, name: str, places: Sequence[Place], suffix: str = ""
+) -> list[tuple[Place, Path]]:
+    """Each place with its run file; with several a file has its GPU in its name."""
+    kinds = [f"simulated-{p.gpu.model}" if p.gpu else p.kind for p in places]
+    paths = [run_path(output, f"{name}-{kind}{suffix}") for kind in kinds]
+    if output is not None and len(places) > 1:
+        paths = [
+            path.with_name(f"{path.stem}-{place.gpu.model if place.gpu else place.kind}.jsonl")
+            for path, place in zip(paths, places, strict=True)
+        ]
+    return list(zip(places, paths, strict=True))
 
 
 def run_path(output: Path | None, name: str) -> Path:
@@ -148,28 +168,57 @@ def _terminate(_number: int, _frame: object) -> None:
     raise Terminated
 
 
-def _answer(run: Run, options: dict[str, Any]) -> int:
-    from rnnprof.analysis.advice import advise
-    from rnnprof.analysis.certify import frontier_of
+def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
+    """The answer of the run, or of several GPUs one below the other."""
     from rnnprof.analysis.fold import fold_run
+
+    found = [(run, fold_run(run)) for run in runs]
+    click.echo(_documents(found, options) if options["as_json"] else _texts(found, options))
+    for run, measurements in found:
+        _note_drift(run)
+        if not options["no_report"]:
+            folder = options["report"]
+            if folder is not None and len(runs) > 1:
+                folder = folder / Path(run.path or "run").stem
+            _write_report(run, measurements, folder)
+    return max(exit_code(measurements) for _, measurements in found)
+
+
+def _texts(
+    found: Sequence[tuple[Run, Mapping[Point, Measurement]]], options: dict[str, Any]
+) -> str:
     from rnnprof.report.answer import advice_in_words
-    from rnnprof.report.document import document
     from rnnprof.report.table import table
 
-    measurements, frontier = fold_run(run), frontier_of(run)
-    advice = advise(run, measurements, frontier, options["effective_batch"])
-    if options["as_json"]:
-        import json
+    colour = _wants_colour()
+    texts = []
+    for run, measurements in found:
+        advice = advice_in_words(_advice(run, measurements, options))
+        texts.append(f"{table(run, measurements, colour=colour)}\n\n{advice}")
+    return "\n\n".join(texts)
 
-        text = json.dumps(document(run, measurements, frontier, advice), allow_nan=False, indent=2)
-    else:
-        colour = _wants_colour()
-        text = f"{table(run, measurements, colour=colour)}\n\n{advice_in_words(advice)}"
-    click.echo(text)
-    _note_drift(run)
-    if not options["no_report"]:
-        _write_report(run, measurements, options["report"])
-    return exit_code(measurements)
+
+def _documents(
+    found: Sequence[tuple[Run, Mapping[Point, Measurement]]], options: dict[str, Any]
+) -> str:
+    import json
+
+    from rnnprof.analysis.certify import frontier_of
+    from rnnprof.report.document import document
+
+    documents = [
+        document(run, measurements, frontier_of(run), _advice(run, measurements, options))
+        for run, measurements in found
+    ]
+    whole = documents[0] if len(documents) == 1 else {"runs": documents}
+    return json.dumps(whole, allow_nan=False, indent=2)
+
+
+def _advice(run: Run, measurements: Mapping[Point, Measurement], options: dict[str, Any]) -> Advice:
+    from rnnprof.analysis.advice import advise
+    from rnnprof.analysis.certify import frontier_of
+
+    return advise(run, measurements, frontier_of(run), options["effective_batch"])
 
 
 def _wants_colour() -> bool:

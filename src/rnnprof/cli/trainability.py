@@ -95,6 +95,7 @@ def _order(ctx: click.Context, options: dict[str, Any]) -> ProfileOrder:
 
     if options["seed"] + options["seeds"] >= 1 << 63:
         raise BadInputError(f"--seed {options['seed']} leaves no room for --seeds")
+    opt.refuse_simulation(options, "what is learned takes kernels")
     place = opt.place_from(options)
     settings = opt.settings_from({**options, "headroom": 0.05, "reserve": None})
     workload, factory_path = opt.workload_from(ctx, options)

@@ -122,7 +122,7 @@ def _in_one_process(order: ProfileOrder) -> ProfileOrder:
 
 
 def _crew(side: Side) -> Supervisor:
-    return Supervisor(python=side.python, folder=side.folder)
+    return Supervisor(python=side.python, folder=side.folder, gpu=side.order.gpu)
 
 
 def check_python(side: Side) -> None:

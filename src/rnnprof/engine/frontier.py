@@ -59,6 +59,8 @@ class Frontier:
         for fit in run.observations:
             if not isinstance(fit, Fit) or fit.request not in same or was_crowded_out(fit):
                 continue
+            if fit.role is Role.NEIGHBOUR:  # it was not sought, and decides nothing
+                continue
             if fit.limit_bytes == self.observer.limit_bytes:
                 self.known[fit.steps].append(fit)
 

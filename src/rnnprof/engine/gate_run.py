@@ -69,14 +69,15 @@ def measure(
     """
     began_s = clock()
     run: Run | None = None
-    with Supervisor() as crew:
+    with Supervisor(gpu=order.gpu) as crew:
         for each in orders_of(asked, order):
             run = profile(each, listener, crew)
         assert run is not None, "a budget asks for something"
         processes = order.settings.processes
-        while asked.timed and not is_settled(run) and clock() - began_s < max_seconds:
+        timed = asked.timed if order.gpu is None else ()
+        while timed and not is_settled(run) and clock() - began_s < max_seconds:
             processes += MORE_PROCESSES
-            for each in timed_orders(asked.timed, order, processes):
+            for each in timed_orders(timed, order, processes):
                 run = profile(each, listener, crew)
     return run
 

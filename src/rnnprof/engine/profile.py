@@ -23,6 +23,7 @@ from rnnprof.engine.identity import (
     resolve_limit,
 )
 from rnnprof.engine.journal import Journal, differences, open_journal
+from rnnprof.engine.neighbours import run_neighbours
 from rnnprof.engine.observer import Observer, utc_now
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.engine.sweep import Listener, Sweep
@@ -46,6 +47,7 @@ from rnnprof.records import (
     Run,
     Settings,
 )
+from rnnprof.simulate.description import GpuDescription
 from rnnprof.units import format_bytes
 from rnnprof.workload import FactorySource, Workload
 
@@ -68,6 +70,7 @@ class ProfileOrder:
         command: ``profile``; ``max-batch``, whose grid has no batches; ``fits``, which only runs
             each point once; or ``trainability``, whose settings have a study.
         device: ``cpu``, ``cuda`` or ``cuda:N``; with *device_uuid* the card is known already.
+        gpu: the GPU that is simulated; None where the device is present.
         factory_path: where the factory is: ``path/to/file.py:function`` or ``module:function``.
         extend: add points to a run, also to a finished one.
         overwrite: begin anew, whatever the file holds.
@@ -80,6 +83,7 @@ class ProfileOrder:
     command: str = "profile"
     device: str = "cpu"
     device_uuid: str | None = None
+    gpu: GpuDescription | None = None
     factory_path: str | None = None
     extend: bool = False
     overwrite: bool = False
@@ -110,12 +114,12 @@ def profile(order: ProfileOrder, listener: Listener, supervisor: Supervisor | No
     began_s = time.monotonic()
     with (
         open_journal(order.path, discard=order.overwrite) as journal,
-        contextlib.nullcontext(supervisor) if supervisor else Supervisor() as crew,
+        contextlib.nullcontext(supervisor) if supervisor else Supervisor(gpu=order.gpu) as crew,
         contextlib.ExitStack() as held,
     ):
         _refuse_early(journal.run, order)
         place = _identify(order, journal.run, crew)
-        held.enter_context(card_lock(place.uuid))
+        held.enter_context(card_lock(None if order.gpu else place.uuid))
         header = _make_header(place, journal.run, crew)
         order = replace(place.order, workload=header.workload)
         _check_factory(order, crew)
@@ -333,4 +337,6 @@ def _certify(
     assert journal.run is not None
     frontier = Frontier(observer, journal.append, listener, at_most)
     frontier.recall(journal.run)
-    frontier.run(order.grid.steps)
+    certificates = frontier.run(order.grid.steps)
+    if order.gpu is not None and order.command == "max-batch":
+        run_neighbours(observer, certificates, listener, journal.run)

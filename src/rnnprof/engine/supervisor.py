@@ -24,6 +24,7 @@ from rnnprof.analysis.outcomes import Evidence
 from rnnprof.codec import DecodeError
 from rnnprof.errors import WorkerStartError
 from rnnprof.machine import cgroup
+from rnnprof.simulate.description import GPU_VARIABLE, LIBRARY_VARIABLE, GpuDescription
 
 START_TIMEOUT_S: Final = 120.0
 """Importing torch from a cold disk has been seen to take half a minute."""
@@ -132,6 +133,7 @@ class Supervisor:
     Args:
         python: the interpreter of the workers; it has this very rnnprof.
         folder: where they run; None for the present one.
+        gpu: a GPU that is described and that every worker is to see as its own.
     """
 
     def __init__(
@@ -140,8 +142,10 @@ class Supervisor:
         *,
         python: str = sys.executable,
         folder: Path | None = None,
+        gpu: GpuDescription | None = None,
     ) -> None:
         self._clock = clock
+        self._gpu = gpu
         self._python = python
         self._folder = folder
         self._template: subprocess.Popen[bytes] | None = None
@@ -162,7 +166,11 @@ class Supervisor:
 
         Raises:
             WorkerStartError: with the last lines that it printed.
+            NoDeviceError: a simulated GPU cannot be had here, and what to do about it.
         """
+        environment = worker_environment()
+        if self._gpu is not None:
+            environment |= simulation_environment(self._gpu)
         ours, theirs = socket.socketpair()
         command = [
             self._python,
@@ -181,7 +189,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=worker_environment(),
+            env=environment,
             cwd=self._folder,
             pass_fds=[theirs.fileno()],
             start_new_session=True,
@@ -396,6 +404,18 @@ def worker_environment() -> dict[str, str]:
         folders = [str(Path(folder).resolve()) for folder in path.split(os.pathsep)]
         environment["PYTHONPATH"] = os.pathsep.join(folders)
     return environment
+
+
+def simulation_environment(gpu: GpuDescription) -> dict[str, str]:
+    """What tells a template to load the simulated GPU before torch; built on first use.
+
+    Raises:
+        NoDeviceError: torch is no CUDA build, or there is no compiler.
+    """
+    from rnnprof.simulate.library import build
+
+    files = os.pathsep.join(map(str, build().files))
+    return {GPU_VARIABLE: gpu.as_text(), LIBRARY_VARIABLE: files}
 
 
 def _difference(now: int | None, before: int | None) -> int | None:

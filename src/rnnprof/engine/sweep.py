@@ -113,8 +113,11 @@ class Sweep:
         self.listener.closed()
 
     def _measure_rates(self) -> None:
-        """The device's own rates, once in this very run; a disturbed measurement is repeated."""
-        if any(
+        """The device's own rates, once in this very run; a disturbed measurement is repeated.
+
+        Where nothing is timed there is nothing to compare with them.
+        """
+        if self.settings.processes == 0 or any(
             o.outcome is Outcome.MEASURED and judge(o.conditions) is None for o in self.calibrations
         ):
             return
@@ -176,7 +179,7 @@ class Sweep:
 
     def _time_anchor(self, anchor: Point, todo: int) -> None:
         measured = self.seen[anchor] and fold(anchor, self.seen[anchor]).outcome is Outcome.MEASURED
-        if not measured or todo < MIN_POINTS_FOR_ANCHOR:
+        if not measured or self.settings.processes == 0 or todo < MIN_POINTS_FOR_ANCHOR:
             return
         timing = self.observe(anchor, "timing:0", Role.ANCHOR)
         if judge(timing.conditions):

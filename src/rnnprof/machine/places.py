@@ -11,20 +11,23 @@ from typing import Final
 from rnnprof.errors import BadInputError, NoDeviceError
 from rnnprof.machine.inspection import TorchFacts, installed_torch
 from rnnprof.machine.nvml import Nvml, open_nvml, visible_cards
+from rnnprof.simulate.description import GpuDescription, describe_all
 
 FORMS: Final = "auto, cpu, cuda, cuda:N or a card's UUID (GPU-...)"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A device by torch's name, and the card's UUID where that was given.
+    """A device by torch's name, and the GPU's UUID where that was given.
 
     Attributes:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
+        gpu: the GPU that is described, where it is not present: a simulated one.
     """
 
     device: str
     uuid: str | None = None
+    gpu: GpuDescription | None = None
 
     @property
     def kind(self) -> str:
@@ -57,6 +60,20 @@ def find_place(
             "or use --device cpu"
         )
     return Place(text) if text.startswith("cuda") else Place("cuda", text)
+
+
+def simulated_places(text: str, device: str = "auto") -> tuple[Place, ...]:
+    """A place for each GPU that *text* describes, as ``--simulate`` takes it.
+
+    Raises:
+        BadInputError: it describes none, or *device* names a device that is present.
+    """
+    if device not in ("auto", "cuda"):
+        raise BadInputError(
+            f"--simulate and --device {device} exclude each other: a simulated GPU is no device of "
+            "this machine"
+        )
+    return tuple(Place("cuda", None, gpu) for gpu in describe_all(text))
 
 
 def _has_card(

@@ -3,25 +3,108 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from rnnprof.analysis.advice import Advice, TrainWith
 from rnnprof.analysis.goodput import Chunk
-from rnnprof.records import Certificate
-from rnnprof.report.table import WIDTH, certificate_in_words
+from rnnprof.analysis.neighbours import REACH_RATIO, neighbours_of
+from rnnprof.records import Certificate, EdgeStatus, Fit, Run
+from rnnprof.report.table import WIDTH, certificate_in_words, clip
 from rnnprof.units import format_bytes, format_ratio
 
 
 def frontier_in_words(
-    frontier: Sequence[Certificate], advice: Advice, headroom_ratio: float
+    run: Run, frontier: Sequence[Certificate], advice: Advice, headroom_ratio: float
 ) -> str:
-    """One line per T: the edge, and the batch to train with."""
+    """One line per T: the edge, and the batch to train with; of a simulated GPU its table."""
+    if run.is_simulated:
+        return gpus_in_words([(run, frontier, advice)])
     by_steps = {each.steps: each for each in advice.train_with}
     return "\n".join(
         f"T={certificate.steps}: {certificate_in_words(certificate)}"
         + _train_with(by_steps.get(certificate.steps), headroom_ratio)
         for certificate in frontier
     )
+
+
+def _law_notes(run: Run) -> list[str]:
+    """What the figures of a fused layer rest on."""
+    return textwrap.wrap(FUSED_LAW, WIDTH) if run.header.workload.impl == "fused" else []
+
+
+FUSED_LAW: Final = (
+    "fused: cuDNN's reserve and workspace are by a law, not cuDNN's own; native and loop do not "
+    "depend on it"
+)
+
+
+def gpus_in_words(found: Sequence[tuple[Run, Sequence[Certificate], Advice]]) -> str:
+    """Simulated GPUs: at each T the largest batch, the safe one, and what it takes."""
+    first, *_ = found
+    rows = [GPU_HEADS, *(row for each in found for row in _gpu_rows(*each))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(GPU_HEADS))]
+    lines = ["  ".join(_padded(row, widths)).rstrip() for row in rows]
+    workload = first[0].header.workload
+    head = [clip(f"{workload.describe()}, simulated: no kernel ran")]
+    notes = _gpu_notes(found)
+    return "\n".join([*head, "", *lines, *([""] if notes else []), *notes])
+
+
+GPU_HEADS: Final = ("GPU", "T", "largest", "safe", "charged", "allocated", "")
+
+
+def _gpu_rows(
+    run: Run, frontier: Sequence[Certificate], advice: Advice
+) -> Iterator[tuple[str, ...]]:
+    safe = {each.steps: each.batch for each in advice.train_with}
+    name = str(run.header.environment.get("device_name")).removesuffix(" (simulated)")
+    allocated = {o.attempt: o.peak_allocated_bytes for o in run.observations if isinstance(o, Fit)}
+    for certificate in frontier:
+        fits = certificate.fits
+        yield (
+            name,
+            str(certificate.steps),
+            str(certificate.batch or "-"),
+            str(safe.get(certificate.steps) or "-"),
+            format_bytes(fits.peak_bytes if fits else None),
+            format_bytes(allocated.get(fits.attempt) if fits else None),
+            "" if certificate.status is EdgeStatus.CERTIFIED else str(certificate.status),
+        )
+
+
+def neighbours_in_words(run: Run, frontier: Sequence[Certificate]) -> list[str]:
+    """Whether memory is monotone around each largest batch, as far as neighbours were run."""
+    name = str(run.header.environment.get("device_name")).removesuffix(" (simulated)")
+    lines = []
+    for each in neighbours_of(run, frontier):
+        count = len(each.fits) + len(each.ooms)
+        head = f"{name} T={each.steps}: of {count} batches within {format_ratio(REACH_RATIO)}"
+        if each.is_monotone:
+            lines.append(f"{head} all below fit, none above does")
+            continue
+        odd = [f"{b} fits" for b in each.fits_above[-2:]]
+        odd += [f"{b} does not" for b in each.ooms_below[:2]]
+        lines.append(
+            f"{head} {len(each.fits_above)} above fit and {len(each.ooms_below)} below do not "
+            f"({', '.join(odd)}): not monotone"
+        )
+    return [line for text in lines for line in textwrap.wrap(text, WIDTH)]
+
+
+def _padded(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    for column, (text, width) in enumerate(zip(row, widths, strict=True)):
+        yield text.ljust(width) if column in (0, len(row) - 1) else text.rjust(width)
+
+
+def _gpu_notes(found: Sequence[tuple[Run, Sequence[Certificate], Advice]]) -> list[str]:
+    notes = _law_notes(found[0][0])
+    for run, frontier, _ in found:
+        notes += neighbours_in_words(run, frontier)
+    for run, frontier, _ in found:
+        name = run.header.environment.get("device_name")
+        notes += [clip(f"{name} T={c.steps}: {c.reason}") for c in frontier if c.reason]
+    return notes
 
 
 def _train_with(each: TrainWith | None, headroom_ratio: float) -> str:

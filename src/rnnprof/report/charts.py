@@ -99,6 +99,8 @@ def trade_off(run: Run, measurements: Measurements) -> Figure:
         chart = _chart(run, measurements)
         figure = _figure(chart.sheet)
         rates = replace(time_steps_of(measurements), name="rate")
+        if run.is_simulated:
+            rates = replace(rates, title="Throughput: simulated, no kernel ran")
         panels = (memory_of(measurements, {}), rates)
         pairs = list(zip(figure.subplots(1, 2), panels, strict=True))
         for axes, panel in pairs:

@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from rnnprof.records import Run, Settings
+from rnnprof.simulate.description import GpuDescription
 from rnnprof.study import Study
 from rnnprof.workload import FactorySource, Workload
 
@@ -38,7 +39,7 @@ def repeat_command(run: Run) -> str:
     words += [f"--batch {batch}"] if batch else []
     words.append(f"--steps {_axis(request.grid.steps)}")
     words += _limit_words(run, request.settings)
-    if request.command == "profile":
+    if request.command == "profile" and not run.is_simulated:
         words.append(f"--point-seconds {request.settings.point_seconds:g}")
     words += _setting_words(request.settings)
     words += _study_words(request.settings.study)
@@ -70,8 +71,16 @@ def _factory_words(factory: FactorySource) -> Iterator[str]:
 
 
 def _device_words(run: Run) -> list[str]:
+    if run.is_simulated:
+        return [f"--simulate {_quoted(_simulated(run))}"]
     device = run.header.environment.get("device")
     return [f"--device {_quoted(device)}"] if device else []
+
+
+def _simulated(run: Run) -> str:
+    """As ``--simulate`` takes it: a model, or a description with commas."""
+    gpu = GpuDescription.from_text(str(run.header.environment["simulated"]))
+    return gpu.option
 
 
 def _limit_words(run: Run, settings: Settings) -> list[str]:
@@ -84,7 +93,7 @@ def _setting_words(settings: Settings) -> Iterator[str]:
     default = Settings()
     for name, flag in SETTING_FLAGS.items():
         value = getattr(settings, name)
-        if value != getattr(default, name):
+        if value != getattr(default, name) and not (name == "processes" and value == 0):
             yield f"{flag} {_axis(value) if isinstance(value, tuple) else value}"
     if not settings.prune:
         yield "--no-prune"

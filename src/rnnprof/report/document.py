@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rnnprof.analysis.advice import Advice
+from rnnprof.analysis.neighbours import neighbours_of
 from rnnprof.codec import encode
 from rnnprof.records import Certificate, Measurement, Point, Run
 
@@ -35,7 +36,7 @@ def document(
     ordered = sorted(measurements.values(), key=lambda m: (m.point.steps, m.point.batch))
     whole = {
         "run": run.path,
-        "points": [_point(measurement) for measurement in ordered],
+        "points": [_point(m) | {"simulated": run.is_simulated} for m in ordered],
         "frontier": encode(tuple(frontier)),
         "advice": encode(advice) if advice else None,
         "environment": encode(run.header.environment),
@@ -48,6 +49,7 @@ def frontier_document(run: Run, frontier: Sequence[Certificate], advice: Advice)
     whole = {
         "run": run.path,
         "frontier": encode(tuple(frontier)),
+        "neighbours": encode(neighbours_of(run, frontier)),
         "advice": encode(advice),
         "limit_bytes": run.header.limit_bytes,
         "environment": encode(run.header.environment),

@@ -531,7 +531,7 @@ def _keys(view: View, places: Sequence[_Place]) -> Iterator[Key]:
             free = format_ratio(view.headroom_ratio)
             yield (
                 Line2D([], [], **TRAIN_STYLES[is_measured]),
-                f"train with: {free} of the limit kept free ({words})",
+                f"largest safe batch: {free} of the limit kept free ({words})",
             )
     if view.model is not None:
         # rounded up, for it is a bound; what errs less needs no more digits
@@ -614,7 +614,7 @@ def _train_in_words(view: View) -> Iterator[str]:
         each = [f"B={advice.batch} at T={advice.steps}" for advice in advised]
         few = each if len(each) <= 2 else [each[0], each[-1]]
         free = format_ratio(view.headroom_ratio)
-        yield f"with {free} of the limit kept free, train with {' and '.join(few)}"
+        yield f"with {free} of the limit kept free, the largest safe batch is {' and '.join(few)}"
 
 
 def in_words(name: str, values: Sequence[int]) -> str:

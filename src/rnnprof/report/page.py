@@ -723,6 +723,8 @@ def _effort_columns(frontier: Sequence[Certificate]) -> Columns:
 def _advice(report: RunReport, suffix: str) -> Block:
     advice = report.view.advice
     head = "This run does not tell what to train with."
+    if report.view.run.is_simulated:
+        head = "A simulated GPU gives no recommendation: it gives the largest safe batch."
     if advice.batch is not None:
         head = f"Train with B={advice.batch} T={advice.steps}, because:"
     items = [("", reason) for reason in advice.reasons]
@@ -743,7 +745,7 @@ def _train_with(report: RunReport, advice: Advice, suffix: str) -> tuple[Table, 
     )
     columns = [
         Column("T", "steps", kind="number"), Column("edge", "edge", "B", "number"),
-        Column("train with", "batch", "B", "number"), peak_head, Column("by", "known_by"),
+        Column("largest safe batch", "batch", "B", "number"), peak_head, Column("by", "known_by"),
     ]  # fmt: skip
     rows = [
         (_whole(each.steps), _whole(each.edge), _whole(each.batch), peak, _known_by(each))

@@ -74,7 +74,8 @@ def _edges(view: View) -> str:
             batch = f"{each.batch} ({format_bytes(each.peak_bytes)}{how})"
         words = escaped(certificate_in_words(certificate))
         rows.append((str(certificate.steps), words, batch, f"{certificate.probes}"))
-    return _table(("T", "Largest batch that fits", "Train with", "Probes"), rows)
+    word = "Largest safe batch, simulated" if view.run.is_simulated else "Train with"
+    return _table(("T", "Largest batch that fits", word, "Probes"), rows)
 
 
 def _points(view: View) -> str:

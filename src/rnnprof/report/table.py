@@ -42,7 +42,11 @@ SHORT: Final = {
 }
 """Outcomes other than ``measured``, where there is room for a word only."""
 
-PROCESS_SOURCE: Final = {"cuda": "NVML, with the context", "cpu": "the operating system"}
+PROCESS_SOURCE: Final = {
+    "cuda": "NVML, with the context",
+    "cpu": "the operating system",
+    "simulated": "the simulated GPU, with its context",
+}
 """Who says how much memory the process took."""
 
 LEGEND: Final = {
@@ -72,7 +76,7 @@ def table(run: Run, measurements: Measurements, *, colour: bool = False) -> str:
     blocks = [
         _title(run),
         [line.painted(colour) for line in body],
-        _legend(body, run.header.environment.get("device")),
+        _legend(body, "simulated" if run.is_simulated else run.header.environment.get("device")),
         _notes(measurements),
         _summary(run, measurements),
     ]
@@ -513,7 +517,7 @@ def _join(columns: Sequence[str], widths: Sequence[int], gap: str) -> str:
 def _legend(body: Iterable[_Line], device: str | None) -> list[str]:
     """What the marks mean, of those that were used."""
     words = [word for line in body for word in line.words()]
-    source = PROCESS_SOURCE["cuda" if device == "cuda" else "cpu"]
+    source = PROCESS_SOURCE.get(device or "cpu", PROCESS_SOURCE["cpu"])
     return [
         f"{mark}  {text.format(process_source=source)}"
         for mark, text in LEGEND.items()
@@ -567,7 +571,8 @@ def _summary(run: Run, measurements: Measurements) -> list[str]:
     head = "Seen on the grid:"
     if any(edge.certificate for edge in edges):
         head = "The largest batch that fits, by fresh workers at each T:"
-    return [head, *lines, *_best_in_words(measurements)]
+    best = ["Simulated: no kernel ran, so there are no times"]
+    return [head, *lines, *(best if run.is_simulated else _best_in_words(measurements))]
 
 
 def edge_in_words(edge: SeenEdge) -> str:

@@ -176,6 +176,12 @@ def _without_times(view: View) -> str:
         each = known[-1]
         how = "measured" if each.is_measured else "predicted"
         edge = next(c for c in view.frontier if c.steps == each.steps)
+        if view.run.is_simulated:
+            return (
+                f"Simulated, no kernel ran. At T={each.steps} {_edge(edge)}, under the limit of "
+                f"{limit}; B={each.batch} is the largest safe batch, at "
+                f"{format_bytes(each.peak_bytes)} ({how})."
+            )
         return (
             f"Use B={each.batch} at T={each.steps}: it takes {format_bytes(each.peak_bytes)} "
             f"({how}) of the limit of {limit}; {_edge(edge)}. No step was timed in this run."

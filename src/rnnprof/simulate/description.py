@@ -21,6 +21,12 @@ from rnnprof.units import GIB, KIB, MIB, format_bytes, parse_bytes
 
 PRESETS: Final = Path(__file__).with_name("gpus.toml")
 
+GPU_VARIABLE: Final = "RNNPROF_SIMULATED_GPU"
+"""Holds the description in a process whose GPU is simulated: the C library reads it."""
+
+LIBRARY_VARIABLE: Final = "RNNPROF_SIMULATED_LIBRARY"
+"""Holds the library's files, in the order in which a template loads them before torch."""
+
 CUSTOM_MODEL: Final = "custom"
 ASSUMED_CONTEXT_BYTES: Final = 256 * MIB
 """Of a GPU that is described without it; not published for any GPU."""
@@ -63,6 +69,15 @@ class GpuDescription:
     shared_per_multiprocessor_bytes: int = 64 * KIB
     shared_per_block_bytes: int = 64 * KIB
     assumed: tuple[str, ...] = ()
+
+    @property
+    def option(self) -> str:
+        """As ``--simulate`` takes it: the model's name, or the whole of one's own description."""
+        if self.model != CUSTOM_MODEL:
+            return self.model
+        known = {key: getattr(self, field) for key, field in _KEYS.items()}
+        shown = {key: value for key, value in known.items() if key not in ("sms", "assumed")}
+        return ",".join(f"{key}={_write_field(value)}" for key, value in shown.items())
 
     @property
     def uuid(self) -> str:

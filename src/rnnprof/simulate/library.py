@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rnnprof.simulate import standins
-from rnnprof.simulate.description import GpuDescription
+from rnnprof.simulate.description import GPU_VARIABLE, GpuDescription
 from rnnprof.simulate.elf import read_library
 from rnnprof.simulate.torchbuild import (
     SimulationUnavailableError,
@@ -31,7 +31,6 @@ from rnnprof.simulate.torchbuild import (
     wanted_libraries,
 )
 
-GPU_VARIABLE: Final = "RNNPROF_SIMULATED_GPU"
 FAULT_VARIABLE: Final = "RNNPROF_SIMULATED_FAULT"
 
 CORE: Final = "librnnprof-gpu.so"

@@ -10,7 +10,7 @@ import gc
 import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -21,6 +21,7 @@ from rnnprof.errors import NoDeviceError
 from rnnprof.machine.nvml import Nvml, open_nvml
 from rnnprof.machine.process import ConditionsMeter
 from rnnprof.records import Conditions, DeviceConditions
+from rnnprof.simulate.description import GPU_VARIABLE
 from rnnprof.units import format_bytes
 from rnnprof.worker.devices import AllocatorHistory, Block, MachineShortError
 
@@ -130,7 +131,7 @@ class CudaDevice:
         nvml = self.watch.nvml
         return {
             "device": "cuda",
-            "device_name": card.name,
+            **simulation_facts(card.name, os.environ),
             "device_uuid": uuid_of(card),
             "device_memory_bytes": card.total_memory,
             "multiprocessors": card.multi_processor_count,
@@ -348,6 +349,14 @@ def uuid_of(card: Any) -> str | None:
     if not text or text.startswith(("GPU-", "MIG-")):
         return text or None
     return f"{'MIG-' if 'MIG' in card.name else 'GPU-'}{text}"
+
+
+def simulation_facts(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The GPU's name, which says so where the GPU is simulated, and its description then."""
+    described = environ.get(GPU_VARIABLE)
+    if described is None:
+        return {"device_name": name}
+    return {"device_name": f"{name} (simulated)", "simulated": described}
 
 
 def allocator_settings(environ: Any) -> str:

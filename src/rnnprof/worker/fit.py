@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from rnnprof.worker.factories import BadFactoryError
+from rnnprof.worker.layers import UnsupportedError
 from rnnprof.worker.loss import finite_loss, loss_warnings
 from rnnprof.worker.optimizer_steps import OptimizerSteps
+from rnnprof.worker.reads import simulated_reads_refused
 from rnnprof.worker.workloads import build
 
 if TYPE_CHECKING:
@@ -82,9 +84,10 @@ def warm_up(task: protocol.Task) -> str | None:
     """Two tiny steps of the same workload, then forgotten; a note where it cannot do them."""
     try:
         training = build(task, WARM_UP_SIZE, WARM_UP_SIZE)
-        for _ in range(WARM_UP_STEPS):
-            training.step(_no_phase)
-    except BadFactoryError:
+        with simulated_reads_refused():
+            for _ in range(WARM_UP_STEPS):
+                training.step(_no_phase)
+    except (BadFactoryError, UnsupportedError):
         raise
     except Exception as error:  # a shape that the user's code cannot do
         return f"no warm-up: at B=T={WARM_UP_SIZE} it raised {type(error).__name__}: {error}"[:300]

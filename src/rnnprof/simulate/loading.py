@@ -1,0 +1,20 @@
+"""Loading what the parent has built, in a template: before torch, and with nothing to find out."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Mapping
+
+from rnnprof.simulate.description import LIBRARY_VARIABLE
+
+
+def load_as_told(environ: Mapping[str, str]) -> None:
+    """Load the simulated GPU's libraries in their order, where the parent names any.
+
+    Raises:
+        OSError: a library cannot be loaded.
+    """
+    for file in environ.get(LIBRARY_VARIABLE, "").split(os.pathsep):
+        if file:
+            ctypes.CDLL(file, ctypes.RTLD_GLOBAL)
