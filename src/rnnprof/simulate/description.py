@@ -1,7 +1,7 @@
 """What a simulated GPU is: presets, one's own, and the line that the C library reads.
 
-A description comes from one of the names in ``gpus.toml``, from ``memory=16GiB,sms=40,...`` or from a
-TOML file.  All three are read by the same rules, and every error names the key at fault.
+A description comes from one of the names in ``gpus.toml``, from ``memory=16GiB,sms=40,...`` or
+from a TOML file.  All three are read by the same rules; every error names the key at fault.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ class GpuDescription:
         values = dict(_pair(part, text) for part in text.split(";"))
         uuid = values.pop("uuid", None)
         try:
-            known = {field.name: _read_field(field.name, values.pop(field.name)) for field in fields(cls)}
+            known = {
+                field.name: _read_field(field.name, values.pop(field.name)) for field in fields(cls)
+            }
             gpu = cls(**known)
         except (KeyError, ValueError) as error:
             raise BadInputError(f"{text!r} is no description of a simulated GPU: {error}") from None
@@ -370,7 +372,9 @@ def _read(key: str, value: object, where: str) -> Any:
 def _check_range(key: str, field: str, value: Any, where: str) -> None:
     if field == "capability":
         if not _LEAST_CAPABILITY <= value <= _MOST_CAPABILITY:
-            raise BadInputError(f"--simulate {where}: {key}: no GPU of {value[0]}.{value[1]} is known")
+            raise BadInputError(
+                f"--simulate {where}: {key}: no GPU of {value[0]}.{value[1]} is known"
+            )
         return
     if field not in _RANGES:
         return

@@ -42,7 +42,7 @@ class NotElfError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """An undefined dynamic symbol; the version and the file it is expected in, where it is versioned."""
+    """An undefined dynamic symbol; where it is versioned, the version and the file with it."""
 
     name: str
     version: str | None = None
@@ -113,7 +113,9 @@ class _File:
             soname=next((name for tag, name in dynamic if tag == _TAG_SONAME), None),
             needed=tuple(name for tag, name in dynamic if tag == _TAG_NEEDED),
             imports=tuple(
-                _import(name, needs.get(version)) for name, is_here, version in symbols if not is_here
+                _import(name, needs.get(version))
+                for name, is_here, version in symbols
+                if not is_here
             ),
             exports=frozenset(name for name, is_here, _ in symbols if is_here),
             needed_versions={file: tuple(versions) for file, versions in by_file.items()},

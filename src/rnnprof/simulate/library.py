@@ -77,7 +77,7 @@ class Check(NamedTuple):
 
 
 def build(torch_lib_folder: Path | None = None, cache: Path | None = None) -> SimulatedLibrary:
-    """The libraries for the installed torch, compiled on first use: some seconds, then milliseconds.
+    """The libraries for the installed torch, compiled on first use in some seconds.
 
     Args:
         torch_lib_folder: of torch's shared libraries; by default the torch that would be imported.

@@ -1,7 +1,8 @@
-"""Stand-ins for NVIDIA's libraries: the right SONAME and symbol versions, and an answer for the rest.
+"""Stand-ins for NVIDIA's libraries: SONAME, symbol versions, and an answer for the rest.
 
-The library of ours that is loaded before answers what it has.  Every other symbol that torch imports
-stands here, and says that it is not supported; products of cuBLAS succeed, and are made nowhere.
+The library of ours that is loaded before answers what it has.  Every other symbol that torch
+imports stands here, and says that it is not supported; products of cuBLAS succeed, and are made
+nowhere.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ def source(wanted: Wanted, defined: Collection[str]) -> str:
     """The C text of the stand-in: every symbol of *wanted* that is not among *defined*."""
     answer = ANSWERS.get(wanted.soname.split(".so")[0], NOT_SUPPORTED)
     lines = ["int rnnprof_simulate_answer(const char *function, int otherwise);"]
-    for name in sorted(_missing(wanted, defined)):
-        lines.append(f'int {name}(void) {{ return rnnprof_simulate_answer("{name}", {answer}); }}')
+    lines += [
+        f'int {name}(void) {{ return rnnprof_simulate_answer("{name}", {answer}); }}'
+        for name in sorted(_missing(wanted, defined))
+    ]
     return "\n".join(lines) + "\n"
 
 

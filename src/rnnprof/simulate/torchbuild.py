@@ -139,7 +139,8 @@ def _installed_folder() -> Path:
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         raise SimulationUnavailableError(
-            f"torch is not installed, and a simulated GPU runs torch's CUDA code: {INSTALL_CUDA_TORCH}"
+            "torch is not installed, and a simulated GPU runs torch's CUDA code: "
+            f"{INSTALL_CUDA_TORCH}"
         )
     return Path(spec.origin).parent / "lib"
 
@@ -165,7 +166,8 @@ def _cuda_version(own_words: str, libraries: Path) -> int:
             if match := re.match(r"libcudart\.so\.(\d+)", soname):
                 return int(match[1]) * 1000
     raise SimulationUnavailableError(
-        f"the torch in {libraries.parent} is linked to no CUDA runtime that is known: {INSTALL_CUDA_TORCH}"
+        f"the torch in {libraries.parent} is linked to no CUDA runtime that is known: "
+        f"{INSTALL_CUDA_TORCH}"
     )
 
 
