@@ -35,7 +35,8 @@ class Layer:
 
 
 ASK = """
-def ask(cell, algorithm, layers, time_steps, batch, hidden, inputs, directions, data_type, training):
+def ask(cell, algorithm, layers, time_steps, batch, hidden, inputs, directions, data_type,
+        training):
     rnn, x, h = C.c_void_p(), C.c_void_p(), C.c_void_p()
     w, work, reserve = C.c_size_t(), C.c_size_t(), C.c_size_t()
     core.cudnnCreate(C.byref(h))

@@ -300,7 +300,8 @@ say([early, core.cudaEventElapsedTime(C.byref(ms), a, b), ms.value,
 def test_no_library_of_nvidias_is_mapped(child: Child) -> None:
     code = """
 import re
-names = {line.split()[-1] for line in open("/proc/self/maps") if re.search(r"/lib(cu|nv|nccl)", line)}
+lines = open("/proc/self/maps").read().splitlines()
+names = {line.split()[-1] for line in lines if re.search(r"/lib(cu|nv|nccl)", line)}
 say(sorted({os.path.dirname(name) for name in names} - {str(folder)}))
 """
     assert child(code) == []
