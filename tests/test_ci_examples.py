@@ -18,6 +18,7 @@ yaml = pytest.importorskip("ruamel.yaml", reason="check-jsonschema, of the extra
 
 ROOT = Path(__file__).parents[1]
 ACTION, WORKFLOW = ROOT / "action.yml", ROOT / "docs" / "ci" / "gpu-gate.yml"
+SIMULATED = ROOT / "docs" / "ci" / "simulated-gate.yml"
 BASH = shutil.which("bash")
 
 RECORDER = """\
@@ -50,7 +51,12 @@ def judge():
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"), [(ACTION, "github-actions"), (WORKFLOW, "github-workflows")]
+    ("path", "kind"),
+    [
+        (ACTION, "github-actions"),
+        (WORKFLOW, "github-workflows"),
+        (SIMULATED, "github-workflows"),
+    ],
 )
 def test_files_are_valid_by_the_published_schemas(path, kind):
     pytest.importorskip("check_jsonschema", reason="check-jsonschema, of the extra dev, is missing")

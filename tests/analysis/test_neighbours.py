@@ -14,7 +14,9 @@ def certificate(batch: int | None, granularity: int = 1, **changes: object) -> C
     return Certificate(batch=batch, granularity=granularity, **(known | changes))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("batch", "granularity"), [(6390, 1), (787, 1), (4096, 8), (40, 1), (3, 1)])
+@pytest.mark.parametrize(
+    ("batch", "granularity"), [(6390, 1), (787, 1), (4096, 8), (40, 1), (3, 1)]
+)
 def test_neighbours_lie_within_a_tenth_on_both_sides_and_on_multiples(
     batch: int, granularity: int
 ) -> None:
@@ -50,4 +52,6 @@ def test_what_is_not_monotone_is_told_by_batch() -> None:
 
 
 def test_without_neighbours_nothing_is_said() -> None:
-    assert neighbours_of(Run(HEADER, observations=(a_fit(Point(90, 16)),)), [certificate(100)]) == ()
+    assert (
+        neighbours_of(Run(HEADER, observations=(a_fit(Point(90, 16)),)), [certificate(100)]) == ()
+    )

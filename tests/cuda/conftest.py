@@ -1,7 +1,7 @@
 """The CUDA path: on a real GPU where there is one, else on a simulated one.
 
-``make test`` runs these tests in an environment that has torch's CUDA build; elsewhere they skip with
-the reason.  What needs kernels (times, values, a real fault) carries the marker ``gpu``.
+``make test`` runs these tests in an environment that has torch's CUDA build; elsewhere they skip
+with the reason.  What needs kernels (times, values, a real fault) carries the marker ``gpu``.
 """
 
 from __future__ import annotations

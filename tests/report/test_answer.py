@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from fakes import HEADER
-
 from rnnprof.analysis.advice import Advice, TrainWith
 from rnnprof.records import Certificate, EdgeStatus, Run
 from rnnprof.report.answer import advice_in_words, frontier_in_words
