@@ -319,7 +319,8 @@ class Census:
         gradients: the parameters' gradients.
         optimizer_state: tensors in the optimizer's state.
         input: allocated in build or data, and live after it: batches, labels, carried state.
-        weight_casts: copies of weights in another dtype.
+        weight_casts: copies of weights that layers run with: in another dtype, or compacted at each
+            call for cuDNN because they are not flattened.
         saved: allocated in forward and live after it.
         library: workspaces and states that a library keeps.
         temporaries: everything else that was live.

@@ -348,3 +348,15 @@ def test_copies_of_weights_in_another_type_are_a_part_of_their_own():
     result = account(Trace(trace.events, trace.phases, trace.steps, [*trace.snapshots, cast]))
     assert result.census is not None
     assert (result.census.weight_casts, result.census.saved) == (50, 30)
+
+
+def test_a_cast_into_what_the_optimizer_holds_stays_the_optimizers():
+    """Averages of weights in another type: filled anew at each step, and held."""
+    tape = Tape()
+    tape.phase("build", (1, 100))
+    tape.look(weights={1})
+    tape.phase("optimizer", (2, 50))
+    tape.look(optimizer_state={2})
+    tape.look(weight_casts={2})
+    tape.phase("forward", (3, 30))
+    assert parts_of(tape) == {"weights": 100, "optimizer_state": 50, "saved": 30}

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch._C._profiler import _EventType
 
-from rnnprof.analysis.census import Account, AllocatorEvent
+from rnnprof.analysis.census import Account, AllocatorEvent, Trace, account
 from rnnprof.protocol import Task
-from rnnprof.records import CENSUS_PARTS
+from rnnprof.records import CENSUS_PARTS, Census
 from rnnprof.worker import memory
 from rnnprof.worker.cpu import CpuDevice
 from rnnprof.worker.devices import AllocatorHistory
-from rnnprof.worker.memory import _checked_peaks, _Timeline, _Watched
+from rnnprof.worker.memory import COMPACTED, NOT_CUDNN, _checked_peaks, _Timeline, _Watched
 from rnnprof.worker.passes import Session
 from rnnprof.worker.phases import PhaseTracker
 from rnnprof.workload import Workload
@@ -105,3 +107,104 @@ def test_a_peak_that_is_not_the_allocators_own_leaves_no_census() -> None:
     assert other["census"] is None
     assert "1024" in other["census_reason"]
     assert other["peak_allocated_bytes"] == 1536
+
+
+def flat_copy(model: torch.nn.Module, dtype: torch.dtype) -> torch.Tensor:
+    """One buffer with a view for each weight, as torch fills it for cuDNN under autocast."""
+    flat = torch.zeros(sum(p.numel() for p in model.parameters()), dtype=dtype)
+    start = 0
+    for weight in model.parameters():
+        flat[start : start + weight.numel()].view_as(weight).copy_(weight.detach())
+        start += weight.numel()
+    return flat
+
+
+def traced(forward: Callable[[torch.nn.Module], Any]) -> tuple[Trace, _Timeline, _Watched]:
+    """Real events of torch on the CPU: a model is built, and *forward* keeps what it returns."""
+    watched = _Watched("cpu")
+    profiler = torch.profiler.profile(profile_memory=True, record_shapes=True)
+    profiler.start()
+    with torch.profiler.record_function("rnnprof:phase:build"):
+        model = torch.nn.LSTM(8, 16)
+        watched.training = SimpleNamespace(model=model, optimizer=None)  # type: ignore[assignment]
+        watched.look()
+    with torch.profiler.record_function("rnnprof:phase:forward"):
+        kept = forward(model)
+    profiler.stop()
+    del kept
+    timeline = _Timeline("cpu")
+    timeline.read(profiler)
+    return timeline.trace(watched), timeline, watched
+
+
+def census_of(trace: Trace) -> Census:
+    last = max(span.end_ns for span in trace.phases)
+    events = [event for event in trace.events if event.at_ns <= last]
+    census = account(Trace(events, trace.phases, trace.steps, trace.snapshots)).census
+    assert census is not None
+    return census
+
+
+def test_a_flat_copy_that_weights_are_cast_into_by_views_is_of_weight_casts() -> None:
+    trace, timeline, watched = traced(lambda model: flat_copy(model, torch.bfloat16))
+    census = census_of(trace)
+    assert census.weight_casts == census.weights // 2
+    assert census.saved == 0
+    assert timeline.warnings(watched, "fused") == []
+
+
+def test_a_cast_of_one_weight_is_of_weight_casts_and_of_no_weight_is_not() -> None:
+    def forward(model: torch.nn.Module) -> Any:
+        weight = next(model.parameters()).detach()
+        return weight.bfloat16(), torch.zeros(100).bfloat16()
+
+    census = census_of(traced(forward)[0])
+    assert census.weight_casts == 4 * 16 * 8 * 2
+    assert census.saved == 200
+
+
+def test_a_copy_of_sparse_tensors_is_none_of_weights() -> None:
+    def forward(_: torch.nn.Module) -> torch.Tensor:
+        sparse = torch.eye(4).to_sparse()
+        return torch.empty_like(sparse, dtype=torch.float64).copy_(sparse)
+
+    assert traced(forward)[1].warnings(_Watched("cpu"), "fused") == []
+
+
+def test_a_copy_in_the_same_type_is_the_trainings_own() -> None:
+    census = census_of(traced(lambda model: flat_copy(model, torch.float32))[0])
+    assert census.weight_casts == 0
+    assert census.saved == census.weights
+
+
+def test_what_cudnn_compacts_at_each_call_is_of_weight_casts_and_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The mark of the test in place of cuDNN's operator, within which torch copies."""
+    monkeypatch.setattr(memory, "FUSED_OPS", frozenset({"cudnn"}))
+
+    def forward(model: torch.nn.Module) -> torch.Tensor:
+        with torch.profiler.record_function("cudnn"):
+            return flat_copy(model, torch.float32)
+
+    trace, timeline, watched = traced(forward)
+    census = census_of(trace)
+    assert census.weight_casts == census.weights
+    assert timeline.warnings(watched, "fused") == [COMPACTED]
+
+
+@pytest.mark.parametrize(
+    ("device_type", "impl", "ran", "warnings"),
+    [
+        ("cuda", "fused", {"native"}, [NOT_CUDNN]),
+        ("cuda", "fused", {"fused"}, []),
+        ("cuda", "native", {"native"}, []),
+        ("cuda", None, {"native"}, []),
+        ("cpu", "fused", {"native"}, []),
+    ],
+)
+def test_native_where_fused_was_asked_for_is_told_on_a_gpu(
+    device_type: str, impl: str | None, ran: set[str], warnings: list[str]
+) -> None:
+    timeline = _Timeline(device_type, implementations=ran)
+    assert timeline.warnings(_Watched(device_type), impl) == warnings

@@ -14,7 +14,10 @@ from typing import Final
 
 from rnnprof.records import CENSUS_PARTS, Census
 
-TENSOR_PARTS: Final = ("weights", "gradients", "optimizer_state", "weight_casts")
+HELD_PARTS: Final = ("weights", "gradients", "optimizer_state")
+"""What model and optimizer hold: such a storage is never taken for anything else."""
+
+TENSOR_PARTS: Final = (*HELD_PARTS, "weight_casts")
 LIBRARY: Final = "library"
 NAMED_PARTS: Final = (*TENSOR_PARTS, LIBRARY)
 """The parts that snapshots name, the first one winning where a storage serves two."""
@@ -157,12 +160,19 @@ def _blocks(
 
 
 def _name(live: Mapping[int, Block], snapshot: Snapshot) -> None:
-    """Name the live blocks; what tensors hold is never the library's, whichever came first."""
+    """Name the live blocks, unless a part that goes before has them, whichever came first."""
     for part in reversed(NAMED_PARTS):
         for address in snapshot.addresses.get(part, ()):
             block = live.get(address)
-            if block is not None and (part != LIBRARY or block.part is None):
+            if block is not None and _may_be(part, block):
                 block.part = part
+
+
+def _may_be(part: str, block: Block) -> bool:
+    """A cast may go into what the optimizer holds; what tensors hold is never the library's."""
+    if part == LIBRARY:
+        return block.part is None
+    return part in HELD_PARTS or block.part not in HELD_PARTS
 
 
 def _named_live(blocks: Sequence[Block], snapshots: Sequence[Snapshot]) -> dict[str, int]:

@@ -45,7 +45,17 @@ TRACE_MARK: Final = "rnnprof:trace"
 is the CPU: on CUDA a free that happens within no operator would be lost.
 
 Source: ``materializeOpEvents`` in torch/csrc/autograd/profiler_kineto.cpp."""
-COPY_OP: Final = "aten::_to_copy"
+COPY_OP: Final = "aten::copy_"
+"""What every copy ends with: a cast of one tensor (``_to_copy``), and that of a whole layer, for
+which autocast fills one flat buffer through a view for each weight."""
+COMPACTED: Final = (
+    "cuDNN was given a copy of all weights at each call, since they were not in one block of "
+    "memory: flatten_parameters() makes them so, except in bf16, which torch does not flatten"
+)
+NOT_CUDNN: Final = (
+    "fused was asked for and native ran: torch does not use cuDNN for this layer and dtype on "
+    "this GPU"
+)
 LAYER_OPS: Final = frozenset({"aten::lstm", "aten::gru", "aten::rnn_tanh", "aten::rnn_relu"})
 
 
@@ -70,11 +80,14 @@ def memory_pass(session: Session) -> dict[str, Any]:
     model_bytes = _model_bytes(training, watched.device_type)
     session.findings |= _memory_fields(result, model_bytes, timeline.problem)
     session.findings |= _implementation_fields(timeline)
+    workload = session.task.workload
+    impl = workload.impl if workload.factory is None else None
+    session.findings["warnings"] += timeline.warnings(watched, impl)
     if device.trace is not None:
         session.findings |= _checked_peaks(result, device.trace.peaks())
-    if session.task.workload.compile:
+    if workload.compile:
         session.findings["graphs_compiled"] = graphs_compiled()
-    if session.task.workload.factory is not None:
+    if workload.factory is not None:
         count, reason = count_flops(training, session.tracker)
         session.findings |= {"flops_per_step": count, "flops_reason": reason}
     return session.findings
@@ -189,20 +202,39 @@ def _model_bytes(training: Training, device_type: str) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
-    """A tensor copied into another type: its storage's address, and those of the copy."""
+    """A tensor copied from one storage into another, each known by its address.
+
+    Attributes:
+        is_cast: into another type; else compacted, in the same type.
+    """
 
     at_ns: int
     source: int
-    addresses: frozenset[int]
+    target: int
+    is_cast: bool = True
 
 
 def _copy_of(event: Any, detail: Any) -> _Copy | None:
-    source = getattr(detail.inputs[0], "storage_data_ptr", None) if detail.inputs else None
-    if source is None:
+    """The copy, where a layer may run with it: into another type, or compacted for cuDNN.
+
+    Any other copy into the same type is one that the training keeps beside its weights.
+    """
+    target, source = detail.inputs[:2]
+    if not (hasattr(target, "storage_data_ptr") and hasattr(source, "storage_data_ptr")):
+        return None  # the profiler tells nothing of a tensor without a storage, as a sparse one
+    is_cast = target.dtype != source.dtype
+    if not is_cast and not _is_within(event, FUSED_OPS):
         return None
-    allocations = (e.typed[1] for e in _below(event) if e.typed[0] == _EventType.Allocation)
-    addresses = frozenset(each.ptr for each in allocations if each.alloc_size > 0)
-    return _Copy(event.end_time_ns, source, addresses)
+    return _Copy(event.end_time_ns, source.storage_data_ptr, target.storage_data_ptr, is_cast)
+
+
+def _is_within(event: Any, names: frozenset[str]) -> bool:
+    """Whether an event happened within an operator of these names."""
+    while event.parent is not None:
+        event = event.parent
+        if event.name in names:
+            return True
+    return False
 
 
 def _below(event: Any) -> Iterator[Any]:
@@ -296,13 +328,28 @@ class _Timeline:
         ]
 
     def _weight_casts(self, watched: _Watched) -> list[Snapshot]:
-        """The copies of weights into another type, as autocast makes them."""
-        weights = watched.snapshots[0]["weights"] if watched.snapshots else frozenset()
+        """The copies of weights that layers run with, as autocast makes them."""
         return [
-            Snapshot(copy.at_ns, {"weight_casts": copy.addresses})
-            for copy in self.copies
-            if copy.source in weights
+            Snapshot(copy.at_ns, {"weight_casts": frozenset({copy.target})})
+            for copy in self._weight_copies(watched)
         ]
+
+    def _weight_copies(self, watched: _Watched) -> list[_Copy]:
+        weights = watched.snapshots[0]["weights"] if watched.snapshots else frozenset()
+        return [copy for copy in self.copies if copy.source in weights]
+
+    def warnings(self, watched: _Watched, impl: str | None) -> list[str]:
+        """What cuDNN did otherwise than a reader expects.
+
+        Args:
+            impl: asked for; None where the user's own code decides.
+        """
+        found = []
+        if not all(copy.is_cast for copy in self._weight_copies(watched)):
+            found.append(COMPACTED)
+        if (self.device_type, impl) == ("cuda", "fused") and self.implementations == {"native"}:
+            found.append(NOT_CUDNN)
+        return found
 
     def _marked(self, prefix: str) -> list[Span]:
         found = [
