@@ -257,6 +257,13 @@ def test_what_is_only_likely_to_leave_the_headroom_is_not_advised():
     assert train_with(run, certified(edge)).batch < edge
 
 
+def test_what_fits_with_an_emptied_cache_is_neither_advised_nor_learned_from():
+    thrashing = replace(SEEN[-1], peak_counted_bytes=LIMIT // 2, retries=8)
+    run = a_run(*SEEN[:-1], thrashing)
+    assert train_with(run) == train_with(a_run(*SEEN[:-1]))
+    assert train_with(run).batch < EDGE
+
+
 def test_a_batch_that_was_measured_to_leave_the_headroom():
     largest = next(b for b in range(EDGE, 0, -1) if LAW.bytes_at(Point(b, 16)) <= USABLE)
     noisy = [replace(SEEN[1], peak_counted_bytes=round(1.03 * SEEN[1].peak_counted_bytes))]

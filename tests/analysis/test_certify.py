@@ -59,6 +59,47 @@ def status_of(*fits: Fit, terms: Terms = TERMS) -> tuple[EdgeStatus, int | None]
     return certificate.status, certificate.batch
 
 
+# a cache that the allocator empties
+
+
+def test_a_fit_that_empties_the_cache_is_a_proof_and_thrashing_is_told():
+    fits = (
+        passes(40, peak_counted_bytes=50 * MIB, peak_allocated_bytes=36 * MIB, retries=0),
+        passes(50, peak_counted_bytes=41 * MIB, peak_allocated_bytes=40 * MIB, retries=8),
+        ooms(51),
+    )
+    certificate = concluded(*fits)
+    assert (certificate.status, certificate.batch) == (EdgeStatus.CERTIFIED, 50)
+    assert certificate.reason == (
+        "B=50 thrashes: to go on, the allocator emptied its cache 8 times after the second "
+        "training step, which takes time; B=40 fits without it"
+    )
+
+
+def test_thrashing_below_the_largest_batch_is_not_told():
+    certificate = concluded(passes(40, retries=3), passes(50, retries=0), ooms(51))
+    assert (certificate.status, certificate.reason) == (EdgeStatus.CERTIFIED, None)
+
+
+def test_thrashing_once_without_another_proof():
+    certificate = concluded(passes(16, 2, retries=None), passes(50, retries=1), ooms(51))
+    assert certificate.reason is not None
+    assert certificate.reason.endswith(
+        "its cache once after the second training step, which takes time"
+    )
+
+
+def test_allocated_bytes_that_fall_are_a_fall():
+    fits = (
+        passes(40, peak_counted_bytes=50 * MIB, peak_allocated_bytes=48 * MIB),
+        passes(50, peak_counted_bytes=50 * MIB, peak_allocated_bytes=30 * MIB),
+        ooms(51),
+    )
+    certificate = concluded(*fits)
+    assert certificate.status is EdgeStatus.INDETERMINATE
+    assert "memory falls from 48.0 MiB at B=40 to 30.0 MiB at B=50" in (certificate.reason or "")
+
+
 # each status
 
 

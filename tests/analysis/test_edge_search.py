@@ -279,3 +279,81 @@ def test_a_model_of_other_lengths_leads_to_the_edge():
 @pytest.mark.parametrize("most", [1, 2, 3, 4, 7, 8, 1000, MOST])
 def test_plain_bisection(most):
     assert 2 ** plain_bisection_probes(most) >= most + 1 > 2 ** (plain_bisection_probes(most) - 1)
+
+
+class Cache:
+    """A caching allocator under a limit: what tensors take, and what it reserves beside it.
+
+    Where the two no longer fit it empties its cache and goes on with less; a batch is out of memory
+    where what tensors take, and the unused end of a segment, no longer fits either.
+    """
+
+    def __init__(self, limit_bytes: int, per_unit: int, cached_ratio: float, grain: int) -> None:
+        self.limit_bytes, self.per_unit, self.grain = limit_bytes, per_unit, grain
+        self.cached_ratio = cached_ratio
+
+    def run(self, units: int, *, tells_retries: bool) -> Try:
+        allocated = units * self.per_unit + self.per_unit
+        emptied = self._whole(allocated * (1 + self.cached_ratio)) > self.limit_bytes
+        reserved = self._whole(allocated * (1 if emptied else 1 + self.cached_ratio))
+        if reserved > self.limit_bytes:
+            return Try(units, Outcome.OOM)
+        retries = 8 * emptied if tells_retries else None
+        return Try(units, Outcome.MEASURED, reserved, allocated, retries)
+
+    def _whole(self, size_bytes: float) -> int:
+        return math.ceil(size_bytes / self.grain) * self.grain
+
+
+def search_under(cache: Cache, *, tells_retries: bool) -> tuple[EdgeSearch, int, int]:
+    """The search with the samples that the frontier gives it; its probes and OOMs."""
+    search, samples = EdgeSearch(8, cache.limit_bytes, MOST), []
+    while (units := search.propose(MemoryModel.fit(samples))) is not None:
+        tried = cache.run(units, tells_retries=tells_retries)
+        search.learn(tried)
+        if tried.size_bytes is not None and not tried.retries:
+            samples.append(Sample(Point(units, search.steps), tried.size_bytes))
+    outcomes = [tried.outcome for tried in search.tries]
+    return search, len(outcomes), outcomes.count(Outcome.OOM)
+
+
+@pytest.mark.parametrize("tells_retries", [True, False])
+@pytest.mark.parametrize("limit_gib", [2, 8, 15.75])
+@pytest.mark.parametrize("cached_ratio", [0.03, 0.2, 0.5])
+def test_a_cache_that_is_emptied_near_the_limit_leads_nobody_astray(
+    cached_ratio: float, limit_gib: float, tells_retries: bool
+) -> None:
+    """Without retries told, as where the cache was emptied in the first two steps alone."""
+    cache = Cache(int(limit_gib * GIB), 1_585_000, cached_ratio, 20 << 20)
+    search, probes, ooms = search_under(cache, tells_retries=tells_retries)
+    assert search.fall is None
+    assert search.fails == search.fits + 1
+    assert cache.run(search.fits, tells_retries=True).outcome is Outcome.MEASURED
+    assert probes <= 14
+    assert ooms <= 6
+
+
+@given(
+    st.integers(1, 10**7),
+    st.integers(1 << 26, 1 << 36),
+    st.floats(0, 2),
+    st.sampled_from([512, 2 << 20, 20 << 20]),
+    st.booleans(),
+)
+def test_any_cache_ends_in_a_proof(per_unit, limit_bytes, cached_ratio, grain, tells_retries):
+    cache = Cache(limit_bytes, per_unit, cached_ratio, grain)
+    search, probes, _ = search_under(cache, tells_retries=tells_retries)
+    assert search.is_over
+    assert search.contradiction is None
+    assert search.fall is None
+    assert probes <= 2 * math.ceil(math.log2(MOST + 1))
+
+
+def test_an_emptied_cache_is_no_fall_and_tensors_that_take_less_are():
+    search = EdgeSearch(8, 5000.0, 100)
+    search.learn(Try(10, Outcome.MEASURED, 1000, 800))
+    search.learn(Try(20, Outcome.MEASURED, 850, 840))
+    assert search.fall is None
+    search.learn(Try(30, Outcome.MEASURED, 1000, 700))
+    assert search.fall is not None
+    assert [tried.units for tried in search.fall] == [10, 30]

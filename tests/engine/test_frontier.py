@@ -218,6 +218,28 @@ def test_multiples_of_the_granularity_alone_are_tried():
     assert {batch % 8 for batch in search.batches()} == {0}
 
 
+@dataclass
+class EmptiedCache(FakeProbe):
+    """Tensors take what the law says; the cache takes a fourth more, while there is room."""
+
+    def _fit(self, point: Point) -> dict[str, Any]:
+        allocated = self.law.bytes_at(point)
+        is_emptied = 1.25 * allocated > self.limit_bytes
+        reserved = allocated if is_emptied else round(1.25 * allocated)
+        peaks = {"peak_counted_bytes": reserved, "peak_allocated_bytes": allocated}
+        return super()._fit(point) | peaks | {"retries": 8 * is_emptied}
+
+
+def test_an_emptied_cache_ends_in_a_proof_that_says_so():
+    law = MemoryLaw(fixed_bytes=MIB, per_sequence_bytes=1 << 12, per_time_step_bytes=1 << 10)
+    search = Search(EmptiedCache(law=law))
+    certificate = search.run(16)[16]
+    assert (certificate.status, certificate.batch) == (EdgeStatus.CERTIFIED, edge(law, 16))
+    assert "thrashes" in (certificate.reason or "")
+    assert certificate.probes <= 20
+    assert max(search.batches()) <= 1.1 * certificate.batch
+
+
 # what a proof takes
 
 

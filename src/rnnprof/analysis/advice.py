@@ -129,6 +129,7 @@ def model_of(run: Run, limit_bytes: int) -> MemoryModel | None:
         if isinstance(fit, Fit)
         and fit.outcome is Outcome.MEASURED
         and fit.peak_counted_bytes
+        and not fit.retries
         and fit.limit_bytes == limit_bytes
     )
 
@@ -276,7 +277,8 @@ def _peaks(run: Run, limit_bytes: int) -> dict[int, dict[int, int]]:
     for fit in run.observations:
         if not isinstance(fit, Fit) or fit.limit_bytes != limit_bytes:
             continue
-        if fit.outcome is Outcome.MEASURED and fit.peak_counted_bytes:
+        # where the allocator emptied its cache, the peak is less than training would take
+        if fit.outcome is Outcome.MEASURED and fit.peak_counted_bytes and not fit.retries:
             here = peaks[fit.steps]
             here[fit.batch] = max(fit.peak_counted_bytes, here.get(fit.batch, 0))
     return peaks

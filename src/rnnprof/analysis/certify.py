@@ -57,7 +57,8 @@ class Terms:
         units = fit.batch // self.granularity
         if units > self.most_units:
             return Try(self.most_units, fit.outcome)
-        return Try(units, fit.outcome, fit.peak_counted_bytes)
+        known = (fit.peak_counted_bytes, fit.peak_allocated_bytes, fit.retries)
+        return Try(units, fit.outcome, *known)
 
     def tries(self, fits: Sequence[Fit]) -> list[Try]:
         """What fit passes tell of the batches up to the cap."""
@@ -131,8 +132,8 @@ def _judge(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> tuple[EdgeS
     if (fall := search.fall) is not None:
         (smaller, larger) = fall
         return EdgeStatus.INDETERMINATE, (
-            f"memory falls from {format_bytes(smaller.size_bytes)} at "
-            f"B={smaller.units * terms.granularity} to {format_bytes(larger.size_bytes)} at "
+            f"memory falls from {format_bytes(smaller.held_bytes)} at "
+            f"B={smaller.units * terms.granularity} to {format_bytes(larger.held_bytes)} at "
             f"B={larger.units * terms.granularity}: what fits above is not known"
         )
     if terms.most_units == 0:
@@ -146,7 +147,8 @@ def _judge(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> tuple[EdgeS
     if search.fits == 0:
         return EdgeStatus.NOTHING_FITS, f"B={terms.granularity} is out of memory"
     status = EdgeStatus.CAPPED if search.fails is None else EdgeStatus.CERTIFIED
-    return status, _unsteady(search, fits, terms)
+    remarks = (_unsteady(search, fits, terms), _thrashing(search, fits, terms))
+    return status, "; ".join(filter(None, remarks)) or None
 
 
 def _unproven(batch: int, fits: Sequence[Fit], terms: Terms) -> str:
@@ -182,6 +184,23 @@ def _unsteady(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> str | No
     if any(fit.batch == beyond and fit.outcome is Outcome.MEASURED for fit in fits):
         return f"B={beyond} has fitted as well as run out of memory: it is taken not to fit"
     return None
+
+
+def _thrashing(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> str | None:
+    """What to know of a largest batch that fits only because the allocator empties its cache."""
+    batch = search.fits * terms.granularity
+    proofs = [fit for fit in fits if fit.batch == batch and terms.is_proof(fit)]
+    retries = max((fit.retries or 0 for fit in proofs), default=0)
+    if not retries:
+        return None
+    steady = {fit.batch for fit in fits if terms.is_proof(fit) and not fit.retries}
+    below = max((each for each in steady if each < batch), default=None)
+    without = "" if below is None else f"; B={below} fits without it"
+    often = "once" if retries == 1 else f"{retries} times"
+    return (
+        f"B={batch} thrashes: to go on, the allocator emptied its cache {often} after the second "
+        f"training step, which takes time{without}"
+    )
 
 
 def _contradicting(fits: Sequence[Fit], terms: Terms) -> tuple[int, int] | None:

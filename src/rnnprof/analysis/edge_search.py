@@ -12,7 +12,7 @@ probes as plain bisection.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -69,6 +69,18 @@ FALL_RATIO: Final = 0.10
 """Bytes that fall by more from one batch to a larger one are no noise: memory shrinks with B.
 Falls of 5% were seen at edges as they should be: libraries lay out larger batches otherwise."""
 
+FULL_RATIO: Final = 0.95
+"""Share of the limit from which on a caching allocator may empty its cache instead of growing."""
+
+UNUSED_BYTES: Final = 80 << 20
+"""What a caching allocator reserves at the least beside the allocated bytes, where it is full: the
+unused ends of a few segments of 20 MiB.  Seen: 29 to 83 MiB under limits of 2 to 16 GiB.
+
+Source: ``kLargeBuffer`` in c10/cuda/CUDACachingAllocator.h."""
+
+UNUSED_RATIO: Final = 0.05
+"""The same, at most, as a share of a small limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Try:
@@ -76,11 +88,22 @@ class Try:
 
     Attributes:
         size_bytes: the peak of what the limit counts, where it fitted and the peak is known.
+        allocated_bytes: the part of it that tensors took at their peak, where the limit counts the
+            cache of an allocator as well.
+        retries: times that the allocator emptied its cache to go on: *size_bytes* is then what it
+            was cut down to, not what it would have taken.
     """
 
     units: int
     outcome: Outcome
     size_bytes: int | None = None
+    allocated_bytes: int | None = None
+    retries: int | None = None
+
+    @property
+    def held_bytes(self) -> int | None:
+        """What no emptied cache makes smaller."""
+        return self.size_bytes if self.allocated_bytes is None else self.allocated_bytes
 
 
 @dataclass(slots=True)
@@ -159,12 +182,15 @@ class EdgeSearch:
 
     @property
     def fall(self) -> tuple[Try, Try] | None:
-        """Two fits of which the larger batch took clearly fewer bytes."""
+        """Two fits of which the larger batch held clearly fewer bytes.
+
+        An emptied cache is no fall: the larger batch then reserves less, and allocates more.
+        """
         known = sorted(self._known(), key=lambda tried: tried.units)
         for index, larger in enumerate(known):
             for smaller in known[:index]:
-                allowed = _size(smaller) * (1 - FALL_RATIO)
-                if larger.units > smaller.units and _size(larger) < allowed:
+                allowed = _held(smaller) * (1 - FALL_RATIO)
+                if larger.units > smaller.units and _held(larger) < allowed:
                     return smaller, larger
         return None
 
@@ -234,6 +260,8 @@ class EdgeSearch:
     def _from_last(self, known: list[Try], model: MemoryModel | None) -> int:
         """From the largest fit, along the bytes of one unit more."""
         last = known[-1]
+        if self._is_squeezed(known):
+            return self._from_allocated(known)
         slope = self._slope(known, model)
         left_bytes = self.limit_bytes - _size(last)
         way = left_bytes / slope if slope > 0 else math.inf
@@ -246,12 +274,37 @@ class EdgeSearch:
             way = min(way, GROWTH_RATIO * last.units)
         return self._whole(last.units + way)
 
+    def _is_squeezed(self, known: list[Try]) -> bool:
+        """Whether the limit has made the allocator give up cache at the last fit.
+
+        The allocator then reserves less than it would, and what it reserves leads nowhere.
+        """
+        last = known[-1]
+        if last.allocated_bytes is None:
+            return False
+        if last.retries:
+            return True
+        reserved, allocated = (max(_secants(known, size), default=0.0) for size in (_size, _held))
+        is_full = max(_size(tried) for tried in known) > FULL_RATIO * self.limit_bytes
+        return reserved < allocated and (is_full or reserved <= 0)
+
+    def _from_allocated(self, known: list[Try]) -> int:
+        """From the largest fit, to where what tensors take fills the limit.
+
+        What stays unused is not known to a segment: of what is left, half is tried at the least.
+        """
+        last = known[-1]
+        slope = max(_secants(known, _held), default=0.0)
+        if slope <= 0:
+            slope = _held(last) / last.units
+        left_bytes = self.limit_bytes - _held(last)
+        unused_bytes = min(UNUSED_BYTES, UNUSED_RATIO * self.limit_bytes, left_bytes / 2)
+        return self._whole(last.units + (left_bytes - unused_bytes) / slope)
+
     def _slope(self, known: list[Try], model: MemoryModel | None) -> float:
         """Bytes of one unit more, at the largest fit."""
         last = known[-1]
-        bases = (_below(known, (1 - share) * last.units) for share in NEIGHBOUR_RATIOS)
-        secants = [_secant(base, last) for base in bases if base is not None]
-        if secants:
+        if secants := _secants(known, _size):
             return max(secants)
         if model is not None and not _is_proportional(model):
             point = Point(last.units * self.granularity, self.steps)
@@ -293,9 +346,22 @@ def _size(tried: Try) -> int:
     return tried.size_bytes
 
 
-def _secant(smaller: Try, larger: Try) -> float:
+def _held(tried: Try) -> int:
+    """The bytes of a try that is known to have them, without the cache."""
+    assert tried.held_bytes is not None
+    return tried.held_bytes
+
+
+def _secants(known: list[Try], size: Callable[[Try], int]) -> list[float]:
+    """Bytes of one unit more at the largest fit, from its neighbours below."""
+    last = known[-1]
+    bases = (_below(known, (1 - share) * last.units) for share in NEIGHBOUR_RATIOS)
+    return [_secant(base, last, size) for base in bases if base is not None]
+
+
+def _secant(smaller: Try, larger: Try, size: Callable[[Try], int]) -> float:
     """Bytes of one unit more, between two fits."""
-    return (_size(larger) - _size(smaller)) / (larger.units - smaller.units)
+    return (size(larger) - size(smaller)) / (larger.units - smaller.units)
 
 
 def _below(known: list[Try], units: float) -> Try | None:

@@ -118,11 +118,12 @@ class Frontier:
         return fit
 
     def _samples(self) -> list[Sample]:
+        """Peaks of all T, without those that an emptied cache has made smaller."""
         return [
             Sample(fit.point, fit.peak_counted_bytes)
             for fits in self.known.values()
             for fit in fits
-            if fit.outcome is Outcome.MEASURED and fit.peak_counted_bytes
+            if fit.outcome is Outcome.MEASURED and fit.peak_counted_bytes and not fit.retries
         ]
 
     def _why(self, batch: int, search: EdgeSearch, model: MemoryModel | None) -> str:
