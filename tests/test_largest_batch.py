@@ -512,6 +512,30 @@ def test_a_card_under_a_limit_is_searched_by_what_it_reserves(card: Any) -> None
     assert card.allocator.reserved == 0
 
 
+def test_an_emptied_cache_is_said_and_is_no_fall_of_memory(card: Any) -> None:
+    """Tensors take 4 MiB a sequence; the cache takes a fourth more, while there is room."""
+    last = 0
+
+    def step(batch: int) -> None:
+        nonlocal last
+        last = batch
+        card.retries += 5 * batch > 1024
+        if 4 * batch > 1024:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 1.00 GiB.")
+
+    card.max_memory_allocated = lambda: 4 * last * MIB
+    card.max_memory_reserved = lambda: (5 if 5 * last <= 1024 else 4) * last * MIB
+    found = rnnprof.largest_batch(step, memory_limit="1GiB", confirm_steps=3)
+    assert (found.status, found.batch) == (EdgeStatus.CERTIFIED, 256)
+    assert found.reason == (
+        "batch 256 thrashes: to go on, the allocator emptied its cache 3 times, which takes time"
+    )
+    assert found.train_with is not None
+    assert 5 * found.train_with <= 0.95 * 1024
+    assert found.probes <= 16
+    assert max(probe.batch for probe in found.history) < 300
+
+
 def test_a_card_without_a_limit_keeps_its_fraction(card: Any) -> None:
     card.others_bytes = 2 << 30
     card.set_per_process_memory_fraction = pytest.fail

@@ -22,7 +22,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from rnnprof.analysis.edge_search import EdgeSearch, Try
 from rnnprof.analysis.memory_model import MemoryModel, Sample
@@ -32,7 +32,7 @@ from rnnprof.records import EdgeStatus, Outcome, Point
 from rnnprof.units import format_bytes, format_seconds, parse_bytes
 
 if TYPE_CHECKING:
-    from rnnprof.worker.budget import Budget
+    from rnnprof.worker.budget import Budget, Reading
 
 WARM_UP_BATCH: Final = 2
 """Sequences of the run before the baseline: 1 breaks batch normalisation."""
@@ -58,6 +58,9 @@ class Probe:
         is_warm_up: ran before the baseline, under no limit but the machine's.
         reason: why it did not fit, in one sentence; *message* is the error's own words.
         requested_bytes: the allocation that did not fit, where the error names it.
+        allocated_bytes: the part of the peak that tensors took; None on the CPU.
+        retries: times that the caching allocator emptied its cache to go on, which takes time and
+            makes *peak_bytes* less than the steps would take; None on the CPU.
     """
 
     batch: int
@@ -68,6 +71,8 @@ class Probe:
     reason: str | None = None
     message: str | None = None
     requested_bytes: int | None = None
+    allocated_bytes: int | None = None
+    retries: int | None = None
 
     @property
     def passed(self) -> bool:
@@ -165,8 +170,8 @@ def largest_batch(
     return hunt.result(at_most, headroom)
 
 
-Attempt = tuple[int | None, tuple[Verdict, str] | None]
-"""The peak of what passed, or the verdict on an OOM and its own words."""
+Attempt: TypeAlias = "tuple[Reading | None, tuple[Verdict, str] | None]"
+"""What a run that passed took, or the verdict on an OOM and its own words."""
 
 
 @dataclass(slots=True)
@@ -194,18 +199,12 @@ class Runner:
         compiles for this batch with some slack first, and finds its code ready under the limit.
         """
         began_s = time.perf_counter()
-        error = None
+        took, error = None, None
         if is_near and self.budget.rehearses:
             _, error = self._attempt(batch, 1, slack=True)
         if error is None:
-            peak_bytes, error = self._attempt(batch, self.confirm_steps)
-        wall_s = time.perf_counter() - began_s
-        if error is None:
-            probe = Probe(batch, Outcome.MEASURED, wall_s, peak_bytes, is_warm_up)
-        else:
-            verdict, message = error
-            told = (verdict.reason, message, verdict.requested_bytes)
-            probe = Probe(batch, verdict.outcome, wall_s, None, is_warm_up, *told)
+            took, error = self._attempt(batch, self.confirm_steps)
+        probe = _probe(batch, time.perf_counter() - began_s, took, error, is_warm_up=is_warm_up)
         self.history.append(probe)
         if self.listener is not None:
             self.listener(probe)
@@ -230,7 +229,7 @@ class Runner:
                 error.add_note(f"rnnprof.largest_batch: raised by step({batch})")
                 raise
             return None, (verdict, str(error))
-        return reading.peak_bytes, None
+        return reading, None
 
     def _steps(self, batch: int, count: int) -> None:
         for _ in range(count):
@@ -249,6 +248,30 @@ class Runner:
             counted_bytes=used_bytes,
             limit_bytes=self.budget.limit_bytes,
         )
+
+
+def _probe(
+    batch: int,
+    wall_s: float,
+    took: Reading | None,
+    error: tuple[Verdict, str] | None,
+    *,
+    is_warm_up: bool,
+) -> Probe:
+    if error is not None:
+        verdict, message = error
+        told = (verdict.reason, message, verdict.requested_bytes)
+        return Probe(batch, verdict.outcome, wall_s, None, is_warm_up, *told)
+    assert took is not None
+    return Probe(
+        batch,
+        Outcome.MEASURED,
+        wall_s,
+        took.peak_bytes,
+        is_warm_up,
+        allocated_bytes=took.allocated_bytes,
+        retries=took.retries,
+    )
 
 
 @dataclass(slots=True)
@@ -307,8 +330,9 @@ class Hunt:
         if allowed_bytes >= edge.limit_bytes:
             return edge.fits * self.granularity
         known = [t for t in edge.tries if t.size_bytes is not None and t.units <= edge.fits]
-        within = [t.units for t in known if (t.size_bytes or 0) <= allowed_bytes]
-        beyond = [t.units for t in known if (t.size_bytes or 0) > allowed_bytes]
+        # with an emptied cache the steps took less than they would: that is no headroom
+        beyond = [t.units for t in known if t.retries or (t.size_bytes or 0) > allowed_bytes]
+        within = [t.units for t in known if t.units not in beyond]
         highest = min(beyond, default=edge.fits + 1) - 1
         lowest = max((units for units in within if units <= highest), default=0)
         foretold = model.edge(STEPS, allowed_bytes) / self.granularity
@@ -324,7 +348,17 @@ class Hunt:
         if edge.fall is not None:
             smaller, larger = (tried.units * self.granularity for tried in edge.fall)
             return f"batch {larger} took less memory than {smaller}: the edge is a local one"
-        return None
+        return self._thrashing(edge)
+
+    def _thrashing(self, edge: EdgeSearch) -> str | None:
+        probe = self._probe_at(edge.fits, Outcome.MEASURED)
+        if probe is None or not probe.retries:
+            return None
+        often = "once" if probe.retries == 1 else f"{probe.retries} times"
+        return (
+            f"batch {probe.batch} thrashes: to go on, the allocator emptied its cache {often}, "
+            "which takes time"
+        )
 
     def _is_near(self, batch: int) -> bool:
         """Whether the batch may come near the limit, as far as that is known."""
@@ -347,11 +381,13 @@ class Hunt:
         return MemoryModel.fit(
             Sample(Point(probe.batch, STEPS), probe.peak_bytes)
             for probe in self.runner.history
-            if probe.peak_bytes is not None and not probe.is_warm_up
+            if probe.peak_bytes is not None and not probe.is_warm_up and not probe.retries
         )
 
     def _try(self, probe: Probe) -> Try:
-        return Try(probe.batch // self.granularity, probe.outcome, probe.peak_bytes)
+        units = probe.batch // self.granularity
+        known = (probe.peak_bytes, probe.allocated_bytes, probe.retries)
+        return Try(units, probe.outcome, *known)
 
     def _probe_at(self, units: int | None, outcome: Outcome) -> Probe | None:
         return next(

@@ -40,9 +40,13 @@ class Reading:
 
     Attributes:
         peak_bytes: of what the limit counts; None where it is not known.
+        allocated_bytes: the part of it that tensors took at their peak; None on the CPU.
+        retries: times that the caching allocator emptied its cache to go on; None on the CPU.
     """
 
     peak_bytes: int | None = None
+    allocated_bytes: int | None = None
+    retries: int | None = None
 
 
 class Budget(Protocol):
@@ -251,9 +255,9 @@ class CudaBudget:
 
     @contextmanager
     def in_force(self, *, slack: bool = False) -> Iterator[Reading]:  # noqa: ARG002  # a CPU's
-        """Set the fraction, and read the peak that the allocator reserved."""
+        """Set the fraction, and read the peaks that the allocator reserved and gave out."""
         reading = Reading()
-        before = _fraction(self._cuda)
+        before, retries_before = _fraction(self._cuda), _retries(self._cuda)
         self._cuda.reset_peak_memory_stats()
         try:
             if self._fraction is not None:
@@ -262,6 +266,8 @@ class CudaBudget:
         finally:
             with suppress(Exception):  # a context that an error has broken stays as it is
                 reading.peak_bytes = int(self._cuda.max_memory_reserved())
+                reading.allocated_bytes = int(self._cuda.max_memory_allocated())
+                reading.retries = _retries(self._cuda) - retries_before
                 if self._fraction is not None:
                     self._cuda.set_per_process_memory_fraction(before)
 
@@ -291,3 +297,8 @@ def _fraction(cuda: Any) -> float:
     """The fraction in force; torch before 2.7 does not tell it."""
     read = getattr(cuda, "get_per_process_memory_fraction", None)
     return 1.0 if read is None else float(read())
+
+
+def _retries(cuda: Any) -> int:
+    """Times that the allocator has emptied its cache since the process began."""
+    return int(cuda.memory_stats().get("num_alloc_retries", 0))
