@@ -215,6 +215,20 @@ say([core.cudnnCreate(C.byref(h)), core.cudnnCreate(C.byref(h)), core.cublasCrea
     assert child(code, fault="cudaMalloc:1:ecc") == [0, 0, 0, 0, 214]
 
 
+def test_the_last_error_is_the_runtimes_until_it_is_asked_for(child: Child) -> None:
+    code = """
+handle, value = C.c_void_p(), C.c_int()
+driver = core.cuMemCreate(C.byref(handle), C.c_size_t(2 * MIB), None, C.c_ulonglong(0))
+after_driver = core.cudaGetLastError()
+failed = malloc(1)[0]
+core.cudaDeviceGetAttribute(C.byref(value), 16, 0)
+say([driver, after_driver, failed, core.cudaPeekAtLastError(), core.cudaGetLastError(),
+     core.cudaGetLastError()])
+"""
+    fault = "cuMemCreate:1:out_of_memory,cudaMalloc:1:out_of_memory"
+    assert child(code, fault=fault) == [2, 0, 2, 2, 2, 0]
+
+
 def test_stand_ins_refuse_and_can_be_told_to_fail(child: Child) -> None:
     code = """
 runtime, dnn = C.CDLL("libcudart.so.13"), C.CDLL("libcudnn.so.9")

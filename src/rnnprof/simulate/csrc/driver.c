@@ -6,6 +6,19 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#undef ENTER
+#undef ENTER_DEVICE
+#define ENTER                                \
+    do {                                     \
+        int error_ = driver_enter(__func__); \
+        if (error_) return error_;           \
+    } while (0)
+#define ENTER_DEVICE                                \
+    do {                                            \
+        int error_ = driver_enter_device(__func__); \
+        if (error_) return error_;                  \
+    } while (0)
+
 EXPORT int cudaDeviceGetAttribute(int *value, int which, int device);
 EXPORT const char *cudaGetErrorString(int code);
 EXPORT const char *cudaGetErrorName(int code);

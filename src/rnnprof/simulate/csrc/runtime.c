@@ -26,24 +26,28 @@ void lose_device(int error) { lost_to = error; }
 int has_context(void) { return context_made; }
 int fail(int error) { return last_error = error; }
 
-int enter(const char *function)
+int driver_enter(const char *function)
 {
-    if (lost_to) return fail(lost_to);
+    if (lost_to) return lost_to;
     const struct fault *fault = fault_at(function);
     if (!fault) return SUCCESS;
     if (fault->is_device_error) lose_device(fault->cuda);
-    return fail(fault->cuda);
+    return fault->cuda;
 }
 
-int enter_device(const char *function)
+int driver_enter_device(const char *function)
 {
-    int error = enter(function);
+    int error = driver_enter(function);
     if (error) return error;
-    if (was_forked) return fail(INITIALIZATION_ERROR);
-    if (!context_made && !gpu_is_visible()) return fail(NO_DEVICE);
+    if (was_forked) return INITIALIZATION_ERROR;
+    if (!context_made && !gpu_is_visible()) return NO_DEVICE;
     context_made = 1;
     return SUCCESS;
 }
+
+static int kept(int error) { return error ? fail(error) : SUCCESS; }
+int enter(const char *function) { return kept(driver_enter(function)); }
+int enter_device(const char *function) { return kept(driver_enter_device(function)); }
 
 EXPORT int cudaGetLastError(void)
 {
@@ -365,7 +369,7 @@ EXPORT int cudaDeviceGetAttribute(int *value, int which, int device)
 {
     ENTER;
     int error = check_device(device);
-    return error ? error : fail(attribute(which, value));
+    return error ? error : kept(attribute(which, value));
 }
 
 /* ---- streams and events */

@@ -69,8 +69,10 @@ void fault_read_again(void);
 
 extern unsigned long long launch_count;
 int fail(int error);                    /* keep it as the thread's last error, and give it back */
-int enter(const char *function);        /* an error to return at once, or 0 */
+int enter(const char *function);        /* an error to return at once, or 0; it is kept */
 int enter_device(const char *function); /* the same, for functions that create the context */
+int driver_enter(const char *function); /* the driver's functions leave the last error alone */
+int driver_enter_device(const char *function);
 int device_error(void);                 /* the error that has lost the GPU to this process, or 0 */
 void lose_device(int error);
 int has_context(void);
