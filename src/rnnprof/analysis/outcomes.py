@@ -33,6 +33,7 @@ UNSUPPORTED_PATTERNS: Final = (
     r"not implemented for '",  # ATen dispatch: "..." not implemented for 'Half'
     r"CUDA error: operation not supported",  # cudaErrorNotSupported, code 801
     r"no kernel image is available for execution",  # cudaErrorNoKernelImageForDevice, code 209
+    r"CUFFT_NOT_SUPPORTED",
 )
 
 UNSUPPORTED_TYPE: Final = "UnsupportedError"
@@ -52,6 +53,7 @@ DEVICE_CRASH_PATTERNS: Final = (
     r"uncorrectable (NVLink|ECC) error",
     r"(misaligned address|illegal instruction|invalid program counter|hardware stack error)",
     r"the launch timed out and was terminated",
+    r"CUDNN_STATUS_EXECUTION_FAILED",  # a kernel of cuDNN 9's, _CUDART behind it
     r"CUDA error: unknown error",  # cudaErrorUnknown, code 999: as where a GPU falls off the bus
 )
 """Texts of cudaGetErrorString for errors after which a context is of no use.
