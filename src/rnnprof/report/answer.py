@@ -34,8 +34,8 @@ def _law_notes(run: Run) -> list[str]:
 
 
 FUSED_LAW: Final = (
-    "fused: cuDNN's reserve and workspace are by a law, not cuDNN's own; native and loop do not "
-    "depend on it"
+    "cuDNN's reserve and workspace are by a law here, not cuDNN's own; --impl native and loop do "
+    "not depend on it"
 )
 
 
@@ -103,7 +103,8 @@ def _gpu_notes(found: Sequence[tuple[Run, Sequence[Certificate], Advice]]) -> li
         notes += neighbours_in_words(run, frontier)
     for run, frontier, _ in found:
         name = run.header.environment.get("device_name")
-        notes += [clip(f"{name} T={c.steps}: {c.reason}") for c in frontier if c.reason]
+        told = [f"{name} T={c.steps}: {c.reason}" for c in frontier if c.reason]
+        notes += [line for text in told for line in textwrap.wrap(text, WIDTH)]
     return notes
 
 

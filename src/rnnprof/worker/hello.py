@@ -31,7 +31,10 @@ def survey_pass(session: Session) -> dict[str, Any]:
     """On a card: what the context takes once the workload has run, and what is then free."""
     session.tracker.enter("baseline")
     session.device.ready(session.task.guard_bytes)
-    note = warm_up(session.task)
+    try:
+        note = warm_up(session.task)
+    except UnsupportedError as error:  # each point then tells it
+        note = str(error)
     return {**session.device.survey(), "warm_up_note": note}
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import sysconfig
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -23,9 +20,6 @@ SIZED_BY_VALUES: Final = frozenset({
     "aten::unique_dim", "aten::repeat_interleave",
 })  # fmt: skip
 """The size of what they return hangs on values that are on the GPU."""
-
-_OWN_FOLDER: Final = str(Path(__file__).parents[1])
-_LIBRARY_FOLDER: Final = sysconfig.get_paths()["purelib"]
 
 
 class GpuReads(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -74,14 +68,6 @@ def _is_whole(args: Any) -> bool:
 
 def _refusal(what: str) -> str:
     return (
-        f"on a simulated GPU every value is zero, and {what} from the GPU{_place()}: keep lengths "
-        "and control flow on the CPU"
+        f"on a simulated GPU every value is zero, and {what} from the GPU: keep lengths and "
+        "control flow on the CPU"
     )
-
-
-def _place() -> str:
-    """The line of the user's own code, innermost first."""
-    for frame in reversed(traceback.extract_stack()):
-        if not frame.filename.startswith((_OWN_FOLDER, _LIBRARY_FOLDER, "<")):
-            return f" (at {Path(frame.filename).name}:{frame.lineno})"
-    return ""

@@ -1,0 +1,27 @@
+"""A factory whose step runs code that a test hands in, and raises with what the code has said."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+
+def inject(fault):
+    """From now on, as the library's RNNPROF_SIMULATED_FAULT says."""
+    os.environ["RNNPROF_SIMULATED_FAULT"] = fault
+    for name in ("rnnprof_simulate_reset", "rnnprof_simulate_nvml_reset"):
+        getattr(ctypes.CDLL(None), name)()
+
+
+def make(batch, steps, device, code="", fault=""):
+    """Nothing is made on the GPU: the code is the first to ask for it."""
+    import torch
+
+    def step(phase):
+        if fault:
+            inject(fault)
+        names = {"torch": torch, "inject": inject, "uuid": os.environ["CUDA_VISIBLE_DEVICES"]}
+        exec(code, names)
+        raise RuntimeError(f"said {names['said']!r}")
+
+    return step
