@@ -49,11 +49,12 @@ def frontier_document(run: Run, frontier: Sequence[Certificate], advice: Advice)
     whole = {
         "run": run.path,
         "frontier": encode(tuple(frontier)),
-        "neighbours": encode(neighbours_of(run, frontier)),
         "advice": encode(advice),
         "limit_bytes": run.header.limit_bytes,
         "environment": encode(run.header.environment),
     }
+    if run.is_simulated:
+        whole["neighbours"] = encode(neighbours_of(run, frontier))
     return {key: finite(value) for key, value in whole.items()}
 
 
