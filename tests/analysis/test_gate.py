@@ -134,6 +134,16 @@ def test_an_unknown_peak_fits_and_leaves_the_headroom_open() -> None:
     assert "the probe died" in fits(run, 0.1).reason
 
 
+def test_a_step_that_fits_by_emptying_the_cache_has_no_headroom() -> None:
+    """Its reserved peak is the lower for it."""
+    thrashing = a_run(fit(peak=40 * MIB, retries=9))
+    assert fits(thrashing).verdict is Verdict.PASS
+    finding = fits(thrashing, 0.1)
+    assert finding.verdict is Verdict.FAIL
+    assert "emptied its cache (9 times)" in finding.reason
+    assert fits(a_run(fit(peak=40 * MIB, retries=0)), 0.1).verdict is Verdict.PASS
+
+
 def test_a_larger_batch_that_fits_answers_as_far_as_it_does() -> None:
     run = a_run(fit(96, 50 * MIB, role=Role.PROBE))
     assert fits(run, 0.2).verdict is Verdict.PASS

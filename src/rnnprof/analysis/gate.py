@@ -192,6 +192,13 @@ def _within_headroom(fit: Fit, limit: MustFit) -> _FitVerdict:
         if limit.headroom_ratio == 0:
             return Verdict.PASS, f"it fits; {why}", None, usable
         return Verdict.INCONCLUSIVE, f"it fits, but {why}", None, usable
+    if fit.retries and limit.headroom_ratio > 0:
+        reason = (
+            f"B={fit.batch} fits only because the allocator emptied its cache "
+            f"({fit.retries} times): it has no headroom, {format_ratio(limit.headroom_ratio)} is "
+            "asked for"
+        )
+        return Verdict.FAIL, reason, needed, usable
     left = format_ratio(1 - needed / fit.limit_bytes)
     figures = (
         f"B={fit.batch} takes {format_bytes(needed)} of {format_bytes(fit.limit_bytes)}: "
