@@ -152,12 +152,13 @@ def test_without_nvml_the_context_is_unknown(ask: Any) -> None:
     said = ask(
         BEGIN
         + """
-survey = device.survey()
-said = survey["context_bytes"], survey["context_note"], device.facts()["driver"]
+survey, meter = device.survey(), device.meter()
+drift = meter.read().others_drift_bytes
+said = survey["context_bytes"], survey["context_note"], device.facts()["driver"], drift
 """,
         fault="nvmlInit_v2:1:not_supported:sticky",
     )
-    assert said[0] is None
+    assert said[0] is said[3] is None
     assert "NVML does not" in said[1]
     assert said[2] is None
 
@@ -203,7 +204,9 @@ import os
 from rnnprof.machine.nvml import open_nvml, same_uuid, visible_cards
 nvml, missing = open_nvml()
 cards = nvml.cards()
-visible = visible_cards(cards, uuid), visible_cards(cards, "0"), visible_cards(cards, "7")
+named = (uuid, "0", "7", None, "0,0", "x", "0,7")
+visible = [visible_cards(cards, each) for each in named]
+nobody = nvml.others("GPU-none", 1)
 conditions = nvml.read(uuid, os.getpid())
 others = nvml.others(uuid, os.getpid())
 unknown = nvml.read("GPU-none", 1).unknown
@@ -212,13 +215,14 @@ nvml.close()
 said = (
     cards[0].uuid, cards[0].name, cards[0].memory_bytes, [len(each) for each in visible],
     conditions.own_bytes, sorted(conditions.unknown), others, bool(unknown),
-    stranger.unknown.get("own_bytes"), same_uuid(uuid, uuid.removeprefix("GPU-")),
+    stranger.unknown.get("own_bytes"), same_uuid(uuid, uuid.removeprefix("GPU-")), nobody[0],
 )
 """
     )
-    uuid, name, memory, visible, own, unknown, others, is_unknown, stranger, same = said
+    uuid, name, memory, visible, own, unknown, others, is_unknown, stranger, same, nobody = said
     assert (uuid, name, memory) == (gpu.uuid, gpu.name, gpu.memory_bytes)
-    assert visible == [1, 1, 0]
+    assert visible == [1, 1, 0, 1, 0, 0, 1]
+    assert nobody is None
     assert own == gpu.context_bytes
     assert unknown == ["power_limit_w", "power_w", "temperature_c"]
     assert others == ((), None)
