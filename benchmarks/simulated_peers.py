@@ -1,19 +1,21 @@
 """Batch-size finders of rnnprof, accelerate and Lightning on one simulated GPU, and a plain loop.
 
     python -m benchmarks.simulated_peers [--only lstm-native] [--output peers.json] [--quick]
+    python -m benchmarks.simulated_peers --reuse reports/simulated/peers.json > peers.txt
 
 It runs in an environment with torch's CUDA build (tests/cuda/environment.py makes one), accelerate
-and lightning; no GPU is needed.  The GPU is rnnprof's simulated T4: torch's own allocator, autograd
-and optimizer run, no kernel does, and values are zeros, so that only memory is compared.  The sizes
-of cuDNN's buffers (fused) rest on a law.  Twelve rows: LSTM and GRU 256->512, T=64, Adam, fp32,
-native and fused, under 2 GiB, 8 GiB (the allocator's fraction) and the whole simulated GPU.
+and lightning, so it is not in the catalogue; no GPU is needed.  ``--reuse`` prints a kept run.  The
+GPU is rnnprof's simulated T4: torch's own allocator, autograd and optimizer run, no kernel does,
+and values are zeros, so that only memory is compared.  The sizes of cuDNN's buffers (fused) rest on
+a law.  Twelve rows: LSTM and GRU 256->512, T=64, Adam, fp32, native and fused, under 2 GiB, 8 GiB
+(the allocator's fraction) and the whole simulated GPU.
 
   plain loop   the truth: the loop that most people write, for 30 training steps, each batch in a
                fresh process, forked from one that has torch and has made no CUDA call.  Bisection
                gives the largest batch that passes while the next does not; then the 10 batches
                below it and the 10 above are run, to see whether the outcomes are monotone.
   rnnprof      the command ``rnnprof max-batch --simulate t4 --json`` with its defaults; *advised*
-               is the batch that it says to train with, below its largest.
+               is the batch that it says to train with.
   accelerate   ``find_executable_batch_size(starting_batch_size=8192)`` around 10 training steps of
                the plain loop.
   lightning    ``Tuner.scale_batch_size`` (its BatchSizeFinder) on a small module with the same
@@ -39,7 +41,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -523,8 +525,14 @@ class Comparison:
             ooms=None if trials is None else sum(not trial.fits for trial in trials),
             wall_s=answer.wall_s,
             search_s=answer.search_s,
-            note="; ".join(filter(None, [answer.note, _end_of(held), self._early(answer)])),
+            note="; ".join(filter(None, [answer.note, *self._remarks(answer, held)])),
         )
+
+    def _remarks(self, answer: Answer, held: PlainTrial | None) -> Iterator[str]:
+        if answer.trials and answer.batch not in {t.batch for t in answer.trials if t.fits}:
+            yield f"B={answer.batch} was never run"
+        yield _end_of(held)
+        yield self._early(answer)
 
     def _early(self, answer: Answer) -> str:
         """Its trials that failed at or below the truth: a fresh process has room for them."""
@@ -538,7 +546,7 @@ def _end_of(held: PlainTrial | None) -> str:
         return ""
     usual = held.error.startswith("OutOfMemoryError")
     how = "out of memory" if usual else held.error
-    return f"B={held.batch}: {how} at training step {held.steps_run + 1}"
+    return f"plain loop: {how} at training step {held.steps_run + 1}"
 
 
 def compare(case: Case) -> Comparison:
@@ -652,11 +660,21 @@ def document(comparisons: Sequence[Comparison]) -> dict[str, Any]:
         **surroundings(),
         "simulated": describe(MODEL).as_text(),
         "versions": versions,
-        "comparisons": [
-            {**encode(found), "rows": [asdict(row) for row in found.rows()]}
-            for found in comparisons
-        ],
+        "comparisons": encode(tuple(comparisons)),
     }  # fmt: skip
+
+
+def report(kept: Mapping[str, Any]) -> str:
+    """The tables of a document, under what ran them and when."""
+    found = [decode(Comparison, each, "comparison") for each in kept["comparisons"]]
+    versions = ", ".join(f"{package} {version}" for package, version in kept["versions"].items())
+    return "\n".join([
+        f"A simulated {describe(MODEL).name}: no kernel ran.  Wall and search are in seconds.",
+        f"{kept['date'][:10]}, commit {kept['commit']}, {versions}.",
+        *("", table(found), ""),
+        "Over all rows; probes, OOMs, wall and search are medians.",
+        *("", summary(found), "", monotone(found), *notes(found)),
+    ])  # fmt: skip
 
 
 def simulate() -> None:
@@ -678,6 +696,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--only", action="append", metavar="TEXT", help="rows with it in their name"
     )
     parser.add_argument("--output", type=Path, help="everything as JSON")
+    parser.add_argument("--reuse", type=Path, metavar="FILE", help="print what stands in it")
     parser.add_argument("--quick", action="store_true", help="two rows")
     parser.add_argument("--peer", nargs=2, help=argparse.SUPPRESS)  # we ourselves, inside
     return parser.parse_args(argv)
@@ -700,19 +719,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     if arguments.peer:
         answer_as_peer(*arguments.peer)
+    if arguments.reuse:
+        print(report(json.loads(arguments.reuse.read_text())))
+        return
     cases = chosen(arguments.only, arguments.quick)
     simulate()
-    began_s, found = time.monotonic(), []
+    found = []
     for case in cases:
         print(case.name, file=sys.stderr, flush=True)
         found.append(compare(case))
         if arguments.output:
             arguments.output.write_text(json.dumps(document(found)) + "\n")
-    print(f"A simulated {describe(MODEL).name}: no kernel ran; wall and search in seconds.\n")
-    print(table(found))
-    print(f"\nOver all rows; probes, OOMs, wall and search are medians.\n\n{summary(found)}")
-    print("", monotone(found), *notes(found), sep="\n")
-    print(f"\n{time.monotonic() - began_s:.0f} s in all")
+    print(report(document(found)))
 
 
 if __name__ == "__main__":

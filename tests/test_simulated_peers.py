@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +26,7 @@ from rnnprof.codec import decode, encode
 from rnnprof.simulate.torchbuild import SimulationUnavailableError
 
 CASE = Case("lstm", "native", "2GiB")
+KEPT = Path(__file__).parents[1] / "reports" / "simulated"
 OOM = "OutOfMemoryError: CUDA out of memory."
 
 
@@ -82,15 +84,19 @@ def test_an_answer_is_judged_by_the_plain_loop() -> None:
     failed = Trial(90, fits=False, steps_run=0)
     found = comparison(
         Answer("above", 128, (failed, Trial(128, True, 10)), wall_s=9.0, search_s=2.0),
+        Answer("unseen", 100, (Trial(50, True, 10),), wall_s=9.0, search_s=2.0),
         Answer("none", None, note="raised ValueError: why"),
     )
-    truth, above, none = found.rows()
+    truth, above, unseen, none = found.rows()
     assert (truth.who, truth.batch, truth.holds, truth.note) == ("plain loop", 100, True, "")
     assert (above.error_ratio, above.holds) == (pytest.approx(0.28), False)
     assert (above.probes, above.ooms) == (2, 1)
-    assert above.note == ("B=128: out of memory at training step 2; failed in its own trials: B=90")
+    assert above.note == (
+        "plain loop: out of memory at training step 2; failed in its own trials: B=90"
+    )
+    assert (unseen.holds, unseen.note) == (True, "B=100 was never run")
     assert (none.error_ratio, none.holds, none.probes) == (None, None, None)
-    assert [*benchmark.notes([found])][1] == "lstm-native-2GiB, none: raised ValueError: why"
+    assert [*benchmark.notes([found])][-1] == "lstm-native-2GiB, none: raised ValueError: why"
 
 
 def test_the_tables_say_what_was_found() -> None:
@@ -116,7 +122,14 @@ def test_the_table_is_at_most_100_columns_wide() -> None:
     assert max(map(len, benchmark.table([found]).splitlines())) <= benchmark.WIDTH
 
 
-def test_rnnprof_is_run_as_a_user_runs_it(tmp_path: Any) -> None:
+def test_the_kept_text_is_made_of_the_kept_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark.main(["--reuse", str(KEPT / "peers.json")])
+    printed = capsys.readouterr().out
+    assert printed == (KEPT / "peers.txt").read_text(encoding="utf-8")
+    assert max(map(len, printed.splitlines())) <= benchmark.WIDTH
+
+
+def test_rnnprof_is_run_as_a_user_runs_it(tmp_path: Path) -> None:
     limited = benchmark.rnnprof_command(CASE, tmp_path / "run.jsonl")
     assert limited[1:7] == ["-m", "rnnprof", "max-batch", "--json", "--simulate", "t4"]
     assert limited[7:9] == ["--memory-limit", "2GiB"]
