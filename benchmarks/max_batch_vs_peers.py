@@ -41,12 +41,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from rnnprof.analysis.axes import parse_axis
 from rnnprof.analysis.outcomes import Evidence, classify
@@ -590,12 +590,16 @@ def in_words(raised: Exception, counted_bytes: int | None, limit_bytes: int) -> 
     return said
 
 
-def answer_as_peer(who: str, told: str) -> None:
-    """Print a peer's answer as the only thing on stdout, and end without tearing torch down."""
+def answer_as_peer(who: str, told: str) -> NoReturn:
+    """A peer's process: its answer, then the end."""
+    print_alone(lambda: serve_peer(who, decode(Case, json.loads(told), "case")))
+
+
+def print_alone(search: Callable[[], PeerAnswer]) -> NoReturn:
+    """Print the answer as the only thing on stdout, and end without tearing torch down."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    answer = serve_peer(who, decode(Case, json.loads(told), "case"))
-    answers.write(json.dumps(encode(answer)))
+    answers.write(json.dumps(encode(search())))
     answers.flush()
     os._exit(0)
 
@@ -651,17 +655,21 @@ LEFT: Final = frozenset({"workload", "who", "note"})
 
 
 def table(rows: Iterable[Row]) -> str:
-    """The rows as aligned text; words to the left, figures to the right."""
-    lines = [HEADER, *(_cells(row) for row in rows)]
+    """The rows as aligned text."""
+    return aligned([HEADER, *(_cells(row) for row in rows)], LEFT)
+
+
+def aligned(lines: Sequence[Sequence[str]], left: Container[str]) -> str:
+    """Cells under the header that is the first line: words to the left, figures to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    aligned = [
+    padded = [
         "  ".join(
-            cell.ljust(width) if name in LEFT else cell.rjust(width)
-            for name, cell, width in zip(HEADER, line, widths, strict=True)
+            cell.ljust(width) if name in left else cell.rjust(width)
+            for name, cell, width in zip(lines[0], line, widths, strict=True)
         ).rstrip()
         for line in lines
     ]
-    return "\n".join(aligned)
+    return "\n".join(padded)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
