@@ -64,6 +64,11 @@ EXCEPTIONS = [
     ("AcceleratorError", "CUDA error: unknown error", Outcome.CRASHED),
     ("AcceleratorError", "CUDA error: operation not supported", Outcome.UNSUPPORTED),
     (
+        "TritonMissing",
+        "Cannot find a working triton installation. Either the package is not installed or ...",
+        Outcome.UNSUPPORTED,
+    ),
+    (
         "RuntimeError",
         "CUDA error: no kernel image is available for execution on the device",
         Outcome.UNSUPPORTED,

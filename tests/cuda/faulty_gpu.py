@@ -90,6 +90,18 @@ def convolves(batch, steps, device):
     return step
 
 
+def compiles(batch, steps, device):
+    """A loop through torch.compile."""
+    cell = torch.compile(torch.nn.LSTMCell(16, 32).to(device))
+    x = torch.empty(batch, 16, device=device)
+
+    def step(phase):
+        with phase("forward"):
+            return cell(x)[0].square().mean().detach()
+
+    return step
+
+
 def captures(batch, steps, device):
     """A CUDA graph."""
     model = torch.nn.LSTM(16, 32).to(device)

@@ -159,7 +159,7 @@ def test_lengths_that_are_read_from_the_gpu_are_unsupported(card: Any, kind: str
     assert "faulty_gpu.py" in verdict.reason
 
 
-@pytest.mark.parametrize("function", ["convolves", "captures"])
+@pytest.mark.parametrize("function", ["convolves", "captures", "compiles"])
 def test_what_has_no_kernel_here_is_unsupported(card: Any, function: str) -> None:
     answer = card.ask("fit", **of_factory(function))
     assert answer.evidence is not None

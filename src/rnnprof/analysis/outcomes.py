@@ -34,6 +34,7 @@ UNSUPPORTED_PATTERNS: Final = (
     r"CUDA error: operation not supported",  # cudaErrorNotSupported, code 801
     r"no kernel image is available for execution",  # cudaErrorNoKernelImageForDevice, code 209
     r"CUFFT_NOT_SUPPORTED",
+    r"Cannot find a working triton installation",  # torch._inductor, as torch.compile needs it
 )
 
 UNSUPPORTED_TYPE: Final = "UnsupportedError"
