@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+import rnnprof
 from conftest import CommandLine
 from rnnprof.analysis.outcomes import classify
 from rnnprof.engine import journal
+from rnnprof.errors import BadInputError
 from rnnprof.records import CENSUS_PARTS, Fit, Outcome
 from rnnprof.simulate.description import GpuDescription
 from rnnprof.units import GIB, MIB
@@ -239,3 +241,15 @@ def test_a_gate_of_memory_on_a_runner_without_a_gpu(rnnprof: CommandLine, tmp_pa
     assert "PASS" in ended.stdout
     assert "simulated" in ended.stdout
     assert "simulated" in (tmp_path / "out.xml").read_text()
+
+
+def test_the_api_asks_of_a_simulated_gpu_too(tmp_path: Path) -> None:
+    found = rnnprof.assert_fits(
+        workload=SMALL, batch=64, steps=32, simulate="memory=1GiB,sms=20,capability=8.6",
+        headroom=0.05, confirm_steps=3, output=tmp_path / "run.jsonl",
+    )  # fmt: skip
+    assert found.measured is not None
+    assert 0 < found.measured < GIB
+    assert rnnprof.load(tmp_path / "run.jsonl").is_simulated
+    with pytest.raises(BadInputError, match="give one GPU"):
+        rnnprof.assert_fits(workload=SMALL, batch=64, steps=32, simulate="t4,h100")
