@@ -91,6 +91,10 @@ class Bar(Listener):
     def proved(self, certificate: Certificate, done: int, total: int) -> None:
         self._write("")
 
+    def looking_around(self, certificate: Certificate, done: int, total: int) -> None:
+        around = f"T={certificate.steps}: neighbours of {certificate.batch}"
+        self._write(f"{around}, {done} of {total}" if done < total else "")
+
     def _write(self, text: str) -> None:
         width = shutil.get_terminal_size().columns - 1
         sys.stderr.write(f"\r\x1b[2K{text[:width]}")

@@ -38,6 +38,9 @@ class FrontierListener:
     def proved(self, certificate: Certificate, done: int, total: int) -> None:
         """The edge at one T is known, or why it is not."""
 
+    def looking_around(self, certificate: Certificate, done: int, total: int) -> None:
+        """*done* of *total* neighbours of a largest batch have been run."""
+
 
 @dataclass(slots=True)
 class Frontier:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rnnprof.analysis.neighbours import neighbours_to_run
 from rnnprof.engine.frontier import FrontierListener
 from rnnprof.engine.observer import Observer
-from rnnprof.records import Certificate, Fit, Point, Role, Run
+from rnnprof.records import Certificate, Point, Role, Run
 
 
 def run_neighbours(
@@ -20,11 +20,10 @@ def run_neighbours(
     seen = {o.point for o in before.observations if o.role is Role.NEIGHBOUR}
     for certificate in certificates:
         points = [Point(batch, certificate.steps) for batch in neighbours_to_run(certificate)]
-        for point in points:
+        for done, point in enumerate(points):
             if point not in seen:
-                listener.probing(point, f"a neighbour of the largest batch, {certificate.batch}")
-                fit = observer.observe(
-                    point, "fit", Role.NEIGHBOUR, confirm_steps=certificate.confirm_steps
-                )
-                assert isinstance(fit, Fit)
-                listener.probed(fit)
+                listener.looking_around(certificate, done, len(points))
+                steps = certificate.confirm_steps
+                observer.observe(point, "fit", Role.NEIGHBOUR, confirm_steps=steps)
+        if points:
+            listener.looking_around(certificate, len(points), len(points))
