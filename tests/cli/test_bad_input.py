@@ -176,6 +176,16 @@ def test_a_bad_environment_variable_is_named(warm: CommandLine) -> None:
     refused(warm("profile", RNNPROF_BATCH="none"), "'none' is not understood")
 
 
+@pytest.mark.parametrize("value", ["inf", "-1", "0.5", "nan", "'x'"])
+def test_how_often_a_flag_is_given_is_a_whole_number(
+    value: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rnnprof.toml").write_text(f"verbose = {value}\n")
+    assert run(["profile", "--device", "cpu"]) == 2
+    assert "write a whole number from 0" in capsys.readouterr().err
+
+
 def test_an_internal_error_is_70_in_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,7 +135,14 @@ def _as_given(option: click.Option, value: Any) -> Any:
         return pairs
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError("write a text or a number")
-    return int(value) if option.count else str(value)
+    return _count(value) if option.count else str(value)
+
+
+def _count(value: str | int | float) -> int:
+    """How often a flag is given: TOML has infinities and fractions, which no flag does."""
+    if not isinstance(value, int) or value < 0:
+        raise ValueError("write a whole number from 0")
+    return value
 
 
 def _long_names(parameter: click.Parameter) -> list[str]:
