@@ -138,7 +138,7 @@ def _as_given(option: click.Option, value: Any) -> Any:
     return _count(value) if option.count else str(value)
 
 
-def _count(value: str | int | float) -> int:
+def _count(value: str | float) -> int:
     """How often a flag is given: TOML has infinities and fractions, which no flag does."""
     if not isinstance(value, int) or value < 0:
         raise ValueError("write a whole number from 0")
