@@ -163,6 +163,14 @@ def test_the_edge_is_where_the_prediction_meets_the_limit(samples, steps, limit_
     assert model.safe_edge(steps, limit_bytes) <= edge
 
 
+def test_a_flat_plane_above_the_limit_leaves_the_safe_edge_below_the_edge():
+    """Found by examples: without slope the edge was 0, and with a slope below it negative."""
+    flat, steep = Plane(1.0, 0.0, 0.0), Plane(3.5e10, 0.0, 8.9e8)
+    model = MemoryModel((steep, flat), 0.0, 0.005, 1)
+    assert model.safe_edge(1, 1.0) <= model.edge(1, 1.0) < 0
+    assert MemoryModel((flat,), 0.0, 0.005, 1).safe_edge(1, 1.0) == 0.0
+
+
 @given(points, st.integers(1, 2**40))
 def test_one_sample_gives_all_bytes_to_time_steps(point, size_bytes):
     model = model_of([Sample(point, size_bytes)])

@@ -139,7 +139,7 @@ class MemoryModel:
             if slope > _TINY:
                 edges.append((limit_bytes - plane.fixed) / slope)
             elif plane.fixed > limit_bytes:
-                return 0.0
+                edges.append(0.0)  # no batch fits; another plane may say so more strongly
         return min(edges, default=float("inf"))
 
     def safe_edge(self, steps: int, limit_bytes: float) -> float:
