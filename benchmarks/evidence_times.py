@@ -24,8 +24,8 @@ from rnnprof.codec import decode
 from rnnprof.protocol import Task
 from rnnprof.records import Conditions
 from rnnprof.units import GIB, MIB
-from rnnprof.worker.devices import open_device
 from rnnprof.worker.phases import PhaseTracker
+from rnnprof.worker.session import open_device
 from rnnprof.worker.timing import sample
 from rnnprof.worker.workloads import build
 from rnnprof.workload import Workload

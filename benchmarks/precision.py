@@ -28,8 +28,9 @@ from benchmarks.overhead import CASES, in_child
 from rnnprof.analysis.statistics import StopRule, WarmUpRule, half_width_ratio, median_interval
 from rnnprof.protocol import Task
 from rnnprof.units import format_ratio, format_seconds
-from rnnprof.worker.devices import Device, open_device
+from rnnprof.worker.devices import Device
 from rnnprof.worker.phases import PhaseTracker
+from rnnprof.worker.session import open_device
 from rnnprof.worker.timing import sample
 from rnnprof.worker.workloads import build
 

@@ -13,9 +13,7 @@ from conftest import CommandLine
 from rnnprof.analysis.outcomes import classify
 from rnnprof.engine import journal
 from rnnprof.engine.cards import card_lock
-from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.machine.places import find_place
-from rnnprof.protocol import Task
 from rnnprof.records import CENSUS_PARTS, Outcome
 from rnnprof.units import GIB, MIB
 from rnnprof.workload import FactorySource, Workload
@@ -30,34 +28,10 @@ SMALL = Workload(input_size=64, hidden_size=128)
 SHORT = ("--batch", "4,8", "--steps", "16", "--point-seconds", "0.1", "-o", "run.jsonl")
 
 
-@pytest.fixture(scope="module")
-def facts(supervisor: Supervisor) -> dict[str, Any]:
-    answer = supervisor.ask(Task("hello", SMALL, device="cuda"), DEADLINE_S)
-    assert answer.evidence is None, classify(answer.evidence).reason
-    found: Any = answer.findings["facts"]
+@pytest.fixture
+def facts(card: Any) -> dict[str, Any]:
+    found: dict[str, Any] = card.facts
     return found
-
-
-class Card:
-    """Fresh workers on the card, pinned as a run pins it."""
-
-    def __init__(self, crew: Supervisor, uuid: str) -> None:
-        self.crew = crew
-        self.uuid = uuid
-
-    def ask(self, do: str, workload: Workload = SMALL, **changes: Any) -> Answer:
-        task = Task(do, workload, 16, 32, "cuda", self.uuid, limit_bytes=LIMIT_BYTES)
-        return self.crew.ask(replace(task, point_seconds=0.2, **changes), DEADLINE_S)
-
-    def measured(self, do: str, workload: Workload = SMALL, **changes: Any) -> dict[str, Any]:
-        answer = self.ask(do, workload, **changes)
-        assert answer.evidence is None, classify(answer.evidence).reason
-        return answer.findings
-
-
-@pytest.fixture(scope="module")
-def card(supervisor: Supervisor, facts: dict[str, Any]) -> Card:
-    return Card(supervisor, facts["device_uuid"])
 
 
 def test_the_card_and_its_driver_are_known(facts: dict[str, Any]) -> None:
@@ -72,13 +46,13 @@ def test_auto_means_the_card() -> None:
     assert find_place("auto").kind == "cuda"
 
 
-def test_the_survey_tells_the_context(card: Card) -> None:
+def test_the_survey_tells_the_context(card: Any) -> None:
     survey = card.measured("survey")
     assert 64 * MIB < survey["context_bytes"] < 4 * GIB
     assert survey["free_bytes"] <= survey["total_bytes"]
 
 
-def test_a_fit_stays_within_its_limit(card: Card) -> None:
+def test_a_fit_stays_within_its_limit(card: Any) -> None:
     found = card.measured("fit")
     assert found["steps_run"] >= 3
     assert 0 < found["peak_allocated_bytes"] <= found["peak_counted_bytes"] <= LIMIT_BYTES
@@ -86,13 +60,13 @@ def test_a_fit_stays_within_its_limit(card: Card) -> None:
     assert found["retries"] == 0
 
 
-def test_equal_seeds_give_equal_losses(card: Card) -> None:
+def test_equal_seeds_give_equal_losses(card: Any) -> None:
     first, second, other = (card.measured("fit", seed=seed)["loss"] for seed in (1, 1, 2))
     assert first == pytest.approx(second, rel=1e-4)
     assert first != pytest.approx(other, rel=1e-4)
 
 
-def test_past_its_limit_a_fit_is_out_of_memory(card: Card) -> None:
+def test_past_its_limit_a_fit_is_out_of_memory(card: Any) -> None:
     answer = card.ask("fit", Workload(), batch=512, steps=256, limit_bytes=SMALL_LIMIT_BYTES)
     assert answer.evidence is not None
     verdict = classify(answer.evidence)
@@ -115,7 +89,7 @@ def test_past_its_limit_a_fit_is_out_of_memory(card: Card) -> None:
     ids=["lstm", "gru", "rnn", "native", "loop", "amp"],
 )
 def test_the_census_sums_to_the_allocators_own_peak(
-    card: Card, workload: Workload, implementation: str
+    card: Any, workload: Workload, implementation: str
 ) -> None:
     found = card.measured("memory", workload)
     assert found["implementation"] == implementation
@@ -124,7 +98,7 @@ def test_the_census_sums_to_the_allocators_own_peak(
     assert found["net_bytes_per_step"] == 0
 
 
-def test_steps_are_timed_on_the_card_and_on_the_host(card: Card) -> None:
+def test_steps_are_timed_on_the_card_and_on_the_host(card: Any) -> None:
     found = card.measured("timing")
     assert len(found["samples_s"]) >= 3
     assert min(found["samples_s"]) > 0
@@ -133,7 +107,7 @@ def test_steps_are_timed_on_the_card_and_on_the_host(card: Card) -> None:
     assert found["conditions"]["device_after"]["sm_clock_mhz"]
 
 
-def test_a_device_assert_costs_its_own_point_alone(card: Card) -> None:
+def test_a_device_assert_costs_its_own_point_alone(card: Any) -> None:
     source = FactorySource(f"{FACTORIES.name}:make", "", {"fault": "device_assert"})
     wrong = Workload(cell=None, factory=source)
     answer = card.ask("fit", wrong, factory_path=f"{FACTORIES}:make")
@@ -142,7 +116,7 @@ def test_a_device_assert_costs_its_own_point_alone(card: Card) -> None:
     assert card.measured("fit")["steps_run"] >= 3
 
 
-def test_a_card_that_another_run_holds_is_refused(card: Card, rnnprof: CommandLine) -> None:
+def test_a_card_that_another_run_holds_is_refused(card: Any, rnnprof: CommandLine) -> None:
     with card_lock(card.uuid):
         ended = rnnprof("profile", "--device", "cuda", *SHORT)
     assert ended.returncode == 4, ended.stderr

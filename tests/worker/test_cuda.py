@@ -19,7 +19,8 @@ from rnnprof.worker.cuda import (
     others_drift,
     uuid_of,
 )
-from rnnprof.worker.devices import Device, MachineShortError, open_device
+from rnnprof.worker.devices import Device, MachineShortError
+from rnnprof.worker.session import open_device
 from rnnprof.workload import Workload
 
 MIB = 1 << 20

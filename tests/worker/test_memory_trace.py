@@ -18,8 +18,8 @@ from rnnprof.worker import memory
 from rnnprof.worker.cpu import CpuDevice
 from rnnprof.worker.devices import AllocatorHistory
 from rnnprof.worker.memory import COMPACTED, NOT_CUDNN, _checked_peaks, _Timeline, _Watched
-from rnnprof.worker.passes import Session
 from rnnprof.worker.phases import PhaseTracker
+from rnnprof.worker.session import Session
 from rnnprof.workload import Workload
 
 EVENTS = [AllocatorEvent(1, 10, 512, 512), AllocatorEvent(2, 20, 1024, 1536),

@@ -13,9 +13,9 @@ from rnnprof.protocol import Task
 from rnnprof.worker import rates
 from rnnprof.worker.cpu import CpuDevice
 from rnnprof.worker.layers import UnsupportedError
-from rnnprof.worker.passes import Session
 from rnnprof.worker.phases import PhaseTracker
 from rnnprof.worker.rates import product_dtype, rates_pass
+from rnnprof.worker.session import Session
 from rnnprof.workload import FactorySource, Workload
 
 MIB = 1 << 20

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rnnprof import protocol
 from rnnprof.errors import RnnprofError
 
 if TYPE_CHECKING:
@@ -138,16 +136,3 @@ class Device(Protocol):
 
     def run_block(self, step: Callable[[], Any], count: int) -> Block:
         """Run *count* steps back to back and time each."""
-
-
-def open_device(task: protocol.Task) -> Device:
-    """The device that a task names; a card is pinned before CUDA looks for any."""
-    if task.device == "cpu":
-        from rnnprof.worker.cpu import CpuDevice
-
-        return CpuDevice()
-    from rnnprof.worker.cuda import CudaDevice
-
-    if task.device_uuid is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = task.device_uuid
-    return CudaDevice(task.device, task.device_uuid)

@@ -14,7 +14,7 @@ from rnnprof.worker.workloads import build
 if TYPE_CHECKING:
     from rnnprof import protocol
     from rnnprof.worker.devices import Limit
-    from rnnprof.worker.passes import Session
+    from rnnprof.worker.session import Session
 
 WARM_UP_SIZE: Final = 2
 """Sequences and time steps of the steps before the baseline: 1 breaks batch normalisation."""

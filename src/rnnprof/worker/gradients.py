@@ -11,7 +11,7 @@ from rnnprof.worker.learners import Learner, Squares, Unknown, learner_of
 
 if TYPE_CHECKING:
     from rnnprof.study import Study
-    from rnnprof.worker.passes import Session
+    from rnnprof.worker.session import Session
 
 SMOOTHING: Final = 20
 """Training steps whose mean loss stands for a factory's loss on fresh data."""

@@ -13,7 +13,7 @@ from rnnprof.worker.layers import UnsupportedError
 from rnnprof.worker.precision import set_flags
 
 if TYPE_CHECKING:
-    from rnnprof.worker.passes import Session
+    from rnnprof.worker.session import Session
 
 
 def hello_pass(session: Session) -> dict[str, Any]:

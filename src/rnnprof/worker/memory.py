@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rnnprof import protocol
     from rnnprof.factory import Training
     from rnnprof.worker.devices import AllocatorHistory, Device
-    from rnnprof.worker.passes import Session
+    from rnnprof.worker.session import Session
 
 MIN_STEPS: Final = 3
 """The second finds the optimizer's state in place; the third tells a leak from a first time."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import sysconfig
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from rnnprof import protocol
 from rnnprof.worker.channel import Channel
-from rnnprof.worker.devices import Device, Limit, open_device
 from rnnprof.worker.factories import BadFactoryError
 from rnnprof.worker.fit import check_pass, fit_pass
 from rnnprof.worker.gradients import gradient_pass, training_pass
@@ -19,11 +17,12 @@ from rnnprof.worker.hello import hello_pass, survey_pass
 from rnnprof.worker.memory import memory_pass
 from rnnprof.worker.phases import PhaseTracker
 from rnnprof.worker.rates import rates_pass
+from rnnprof.worker.session import Session, open_device
 from rnnprof.worker.timing import timing_pass
 
 _OWN_FOLDER: Final = str(Path(__file__).parents[1])
 
-Pass = Callable[["Session"], dict[str, Any]]
+Pass = Callable[[Session], dict[str, Any]]
 
 PASSES: Final[dict[str, Pass]] = {
     "hello": hello_pass,
@@ -36,24 +35,6 @@ PASSES: Final[dict[str, Pass]] = {
     "gradient": gradient_pass,
     "training": training_pass,
 }
-
-
-@dataclass(slots=True)
-class Session:
-    """One task under way.
-
-    Attributes:
-        device: where it runs.
-        tracker: knows the phase that the task stands in.
-        limit: of a fit pass, once it is in force.
-        findings: what is known so far, told also when the task fails.
-    """
-
-    task: protocol.Task
-    device: Device
-    tracker: PhaseTracker
-    limit: Limit | None = None
-    findings: dict[str, Any] = field(default_factory=dict)
 
 
 def serve(channel: Channel) -> None:

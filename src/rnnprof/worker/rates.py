@@ -27,7 +27,7 @@ from rnnprof.worker.precision import AUTOCAST_DTYPES, set_flags, tensor_dtype
 from rnnprof.workload import Workload
 
 if TYPE_CHECKING:
-    from rnnprof.worker.passes import Session
+    from rnnprof.worker.session import Session
 
 SMALLEST_SIZE: Final = 256
 LARGEST_SIZE: Final = {"cpu": 4096, "cuda": 8192}

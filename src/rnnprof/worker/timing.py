@@ -15,7 +15,7 @@ from rnnprof.worker.workloads import build
 
 if TYPE_CHECKING:
     from rnnprof.worker.devices import Block
-    from rnnprof.worker.passes import Session
+    from rnnprof.worker.session import Session
 
 PHASE_SHARE: Final = 0.2
 """Share of the time budget for steps that time the phases."""
