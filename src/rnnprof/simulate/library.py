@@ -39,8 +39,8 @@ ORDER: Final = "loading-order"
 
 _SOURCES: Final = Path(__file__).with_name("csrc")
 _CORE_SOURCES: Final = (
-    "description.c", "fault.c", "memory.c", "runtime.c", "driver.c", "cublas.c", "cudnn.c",
-    "others.c",
+    "description.c", "fault.c", "context.c", "memory.c", "runtime.c", "driver.c", "cublas.c",
+    "cudnn.c", "others.c",
 )  # fmt: skip
 _NVML_SOURCES: Final = ("nvml.c", "description.c", "fault.c")
 _FLAGS: Final = ("-std=gnu11", "-O2", "-fPIC", "-fvisibility=hidden", "-shared")

@@ -65,16 +65,18 @@ struct fault {
 const struct fault *fault_at(const char *function);
 void fault_read_again(void);
 
-/* ---- runtime.c: the state of this process's context and its errors */
+/* ---- context.c: the state of this process's context and its errors */
 
 extern unsigned long long launch_count;
 int fail(int error);                    /* keep it as the thread's last error, and give it back */
+int keep(int error);                    /* the same where there is one, else SUCCESS */
 int enter(const char *function);        /* an error to return at once, or 0; it is kept */
 int enter_device(const char *function); /* the same, for functions that create the context */
 int driver_enter(const char *function); /* the driver's functions leave the last error alone */
 int driver_enter_device(const char *function);
 int device_error(void);                 /* the error that has lost the GPU to this process, or 0 */
 void lose_device(int error);
+void forget_errors(void);
 int has_context(void);
 #define ENTER                              \
     do {                                   \
