@@ -1,10 +1,10 @@
-"""How well the memory model foretells points that it was not fitted on.
+"""How well the memory model predicts points that it was not fitted on.
 
     python -m benchmarks.model_error [--only NAME] [--grid small] [--output model_error.json]
 
 Each workload is measured over a 6 x 6 grid; the model is fitted on half of the points, drawn at
-random, and foretells the other half, and the reverse, several times over.  Two kinds of bytes are
-foretold: those that the limit counts (one peak a point) and those of the allocator (a peak for
+random, and predicts the other half, and the reverse, several times over.  Two kinds of bytes are
+predicted: those that the limit counts (one peak a point) and those of the allocator (a peak for
 each phase).  Printed for each: mean and worst relative error, and how many of the upper bounds were
 passed, and by how much at most.
 """

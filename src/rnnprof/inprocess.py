@@ -39,10 +39,10 @@ WARM_UP_BATCH: Final = 2
 
 FIRST_LEAP: Final = 8
 """Times the first batch whose bytes are known, at most, that the second may be: a small one finds
-room in what the heap has kept, so its bytes alone foretell too large an edge."""
+room in what the heap has kept, so its bytes alone predict too large an edge."""
 
 NEAR_RATIO: Final = 0.9
-"""Share of the limit from which on a batch that is foretold to take it is near."""
+"""Share of the limit from which on a batch that is predicted to take it is near."""
 
 STEPS: Final = 1
 """T, for the memory model: a step's own, the same in all of its runs."""
@@ -335,8 +335,8 @@ class Hunt:
         within = [t.units for t in known if t.units not in beyond]
         highest = min(beyond, default=edge.fits + 1) - 1
         lowest = max((units for units in within if units <= highest), default=0)
-        foretold = model.edge(STEPS, allowed_bytes) / self.granularity
-        return int(max(lowest, min(highest, foretold))) * self.granularity or None
+        predicted = model.edge(STEPS, allowed_bytes) / self.granularity
+        return int(max(lowest, min(highest, predicted))) * self.granularity or None
 
     def _reason(self, edge: EdgeSearch, train_with: int | None) -> str | None:
         if not edge.fits:

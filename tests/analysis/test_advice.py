@@ -1,4 +1,4 @@
-"""The advice: which point, why, what is foretold; never beyond what was measured or bounded."""
+"""The advice: which point, why, what is predicted; never beyond what was measured or bounded."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def train_with(run: Run, certificate: Certificate | None = None) -> TrainWith:
 SEEN = [fit_at(batch) for batch in (16, 48, 70, EDGE)]
 
 
-def test_a_batch_foretold_by_the_model():
+def test_a_batch_predicted_by_the_model():
     run = a_run(*SEEN)
     found = train_with(run)
     model = model_of(run, LIMIT)
@@ -335,10 +335,10 @@ def test_never_above_the_edge_nor_beyond_the_headroom(sizes, edge, granularity, 
     assert sizes.get(found.batch, bound) <= (1 - headroom) * LIMIT
 
 
-# what is foretold
+# what is predicted
 
 
-def test_smaller_limits_are_foretold_apart():
+def test_smaller_limits_are_predicted_apart():
     advice = advised([timed(8, 1000)], [certified()], a_run(*SEEN))
     (sentence,) = advice.predictions
     head, _, number = sentence.rpartition("about ")
@@ -363,7 +363,7 @@ def test_a_cap_is_no_edge():
     )
 
 
-def test_multiples_alone_are_foretold():
+def test_multiples_alone_are_predicted():
     advice = advised([], [certified(96, granularity=8)], a_run(*SEEN))
     assert int(advice.predictions[0].rpartition("about ")[2]) % 8 == 0
 
@@ -372,7 +372,7 @@ def test_multiples_alone_are_foretold():
     ("limit_gib", "cards"),
     [(40, ["24.0 GiB", "32.0 GiB"]), (16, ["8.00 GiB", "12.0 GiB"]), (8, [])],
 )
-def test_on_a_card_the_next_smaller_ones_are_foretold(limit_gib, cards):
+def test_on_a_card_the_next_smaller_ones_are_predicted(limit_gib, cards):
     limit = limit_gib << 30
     run = a_run(*(replace(f, limit_bytes=limit) for f in SEEN), environment={"device": "cuda"})
     run = replace(run, header=replace(run.header, limit_bytes=limit))
@@ -383,11 +383,11 @@ def test_on_a_card_the_next_smaller_ones_are_foretold(limit_gib, cards):
 
 
 @pytest.mark.parametrize("frontier", [(), (certified(None, status=EdgeStatus.NOTHING_FITS),)])
-def test_without_a_known_edge_nothing_is_foretold(frontier):
+def test_without_a_known_edge_nothing_is_predicted(frontier):
     assert advised([timed(8, 1000)], frontier, a_run(*SEEN)).predictions == ()
 
 
-def test_without_bytes_nothing_is_foretold():
+def test_without_bytes_nothing_is_predicted():
     assert advised([timed(8, 1000)], [certified()]).predictions == ()
     assert isinstance(model_of(a_run(*SEEN), LIMIT), MemoryModel)
     assert model_of(a_run(), LIMIT) is None

@@ -1,4 +1,4 @@
-"""The frontier: each edge where it was proven, what is foretold told apart, labels that clear."""
+"""The frontier: each edge where it was proven, what is predicted told apart, labels that clear."""
 
 from __future__ import annotations
 
@@ -208,10 +208,10 @@ def test_where_all_fits_nothing_is_ruled_out() -> None:
     assert not any("ruled out" in words for words in legend(drawn(view).figure))
 
 
-# --- what is foretold ----------------------------------------------------------------------------
+# --- what is predicted ----------------------------------------------------------------------------
 
 
-def test_the_foretold_edge_is_the_models_and_goes_beyond_the_grid() -> None:
+def test_the_predicted_edge_is_the_models_and_goes_beyond_the_grid() -> None:
     figure = drawn(a_view()).figure
     places = [(x, y) for x, y in line(figure, "frontier-model") if y == y]
     assert places[0][0] < 16
@@ -249,7 +249,7 @@ def test_on_a_card_the_contours_are_cards_about_it(gib: int, cards: list[int]) -
     assert len(found) <= 4
 
 
-def test_a_model_of_one_t_foretells_nothing_of_others() -> None:
+def test_a_model_of_one_t_predicts_nothing_of_others() -> None:
     narrow = replace(MODEL, lengths=1)
     assert "frontier-model" not in ids(drawn(a_view(model=narrow)).figure)
     alone = replace(view_from(grid_sample(BATCHES, (64,)), (EDGES[2],)), model=narrow)
@@ -257,13 +257,13 @@ def test_a_model_of_one_t_foretells_nothing_of_others() -> None:
     assert batches == {MODEL.edge(64, LIMIT_BYTES)}, "level: no word about other T"
 
 
-def test_without_a_model_nothing_is_foretold() -> None:
+def test_without_a_model_nothing_is_predicted() -> None:
     figure = drawn(a_view(model=None)).figure
     assert not {gid for gid in ids(figure) if "model" in gid or "limit" in gid}
     assert not any("memory model" in words for words in legend(figure))
 
 
-def test_the_batch_to_train_with_tells_measured_from_foretold() -> None:
+def test_the_batch_to_train_with_tells_measured_from_predicted() -> None:
     figure = drawn(a_view()).figure
     assert line(figure, "frontier-train-measured") == [(64, 207)]
     assert line(figure, "frontier-train-predicted") == [(128, 103)]

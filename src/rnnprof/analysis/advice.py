@@ -1,7 +1,7 @@
 """Which batch and how many time steps to train with, and why: from what was measured alone.
 
 The rule: of the points that fit with headroom and do not thrash, the smallest batch within 5% of
-the best time steps/s.  What is foretold by the memory model is marked predicted.
+the best time steps/s.  What is predicted by the memory model is marked predicted.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class TrainWith:
     Attributes:
         edge: the largest that fits, where it is known.
         batch: the largest that leaves the headroom; None where none does.
-        is_measured: it was run itself; else the memory model foretells its bytes.
+        is_measured: it was run itself; else the memory model predicts its bytes.
         accumulation_steps: to make the effective batch asked for; None where none was.
     """
 
@@ -259,8 +259,10 @@ def _largest_within(
     best = max((batch for batch in known if batch % unit == 0), default=0)
     batch = edge // unit * unit
     while batch > best and not _is_within(Point(batch, certificate.steps), bounds, model, measured):
-        foretold = min(model.safe_edge(certificate.steps, bounds.usable_bytes), float(batch - unit))
-        batch = max(0, int(foretold)) // unit * unit
+        predicted = min(
+            model.safe_edge(certificate.steps, bounds.usable_bytes), float(batch - unit)
+        )
+        batch = max(0, int(predicted)) // unit * unit
     return max(batch, best)
 
 
@@ -411,12 +413,12 @@ def _smaller(
         limits = [size for size in CARD_SIZES if size < 0.9 * bounds.limit_bytes][-2:]
     sentences = []
     for limit in limits:
-        edges = [f"T={c.steps}: {_foretold(model, c, limit)}" for c in known]
+        edges = [f"T={c.steps}: {_predicted(model, c, limit)}" for c in known]
         sentences.append(f"under {format_bytes(limit)} the edges would be {', '.join(edges)}")
     return tuple(sentences)
 
 
-def _foretold(model: MemoryModel, certificate: Certificate, limit: float) -> str:
+def _predicted(model: MemoryModel, certificate: Certificate, limit: float) -> str:
     unit, batch = certificate.granularity, certificate.batch or 0
     edge = int(max(0.0, min(model.safe_edge(certificate.steps, limit), float(batch))))
     if edge < unit:

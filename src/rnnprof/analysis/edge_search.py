@@ -26,24 +26,24 @@ WIDE_RATIO: Final = 4.0
 """A bracket wider than this is cut in proportion, not in the middle."""
 
 FAR_RATIO: Final = 0.3
-"""An edge that is foretold farther above the last fit, as a share of that, is approached first."""
+"""An edge that is predicted farther above the last fit, as a share of that, is approached first."""
 
 APPROACH_RATIO: Final = 0.8
 """Share of such a way to go: a slope that rises by a fourth on it still fits, and the bytes seen
 there make the rest short."""
 
 BACK_RATIOS: Final = (0.1, 0.5)
-"""How far below an OOM that the bytes did not foretell to try next, as a share of the bracket: near
+"""How far below an OOM that the bytes did not predict to try next, as a share of the bracket: near
 after the first, for bytes are mostly a little wrong; in the middle when they were wrong again."""
 
 EMPTY_BACK_RATIO: Final = 0.75
 """The same where nothing has fitted yet: what passes tells more than where the edge is not."""
 
 UP_FACTOR: Final = 4
-"""Growth of the steps above fits that the bytes did not foretell, one after the other."""
+"""Growth of the steps above fits that the bytes did not predict, one after the other."""
 
 ONE_LENGTH_RATIO: Final = 0.5
-"""Share of the foretold batch to begin with at another T than the only one seen: what a sequence
+"""Share of the predicted batch to begin with at another T than the only one seen: what a sequence
 takes whatever its length is not known then."""
 
 NEIGHBOUR_RATIOS: Final = (0.05, 0.005)
@@ -56,7 +56,7 @@ GROWTH_RATIO: Final = 64.0
 whose bytes are weights, is not to be trusted at the cap."""
 
 NOISE_RATIO: Final = 0.005
-"""After an OOM that was not foretold, a slope is taken higher by so much of all bytes at the last
+"""After an OOM that was not predicted, a slope is taken higher by so much of all bytes at the last
 fit, over its batch ..."""
 
 CLEAR_RATIO: Final = 0.05
@@ -117,9 +117,9 @@ class EdgeSearch:
         granularity: sequences per unit.
         tries: all that is known of this T.
         spent: probes that have not halved the bracket.
-        foretold: the edge that the bytes said at the last proposal, in units; None if they did not.
-        ooms_unforetold: OOMs where the bytes had said that it fits.
-        fits_unforetold: fits where the bytes had said that it does not, since they were last right.
+        predicted: the edge that the bytes said at the last proposal, in units, if they did.
+        ooms_unpredicted: OOMs where the bytes had said that it fits.
+        fits_unpredicted: fits where the bytes had said that it does not, since last right.
     """
 
     steps: int
@@ -128,9 +128,9 @@ class EdgeSearch:
     granularity: int = 1
     tries: list[Try] = field(default_factory=list)
     spent: int = 0
-    foretold: float | None = None
-    ooms_unforetold: int = 0
-    fits_unforetold: int = 0
+    predicted: float | None = None
+    ooms_unpredicted: int = 0
+    fits_unpredicted: int = 0
 
     def recall(self, tries: Iterable[Try]) -> None:
         """Take up what was tried before; nothing is spent by it."""
@@ -146,14 +146,14 @@ class EdgeSearch:
 
     def _judge(self, tried: Try) -> None:
         """Count how often the bytes were wrong: OOMs in all, fits since they were last right."""
-        if self.foretold is None:
+        if self.predicted is None:
             return
         if tried.outcome is Outcome.OOM:
-            self.ooms_unforetold += tried.units <= self.foretold
-        elif tried.units > self.foretold:
-            self.fits_unforetold += 1
+            self.ooms_unpredicted += tried.units <= self.predicted
+        elif tried.units > self.predicted:
+            self.fits_unpredicted += 1
         else:
-            self.fits_unforetold = 0
+            self.fits_unpredicted = 0
 
     @property
     def fits(self) -> int:
@@ -206,14 +206,14 @@ class EdgeSearch:
         if self.is_over:
             return None
         low, high = self.fits + 1, self._ceiling() - 1
-        self.foretold = None
+        self.predicted = None
         if self.spent >= self._allowance():
             return (low + high) // 2
         led = self._led_by_bytes(model)
         if led is None:
             return self._cut()
         if self.tries and not self._is_lower_bound(model):
-            self.foretold = led
+            self.predicted = led
         return min(max(self._guarded(led), low), high)
 
     def _guarded(self, led: int) -> int:
@@ -222,15 +222,15 @@ class EdgeSearch:
         if led > high and self.fails is not None:
             return high - self._step_back()
         if led < low:
-            step: int = UP_FACTOR**self.fits_unforetold
+            step: int = UP_FACTOR**self.fits_unpredicted
             return min(self.fits + step, max(low, (low + high) // 2))
         return led
 
     def _step_back(self) -> int:
-        """How far below the highest batch in question, after OOMs that were not foretold."""
+        """How far below the highest batch in question, after OOMs that were not predicted."""
         if self.fits == 0:
             return round(EMPTY_BACK_RATIO * self._width())
-        place = min(max(self.ooms_unforetold, 1), len(BACK_RATIOS)) - 1
+        place = min(max(self.ooms_unpredicted, 1), len(BACK_RATIOS)) - 1
         return int(BACK_RATIOS[place] * self._width())
 
     def _led_by_bytes(self, model: MemoryModel | None) -> int | None:
@@ -266,7 +266,7 @@ class EdgeSearch:
         left_bytes = self.limit_bytes - _size(last)
         way = left_bytes / slope if slope > 0 else math.inf
         if len(known) > 1:
-            if self.ooms_unforetold and _size(last) < (1 + CLEAR_RATIO) * _size(known[0]):
+            if self.ooms_unpredicted and _size(last) < (1 + CLEAR_RATIO) * _size(known[0]):
                 doubted = max(slope, 0.0) + NOISE_RATIO * _size(last) / last.units
                 way = max(left_bytes / doubted, min(way, last.units))
             if way > max(FAR_RATIO * last.units, FIRST_UNITS):

@@ -20,10 +20,10 @@ EXPLORING_STEPS: Final = 2
 """The second finds the optimizer's state in place: from there on the peak is known."""
 
 NEAR_RATIO: Final = 0.02
-"""A batch within it of the edge foretold is run as a proof at once."""
+"""A batch within it of the edge predicted is run as a proof at once."""
 
 MIN_SAMPLES_TO_TRUST: Final = 2
-"""One sample tells no slope: what it foretells is a lower bound, and far from the edge."""
+"""One sample tells no slope: what it predicts is a lower bound, and far from the edge."""
 
 
 class FrontierListener:
@@ -130,20 +130,20 @@ class Frontier:
         ]
 
     def _why(self, batch: int, search: EdgeSearch, model: MemoryModel | None) -> str:
-        """Why this batch: what is foretold of it, and between which the edge lies."""
+        """Why this batch: what is predicted of it, and between which the edge lies."""
         between = f"the edge lies from {search.fits * search.granularity}"
         if search.fails is not None:
             between += f" to {search.fails * search.granularity - search.granularity}"
         if model is None:
             return between if search.tries else "nothing is known yet"
-        foretold = model.predict_bytes(Point(batch, search.steps))
+        predicted = model.predict_bytes(Point(batch, search.steps))
         limit = format_bytes(self._terms.limit_bytes)
         before = [fit.outcome for fit in self.known[search.steps] if fit.batch == batch]
         if before and before[-1] is Outcome.CRASHED:
             return "once more: its worker died"
         if before:
             return f"to prove it in a fresh worker over {self._settings.confirm_steps} steps"
-        return f"{format_bytes(foretold)} of {limit} foretold; {between}"
+        return f"{format_bytes(predicted)} of {limit} predicted; {between}"
 
     @property
     def _settings(self) -> Settings:

@@ -1,4 +1,4 @@
-"""The frontier: the largest batch that fits at each T, proven, foretold and under other limits."""
+"""The frontier: the largest batch that fits at each T, proven, predicted and under other limits."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ CONTOUR_COLOUR: Final = OKABE_ITO[2]
 RUN_COLOUR: Final = OKABE_ITO[7]
 
 BEYOND_OCTAVES: Final = 0.4
-"""The axis of T, and what is foretold, go so far beyond the T that were asked for."""
+"""The axis of T, and what is predicted, go so far beyond the T that were asked for."""
 
 CPU_SHARES: Final = (0.5, 2.0, 4.0)
-"""Of the limit, for which a run on a CPU foretells the edge: memory is bought by doubling."""
+"""Of the limit, for which a run on a CPU predicts the edge: memory is bought by doubling."""
 
 CARDS_EACH_WAY: Final = 2
 NEAR_LIMIT_RATIO: Final = 0.1
@@ -130,7 +130,7 @@ class _Plot:
 
     Attributes:
         steps_range, batch_range: of the axes.
-        limits: bytes under which the model foretells the edge, beside the run's own limit.
+        limits: bytes under which the model predicts the edge, beside the run's own limit.
     """
 
     axes: Axes
@@ -322,14 +322,14 @@ RUN_MARKS: Final = (
 
 
 def _draw_model(plot: _Plot) -> None:
-    """The edge foretold under the limit and under others, labelled at the right."""
+    """The edge predicted under the limit and under others, labelled at the right."""
     model = plot.view.model
     if model is None:
         return
     ends: list[tuple[float, str]] = []
     for limit in (plot.view.limit_bytes, *plot.limits):
         is_own = limit == plot.view.limit_bytes
-        steps, batches = _foretold(plot, model, limit)
+        steps, batches = _predicted(plot, model, limit)
         if not any(batch == batch for batch in batches):
             continue
         look = _model_style() if is_own else _contour_style()
@@ -341,7 +341,7 @@ def _draw_model(plot: _Plot) -> None:
     _draw_ends(plot, ends)
 
 
-def _foretold(plot: _Plot, model: MemoryModel, limit: float) -> tuple[list[float], list[float]]:
+def _predicted(plot: _Plot, model: MemoryModel, limit: float) -> tuple[list[float], list[float]]:
     """The edge over the axis of T; nan where it is off the axes.
 
     A model of one T alone knows nothing of others: it tells of this T, if it is all there is.
