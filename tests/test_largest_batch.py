@@ -158,7 +158,7 @@ def test_nothing_fits(fake: Callable[..., FakeBudget]) -> None:
     assert found.fails is not None
     assert found.fails.batch == 1
     assert found.reason == "not even a batch of 1 fits"
-    assert found.probes == found.ooms == 2
+    assert found.probes == found.ooms == 3  # the warm-up's batch twice
 
 
 def test_a_step_that_is_not_monotone_gets_a_true_local_edge(
@@ -261,6 +261,30 @@ def test_the_listener_hears_every_probe_outside_the_limit(
     assert str(heard[1]).startswith("batch 16: fits in 148 B, ")
     failed = next(str(probe) for probe in heard if not probe.passed)
     assert "out of memory in step(301)" in failed
+
+
+def test_a_warm_up_that_does_not_fit_is_tried_again_before_it_counts(
+    fake: Callable[..., FakeBudget],
+) -> None:
+    """What it had no room for may be what it loads once."""
+    budget, calls = fake(lambda batch: 5 * batch), []
+
+    def step(batch: int) -> None:
+        calls.append(batch)
+        if len(calls) == 1:
+            raise MemoryError
+        budget.step(batch)
+
+    found = rnnprof.largest_batch(step)
+    assert calls[:2] == [2, 2]
+    assert (found.batch, found.status) == (200, EdgeStatus.CERTIFIED)
+
+
+def test_a_warm_up_that_never_fits_counts(fake: Callable[..., FakeBudget]) -> None:
+    budget = fake(lambda batch: 600 * batch)
+    found = rnnprof.largest_batch(budget.step)
+    assert [probe.batch for probe in found.history] == [2, 2, 1]
+    assert (found.batch, found.status) == (1, EdgeStatus.CERTIFIED)
 
 
 def test_confirm_steps_are_run_for_each_pass(fake: Callable[..., FakeBudget]) -> None:

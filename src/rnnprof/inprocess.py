@@ -292,8 +292,10 @@ class Hunt:
         """Probe until the edge is proven."""
         limit_bytes = self.runner.budget.limit_bytes
         self.edge = edge = EdgeSearch(STEPS, limit_bytes, self.most, self.granularity)
-        edge.recall(self._try(probe) for probe in self.runner.history if not probe.passed)
-        units = first if first is not None and not edge.tries else edge.propose(None)
+        warm_up = self.runner.history[0]
+        if not warm_up.passed:  # what it loads at first may be what it had no room for: once more
+            first = warm_up.batch // self.granularity
+        units = first if first is not None else edge.propose(None)
         while units is not None:
             batch = units * self.granularity
             edge.learn(self._try(self.runner.run(batch, is_near=self._is_near(batch))))

@@ -8,7 +8,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from rnnprof.worker.heap import FILLING_BATCH_BYTES, LARGEST_FILLING_BYTES, Filling, fill_arenas
+from rnnprof.machine.process import memory_bytes
+from rnnprof.worker.heap import (
+    ARENA_BYTES,
+    FILLING_BATCH_BYTES,
+    LARGEST_FILLING_BYTES,
+    LIST_ITEM_BYTES,
+    MOST_OBJECTS,
+    OBJECTS_AT_ONCE,
+    SMALL_OBJECTS_BYTES,
+    Filling,
+    _filled_up_to,
+    fill_arenas,
+)
 
 MIB = 1 << 20
 
@@ -135,6 +147,30 @@ def test_the_room_for_small_objects_does_not_hang_on_what_was_before() -> None:
     if spread_left < MIB:
         pytest.skip(f"this interpreter's room hangs little on its history: {left}")
     assert max(filled) - min(filled) < spread_left / 4, (filled, left)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is counted by /proc")
+def test_small_objects_that_never_reach_the_arena_end_before_they_fill_the_memory() -> None:
+    """A million of them took 125 MiB, and with it all that a limit in force had left."""
+    held: list[object] = []
+    before = memory_bytes("VmData") or 0
+    assert not _filled_up_to(0, held, lambda: memory_bytes("VmData") or 0)
+    by_objects = OBJECTS_AT_ONCE * SMALL_OBJECTS_BYTES[-1] + MOST_OBJECTS * SMALL_OBJECTS_BYTES[0]
+    grown = (memory_bytes("VmData") or 0) - before
+    assert grown < 2 * ARENA_BYTES + by_objects + LIST_ITEM_BYTES * len(held)
+
+
+def test_an_arena_that_was_mapped_for_another_object_is_still_found() -> None:
+    """The count grows while the pool of the objects looked at lies in an older arena."""
+    counts = iter((0, ARENA_BYTES))
+    assert fill_arenas(lambda: next(counts, ARENA_BYTES))
+
+
+def test_where_there_is_no_memory_for_it_nothing_is_held() -> None:
+    def refused() -> int:
+        raise MemoryError
+
+    assert fill_arenas(refused) == []
 
 
 def test_without_arenas_nothing_is_held() -> None:

@@ -12,7 +12,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 M_TRIM_THRESHOLD: Final = -1  # <malloc.h>
@@ -53,6 +53,13 @@ MOST_POOLS: Final = 4096
 """64 MiB of free pools: a process with more, or with another allocator, is left as it is."""
 
 MOST_OBJECTS: Final = 1 << 20
+"""The same, of room that pools in use have."""
+
+OBJECTS_AT_ONCE: Final = 4096
+"""Small objects between two looks at what is counted."""
+
+LIST_ITEM_BYTES: Final = 16
+"""Of a list that grows, for each item: its pointer, and the old list while the new one is made."""
 
 LARGEST_FILLING_BYTES: Final = 32 << 20
 SMALLEST_FILLING_BYTES: Final = 1 << 10
@@ -125,30 +132,53 @@ def fill_arenas(counted_bytes: Callable[[], int]) -> list[object]:
     same.  It lasts for as long as what is returned lives.
     """
     held: list[object] = []
-    base = _new_arena(held, counted_bytes)
-    if base is None:
-        return []
+    with suppress(MemoryError):  # under a limit of before: then what is free stays so
+        base = _new_arena(held, counted_bytes)
+        if base is not None and _filled_up_to(base, held, counted_bytes):
+            return held
+    return []
+
+
+def _filled_up_to(base: int, held: list[object], counted_bytes: Callable[[], int]) -> bool:
+    """Hold objects of each size until one lies in the arena at *base*.
+
+    False where memory grows by it (the arena was passed by, and all memory would be held), or where
+    there is more room than is worth filling.
+    """
+    before = counted_bytes()
     for size in SMALL_OBJECTS_BYTES:
-        while len(held) < MOST_OBJECTS:
-            one = _small_object(size)
-            if base <= id(one) < base + ARENA_BYTES:
-                break
+        while not base <= id(one := _small_object(size)) < base + ARENA_BYTES:
             held.append(one)
-    return held
+            if len(held) % OBJECTS_AT_ONCE == 0:
+                grown = counted_bytes() - before
+                if grown >= ARENA_BYTES + LIST_ITEM_BYTES * len(held):
+                    return False
+            if len(held) >= MOST_OBJECTS:
+                return False
+    return True
 
 
 def _new_arena(held: list[object], counted_bytes: Callable[[], int]) -> int | None:
-    """Take pools until Python maps an arena for the next; its address, None where it never does."""
+    """Take pools until Python maps an arena for the next; its address, None where it never does.
+
+    It may be mapped for a list of this search, or for text that is read, while the objects still
+    lie in an older one.  So one pool more is taken: no other has a free one then.
+    """
     before = counted_bytes()
     for _ in range(MOST_POOLS):
-        pool = [_small_object(PROBING_BYTES) for _ in range(POOL_BYTES // PROBING_BYTES)]
+        held.append(_pool())
         now = counted_bytes()
         if now - before >= ARENA_BYTES:
+            pool = _pool()
             held.append(pool[-1])  # keeps the new arena
-            return id(pool[-1]) // POOL_BYTES * POOL_BYTES  # in the first of its pools
-        held.append(pool)
+            return id(pool[-1]) // POOL_BYTES * POOL_BYTES  # in one of the first of its pools
         before = now
     return None
+
+
+def _pool() -> list[object]:
+    """As many objects of one size as a pool holds."""
+    return [_small_object(PROBING_BYTES) for _ in range(POOL_BYTES // PROBING_BYTES)]
 
 
 def _small_object(size_bytes: int) -> object:
