@@ -108,6 +108,8 @@ class Settings:
         timeout_s: deadline of one pass; None scales it to the expected cost.
         prune: points dominated by an OOM are implied, not run.
         confirm_steps: training steps that a probe of the edge has to pass.
+        through: training steps that the proof of the largest batch runs, where more than
+            *confirm_steps*; 0 for no more.
         confirm: fresh workers in which the largest batch has to pass.
         granularity: the edge is sought among multiples of it.
         at_most: the largest batch that ``max-batch`` tries.
@@ -127,6 +129,7 @@ class Settings:
     seed: int = 0
     prune: bool = True
     confirm_steps: int = 10
+    through: int = 0
     confirm: int = 1
     granularity: int = 1
     at_most: int = 65536
@@ -275,12 +278,41 @@ class Observation:
         return Point(self.batch, self.steps)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What modules were called with in one training step, whatever batch was asked for.
+
+    Attributes:
+        step: number of the training step, from 1.
+        batch: sequences in the largest call of a recurrent layer or cell; None without one.
+        time_steps: the longest sequence of one call; of a cell, its calls in the step.
+        sequences: over all calls of the recurrent module that saw the most.
+        positions: the same, in sequences times time steps.
+        elements: of all tensors that any module was called with.
+    """
+
+    step: int
+    batch: int | None = None
+    time_steps: int | None = None
+    sequences: int = 0
+    positions: int = 0
+    elements: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit(Observation):
     """Full training steps under the limit, nothing else switched on.
 
     Attributes:
         steps_run: training steps that passed.
+        train_steps: training steps asked for.
+        live_bytes: at the end of each training step that passed (CPU: address space above the
+            baseline; CUDA: allocated by the caching allocator).
+        step_peak_bytes: the peak of what the limit counts since the pass began, as it stood at the
+            end of each training step; empty where it is not known.
+        seen: in the first and the last training step.
+        data_mark: a sum over what the first module was called with at first, to tell other data
+            from the same; None where no kernel ran or no module was called.
         limit_bytes: the limit in force, above the baseline.
         baseline_bytes: what the limit counts before the workload is built (CPU: VmData; CUDA:
             what the allocator keeps reserved after the warm-up).
@@ -298,6 +330,11 @@ class Fit(Observation):
 
     limit_bytes: int
     steps_run: int = 0
+    train_steps: int = 0
+    live_bytes: tuple[int, ...] = ()
+    step_peak_bytes: tuple[int, ...] = ()
+    seen: tuple[Seen, ...] = ()
+    data_mark: float | None = None
     baseline_bytes: int | None = None
     baseline_note: str | None = None
     context_bytes: int | None = None
@@ -501,6 +538,8 @@ class EdgeStatus(enum.StrEnum):
     NOTHING_FITS = "nothing_fits"
     UNSUPPORTED = "unsupported"
     NON_MONOTONE = "non_monotone"
+    NOT_STATIONARY = "not_stationary"
+    BATCH_NOT_USED = "batch_not_used"
     INDETERMINATE = "indeterminate"
 
 
@@ -550,6 +589,7 @@ class Certificate:
         fits, fails: both sides; of a contradiction the two that contradict each other.
         at_most: the largest batch that the search was to try.
         confirm_steps: training steps that a fit had to pass.
+        horizon: training steps that the proof of *batch* ran; None without one.
         confirmations: fresh workers in which *batch* passed.
         probes: runs of steps at this T, confirmations included.
         ooms: of them, out of memory.
@@ -565,6 +605,7 @@ class Certificate:
     fits: EdgeFit | None = None
     fails: EdgeOom | None = None
     confirm_steps: int = 10
+    horizon: int | None = None
     confirmations: int = 0
     probes: int = 0
     ooms: int = 0

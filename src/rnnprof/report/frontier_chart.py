@@ -99,6 +99,12 @@ LOOKS: Final = {
     EdgeStatus.NON_MONOTONE: _Look(
         "s", 5.5, False, "non-monotone", "non-monotone: fits above an OOM"
     ),
+    EdgeStatus.NOT_STATIONARY: _Look(
+        "^", 6.0, False, "not stationary", "not stationary: each training step leaves memory"
+    ),
+    EdgeStatus.BATCH_NOT_USED: _Look(
+        "v", 6.0, False, "batch not used", "batch not used: the data gave fewer sequences"
+    ),
     EdgeStatus.INDETERMINATE: _Look("D", 5.0, False, "indeterminate", "indeterminate: not proven"),
     SEEN: _Look("_", 8.0, True, "", "not certified: between points of the grid"),
 }
@@ -584,6 +590,8 @@ def _others(places: Sequence[_Place]) -> Iterator[str]:
         (EdgeStatus.NOTHING_FITS, "nothing fits at"),
         (EdgeStatus.UNSUPPORTED, "the library does not support"),
         (EdgeStatus.NON_MONOTONE, "a batch fits above one out of memory at"),
+        (EdgeStatus.NOT_STATIONARY, "each training step leaves memory at"),
+        (EdgeStatus.BATCH_NOT_USED, "a training step does not use the batch at"),
         (EdgeStatus.INDETERMINATE, "the edge is not proven at"),
     ):
         steps = [place.steps for place in places if place.kind == kind]
