@@ -59,7 +59,9 @@ def _train(session: Session, limit: Limit) -> None:
     session.tracker.enter("other")
     loss = None
     counter = OptimizerSteps(training.optimizer)
-    for done in counter.until_enough(steps_of(task, session.device.least_fit_steps)):
+    asked = steps_of(task, session.device.least_fit_steps)
+    findings |= {"train_steps": asked, "live_bytes": [], "step_peak_bytes": []}
+    for done in counter.until_enough(asked):
         loss = training.step(session.tracker)
         _finish_step(session, done + 1, limit)
     findings["loss"] = finite_loss(loss)
@@ -77,7 +79,10 @@ def _finish_step(session: Session, number: int, limit: Limit) -> None:
         session.device.synchronize()  # an error of the device then names this step's phase
     session.tracker.announcing = False
     session.findings["steps_run"] = number
-    limit.stepped(number)
+    live, peak = limit.stepped(number)
+    for name, size in (("live_bytes", live), ("step_peak_bytes", peak)):
+        if size is not None and len(session.findings[name]) == number - 1:  # no gap before it
+            session.findings[name].append(size)
 
 
 def warm_up(task: protocol.Task) -> str | None:
