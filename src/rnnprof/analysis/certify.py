@@ -133,6 +133,8 @@ def conclude(steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -
     search = terms.search(steps, fits)
     batch = _largest_run(search, evident, terms)
     status, reason = _judge(search, evident, terms)
+    if status in (EdgeStatus.CERTIFIED, EdgeStatus.CAPPED):
+        reason = "; ".join(filter(None, (reason, spread_in_words(fits)))) or None
     if status is EdgeStatus.INDETERMINATE and not search.is_over:
         reason = _given_up(fits, request) or reason
     status, reason = _unusable(fits, terms) or (status, reason)
@@ -209,9 +211,7 @@ def _judge(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> tuple[EdgeS
     if search.fits == 0:
         return EdgeStatus.NOTHING_FITS, f"B={terms.granularity} is out of memory"
     status = EdgeStatus.CAPPED if search.fails is None else EdgeStatus.CERTIFIED
-    remarks = (
-        _unsteady(search, fits, terms), spread_in_words(fits), _thrashing(search, fits, terms),
-    )  # fmt: skip
+    remarks = (_unsteady(search, fits, terms), _thrashing(search, fits, terms))
     return status, "; ".join(filter(None, remarks)) or None
 
 

@@ -32,9 +32,6 @@ LEAST_RATIO: Final = 1e-5
 """Share of the limit, at the least, that a step has to leave behind: with less, a thousand training
 steps take no more than a hundredth of it, as a kept loss does, and the proof stands."""
 
-EXPLORED_STEPS: Final = 3
-"""What a short probe has seen, at the most."""
-
 GROWN_RATIO: Final = 0.02
 """Growth of the peak after the steps of a short probe from which on its bytes are not believed."""
 
@@ -117,29 +114,36 @@ def confirming_batch(suspected: Fit, granularity: int) -> int:
     return max(suspected.batch // (CONFIRM_FACTOR + 1) // granularity, 1) * granularity
 
 
-def grown_ratio(fit: Fit) -> float:
+def explored_steps(fits: Iterable[Fit]) -> int:
+    """Training steps of the shortest probes; 0 where nothing is known of any."""
+    return min((fit.train_steps for fit in fits if fit.train_steps), default=0)
+
+
+def grown_ratio(fit: Fit, explored: int) -> float:
     """Growth of the peak after the steps of a short probe, as a share of it."""
     peaks = fit.step_peak_bytes
-    if len(peaks) <= EXPLORED_STEPS or not peaks[EXPLORED_STEPS - 1]:
+    if not explored or len(peaks) <= explored or not peaks[explored - 1]:
         return 0.0
-    return peaks[-1] / peaks[EXPLORED_STEPS - 1] - 1
+    return peaks[-1] / peaks[explored - 1] - 1
 
 
 def is_varying(fits: Iterable[Fit]) -> bool:
     """Whether what a few training steps take says nothing of what more of them take."""
     fits = list(fits)
-    late = sum(f.outcome is Outcome.OOM and f.steps_run >= EXPLORED_STEPS for f in fits)
-    return late >= LATE_OOMS or any(grown_ratio(fit) > GROWN_RATIO for fit in fits)
+    explored = explored_steps(fits)
+    late = sum(f.outcome is Outcome.OOM and f.steps_run >= explored > 0 for f in fits)
+    return late >= LATE_OOMS or any(grown_ratio(fit, explored) > GROWN_RATIO for fit in fits)
 
 
-def spread_in_words(fits: Iterable[Fit]) -> str | None:
+def spread_in_words(fits: Sequence[Fit]) -> str | None:
     """How much the peak changes from step to step, where a short probe does not tell it."""
-    grown = max((grown_ratio(fit) for fit in fits), default=0.0)
+    explored = explored_steps(fits)
+    grown = max((grown_ratio(fit, explored) for fit in fits), default=0.0)
     if grown <= GROWN_RATIO:
         return None
     return (
         f"memory differs from training step to step: the peak grew by up to {format_ratio(grown)} "
-        f"after the first {EXPLORED_STEPS}"
+        f"after the first {explored}"
     )
 
 
