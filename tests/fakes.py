@@ -173,7 +173,8 @@ class FakeProbe:
         point = Point(task.batch, task.steps)
         wall_s = 1.0 + 100 * step_time_s(point)
         if task.do == "fit" and self.law.bytes_at(point) > self.limit_bytes:
-            return Answer(len(self.asked), {"steps_run": 0}, self._oom(point), wall_s)
+            asked = {"steps_run": 0, "train_steps": task.confirm_steps}
+            return Answer(len(self.asked), asked, self._oom(point), wall_s)
         passes = {
             "fit": self._fit,
             "timing": self._timing,
@@ -182,7 +183,7 @@ class FakeProbe:
         }
         findings = passes[task.do](point)
         if task.do == "fit":
-            findings["steps_run"] = task.confirm_steps
+            findings |= {"steps_run": task.confirm_steps, "train_steps": task.confirm_steps}
         done = protocol.from_line(protocol.to_line(protocol.Done(findings)))
         assert isinstance(done, protocol.Done)
         return Answer(len(self.asked), done.findings, None, wall_s)

@@ -21,7 +21,7 @@ STEADY = ("--input-size", "64", "--hidden-size", "256", "--memory-limit", "63MiB
 be just what 40 sequences take."""
 
 LINE = re.compile(
-    r"T=(\d+): (\d+) is the largest, (\d+) is out of memory"
+    r"T=(\d+): (\d+) is the largest over 10 training steps, (\d+) is out of memory"
     r"(?:: B=\d+ has fitted as well as run out of memory: it is taken not to fit)?"
     r"; train with (\d+) \([\d.]+ MiB, (measured|predicted)\)"
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -65,7 +67,8 @@ EDGE = edge(MemoryLaw(), 16)
 
 def runs_out(answer: Answer) -> Answer:
     evidence = Evidence("backward", "RuntimeError", "DefaultCPUAllocator: can't allocate memory")
-    return replace(answer, findings={"steps_run": 4}, evidence=evidence)
+    asked = answer.findings["train_steps"]
+    return replace(answer, findings={"steps_run": 4, "train_steps": asked}, evidence=evidence)
 
 
 def is_unsupported(answer: Answer) -> Answer:
@@ -318,6 +321,129 @@ def test_workers_that_never_run_enough_steps_do_not_keep_it_running():
     assert certificate.status is EdgeStatus.INDETERMINATE
     assert (certificate.batch, certificate.confirmations) == (EDGE, 0)
     assert max(Counter(search.batches()).values()) <= 1 + MAX_CRASHES
+
+
+# training steps that are not alike
+
+
+@dataclass
+class Stepping(FakeProbe):
+    """Memory that changes from training step to step.
+
+    Attributes:
+        live: times the law's bytes that are live after training step number N, from 1, of a batch,
+            in the worker of this number.
+        above: times the law's bytes of the peak in that step.
+    """
+
+    live: Callable[[int, int, int], float] = lambda *_: 0.5
+    above: Callable[[int, int, int], float] = lambda *_: 1.0
+
+    def __call__(self, task: protocol.Task, deadline_s: float) -> Answer:
+        self.asked.append((task, deadline_s))
+        worker, usual = len(self.asked), self.law.bytes_at(Point(task.batch, task.steps))
+        live: list[int] = []
+        peaks: list[int] = []
+        evidence = None
+        for number in range(1, task.confirm_steps + 1):
+            place = (task.batch, number, worker)
+            if usual * self.above(*place) > self.limit_bytes:
+                words = "DefaultCPUAllocator: can't allocate memory"
+                evidence = Evidence("backward", "RuntimeError", words)
+                break
+            live.append(int(usual * self.live(*place)))
+            peaks.append(max(int(usual * self.above(*place)), *peaks[-1:], 0))
+        findings = {
+            "steps_run": len(live), "train_steps": task.confirm_steps, "live_bytes": live,
+            "step_peak_bytes": peaks, "peak_counted_bytes": peaks[-1] if peaks else None,
+        }  # fmt: skip
+        return Answer(worker, findings, evidence, 1.0)
+
+    @property
+    def proofs(self) -> list[int]:
+        """The batches that were run for more than a look, in order."""
+        return [task.batch for task, _ in self.asked if task.confirm_steps > EXPLORING_STEPS]
+
+
+def leaking(share: float) -> dict[str, Callable[[int, int, int], float]]:
+    return {
+        "live": lambda _batch, number, _worker: 0.5 + share * number,
+        "above": lambda _batch, number, _worker: 1.0 + share * (number - 1),
+    }
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.04, 0.2])
+def test_a_leak_of_any_size_is_never_certified(share: float) -> None:
+    probe = Stepping(**leaking(share))
+    certificate = Search(probe).run(16)[16]
+    assert certificate.status is EdgeStatus.NOT_STATIONARY
+    assert certificate.batch is None
+    assert certificate.reason is not None
+    assert certificate.reason.startswith("each training step leaves ")
+    assert certificate.probes <= 10
+
+
+def test_growth_that_ends_within_the_proof_is_certified_at_its_own_peak() -> None:
+    """A cache of five training steps' growth, of a fiftieth each."""
+
+    def above(_batch: int, number: int, _worker: int) -> float:
+        return 1.0 + 0.02 * min(number - 1, 5)
+
+    probe = Stepping(live=lambda *place: above(*place) - 0.5, above=above)
+    certificate = Search(probe).run(16)[16]
+    law, limit = MemoryLaw(), HEADER.limit_bytes
+    true = max(b for b in range(1, EDGE + 1) if law.bytes_at(Point(b, 16)) * 1.1 <= limit)
+    assert (certificate.status, certificate.batch) == (EdgeStatus.CERTIFIED, true)
+    assert certificate.reason == (
+        "memory differs from training step to step: the peak grew by up to 7.8% after the first 2"
+    )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_memory_that_differs_by_step_gets_an_answer_in_24_probes_and_none_walks(seed: int) -> None:
+    def above(batch: int, number: int, worker: int) -> float:
+        return random.Random(f"{seed} {batch} {number} {worker}").uniform(0.8, 1.3)
+
+    probe = Stepping(above=above)
+    certificate = Search(probe).run(16)[16]
+    assert certificate.status is EdgeStatus.CERTIFIED
+    law, limit = MemoryLaw(), HEADER.limit_bytes
+    least = max(b for b in range(1, EDGE + 1) if law.bytes_at(Point(b, 16)) * 1.3 <= limit)
+    assert least <= (certificate.batch or 0) <= EDGE / 0.8
+    assert certificate.probes <= MOST_PROBES
+    assert "memory differs from training step to step" in (certificate.reason or "")
+    pairs = list(pairwise(probe.proofs))
+    walked = [abs(one - next_one) == 1 for one, next_one in pairs]
+    assert sum(walked[:-3]) <= 1, probe.proofs  # the pair that contradicted the first bytes
+
+
+def test_steady_steps_are_sought_as_before() -> None:
+    steady, stepping = Search(FakeProbe()), Search(Stepping())
+    assert steady.run(16)[16].batch == stepping.run(16)[16].batch == EDGE
+    assert steady.batches() == stepping.batches()
+
+
+def test_a_longer_horizon_is_proven_and_told() -> None:
+    probe = Stepping()
+    certificate = Search(probe, Settings(through=200)).run(16)[16]
+    assert (certificate.status, certificate.batch) == (EdgeStatus.CERTIFIED, EDGE)
+    assert certificate.horizon == 200
+    assert [task.confirm_steps for task, _ in probe.asked].count(200) == 1
+
+
+def test_what_comes_within_the_longer_horizon_is_found() -> None:
+    """From training step 15 on a tenth more is live, as where weights are averaged."""
+
+    def above(_batch: int, number: int, _worker: int) -> float:
+        return 1.1 if number >= 15 else 1.0
+
+    assert Search(Stepping(above=above)).run(16)[16].batch == EDGE
+    certificate = Search(Stepping(above=above), Settings(through=40)).run(16)[16]
+    law, limit = MemoryLaw(), HEADER.limit_bytes
+    true = max(b for b in range(1, EDGE + 1) if law.bytes_at(Point(b, 16)) * 1.1 <= limit)
+    assert (certificate.status, certificate.batch, certificate.horizon) == (
+        EdgeStatus.CERTIFIED, true, 40,
+    )  # fmt: skip
 
 
 # what goes wrong

@@ -289,7 +289,7 @@ def test_a_certificate_says_both_sides_and_what_proves_them():
         ("attempt", "fails_attempt"): "a0a0a0a00032",
         ("probes", "probes"): "7",
         ("OOMs", "ooms"): "2",
-        ("steps to pass", "steps_to_pass"): "11",
+        ("training steps", "training_steps"): "11",
         ("workers passed", "workers_passed"): "3",
     }
 

@@ -81,6 +81,7 @@ class Terms:
     def search(self, steps: int, fits: Sequence[Fit]) -> EdgeSearch:
         """The search at T, with what is known of it."""
         search = EdgeSearch(steps, self.limit_bytes, self.most_units, self.granularity)
+        search.bisects = is_varying(fits)
         search.recall(self.tries(self.evident(fits)))
         return search
 
@@ -95,7 +96,7 @@ class Terms:
         low = min(_batches(fits, Outcome.OOM), default=self.at_most + 1)
         return [
             fit for fit in fits
-            if fit.outcome is not Outcome.MEASURED or (self.is_long(fit) and fit.batch <= low)
+            if fit.outcome is not Outcome.MEASURED or (self.is_proof(fit) and fit.batch <= low)
         ]  # fmt: skip
 
     def is_long(self, fit: Fit) -> bool:
@@ -132,9 +133,8 @@ def conclude(steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -
     evident = terms.evident(fits)
     search = terms.search(steps, fits)
     batch = _largest_run(search, evident, terms)
-    status, reason = _judge(search, evident, terms)
-    if status in (EdgeStatus.CERTIFIED, EdgeStatus.CAPPED):
-        reason = "; ".join(filter(None, (reason, spread_in_words(fits)))) or None
+    spread = spread_in_words(fits)
+    status, reason = _judge(search, evident, terms, spread)
     if status is EdgeStatus.INDETERMINATE and not search.is_over:
         reason = _given_up(fits, request) or reason
     status, reason = _unusable(fits, terms) or (status, reason)
@@ -187,13 +187,15 @@ def probes_of(fits: Sequence[Fit], request: str) -> int:
     return sum(fit.request == request and fit.role is Role.PROBE for fit in fits)
 
 
-def _judge(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, str | None]:
+def _judge(
+    search: EdgeSearch, fits: Sequence[Fit], terms: Terms, spread: str | None
+) -> tuple[EdgeStatus, str | None]:
     if (contradicting := _contradicting(fits, terms)) is not None:
         low, high = contradicting
         return EdgeStatus.NON_MONOTONE, f"B={high} fits although B={low} was out of memory"
     if (broken := _broken(search, fits, terms)) is not None:
         return broken
-    if (fall := search.fall) is not None:
+    if (fall := search.fall) is not None and spread is None:
         (smaller, larger) = fall
         return EdgeStatus.INDETERMINATE, (
             f"memory falls from {format_bytes(smaller.held_bytes)} at "
@@ -211,7 +213,7 @@ def _judge(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> tuple[EdgeS
     if search.fits == 0:
         return EdgeStatus.NOTHING_FITS, f"B={terms.granularity} is out of memory"
     status = EdgeStatus.CAPPED if search.fails is None else EdgeStatus.CERTIFIED
-    remarks = (_unsteady(search, fits, terms), _thrashing(search, fits, terms))
+    remarks = (_unsteady(search, fits, terms), spread, _thrashing(search, fits, terms))
     return status, "; ".join(filter(None, remarks)) or None
 
 

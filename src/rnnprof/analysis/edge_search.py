@@ -62,6 +62,11 @@ fit, over its batch ..."""
 CLEAR_RATIO: Final = 0.05
 """... unless bytes have risen by more than this share, against which noise is small."""
 
+VARYING_FACTOR: Final = 1.25
+VARYING_SHARE: Final = 0.75
+"""The next step above fits whose bytes differ from training step to step: a quarter more, or, where
+the edge is predicted far above, three quarters of that."""
+
 ROUNDING: Final = 1e-9
 """Of divisions, that no exact edge be missed by one."""
 
@@ -212,6 +217,8 @@ class EdgeSearch:
         if self.spent >= self._allowance() or (self.bisects and self.fails is not None):
             return (low + high) // 2
         led = self._led_by_bytes(model)
+        if led is not None and self.bisects and self.fits:
+            led = min(led, max(math.ceil(VARYING_FACTOR * self.fits), int(VARYING_SHARE * led)))
         if led is None:
             return self._cut()
         if self.tries and not self._is_lower_bound(model):

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rnnprof.analysis.budget import Budget, Growth, LeastBatch, LeastThroughput, MostPeak, MustFit
-from rnnprof.analysis.certify import KNOWN_ENDS, frontier_of
+from rnnprof.analysis.certify import KNOWN_ENDS, UNUSABLE, frontier_of
 from rnnprof.analysis.comparison import (
     RECOMMENDED_PROCESSES,
     Affects,
@@ -34,6 +34,7 @@ from rnnprof.analysis.comparison import (
 )
 from rnnprof.analysis.estimate import SIGNIFICANCE, Estimate, holm, smallest_detectable_ratio
 from rnnprof.analysis.fold import by_point, fold_run, was_crowded_out
+from rnnprof.analysis.stationary import leak_of
 from rnnprof.analysis.statistics import CONFIDENCE
 from rnnprof.analysis.verdicts import Finding, Gate, Verdict
 from rnnprof.records import (
@@ -111,6 +112,15 @@ class _Seen:
         """Every fit pass at T, of the grid and of the search for the edge."""
         return [o for o in self.run.observations if isinstance(o, Fit) and o.steps == steps]
 
+    def unusable_at(self, steps: int) -> str | None:
+        """What the training step does at T that no batch can be passed with; None for nothing."""
+        certificate = self.frontier.get(steps)
+        if certificate is not None and certificate.status in UNUSABLE:
+            return f"{certificate.status.value.replace('_', ' ')}: {certificate.reason}"
+        confirm_steps = min((r.settings.confirm_steps for r in self.run.requests), default=1)
+        leak = leak_of(self.fits_at(steps), confirm_steps)
+        return None if leak is None else f"not stationary: {leak}"
+
     def absence(self, point: Point) -> tuple[Verdict, str]:
         """What to say of a point without the measurement asked for."""
         measurement = self.points.get(point)
@@ -152,6 +162,8 @@ def _fit_verdict(limit: MustFit, seen: _Seen) -> _FitVerdict:
     known = [fit for fit in fits if fit.outcome in KNOWN_ENDS]
     here = [fit for fit in known if fit.batch == point.batch]
     ooms = [fit for fit in known if fit.outcome is Outcome.OOM and fit.batch <= point.batch]
+    if (unusable := seen.unusable_at(point.steps)) is not None:
+        return Verdict.FAIL, unusable, None, None
     passed = [fit for fit in here if fit.outcome is Outcome.MEASURED]
     if ooms and passed and all(oom.batch < point.batch for oom in ooms):
         low = min(oom.batch for oom in ooms)
@@ -235,6 +247,8 @@ def _batch_verdict(limit: LeastBatch, certificate: Certificate) -> tuple[Verdict
         told += f": {certificate.reason}"
     if status is EdgeStatus.UNSUPPORTED:
         return Verdict.FAIL, f"missing: {certificate.reason or 'not supported'}"
+    if status in UNUSABLE:
+        return Verdict.FAIL, f"{status.value.replace('_', ' ')}: {certificate.reason}"
     if status is EdgeStatus.NOTHING_FITS:
         first = certificate.granularity
         return _ends_below(first, least, f"nothing fits: {certificate.reason}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from rnnprof.analysis.edge_search import FALL_RATIO
 from rnnprof.records import Fit, Outcome
 from rnnprof.units import format_bytes, format_ratio
 
@@ -36,7 +37,8 @@ GROWN_RATIO: Final = 0.02
 """Growth of the peak after the steps of a short probe from which on its bytes are not believed."""
 
 LATE_OOMS: Final = 2
-"""The same, by passes that ran out of memory after as many steps as a short probe runs."""
+"""The same, by passes that ran out of memory after as many steps as a short probe runs; one is
+enough at a batch at which a shorter pass went through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,27 @@ def is_varying(fits: Iterable[Fit]) -> bool:
     fits = list(fits)
     explored = explored_steps(fits)
     late = sum(f.outcome is Outcome.OOM and f.steps_run >= explored > 0 for f in fits)
-    return late >= LATE_OOMS or any(grown_ratio(fit, explored) > GROWN_RATIO for fit in fits)
+    if late >= LATE_OOMS or any(grown_ratio(fit, explored) > GROWN_RATIO for fit in fits):
+        return True
+    passed = {f.batch: f.steps_run for f in fits if f.outcome is Outcome.MEASURED}
+    contradicted = any(
+        f.outcome is Outcome.OOM and f.train_steps > passed.get(f.batch, f.train_steps)
+        for f in fits
+    )
+    return contradicted or _falls(f for f in fits if 0 < f.train_steps == explored)
+
+
+def _falls(fits: Iterable[Fit]) -> bool:
+    """Whether a larger batch held clearly less than a smaller one."""
+    highest = 0
+    for fit in sorted(fits, key=lambda fit: fit.batch):
+        held = fit.peak_allocated_bytes or fit.peak_counted_bytes
+        if fit.outcome is not Outcome.MEASURED or held is None:
+            continue
+        if held < (1 - FALL_RATIO) * highest:
+            return True
+        highest = max(highest, held)
+    return False
 
 
 def spread_in_words(fits: Sequence[Fit]) -> str | None:

@@ -261,6 +261,11 @@ def edge_options(function: F) -> F:
             help="Training steps that a batch has to pass.",
         ),
         click.option(
+            "--through", type=click.IntRange(1, 1_000_000), metavar="STEPS",
+            envvar="RNNPROF_THROUGH",
+            help="Prove the answer over so many training steps, as of an epoch.",
+        ),
+        click.option(
             "--granularity", type=click.IntRange(1, 65536), default=defaults.granularity,
             metavar="N", envvar="RNNPROF_GRANULARITY", show_default=True,
             help="Seek the edge among multiples of N.",
@@ -325,6 +330,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
         name: options[name]
         for name in (
             "memory_limit", "card_bytes", "point_seconds", "processes", "seed", "confirm_steps",
+            "through",
             "confirm", "granularity", "at_most", "lengths",
         )
         if options.get(name) is not None

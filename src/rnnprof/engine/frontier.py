@@ -132,9 +132,7 @@ class Frontier:
         """The search, begun anew with what is evident, once memory is seen to differ by step."""
         if search.bisects or not self._is_varying(search.steps):
             return search
-        renewed = self._terms.search(search.steps, self.known[search.steps])
-        renewed.bisects = True
-        return renewed
+        return self._terms.search(search.steps, self.known[search.steps])
 
     def _is_varying(self, steps: int) -> bool:
         """Whether a few training steps at this T say nothing of more of them."""
@@ -148,9 +146,10 @@ class Frontier:
     def _steps_of(self, batch: int, fits: Sequence[Fit], *, is_near: bool) -> int:
         """Training steps of a probe: few where its bytes are all that is wanted of it."""
         terms = self._terms
-        if any(fit.batch == batch and terms.is_long(fit) for fit in fits):
+        is_varying_somewhere = any(map(self._is_varying, self.known))
+        if is_varying_somewhere or any(f.batch == batch and terms.is_long(f) for f in fits):
             return terms.horizon
-        if is_near or any(map(self._is_varying, self.known)):
+        if is_near:
             return terms.confirm_steps
         return min(terms.confirm_steps, EXPLORING_STEPS)
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from rnnprof import protocol
 from rnnprof.analysis.fold import was_crowded_out
 from rnnprof.analysis.outcomes import classify
+from rnnprof.analysis.stationary import confirming_steps, is_suspected
 from rnnprof.codec import decode, encode
 from rnnprof.engine.cards import card_lock
 from rnnprof.engine.frontier import Frontier
@@ -326,9 +327,16 @@ def _run_once(order: ProfileOrder, observer: Observer, run: Run, listener: Liste
         if point not in known:
             listener.probing(point, "whether it fits")
             steps = order.settings.confirm_steps
-            fit = observer.observe(point, "fit", Role.PROBE, confirm_steps=steps)
-            assert isinstance(fit, Fit)
-            listener.probed(fit)
+            if is_suspected(_run_point(point, steps, observer, listener)):
+                listener.probing(point, "whether each training step leaves memory behind")
+                _run_point(point, confirming_steps(steps), observer, listener)
+
+
+def _run_point(point: Point, steps: int, observer: Observer, listener: Listener) -> Fit:
+    fit = observer.observe(point, "fit", Role.PROBE, confirm_steps=steps)
+    assert isinstance(fit, Fit)
+    listener.probed(fit)
+    return fit
 
 
 def _certify(

@@ -707,7 +707,7 @@ def _effort_columns(frontier: Sequence[Certificate]) -> Columns:
     numbers = {
         "probes": [each.probes for each in frontier],
         "OOMs": [each.ooms for each in frontier],
-        "steps to pass": [each.confirm_steps for each in frontier],
+        "training steps": [each.horizon or each.confirm_steps for each in frontier],
         "workers passed": [each.confirmations for each in frontier],
     }
     for head, values in numbers.items():

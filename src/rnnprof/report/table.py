@@ -590,16 +590,22 @@ def edge_in_words(edge: SeenEdge) -> str:
 
 
 def certificate_in_words(certificate: Certificate) -> str:
-    """``140 is the largest, 141 is out of memory``, or what stands in the way."""
+    """``140 is the largest over 10 training steps, 141 is out of memory``, or why there is none."""
     batch, unit, status = certificate.batch, certificate.granularity, certificate.status
     reason = f": {certificate.reason}" if certificate.reason else ""
+    over = "" if certificate.horizon is None else f" over {training_steps(certificate.horizon)}"
     if status is EdgeStatus.CERTIFIED and batch is not None:
-        return f"{batch} is the largest, {batch + unit} is out of memory{reason}"
+        return f"{batch} is the largest{over}, {batch + unit} is out of memory{reason}"
     if status is EdgeStatus.CAPPED:
-        return f"{batch} fits, the largest tried"
+        return f"{batch} fits{over}, the largest tried{reason}"
     if status is EdgeStatus.NOTHING_FITS:
         return f"nothing fits{reason}"
     return f"{status.value.replace('_', ' ')}{reason}"
+
+
+def training_steps(count: int) -> str:
+    """``1 training step``, ``10 training steps``."""
+    return f"{count} training step{'' if count == 1 else 's'}"
 
 
 def _unknown_above(edge: SeenEdge) -> str:
