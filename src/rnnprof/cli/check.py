@@ -181,7 +181,7 @@ def _order(
     options: Mapping[str, Any],
 ) -> ProfileOrder:
     """What to measure with, as the budget and the command line set it."""
-    from rnnprof.cli.profile import run_path
+    from rnnprof.cli.orders import run_path
     from rnnprof.engine.profile import ProfileOrder
     from rnnprof.records import Grid
 
