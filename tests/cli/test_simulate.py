@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from fakes import HEADER, FakeProbe, a_request, a_sweep, an_observer
+from fakes import HEADER, FakeProbe, a_request, a_sweep, an_observer, run_into
 from rnnprof.analysis.advice import SIMULATED, advise
+from rnnprof.analysis.budget import Asked
 from rnnprof.analysis.certify import frontier_of
 from rnnprof.analysis.fold import fold_run
 from rnnprof.cli.main import run
 from rnnprof.engine.frontier import Frontier, FrontierListener
 from rnnprof.engine.journal import run_of
+from rnnprof.engine.profile import ProfileOrder
+from rnnprof.engine.sweep import Listener
+from rnnprof.errors import BadInputError
 from rnnprof.records import Grid, Record, Run, Settings
 from rnnprof.report.answer import FUSED_LAW, frontier_in_words, gpus_in_words
 from rnnprof.report.command import repeat_command
@@ -58,7 +63,17 @@ def refused(
         (["trainability", "--simulate", "t4"], "takes kernels"),
         (["compare", ".", ".", "--batch", "2", "--steps", "2", "--simulate", "t4"], "times"),
         (["check", "--budget", "fast.toml", "--simulate", "t4"], "limits a throughput"),
-        (["check", "--budget", "fits.toml", "--simulate", "t4,h100"], "give one GPU"),
+        (["check", "--budget", "fits.toml", "--simulate", "t4,T4"], "t4 is named twice"),
+        (["check", "--budget", "fits.toml", "--simulate", "t4,"], "no GPU to simulate is named"),
+        (["check", "--budget", "fits.toml", "--simulate", "t4,h10"], "did you mean h100?"),
+        (
+            ["check", "--budget", "fits.toml", "--simulate", "t4,h100", "--baseline", "b.jsonl"],
+            "--baseline b.jsonl is a run of one GPU, and --simulate t4,h100 names several",
+        ),
+        (["check", "--budget", "two.toml", "--baseline", "b.jsonl"], "names several"),
+        (["check", "--budget", "fits.toml", "--simulate", "t4,h100", "-o", "a"], "NAME.jsonl"),
+        (["check", "--budget", "fits.toml", "--simulate", "t4,h100", "--against", "."], "times"),
+        (["check", "b.jsonl", "--budget", "fits.toml", "--simulate", "t4,h100"], "RUN is measured"),
         (["check", "--budget", "fits.toml", "--simulate", "t4", "--against", "."], "times"),
     ],
 )
@@ -67,6 +82,9 @@ def test_what_a_simulated_gpu_cannot_answer_is_refused(
 ) -> None:
     (tmp_path / "fast.toml").write_text(HEAD + THROUGHPUT)
     (tmp_path / "fits.toml").write_text(HEAD + "[[fits]]\nbatch = 8\nsteps = 16\n")
+    (tmp_path / "two.toml").write_text(
+        HEAD + "[[fits]]\nbatch = 8\nsteps = 16\n[measure]\nsimulate = 't4,h100'\n"
+    )
     assert said in refused(arguments)
 
 
@@ -141,3 +159,100 @@ def test_the_command_that_repeats_it_simulates_too(tmp_path: Path) -> None:
     assert "--device" not in words
     assert "--processes" not in words
     assert "--point-seconds" not in words
+
+
+# a gate of several GPUs, measured by a fake
+
+BATCH_64 = HEAD + "[[fits]]\nbatch = 64\nsteps = 32\n"
+LAW_LIMITS = {"t4": 64 << 20, "h100": 256 << 20}
+"""B=64 T=32 takes 76 MiB by the law of :class:`FakeProbe`."""
+
+
+@pytest.fixture
+def gate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    def measure(asked: Asked, order: ProfileOrder, listener: Listener, *_: object) -> Run:
+        gpu = order.gpu
+        assert gpu is not None
+        if gpu.model == "l4":
+            raise BadInputError("the limit is more than this GPU has")
+        header = replace(HEADER, environment={"device_name": f"{gpu.name} (simulated)"})
+        probe = FakeProbe(limit_bytes=LAW_LIMITS[gpu.model])
+        monkeypatch.setattr("fakes.HEADER", header)
+        points = Grid((asked.fits[0].batch,), (asked.fits[0].steps,))
+        return run_into(order.path, probe, points, order.settings)
+
+    def check(*arguments: str) -> tuple[int, str, str]:
+        code = run(["check", "--budget", "budget.toml", *arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rnnprof.engine.gate_run.measure", measure)
+    (tmp_path / "budget.toml").write_text(BATCH_64)
+    return check
+
+
+def test_each_gpu_is_judged_by_the_same_budget(gate, tmp_path: Path) -> None:
+    code, out, err = gate("--simulate", "t4,h100", "-o", "run.jsonl")
+    assert code == 1
+    first, second, last = (
+        out.index(text) for text in ("simulated-t4: run-t4.jsonl", "simulated-h100: run-h", "2 GPU")
+    )
+    assert first < second < last
+    assert out.splitlines()[-1] == "2 GPUs: 1 passed, 1 failed (simulated-t4)."
+    assert max(map(len, out.splitlines())) <= 80
+    assert err.splitlines() == ["simulated-t4:", "simulated-h100:"]
+    assert {path.name for path in tmp_path.glob("*.jsonl")} == {"run-t4.jsonl", "run-h100.jsonl"}
+
+
+@pytest.mark.parametrize("from_where", ["environment", "budget"])
+def test_several_gpus_from_the_environment_or_the_budget(
+    gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, from_where: str
+) -> None:
+    if from_where == "environment":
+        monkeypatch.setenv("RNNPROF_SIMULATE", "h100,t4")
+    else:
+        measure = "[measure]\nsimulate = 'h100,t4'\n"
+        (tmp_path / "budget.toml").write_text(BATCH_64 + measure)
+    code, out, _ = gate("--json", "-q")
+    assert code == 1
+    documents = json.loads(out)["runs"]
+    assert [each["exit_code"] for each in documents] == [0, 1]
+    assert [each["run"] for each in documents] == [
+        "lstm-256-512-1-simulated-h100-check.jsonl", "lstm-256-512-1-simulated-t4-check.jsonl",
+    ]  # fmt: skip
+
+
+def test_every_form_holds_every_gpu(gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    code, out, _ = gate(
+        "--simulate", "t4,h100", "--github", "-q", "--junit", "a.xml", "--markdown", "a.md",
+        "--benchmark-json", "a.json",
+    )  # fmt: skip
+    assert code == 1
+    assert out.count("::error") == 1
+    assert (tmp_path / "a.xml").read_text().count("<testsuite ") == 2
+    summary = (tmp_path / "summary").read_text()
+    assert summary == (tmp_path / "a.md").read_text()
+    assert summary.count("### ") == 2
+    assert "\nFAIL\n" in (tmp_path / "output").read_text()
+    [row] = json.loads((tmp_path / "a.json").read_text())
+    assert row["name"] == "simulated-h100: fits B=64 T=32"
+
+
+def test_one_gpu_is_told_without_its_model(gate) -> None:
+    code, out, err = gate("--simulate", "h100")
+    assert (code, err) == (0, "")
+    assert out.startswith("lstm-256-512-1-cuda-check.jsonl, ")
+    assert "GPUs" not in out
+    assert "simulated-h100" not in out
+
+
+def test_an_error_on_one_of_several_gpus_says_on_which(gate) -> None:
+    code, out, err = gate("--simulate", "t4,l4", "-q")
+    assert (code, out) == (2, "")
+    assert err == "rnnprof: simulated-l4: the limit is more than this GPU has\n"
+    assert gate("--simulate", "l4", "-q")[2] == "rnnprof: the limit is more than this GPU has\n"

@@ -243,6 +243,22 @@ def test_a_gate_of_memory_on_a_runner_without_a_gpu(rnnprof: CommandLine, tmp_pa
     assert "simulated" in (tmp_path / "out.xml").read_text()
 
 
+def test_a_gate_of_two_gpus_judges_each(rnnprof: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "budget.toml").write_text(
+        "version = 1\n[workload]\ninput-size = 64\nhidden-size = 128\nimpl = 'native'\n"
+        "[[fits]]\nbatch = 2048\nsteps = 64\n"
+        "[measure]\nconfirm-steps = 3\nsimulate = 'memory=1GiB,sms=20,capability=8.6,t4'\n"
+    )
+    ended = rnnprof("check", "--budget", "budget.toml", "-o", "run.jsonl", "--json", "-q")
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    small, t4 = json.loads(ended.stdout)["runs"]
+    assert (small["verdict"], t4["verdict"]) == ("FAIL", "PASS")
+    assert (small["run"], t4["run"]) == ("run-custom.jsonl", "run-t4.jsonl")
+    assert small["limit_bytes"] < t4["findings"][0]["measured"] < t4["limit_bytes"]
+    for name in ("run-custom.jsonl", "run-t4.jsonl"):
+        assert journal.load(tmp_path / name).is_finished
+
+
 def test_the_api_asks_of_a_simulated_gpu_too(tmp_path: Path) -> None:
     found = rnnprof.assert_fits(
         workload=SMALL, batch=64, steps=32, simulate="memory=1GiB,sms=20,capability=8.6",

@@ -21,14 +21,16 @@ from rnnprof.report.gate_formats import (
     Told,
     escaped_data,
     escaped_property,
-    gate_annotations,
-    gate_benchmarks,
-    gate_json,
-    gate_junit,
-    gate_markdown,
     gate_sentence,
-    gate_text,
+    gates_annotations,
+    gates_benchmarks,
+    gates_json,
+    gates_junit,
+    gates_markdown,
+    gates_sentence,
+    gates_text,
     github,
+    verdict_of,
     worst_first,
     write_github,
 )
@@ -60,9 +62,36 @@ RATE = Finding(
 SMALL = Gate((RATE, PEAK, GROWTH, OTHER_CARD))
 
 HOSTILE = "a::b,c%0A]]>&\"'|`*<script>@all\n::error::x\r\x00\x1b[31m\x0b\ud800\ufffe\u202e字" * 2
+
+
+def gate_text(gate, told):
+    """Of one GPU, as in most of these tests."""
+    return gates_text([(gate, told)])
+
+
+def gate_markdown(gate, told):
+    return gates_markdown([(gate, told)])
+
+
+def gate_json(gate, told):
+    return gates_json([(gate, told)])
+
+
+def gate_junit(gate, told):
+    return gates_junit([(gate, told)])
+
+
+def gate_annotations(gate, told):
+    return gates_annotations([(gate, told)])
+
+
+def gate_benchmarks(gate, told=TOLD):
+    return gates_benchmarks([(gate, told)])
+
+
 FORMATS = {
     "text": gate_text, "markdown": gate_markdown, "json": gate_json, "junit": gate_junit,
-    "annotations": gate_annotations, "benchmarks": lambda gate, _: gate_benchmarks(gate),
+    "annotations": gate_annotations, "benchmarks": gate_benchmarks,
 }  # fmt: skip
 
 
@@ -240,6 +269,140 @@ def test_json_says_all_of_a_finding():
     }  # fmt: skip
 
 
+# several GPUs
+
+T4 = replace(TOLD, run_name="r-t4", base_name=None, device="Tesla T4 (simulated)",
+             gpu="simulated-t4")  # fmt: skip
+H100 = replace(T4, run_name="r-h100", device="NVIDIA H100 (simulated)", gpu="simulated-h100")
+KEPT = replace(PEAK, verdict=Verdict.PASS, reason="1% below", measured=594 * MIB)
+TWO = [(Gate((PEAK,)), T4), (Gate((KEPT,)), H100)]
+
+
+def test_several_gpus_are_one_below_the_other_and_summed_up():
+    assert (
+        gates_text(TWO)
+        == """\
+simulated-t4: r-t4, lstm 256->512, fp32, adam, Tesla T4 (simulated), limit 1.00
+  GiB, budget b.toml
+
+FAIL  peak B=64 T=128: 612 MiB, limit 600 MiB: 2.0% above what the budget allows
+
+FAIL: 1 of 1 check failed.
+
+simulated-h100: r-h100, lstm 256->512, fp32, adam, NVIDIA H100 (simulated),
+  limit 1.00 GiB, budget b.toml
+
+PASS  peak B=64 T=128: 594 MiB, limit 600 MiB: 1% below
+
+PASS: 1 of 1 check held.
+
+2 GPUs: 1 passed, 1 failed (simulated-t4)."""
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        ((Verdict.PASS, Verdict.PASS), "2 GPUs: 2 passed."),
+        ((Verdict.FAIL, Verdict.FAIL), "2 GPUs: 2 failed (g0, g1)."),
+        ((Verdict.INCONCLUSIVE, Verdict.PASS), "2 GPUs: 1 passed, 1 inconclusive (g0)."),
+        (
+            (Verdict.NOT_COMPARABLE, Verdict.FAIL, Verdict.INCONCLUSIVE),
+            "3 GPUs: 1 failed (g1), 1 not comparable (g0), 1 inconclusive (g2).",
+        ),
+    ],
+)
+def test_the_sum_of_several_gpus_names_what_did_not_pass(verdicts, said):
+    judged = [(gate_of(v), replace(TOLD, gpu=f"g{n}")) for n, v in enumerate(verdicts)]
+    assert gates_sentence(judged) == said
+    assert gates_text(judged).splitlines()[-1] == said
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "strict", "worst", "code"),
+    [
+        ((Verdict.PASS, Verdict.FAIL), False, "FAIL", 1),
+        ((Verdict.NOT_COMPARABLE, Verdict.FAIL), False, "FAIL", 1),
+        ((Verdict.PASS, Verdict.NOT_COMPARABLE), False, "NOT COMPARABLE", 3),
+        ((Verdict.INCONCLUSIVE, Verdict.PASS), False, "INCONCLUSIVE", 0),
+        ((Verdict.INCONCLUSIVE, Verdict.PASS), True, "INCONCLUSIVE", 3),
+        ((Verdict.INCONCLUSIVE, Verdict.FAIL), True, "FAIL", 1),
+        ((Verdict.PASS, Verdict.PASS), True, "PASS", 0),
+    ],
+)
+def test_the_outputs_of_several_gpus_are_those_of_the_worst(verdicts, strict, worst, code):
+    judged = [
+        (gate_of(verdict), replace(TOLD, gpu=f"g{n}", is_strict=strict))
+        for n, verdict in enumerate(verdicts)
+    ]
+    assert verdict_of(judged).exit_code(strict=strict) == code
+    outputs = github(judged, {}, token="T").outputs
+    assert outputs == f"verdict<<T\n{worst}\nT\nexit-code<<T\n{code}\nT\n"
+
+
+def test_markdown_of_several_gpus_has_a_section_each_and_the_command_once():
+    text = gates_markdown(TWO)
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert headings == [
+        "## ❌ rnnprof check: FAIL", "### ❌ simulated-t4: FAIL", "### ✅ simulated-h100: PASS",
+    ]  # fmt: skip
+    assert "**2 GPUs: 1 passed, 1 failed (simulated-t4).**" in text.replace("\\", "")
+    assert text.count("<code>") == 1
+    assert "Tesla T4" in text
+    assert "NVIDIA H100" in text
+
+
+def test_json_of_several_gpus_is_a_list_of_runs():
+    document = json.loads(gates_json(TWO))
+    assert document == {"runs": [json.loads(gate_json(*each)) for each in TWO]}
+
+
+def test_junit_of_several_gpus_has_a_suite_each_and_no_name_twice(schema):
+    text = gates_junit(TWO)
+    schema.validate(text)
+    suites = ET.fromstring(text).findall("testsuite")
+    assert [(suite.get("name"), suite.get("id"), suite.get("failures")) for suite in suites] == [
+        ("rnnprof check simulated-t4", "0", "1"), ("rnnprof check simulated-h100", "1", "0"),
+    ]  # fmt: skip
+    # readers such as GitLab know a test by its class and name, over all suites
+    names = [case.get("name") for suite in suites for case in suite.findall("testcase")]
+    assert names == ["simulated-t4: peak B=64 T=128", "simulated-h100: peak B=64 T=128"]
+    assert suites[0].findtext("system-out") == gate_text(*TWO[0])
+
+
+def test_benchmarks_of_several_gpus_are_one_list_without_a_name_twice():
+    twice = [(Gate((PEAK, PEAK)), T4), TWO[1]]
+    assert [row["name"] for row in json.loads(gates_benchmarks(twice))] == [
+        "simulated-t4: peak B=64 T=128", "simulated-t4: peak B=64 T=128 (2)",
+        "simulated-h100: peak B=64 T=128",
+    ]  # fmt: skip
+
+
+def test_annotations_of_several_gpus_are_those_of_one_step():
+    far = of(Verdict.FAIL, measured=6000 * MIB)
+    judged = [(many(8), T4), (Gate((far, *many(8).findings)), H100)]
+    found = commands(gates_annotations(judged))
+    assert len(found) == 10  # GitHub shows no more of a step, of whatever GPU
+    assert found[0][1]["title"] == "rnnprof FAIL: simulated-h100: peak B=64 T=128"
+    assert found[-1][1]["title"] == "rnnprof check: 8 more"
+    assert "8 FAIL" in found[-1][2]
+
+
+def test_the_summary_of_several_gpus_stays_within_githubs_limit():
+    reason = "|" * 5000
+    findings = tuple(of(Verdict.FAIL, where=f"B={n}", reason=reason) for n in range(500))
+    judged = [(Gate(findings), replace(TOLD, gpu=f"simulated-{n}")) for n in range(6)]
+    text = gates_markdown(judged)
+    assert text.count("<details>") == 6
+    assert len(text.encode()) < 1 << 20
+
+
+def test_of_several_gpus_the_log_guards_every_text():
+    texts = github(TWO, {}, token="T")
+    assert texts.log.startswith(f"::stop-commands::T\n{gates_text(TWO)}\n::T::\n::error ")
+    assert texts.summary == gates_markdown(TWO)
+
+
 # every verdict
 
 
@@ -279,7 +442,7 @@ def test_exit_code_is_told_as_it_will_be(verdict, codes):
     for strict, code in zip((False, True), codes, strict=True):
         told = replace(TOLD, is_strict=strict)
         assert json.loads(gate_json(gate_of(verdict), told))["exit_code"] == code
-        outputs = github(gate_of(verdict), told, {}, token="T").outputs
+        outputs = github([(gate_of(verdict), told)], {}, token="T").outputs
         assert outputs == f"verdict<<T\n{verdict}\nT\nexit-code<<T\n{code}\nT\n"
 
 
@@ -486,7 +649,7 @@ def test_hostile_names_are_text_of_80_columns(hostile):
 
 
 def test_hostile_names_are_no_commands(hostile):
-    texts = github(*hostile, {}, token="T")
+    texts = github([hostile], {}, token="T")
     assert [name for name, *_ in commands(texts.log)] == ["error", "error", "warning"]
     assert commands(texts.log) == commands(texts.annotations)
     for _, properties, message in commands(texts.log):
@@ -499,11 +662,11 @@ def test_a_line_that_begins_as_a_command_is_told_as_text():
     reason = "x" * 61 + " ::error::x"  # breaks just before the colons
     gate = Gate((Finding("fits", "", Verdict.PASS, reason),))
     assert commands(gate_text(gate, TOLD)) != []
-    assert commands(github(gate, TOLD, {}).log) == []
+    assert commands(github([(gate, TOLD)], {}).log) == []
 
 
 def test_tokens_are_random():
-    first, second = (github(SMALL, TOLD, {}).outputs.splitlines()[0] for _ in range(2))
+    first, second = (github([(SMALL, TOLD)], {}).outputs.splitlines()[0] for _ in range(2))
     assert first != second
     assert len(first) > len("verdict<<") + 32
 
@@ -517,7 +680,7 @@ def test_hostile_names_are_no_markup(hostile):
 
 
 def test_hostile_names_are_utf8(hostile, tmp_path):
-    write_github(github(*hostile, {"GITHUB_STEP_SUMMARY": str(tmp_path / "s")}))
+    write_github(github([hostile], {"GITHUB_STEP_SUMMARY": str(tmp_path / "s")}))
     for form in FORMATS.values():
         form(*hostile).encode()
 
@@ -586,7 +749,7 @@ def test_summary_and_outputs_are_appended(tmp_path):
     summary, outputs = tmp_path / "summary", tmp_path / "outputs"
     summary.write_text("before\n")
     places = {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(outputs)}
-    write_github(github(SMALL, TOLD, places, token="T"))
+    write_github(github([(SMALL, TOLD)], places, token="T"))
     assert summary.read_text() == "before\n" + gate_markdown(SMALL, TOLD)
     assert outputs.read_bytes() == b"verdict<<T\nFAIL\nT\nexit-code<<T\n1\nT\n"
 
@@ -594,12 +757,12 @@ def test_summary_and_outputs_are_appended(tmp_path):
 def test_outside_a_job_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for environment in ({}, {"GITHUB_STEP_SUMMARY": "", "GITHUB_OUTPUT": ""}):
-        write_github(github(SMALL, TOLD, environment))
+        write_github(github([(SMALL, TOLD)], environment))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
-    texts = github(SMALL, TOLD, {"GITHUB_OUTPUT": str(tmp_path / "no" / "file")})
+    texts = github([(SMALL, TOLD)], {"GITHUB_OUTPUT": str(tmp_path / "no" / "file")})
     with pytest.raises(BadInputError, match=r"--github: cannot write to \$GITHUB_OUTPUT, .*no"):
         write_github(texts)
 

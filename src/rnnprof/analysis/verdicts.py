@@ -16,6 +16,16 @@ class Verdict(enum.StrEnum):
     INCONCLUSIVE = "INCONCLUSIVE"
     NOT_COMPARABLE = "NOT COMPARABLE"
 
+    def exit_code(self, *, strict: bool) -> int:
+        """0 passed, or inconclusive where that is let pass; 1 failed; 3 not comparable, or
+        inconclusive under *strict*.
+        """
+        if self is Verdict.FAIL:
+            return 1
+        if self is Verdict.NOT_COMPARABLE:
+            return 3
+        return 3 if strict and self is Verdict.INCONCLUSIVE else 0
+
 
 SEVERITY: Final = (Verdict.FAIL, Verdict.NOT_COMPARABLE, Verdict.INCONCLUSIVE, Verdict.PASS)
 """The worst first: a gate's own verdict is that of its worst finding."""
@@ -69,15 +79,8 @@ class Gate:
         return worst(finding.verdict for finding in self.findings)
 
     def exit_code(self, *, strict: bool) -> int:
-        """0 passed, or inconclusive where that is let pass; 1 failed; 3 not comparable, or
-        inconclusive under *strict*.
-        """
-        verdict = self.verdict
-        if verdict is Verdict.FAIL:
-            return 1
-        if verdict is Verdict.NOT_COMPARABLE:
-            return 3
-        return 3 if strict and verdict is Verdict.INCONCLUSIVE else 0
+        """That of its verdict."""
+        return self.verdict.exit_code(strict=strict)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -13,16 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rnnprof.cli import options as opt
-from rnnprof.errors import BadInputError
+from rnnprof.errors import BadInputError, RnnprofError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rnnprof.analysis.budget import Budget
     from rnnprof.analysis.verdicts import Gate
     from rnnprof.engine.profile import ProfileOrder
     from rnnprof.records import Run
-    from rnnprof.report.gate_formats import Told
+    from rnnprof.report.gate_formats import Judged, Told
     from rnnprof.workload import Workload
 
 MAX_SECONDS: Final = 600.0
@@ -57,9 +58,9 @@ FILE: Final = click.Path(dir_okay=False, path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option(
     "--simulate",
-    metavar="MODEL",
+    metavar="MODEL[,MODEL...]",
     envvar="RNNPROF_SIMULATE",
-    help="Without RUN: judge memory on a GPU that is not here, as t4 or h100.",
+    help="Without RUN: judge memory on GPUs that are not here, each by the same budget: t4,h100.",
 )
 @click.option("--junit", type=FILE, metavar="FILE.xml", help="Also write JUnit XML.")
 @click.option("--markdown", type=FILE, metavar="FILE.md", help="Also write a summary in Markdown.")
@@ -74,7 +75,7 @@ def command(**options: Any) -> int:
     """A CI gate: budgets, and a baseline.
 
     Without RUN it measures what the budget asks for. Exit codes: 0 passed (or inconclusive, with a
-    warning), 1 failed, 3 not comparable, or inconclusive with --strict.
+    warning), 1 failed, 3 not comparable, or inconclusive with --strict; of several GPUs the worst.
     """  # fmt: skip
     from rnnprof.analysis.gate import gate
     from rnnprof.engine.journal import load
@@ -84,21 +85,42 @@ def command(**options: Any) -> int:
     if options["simulate"] is not None:
         asked["simulate"] = options["simulate"]
     _check_simulation(budget, asked, options)
-    workload, factory_path = opt.workload_from(asked["context"], asked)
+    workload, _ = opt.workload_from(asked["context"], asked)
     _check_against(options)
+    _check_baseline(asked, options)
     base = load(options["baseline"]) if options["baseline"] else None
-    differing: tuple[str, ...] = ()
-    in_turn = options["against"] is not None
-    if options["run"] is not None:
-        run = load(options["run"])
-        differing = _differing(workload, run) if budget.workload else ()
-    else:
-        order = _order(workload, factory_path, asked, budget, options)
-        if in_turn:
-            base, run = _measured_in_turn(order, asked, budget, options)
-        else:
-            run = _measured(order, budget, base, options)
-    return _tell(gate(budget, run, base, differing, in_turn=in_turn), run, base, options)
+    if options["run"] is None:
+        return _tell(_measured_and_judged(asked, budget, base, options), options)
+    run = load(options["run"])
+    differing = _differing(workload, run) if budget.workload else ()
+    return _tell([(gate(budget, run, base, differing), _told(run, base, options))], options)
+
+
+def _measured_and_judged(
+    asked: dict[str, Any], budget: Budget, base: Run | None, options: Mapping[str, Any]
+) -> Judged:
+    """The gate of the device, or of each GPU that is simulated."""
+    from rnnprof.analysis.gate import gate
+
+    orders = _orders(asked, budget, options)
+    if options["against"] is not None:
+        base, run = _measured_in_turn(orders[0], asked, budget, options)
+        return [(gate(budget, run, base, in_turn=True), _told(run, base, options))]
+    judged = []
+    for order, name in zip(orders, _names_of(orders), strict=True):
+        run = _measured(order, budget, base, options, name)
+        judged.append((gate(budget, run, base), _told(run, base, options, name)))
+    return judged
+
+
+def _names_of(orders: Sequence[ProfileOrder]) -> Sequence[str | None]:
+    """``simulated-t4`` for each of several GPUs; one alone is told without a name."""
+    from rnnprof.cli.orders import models_of
+
+    if len(orders) == 1:
+        return [None]
+    models = models_of(order.gpu for order in orders if order.gpu is not None)
+    return [f"simulated-{model}" for model in models]
 
 
 def _check_against(options: Mapping[str, Any]) -> None:
@@ -106,6 +128,23 @@ def _check_against(options: Mapping[str, Any]) -> None:
     for name, flag in (("run", "RUN"), ("baseline", "--baseline")):
         if options["against"] is not None and options[name] is not None:
             raise BadInputError(f"--against measures both sides: leave {flag} out")
+
+
+def _check_baseline(asked: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """A baseline is a run of one GPU.
+
+    Raises:
+        BadInputError: several GPUs are to be held against it.
+    """
+    from rnnprof.simulate.description import describe_all
+
+    if options["baseline"] is None or options["run"] is not None or asked["simulate"] is None:
+        return
+    if len(describe_all(asked["simulate"])) > 1:
+        raise BadInputError(
+            f"--baseline {options['baseline']} is a run of one GPU, and --simulate "
+            f"{asked['simulate']} names several: give that one alone"
+        )
 
 
 def _check_simulation(budget: Budget, asked: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -173,40 +212,35 @@ def _differing(workload: Workload, run: Run) -> tuple[str, ...]:
     )
 
 
-def _order(
-    workload: Workload,
-    factory_path: str | None,
-    asked: dict[str, Any],
-    budget: Budget,
-    options: Mapping[str, Any],
-) -> ProfileOrder:
-    """What to measure with, as the budget and the command line set it."""
-    from rnnprof.cli.profile import run_path
-    from rnnprof.engine.profile import ProfileOrder
-    from rnnprof.records import Grid
+def _orders(
+    asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]
+) -> list[ProfileOrder]:
+    """What to measure with, as the budget and the command line set it, for each GPU."""
+    from rnnprof.cli.orders import orders_of, run_path
 
     if "processes" not in budget.measure and asked["simulate"] is None:
         asked["processes"] = PROCESSES
     if options["processes"] is not None:
         asked["processes"] = options["processes"]
-    place = opt.place_from(asked)
-    settings = opt.settings_from(asked)
-    at_most = budget.measure.get("at-most")
-    return ProfileOrder(
-        workload=workload,
-        grid=Grid((), ()),
-        settings=settings if at_most is None else replace(settings, at_most=at_most),
-        path=run_path(options["output"], f"{workload.name}-{place.kind}-check"),
-        device=place.device,
-        device_uuid=place.uuid,
-        gpu=place.gpu,
-        factory_path=factory_path,
-        overwrite=True,
-    )
+    asked |= {
+        "batch": (), "steps": (), "at_most": budget.measure.get("at-most"),
+        "output": options["output"], "extend": False, "overwrite": True,
+    }  # fmt: skip
+    orders = orders_of(asked["context"], asked, suffix="-check")
+    if len(orders) > 1:
+        return orders
+    # jobs keep the file of one GPU by its name, which does not tell whether it is simulated
+    [order] = orders
+    kind = "cpu" if order.device == "cpu" else "cuda"
+    return [replace(order, path=run_path(options["output"], f"{order.workload.name}-{kind}-check"))]
 
 
 def _measured(
-    order: ProfileOrder, budget: Budget, base: Run | None, options: Mapping[str, Any]
+    order: ProfileOrder,
+    budget: Budget,
+    base: Run | None,
+    options: Mapping[str, Any],
+    gpu: str | None,
 ) -> Run:
     """Measure what the budget, and the baseline, ask for; more while a verdict is open."""
     from rnnprof.analysis.gate import gate
@@ -216,13 +250,27 @@ def _measured(
 
     listener = listener_for(options["verbose"], quiet=options["quiet"])
     hear_sigterm()
-    return measure(
-        asked_of(budget, base),
-        order,
-        listener,
-        lambda run: _is_settled(gate(budget, run, base)),
-        options["max_seconds"],
-    )
+    if gpu is not None:
+        listener.noted(f"{gpu}:")
+    with _naming(gpu):
+        return measure(
+            asked_of(budget, base),
+            order,
+            listener,
+            lambda run: _is_settled(gate(budget, run, base)),
+            options["max_seconds"],
+        )
+
+
+@contextlib.contextmanager
+def _naming(gpu: str | None) -> Iterator[None]:
+    """An error on one GPU among several says on which."""
+    try:
+        yield
+    except RnnprofError as error:
+        if gpu is None:
+            raise
+        raise type(error)(f"{gpu}: {error}") from None
 
 
 def _measured_in_turn(
@@ -262,31 +310,30 @@ def _is_settled(result: Gate) -> bool:
     )
 
 
-def _tell(result: Gate, run: Run, base: Run | None, options: Mapping[str, Any]) -> int:
+def _tell(judged: Judged, options: Mapping[str, Any]) -> int:
     """Say the verdict in every form that was asked for."""
     from rnnprof.report import gate_formats as formats
 
-    told = _told(run, base, options)
-    files: dict[str, Callable[[], str]] = {
-        "junit": lambda: formats.gate_junit(result, told),
-        "markdown": lambda: formats.gate_markdown(result, told),
-        "benchmark_json": lambda: formats.gate_benchmarks(result),
+    files: dict[str, Callable[[Judged], str]] = {
+        "junit": formats.gates_junit,
+        "markdown": formats.gates_markdown,
+        "benchmark_json": formats.gates_benchmarks,
     }
-    for name, text in files.items():
+    for name, text_of in files.items():
         if options[name] is not None:
-            _write(options[name], text(), name)
+            _write(options[name], text_of(judged), name)
     if options["github"]:
-        texts = formats.github(result, told, os.environ)
+        texts = formats.github(judged, os.environ)
         formats.write_github(texts)
         click.echo(texts.annotations if options["as_json"] else texts.log, err=options["as_json"])
     if options["as_json"]:
-        click.echo(formats.gate_json(result, told))
+        click.echo(formats.gates_json(judged))
     elif not options["github"]:
-        click.echo(formats.gate_text(result, told))
-    return result.exit_code(strict=options["strict"])
+        click.echo(formats.gates_text(judged))
+    return formats.verdict_of(judged).exit_code(strict=options["strict"])
 
 
-def _told(run: Run, base: Run | None, options: Mapping[str, Any]) -> Told:
+def _told(run: Run, base: Run | None, options: Mapping[str, Any], gpu: str | None = None) -> Told:
     from rnnprof.report.gate_formats import Told
 
     header = run.header
@@ -301,6 +348,7 @@ def _told(run: Run, base: Run | None, options: Mapping[str, Any]) -> Told:
         budget_name=str(options["budget"]),
         is_strict=options["strict"],
         judged_at=datetime.now(UTC),
+        gpu=gpu,
     )
 
 

@@ -111,7 +111,7 @@ def _measured(ctx: click.Context, options: dict[str, Any], places: list[Any]) ->
 
 def _order(options: dict[str, Any]) -> ProfileOrder:
     """What both sides have in common."""
-    from rnnprof.cli.profile import run_path
+    from rnnprof.cli.orders import run_path
     from rnnprof.engine.profile import ProfileOrder
     from rnnprof.records import Grid, Settings
     from rnnprof.workload import Workload

@@ -8,14 +8,14 @@ import click
 
 from rnnprof.cli import options as opt
 from rnnprof.cli.config import ConfiguredCommand
-from rnnprof.cli.profile import EXIT_MISSING, carry_out, run_paths
+from rnnprof.cli.orders import orders_of
+from rnnprof.cli.profile import EXIT_MISSING, carry_out
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rnnprof.analysis.advice import Advice
-    from rnnprof.engine.profile import ProfileOrder
     from rnnprof.records import Certificate, Run
     from rnnprof.workload import Workload
 
@@ -64,36 +64,10 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     Each batch that is tried runs whole training steps in a fresh worker; their bytes lead to the
     next. The same command on an unfinished run file resumes it.
     """  # fmt: skip
-    orders = _orders(ctx, options)
+    orders = orders_of(ctx, options, "max-batch", "-max-batch")
+    _check(options, orders[0].workload)
     runs = [carry_out(order, options) for order in orders]
     return _answer(runs[0], options) if len(runs) == 1 else _answers(runs, options)
-
-
-def _orders(ctx: click.Context, options: dict[str, Any]) -> list[ProfileOrder]:
-    """One for the device, or one for each GPU that is simulated."""
-    from rnnprof.engine.profile import ProfileOrder
-    from rnnprof.records import Grid
-
-    places = opt.places_from(options)
-    settings = opt.settings_from(options)
-    workload, factory_path = opt.workload_from(ctx, options)
-    _check(options, workload)
-    return [
-        ProfileOrder(
-            workload=workload,
-            grid=Grid((), options["steps"]),
-            settings=settings,
-            path=path,
-            command="max-batch",
-            device=place.device,
-            device_uuid=place.uuid,
-            gpu=place.gpu,
-            factory_path=factory_path,
-            extend=options["extend"],
-            overwrite=options["overwrite"],
-        )
-        for place, path in run_paths(options["output"], workload.name, places, "-max-batch")
-    ]
 
 
 def _check(options: dict[str, Any], workload: Workload) -> None:

@@ -14,6 +14,7 @@ import click
 from rnnprof.cli import options as opt
 from rnnprof.cli.config import ConfiguredCommand
 from rnnprof.cli.main import Terminated
+from rnnprof.cli.orders import orders_of
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from rnnprof.analysis.advice import Advice
     from rnnprof.engine.profile import ProfileOrder
-    from rnnprof.machine.places import Place
     from rnnprof.records import Measurement, Point, Run
 
 EXIT_MISSING: Final = 5
@@ -89,59 +89,8 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     Runs real training steps at every point: peak memory, step time and where memory runs out.
     The same command on an unfinished run file resumes it.
     """  # fmt: skip
-    runs = [carry_out(order, options) for order in _orders(ctx, options)]
+    runs = [carry_out(order, options) for order in orders_of(ctx, options)]
     return _answer(runs, options)
-
-
-def _orders(ctx: click.Context, options: dict[str, Any]) -> list[ProfileOrder]:
-    """One for the device, or one for each GPU that is simulated."""
-    from rnnprof.engine.profile import ProfileOrder
-    from rnnprof.records import Grid
-
-    places = opt.places_from(options)
-    settings = opt.settings_from(options)
-    workload, factory_path = opt.workload_from(ctx, options)
-    return [
-        ProfileOrder(
-            workload=workload,
-            grid=Grid(options["batch"], options["steps"]),
-            settings=settings,
-            path=path,
-            device=place.device,
-            device_uuid=place.uuid,
-            gpu=place.gpu,
-            factory_path=factory_path,
-            extend=options["extend"],
-            overwrite=options["overwrite"],
-        )
-        for place, path in run_paths(options["output"], workload.name, places)
-    ]
-
-
-def run_paths(
-    output: Path | None, name: str, places: Sequence[Place], suffix: str = ""
-) -> list[tuple[Place, Path]]:
-    """Each place with its run file; with several a file has its GPU in its name."""
-    kinds = [f"simulated-{p.gpu.model}" if p.gpu else p.kind for p in places]
-    paths = [run_path(output, f"{name}-{kind}{suffix}") for kind in kinds]
-    if output is not None and len(places) > 1:
-        paths = [
-            path.with_name(f"{path.stem}-{place.gpu.model if place.gpu else place.kind}.jsonl")
-            for path, place in zip(paths, places, strict=True)
-        ]
-    return list(zip(places, paths, strict=True))
-
-
-def run_path(output: Path | None, name: str) -> Path:
-    """Where the run file goes.
-
-    Raises:
-        BadInputError: it is not named as one.
-    """
-    path = output or Path("rnnprof-runs") / f"{name}.jsonl"
-    if path.suffix != ".jsonl":
-        raise BadInputError(f"-o {path}: a run file is named NAME.jsonl")
-    return path
 
 
 def carry_out(order: ProfileOrder, options: dict[str, Any]) -> Run:

@@ -9,7 +9,8 @@ import click
 
 from rnnprof.cli import options as opt
 from rnnprof.cli.config import ConfiguredCommand
-from rnnprof.cli.profile import EXIT_MISSING, carry_out, run_path
+from rnnprof.cli.orders import run_path
+from rnnprof.cli.profile import EXIT_MISSING, carry_out
 from rnnprof.errors import BadInputError
 from rnnprof.study import LEAST_STEPS, RATE_RULES, TASK_INPUTS, TASKS, Study
 

@@ -1,6 +1,6 @@
 """What a gate says, in every form that a person or a CI system reads.
 
-Each format is a function from :class:`~rnnprof.analysis.verdicts.Gate` and :class:`Told` to text;
+Each format is a function from :data:`Judged`, a gate and its facts for each GPU, to text;
 :func:`write_github` alone touches files.  A gate without findings has shown nothing: every format
 tells it as one INCONCLUSIVE finding.  Text that comes from a run, a budget or a factory stands on
 one line, with ``?`` for what a terminal, XML or GitHub could take for more than text.
@@ -16,13 +16,13 @@ import textwrap
 import unicodedata
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from rnnprof.analysis.verdicts import SEVERITY, Finding, Gate, Verdict
+from rnnprof.analysis.verdicts import SEVERITY, Finding, Gate, Verdict, worst
 from rnnprof.codec import encode
 from rnnprof.errors import BadInputError
 from rnnprof.report.summary import escaped
@@ -66,6 +66,14 @@ HAPPENED: Final = {
 }
 """What became of a check, for the sentence at the end."""
 
+CAME_OUT: Final = {
+    Verdict.PASS: "passed",
+    Verdict.FAIL: "failed",
+    Verdict.NOT_COMPARABLE: "not comparable",
+    Verdict.INCONCLUSIVE: "inconclusive",
+}
+"""What became of a GPU, for the sentence that sums up several."""
+
 TAGS: Final = {
     Verdict.FAIL: "failure", Verdict.NOT_COMPARABLE: "error", Verdict.INCONCLUSIVE: "skipped",
 }  # fmt: skip
@@ -97,6 +105,7 @@ class Told:
             None without one.
         is_strict: an INCONCLUSIVE gate exits with 3.
         judged_at: in UTC; None leaves the time out of JUnit.
+        gpu: the GPU among several, as ``simulated-t4``; None where there is one alone.
     """
 
     run_name: str
@@ -108,6 +117,11 @@ class Told:
     budget_name: str | None = None
     is_strict: bool = False
     judged_at: datetime | None = None
+    gpu: str | None = None
+
+
+Judged = Sequence[tuple[Gate, Told]]
+"""A gate of each GPU, and what it was held over; one alone is told without the GPU's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +150,11 @@ class GithubTexts:
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     """By verdict, then by how far past the limit; equals stay in the order of the budget."""
-    return sorted(
-        findings, key=lambda finding: (SEVERITY.index(finding.verdict), -_excess(finding))
-    )
+    return sorted(findings, key=_rank)
+
+
+def _rank(finding: Finding) -> tuple[int, float]:
+    return SEVERITY.index(finding.verdict), -_excess(finding)
 
 
 def _excess(finding: Finding) -> float:
@@ -167,21 +183,44 @@ def gate_sentence(gate: Gate) -> str:
     return f"{verdict.value}: {'; '.join(parts)}."
 
 
+def gates_sentence(judged: Judged) -> str:
+    """How many GPUs passed, and which did not, on one line: ``2 GPUs: 1 passed, 1 failed
+    (simulated-t4).``
+    """
+    parts = []
+    for verdict, came_out in CAME_OUT.items():
+        names = [one_line(told.gpu or "") for gate, told in judged if gate.verdict is verdict]
+        named = "" if verdict is Verdict.PASS else f" ({', '.join(names)})"
+        if names:
+            parts.append(f"{len(names)} {came_out}{named}")
+    return f"{len(judged)} GPUs: {', '.join(parts)}."
+
+
+def verdict_of(judged: Judged) -> Verdict:
+    """The worst over all GPUs."""
+    return worst(gate.verdict for gate, _ in judged)
+
+
 def _findings(gate: Gate) -> tuple[Finding, ...]:
     return gate.findings or (NOTHING,)
 
 
-def _names(findings: Sequence[Finding]) -> list[str]:
-    """Each finding's name; where one recurs (two kinds of peak at a point) it is numbered, for
-    readers that tell tests and charts apart by it.
+def _names(findings: Sequence[Finding], told: Told) -> list[str]:
+    """Each finding's name, with its GPU where there are several; where one recurs (two kinds of
+    peak at a point) it is numbered, for readers that tell tests and charts apart by it.
     """
     seen: Counter[str] = Counter()
     names = []
     for finding in findings:
-        name = one_line(finding.name)
+        name = one_line(_name(finding, told))
         seen[name] += 1
         names.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
     return names
+
+
+def _name(finding: Finding, told: Told) -> str:
+    """``peak B=64 T=128``; of one GPU among several ``simulated-t4: peak B=64 T=128``."""
+    return finding.name if told.gpu is None else f"{told.gpu}: {finding.name}"
 
 
 def _known(value: float | None) -> float | None:
@@ -277,14 +316,23 @@ def _limit(told: Told) -> str:
 # --- a terminal ----------------------------------------------------------------------------------
 
 
-def gate_text(gate: Gate, told: Told) -> str:
-    """Text of at most 80 columns in the order of the budget, the gate's verdict last; without a
-    final newline.
+def gates_text(judged: Judged) -> str:
+    """Text of at most 80 columns: each GPU's gate, and of several a last line that sums up; without
+    a final newline.
     """
+    texts = [gate_text(gate, told) for gate, told in judged]
+    if len(judged) > 1:
+        texts.append(_wrapped(gates_sentence(judged), "", "  "))
+    return "\n\n".join(texts)
+
+
+def gate_text(gate: Gate, told: Told) -> str:
+    """One gate's findings in the order of the budget, its verdict last."""
     findings = _findings(gate)
     room = max(len(finding.verdict.value) for finding in findings) + 2
+    facts = _facts(told) if told.gpu is None else f"{told.gpu}: {_facts(told)}"
     lines = [
-        _wrapped(_facts(told), "", "  "),
+        _wrapped(facts, "", "  "),
         "",
         *(_item(finding, room) for finding in findings),
         "",
@@ -317,18 +365,35 @@ def _is_wide(char: str) -> bool:
 # --- Markdown ------------------------------------------------------------------------------------
 
 
-def gate_markdown(gate: Gate, told: Told) -> str:
-    """A step summary: the verdict, the findings with the worst first, how to repeat it."""
-    findings = worst_first(_findings(gate))
+def gates_markdown(judged: Judged) -> str:
+    """A step summary: the verdict, the findings with the worst first, how to repeat it; of several
+    GPUs a section each.
+    """
+    gate, told = judged[0]
+    verdict = verdict_of(judged)
     blocks = [
-        f"## {SIGNS[gate.verdict]} rnnprof check: {gate.verdict.value}",
-        f"**{escaped(gate_sentence(gate))}**",
-        escaped(clip(_facts(told), FACTS_COLUMNS)),
-        _table(findings[:ROWS_AT_MOST]),
-        _fold(findings[ROWS_AT_MOST:]),
+        f"## {SIGNS[verdict]} rnnprof check: {verdict.value}",
+        *(_sections(judged) if len(judged) > 1 else _answer(gate, told, ROWS_AT_MOST)),
         f"<code>{escaped(clip(told.command, COMMAND_COLUMNS))}</code>" if told.command else "",
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _sections(judged: Judged) -> Iterator[str]:
+    yield f"**{escaped(gates_sentence(judged))}**"
+    rows_at_most = max(1, ROWS_AT_MOST // len(judged))  # GitHub's limit holds for all together
+    for gate, told in judged:
+        name = escaped(clip(told.gpu or "", NAME_COLUMNS))
+        yield f"### {SIGNS[gate.verdict]} {name}: {gate.verdict.value}"
+        yield from _answer(gate, told, rows_at_most)
+
+
+def _answer(gate: Gate, told: Told, rows_at_most: int) -> Iterator[str]:
+    findings = worst_first(_findings(gate))
+    yield f"**{escaped(gate_sentence(gate))}**"
+    yield escaped(clip(_facts(told), FACTS_COLUMNS))
+    yield _table(findings[:rows_at_most])
+    yield _fold(findings[rows_at_most:])
 
 
 def _table(findings: Sequence[Finding]) -> str:
@@ -369,9 +434,17 @@ def _counted(findings: Sequence[Finding]) -> str:
 # --- JSON ----------------------------------------------------------------------------------------
 
 
-def gate_json(gate: Gate, told: Told) -> str:
-    """One JSON document; a figure that is no number is null."""
-    document = {
+def gates_json(judged: Judged) -> str:
+    """One JSON document, of several GPUs ``{"runs": [document, ...]}``; a figure that is no number
+    is null.
+    """
+    documents = [_document(gate, told) for gate, told in judged]
+    whole = documents[0] if len(documents) == 1 else {"runs": documents}
+    return json.dumps(whole, indent=2, allow_nan=False)
+
+
+def _document(gate: Gate, told: Told) -> dict[str, Any]:
+    return {
         "verdict": gate.verdict.value,
         "exit_code": gate.exit_code(strict=told.is_strict),
         "strict": told.is_strict,
@@ -383,7 +456,6 @@ def gate_json(gate: Gate, told: Told) -> str:
         "limit_bytes": told.limit_bytes,
         "findings": [_numbers_only(encode(finding)) for finding in gate.findings],
     }
-    return json.dumps(document, indent=2, allow_nan=False)
 
 
 def _numbers_only(value: Any) -> Any:
@@ -395,14 +467,18 @@ def _numbers_only(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def gate_benchmarks(gate: Gate) -> str:
+def gates_benchmarks(judged: Judged) -> str:
     """The form ``customSmallerIsBetter`` of github-action-benchmark: a JSON array of what was
-    measured.
+    measured, on all GPUs.
 
     Throughput is turned into seconds per time step; a largest batch, of which more is better, is
     left out.
     """
-    named = zip(_names(gate.findings), gate.findings, strict=True)
+    named = [
+        pair
+        for gate, told in judged
+        for pair in zip(_names(gate.findings, told), gate.findings, strict=True)
+    ]
     rows = [row for name, finding in named if (row := _benchmark(name, finding)) is not None]
     return json.dumps(rows, indent=2, allow_nan=False)
 
@@ -436,34 +512,40 @@ def _benchmark(name: str, finding: Finding) -> dict[str, str | float] | None:
 # --- JUnit ---------------------------------------------------------------------------------------
 
 
-def gate_junit(gate: Gate, told: Told) -> str:
-    """JUnit XML: FAIL is a failure, NOT COMPARABLE an error, INCONCLUSIVE skipped.
+def gates_junit(judged: Judged) -> str:
+    """JUnit XML, a suite a GPU: FAIL is a failure, NOT COMPARABLE an error, INCONCLUSIVE skipped.
 
     Element and attribute order follow the schema of Ant's reports, the strictest in use; Jenkins,
     GitLab and the GitHub actions read a part of it.
     """
-    findings = _findings(gate)
     root = ET.Element("testsuites")
-    suite = ET.SubElement(root, "testsuite", _suite_attributes(findings, told))
-    properties = ET.SubElement(suite, "properties")
-    for name, value in _properties(gate, told).items():
-        ET.SubElement(properties, "property", name=name, value=one_line(value))
-    for name, finding in zip(_names(findings), findings, strict=True):
-        _add_case(suite, name, finding)
-    ET.SubElement(suite, "system-out").text = gate_text(gate, told)
-    ET.SubElement(suite, "system-err")
+    for number, (gate, told) in enumerate(judged):
+        _add_suite(root, number, gate, told)
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def _suite_attributes(findings: Sequence[Finding], told: Told) -> dict[str, str]:
+def _add_suite(root: ET.Element, number: int, gate: Gate, told: Told) -> None:
+    findings = _findings(gate)
+    suite = ET.SubElement(root, "testsuite", _suite_attributes(number, findings, told))
+    properties = ET.SubElement(suite, "properties")
+    for name, value in _properties(gate, told).items():
+        ET.SubElement(properties, "property", name=name, value=one_line(value))
+    for name, finding in zip(_names(findings, told), findings, strict=True):
+        _add_case(suite, name, finding)
+    ET.SubElement(suite, "system-out").text = gate_text(gate, told)
+    ET.SubElement(suite, "system-err")
+
+
+def _suite_attributes(number: int, findings: Sequence[Finding], told: Told) -> dict[str, str]:
     counts = {tag: sum(f.verdict is each for f in findings) for each, tag in TAGS.items()}
+    gpu = "" if told.gpu is None else f" {one_line(told.gpu)}"
     judged_at = {}
     if told.judged_at is not None:
         # the schema allows no zone and no fraction
         judged_at["timestamp"] = told.judged_at.replace(tzinfo=None).isoformat(timespec="seconds")
     return {
-        "name": "rnnprof check", "package": "rnnprof", "id": "0", **judged_at,
+        "name": f"rnnprof check{gpu}", "package": "rnnprof", "id": str(number), **judged_at,
         "hostname": "localhost",  # what the schema asks for where no host is named
         "tests": str(len(findings)), "failures": str(counts["failure"]),
         "errors": str(counts["error"]), "skipped": str(counts["skipped"]),
@@ -501,26 +583,25 @@ def _add_case(suite: ET.Element, name: str, finding: Finding) -> None:
 # --- GitHub --------------------------------------------------------------------------------------
 
 
-def github(
-    gate: Gate, told: Told, environment: Mapping[str, str], token: str | None = None
-) -> GithubTexts:
-    """What ``--github`` tells a GitHub job.
+def github(judged: Judged, environment: Mapping[str, str], token: str | None = None) -> GithubTexts:
+    """What ``--github`` tells a GitHub job; the outputs are those of the worst GPU.
 
     Args:
         environment: the process's; it names the files of the step.
         token: that no text within can hold; by default a random one.
     """
     token = token or f"rnnprof-{secrets.token_hex(16)}"
-    notes = gate_annotations(gate, told)
-    guarded = f"::stop-commands::{token}\n{gate_text(gate, told)}\n::{token}::"
+    notes = gates_annotations(judged)
+    guarded = f"::stop-commands::{token}\n{gates_text(judged)}\n::{token}::"
+    verdict, (_, told) = verdict_of(judged), judged[0]
     outputs = {
-        "verdict": gate.verdict.value,
-        "exit-code": str(gate.exit_code(strict=told.is_strict)),
+        "verdict": verdict.value,
+        "exit-code": str(verdict.exit_code(strict=told.is_strict)),
     }
     return GithubTexts(
         log=f"{guarded}\n{notes}" if notes else guarded,
         annotations=notes,
-        summary=gate_markdown(gate, told),
+        summary=gates_markdown(judged),
         outputs="".join(f"{name}<<{token}\n{value}\n{token}\n" for name, value in outputs.items()),
         summary_path=environment.get("GITHUB_STEP_SUMMARY") or None,
         outputs_path=environment.get("GITHUB_OUTPUT") or None,
@@ -549,33 +630,32 @@ def write_github(texts: GithubTexts) -> None:
             ) from None
 
 
-def gate_annotations(gate: Gate, told: Told) -> str:
-    """Workflow commands, one a line, the worst first: errors for what ends the job, warnings for
-    what is INCONCLUSIVE and let pass; empty where everything held.
+def gates_annotations(judged: Judged) -> str:
+    """Workflow commands, one a line, the worst of all GPUs first: errors for what ends the job,
+    warnings for what is INCONCLUSIVE and let pass; empty where everything held.
     """
-    findings = worst_first(_findings(gate))
-    levels: dict[str, list[Finding]] = {"error": [], "warning": []}
-    for finding in findings:
+    found = [(finding, told) for gate, told in judged for finding in _findings(gate)]
+    levels: dict[str, list[tuple[Finding, Told]]] = {"error": [], "warning": []}
+    for finding, told in sorted(found, key=lambda each: _rank(each[0])):
         if finding.verdict is Verdict.INCONCLUSIVE and not told.is_strict:
-            levels["warning"].append(finding)
+            levels["warning"].append((finding, told))
         elif finding.verdict is not Verdict.PASS:
-            levels["error"].append(finding)
-    return "\n".join(
-        line for level, chosen in levels.items() for line in _commands(level, chosen, told)
-    )
+            levels["error"].append((finding, told))
+    return "\n".join(line for level, chosen in levels.items() for line in _commands(level, chosen))
 
 
-def _commands(level: str, findings: Sequence[Finding], told: Told) -> list[str]:
+def _commands(level: str, found: Sequence[tuple[Finding, Told]]) -> list[str]:
     """At most as many as GitHub shows; where there are more, the last tells how many."""
-    is_all = len(findings) <= ANNOTATIONS_AT_MOST
-    shown = findings if is_all else findings[: ANNOTATIONS_AT_MOST - 1]
+    is_all = len(found) <= ANNOTATIONS_AT_MOST
+    shown = found if is_all else found[: ANNOTATIONS_AT_MOST - 1]
     lines = [
-        _command(level, f"rnnprof {f.verdict.value}: {f.name}", _explained(f), told) for f in shown
+        _command(level, f"rnnprof {f.verdict.value}: {_name(f, told)}", _explained(f), told)
+        for f, told in shown
     ]
     if not is_all:
-        rest = findings[len(shown) :]
+        rest = [finding for finding, _ in found[len(shown) :]]
         message = f"{_counted(rest)}. The step's summary and log have more."
-        lines.append(_command(level, f"rnnprof check: {len(rest)} more", message, told))
+        lines.append(_command(level, f"rnnprof check: {len(rest)} more", message, found[0][1]))
     return lines
 
 

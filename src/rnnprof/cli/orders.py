@@ -1,0 +1,90 @@
+"""What a command is to measure: an order for the device, or one for each simulated GPU."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnprof.cli import options as opt
+from rnnprof.errors import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import click
+
+    from rnnprof.engine.profile import ProfileOrder
+    from rnnprof.machine.places import Place
+    from rnnprof.simulate.description import GpuDescription
+
+
+def orders_of(
+    ctx: click.Context, options: dict[str, Any], command: str = "profile", suffix: str = ""
+) -> list[ProfileOrder]:
+    """The same order for each place that the options name, each with a run file of its own.
+
+    Args:
+        options: of :func:`~rnnprof.cli.options.workload_options` and the other groups; without
+            ``batch`` the grid has none.
+        suffix: of a run file that *options* do not name.
+
+    Raises:
+        BadInputError, NoDeviceError: an option that cannot be used.
+    """
+    from rnnprof.engine.profile import ProfileOrder
+    from rnnprof.records import Grid
+
+    places = opt.places_from(options)
+    settings = opt.settings_from(options)
+    workload, factory_path = opt.workload_from(ctx, options)
+    return [
+        ProfileOrder(
+            workload=workload,
+            grid=Grid(options.get("batch", ()), options["steps"]),
+            settings=settings,
+            path=path,
+            command=command,
+            device=place.device,
+            device_uuid=place.uuid,
+            gpu=place.gpu,
+            factory_path=factory_path,
+            extend=options["extend"],
+            overwrite=options["overwrite"],
+        )
+        for place, path in run_paths(options["output"], workload.name, places, suffix)
+    ]
+
+
+def run_paths(
+    output: Path | None, name: str, places: Sequence[Place], suffix: str = ""
+) -> list[tuple[Place, Path]]:
+    """Each place with its run file; with several, all simulated, a file has its GPU in its name."""
+    models = models_of(place.gpu for place in places if place.gpu is not None)
+    kinds = [f"simulated-{model}" for model in models] or [place.kind for place in places]
+    paths = [run_path(output, f"{name}-{kind}{suffix}") for kind in kinds]
+    if output is not None and len(places) > 1:
+        paths = [output.with_name(f"{output.stem}-{model}.jsonl") for model in models]
+    return list(zip(places, paths, strict=True))
+
+
+def models_of(gpus: Iterable[GpuDescription]) -> list[str]:
+    """Each GPU's model, numbered where it recurs: ``custom-2`` is the second of the user's own."""
+    seen: Counter[str] = Counter()
+    models = []
+    for gpu in gpus:
+        seen[gpu.model] += 1
+        models.append(gpu.model if seen[gpu.model] == 1 else f"{gpu.model}-{seen[gpu.model]}")
+    return models
+
+
+def run_path(output: Path | None, name: str) -> Path:
+    """Where the run file goes.
+
+    Raises:
+        BadInputError: it is not named as one.
+    """
+    path = output or Path("rnnprof-runs") / f"{name}.jsonl"
+    if path.suffix != ".jsonl":
+        raise BadInputError(f"-o {path}: a run file is named NAME.jsonl")
+    return path
