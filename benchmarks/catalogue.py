@@ -62,7 +62,7 @@ CATALOGUE: Final = {
         Benchmark(
             "unsteady_steps",
             "Is the largest batch right where steps are not alike, or do not use their batch?", 8,
-            smallest=("--only", "caches_shapes", "--truth-steps", "12"),
+            smallest=("--only", "loads_constant", "--truth-steps", "12"),
         ),
         Benchmark(
             "model_error", "How far is the memory model off where it was not fitted?", 40,

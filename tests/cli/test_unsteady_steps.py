@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,28 @@ from conftest import CommandLine
 from rnnprof.records import EdgeStatus
 
 FACTORIES = Path(__file__).parents[1] / "unsteady.py"
-ENOUGH_S = 60.0
+ENOUGH_CPU_S = 60.0
+"""On one thread of a machine that is not busy it is the wall clock; a hang meets its timeout."""
+
 MOST_PROBES = 24
 
 pytestmark = pytest.mark.slow
 
 
+def children_s() -> float:
+    """CPU time of all processes that this one started and that have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def asked(rnnprof: CommandLine, function: str, limit: str, *more: str) -> tuple[int, Any, str]:
     """Exit code, document and what was said, within the time for it."""
-    began_s = time.monotonic()
+    before_s = children_s()
     result = rnnprof(
         "max-batch", "--factory", f"{FACTORIES}:{function}", "--steps", "16", "--memory-limit",
         limit, "--json", "-q", "-o", "run.jsonl", *more, OMP_NUM_THREADS="1",
     )  # fmt: skip
-    assert time.monotonic() - began_s < ENOUGH_S
+    assert children_s() - before_s < ENOUGH_CPU_S
     assert "Traceback" not in result.stderr
     document = json.loads(result.stdout) if result.stdout else None
     return result.returncode, document, result.stderr
@@ -92,12 +100,12 @@ def test_a_length_below_what_a_model_takes_is_named(rnnprof: CommandLine) -> Non
 
 def test_a_length_above_it_is_answered_beside_the_other(rnnprof: CommandLine) -> None:
     """One T that cannot run does not cost the answer at another."""
-    began_s = time.monotonic()
+    before_s = children_s()
     result = rnnprof(
         "max-batch", "--factory", f"{FACTORIES}:needs_long_sequences", "--steps", "16,64",
         "--memory-limit", "64MiB", "--json", "-q", "-o", "run.jsonl", OMP_NUM_THREADS="1",
     )  # fmt: skip
-    assert time.monotonic() - began_s < 2 * ENOUGH_S
+    assert children_s() - before_s < 2 * ENOUGH_CPU_S
     assert "Traceback" not in result.stderr
     assert result.stdout, result.stderr
     short, long = json.loads(result.stdout)["frontier"]
