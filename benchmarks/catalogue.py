@@ -60,6 +60,11 @@ CATALOGUE: Final = {
             smallest=("--quick", "--only", "lstm", "--who", "rnnprof"),
         ),
         Benchmark(
+            "unsteady_steps",
+            "Is the largest batch right where steps are not alike, or do not use their batch?", 8,
+            smallest=("--only", "loads_constant", "--truth-steps", "12"),
+        ),
+        Benchmark(
             "model_error", "How far is the memory model off where it was not fitted?", 40,
             full=("--grid", "small"),
         ),

@@ -1,0 +1,52 @@
+"""Memory grows over some training steps and then no more."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import torch
+from torch import nn
+
+SHAPES = 4
+REPLAYED = 8
+
+
+def caches_shapes(batch, steps, device, hidden=32):
+    """A mask is kept for each of four lengths, which come in turn."""
+    rnn = nn.GRU(16, hidden).to(device)
+    optimizer = torch.optim.Adam(rnn.parameters())
+    masks, done = {}, [0]
+
+    def mask_of(length):
+        if length not in masks:
+            masks[length] = (torch.rand(length, batch, hidden) > 0.2).float()
+        return masks[length]
+
+    def step(phase):
+        length = max(1, steps - done[0] % SHAPES)
+        done[0] += 1
+        optimizer.zero_grad()
+        loss = (rnn(torch.randn(length, batch, 16))[0] * mask_of(length)).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
+def replays(batch, steps, device, hidden=32):
+    """The last eight batches are kept, and the oldest of them is trained on once more."""
+    rnn = nn.LSTM(16, hidden).to(device)
+    optimizer = torch.optim.Adam(rnn.parameters())
+    kept = deque(maxlen=REPLAYED)
+
+    def step(phase):
+        kept.append(torch.randn(steps, batch, 16))
+        optimizer.zero_grad()
+        loss = rnn(kept[-1])[0].square().mean()
+        loss.backward()
+        rnn(kept[0])[0].square().mean().backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step
