@@ -29,9 +29,16 @@ CONFIRM_FACTOR: Final = 3
 CONFIRM_RATIO: Final = 0.8
 """... at least this share of the steps rises."""
 
+CLEAR_RATIO: Final = 0.25
+"""Share of the mean rise that counts as one: where code is compiled for a new shape now and then,
+the steps between rise by a page or two."""
+
 LEAST_RATIO: Final = 1e-5
 """Share of the limit, at the least, that a step has to leave behind: with less, a thousand training
 steps take no more than a hundredth of it, as a kept loss does, and the proof stands."""
+
+LEAST_BYTES: Final = 16 << 10
+"""And so much: a heap grows by a page now and then."""
 
 GROWN_RATIO: Final = 0.02
 """Growth of the peak after the steps of a short probe from which on its bytes are not believed."""
@@ -77,14 +84,16 @@ def rise_of(
     last = settled[-window - 1 :]
     changes = [after - before for before, after in pairwise(last)]
     needed = share * window if len(changes) == window else len(changes)
-    if len(changes) < 2 or sum(change > 0 for change in changes) < needed:
+    if len(changes) < 2 or last[-1] <= last[0]:
         return 0.0
-    return max(0.0, (last[-1] - last[0]) / len(changes))
+    rise = (last[-1] - last[0]) / len(changes)
+    risen = sum(change >= CLEAR_RATIO * rise for change in changes)
+    return rise if risen >= needed else 0.0
 
 
 def is_suspected(fit: Fit) -> bool:
     """Whether live bytes rose up to the end of a pass."""
-    return rise_of(fit.live_bytes) >= LEAST_RATIO * fit.limit_bytes
+    return rise_of(fit.live_bytes) >= _least_bytes(fit)
 
 
 def confirming_steps(confirm_steps: int) -> int:
@@ -97,7 +106,7 @@ def leak_of(fits: Sequence[Fit], confirm_steps: int) -> Leak | None:
     for fit in _long(fits, confirm_steps):
         window = max(WINDOW, fit.steps_run // 2)
         rise = rise_of(fit.live_bytes, window, CONFIRM_RATIO)
-        if rise >= LEAST_RATIO * fit.limit_bytes:
+        if rise >= _least_bytes(fit):
             return Leak(fit.batch, rise, _lasts(fit, rise), _failed_above(fits, fit.batch))
     return None
 
@@ -167,6 +176,11 @@ def spread_in_words(fits: Sequence[Fit]) -> str | None:
         f"memory differs from training step to step: the peak grew by up to {format_ratio(grown)} "
         f"after the first {explored}"
     )
+
+
+def _least_bytes(fit: Fit) -> float:
+    """What a training step has to leave behind to count as a leak."""
+    return max(LEAST_BYTES, LEAST_RATIO * fit.limit_bytes)
 
 
 def _long(fits: Iterable[Fit], confirm_steps: int) -> list[Fit]:

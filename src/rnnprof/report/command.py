@@ -18,8 +18,8 @@ LINE_COLUMNS: Final = 96
 SETTING_FLAGS: Final = {
     "processes": "--processes", "timeout_s": "--timeout", "seed": "--seed",
     "confirm_steps": "--confirm-steps", "through": "--through", "confirm": "--confirm",
-    "granularity": "--granularity", "at_most": "--at-most", "headroom_ratio": "--headroom", "reserve_bytes": "--reserve",
-    "lengths": "--lengths",
+    "granularity": "--granularity", "at_most": "--at-most", "headroom_ratio": "--headroom",
+    "reserve_bytes": "--reserve", "lengths": "--lengths",
 }  # fmt: skip
 """Flags whose value is the setting's own."""
 
