@@ -9,6 +9,7 @@ from rnnprof.worker.layers import UnsupportedError
 from rnnprof.worker.loss import finite_loss, loss_warnings
 from rnnprof.worker.optimizer_steps import OptimizerSteps
 from rnnprof.worker.reads import simulated_reads_refused
+from rnnprof.worker.seen import Sightings
 from rnnprof.worker.workloads import build
 
 if TYPE_CHECKING:
@@ -59,8 +60,11 @@ def _train(session: Session, limit: Limit) -> None:
     session.tracker.enter("other")
     loss = None
     counter = OptimizerSteps(training.optimizer)
-    for done in counter.until_enough(steps_of(task, session.device.least_fit_steps)):
-        loss = training.step(session.tracker)
+    count = steps_of(task, session.device.least_fit_steps)
+    sightings = Sightings(findings, count, is_on=not task.workload.compile)
+    for done in counter.until_enough(count):
+        with sightings.step(done + 1):
+            loss = training.step(session.tracker)
         _finish_step(session, done + 1, limit)
     findings["loss"] = finite_loss(loss)
     findings["warnings"] = loss_warnings(loss) + counter.warnings()
