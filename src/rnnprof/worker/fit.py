@@ -56,7 +56,7 @@ def check_pass(session: Session) -> dict[str, Any]:
 def _train(session: Session, limit: Limit) -> None:
     task, findings = session.task, session.findings
     session.tracker.enter("build")
-    training = build(task, task.batch, task.steps, task.lengths)
+    training = build(task, task.batch, task.steps, task.lengths, worst=True)
     session.tracker.enter("other")
     loss = None
     counter = OptimizerSteps(training.optimizer)
@@ -87,7 +87,7 @@ def _finish_step(session: Session, number: int, limit: Limit) -> None:
 def warm_up(task: protocol.Task) -> str | None:
     """Two tiny steps of the same workload, then forgotten; a note where it cannot do them."""
     try:
-        training = build(task, WARM_UP_SIZE, WARM_UP_SIZE)
+        training = build(task, WARM_UP_SIZE, WARM_UP_SIZE, worst=True)
         with simulated_reads_refused():
             for _ in range(WARM_UP_STEPS):
                 training.step(_no_phase)
