@@ -168,11 +168,13 @@ class Sightings:
 
     Attributes:
         last: number of the last step, as far as it is known; later ones replace it.
+        takes_mark: the data of the first step is marked.
     """
 
     findings: dict[str, Any]
     last: int
     is_on: bool = True
+    takes_mark: bool = True
 
     @contextmanager
     def step(self, number: int) -> Iterator[None]:
@@ -180,7 +182,8 @@ class Sightings:
         if not (self.is_on and (number == 1 or number >= self.last)) or is_compiled():
             yield
             return
-        watch = Watch(number, marks=number == 1 and GPU_VARIABLE not in os.environ)
+        takes_mark = self.takes_mark and number == 1 and GPU_VARIABLE not in os.environ
+        watch = Watch(number, marks=takes_mark)
         try:
             with watch:
                 yield
