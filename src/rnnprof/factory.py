@@ -9,6 +9,14 @@ model, optimizer and data once and returns one of
 - ``(module, forward_loss)``: ``forward_loss()`` runs one forward pass and returns the scalar loss;
   rnnprof adds backward and the optimizer.
 
+A factory that also has a parameter ``worst`` gets ``worst=True`` where memory is measured, and
+gives then its worst batch in every step: the longest sequences, the most labels, the largest graph
+that training can meet.  Elsewhere ``worst`` is False, and steps are as training has them.
+
+Before a factory is called, the random numbers of Python, torch and numpy are seeded, with another
+seed each time that the same batch is proven: data drawn from them is other data.  One that seeds
+itself draws the same every time, which the proof then says.
+
 Inside a step, ``with phase("data" | "forward" | "backward" | "optimizer"):`` marks the parts.
 """
 

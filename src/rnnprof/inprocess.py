@@ -21,14 +21,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from rnnprof.analysis.edge_search import EdgeSearch, Try
 from rnnprof.analysis.memory_model import MemoryModel, Sample
 from rnnprof.analysis.outcomes import Evidence, Verdict, classify
+from rnnprof.analysis.seen import Use, ignored_uses
+from rnnprof.codec import decode
 from rnnprof.errors import BadInputError
-from rnnprof.records import EdgeStatus, Outcome, Point
+from rnnprof.records import EdgeStatus, Outcome, Point, Seen
 from rnnprof.units import format_bytes, format_seconds, parse_bytes
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class Probe:
         allocated_bytes: the part of the peak that tensors took; None on the CPU.
         retries: times that the caching allocator emptied its cache to go on, which takes time and
             makes *peak_bytes* less than the steps would take; None on the CPU.
+        seen: what modules were called with in the first run of step and in the last.
     """
 
     batch: int
@@ -73,6 +76,7 @@ class Probe:
     requested_bytes: int | None = None
     allocated_bytes: int | None = None
     retries: int | None = None
+    seen: tuple[Seen, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -183,6 +187,7 @@ class Runner:
     budget: Budget
     listener: Callable[[Probe], None] | None = None
     history: list[Probe] = field(default_factory=list)
+    seen: dict[str, Any] = field(default_factory=dict)
 
     def settle(self, asked_bytes: int | None) -> None:
         """Take the baseline, and the limit: on the CPU never more than the machine can give."""
@@ -205,6 +210,7 @@ class Runner:
         if error is None:
             took, error = self._attempt(batch, self.confirm_steps)
         probe = _probe(batch, time.perf_counter() - began_s, took, error, is_warm_up=is_warm_up)
+        probe = replace(probe, seen=self._seen())
         self.history.append(probe)
         if self.listener is not None:
             self.listener(probe)
@@ -232,8 +238,16 @@ class Runner:
         return reading, None
 
     def _steps(self, batch: int, count: int) -> None:
-        for _ in range(count):
-            self.step(batch)
+        from rnnprof.worker.seen import Sightings
+
+        self.seen = {}
+        sightings = Sightings(self.seen, count, takes_mark=False)
+        for number in range(1, count + 1):
+            with sightings.step(number):
+                self.step(batch)
+
+    def _seen(self) -> tuple[Seen, ...]:
+        return tuple(decode(Seen, each, "seen") for each in self.seen.get("seen", ()))
 
     def _evidence(self, error: Exception, batch: int, used_bytes: int | None) -> Evidence:
         """What classify asks for: the run's peak, since the error has freed much on its way here.
@@ -282,6 +296,7 @@ class Hunt:
     granularity: int
     most: int
     edge: EdgeSearch | None = None
+    unused: str | None = None
 
     def warm_up(self) -> None:
         """Run the smallest usual batch, so that what step loads and keeps is there."""
@@ -299,19 +314,30 @@ class Hunt:
         while units is not None:
             batch = units * self.granularity
             edge.learn(self._try(self.runner.run(batch, is_near=self._is_near(batch))))
-            units = self._next(edge)
+            self.unused = self._ignored()
+            units = None if self.unused else self._next(edge)
+
+    def _ignored(self) -> str | None:
+        """Why the probes show that step does not use its batch; what is loaded at first tells no
+        bytes.
+        """
+        return ignored_uses(
+            Use(each.batch, STEPS, each.seen, None if each.is_warm_up else each.peak_bytes)
+            for each in self.runner.history
+            if each.passed
+        )
 
     def result(self, at_most: int, headroom_ratio: float) -> LargestBatch:
         """Both sides of the edge, and what to train with."""
         edge, history = self.edge, tuple(self.runner.history)
         assert edge is not None
         allowed_bytes = edge.limit_bytes * (1 - headroom_ratio)
-        train_with = self._train_with(edge, allowed_bytes)
+        train_with = None if self.unused else self._train_with(edge, allowed_bytes)
         return LargestBatch(
-            batch=edge.fits * self.granularity or None,
+            batch=None if self.unused else edge.fits * self.granularity or None,
             train_with=train_with,
             train_with_is_measured=any(p.passed and p.batch == train_with for p in history),
-            status=_status(edge),
+            status=EdgeStatus.BATCH_NOT_USED if self.unused else _status(edge),
             fits=self._probe_at(edge.fits, Outcome.MEASURED),
             fails=self._probe_at(edge.fails, Outcome.OOM),
             limit_bytes=self.runner.budget.limit_bytes,
@@ -341,6 +367,8 @@ class Hunt:
         return int(max(lowest, min(highest, predicted))) * self.granularity or None
 
     def _reason(self, edge: EdgeSearch, train_with: int | None) -> str | None:
+        if self.unused:
+            return f"step does not use the batch: {self.unused}"
         if not edge.fits:
             return f"not even a batch of {self.granularity} fits"
         if self._model() is None:

@@ -690,6 +690,8 @@ class Measurement:
         peak_process_bytes: of the process: on CUDA by NVML, context included; on the CPU by the
             operating system.
         retries: of the caching allocator under the limit, after step 2.
+        seen_batch, seen_time_steps: of the largest call of a recurrent layer; None where unknown.
+        unused: why a step does not use the batch requested: it then has no throughput.
         disturbed: what disturbed the timing, or None.
     """
 
@@ -719,5 +721,8 @@ class Measurement:
     census: Census | None = None
     census_reason: str | None = None
     implementation: str | None = None
+    seen_batch: int | None = None
+    seen_time_steps: int | None = None
+    unused: str | None = None
     disturbed: str | None = None
     warnings: tuple[str, ...] = ()

@@ -1,14 +1,14 @@
-"""The observer: a deadline follows from what such passes have taken, whatever they are called."""
+"""The observer: a deadline from what such passes have taken, and other data for every proof."""
 
 from __future__ import annotations
 
 import pytest
 
-from fakes import HEADER, FakeProbe, a_request
+from fakes import HEADER, FakeProbe, a_request, a_run, an_observer
 from rnnprof.analysis.plan import FIRST_DEADLINE_S, MIN_DEADLINE_S
-from rnnprof.engine.observer import Observer
+from rnnprof.engine.observer import Observer, proof_seed
 from rnnprof.protocol import Task
-from rnnprof.records import Grid, Point
+from rnnprof.records import Grid, Point, Settings
 
 POINT = Point(4, 16)
 
@@ -29,3 +29,50 @@ def test_each_pass_finds_the_cost_that_it_has_left(name: str) -> None:
     first_s, second_s = (deadline_s for _, deadline_s in probe.asked)
     assert first_s == FIRST_DEADLINE_S
     assert MIN_DEADLINE_S <= second_s < FIRST_DEADLINE_S
+
+
+def an_observer_of(probe: FakeProbe, seed: int = 0) -> Observer:
+    request = a_request(Grid((4,), (16,)), Settings(seed=seed))
+    return an_observer(probe, request, lambda _: None)
+
+
+def seeds_of(probe: FakeProbe) -> list[int]:
+    return [task.seed for task, _ in probe.asked]
+
+
+def test_each_proof_of_a_point_draws_other_data() -> None:
+    probe = FakeProbe()
+    observer = an_observer_of(probe)
+    for point in (POINT, POINT, Point(5, 16), Point(4, 17)):
+        observer.observe(point, "fit")
+    assert len(set(seeds_of(probe))) == 4
+    again = FakeProbe()
+    an_observer_of(again).observe(POINT, "fit")
+    assert seeds_of(again) == seeds_of(probe)[:1]
+
+
+def test_the_seeds_hang_on_the_one_requested_and_other_passes_keep_it() -> None:
+    probe, other = FakeProbe(), FakeProbe()
+    for each, seed in ((probe, 3), (other, 4)):
+        observer = an_observer_of(each, seed)
+        observer.observe(POINT, "fit")
+        observer.observe(POINT, "memory")
+        observer.observe(POINT, "timing:0")
+    assert seeds_of(probe)[1:] == [3, 3]
+    assert seeds_of(probe)[0] != seeds_of(other)[0]
+
+
+def test_a_resumed_run_goes_on_counting() -> None:
+    probe, resumed = FakeProbe(), FakeProbe()
+    observer = an_observer_of(probe)
+    first = observer.observe(POINT, "fit")
+    observer.observe(POINT, "fit")
+    observer = an_observer_of(resumed)
+    observer.recall(a_run([first], Grid((4,), (16,))))
+    observer.observe(POINT, "fit")
+    assert seeds_of(resumed) == seeds_of(probe)[1:]
+
+
+def test_a_seed_is_the_same_on_every_machine() -> None:
+    assert proof_seed(0, POINT, 0) == 7558095061043876161
+    assert 0 <= proof_seed((1 << 63) - 1, Point(1 << 20, 1 << 20), 99) < 1 << 63

@@ -234,6 +234,8 @@ def train_with(
         measured: counted peaks at that T in bytes, by batch.
     """
     steps, edge = certificate.steps, certificate.batch
+    if certificate.status is EdgeStatus.BATCH_NOT_USED:
+        edge = None
     if edge is None or model is None:
         return TrainWith(steps, edge, None, False, None)
     batch = _largest_within(certificate, bounds, model, measured)
@@ -289,10 +291,12 @@ def _peaks(run: Run, limit_bytes: int) -> dict[int, dict[int, int]]:
 def _choose(
     measurements: Iterable[Measurement], bounds: Bounds
 ) -> tuple[Measurement | None, tuple[str, ...]]:
+    measurements = tuple(measurements)
     timed = [m for m in measurements if m.time_steps_per_s and m.outcome is Outcome.MEASURED]
     usable = [m for m in timed if _is_usable(m, bounds)]
     if not usable:
-        return None, (NO_POINT,)
+        unused = [m for m in measurements if m.unused]
+        return None, (*(_not_used(m) for m in unused[-1:]), NO_POINT)
     best = max(usable, key=_rate)
     enough = [m for m in usable if _rate(m) >= (1 - NEAR_BEST_RATIO) * _rate(best)]
     smallest = min(m.point.batch for m in enough)
@@ -301,6 +305,12 @@ def _choose(
     reasons += _ties(chosen, usable) + _left_out(timed, usable, best, bounds)
     reasons += [f"it was timed while {chosen.disturbed}"] if chosen.disturbed else []
     return chosen, tuple(reasons)
+
+
+def _not_used(measurement: Measurement) -> str:
+    return (
+        f"{measurement.point} has no throughput, since its batch is not used: {measurement.unused}"
+    )
 
 
 def _rate(measurement: Measurement) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Final, TypeVar
@@ -13,6 +13,7 @@ from rnnprof.analysis.disturbance import judge
 from rnnprof.analysis.flops import step_flops
 from rnnprof.analysis.known import KnownPeaks
 from rnnprof.analysis.plan import dominating_oom
+from rnnprof.analysis.seen import largest, unused_batches
 from rnnprof.analysis.statistics import median_interval
 from rnnprof.records import (
     Calibration,
@@ -59,7 +60,35 @@ def fold_run(run: Run) -> dict[Point, Measurement]:
         elif (cause := dominating_oom(point, ooms)) is not None:
             reason = f"{cause} was out of memory"
             folded[point] = Measurement(point, Outcome.IMPLIED_OOM, reason=reason)
-    return folded
+    return _without_unused(folded, seen)
+
+
+def _without_unused(
+    folded: dict[Point, Measurement], seen: Mapping[Point, Sequence[Observation]]
+) -> dict[Point, Measurement]:
+    """The same, without the throughput of points whose step does not use their batch."""
+    fits: dict[int, list[Fit]] = defaultdict(list)
+    for point in folded:
+        if (fit := _last(Fit, seen.get(point, ()))) is not None:
+            fits[point.steps].append(fit)
+    unused = {steps: unused_batches(group) for steps, group in fits.items()}
+    return {
+        point: _without_throughput(measurement, unused.get(point.steps, {}).get(point.batch))
+        for point, measurement in folded.items()
+    }
+
+
+def _without_throughput(measurement: Measurement, reason: str | None) -> Measurement:
+    if reason is None:
+        return measurement
+    said = f"the batch is not used: {reason}"
+    return replace(
+        measurement,
+        unused=reason,
+        sequences_per_s=None,
+        time_steps_per_s=None,
+        warnings=(said, *measurement.warnings),
+    )
 
 
 def _without_memory(measurement: Measurement, known: KnownPeaks) -> Measurement:
@@ -230,6 +259,8 @@ def _memory_fields(fit: Fit | None, memory: Memory | None) -> dict[str, Any]:
             "peak_counted_bytes": fit.peak_counted_bytes,
             "retries": fit.retries,
         }
+        if (most := largest(fit.seen)) is not None:
+            fields |= {"seen_batch": most.batch, "seen_time_steps": most.time_steps}
         # on CUDA the limit counts what is reserved, and the fit pass is the plain training
         if fit.peak_allocated_bytes is not None and fit.peak_counted_bytes is not None:
             fields["peak_reserved_bytes"] = fit.peak_counted_bytes

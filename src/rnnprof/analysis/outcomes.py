@@ -40,6 +40,9 @@ UNSUPPORTED_PATTERNS: Final = (
 UNSUPPORTED_TYPE: Final = "UnsupportedError"
 """Raised by the built-in workloads for a combination that torch does not have."""
 
+DATA_ENDED_TYPE: Final = "DataEndedError"
+"""A worker's name for the end of the user's iterator; its message is a sentence of its own."""
+
 PRIMITIVE_FAILED: Final = r"could not (execute|create) a primitive(?! descriptor)"
 """oneDNN says only this when its scratch memory, or that of the code it compiles, is refused."""
 
@@ -139,6 +142,8 @@ def classify(evidence: Evidence) -> Verdict:
 def _classify_exception(evidence: Evidence, where: str) -> Verdict:
     message = evidence.message or ""
     first_line = message.strip().splitlines()[0][:300] if message.strip() else "no message"
+    if evidence.error_type == DATA_ENDED_TYPE:
+        return Verdict(Outcome.FAILED, first_line)
     said = f"{where}: {evidence.error_type}: {first_line}"
     if _is_oom(evidence, message):
         return Verdict(Outcome.OOM, _oom_reason(evidence, where), requested_bytes(message))

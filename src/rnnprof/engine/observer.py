@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -70,6 +71,7 @@ class Observer:
         task: what every worker is told; point, pass and limits are filled in.
         limit_bytes: of a fit pass.
         costs: what passes have taken, by the kind of their records; deadlines follow from it.
+        proofs: fit passes by their points, of earlier invocations too: each draws other data.
     """
 
     task: protocol.Task
@@ -79,11 +81,12 @@ class Observer:
     record: Callable[[Record], None]
     guard_bytes: Callable[[], int]
     costs: dict[str, list[Cost]] = field(default_factory=lambda: defaultdict(list))
+    proofs: Counter[Point] = field(default_factory=Counter)
 
     def recall(self, run: Run) -> None:
-        """Learn from earlier invocations what passes take."""
+        """Learn from earlier invocations what passes take, and count their proofs."""
         for observation in run.observations:
-            self._learn_cost(observation)
+            self._learn(observation)
 
     def observe(
         self,
@@ -116,7 +119,7 @@ class Observer:
             deadline = self.request.settings.timeout_s or deadline_s(point, costs)
         observation = observation_of(started, self._ask(task, deadline), self.limit_bytes)
         self.record(observation)
-        self._learn_cost(observation)
+        self._learn(observation)
         return observation
 
     def _ask(self, task: protocol.Task, deadline: float) -> Answer:
@@ -136,14 +139,25 @@ class Observer:
             steps=point.steps,
             limit_bytes=self.limit_bytes,
             guard_bytes=self.guard_bytes(),
-            seed=self.request.settings.seed,
+            seed=self._seed(point) if observes == "fit" else self.request.settings.seed,
             point_seconds=self.request.settings.point_seconds,
         )
 
-    def _learn_cost(self, observation: Observation) -> None:
+    def _seed(self, point: Point) -> int:
+        return proof_seed(self.request.settings.seed, point, self.proofs[point])
+
+    def _learn(self, observation: Observation) -> None:
+        if isinstance(observation, Fit):
+            self.proofs[observation.point] += 1
         if observation.outcome is Outcome.MEASURED:
             size = observation.batch * observation.steps
             self.costs[KIND_OF[type(observation)]].append(Cost(size, observation.wall_s))
+
+
+def proof_seed(seed: int, point: Point, number: int) -> int:
+    """The seed of the fit pass with this *number* at a point, from 0: the same on every machine."""
+    text = f"{seed} {point.batch} {point.steps} {number}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
 
 def observation_of(started: Started, answer: Answer, limit_bytes: int) -> Observation:

@@ -17,7 +17,7 @@ MEASURED_FIELDS: Final = (
     "time_steps_per_s", "sequences_per_s", "host_enqueue_s", "block_wait_s", "phase_times_s",
     "flops_per_step", "flop_per_s", "matmul_share_ratio", "bound", "bound_reason",
     "peak_allocated_bytes", "peak_reserved_bytes", "peak_process_bytes", "peak_counted_bytes",
-    "retries", "census_reason", "implementation", "warnings",
+    "retries", "census_reason", "implementation", "seen_batch", "seen_time_steps", "warnings",
 )  # fmt: skip
 """Fields of a measurement that stand in the document under their own names."""
 

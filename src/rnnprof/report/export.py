@@ -238,6 +238,11 @@ RUN_COLUMNS: Final = (
     ),
 )  # fmt: skip
 
+SEEN_COLUMNS: Final = (
+    _seen("seen_batch", int, "sequences in the largest call of a recurrent layer"),
+    _seen("seen_time_steps", int, "time steps in the longest call of a recurrent layer"),
+)
+
 COLUMNS: Final = (
     *POINT_COLUMNS,
     *TIME_COLUMNS,
@@ -246,6 +251,7 @@ COLUMNS: Final = (
     *NOTE_COLUMNS,
     *EDGE_COLUMNS,
     *RUN_COLUMNS,
+    *SEEN_COLUMNS,
 )
 """Every column of CSV and Parquet, in order.  New ones go to the end: files are read by place."""
 

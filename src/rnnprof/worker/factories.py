@@ -47,6 +47,18 @@ def load_factory(path: str) -> Factory:
     return function  # type: ignore[no-any-return]
 
 
+def takes_worst(factory: Factory) -> bool:
+    """Whether a factory has a parameter ``worst`` that can be given by name."""
+    try:
+        parameter = inspect.signature(factory).parameters.get("worst")
+    except (TypeError, ValueError):  # a callable without a signature
+        return False
+    return parameter is not None and parameter.kind in (
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.KEYWORD_ONLY,
+    )
+
+
 def source_of(factory: Factory) -> str:
     """The sha256 of the factory's source file."""
     try:

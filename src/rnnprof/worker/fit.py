@@ -9,6 +9,7 @@ from rnnprof.worker.layers import UnsupportedError
 from rnnprof.worker.loss import finite_loss, loss_warnings
 from rnnprof.worker.optimizer_steps import OptimizerSteps
 from rnnprof.worker.reads import simulated_reads_refused
+from rnnprof.worker.seen import Sightings
 from rnnprof.worker.workloads import build
 
 if TYPE_CHECKING:
@@ -55,14 +56,16 @@ def check_pass(session: Session) -> dict[str, Any]:
 def _train(session: Session, limit: Limit) -> None:
     task, findings = session.task, session.findings
     session.tracker.enter("build")
-    training = build(task, task.batch, task.steps, task.lengths)
+    training = build(task, task.batch, task.steps, task.lengths, worst=True)
     session.tracker.enter("other")
     loss = None
     counter = OptimizerSteps(training.optimizer)
     asked = steps_of(task, session.device.least_fit_steps)
     findings |= {"train_steps": asked, "live_bytes": [], "step_peak_bytes": []}
+    sightings = Sightings(findings, asked, is_on=not task.workload.compile)
     for done in counter.until_enough(asked):
-        loss = training.step(session.tracker)
+        with sightings.step(done + 1):
+            loss = training.step(session.tracker)
         _finish_step(session, done + 1, limit)
     findings["loss"] = finite_loss(loss)
     findings["warnings"] = loss_warnings(loss) + counter.warnings()
@@ -88,7 +91,7 @@ def _finish_step(session: Session, number: int, limit: Limit) -> None:
 def warm_up(task: protocol.Task) -> str | None:
     """Two tiny steps of the same workload, then forgotten; a note where it cannot do them."""
     try:
-        training = build(task, WARM_UP_SIZE, WARM_UP_SIZE)
+        training = build(task, WARM_UP_SIZE, WARM_UP_SIZE, worst=True)
         with simulated_reads_refused():
             for _ in range(WARM_UP_STEPS):
                 training.step(_no_phase)

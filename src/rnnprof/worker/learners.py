@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from rnnprof.worker.factories import BadFactoryError
 from rnnprof.worker.lessons import Lesson
 from rnnprof.worker.loss import finite_loss
 from rnnprof.worker.precision import gradient_scaler
-from rnnprof.worker.workloads import OPTIMIZERS, build
+from rnnprof.worker.workloads import OPTIMIZERS, build, seed_all
 
 if TYPE_CHECKING:
     from rnnprof import protocol
@@ -84,8 +83,7 @@ class Learner(Protocol):
 def learner_of(task: protocol.Task, seed: int, mark: PhaseMarker) -> Learner:
     """Built with all its randomness from *seed*."""
     assert task.study is not None
-    random.seed(seed)
-    torch.manual_seed(seed)
+    seed_all(seed)
     if task.factory_path is None:
         return BuiltIn(task)
     return FromFactory(build_seeded(task, seed), task.batch, task.steps, mark)

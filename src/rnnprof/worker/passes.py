@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rnnprof import protocol
+from rnnprof.analysis.outcomes import DATA_ENDED_TYPE
 from rnnprof.worker.channel import Channel
 from rnnprof.worker.factories import BadFactoryError
 from rnnprof.worker.fit import check_pass, fit_pass
@@ -21,6 +22,9 @@ from rnnprof.worker.session import Session, open_device
 from rnnprof.worker.timing import timing_pass
 
 _OWN_FOLDER: Final = str(Path(__file__).parents[1])
+
+COUNTED_PASSES: Final = frozenset({"check", "fit", "memory"})
+"""Passes that count their training steps, or run only one."""
 
 Pass = Callable[[Session], dict[str, Any]]
 
@@ -62,15 +66,36 @@ def _describe(error: BaseException, session: Session) -> protocol.Raised:
     counted = limit.counted_bytes() if limit else None
     if limit is not None:
         session.device.lift_limit()
+    has_ended = _is_end_of_data(error)
+    said = _end_of_data(session) if has_ended else str(error)
     return protocol.Raised(
-        error_type=type(error).__name__,
-        message=str(error) + _location(error),
+        error_type=DATA_ENDED_TYPE if has_ended else type(error).__name__,
+        message=said + _location(error),
         phase=session.tracker.current,
         counted_bytes=counted,
         limit_bytes=limit.limit_bytes if limit else None,
         bad_factory=isinstance(error, BadFactoryError),
         findings=session.findings,
     )
+
+
+def _is_end_of_data(error: BaseException) -> bool:
+    """Whether an iterator had no more, in the user's code or in a generator of it."""
+    ended = error.__cause__ if isinstance(error, RuntimeError) else error
+    return isinstance(ended, StopIteration)
+
+
+def _end_of_data(session: Session) -> str:
+    """How far the data went, in words; timed steps are not counted."""
+    at = f"at B={session.task.batch}"
+    if session.tracker.current == "build":
+        return f"the data ended before the first training step {at}"
+    if session.task.do not in COUNTED_PASSES:
+        return f"the data ended in a {session.task.do} pass {at}"
+    count = session.findings.get("steps_run", 0)
+    if count == 0:
+        return f"the data ended within the first training step {at}"
+    return f"the data ended after {count} training step{'s' if count > 1 else ''} {at}"
 
 
 def _location(error: BaseException) -> str:

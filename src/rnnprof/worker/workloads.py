@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import torch
 
 from rnnprof import protocol
 from rnnprof.factory import PhaseMarker, Step, Training
-from rnnprof.worker.factories import adopt, load_factory
+from rnnprof.worker.factories import adopt, load_factory, takes_worst
 from rnnprof.worker.layers import recurrent_module
 from rnnprof.worker.precision import autocast, gradient_scaler, set_flags, tensor_dtype
 from rnnprof.workload import Workload
@@ -28,21 +29,47 @@ UNIT_VARIANCE_BOUND: Final = math.sqrt(3.0)
 """Uniform values within it have variance 1, at a third of the cost of normal ones on a CPU."""
 
 
-def build(task: protocol.Task, batch: int, steps: int, lengths: tuple[int, ...] = ()) -> Training:
-    """Build model, optimizer and data for one shape, from equal seeds whatever the shape.
+def build(
+    task: protocol.Task,
+    batch: int,
+    steps: int,
+    lengths: tuple[int, ...] = (),
+    *,
+    worst: bool = False,
+) -> Training:
+    """Build model, optimizer and data for one shape, all random numbers from the task's seed.
 
     With *lengths* the steps of a built-in workload go round these and then *steps*.
+
+    Args:
+        worst: a factory that can is to give the batch that takes the most memory.
     """
-    random.seed(task.seed)
-    torch.manual_seed(task.seed)
+    seed_all(task.seed)
     device = torch.device(task.device)
     if task.factory_path is None:
         set_flags(task.workload)
         return recurrent_layer(task.workload, batch, (*lengths, steps), device)
     factory = load_factory(task.factory_path)
+    seed_numpy(task.seed)  # the factory's file may have imported it
     args = task.workload.factory.args if task.workload.factory else {}
+    if takes_worst(factory):
+        args = {"worst": worst, **args}
     returned = factory(batch, steps, device, **args)
     return adopt(returned, lambda parameters: _optimizer(task.workload.optimizer, parameters))
+
+
+def seed_all(seed: int) -> None:
+    """Seed Python's random numbers, torch's, and numpy's where it is there."""
+    random.seed(seed)
+    torch.manual_seed(seed)
+    seed_numpy(seed)
+
+
+def seed_numpy(seed: int) -> None:
+    """Seed numpy's global random numbers, which take 32 bits, if it is imported."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(seed % (1 << 32))
 
 
 def recurrent_layer(
