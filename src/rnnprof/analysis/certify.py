@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rnnprof.analysis.edge_search import EdgeSearch, Try
+from rnnprof.analysis.seen import ignored, same_data, used_lengths
 from rnnprof.analysis.stationary import is_varying, leak_of, spread_in_words
 from rnnprof.records import (
     Certificate,
@@ -133,8 +134,9 @@ def conclude(steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -
     evident = terms.evident(fits)
     search = terms.search(steps, fits)
     batch = _largest_run(search, evident, terms)
-    spread = spread_in_words(fits)
-    status, reason = _judge(search, evident, terms, spread)
+    status, reason = _judge(search, evident, terms, spread_in_words(fits))
+    if status in (EdgeStatus.CERTIFIED, EdgeStatus.CAPPED):
+        reason = "; ".join(filter(None, (reason, used_lengths(fits), same_data(fits)))) or None
     if status is EdgeStatus.INDETERMINATE and not search.is_over:
         reason = _given_up(fits, request) or reason
     status, reason = _unusable(fits, terms) or (status, reason)
@@ -172,6 +174,8 @@ def _unusable(fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, str] | Non
     """What the training step itself does that no largest batch can be proven of."""
     if (leak := leak_of(fits, terms.confirm_steps)) is not None:
         return EdgeStatus.NOT_STATIONARY, str(leak)
+    if (unused := ignored(fits)) is not None:
+        return EdgeStatus.BATCH_NOT_USED, unused
     return None
 
 

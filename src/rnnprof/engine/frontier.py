@@ -20,6 +20,7 @@ from rnnprof.analysis.certify import (
 from rnnprof.analysis.edge_search import EdgeSearch
 from rnnprof.analysis.fold import was_crowded_out
 from rnnprof.analysis.memory_model import MemoryModel, Sample
+from rnnprof.analysis.seen import ignored
 from rnnprof.analysis.stationary import (
     confirming_batch,
     confirming_steps,
@@ -99,7 +100,7 @@ class Frontier:
         request = self.observer.request.request
         search = terms.search(steps, fits)
         while not (_is_unsupported(fits) or probes_of(fits, request) >= MOST_PROBES):
-            if self._settle_suspicion(steps):
+            if self._settle_suspicion(steps) or ignored(fits) is not None:
                 break
             search = self._without_short_passes(search)
             model = MemoryModel.fit(self._samples())
