@@ -524,7 +524,7 @@ def network(workload: Workload) -> tuple[Any, Callable[..., Any], Callable[..., 
 
         def layer_loss(batch: int, steps: int, device: Any) -> Any:
             sequences = torch.empty((steps, batch, workload.input_size), device=device)
-            return layer(sequences.uniform_(-1, 1)).square().mean()
+            return layer(sequences.uniform_(-1, 1))[0].square().mean()
 
         return layer, layer_loss, torch.optim.Adam
 

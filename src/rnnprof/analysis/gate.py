@@ -109,7 +109,8 @@ class _Seen:
 
     def fits_at(self, steps: int) -> list[Fit]:
         """Every fit pass at T, of the grid and of the search for the edge."""
-        return [o for o in self.run.observations if isinstance(o, Fit) and o.steps == steps]
+        fits = [o for o in self.run.observations if isinstance(o, Fit) and o.is_of_the_workload]
+        return [fit for fit in fits if fit.steps == steps]
 
     def absence(self, point: Point) -> tuple[Verdict, str]:
         """What to say of a point without the measurement asked for."""

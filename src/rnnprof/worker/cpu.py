@@ -164,6 +164,7 @@ class CpuDevice:
     torch_device = torch.device("cpu")
     trace = None
     least_fit_steps = 1
+    warms_up_to_fit = True
 
     def facts(self) -> dict[str, Any]:
         """What of the CPU belongs to the identity of a run."""

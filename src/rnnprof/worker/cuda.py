@@ -78,6 +78,7 @@ class CudaDevice:
     """One card, as the passes ask of it."""
 
     least_fit_steps = FIRST_COUNTED_STEP
+    warms_up_to_fit = False  # what a warm-up leaves in the cache training does not have
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ def fit_pass(session: Session) -> dict[str, Any]:
     task, findings, device = session.task, session.findings, session.device
     session.tracker.enter("baseline")
     device.ready_for_fit(task.guard_bytes)
-    findings["baseline_note"] = warm_up(task)
+    findings["baseline_note"] = warm_up(task) if device.warms_up_to_fit else None
     assert task.limit_bytes is not None
     session.limit = device.set_limit(task.limit_bytes)
     findings |= session.limit.baseline()
