@@ -101,7 +101,8 @@ class Frontier:
             if batch is None or _is_set_aside(batch, fits) or self._is_tired(batch, fits):
                 break
             self.listener.probing(Point(batch, steps), self._why(batch, search, model))
-            is_near = units is None or self._is_near(Point(batch, steps), model)
+            is_whole = units is None or _fails_late(fits)
+            is_near = is_whole or self._is_near(Point(batch, steps), model)
             fit = self._probe(Point(batch, steps), is_near=is_near)
             if fit.outcome in KNOWN_ENDS:
                 search.learn(terms.try_of(fit))
@@ -174,6 +175,11 @@ class Frontier:
 def _is_unsupported(fits: Sequence[Fit]) -> bool:
     """Whether nothing else was seen at this T than that it is not supported."""
     return bool(fits) and all(fit.outcome is Outcome.UNSUPPORTED for fit in fits)
+
+
+def _fails_late(fits: Sequence[Fit]) -> bool:
+    """Whether memory ran out after steps enough to explore: a few then tell nothing of all."""
+    return any(f.outcome is Outcome.OOM and f.steps_run >= EXPLORING_STEPS for f in fits)
 
 
 def _is_set_aside(batch: int, fits: Sequence[Fit]) -> bool:
