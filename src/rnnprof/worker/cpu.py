@@ -68,6 +68,10 @@ class CpuLimit:
             "peak_process_reason": refused,
         }
 
+    def has_thrashed(self) -> bool:
+        """There is no cache to empty."""
+        return False
+
     def counted_bytes(self) -> int:
         """What the limit counts now, above the baseline."""
         return max(0, (memory_bytes("VmData") or 0) - self.baseline_bytes)

@@ -37,6 +37,9 @@ class Limit(Protocol):
     def stepped(self, number: int) -> None:
         """Training step *number*, from 1, has passed."""
 
+    def has_thrashed(self) -> bool:
+        """Whether the allocator has emptied its cache to go on, since the first steps."""
+
     def counted_bytes(self) -> int | None:
         """What the limit counts now."""
 

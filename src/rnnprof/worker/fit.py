@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from rnnprof.worker.factories import BadFactoryError
@@ -21,6 +22,10 @@ WARM_UP_SIZE: Final = 2
 
 WARM_UP_STEPS: Final = 2
 """The second is the first that finds the optimizer's state in place."""
+
+THRASHING_TIMES: Final = 3
+"""Times as many training steps where the allocator empties its cache to go on: what fits then hangs
+on how the cache is cut at that moment.  M: a batch failed at its 22nd step, one below at its 3rd."""
 
 
 def fit_pass(session: Session) -> dict[str, Any]:
@@ -59,11 +64,21 @@ def _train(session: Session, limit: Limit) -> None:
     session.tracker.enter("other")
     loss = None
     counter = OptimizerSteps(training.optimizer)
-    for done in counter.until_enough(steps_of(task, session.device.least_fit_steps)):
+    at_least = steps_of(task, session.device.least_fit_steps)
+    for done in _steps_to_run(counter, limit, at_least):
         loss = training.step(session.tracker)
         _finish_step(session, done + 1, limit)
     findings["loss"] = finite_loss(loss)
     findings["warnings"] = loss_warnings(loss) + counter.warnings()
+
+
+def _steps_to_run(counter: OptimizerSteps, limit: Limit, at_least: int) -> Iterator[int]:
+    """Numbers of training steps; more where the allocator thrashes, and no two are the same."""
+    done = 0
+    for done in counter.until_enough(at_least):
+        yield done
+    if limit.has_thrashed():
+        yield from range(done + 1, THRASHING_TIMES * at_least)
 
 
 def steps_of(task: protocol.Task, at_least: int) -> int:
