@@ -559,8 +559,8 @@ def serve_peer(who: str, case: Case) -> PeerAnswer:
     """Search under the limit, set up as the fit pass does."""
     import torch._dynamo  # the first step of an optimizer imports it: over a second
 
-    from rnnprof.worker.fit import warm_up
     from rnnprof.worker.session import open_device
+    from rnnprof.worker.warm_up import warm_up
 
     device, ledger, error, batch = open_device(case.task()), Ledger(), "", None
     device.ready_for_fit(None)

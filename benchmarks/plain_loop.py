@@ -28,7 +28,7 @@ def train(wanted, batch, passed):
     for _ in range(wanted["training_steps"]):
         x = torch.empty(wanted["time_steps"], batch, wanted["input_size"], device="cuda").uniform_()
         optimizer.zero_grad(set_to_none=True)
-        output, state = model(x)  # noqa: F841  # the loop holds it
+        output, state = model(x)  # noqa: RUF059  # the loop holds it
         loss = output.square().mean() * next(signs)
         loss.backward()
         optimizer.step()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sysconfig
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from rnnprof import protocol
@@ -14,13 +11,12 @@ from rnnprof.worker.factories import BadFactoryError
 from rnnprof.worker.fit import check_pass, fit_pass
 from rnnprof.worker.gradients import gradient_pass, training_pass
 from rnnprof.worker.hello import hello_pass, survey_pass
+from rnnprof.worker.location import users_line
 from rnnprof.worker.memory import memory_pass
 from rnnprof.worker.phases import PhaseTracker
 from rnnprof.worker.rates import rates_pass
 from rnnprof.worker.session import Session, open_device
 from rnnprof.worker.timing import timing_pass
-
-_OWN_FOLDER: Final = str(Path(__file__).parents[1])
 
 Pass = Callable[[Session], dict[str, Any]]
 
@@ -64,19 +60,10 @@ def _describe(error: BaseException, session: Session) -> protocol.Raised:
         session.device.lift_limit()
     return protocol.Raised(
         error_type=type(error).__name__,
-        message=str(error) + _location(error),
+        message=str(error) + users_line(error),
         phase=session.tracker.current,
         counted_bytes=counted,
         limit_bytes=limit.limit_bytes if limit else None,
         bad_factory=isinstance(error, BadFactoryError),
         findings=session.findings,
     )
-
-
-def _location(error: BaseException) -> str:
-    """The last line of the user's own code on the way to the error, if there is one."""
-    libraries = (*(sysconfig.get_path(name) for name in ("stdlib", "purelib")), _OWN_FOLDER, "<")
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(libraries):
-            return f" (at {Path(frame.filename).name}:{frame.lineno})"
-    return ""
