@@ -657,7 +657,8 @@ def _certificates(report: RunReport, suffix: str) -> Block:
     table = Table(
         f"certificates-table{suffix}",
         "What is proven at each T: the largest batch that passed its training steps in a fresh "
-        f"worker{loop_in_words(report.view.run)}, and the smallest above it that ran out of memory.",
+        f"worker{loop_in_words(report.view.run)}, and the smallest above it that ran out of "
+        "memory.",
         tuple(head for head, _ in columns),
         tuple(zip(*(cells for _, cells in columns), strict=True)),
     )
