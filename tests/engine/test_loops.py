@@ -1,4 +1,4 @@
-"""A step function beside a proof in a plain loop: what is run, when it is not, what is told of it."""
+"""A step function beside a proof in a plain loop: when it is run, and what is told of it."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ def line(certificate: Certificate, train_with: TrainWith | None = None) -> str:
         ),
         (
             certificate(EdgeStatus.CERTIFIED, reason="B=141 has fitted as well"),
-            "T=128: 140 is the largest in a plain loop, 141 is out of memory: B=141 has fitted as well",
+            "T=128: 140 is the largest in a plain loop, 141 is out of memory: B=141 has fitted as "
+            "well",
         ),
         (
             certificate(EdgeStatus.CAPPED, 4096),
@@ -90,8 +91,7 @@ def test_one_line_for_each_length() -> None:
     advice = Advice(None, None, (), train_with=(TrainWith(128, 140, 133, True, MIB),))
     assert frontier_in_words(RUN, frontier, advice, 0.05).splitlines() == [
         "T=16: 500 is the largest in a plain loop, 501 is out of memory",
-        "T=128: 140 is the largest in a plain loop, 141 is out of memory; train with 133 "
-        "(1.00 MiB, measured)",
+        f"{line(CERTIFIED)}; train with 133 (1.00 MiB, measured)",
     ]
     assert frontier_in_words(RUN, [], advice, 0.05) == ""
 
