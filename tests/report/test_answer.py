@@ -36,9 +36,8 @@ def line(certificate: Certificate, train_with: TrainWith | None = None) -> str:
             "T=128: 128 is the largest in a plain loop, 192 is out of memory",
         ),
         (
-            certificate(EdgeStatus.CERTIFIED, reason="B=141 has fitted as well"),
-            "T=128: 140 is the largest in a plain loop, 141 is out of memory: B=141 has fitted as "
-            "well",
+            certificate(EdgeStatus.CERTIFIED, reason="B=141 fits as well"),
+            "T=128: 140 is the largest in a plain loop, 141 is out of memory: B=141 fits as well",
         ),
         (
             certificate(EdgeStatus.CAPPED, 4096),
