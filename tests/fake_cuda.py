@@ -111,6 +111,9 @@ class FakeCuda:
     def max_memory_reserved(self) -> int:
         return self.allocator.reserved_peak
 
+    def memory_allocated(self) -> int:
+        return self.allocator.allocated
+
     def max_memory_allocated(self) -> int:
         return self.allocator.peak
 

@@ -319,7 +319,7 @@ class Fit(Observation):
         live_bytes: at the end of each training step that passed (CPU: address space above the
             baseline; CUDA: allocated by the caching allocator).
         step_peak_bytes: the peak of what the limit counts since the pass began, as it stood at the
-            end of each training step; empty where it is not known.
+            end of each training step, as far as it is known without a gap.
         seen: in the first and the last training step.
         data_mark: a sum over what the first module was called with at first, to tell other data
             from the same; None where no kernel ran or no module was called.

@@ -114,6 +114,7 @@ def test_certified_by_both_sides():
         fits=EdgeFit(40, fits[1].attempt, 20 * MIB, 10),
         fails=EdgeOom(41, fits[3].attempt, "backward", "can't allocate memory", 4096),
         confirm_steps=10,
+        horizon=10,
         confirmations=1,
         probes=4,
         ooms=2,

@@ -13,6 +13,12 @@ def inject(fault):
         getattr(ctypes.CDLL(None), name)()
 
 
+def set_nvml(state):
+    """From now on NVML answers as the library's RNNPROF_SIMULATED_NVML says, and without faults."""
+    os.environ["RNNPROF_SIMULATED_NVML"] = state
+    inject("")
+
+
 def make(batch, steps, device, code="", fault=""):
     """Nothing is made on the GPU: the code is the first to ask for it."""
     import torch
@@ -20,7 +26,8 @@ def make(batch, steps, device, code="", fault=""):
     def step(phase):
         if fault:
             inject(fault)
-        names = {"torch": torch, "inject": inject, "uuid": os.environ["CUDA_VISIBLE_DEVICES"]}
+        names = {"torch": torch, "inject": inject, "set_nvml": set_nvml}
+        names["uuid"] = os.environ["CUDA_VISIBLE_DEVICES"]
         exec(code, names)
         raise RuntimeError(f"said {names['said']!r}")
 

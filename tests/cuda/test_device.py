@@ -196,6 +196,12 @@ except DeviceMissingError as error:
     assert "there is no cuda:1" in said
 
 
+def test_where_the_pinned_gpu_is_gone_torch_sees_none(card: Any) -> None:
+    evidence = card.ask("survey", device_uuid="GPU-00000000").evidence
+    assert evidence is not None
+    assert "torch sees no CUDA device" in (evidence.message or "")
+
+
 def test_nvml_lists_the_gpu_and_its_processes(ask: Any, gpu: GpuDescription) -> None:
     said = ask(
         BEGIN
@@ -231,22 +237,221 @@ said = (
     assert same
 
 
-@pytest.mark.parametrize(
-    ("fault", "said_of"),
-    [
-        ("nvmlDeviceGetCount_v2:1:internal_error:sticky", "cannot be counted"),
-        ("nvmlDeviceGetHandleByIndex_v2:1:internal_error:sticky", "GPU 0 cannot be read"),
-        ("nvmlDeviceGetName:1:internal_error:sticky", "GPU 0 cannot be read"),
-    ],
-)
-def test_what_nvml_cannot_read_is_said(ask: Any, fault: str, said_of: str) -> None:
+NVML = """
+import os
+from rnnprof.machine.nvml import open_nvml
+nvml = open_nvml()[0]
+MIB = 1 << 20
+def conditions():
+    found = nvml.read(uuid, os.getpid())
+    return {name: getattr(found, name) for name in found.__slots__}
+"""
+FIELDS = {
+    "sm_clock_mhz", "max_sm_clock_mhz", "memory_clock_mhz", "temperature_c", "power_w",
+    "power_limit_w", "event_reasons", "used_bytes", "own_bytes",
+}  # fmt: skip
+EVERYTHING = "temperature_c=61;power_mw=250500;power_limit_mw=400000"
+
+NO_PERMISSION = "NVML: Insufficient Permissions"
+UNREADABLE = {
+    "nvmlDeviceGetCount_v2:1": f"the cards cannot be counted: {NO_PERMISSION}",
+    "nvmlDeviceGetHandleByIndex_v2:1": f"GPU 0 cannot be read: {NO_PERMISSION}",
+    "nvmlDeviceGetName:1": f"GPU 0 cannot be read: {NO_PERMISSION}",
+    "nvmlDeviceGetMaxMigDeviceCount:1": (
+        f"the MIG devices of GPU 0 cannot be counted: {NO_PERMISSION}"
+    ),
+    "nvmlDeviceGetMigDeviceHandleByIndex:3": (
+        f"MIG device 2 of GPU 0 cannot be read: {NO_PERMISSION}"
+    ),
+    "nvmlDeviceGetUUID:3": f"MIG device of GPU 0 cannot be read: {NO_PERMISSION}",
+}
+
+
+def test_what_nvml_cannot_read_is_reported(ask: Any) -> None:
+    said = ask(
+        NVML
+        + f"""
+set_nvml("slices=4096,0,8192")
+said = {{}}
+for call in {list(UNREADABLE)}:
+    inject(call + ":no_permission")
+    survey = nvml.survey()
+    said[call] = len(survey.cards), survey.skipped
+"""
+    )
+    assert {call: skipped for call, (_, skipped) in said.items()} == {
+        call: (sentence,) for call, sentence in UNREADABLE.items()
+    }
+    assert [cards for cards, _ in said.values()] == [0, 0, 0, 1, 2, 2]
+
+
+def test_a_gpu_in_mig_mode_stands_for_its_first_slice(ask: Any, gpu: GpuDescription) -> None:
+    said = ask(
+        NVML
+        + """
+from rnnprof.machine.nvml import visible_cards
+kept = torch.empty(64 * MIB, dtype=torch.uint8, device="cuda")
+set_nvml("slices=5368709120,0,10737418240")
+cards = nvml.cards()
+described = [(card.uuid, card.name, card.memory_bytes, card.parent_uuid) for card in cards]
+_, first, second = cards
+named = ("0", uuid, first.uuid, second.uuid, "0," + first.uuid)
+visible = [[card.uuid for card in visible_cards(cards, each)] for each in named]
+used = [nvml.read(card.uuid.removeprefix("MIG-"), os.getpid()) for card in (first, second)]
+unknown = used[0].unknown
+used = [(each.used_bytes, each.own_bytes) for each in used]
+by_uuid = open_nvml()[0].read(second.uuid.removeprefix("MIG-"), 1).used_bytes
+set_nvml("slices=0")
+empty = nvml.cards()
+said = described, visible, used, unknown, by_uuid, len(empty), visible_cards(empty, "0")
+"""
+    )
+    described, visible, used, unknown, by_uuid, empty_cards, empty_visible = said
+    whole, first, second = (uuid for uuid, *_ in described)
+    assert whole == gpu.uuid
+    assert first != second
+    assert [rest for _, *rest in described] == [
+        [gpu.name, gpu.memory_bytes, None],
+        [f"{gpu.name} MIG", 5 << 30, whole],
+        [f"{gpu.name} MIG", 10 << 30, whole],
+    ]
+    assert visible == [[first], [first], [first], [second], []]
+    own_bytes = gpu.context_bytes + (64 << 20)
+    assert used == [(own_bytes, own_bytes), (0, None)]
+    assert unknown == dict.fromkeys(FIELDS - {"used_bytes", "own_bytes"}, "NVML: Not Supported")
+    assert by_uuid == 0
+    assert (empty_cards, empty_visible) == (1, ())
+
+
+def test_other_processes_are_listed_and_their_growth_is_drift(ask: Any) -> None:
+    said = ask(
+        BEGIN
+        + """
+import os
+kept = [torch.empty(64 * MIB, dtype=torch.uint8, device="cuda")]
+drifts, others, own = [], [], []
+for hidden in ("", ";hides_memory=1"):
+    set_nvml("processes=4711:1048576" + hidden)
+    meter = device.meter()
+    kept.append(torch.empty(64 * MIB, dtype=torch.uint8, device="cuda"))
+    set_nvml(f"processes=4711:{256 * MIB},4712:{MIB}" + hidden)
+    drifts.append(meter.read().others_drift_bytes)
+    found = device.watch.nvml.others(uuid, os.getpid())[0]
+    others.append([(each.pid, each.used_bytes) for each in found])
+    own.append(device.watch.own_bytes())
+said = drifts, others, own
+"""
+    )
+    drifts, others, own = said
+    assert drifts == [256 << 20] * 2
+    assert others == [[(4711, 256 << 20), (4712, 1 << 20)], [(4711, None), (4712, None)]]
+    assert own[0][1] is None
+    assert "NVML hides the processes" in own[1][1]
+
+
+def test_a_gpu_that_is_slowed_down_is_reported_also_by_an_older_driver(
+    ask: Any, gpu: GpuDescription
+) -> None:
+    said = ask(
+        NVML
+        + f"""
+set_nvml("sm_clock_mhz=705;event_reasons={0x8 | 0x40 | 0x1000};{EVERYTHING}")
+now = conditions()
+refused = "nvmlDeviceGetTemperature", "nvmlDeviceGetCurrentClocksEventReasons"
+inject(",".join(name + ":1:not_supported" for name in refused))
+said = now, conditions()
+"""
+    )
+    now, older = said
+    assert now == older
+    assert (now["sm_clock_mhz"], now["max_sm_clock_mhz"]) == (705, gpu.sm_clock_mhz)
+    assert now["memory_clock_mhz"] == gpu.memory_clock_mhz
+    assert now["event_reasons"] == ("HwSlowdown", "HwThermalSlowdown", "0x1000")
+    assert (now["temperature_c"], now["power_w"], now["power_limit_w"]) == (61, 250.5, 400.0)
+
+
+REFUSALS = {
+    "nvmlDeviceGetClockInfo": {"sm_clock_mhz", "memory_clock_mhz"},
+    "nvmlDeviceGetMaxClockInfo": {"max_sm_clock_mhz"},
+    "nvmlDeviceGetPowerUsage": {"power_w"},
+    "nvmlDeviceGetEnforcedPowerLimit": {"power_limit_w"},
+    "nvmlDeviceGetComputeRunningProcesses_v3": {"own_bytes"},
+}
+
+
+def test_a_refusal_costs_its_own_field_and_a_lost_gpu_costs_all(ask: Any) -> None:
+    said = ask(
+        NVML
+        + f"""
+torch.zeros(8, device="cuda")
+set_nvml("{EVERYTHING}")
+refused = []
+for name in {list(REFUSALS)}:
+    inject(name + ":1:no_permission:sticky")
+    refused.append(conditions())
+inject("nvmlDeviceGetClockInfo:1:device_lost")
+lost = conditions()
+others, driver = nvml.others(uuid, os.getpid()), nvml.driver_version()
+said = refused, lost, others, driver, nvml.survey().skipped
+"""
+    )
+    refused, lost, others, driver, skipped = said
+    for seen, fields in zip(refused, REFUSALS.values(), strict=True):
+        assert seen.pop("unknown") == dict.fromkeys(fields, NO_PERMISSION)
+        assert {name for name, value in seen.items() if value is None} == fields
+    gone = "NVML: GPU is lost"
+    assert lost == dict.fromkeys(FIELDS) | {"unknown": dict.fromkeys(FIELDS, gone)}
+    assert others == (None, gone)
+    assert driver == "simulated"
+    assert skipped == (f"GPU 0 cannot be read: {gone}",)
+
+
+def test_an_older_driver_counts_its_reserve_and_the_version_is_kept(ask: Any) -> None:
+    said = ask(
+        NVML
+        + """
+kept = torch.empty(64 * MIB, dtype=torch.uint8, device="cuda")
+set_nvml("reserved_bytes=629145600")
+def used_bytes(nvml):
+    found = nvml.read(uuid, os.getpid())
+    return found.used_bytes, found.own_bytes, found.unknown.get("used_bytes")
+newer, older = nvml, open_nvml()[0]
+said = [used_bytes(newer)]
+inject("nvmlDeviceGetMemoryInfo_v2:1:not_supported:sticky")
+said += [used_bytes(newer), used_bytes(older)]
+inject("")
+said += [used_bytes(newer), used_bytes(older)]
+"""
+    )
+    own_bytes = said[0][1]
+    newer, older = (own_bytes, own_bytes, None), (own_bytes + (600 << 20), own_bytes, None)
+    assert said == [newer, (None, own_bytes, "NVML: Not Supported"), older, newer, older]
+
+
+def test_why_nvml_cannot_be_used_has_a_kind(ask: Any) -> None:
     said = ask(
         """
-from rnnprof.machine.nvml import open_nvml
-survey = open_nvml()[0].survey()
-said = len(survey.cards), survey.skipped
-""",
-        fault=fault,
+import os
+from rnnprof.machine.nvml import Nvml, open_nvml
+said = {}
+for error in ("not_supported", "no_permission", "version_mismatch", "internal_error"):
+    inject("nvmlInit_v2:1:" + error)
+    missing = Nvml.open()
+    said[error] = missing.kind, missing.reason
+opened = open_nvml()
+said["then"] = opened[0] is not None, opened[1]
+del os.environ["RNNPROF_SIMULATED_GPU"]
+inject("")
+said["no GPU"] = Nvml.open().kind, open_nvml()[1]
+"""
     )
-    assert said[0] == 0
-    assert said_of in said[1][0]
+    assert said == {
+        "not_supported": ("not_supported", "NVML does not support this machine"),
+        "no_permission": ("no_permission", "this user may not speak to the NVIDIA driver"),
+        "version_mismatch": (
+            "version_mismatch", "the NVIDIA driver in the kernel and its library differ in version",
+        ),
+        "internal_error": ("other", "NVML: Unknown Error"),
+        "then": (True, None),
+        "no GPU": ("driver_not_loaded", "the NVIDIA driver is installed but not loaded"),
+    }  # fmt: skip

@@ -63,6 +63,11 @@ EVERY_STATUS = (
     certificate(256, None, EdgeStatus.NOTHING_FITS, fails=1),
     certificate(512, None, EdgeStatus.UNSUPPORTED),
 )
+UNUSABLE_STATUS = (
+    certificate(16, 512),
+    certificate(64, None, EdgeStatus.NOT_STATIONARY),
+    certificate(256, None, EdgeStatus.BATCH_NOT_USED),
+)
 
 
 def a_view(frontier: Sequence[Certificate] = EDGES, model: MemoryModel | None = MODEL) -> View:
@@ -119,12 +124,18 @@ def test_the_solid_line_joins_certified_neighbours_only() -> None:
 
 
 def test_every_status_has_a_mark_and_a_word_of_its_own() -> None:
-    figure = drawn(a_view(EVERY_STATUS)).figure
-    for kind in EdgeStatus:
-        assert f"frontier-{kind}" in ids(figure)
-        assert LOOKS[kind].meaning in legend(figure)
-    words = {text.get_text() for text in notes(figure)}
-    assert words >= {"≥512", "400", "non-monotone", "indeterminate", "nothing fits", "unsupported"}
+    words: set[str] = set()
+    for frontier in (EVERY_STATUS, UNUSABLE_STATUS):
+        figure = drawn(a_view(frontier)).figure
+        for kind in {each.status for each in frontier}:
+            assert f"frontier-{kind}" in ids(figure)
+            assert LOOKS[kind].meaning in legend(figure)
+        words |= {text.get_text() for text in notes(figure)}
+    assert {each.status for each in (*EVERY_STATUS, *UNUSABLE_STATUS)} == set(EdgeStatus)
+    assert words >= {
+        "≥512", "400", "non-monotone", "indeterminate", "nothing fits", "unsupported",
+        "not stationary", "batch not used",
+    }  # fmt: skip
     assert len({look.marker + str(look.is_filled) for look in LOOKS.values()}) == len(LOOKS)
     assert len({look.meaning for look in LOOKS.values()}) == len(LOOKS)
 

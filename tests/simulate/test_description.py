@@ -101,7 +101,7 @@ BAD = {
     f"{OWN},l2=0": "l2: 0 B is not within",
     f"{OWN},name=": "is not KEY=VALUE",
     f"{OWN},name=a;b": "characters that the name",
-    f"{OWN},name={'x' * 97}": "1 to 96 characters",
+    f"{OWN},name={'x' * 96}": "1 to 95 characters",
     f"{OWN},assumed=context": "not a list of keys",
     f"{OWN},,": "is not KEY=VALUE",
     "memory=0,sms=40,capability=7.5": "memory: 0 B is not within",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rnnprof.simulate.description import describe, models
+from rnnprof.simulate.description import MOST_NAME_LENGTH, describe, models
 from rnnprof.units import GIB, MIB
 from simulate.compiled import needs_compiler
 from simulate.in_child import Child
@@ -39,6 +39,12 @@ say([n.nvmlDeviceGetCount(), n.nvmlDeviceGetName(h), n.nvmlDeviceGetUUID(same),
     assert memory == [16 * GIB, 2 * GIB, 14 * GIB]
     assert used_v1 == 2 * GIB
     assert processes == []
+
+
+def test_the_longest_name_is_read(child: Child) -> None:
+    gpu = f"{OWN},name={'x' * MOST_NAME_LENGTH}"
+    said = child(f"{ASK}\nsay(n.nvmlDeviceGetName(h))", gpu=gpu, nvml_only=True)
+    assert said == "x" * MOST_NAME_LENGTH
 
 
 def test_the_process_that_uses_the_gpu_is_listed(child: Child) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rnnprof.analysis.edge_search import EdgeSearch, Try
+from rnnprof.analysis.stationary import is_varying, leak_of, spread_in_words
 from rnnprof.records import (
     Certificate,
     EdgeFit,
@@ -14,7 +15,9 @@ from rnnprof.records import (
     EdgeStatus,
     Fit,
     Outcome,
+    Role,
     Run,
+    Settings,
 )
 from rnnprof.units import format_bytes
 
@@ -22,6 +25,9 @@ MAX_CRASHES: Final = 2
 """A worker that dies at a batch is tried once more; then nothing is known there."""
 
 STOPPED: Final = "the search was stopped before its end"
+
+MOST_PROBES: Final = 24
+"""Of one search at one T: what is not settled by then is said to be open."""
 
 KNOWN_ENDS: Final = frozenset({Outcome.MEASURED, Outcome.OOM})
 
@@ -33,6 +39,7 @@ class Terms:
     Attributes:
         limit_bytes: that training may take, without what is reserved for others.
         confirm_steps: training steps that a fit has to pass.
+        through: training steps that the answer has to pass, where more than *confirm_steps*.
         confirm: fresh workers in which the answer has to pass.
     """
 
@@ -40,7 +47,13 @@ class Terms:
     at_most: int
     granularity: int = 1
     confirm_steps: int = 10
+    through: int = 0
     confirm: int = 1
+
+    @property
+    def horizon(self) -> int:
+        """Training steps of a proof."""
+        return max(self.confirm_steps, self.through)
 
     @property
     def most_units(self) -> int:
@@ -68,12 +81,30 @@ class Terms:
     def search(self, steps: int, fits: Sequence[Fit]) -> EdgeSearch:
         """The search at T, with what is known of it."""
         search = EdgeSearch(steps, self.limit_bytes, self.most_units, self.granularity)
-        search.recall(self.tries(fits))
+        search.recall(self.tries(self.evident(fits)))
         return search
+
+    def evident(self, fits: Sequence[Fit]) -> Sequence[Fit]:
+        """The passes that say something of the edge.
+
+        Where memory differs from training step to step, a short pass does not; and a pass above
+        one that ran out of memory has only met smaller steps.
+        """
+        if not is_varying(fits):
+            return fits
+        low = min(_batches(fits, Outcome.OOM), default=self.at_most + 1)
+        return [
+            fit for fit in fits
+            if fit.outcome is not Outcome.MEASURED or (self.is_long(fit) and fit.batch <= low)
+        ]  # fmt: skip
+
+    def is_long(self, fit: Fit) -> bool:
+        """Whether a pass ran through as many steps as a probe near the edge has to."""
+        return fit.outcome is Outcome.MEASURED and fit.steps_run >= self.confirm_steps
 
     def is_proof(self, fit: Fit) -> bool:
         """Whether a pass ran as many steps as a proof has to."""
-        return fit.outcome is Outcome.MEASURED and fit.steps_run >= self.confirm_steps
+        return fit.outcome is Outcome.MEASURED and fit.steps_run >= self.horizon
 
 
 def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int | None:
@@ -83,6 +114,7 @@ def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int 
     few, or the batches no multiples of the granularity.  And few steps above an OOM contradict it
     only when as many as a proof has to run have fitted there too.
     """
+    fits = terms.evident(fits)
     if (contradicting := _contradicting(fits, terms)) is not None:
         high = contradicting[1]
         return None if _proofs(fits, high, terms) else high
@@ -97,14 +129,22 @@ def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int 
 
 def conclude(steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -> Certificate:
     """The certificate that the fit passes at one T amount to."""
+    evident = terms.evident(fits)
     search = terms.search(steps, fits)
-    batch = _largest_run(search, fits, terms)
-    status, reason = _judge(search, fits, terms)
-    best = _best_proof(fits, batch, terms)
+    batch = _largest_run(search, evident, terms)
+    status, reason = _judge(search, evident, terms)
+    if status in (EdgeStatus.CERTIFIED, EdgeStatus.CAPPED):
+        reason = "; ".join(filter(None, (reason, spread_in_words(fits)))) or None
+    if status is EdgeStatus.INDETERMINATE and not search.is_over:
+        reason = _given_up(fits, request) or reason
+    status, reason = _unusable(fits, terms) or (status, reason)
+    if status in UNUSABLE:
+        batch = 0
+    best = _best_proof(evident, batch, terms)
     ooms = _ooms(fits, batch + terms.granularity) or _ooms(fits, None)
-    if (contradicting := _contradicting(fits, terms)) is not None:
+    if (contradicting := _contradicting(evident, terms)) is not None:
         low, high = contradicting
-        best, ooms = _best_proof(fits, high, terms), _ooms(fits, low)
+        best, ooms = _best_proof(evident, high, terms), _ooms(evident, low)
     return Certificate(
         steps=steps,
         status=status,
@@ -114,6 +154,7 @@ def conclude(steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -
         fits=_edge_fit(best) if best else None,
         fails=_edge_oom(ooms[-1]) if ooms else None,
         confirm_steps=terms.confirm_steps,
+        horizon=best.steps_run if best else None,
         confirmations=_proofs(fits, batch, terms),
         probes=len(fits),
         ooms=sum(fit.outcome is Outcome.OOM for fit in fits),
@@ -121,6 +162,29 @@ def conclude(steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -
         reason=reason,
         request=request,
     )
+
+
+UNUSABLE: Final = frozenset({EdgeStatus.NOT_STATIONARY, EdgeStatus.BATCH_NOT_USED})
+"""What a training step is, whatever batch is asked for: no batch of it is the largest."""
+
+
+def _unusable(fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, str] | None:
+    """What the training step itself does that no largest batch can be proven of."""
+    if (leak := leak_of(fits, terms.confirm_steps)) is not None:
+        return EdgeStatus.NOT_STATIONARY, str(leak)
+    return None
+
+
+def _given_up(fits: Sequence[Fit], request: str) -> str | None:
+    """Why a search ended early, if it was by the number of its probes."""
+    if probes_of(fits, request) < MOST_PROBES:
+        return None
+    return f"{MOST_PROBES} probes did not settle it"
+
+
+def probes_of(fits: Sequence[Fit], request: str) -> int:
+    """Probes that a search has taken in this invocation."""
+    return sum(fit.request == request and fit.role is Role.PROBE for fit in fits)
 
 
 def _judge(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, str | None]:
@@ -264,17 +328,17 @@ def frontier_of(run: Run) -> tuple[Certificate, ...]:
     each T counts, and one whose attempts are not all there is void.
     """
     by_attempt = {o.attempt: o for o in run.observations if isinstance(o, Fit)}
-    confirm = {request.request: request.settings.confirm for request in run.requests}
+    settings = {request.request: request.settings for request in run.requests}
     derived: dict[int, Certificate] = {}
     for certificate in run.certificates:
-        again = _derived(certificate, by_attempt, confirm.get(certificate.request, 1))
+        again = _derived(certificate, by_attempt, settings.get(certificate.request, Settings()))
         if again is not None:
             derived[certificate.steps] = again
     return tuple(derived[steps] for steps in sorted(derived))
 
 
 def _derived(
-    certificate: Certificate, by_attempt: Mapping[str, Fit], confirm: int
+    certificate: Certificate, by_attempt: Mapping[str, Fit], settings: Settings
 ) -> Certificate | None:
     fits = [by_attempt[attempt] for attempt in certificate.attempts if attempt in by_attempt]
     if len(fits) < len(certificate.attempts) or not fits:
@@ -286,6 +350,7 @@ def _derived(
         at_most=certificate.at_most,
         granularity=max(1, certificate.granularity),
         confirm_steps=certificate.confirm_steps,
-        confirm=confirm,
+        through=settings.through,
+        confirm=settings.confirm,
     )
     return conclude(certificate.steps, fits, terms, certificate.request)

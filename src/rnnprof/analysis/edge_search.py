@@ -117,6 +117,7 @@ class EdgeSearch:
         granularity: sequences per unit.
         tries: all that is known of this T.
         spent: probes that have not halved the bracket.
+        bisects: the bytes of one batch say too little of another's to lead between two.
         predicted: the edge that the bytes said at the last proposal, in units, if they did.
         ooms_unpredicted: OOMs where the bytes had said that it fits.
         fits_unpredicted: fits where the bytes had said that it does not, since last right.
@@ -128,6 +129,7 @@ class EdgeSearch:
     granularity: int = 1
     tries: list[Try] = field(default_factory=list)
     spent: int = 0
+    bisects: bool = False
     predicted: float | None = None
     ooms_unpredicted: int = 0
     fits_unpredicted: int = 0
@@ -207,7 +209,7 @@ class EdgeSearch:
             return None
         low, high = self.fits + 1, self._ceiling() - 1
         self.predicted = None
-        if self.spent >= self._allowance():
+        if self.spent >= self._allowance() or (self.bisects and self.fails is not None):
             return (low + high) // 2
         led = self._led_by_bytes(model)
         if led is None:

@@ -8,10 +8,25 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from rnnprof.analysis.certify import KNOWN_ENDS, MAX_CRASHES, Terms, conclude, missing_proof
+from rnnprof.analysis.certify import (
+    KNOWN_ENDS,
+    MAX_CRASHES,
+    MOST_PROBES,
+    Terms,
+    conclude,
+    missing_proof,
+    probes_of,
+)
 from rnnprof.analysis.edge_search import EdgeSearch
 from rnnprof.analysis.fold import was_crowded_out
 from rnnprof.analysis.memory_model import MemoryModel, Sample
+from rnnprof.analysis.stationary import (
+    confirming_batch,
+    confirming_steps,
+    is_varying,
+    leak_of,
+    suspect,
+)
 from rnnprof.engine.observer import Observer
 from rnnprof.records import (
     UNSOUGHT,
@@ -91,8 +106,12 @@ class Frontier:
     def certify(self, steps: int) -> Certificate:
         """Search the edge at one T until it is proven or cannot be."""
         terms, fits = self._terms, self.known[steps]
+        request = self.observer.request.request
         search = terms.search(steps, fits)
-        while not _is_unsupported(fits):
+        while not (_is_unsupported(fits) or probes_of(fits, request) >= MOST_PROBES):
+            if self._settle_suspicion(steps):
+                break
+            search = self._without_short_passes(search)
             model = MemoryModel.fit(self._samples())
             units = search.propose(model)
             batch = (
@@ -101,16 +120,49 @@ class Frontier:
             if batch is None or _is_set_aside(batch, fits) or self._is_tired(batch, fits):
                 break
             self.listener.probing(Point(batch, steps), self._why(batch, search, model))
-            is_whole = units is None or _fails_late(fits)
-            is_near = is_whole or self._is_near(Point(batch, steps), model)
-            fit = self._probe(Point(batch, steps), is_near=is_near)
+            is_near = units is None or self._is_near(Point(batch, steps), model)
+            fit = self._probe(Point(batch, steps), self._steps_of(batch, fits, is_near=is_near))
             if fit.outcome in KNOWN_ENDS:
                 search.learn(terms.try_of(fit))
-        return conclude(steps, fits, terms, self.observer.request.request)
+        return conclude(steps, fits, terms, request)
+
+    def _settle_suspicion(self, steps: int) -> bool:
+        """Whether training steps leave memory behind: what looks so is run for longer, once."""
+        terms, fits = self._terms, self.known[steps]
+        suspected = suspect(fits, terms.confirm_steps)
+        if suspected is not None:
+            point = Point(confirming_batch(suspected, terms.granularity), steps)
+            count = confirming_steps(terms.confirm_steps)
+            if not any(fit.point == point and fit.train_steps >= count for fit in fits):
+                self.listener.probing(point, "whether each training step leaves memory behind")
+                self._probe(point, count)
+        return leak_of(fits, terms.confirm_steps) is not None
+
+    def _without_short_passes(self, search: EdgeSearch) -> EdgeSearch:
+        """The search, begun anew with what is evident, once memory is seen to differ by step."""
+        if search.bisects or not self._is_varying(search.steps):
+            return search
+        renewed = self._terms.search(search.steps, self.known[search.steps])
+        renewed.bisects = True
+        return renewed
+
+    def _is_varying(self, steps: int) -> bool:
+        """Whether a few training steps at this T say nothing of more of them."""
+        return is_varying(self.known[steps])
 
     def _is_tired(self, batch: int, fits: Sequence[Fit]) -> bool:
         """Whether a batch has been tried so often that another time will not prove it either."""
-        return sum(fit.batch == batch for fit in fits) >= self._terms.confirm + MAX_CRASHES
+        most = self._terms.confirm + MAX_CRASHES + (self._terms.through > 0)
+        return sum(fit.batch == batch for fit in fits) >= most
+
+    def _steps_of(self, batch: int, fits: Sequence[Fit], *, is_near: bool) -> int:
+        """Training steps of a probe: few where its bytes are all that is wanted of it."""
+        terms = self._terms
+        if any(fit.batch == batch and terms.is_long(fit) for fit in fits):
+            return terms.horizon
+        if is_near or any(map(self._is_varying, self.known)):
+            return terms.confirm_steps
+        return min(terms.confirm_steps, EXPLORING_STEPS)
 
     def _is_near(self, point: Point, model: MemoryModel | None) -> bool:
         """Whether the batch may well be the edge itself, and is worth the steps of a proof."""
@@ -119,10 +171,9 @@ class Frontier:
         beyond = Point(math.ceil(point.batch * (1 + NEAR_RATIO)), point.steps)
         return model.predict_bytes(beyond) > self._terms.limit_bytes
 
-    def _probe(self, point: Point, *, is_near: bool) -> Fit:
-        """Run a batch; far from the edge its bytes are all that is wanted of it."""
+    def _probe(self, point: Point, count: int) -> Fit:
+        """Run a batch for so many training steps."""
         settings = self._settings
-        count = settings.confirm_steps if is_near else min(settings.confirm_steps, EXPLORING_STEPS)
         fit = self.observer.observe(
             point, "fit", Role.PROBE, confirm_steps=count, lengths=settings.lengths
         )
@@ -136,7 +187,7 @@ class Frontier:
         return [
             Sample(fit.point, fit.peak_counted_bytes)
             for fits in self.known.values()
-            for fit in fits
+            for fit in self._terms.evident(fits)
             if fit.outcome is Outcome.MEASURED and fit.peak_counted_bytes and not fit.retries
         ]
 
@@ -153,7 +204,7 @@ class Frontier:
         if before and before[-1] is Outcome.CRASHED:
             return "once more: its worker died"
         if before:
-            return f"to prove it in a fresh worker over {self._settings.confirm_steps} steps"
+            return f"to prove it in a fresh worker over {self._terms.horizon} training steps"
         return f"{format_bytes(predicted)} of {limit} predicted; {between}"
 
     @property
@@ -168,6 +219,7 @@ class Frontier:
             at_most=self.at_most,
             granularity=settings.granularity,
             confirm_steps=settings.confirm_steps,
+            through=settings.through,
             confirm=settings.confirm,
         )
 
@@ -175,11 +227,6 @@ class Frontier:
 def _is_unsupported(fits: Sequence[Fit]) -> bool:
     """Whether nothing else was seen at this T than that it is not supported."""
     return bool(fits) and all(fit.outcome is Outcome.UNSUPPORTED for fit in fits)
-
-
-def _fails_late(fits: Sequence[Fit]) -> bool:
-    """Whether memory ran out after steps enough to explore: a few then tell nothing of all."""
-    return any(f.outcome is Outcome.OOM and f.steps_run >= EXPLORING_STEPS for f in fits)
 
 
 def _is_set_aside(batch: int, fits: Sequence[Fit]) -> bool:

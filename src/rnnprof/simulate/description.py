@@ -35,7 +35,8 @@ LEAST_MEMORY_BYTES: Final = 64 * MIB
 MOST_MEMORY_BYTES: Final = 2048 * GIB
 """Beyond any GPU that is sold, and within the addresses that the C library gives out."""
 
-MOST_NAME_LENGTH: Final = 96
+MOST_NAME_LENGTH: Final = 95
+"""NVML gives a name in 96 bytes, the last of them zero; a longer one hides the GPU."""
 
 
 @dataclass(frozen=True, slots=True)

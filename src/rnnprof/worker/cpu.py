@@ -54,8 +54,9 @@ class CpuLimit:
         """Findings of a fit before its first step."""
         return {"baseline_bytes": self.baseline_bytes, "context_bytes": self.resident_bytes}
 
-    def stepped(self, number: int) -> None:
-        """Nothing is counted by steps here."""
+    def stepped(self, number: int) -> tuple[int | None, int | None]:  # noqa: ARG002  # a GPU's
+        """What the limit counts at the end of a training step, and its peak so far."""
+        return self.counted_bytes(), self.peak_counted_bytes()[0]
 
     def peaks(self) -> dict[str, Any]:
         """Findings of a fit after its last step."""

@@ -240,10 +240,11 @@ class CudaLimit:
         """Findings of a fit before its first step."""
         return {"baseline_bytes": self.reserved_bytes, "context_bytes": self.context_bytes}
 
-    def stepped(self, number: int) -> None:
-        """Begin to count retries once the optimizer's state is in place."""
+    def stepped(self, number: int) -> tuple[int | None, int | None]:
+        """Live bytes and the peak so far; retries count once the optimizer's state is in place."""
         if number == FIRST_COUNTED_STEP - 1:
             self.retries_before = self._retries()
+        return int(self.cuda.memory_allocated()), int(self.cuda.max_memory_reserved())
 
     def has_thrashed(self) -> bool:
         """Whether there were retries since the optimizer's state is in place."""

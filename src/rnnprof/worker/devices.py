@@ -34,8 +34,8 @@ class Limit(Protocol):
     def baseline(self) -> dict[str, Any]:
         """Findings of a fit: baseline_bytes and context_bytes."""
 
-    def stepped(self, number: int) -> None:
-        """Training step *number*, from 1, has passed."""
+    def stepped(self, number: int) -> tuple[int | None, int | None]:
+        """Training step *number*, from 1, has passed: live bytes, and the charged peak so far."""
 
     def has_thrashed(self) -> bool:
         """Whether the allocator has emptied its cache to go on, since the first steps."""

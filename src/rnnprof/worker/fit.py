@@ -58,8 +58,9 @@ def _train(session: Session, limit: Limit) -> None:
     session.tracker.enter("other")
     loss = None
     counter = OptimizerSteps(training.optimizer)
-    at_least = steps_of(task, session.device.least_fit_steps)
-    for done in _steps_to_run(counter, limit, at_least):
+    asked = steps_of(task, session.device.least_fit_steps)
+    findings |= {"train_steps": asked, "live_bytes": [], "step_peak_bytes": []}
+    for done in _steps_to_run(counter, limit, asked):
         loss = training.step(session.tracker)
         _finish_step(session, done + 1, limit)
     findings["loss"] = finite_loss(loss)
@@ -86,4 +87,7 @@ def _finish_step(session: Session, number: int, limit: Limit) -> None:
         session.device.synchronize()  # an error of the device then names this step's phase
     session.tracker.announcing = False
     session.findings["steps_run"] = number
-    limit.stepped(number)
+    live, peak = limit.stepped(number)
+    for name, size in (("live_bytes", live), ("step_peak_bytes", peak)):
+        if size is not None and len(session.findings[name]) == number - 1:  # no gap before it
+            session.findings[name].append(size)

@@ -77,7 +77,9 @@ static const struct {
     {ALREADY_REGISTERED, "cudaErrorHostMemoryAlreadyRegistered", "part or all of the requested memory range is already mapped"},
     {NOT_REGISTERED, "cudaErrorHostMemoryNotRegistered", "pointer does not correspond to a registered memory region"},
     {LAUNCH_FAILURE, "cudaErrorLaunchFailure", "unspecified launch failure"},
+    {NOT_PERMITTED, "cudaErrorNotPermitted", "operation not permitted"},
     {NOT_SUPPORTED, "cudaErrorNotSupported", "operation not supported"},
+    {DRIVER_MISMATCH, "cudaErrorSystemDriverMismatch", "system has unsupported display driver / cuda driver combination"},
     {UNKNOWN_ERROR, "cudaErrorUnknown", "unknown error"},
 };
 enum { ERROR_COUNT = sizeof errors / sizeof *errors };

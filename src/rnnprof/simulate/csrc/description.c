@@ -11,8 +11,7 @@
 static struct gpu described;
 static int is_read;
 
-/* The value of *key* in *text*, cut at the size of *out*; whether it is there. */
-static int find(const char *text, const char *key, char *out, size_t size)
+int find_value(const char *text, const char *key, char *out, size_t size)
 {
     size_t length = strlen(key);
     for (const char *at = text; at; at = strchr(at, ';') ? strchr(at, ';') + 1 : NULL) {
@@ -26,33 +25,33 @@ static int find(const char *text, const char *key, char *out, size_t size)
     return 0;
 }
 
-static size_t number(const char *text, const char *key)
+size_t find_number(const char *text, const char *key)
 {
     char value[32] = "0";
-    find(text, key, value, sizeof value);
+    find_value(text, key, value, sizeof value);
     return strtoull(value, NULL, 10);
 }
 
 static void read_sizes(struct gpu *g, const char *text)
 {
-    g->memory_bytes = number(text, "memory_bytes");
-    g->context_bytes = number(text, "context_bytes");
-    g->others_bytes = number(text, "others_bytes");
-    g->l2_bytes = number(text, "l2_bytes");
-    g->shared_per_sm_bytes = number(text, "shared_per_multiprocessor_bytes");
-    g->shared_per_block_bytes = number(text, "shared_per_block_bytes");
+    g->memory_bytes = find_number(text, "memory_bytes");
+    g->context_bytes = find_number(text, "context_bytes");
+    g->others_bytes = find_number(text, "others_bytes");
+    g->l2_bytes = find_number(text, "l2_bytes");
+    g->shared_per_sm_bytes = find_number(text, "shared_per_multiprocessor_bytes");
+    g->shared_per_block_bytes = find_number(text, "shared_per_block_bytes");
 }
 
 static void read_counts(struct gpu *g, const char *text)
 {
     char capability[16] = "0.0";
-    g->multiprocessors = (int)number(text, "multiprocessors");
-    g->sm_clock_mhz = (int)number(text, "sm_clock_mhz");
-    g->memory_clock_mhz = (int)number(text, "memory_clock_mhz");
-    g->memory_bus_bits = (int)number(text, "memory_bus_bits");
-    g->threads_per_sm = (int)number(text, "threads_per_multiprocessor");
-    g->blocks_per_sm = (int)number(text, "blocks_per_multiprocessor");
-    find(text, "capability", capability, sizeof capability);
+    g->multiprocessors = (int)find_number(text, "multiprocessors");
+    g->sm_clock_mhz = (int)find_number(text, "sm_clock_mhz");
+    g->memory_clock_mhz = (int)find_number(text, "memory_clock_mhz");
+    g->memory_bus_bits = (int)find_number(text, "memory_bus_bits");
+    g->threads_per_sm = (int)find_number(text, "threads_per_multiprocessor");
+    g->blocks_per_sm = (int)find_number(text, "blocks_per_multiprocessor");
+    find_value(text, "capability", capability, sizeof capability);
     sscanf(capability, "%d.%d", &g->major, &g->minor);
 }
 
@@ -61,8 +60,8 @@ void gpu_read_again(void)
     struct gpu g = {0};
     const char *text = getenv("RNNPROF_SIMULATED_GPU");
     if (text) {
-        find(text, "name", g.name, sizeof g.name);
-        find(text, "uuid", g.uuid, sizeof g.uuid);
+        find_value(text, "name", g.name, sizeof g.name);
+        find_value(text, "uuid", g.uuid, sizeof g.uuid);
         read_sizes(&g, text);
         read_counts(&g, text);
         g.is_described = g.memory_bytes > 0;

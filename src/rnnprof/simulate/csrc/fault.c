@@ -18,6 +18,8 @@ static const struct fault kinds[] = {
     {"not_initialized", INITIALIZATION_ERROR, 1, 1001, 1, 0},
     {"not_supported", NOT_SUPPORTED, 15, 3000, 3, 0},
     {"invalid_value", INVALID_VALUE, 7, 2000, 2, 0},
+    {"no_permission", NOT_PERMITTED, 14, 4000, 4, 0},
+    {"version_mismatch", DRIVER_MISMATCH, 1, 1001, 18, 0},
     {"internal_error", UNKNOWN_ERROR, 14, 4000, 999, 0},
     {"execution_failed", LAUNCH_FAILURE, 13, 5000, 999, 0},
     {"device_assert", DEVICE_ASSERT, 13, 5003, 15, 1},

@@ -35,7 +35,9 @@ enum {
     ALREADY_REGISTERED = 712,
     NOT_REGISTERED = 713,
     LAUNCH_FAILURE = 719,
+    NOT_PERMITTED = 800,
     NOT_SUPPORTED = 801,
+    DRIVER_MISMATCH = 803,
     UNKNOWN_ERROR = 999,
 };
 
@@ -54,6 +56,10 @@ struct gpu {
 const struct gpu *gpu(void);
 void gpu_read_again(void);
 int gpu_is_visible(void); /* whether CUDA_VISIBLE_DEVICES leaves it to this process */
+
+/* In "key=value;...": the value, cut at the size of *out*, and whether it is there; a number, or 0. */
+int find_value(const char *text, const char *key, char *out, size_t size);
+size_t find_number(const char *text, const char *key);
 
 /* ---- fault.c: errors that RNNPROF_SIMULATED_FAULT asks for */
 
