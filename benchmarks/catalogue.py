@@ -76,6 +76,10 @@ CATALOGUE: Final = {
             smallest=("--repetitions", "2", "--gain", "0.95"),
         ),
         Benchmark(
+            "plain_loop_truth",
+            "Is the largest batch on a simulated GPU that of a plain loop, to the sequence?", 30,
+        ),  # needs torch's CUDA build, so that it has no smallest size here; it has --quick
+        Benchmark(
             "known_tables", "How do published tables of recurrent layers look on this device?", 14,
             full=("--table", "deepbench", "--at-most-gflop", "60"),
             smallest=("--table", "deepbench", "--at-most-gflop", "0.3", "--point-seconds", "0.1"),

@@ -11,7 +11,7 @@ import signal
 import torch
 
 import rnnprof
-from rnnprof.worker.fit import WARM_UP_SIZE
+from rnnprof.worker.warm_up import WARM_UP_SIZE
 
 TOO_MUCH_BYTES = 1 << 30
 """To be asked for under a limit of half of it."""

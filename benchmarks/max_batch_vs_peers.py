@@ -524,7 +524,7 @@ def network(workload: Workload) -> tuple[Any, Callable[..., Any], Callable[..., 
 
         def layer_loss(batch: int, steps: int, device: Any) -> Any:
             sequences = torch.empty((steps, batch, workload.input_size), device=device)
-            return layer(sequences.uniform_(-1, 1)).square().mean()
+            return layer(sequences.uniform_(-1, 1))[0].square().mean()
 
         return layer, layer_loss, torch.optim.Adam
 
@@ -559,8 +559,8 @@ def serve_peer(who: str, case: Case) -> PeerAnswer:
     """Search under the limit, set up as the fit pass does."""
     import torch._dynamo  # the first step of an optimizer imports it: over a second
 
-    from rnnprof.worker.fit import warm_up
     from rnnprof.worker.session import open_device
+    from rnnprof.worker.warm_up import warm_up
 
     device, ledger, error, batch = open_device(case.task()), Ledger(), "", None
     device.ready_for_fit(None)

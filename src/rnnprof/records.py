@@ -45,6 +45,11 @@ class Role(enum.StrEnum):
     PROBE = "probe"
     REPLICATE = "replicate"
     NEIGHBOUR = "neighbour"
+    STEP_FUNCTION = "step_function"
+
+
+UNSOUGHT: Final = frozenset({Role.NEIGHBOUR, Role.STEP_FUNCTION})
+"""Roles of what is run beside a search for the largest batch: nothing is decided by them."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -277,6 +282,11 @@ class Observation:
         """The point observed."""
         return Point(self.batch, self.steps)
 
+    @property
+    def is_of_the_workload(self) -> bool:
+        """Whether it ran the run's own workload; else another loop around the same layer."""
+        return self.role is not Role.STEP_FUNCTION
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -315,8 +325,8 @@ class Fit(Observation):
             from the same; None where no kernel ran or no module was called.
         limit_bytes: the limit in force, above the baseline.
         baseline_bytes: what the limit counts before the workload is built (CPU: VmData; CUDA:
-            what the allocator keeps reserved after the warm-up).
-        baseline_note: why no warm-up preceded the baseline, if none did.
+            reserved by the allocator, where a limit finds something: nothing precedes it).
+        baseline_note: on the CPU, why no warm-up preceded the baseline, if none did.
         context_bytes: what the process holds before the workload is built (CPU: VmRSS; CUDA:
             device memory of the process less what the allocator reserved).
         peak_process_bytes: the operating system's peak for the process (CPU: VmHWM; CUDA: by NVML).

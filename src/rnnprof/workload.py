@@ -29,6 +29,7 @@ IMPLS: Final = ("fused", "native", "loop")
 DTYPES: Final = ("fp32", "fp32-ieee", "tf32", "bf16", "fp16", "amp-bf16", "amp-fp16")
 OPTIMIZERS: Final = ("none", "sgd", "adam", "adamw")
 MODES: Final = ("train", "inference")
+LOOPS: Final = ("plain", "function")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,9 @@ class Workload:
         optimizer: one of OPTIMIZERS; a factory of the long form has its own.
         mode: ``inference`` runs forward passes without gradients in evaluation mode.
         compile: the module goes through torch.compile.
+        loop: around a built-in cell.  ``plain`` holds input, output, state and loss until the next
+            step replaces them, as a loop at the top of a script does; ``function`` is a step
+            function, whose end drops them.  A factory has its own.
     """
 
     cell: str | None = "lstm"
@@ -61,6 +65,7 @@ class Workload:
     optimizer: str = "adam"
     mode: str = "train"
     compile: bool = False
+    loop: str = "plain"
     factory: FactorySource | None = None
 
     @property
@@ -93,6 +98,7 @@ class Workload:
             self.dtype: self.dtype != "fp32",
             self.mode: self.mode != "train",
             "compiled": self.compile,
+            "step function": self.loop != "plain",
         }
         return [word for word, is_unusual in marks.items() if is_unusual]
 

@@ -21,7 +21,7 @@ STEADY = ("--input-size", "64", "--hidden-size", "256", "--memory-limit", "63MiB
 be just what 40 sequences take."""
 
 LINE = re.compile(
-    r"T=(\d+): (\d+) is the largest over 10 training steps, (\d+) is out of memory"
+    r"T=(\d+): (\d+) is the largest in a plain loop over 10 training steps, (\d+) is out of memory"
     r"(?:: B=\d+ has fitted as well as run out of memory: it is taken not to fit)?"
     r"; train with (\d+) \([\d.]+ MiB, (measured|predicted)\)"
 )
@@ -73,7 +73,9 @@ def check_against_profile(
     assert lines[0] == f"Train with B={below} T=64"
     assert max(map(len, lines)) <= 80
     largest = edge["batch"]
-    assert lines[-1].startswith(f"T=64: {largest} is the largest, {largest + 1} is out of memory; ")
+    assert lines[-1].startswith(
+        f"T=64: {largest} is the largest in a plain loop, {largest + 1} is out of memory; "
+    )
     assert json.loads(advised(capsys, path, "--json"))["advice"] == swept["advice"]
 
 

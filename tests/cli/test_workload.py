@@ -29,11 +29,26 @@ def test_every_option_reaches_the_workload(asked: list[Workload]) -> None:
     flags = (
         "--cell gru --impl loop --input-size 3 --hidden-size 4 --layers 2 --bidirectional "
         "--dropout 0.25 --proj-size 2 --batch-first --dtype amp-bf16 --optimizer sgd "
-        "--mode inference --compile"
+        "--mode inference --compile --loop function"
     )
     assert run(["profile", *flags.split()]) == 0
     assert asked == [
-        Workload("gru", "loop", 3, 4, 2, True, 0.25, 2, True, "amp-bf16", "sgd", "inference", True)
+        Workload(
+            "gru",
+            "loop",
+            3,
+            4,
+            2,
+            True,
+            0.25,
+            2,
+            True,
+            "amp-bf16",
+            "sgd",
+            "inference",
+            True,
+            "function",
+        )
     ]
 
 

@@ -32,7 +32,9 @@ PROMISED = {
 def test_it_is_strict_json_with_the_promised_fields(name: str) -> None:
     run, measurements = SAMPLES[name]()
     whole = json.loads(json.dumps(document(run, measurements), allow_nan=False))
-    assert list(whole) == ["run", "points", "frontier", "advice", "environment"]
+    assert list(whole) == [
+        "run", "points", "frontier", "loop", "step_function", "advice", "environment"
+    ]  # fmt: skip
     assert len(whole["points"]) == len(measurements)
     for point in whole["points"]:
         assert point.keys() >= PROMISED

@@ -127,6 +127,7 @@ def model_of(run: Run, limit_bytes: int) -> MemoryModel | None:
         Sample(fit.point, fit.peak_counted_bytes)
         for fit in run.observations
         if isinstance(fit, Fit)
+        and fit.is_of_the_workload
         and fit.outcome is Outcome.MEASURED
         and fit.peak_counted_bytes
         and not fit.retries
@@ -280,6 +281,8 @@ def _peaks(run: Run, limit_bytes: int) -> dict[int, dict[int, int]]:
     peaks: dict[int, dict[int, int]] = defaultdict(dict)
     for fit in run.observations:
         if not isinstance(fit, Fit) or fit.limit_bytes != limit_bytes:
+            continue
+        if not fit.is_of_the_workload:
             continue
         # where the allocator emptied its cache, the peak is less than training would take
         if fit.outcome is Outcome.MEASURED and fit.peak_counted_bytes and not fit.retries:

@@ -110,7 +110,8 @@ class _Seen:
 
     def fits_at(self, steps: int) -> list[Fit]:
         """Every fit pass at T, of the grid and of the search for the edge."""
-        return [o for o in self.run.observations if isinstance(o, Fit) and o.steps == steps]
+        fits = [o for o in self.run.observations if isinstance(o, Fit) and o.is_of_the_workload]
+        return [fit for fit in fits if fit.steps == steps]
 
     def unusable_at(self, steps: int) -> str | None:
         """What the training step does at T that no batch can be passed with; None for nothing."""

@@ -68,7 +68,7 @@ def _all_names(command: click.Command) -> set[str]:
 
 WORKLOAD_KEYS: Final = frozenset({
     "cell", "impl", "input-size", "hidden-size", "layers", "bidirectional", "dropout", "proj-size",
-    "batch-first", "dtype", "optimizer", "mode", "compile", "factory", "factory-arg",
+    "batch-first", "dtype", "optimizer", "mode", "compile", "loop", "factory", "factory-arg",
 })  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from rnnprof.workload import (
     CELLS,
     DTYPES,
     IMPLS,
+    LOOPS,
     MODES,
     OPTIMIZERS,
     FactorySource,
@@ -95,7 +96,7 @@ PROBABILITY: Final = _Parsed("probability", _parse_probability)
 
 CELL_OPTIONS: Final = (
     "cell", "impl", "input_size", "hidden_size", "layers", "bidirectional", "dropout", "proj_size",
-    "batch_first", "dtype", "mode", "compile",
+    "batch_first", "dtype", "mode", "compile", "loop",
 )  # fmt: skip
 """Options of the built-in cells; a factory decides these for itself."""
 
@@ -133,6 +134,11 @@ def workload_options(function: F) -> F:
         _choice("optimizer", OPTIMIZERS, default.optimizer, "Of cells and short factories."),
         _choice("mode", MODES, default.mode, "Training steps, or forward passes alone."),
         _switch("compile", "Through torch.compile."),
+        _choice(
+            "loop", LOOPS, default.loop,
+            "plain holds input, output, state and loss until the next step replaces them; function "
+            "is a step function, which drops them at its end.",
+        ),
         click.option(
             "--factory", metavar="FILE.py:MAKE", envvar="RNNPROF_FACTORY",
             help="Your own training step: train.py:make or package.module:make.",

@@ -29,7 +29,17 @@ from rnnprof.analysis.stationary import (
     suspect,
 )
 from rnnprof.engine.observer import Observer
-from rnnprof.records import Certificate, Fit, Outcome, Point, Record, Role, Run, Settings
+from rnnprof.records import (
+    UNSOUGHT,
+    Certificate,
+    Fit,
+    Outcome,
+    Point,
+    Record,
+    Role,
+    Run,
+    Settings,
+)
 from rnnprof.units import format_bytes
 
 EXPLORING_STEPS: Final = 2
@@ -78,7 +88,7 @@ class Frontier:
         for fit in run.observations:
             if not isinstance(fit, Fit) or fit.request not in same or was_crowded_out(fit):
                 continue
-            if fit.role is Role.NEIGHBOUR:  # it was not sought, and decides nothing
+            if fit.role in UNSOUGHT:
                 continue
             if fit.limit_bytes == self.observer.limit_bytes:
                 self.known[fit.steps].append(fit)

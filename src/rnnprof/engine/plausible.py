@@ -12,7 +12,7 @@ from typing import Any, Final, get_args, get_type_hints
 
 from rnnprof.codec import DecodeError
 from rnnprof.records import KIND_OF, Header, Record
-from rnnprof.workload import CELLS, DTYPES, IMPLS, MODES, OPTIMIZERS, Workload
+from rnnprof.workload import CELLS, DTYPES, IMPLS, LOOPS, MODES, OPTIMIZERS, Workload
 
 MAX_NUMBER: Final = 1 << 63
 """No size, count or time of a machine reaches it; beyond it arithmetic in floats overflows."""
@@ -25,6 +25,7 @@ _ABOVE_ZERO: Final = math.ulp(0.0)
 
 _NAMES: Final = {
     "cell": CELLS, "impl": IMPLS, "dtype": DTYPES, "optimizer": OPTIMIZERS, "mode": MODES,
+    "loop": LOOPS,
 }  # fmt: skip
 
 _FREE: Final = frozenset({"workload", "environment"})

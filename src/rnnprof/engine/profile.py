@@ -24,6 +24,7 @@ from rnnprof.engine.identity import (
     resolve_limit,
 )
 from rnnprof.engine.journal import Journal, differences, open_journal
+from rnnprof.engine.loops import try_step_functions
 from rnnprof.engine.neighbours import run_neighbours
 from rnnprof.engine.observer import Observer, utc_now
 from rnnprof.engine.supervisor import Answer, Supervisor
@@ -322,7 +323,8 @@ def _sweep(order: ProfileOrder, observer: Observer, journal: Journal, listener: 
 
 def _run_once(order: ProfileOrder, observer: Observer, run: Run, listener: Listener) -> None:
     """Each point that has not been run yet, over as many steps as a proof takes."""
-    known = {o.point for o in run.observations if isinstance(o, Fit) and not was_crowded_out(o)}
+    fits = [o for o in run.observations if isinstance(o, Fit) and o.is_of_the_workload]
+    known = {fit.point for fit in fits if not was_crowded_out(fit)}
     for point in order.grid.points():
         if point not in known:
             listener.probing(point, "whether it fits")
@@ -346,5 +348,7 @@ def _certify(
     frontier = Frontier(observer, journal.append, listener, at_most)
     frontier.recall(journal.run)
     certificates = frontier.run(order.grid.steps)
+    if order.device != "cpu":
+        try_step_functions(observer, certificates, listener, journal.run)
     if order.gpu is not None and order.command == "max-batch":
         run_neighbours(observer, certificates, listener, journal.run)

@@ -10,6 +10,7 @@ from rnnprof.analysis.advice import Advice, TrainWith
 from rnnprof.analysis.goodput import Chunk
 from rnnprof.analysis.neighbours import REACH_RATIO, neighbours_of
 from rnnprof.records import Certificate, EdgeStatus, Fit, Run
+from rnnprof.report.loops import loop_in_words, step_functions_in_words
 from rnnprof.report.table import WIDTH, certificate_in_words, clip
 from rnnprof.units import format_bytes, format_ratio
 
@@ -21,11 +22,18 @@ def frontier_in_words(
     if run.is_simulated:
         return gpus_in_words([(run, frontier, advice)])
     by_steps = {each.steps: each for each in advice.train_with}
-    return "\n".join(
-        f"T={certificate.steps}: {certificate_in_words(certificate)}"
+    around = loop_in_words(run)
+    lines = [
+        f"T={certificate.steps}: {certificate_in_words(certificate, around)}"
         + _train_with(by_steps.get(certificate.steps), headroom_ratio)
         for certificate in frontier
-    )
+    ]
+    return "\n".join([*lines, *_step_functions(run, frontier)])
+
+
+def _step_functions(run: Run, frontier: Sequence[Certificate]) -> list[str]:
+    sentences = step_functions_in_words(run, frontier)
+    return [line for text in sentences for line in textwrap.wrap(text, WIDTH)]
 
 
 def _law_notes(run: Run) -> list[str]:
@@ -98,7 +106,12 @@ def _padded(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
 
 
 def _gpu_notes(found: Sequence[tuple[Run, Sequence[Certificate], Advice]]) -> list[str]:
-    notes = _law_notes(found[0][0])
+    run, *_ = found[0]
+    around = loop_in_words(run)
+    notes = [f"The largest batches are those that fit{around}"] if around else []
+    notes += _law_notes(run)
+    for run, frontier, _ in found:
+        notes += _step_functions(run, frontier)
     for run, frontier, _ in found:
         notes += neighbours_in_words(run, frontier)
     for run, frontier, _ in found:

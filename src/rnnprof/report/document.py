@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rnnprof.analysis.advice import Advice
+from rnnprof.analysis.loops import loop_of, step_functions_of
 from rnnprof.analysis.neighbours import neighbours_of
 from rnnprof.codec import encode
 from rnnprof.records import Certificate, Measurement, Point, Run
@@ -38,6 +39,7 @@ def document(
         "run": run.path,
         "points": [_point(m) | {"simulated": run.is_simulated} for m in ordered],
         "frontier": encode(tuple(frontier)),
+        **_loops(run, frontier),
         "advice": encode(advice) if advice else None,
         "environment": encode(run.header.environment),
     }
@@ -49,6 +51,7 @@ def frontier_document(run: Run, frontier: Sequence[Certificate], advice: Advice)
     whole = {
         "run": run.path,
         "frontier": encode(tuple(frontier)),
+        **_loops(run, frontier),
         "advice": encode(advice),
         "limit_bytes": run.header.limit_bytes,
         "environment": encode(run.header.environment),
@@ -56,6 +59,14 @@ def frontier_document(run: Run, frontier: Sequence[Certificate], advice: Advice)
     if run.is_simulated:
         whole["neighbours"] = encode(neighbours_of(run, frontier))
     return {key: finite(value) for key, value in whole.items()}
+
+
+def _loops(run: Run, frontier: Sequence[Certificate]) -> dict[str, Any]:
+    """The loop that the frontier holds for, and what a step function was seen to fit beside it."""
+    return {
+        "loop": loop_of(run.header.workload),
+        "step_function": encode(step_functions_of(run, frontier)),
+    }
 
 
 def _point(measurement: Measurement) -> dict[str, Any]:

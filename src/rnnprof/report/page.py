@@ -35,6 +35,7 @@ from rnnprof.records import (
 )
 from rnnprof.report import drawing
 from rnnprof.report.inline_svg import inline_svg
+from rnnprof.report.loops import loop_in_words, step_functions_in_words
 from rnnprof.report.table import (
     clip,
     flags,
@@ -656,11 +657,13 @@ def _certificates(report: RunReport, suffix: str) -> Block:
     table = Table(
         f"certificates-table{suffix}",
         "What is proven at each T: the largest batch that passed its training steps in a fresh "
-        "worker, and the smallest above it that ran out of memory.",
+        f"worker{loop_in_words(report.view.run)}, and the smallest above it that ran out of "
+        "memory.",
         tuple(head for head, _ in columns),
         tuple(zip(*(cells for _, cells in columns), strict=True)),
     )
-    return Block(tables=(table,))
+    sentences = tuple(f"{each}." for each in step_functions_in_words(report.view.run, frontier))
+    return Block(sentences=sentences, tables=(table,))
 
 
 def _edge_columns(frontier: Sequence[Certificate]) -> Columns:

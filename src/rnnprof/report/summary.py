@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rnnprof.records import Measurement, Outcome, Point
+from rnnprof.report.loops import loop_in_words, step_functions_in_words
 from rnnprof.report.table import (
     certificate_in_words,
     compact_rate,
@@ -75,7 +76,9 @@ def _edges(view: View) -> str:
         words = escaped(certificate_in_words(certificate))
         rows.append((str(certificate.steps), words, batch, f"{certificate.probes}"))
     word = "Largest safe batch, simulated" if view.run.is_simulated else "Train with"
-    return _table(("T", "Largest batch that fits", word, "Probes"), rows)
+    head = f"Largest batch that fits{loop_in_words(view.run)}"
+    more = map(escaped, step_functions_in_words(view.run, view.frontier))
+    return "\n\n".join([_table(("T", head, word, "Probes"), rows), *more])
 
 
 def _points(view: View) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from rnnprof.records import (
     Point,
     Run,
 )
+from rnnprof.report.loops import loop_in_words, step_functions_in_words
 from rnnprof.units import format_bytes, format_flops, format_rate, format_ratio, format_seconds
 
 WIDTH: Final = 80
@@ -570,9 +572,16 @@ def _summary(run: Run, measurements: Measurements) -> list[str]:
     lines = [f"  T={edge.steps}: {edge_in_words(edge)}" for edge in edges]
     head = "Seen on the grid:"
     if any(edge.certificate for edge in edges):
-        head = "The largest batch that fits, by fresh workers at each T:"
+        head = f"The largest batch that fits{loop_in_words(run)}, by fresh workers at each T:"
     best = ["Simulated: no kernel ran, so there are no times"]
+    lines += _step_functions(run, edges)
     return [head, *lines, *(best if run.is_simulated else _best_in_words(measurements))]
+
+
+def _step_functions(run: Run, edges: Sequence[SeenEdge]) -> list[str]:
+    frontier = [edge.certificate for edge in edges if edge.certificate]
+    sentences = step_functions_in_words(run, frontier)
+    return [f"  {line}" for text in sentences for line in textwrap.wrap(text, WIDTH - 2)]
 
 
 def edge_in_words(edge: SeenEdge) -> str:
@@ -589,15 +598,19 @@ def edge_in_words(edge: SeenEdge) -> str:
     return f"{edge.fits} fits, {fails or _unknown_above(edge)}"
 
 
-def certificate_in_words(certificate: Certificate) -> str:
-    """``140 is the largest over 10 training steps, 141 is out of memory``, or why there is none."""
+def certificate_in_words(certificate: Certificate, around: str = "") -> str:
+    """``140 is the largest over 10 training steps, 141 is out of memory``, or why there is none.
+
+    Args:
+        around: the loop that it holds for, where that is not said elsewhere: ``in a plain loop``.
+    """
     batch, unit, status = certificate.batch, certificate.granularity, certificate.status
     reason = f": {certificate.reason}" if certificate.reason else ""
     over = "" if certificate.horizon is None else f" over {training_steps(certificate.horizon)}"
     if status is EdgeStatus.CERTIFIED and batch is not None:
-        return f"{batch} is the largest{over}, {batch + unit} is out of memory{reason}"
+        return f"{batch} is the largest{around}{over}, {batch + unit} is out of memory{reason}"
     if status is EdgeStatus.CAPPED:
-        return f"{batch} fits{over}, the largest tried{reason}"
+        return f"{batch} fits{around}{over}, the largest tried{reason}"
     if status is EdgeStatus.NOTHING_FITS:
         return f"nothing fits{reason}"
     return f"{status.value.replace('_', ' ')}{reason}"

@@ -69,6 +69,10 @@ class CpuLimit:
             "peak_process_reason": refused,
         }
 
+    def has_thrashed(self) -> bool:
+        """There is no cache to empty."""
+        return False
+
     def counted_bytes(self) -> int:
         """What the limit counts now, above the baseline."""
         return max(0, (memory_bytes("VmData") or 0) - self.baseline_bytes)
@@ -165,6 +169,7 @@ class CpuDevice:
     torch_device = torch.device("cpu")
     trace = None
     least_fit_steps = 1
+    warms_up_to_fit = True
 
     def facts(self) -> dict[str, Any]:
         """What of the CPU belongs to the identity of a run."""

@@ -78,6 +78,7 @@ class CudaDevice:
     """One card, as the passes ask of it."""
 
     least_fit_steps = FIRST_COUNTED_STEP
+    warms_up_to_fit = False  # what a warm-up leaves in the cache training does not have
 
     def __init__(
         self,
@@ -245,6 +246,10 @@ class CudaLimit:
             self.retries_before = self._retries()
         return int(self.cuda.memory_allocated()), int(self.cuda.max_memory_reserved())
 
+    def has_thrashed(self) -> bool:
+        """Whether there were retries since the optimizer's state is in place."""
+        return bool(self._counted_retries())
+
     def counted_bytes(self) -> int | None:
         """What the allocator has reserved; None where the context is broken."""
         with suppress(Exception):
@@ -254,14 +259,16 @@ class CudaLimit:
     def peaks(self) -> dict[str, Any]:
         """Findings of a fit after its last step, before the cache is emptied."""
         own, note = self.watch.own_bytes()
-        before = self.retries_before
         return {
             "peak_counted_bytes": self.cuda.max_memory_reserved(),
             "peak_allocated_bytes": self.cuda.max_memory_allocated(),
             "peak_process_bytes": own,
             "peak_process_reason": note,
-            "retries": None if before is None else self._retries() - before,
+            "retries": self._counted_retries(),
         }
+
+    def _counted_retries(self) -> int | None:
+        return None if self.retries_before is None else self._retries() - self.retries_before
 
     def _retries(self) -> int:
         return int(self.cuda.memory_stats().get("num_alloc_retries", 0))

@@ -37,6 +37,9 @@ class Limit(Protocol):
     def stepped(self, number: int) -> tuple[int | None, int | None]:
         """Training step *number*, from 1, has passed: live bytes, and the charged peak so far."""
 
+    def has_thrashed(self) -> bool:
+        """Whether the allocator has emptied its cache to go on, since the first steps."""
+
     def counted_bytes(self) -> int | None:
         """What the limit counts now."""
 
@@ -95,10 +98,13 @@ class Device(Protocol):
 
     Attributes:
         least_fit_steps: training steps of a fit pass, at least, for its findings to be whole.
+        warms_up_to_fit: tiny steps go before a fit pass's baseline, which rests on what they load.
+            Where it is False, nothing of the workload precedes it in its process.
         trace: None where the profiler's events are all there is.
     """
 
     least_fit_steps: int
+    warms_up_to_fit: bool
 
     @property
     def torch_device(self) -> torch.device: ...

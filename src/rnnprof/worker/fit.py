@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from rnnprof.worker.factories import BadFactoryError
-from rnnprof.worker.layers import UnsupportedError
 from rnnprof.worker.loss import finite_loss, loss_warnings
 from rnnprof.worker.optimizer_steps import OptimizerSteps
-from rnnprof.worker.reads import simulated_reads_refused
+from rnnprof.worker.rehearsal import rehearse
 from rnnprof.worker.seen import Sightings
+from rnnprof.worker.warm_up import warm_up
 from rnnprof.worker.workloads import build
 
 if TYPE_CHECKING:
@@ -17,19 +17,18 @@ if TYPE_CHECKING:
     from rnnprof.worker.devices import Limit
     from rnnprof.worker.session import Session
 
-WARM_UP_SIZE: Final = 2
-"""Sequences and time steps of the steps before the baseline: 1 breaks batch normalisation."""
-
-WARM_UP_STEPS: Final = 2
-"""The second is the first that finds the optimizer's state in place."""
+THRASHING_TIMES: Final = 3
+"""Times as many training steps where the allocator empties its cache to go on: what fits then
+hangs on how the cache is cut.  M: a batch failed at its 22nd step, one 8 below it at its 3rd."""
 
 
 def fit_pass(session: Session) -> dict[str, Any]:
     """Run ``confirm_steps`` training steps, or until the optimizer stepped, under the limit."""
     task, findings, device = session.task, session.findings, session.device
     session.tracker.enter("baseline")
+    rehearse(task)
     device.ready_for_fit(task.guard_bytes)
-    findings["baseline_note"] = warm_up(task)
+    findings["baseline_note"] = warm_up(task) if device.warms_up_to_fit else None
     assert task.limit_bytes is not None
     session.limit = device.set_limit(task.limit_bytes)
     findings |= session.limit.baseline()
@@ -63,12 +62,21 @@ def _train(session: Session, limit: Limit) -> None:
     asked = steps_of(task, session.device.least_fit_steps)
     findings |= {"train_steps": asked, "live_bytes": [], "step_peak_bytes": []}
     sightings = Sightings(findings, asked, is_on=not task.workload.compile)
-    for done in counter.until_enough(asked):
+    for done in _steps_to_run(counter, limit, asked):
         with sightings.step(done + 1):
             loss = training.step(session.tracker)
         _finish_step(session, done + 1, limit)
     findings["loss"] = finite_loss(loss)
     findings["warnings"] = loss_warnings(loss) + counter.warnings()
+
+
+def _steps_to_run(counter: OptimizerSteps, limit: Limit, at_least: int) -> Iterator[int]:
+    """Numbers of training steps; more where the allocator thrashes, and no two are the same."""
+    done = 0
+    for done in counter.until_enough(at_least):
+        yield done
+    if limit.has_thrashed():
+        yield from range(done + 1, THRASHING_TIMES * at_least)
 
 
 def steps_of(task: protocol.Task, at_least: int) -> int:
@@ -86,33 +94,3 @@ def _finish_step(session: Session, number: int, limit: Limit) -> None:
     for name, size in (("live_bytes", live), ("step_peak_bytes", peak)):
         if size is not None and len(session.findings[name]) == number - 1:  # no gap before it
             session.findings[name].append(size)
-
-
-def warm_up(task: protocol.Task) -> str | None:
-    """Two tiny steps of the same workload, then forgotten; a note where it cannot do them."""
-    try:
-        training = build(task, WARM_UP_SIZE, WARM_UP_SIZE, worst=True)
-        with simulated_reads_refused():
-            for _ in range(WARM_UP_STEPS):
-                training.step(_no_phase)
-    except (BadFactoryError, UnsupportedError):
-        raise
-    except Exception as error:  # a shape that the user's code cannot do
-        return f"no warm-up: at B=T={WARM_UP_SIZE} it raised {type(error).__name__}: {error}"[:300]
-    return None
-
-
-class _NoPhase:
-    """A phase mark that nobody listens to."""
-
-    def __call__(self, _name: str) -> _NoPhase:
-        return self
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-_no_phase = _NoPhase()

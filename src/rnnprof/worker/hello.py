@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rnnprof.worker.factories import load_factory, source_of
-from rnnprof.worker.fit import warm_up
 from rnnprof.worker.layers import UnsupportedError
 from rnnprof.worker.precision import set_flags
+from rnnprof.worker.warm_up import warm_up
 
 if TYPE_CHECKING:
     from rnnprof.worker.session import Session

@@ -31,7 +31,7 @@ class UnsupportedError(RnnprofError):
 
 
 def recurrent_module(workload: Workload) -> torch.nn.Module:
-    """The layer asked for: a module from a batch of sequences to their outputs.
+    """The layer asked for: from a batch of sequences to their outputs and the final state.
 
     Raises:
         UnsupportedError: torch has no such layer.
@@ -46,25 +46,11 @@ def recurrent_module(workload: Workload) -> torch.nn.Module:
     if workload.proj_size:
         options["proj_size"] = workload.proj_size
     try:
-        layer = LAYERS[workload.cell or "lstm"](
+        return LAYERS[workload.cell or "lstm"](
             workload.input_size, workload.hidden_size, workload.layers, **options
         )
     except ValueError as error:
         raise UnsupportedError(str(error)) from None
-    return OutputOnly(layer)
-
-
-class OutputOnly(torch.nn.Module):
-    """A recurrent layer without its final state."""
-
-    def __init__(self, layer: torch.nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, sequences: Tensor) -> Tensor:
-        """From (steps, batch, input size), or batch first, to the outputs at every step."""
-        outputs: Tensor = self.layer(sequences)[0]
-        return outputs
 
 
 class CellLoop(torch.nn.Module):
@@ -87,8 +73,12 @@ class CellLoop(torch.nn.Module):
             for _ in range(self.directions)
         )
 
-    def forward(self, sequences: Tensor) -> Tensor:
-        """From (steps, batch, input size), or batch first, to the outputs at every step."""
+    def forward(self, sequences: Tensor) -> tuple[Tensor, list[Any]]:
+        """From (steps, batch, input size), or batch first, to the outputs at every step.
+
+        With them come the last states, of each layer and direction.
+        """
+        states: list[Any] = []
         layers = len(self.cells) // self.directions
         for layer in range(layers):
             if layer > 0:
@@ -99,10 +89,14 @@ class CellLoop(torch.nn.Module):
                 )
                 for direction in range(self.directions)
             ]
-            sequences = passes[0] if self.directions == 1 else torch.cat(passes, dim=-1)
-        return sequences
+            states += [state for _, state in passes]
+            outputs = [output for output, _ in passes]
+            sequences = outputs[0] if self.directions == 1 else torch.cat(outputs, dim=-1)
+        return sequences, states
 
-    def _run(self, cell: torch.nn.Module, sequences: Tensor, is_reversed: bool) -> Tensor:
+    def _run(
+        self, cell: torch.nn.Module, sequences: Tensor, is_reversed: bool
+    ) -> tuple[Tensor, Any]:
         inputs = sequences.unbind(self.time_dim)
         zeros = inputs[0].new_zeros(inputs[0].shape[0], self.hidden_size)
         state: Any = (zeros, zeros) if self.is_lstm else zeros
@@ -110,4 +104,4 @@ class CellLoop(torch.nn.Module):
         for step_input in reversed(inputs) if is_reversed else inputs:
             state = cell(step_input, state)
             outputs.append(state[0] if self.is_lstm else state)
-        return torch.stack(outputs[::-1] if is_reversed else outputs, dim=self.time_dim)
+        return torch.stack(outputs[::-1] if is_reversed else outputs, dim=self.time_dim), state

@@ -121,8 +121,8 @@ class Learner(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Time comes first, whatever the layer has."""
         if not self.workload.batch_first:
-            return self.head(self.layer(inputs))  # type: ignore[no-any-return]
-        return self.head(self.layer(inputs.transpose(0, 1))).transpose(0, 1)  # type: ignore[no-any-return]
+            return self.head(self.layer(inputs)[0])  # type: ignore[no-any-return]
+        return self.head(self.layer(inputs.transpose(0, 1))[0]).transpose(0, 1)  # type: ignore[no-any-return]
 
 
 class Lesson:

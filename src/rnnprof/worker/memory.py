@@ -18,12 +18,12 @@ from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from rnnprof.analysis.census import Account, AllocatorEvent, Snapshot, Span, Trace, account
-from rnnprof.worker.fit import warm_up
 from rnnprof.worker.flop_count import count_flops
 from rnnprof.worker.loss import loss_warnings
 from rnnprof.worker.optimizer_steps import OptimizerSteps
 from rnnprof.worker.phases import PhaseRecorder
 from rnnprof.worker.precision import graphs_compiled
+from rnnprof.worker.warm_up import warm_up
 from rnnprof.worker.workloads import build
 
 if TYPE_CHECKING:

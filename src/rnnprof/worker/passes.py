@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sysconfig
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from rnnprof import protocol
@@ -15,13 +12,12 @@ from rnnprof.worker.factories import BadFactoryError
 from rnnprof.worker.fit import check_pass, fit_pass
 from rnnprof.worker.gradients import gradient_pass, training_pass
 from rnnprof.worker.hello import hello_pass, survey_pass
+from rnnprof.worker.location import users_line
 from rnnprof.worker.memory import memory_pass
 from rnnprof.worker.phases import PhaseTracker
 from rnnprof.worker.rates import rates_pass
 from rnnprof.worker.session import Session, open_device
 from rnnprof.worker.timing import timing_pass
-
-_OWN_FOLDER: Final = str(Path(__file__).parents[1])
 
 COUNTED_PASSES: Final = frozenset({"check", "fit", "memory"})
 """Passes that count their training steps, or run only one."""
@@ -70,7 +66,7 @@ def _describe(error: BaseException, session: Session) -> protocol.Raised:
     said = _end_of_data(session) if has_ended else str(error)
     return protocol.Raised(
         error_type=DATA_ENDED_TYPE if has_ended else type(error).__name__,
-        message=said + _location(error),
+        message=said + users_line(error),
         phase=session.tracker.current,
         counted_bytes=counted,
         limit_bytes=limit.limit_bytes if limit else None,
@@ -96,12 +92,3 @@ def _end_of_data(session: Session) -> str:
     if count == 0:
         return f"the data ended within the first training step {at}"
     return f"the data ended after {count} training step{'s' if count > 1 else ''} {at}"
-
-
-def _location(error: BaseException) -> str:
-    """The last line of the user's own code on the way to the error, if there is one."""
-    libraries = (*(sysconfig.get_path(name) for name in ("stdlib", "purelib")), _OWN_FOLDER, "<")
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(libraries):
-            return f" (at {Path(frame.filename).name}:{frame.lineno})"
-    return ""

@@ -12,9 +12,10 @@ from typing import Any, Final
 import torch
 
 from rnnprof import protocol
-from rnnprof.factory import PhaseMarker, Step, Training
+from rnnprof.factory import Training
 from rnnprof.worker.factories import adopt, load_factory, takes_worst
 from rnnprof.worker.layers import recurrent_module
+from rnnprof.worker.loops import Parts, step_of
 from rnnprof.worker.precision import autocast, gradient_scaler, set_flags, tensor_dtype
 from rnnprof.workload import Workload
 
@@ -80,9 +81,7 @@ def recurrent_layer(
     T goes round *lengths* from step to step.
 
     The loss is the mean square of the output: it makes every gradient, and no more than one
-    tensor of the output's size beside them.  Its sign alternates from step to step, so that the
-    weights stay near where they began: a loss that is trained to nothing ends in denormal
-    numbers, on which a processor is many times slower.
+    tensor of the output's size beside them.
     """
     dtype = tensor_dtype(workload)
     model = recurrent_module(workload).to(device, dtype)
@@ -97,57 +96,18 @@ def recurrent_layer(
         sequences = torch.empty(shape, device=device, dtype=dtype)
         return sequences.uniform_(-UNIT_VARIANCE_BOUND, UNIT_VARIANCE_BOUND)
 
-    def loss_of(sequences: torch.Tensor) -> torch.Tensor:
+    def run_forward(sequences: torch.Tensor) -> tuple[torch.Tensor, Any]:
         with autocast(workload, device):
-            output: torch.Tensor = forward(sequences)
-        return output.square().mean()
+            return forward(sequences)  # type: ignore[no-any-return]
 
-    if workload.mode == "inference":
-        model.eval()
-        return Training(_inference_step(random_input, loss_of), model, sequences_per_step=batch)
-    optimizer = _optimizer(workload.optimizer, model.parameters())
+    model.train(workload.mode == "train")
+    optimizer = None
+    if workload.mode == "train":
+        optimizer = _optimizer(workload.optimizer, model.parameters())
     scaler = gradient_scaler(workload, device)
-    step = _training_step(model, optimizer, scaler, random_input, loss_of)
+    parts = Parts(model, random_input, run_forward, optimizer, scaler)
+    step = step_of(workload.loop, workload.mode, parts)
     return Training(step, model, optimizer, sequences_per_step=batch)
-
-
-def _training_step(
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer | None,
-    scaler: torch.amp.GradScaler,
-    random_input: Callable[[], torch.Tensor],
-    loss_of: Callable[[torch.Tensor], torch.Tensor],
-) -> Step:
-    signs = itertools.cycle((1.0, -1.0))
-
-    def step(phase: PhaseMarker) -> Any:
-        model.zero_grad(set_to_none=True)
-        with phase("data"):
-            sequences = random_input()
-        with phase("forward"):
-            loss = loss_of(sequences) * next(signs)
-        with phase("backward"):
-            torch.autograd.backward(scaler.scale(loss))
-        if optimizer is not None:
-            with phase("optimizer"):
-                scaler.step(optimizer)
-                scaler.update()
-        return loss.detach()
-
-    return step
-
-
-def _inference_step(
-    random_input: Callable[[], torch.Tensor], loss_of: Callable[[torch.Tensor], torch.Tensor]
-) -> Step:
-    @torch.inference_mode()
-    def step(phase: PhaseMarker) -> Any:
-        with phase("data"):
-            sequences = random_input()
-        with phase("forward"):
-            return loss_of(sequences)
-
-    return step
 
 
 def _optimizer(name: str, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer | None:
