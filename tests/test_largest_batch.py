@@ -608,3 +608,34 @@ def test_a_real_card_under_a_limit() -> None:
     assert found.status is EdgeStatus.CERTIFIED
     assert found.fits is not None
     assert 0.8 * (1 << 30) < (found.fits.peak_bytes or 0) <= 1 << 30
+
+
+# steps that do not use their batch
+
+
+def an_own_batch(sequences: int) -> Callable[[int], None]:
+    layer = nn.GRU(4, 4)
+    whole = torch.zeros(3, sequences, 4)
+    return lambda batch: layer(whole[:, :batch])[0].sum().backward()
+
+
+def test_a_step_that_does_not_use_its_batch_is_found_and_the_search_stops(
+    fake: Callable[..., FakeBudget],
+) -> None:
+    fake()
+    found = rnnprof.largest_batch(an_own_batch(20), at_most=4096)
+    assert found.status is EdgeStatus.BATCH_NOT_USED
+    assert (found.batch, found.train_with) == (None, None)
+    assert found.reason is not None
+    assert found.reason.startswith("step does not use the batch: requested ")
+    assert found.reason.endswith(", the data gave 20")
+    assert found.probes <= 4
+    assert found.history[0].seen[0].batch == 2
+
+
+def test_a_step_that_uses_its_batch_is_searched_to_the_end(
+    fake: Callable[..., FakeBudget],
+) -> None:
+    fake()
+    found = rnnprof.largest_batch(an_own_batch(500), at_most=300)
+    assert (found.status, found.batch) == (EdgeStatus.CAPPED, 300)

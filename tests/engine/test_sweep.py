@@ -35,6 +35,7 @@ from rnnprof.analysis.known import MIN_SAMPLES, KnownPeaks
 from rnnprof.analysis.outcomes import Evidence
 from rnnprof.analysis.plan import FIRST_DEADLINE_S, MIN_DEADLINE_S, anchor_of
 from rnnprof.engine.journal import load, run_of, to_line
+from rnnprof.engine.observer import proof_seed
 from rnnprof.engine.sweep import RATES_POINT
 from rnnprof.records import (
     CENSUS_PARTS,
@@ -325,7 +326,9 @@ def test_the_task_says_all_that_a_worker_needs():
         assert task.workload == HEADER.workload
         assert task.limit_bytes == HEADER.limit_bytes
         assert task.guard_bytes == 1 << 30
-        assert (task.point_seconds, task.seed) == (0.5, 7)
+        assert task.point_seconds == 0.5
+        is_proof = task.do == "fit"
+        assert task.seed == (proof_seed(7, Point(task.batch, task.steps), 0) if is_proof else 7)
 
 
 def test_the_deadline_follows_what_was_seen():

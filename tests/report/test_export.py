@@ -66,6 +66,7 @@ census_rounding_bytes census_phase census_reason implementation warnings
 edge_batch edge_status edge_granularity
 run run_id rnnprof_version workload cell impl input_size hidden_size layers bidirectional dtype
 optimizer mode device device_name torch limit_bytes
+seen_batch seen_time_steps
 """
 """The columns that files of users rest on: new ones may come after them, none may move or go."""
 
