@@ -322,7 +322,9 @@ def test_parquet_without_pyarrow_says_what_to_install(monkeypatch: pytest.Monkey
 def test_json_is_the_document_and_pandas_reads_its_points() -> None:
     run = load(GOLDEN)
     whole = json.loads(json_file(run))
-    assert list(whole) == ["run", "points", "frontier", "advice", "environment"]
+    assert list(whole) == [
+        "run", "points", "frontier", "loop", "step_function", "advice", "environment",
+    ]  # fmt: skip
     frame = pd.DataFrame(whole["points"])
     assert pd.api.types.is_numeric_dtype(frame["step_time_s"])
     table = pd.read_csv(io.BytesIO(csv_file(run_rows(run))))
