@@ -62,7 +62,15 @@ def test_json_is_what_profile_prints(rnnprof: CommandLine, run_file: str) -> Non
     result = rnnprof("export", run_file, "--format", "json")
     assert (result.returncode, result.stderr) == (0, "")
     whole = json.loads(result.stdout)
-    assert list(whole) == ["run", "points", "frontier", "advice", "environment"]
+    assert list(whole) == [
+        "run",
+        "points",
+        "frontier",
+        "loop",
+        "step_function",
+        "advice",
+        "environment",
+    ]
     assert len(pd.DataFrame(whole["points"])) == 9
 
 

@@ -21,7 +21,7 @@ STEADY = ("--input-size", "64", "--hidden-size", "256", "--memory-limit", "63MiB
 be just what 40 sequences take."""
 
 LINE = re.compile(
-    r"T=(\d+): (\d+) is the largest in a plain loop over 10 training steps, (\d+) is out of memory"
+    r"T=(\d+): (\d+) is the largest, (\d+) is out of memory"
     r"(?:: B=\d+ has fitted as well as run out of memory: it is taken not to fit)?"
     r"; train with (\d+) \([\d.]+ MiB, (measured|predicted)\)"
 )
@@ -33,7 +33,9 @@ def test_the_edge_at_each_length_in_a_line_and_it_holds(
     result = warm("max-batch", *STEADY, "--steps", "32,64", "-o", "run.jsonl")
     assert result.returncode == 0, result.stderr
     assert result.stderr == "wrote\n  run.jsonl\n"
-    found = [LINE.fullmatch(line) for line in result.stdout.splitlines()]
+    *lines, proven = result.stdout.splitlines()
+    assert proven == "Proven over 10 training steps in a plain loop"
+    found = [LINE.fullmatch(line) for line in lines]
     assert all(found), result.stdout
     edges = {int(line[1]): int(line[2]) for line in found if line}
     assert list(edges) == [32, 64]
@@ -73,9 +75,7 @@ def check_against_profile(
     assert lines[0] == f"Train with B={below} T=64"
     assert max(map(len, lines)) <= 80
     largest = edge["batch"]
-    assert lines[-1].startswith(
-        f"T=64: {largest} is the largest in a plain loop, {largest + 1} is out of memory; "
-    )
+    assert lines[-2].startswith(f"T=64: {largest} is the largest, {largest + 1} is out of memory; ")
     assert json.loads(advised(capsys, path, "--json"))["advice"] == swept["advice"]
 
 
@@ -110,7 +110,15 @@ def test_the_document(warm: CommandLine, tmp_path: Path) -> None:
     result = warm(*command, "--granularity", "8", "--confirm", "2", "--reserve", "2MiB", "--json")
     assert result.returncode == 0, result.stderr
     whole = json.loads(result.stdout)
-    assert list(whole) == ["run", "frontier", "advice", "limit_bytes", "environment"]
+    assert list(whole) == [
+        "run",
+        "frontier",
+        "loop",
+        "step_function",
+        "advice",
+        "limit_bytes",
+        "environment",
+    ]
     (edge,) = whole["frontier"]
     assert (edge["steps"], edge["status"], edge["batch"]) == (16, "capped", 40)
     assert (edge["granularity"], edge["at_most"], edge["fails"]) == (8, 40, None)

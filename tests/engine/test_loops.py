@@ -28,7 +28,7 @@ from rnnprof.report.document import frontier_document
 from rnnprof.workload import FactorySource, Workload, workload_of
 
 STEPS = 16
-EDGE = Certificate(STEPS, EdgeStatus.CERTIFIED, 1, 65536, batch=99)
+EDGE = Certificate(STEPS, EdgeStatus.CERTIFIED, 1, 65536, batch=99, horizon=10)
 TRIED = 104  # 5% above 99, rounded up
 
 
@@ -98,7 +98,8 @@ def test_the_answer_says_where_a_step_function_fits_more(outcome: Outcome) -> No
     fits = {Outcome.MEASURED: True, Outcome.OOM: False}.get(outcome)
     assert step_functions_of(run, [EDGE]) == (StepFunction(STEPS, 99, TRIED, fits),)
     said = frontier_in_words(run, [EDGE], advice, 0.05)
-    assert "99 is the largest in a plain loop" in said
+    assert "99 is the largest, " in said
+    assert "Proven over 10 training steps in a plain loop" in said
     more = "T=16: a step function fits at least 104, 5% more\nWrap your training step in a function"
     assert (more in said) is (outcome is Outcome.MEASURED)
     told = frontier_document(run, [EDGE], advice)

@@ -30,18 +30,18 @@ def line(certificate: Certificate, train_with: TrainWith | None = None) -> str:
 @pytest.mark.parametrize(
     ("certificate", "text"),
     [
-        (CERTIFIED, "T=128: 140 is the largest in a plain loop, 141 is out of memory"),
+        (CERTIFIED, "T=128: 140 is the largest, 141 is out of memory"),
         (
             certificate(EdgeStatus.CERTIFIED, 128, granularity=64),
-            "T=128: 128 is the largest in a plain loop, 192 is out of memory",
+            "T=128: 128 is the largest, 192 is out of memory",
         ),
         (
             certificate(EdgeStatus.CERTIFIED, reason="B=141 fits as well"),
-            "T=128: 140 is the largest in a plain loop, 141 is out of memory: B=141 fits as well",
+            "T=128: 140 is the largest, 141 is out of memory: B=141 fits as well",
         ),
         (
             certificate(EdgeStatus.CAPPED, 4096),
-            "T=128: 4096 fits in a plain loop, the largest tried",
+            "T=128: 4096 fits, the largest tried",
         ),
         (
             certificate(EdgeStatus.NOTHING_FITS, None, reason="B=1 is out of memory"),
@@ -81,7 +81,7 @@ def test_each_status_in_a_line(certificate: Certificate, text: str) -> None:
     ],
 )
 def test_what_to_train_with_stands_behind_its_edge(train_with: TrainWith, text: str) -> None:
-    edge = "T=128: 140 is the largest in a plain loop, 141 is out of memory"
+    edge = "T=128: 140 is the largest, 141 is out of memory"
     assert line(CERTIFIED, train_with) == f"{edge}{text}"
 
 
@@ -89,7 +89,7 @@ def test_one_line_for_each_length() -> None:
     frontier = [certificate(EdgeStatus.CERTIFIED, 500, steps=16), CERTIFIED]
     advice = Advice(None, None, (), train_with=(TrainWith(128, 140, 133, True, MIB),))
     assert frontier_in_words(RUN, frontier, advice, 0.05).splitlines() == [
-        "T=16: 500 is the largest in a plain loop, 501 is out of memory",
+        "T=16: 500 is the largest, 501 is out of memory",
         f"{line(CERTIFIED)}; train with 133 (1.00 MiB, measured)",
     ]
     assert frontier_in_words(RUN, [], advice, 0.05) == ""

@@ -11,24 +11,36 @@ from rnnprof.analysis.goodput import Chunk
 from rnnprof.analysis.neighbours import REACH_RATIO, neighbours_of
 from rnnprof.records import Certificate, EdgeStatus, Fit, Run
 from rnnprof.report.loops import loop_in_words, step_functions_in_words
-from rnnprof.report.table import WIDTH, certificate_in_words, clip
+from rnnprof.report.table import WIDTH, certificate_in_words, clip, training_steps
 from rnnprof.units import format_bytes, format_ratio
 
 
 def frontier_in_words(
     run: Run, frontier: Sequence[Certificate], advice: Advice, headroom_ratio: float
 ) -> str:
-    """One line per T: the edge, and the batch to train with; of a simulated GPU its table."""
+    """One line per T: the edge, and the batch to train with; then what was proven of them.
+
+    Of a simulated GPU its table.
+    """
     if run.is_simulated:
         return gpus_in_words([(run, frontier, advice)])
     by_steps = {each.steps: each for each in advice.train_with}
-    around = loop_in_words(run)
     lines = [
-        f"T={certificate.steps}: {certificate_in_words(certificate, around)}"
+        f"T={certificate.steps}: {certificate_in_words(certificate, is_brief=True)}"
         + _train_with(by_steps.get(certificate.steps), headroom_ratio)
         for certificate in frontier
     ]
-    return "\n".join([*lines, *_step_functions(run, frontier)])
+    return "\n".join([*lines, *_proven(run, frontier), *_step_functions(run, frontier)])
+
+
+def _proven(run: Run, frontier: Sequence[Certificate]) -> list[str]:
+    """Over how many training steps, and in which loop; nothing where no batch is proven."""
+    horizons = {each.horizon for each in frontier if each.horizon is not None}
+    if not horizons:
+        return []
+    least, most = min(horizons), max(horizons)
+    over = training_steps(most) if least == most else f"{least} to {training_steps(most)}"
+    return [f"Proven over {over}{loop_in_words(run)}"]
 
 
 def _step_functions(run: Run, frontier: Sequence[Certificate]) -> list[str]:
@@ -107,8 +119,7 @@ def _padded(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
 
 def _gpu_notes(found: Sequence[tuple[Run, Sequence[Certificate], Advice]]) -> list[str]:
     run, *_ = found[0]
-    around = loop_in_words(run)
-    notes = [f"The largest batches are those that fit{around}"] if around else []
+    notes = _proven(run, [each for _, frontier, _ in found for each in frontier])
     notes += _law_notes(run)
     for run, frontier, _ in found:
         notes += _step_functions(run, frontier)

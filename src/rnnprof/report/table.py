@@ -598,19 +598,21 @@ def edge_in_words(edge: SeenEdge) -> str:
     return f"{edge.fits} fits, {fails or _unknown_above(edge)}"
 
 
-def certificate_in_words(certificate: Certificate, around: str = "") -> str:
+def certificate_in_words(certificate: Certificate, *, is_brief: bool = False) -> str:
     """``140 is the largest over 10 training steps, 141 is out of memory``, or why there is none.
 
     Args:
-        around: the loop that it holds for, where that is not said elsewhere: ``in a plain loop``.
+        is_brief: over how many training steps is said elsewhere.
     """
     batch, unit, status = certificate.batch, certificate.granularity, certificate.status
     reason = f": {certificate.reason}" if certificate.reason else ""
-    over = "" if certificate.horizon is None else f" over {training_steps(certificate.horizon)}"
+    over = ""
+    if certificate.horizon is not None and not is_brief:
+        over = f" over {training_steps(certificate.horizon)}"
     if status is EdgeStatus.CERTIFIED and batch is not None:
-        return f"{batch} is the largest{around}{over}, {batch + unit} is out of memory{reason}"
+        return f"{batch} is the largest{over}, {batch + unit} is out of memory{reason}"
     if status is EdgeStatus.CAPPED:
-        return f"{batch} fits{around}{over}, the largest tried{reason}"
+        return f"{batch} fits{over}, the largest tried{reason}"
     if status is EdgeStatus.NOTHING_FITS:
         return f"nothing fits{reason}"
     return f"{status.value.replace('_', ' ')}{reason}"
