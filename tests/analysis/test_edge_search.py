@@ -244,6 +244,18 @@ def test_a_limit_that_gives_way_is_followed_in_growing_steps(more):
     assert run.probes <= 6 + 2 * math.log2(more)
 
 
+def test_ooms_after_one_batch_whose_bytes_mislead_are_halved():
+    """A tenth at a time, twelve of them went out of memory one after the other."""
+    search = EdgeSearch(16, limit_bytes=1000, most=MOST)
+    search.learn(Try(16, Outcome.MEASURED, 1))  # as if 16,000 fitted
+    tried = []
+    while (units := search.propose(None)) is not None and search.fits <= 16:
+        tried.append(units)
+        search.learn(Try(units, Outcome.MEASURED if units <= 900 else Outcome.OOM, 1))
+    assert tried[0] == 16_000
+    assert len(tried) <= 7
+
+
 def test_memory_that_falls_with_the_batch_is_told():
     search = EdgeSearch(8, 5000.0, 100)
     search.learn(Try(10, Outcome.MEASURED, 1000))

@@ -239,8 +239,14 @@ class EdgeSearch:
         """How far below the highest batch in question, after OOMs that were not predicted."""
         if self.fits == 0:
             return round(EMPTY_BACK_RATIO * self._width())
-        place = min(max(self.ooms_unpredicted, 1), len(BACK_RATIOS)) - 1
+        wrong = max(self.ooms_unpredicted, self._ooms_in_a_row(), 1)
+        place = min(wrong, len(BACK_RATIOS)) - 1
         return int(BACK_RATIOS[place] * self._width())
+
+    def _ooms_in_a_row(self) -> int:
+        """Since the last fit: bytes of one batch alone have predicted none of them."""
+        ends = [tried.outcome for tried in reversed(self.tries)]
+        return next((row for row, end in enumerate(ends) if end is not Outcome.OOM), len(ends))
 
     def _led_by_bytes(self, model: MemoryModel | None) -> int | None:
         """Where the bytes say to go; None where they say nothing."""
