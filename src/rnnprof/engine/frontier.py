@@ -40,7 +40,7 @@ from rnnprof.records import (
     Run,
     Settings,
 )
-from rnnprof.units import format_bytes
+from rnnprof.units import format_bytes, format_seconds
 
 EXPLORING_STEPS: Final = 2
 """The second finds the optimizer's state in place: from there on the peak is known."""
@@ -200,12 +200,22 @@ class Frontier:
             return between if search.tries else "nothing is known yet"
         predicted = model.predict_bytes(Point(batch, search.steps))
         limit = format_bytes(self._terms.limit_bytes)
-        before = [fit.outcome for fit in self.known[search.steps] if fit.batch == batch]
-        if before and before[-1] is Outcome.CRASHED:
+        before = [fit for fit in self.known[search.steps] if fit.batch == batch]
+        if before and before[-1].outcome is Outcome.CRASHED:
             return "once more: its worker died"
         if before:
-            return f"to prove it in a fresh worker over {self._terms.horizon} training steps"
+            return (
+                f"to prove it in a fresh worker over {self._terms.horizon} training steps"
+                f"{self._cost(before[-1])}"
+            )
         return f"{format_bytes(predicted)} of {limit} predicted; {between}"
+
+    def _cost(self, before: Fit) -> str:
+        """What a longer horizon takes, by a shorter pass at the same batch."""
+        horizon = self._terms.horizon
+        if not 0 < before.steps_run < horizon or horizon == self._settings.confirm_steps:
+            return ""
+        return f", about {format_seconds(before.wall_s / before.steps_run * horizon)}"
 
     @property
     def _settings(self) -> Settings:
