@@ -67,6 +67,10 @@ VARYING_SHARE: Final = 0.75
 """The next step above fits whose bytes differ from training step to step: a quarter more, or, where
 the edge is predicted far above, three quarters of that."""
 
+WITHIN_RATIO: Final = 0.1
+"""How far from both ends of the bracket its next batch lies where bytes that vary lead, as a share
+of it."""
+
 ROUNDING: Final = 1e-9
 """Of divisions, that no exact edge be missed by one."""
 
@@ -215,7 +219,7 @@ class EdgeSearch:
         low, high = self.fits + 1, self._ceiling() - 1
         self.predicted = None
         if self.spent >= self._allowance() or (self.bisects and self.fails is not None):
-            return (low + high) // 2
+            return self._within_bracket(model)
         led = self._led_by_bytes(model)
         if led is not None and self.bisects and self.fits:
             led = min(led, max(math.ceil(VARYING_FACTOR * self.fits), int(VARYING_SHARE * led)))
@@ -224,6 +228,16 @@ class EdgeSearch:
         if self.tries and not self._is_lower_bound(model):
             self.predicted = led
         return min(max(self._guarded(led), low), high)
+
+    def _within_bracket(self, model: MemoryModel | None) -> int:
+        """The middle; every other time where the bytes lead, if they lie well within the bracket."""
+        low, high = self.fits + 1, self._ceiling() - 1
+        middle = (low + high) // 2
+        if self.spent >= self._allowance() or len(self.tries) % 2 or not self.fits:
+            return middle
+        led = self._led_by_bytes(model)
+        margin = int(WITHIN_RATIO * self._width())
+        return middle if led is None else min(max(led, low + margin), high - margin)
 
     def _guarded(self, led: int) -> int:
         """Where the bytes lead, unless what was tried forbids it."""
