@@ -230,7 +230,7 @@ class EdgeSearch:
         return min(max(self._guarded(led), low), high)
 
     def _within_bracket(self, model: MemoryModel | None) -> int:
-        """The middle; every other time where the bytes lead, if they lie well within the bracket."""
+        """The middle; every other time where the bytes lead, well within the bracket."""
         low, high = self.fits + 1, self._ceiling() - 1
         middle = (low + high) // 2
         if self.spent >= self._allowance() or len(self.tries) % 2 or not self.fits:
