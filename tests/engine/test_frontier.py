@@ -292,8 +292,7 @@ def test_an_edge_that_keeps_wandering_comes_to_an_end(width):
         assert certificate.batch == EDGE - width
     elif certificate.status is EdgeStatus.INDETERMINATE:
         assert certificate.probes == MOST_PROBES
-        assert certificate.reason is not None
-        assert certificate.reason.startswith((f"{MOST_PROBES} probes did not", "the search was st"))
+        assert (certificate.reason or "").startswith(f"{MOST_PROBES} probes did not settle it")
     else:  # one that fitted lies above one that was out of memory
         assert certificate.status is EdgeStatus.NON_MONOTONE
         assert certificate.fits.batch > certificate.fails.batch

@@ -134,11 +134,10 @@ def conclude(steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -
     evident = terms.evident(fits)
     search = terms.search(steps, fits)
     batch = _largest_run(search, evident, terms)
-    status, reason = _judge(search, evident, terms, spread_in_words(fits))
+    stopped = _given_up(fits, request) or STOPPED
+    status, reason = _judge(search, evident, terms, spread_in_words(fits), stopped)
     if status in (EdgeStatus.CERTIFIED, EdgeStatus.CAPPED):
         reason = "; ".join(filter(None, (reason, used_lengths(fits), same_data(fits)))) or None
-    if status is EdgeStatus.INDETERMINATE and not search.is_over:
-        reason = _given_up(fits, request) or reason
     status, reason = _unusable(fits, terms) or (status, reason)
     if status in UNUSABLE:
         batch = 0
@@ -192,7 +191,7 @@ def probes_of(fits: Sequence[Fit], request: str) -> int:
 
 
 def _judge(
-    search: EdgeSearch, fits: Sequence[Fit], terms: Terms, spread: str | None
+    search: EdgeSearch, fits: Sequence[Fit], terms: Terms, spread: str | None, stopped: str
 ) -> tuple[EdgeStatus, str | None]:
     if (contradicting := _contradicting(fits, terms)) is not None:
         low, high = contradicting
@@ -211,9 +210,9 @@ def _judge(
             f"up to B={terms.at_most} there is no multiple of {terms.granularity}"
         )
     if not search.is_over:
-        return EdgeStatus.INDETERMINATE, STOPPED
+        return EdgeStatus.INDETERMINATE, stopped
     if (batch := missing_proof(search, fits, terms)) is not None:
-        return EdgeStatus.INDETERMINATE, _unproven(batch, fits, terms)
+        return EdgeStatus.INDETERMINATE, _unproven(batch, fits, terms, stopped)
     if search.fits == 0:
         return EdgeStatus.NOTHING_FITS, f"B={terms.granularity} is out of memory"
     status = EdgeStatus.CAPPED if search.fails is None else EdgeStatus.CERTIFIED
@@ -221,14 +220,14 @@ def _judge(
     return status, "; ".join(filter(None, remarks)) or None
 
 
-def _unproven(batch: int, fits: Sequence[Fit], terms: Terms) -> str:
+def _unproven(batch: int, fits: Sequence[Fit], terms: Terms, stopped: str) -> str:
     """Why a batch that closes the bracket is not proven."""
     last = next((fit for fit in reversed(fits) if fit.batch == batch), None)
     if last is not None and last.outcome not in KNOWN_ENDS:
         return f"at B={batch}: {last.reason}"
     if (passed := _proofs(fits, batch, terms)) > 0:
-        return f"{STOPPED}: B={batch} has passed in {passed} of {terms.confirm} fresh workers"
-    return STOPPED
+        return f"{stopped}: B={batch} has passed in {passed} of {terms.confirm} fresh workers"
+    return stopped
 
 
 def _broken(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, str] | None:

@@ -344,7 +344,7 @@ class Nvml:
     def _memory(self, handle: Any, part: Literal["total", "used"]) -> _Answer:
         """Of the second version where there is one: the first counts the driver's reserve as used.
 
-        The version that answered first is kept, lest a change of version pass for growth.
+        The version that answered first is kept: another one would look like growth.
         """
         answer = _Answer(None)
         for version in self._memory_versions:

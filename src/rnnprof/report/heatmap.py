@@ -536,7 +536,7 @@ class _Sheet:
 
 
 def _rounded(length_in: float) -> float:
-    """Down to a quarter of a point: a file repeats such numbers at every box, so be they short."""
+    """Down to a quarter of a point: a file repeats such numbers at every box."""
     return math.floor(4 * 72 * length_in + 1e-6) / (4 * 72)
 
 
@@ -992,7 +992,7 @@ def _draw_bar(figure: Figure, chart: _Map) -> None:
     quantity = chart.quantity
     if not _has_bar(quantity):
         return
-    # beside the title, be the panel ever so narrow
+    # beside the title, also where the panel is narrow
     right_in = max(TITLE_IN + BAR_IN[0], chart.sheet.left_in + chart.sheet.panel_in[0])
     top_in = chart.height_in - 0.22
     rect = chart.rect(right_in - BAR_IN[0], top_in - BAR_IN[1], *BAR_IN)
