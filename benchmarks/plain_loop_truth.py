@@ -31,6 +31,7 @@ from typing import Any, Final
 
 from benchmarks.max_batch_vs_peers import aligned
 from benchmarks.results import surroundings
+from benchmarks.rows import chosen
 from rnnprof.codec import decode, encode
 from rnnprof.simulate.description import GPU_VARIABLE, LIBRARY_VARIABLE, describe
 from rnnprof.simulate.library import build
@@ -255,19 +256,6 @@ def report(rows: Sequence[Row]) -> str:
     return "\n".join([table(rows), *notes(rows), f"equal in {equal} of {len(rows)}"])
 
 
-def chosen(only: Sequence[str] | None, quick: bool) -> list[Case]:
-    """The rows to run.
-
-    Raises:
-        SystemExit: there is none.
-    """
-    rows = [case for case in CASES if case.name in QUICK or not quick]
-    wanted = [case for case in rows if any(text in case.name for text in only or [""])]
-    if not wanted:
-        raise SystemExit(f"no such row; there are {', '.join(case.name for case in rows)}")
-    return wanted
-
-
 def document(rows: Sequence[Row]) -> dict[str, Any]:
     """Everything that was seen, for a file."""
     return {"about": __doc__, **surroundings(), "rows": encode(tuple(rows))}
@@ -281,7 +269,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, help="everything as JSON")
     parser.add_argument("--quick", action="store_true", help="two rows")
     arguments = parser.parse_args(argv)
-    cases = chosen(arguments.only, arguments.quick)
+    cases = chosen(CASES, QUICK, arguments.only, quick=arguments.quick)
     try:
         libraries = os.pathsep.join(str(file) for file in build().files)
     except SimulationUnavailableError as error:

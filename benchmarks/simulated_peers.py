@@ -64,6 +64,7 @@ from benchmarks.max_batch_vs_peers import (
     truth_of,
 )
 from benchmarks.results import surroundings
+from benchmarks.rows import chosen
 from rnnprof.codec import decode, encode
 from rnnprof.engine.journal import load as load_run
 from rnnprof.records import Fit, Outcome, Role
@@ -702,19 +703,6 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def chosen(only: Sequence[str] | None, quick: bool) -> list[Case]:
-    """The rows to run.
-
-    Raises:
-        SystemExit: there is none.
-    """
-    rows = [case for case in CASES if case.name in QUICK or not quick]
-    wanted = [case for case in rows if any(text in case.name for text in only or [""])]
-    if not wanted:
-        raise SystemExit(f"no such row; there are {', '.join(case.name for case in rows)}")
-    return wanted
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     if arguments.peer:
@@ -722,7 +710,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.reuse:
         print(report(json.loads(arguments.reuse.read_text())))
         return
-    cases = chosen(arguments.only, arguments.quick)
+    cases = chosen(CASES, QUICK, arguments.only, quick=arguments.quick)
     simulate()
     found = []
     for case in cases:

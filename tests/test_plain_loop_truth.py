@@ -20,10 +20,12 @@ EQUAL = Row(CASE, 784, 2 << 30, 824, FITS, OOM)
 
 def test_there_are_48_rows_and_two_quick_ones() -> None:
     assert len({case.name for case in CASES}) == 48
-    assert [case.name for case in benchmark.chosen(None, quick=True)] == [*QUICK]
-    assert len(benchmark.chosen(["gru-fused"], quick=False)) == 8
+    assert [
+        case.name for case in benchmark.chosen(benchmark.CASES, benchmark.QUICK, None, quick=True)
+    ] == [*QUICK]
+    assert len(benchmark.chosen(benchmark.CASES, benchmark.QUICK, ["gru-fused"], quick=False)) == 8
     with pytest.raises(SystemExit, match="no such row"):
-        benchmark.chosen(["lstm-loop"], quick=False)
+        benchmark.chosen(benchmark.CASES, benchmark.QUICK, ["lstm-loop"], quick=False)
 
 
 @pytest.mark.parametrize(

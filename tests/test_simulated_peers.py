@@ -52,12 +52,16 @@ def plain_loop(monkeypatch: pytest.MonkeyPatch, passing: set[int]) -> PlainLoop:
 
 def test_there_are_twelve_rows_and_two_quick_ones() -> None:
     assert len({case.name for case in CASES}) == 12
-    assert [case.name for case in benchmark.chosen(None, quick=True)] == list(QUICK)
-    assert [case.name for case in benchmark.chosen(["gru-fused", "tive-who"], quick=False)] == [
+    assert [
+        case.name for case in benchmark.chosen(benchmark.CASES, benchmark.QUICK, None, quick=True)
+    ] == list(QUICK)
+    only = ["gru-fused", "tive-who"]
+    some = benchmark.chosen(benchmark.CASES, benchmark.QUICK, only, quick=False)
+    assert [case.name for case in some] == [
         "lstm-native-whole", "gru-native-whole", *(f"gru-fused-{each}" for each in benchmark.LIMITS)
     ]  # fmt: skip
     with pytest.raises(SystemExit, match="no such row; there are lstm-native-2GiB"):
-        benchmark.chosen(["lstm-loop"], quick=False)
+        benchmark.chosen(benchmark.CASES, benchmark.QUICK, ["lstm-loop"], quick=False)
 
 
 def test_the_module_tells_how_to_run_it() -> None:
