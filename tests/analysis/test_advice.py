@@ -89,6 +89,20 @@ def test_the_best_itself():
     assert advice.reasons[0] == "1.00 k time steps/s, the best of all points that fit with headroom"
 
 
+def test_a_t_whose_training_steps_leave_memory_behind_is_not_advised():
+    leak = certified(
+        None, steps=32, status=EdgeStatus.NOT_STATIONARY,
+        reason="each training step leaves 1.00 MiB; B=8 lasts about 9 training steps",
+    )  # fmt: skip
+    points = [timed(8, 700, 16), timed(8, 1000, 32)]
+    assert advised(points).steps == 32
+    advice = advised(points, [leak])
+    assert (advice.batch, advice.steps) == (8, 16)
+    assert advice.reasons[-1] == f"T=32 is not stationary: {leak.reason}"
+    alone = advised(points[1:], [leak])
+    assert (alone.batch, alone.reasons) == (None, (NO_POINT, advice.reasons[-1]))
+
+
 def test_of_equal_batches_the_length_that_is_faster():
     advice = advised([timed(8, 960, 16), timed(8, 1000, 32), timed(8, 980, 64)])
     assert (advice.batch, advice.steps) == (8, 32)

@@ -153,10 +153,13 @@ def advise(
         train_with(c, bounds, model, peaks.get(c.steps, {}), effective_batch) for c in frontier
     )
     predictions = _smaller(model, bounds, frontier, is_card=_is_card(run))
-    chosen, reasons = _choose(tuple(measurements.values()), bounds)
+    leaks = {c.steps: c for c in frontier if c.status is EdgeStatus.NOT_STATIONARY}
+    steady = [m for point, m in measurements.items() if point.steps not in leaks]
+    chosen, reasons = _choose(steady, bounds)
+    reasons = (*reasons, *(f"T={c.steps} is not stationary: {c.reason}" for c in leaks.values()))
     if run.is_simulated:
         reasons = (SIMULATED,)
-    usable = [m for m in measurements.values() if _is_usable(m, bounds)]
+    usable = [m for m in steady if _is_usable(m, bounds)]
     trained = trainability_of(run)
     goodput = _goodput(usable, trained)
     reasons = (*reasons, *_by_goodput(chosen, goodput))
