@@ -301,6 +301,32 @@ def test_the_highest_peak_of_a_batch_counts():
         assert train_with(a_run(fit_at(16), *fits), certified(48)).batch < 48
 
 
+def unsteady(batch: int, steps_run: int, **changes: object):
+    """A pass whose memory doubles after the second training step."""
+    full = LAW.bytes_at(Point(batch, 16))
+    peaks = tuple(full // 2 if number < 2 else full for number in range(steps_run))
+    known = {
+        "steps_run": steps_run, "train_steps": steps_run,
+        "step_peak_bytes": peaks, "live_bytes": peaks,
+    }  # fmt: skip
+    attempt = f"{batch}-{steps_run}"
+    return fit_at(batch, attempt=attempt, peak_counted_bytes=peaks[-1], **(known | changes))
+
+
+def test_short_passes_that_a_proof_has_contradicted_teach_nothing():
+    short = [unsteady(batch, 2) for batch in (16, 32, 64)]
+    proofs = [unsteady(batch, 10) for batch in (24, 48)]
+    assert model_of(a_run(*short, *proofs), LIMIT) == model_of(a_run(*proofs), LIMIT)
+    assert train_with(a_run(*short, *proofs)) == train_with(a_run(*proofs))
+
+
+def test_a_t_whose_steps_leave_memory_behind_teaches_nothing():
+    leaking = [
+        unsteady(16, count, live_bytes=tuple(range(0, count * MIB, MIB))) for count in (10, 30)
+    ]
+    assert model_of(a_run(*leaking), LIMIT) is None
+
+
 def test_multiples_of_the_granularity():
     found = train_with(a_run(*SEEN, fit_at(90)), certified(96, granularity=8))
     assert found.batch % 8 == 0

@@ -144,6 +144,26 @@ def test_nothing_fits():
     assert certificate.reason == "B=1 is out of memory"
 
 
+def test_nothing_fits_after_training_steps_that_left_memory_behind():
+    later = ooms(1, steps_run=9, live_bytes=tuple(range(0, 9 * MIB, MIB)))
+    assert concluded(ooms(16), ooms(1, steps_run=1), later).reason == (
+        "B=1 is out of memory after 9 training steps, each of which left 1.00 MiB behind"
+    )
+    once = concluded(ooms(16), ooms(1, steps_run=1))
+    assert once.reason == "B=1 is out of memory after 1 training step"
+
+
+def test_a_proof_lasts_as_long_as_growth_that_has_ended():
+    """What looked like a leak at B=16 ended in the 27th training step."""
+    rising = tuple(range(0, 26 * MIB, MIB))
+    suspected = passes(16, live_bytes=rising[:10], train_steps=10)
+    ended = passes(16, 30, live_bytes=(*rising, *[26 * MIB] * 4), train_steps=30)
+    fits = [suspected, ended, passes(20), ooms(21)]
+    assert concluded(*fits).status is EdgeStatus.INDETERMINATE
+    proven = concluded(*fits, passes(20, 30))
+    assert (proven.status, proven.horizon) == (EdgeStatus.CERTIFIED, 30)
+
+
 def test_unsupported_tells_why():
     certificate = concluded(ends(16, Outcome.UNSUPPORTED, "not supported in forward"))
     assert certificate.status is EdgeStatus.UNSUPPORTED

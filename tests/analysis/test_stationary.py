@@ -14,16 +14,16 @@ from fakes import HEADER, MIB
 from rnnprof.analysis.stationary import (
     LEAST_BYTES,
     LEAST_RATIO,
-    confirming_batch,
+    batch_to_confirm,
     confirming_steps,
     explored_steps,
     grown_ratio,
+    is_cleared,
     is_suspected,
     is_varying,
     leak_of,
     rise_of,
     spread_in_words,
-    suspect,
 )
 from rnnprof.records import Fit, Outcome, Role
 
@@ -87,7 +87,7 @@ def test_what_takes_a_hundredth_of_the_limit_in_a_thousand_steps_is_no_leak():
 
 def test_a_leak_is_confirmed_over_three_times_the_steps():
     short = a_fit(8, leaking(10))
-    assert suspect([short], 10) is short
+    assert batch_to_confirm([short], 10) == 8
     assert leak_of([short], 10) is None
     long = a_fit(8, leaking(30))
     leak = leak_of([short, long], 10)
@@ -101,34 +101,78 @@ def test_a_leak_is_confirmed_over_three_times_the_steps():
 
 def test_what_ran_out_of_memory_by_it_is_told():
     failed = a_fit(64, leaking(7), 10, outcome=Outcome.OOM)
-    assert suspect([failed], 10) is failed
+    assert batch_to_confirm([failed], 10) == 16
     leak = leak_of([failed, a_fit(16, leaking(30))], 10)
     assert str(leak).endswith(" training steps, B=64 lasted 7")
 
 
 def test_growth_that_ends_is_cleared():
     short = a_fit(8, PLATEAU[:9])
-    assert suspect([short], 10) is short
-    assert suspect([short, a_fit(8, PLATEAU)], 10) is None
-    assert leak_of([short, a_fit(8, PLATEAU)], 10) is None
+    assert batch_to_confirm([short], 10) == 8
+    assert not is_cleared([short], 10)
+    ended = [short, a_fit(8, PLATEAU)]
+    assert batch_to_confirm(ended, 10) is None
+    assert leak_of(ended, 10) is None
+    assert is_cleared(ended, 10)
+
+
+def test_growth_that_ends_with_the_long_pass_is_cleared():
+    """As the history of L-BFGS, which is full after 26 training steps."""
+    ends = a_fit(8, [*leaking(26), *[35 * MIB] * 4])
+    assert leak_of([a_fit(8, leaking(10)), ends], 10) is None
+
+
+def test_what_has_ended_at_one_batch_is_no_leak_at_another():
+    """There it takes a step more."""
+    ended = a_fit(8, [*leaking(28), *[37 * MIB] * 2])
+    longer = a_fit(9, leaking(30))
+    assert leak_of([longer], 10) is not None
+    assert leak_of([ended, longer], 10) is None
+    paused = a_fit(8, [*leaking(29), 38 * MIB])
+    assert leak_of([paused, longer], 10) is not None
+
+
+def test_a_long_pass_that_nobody_suspected_clears_nothing():
+    assert not is_cleared([a_fit(8, STEADY), a_fit(8, PLATEAU)], 10)
+
+
+def test_growth_that_died_before_it_could_end_confirms_nothing():
+    """It is run again with more room, until it ends, or at the smallest batch."""
+    short = a_fit(64, leaking(7), 10, outcome=Outcome.OOM)
+    died = a_fit(16, leaking(25), 30, outcome=Outcome.OOM)
+    assert leak_of([short, died], 10) is None
+    assert batch_to_confirm([short, died], 10) == 4
+    assert batch_to_confirm([short, died, a_fit(4, PLATEAU)], 10) is None
+    assert is_cleared([short, died, a_fit(4, PLATEAU)], 10)
+    again = a_fit(4, leaking(26), 30, outcome=Outcome.OOM)
+    assert batch_to_confirm([short, died, again], 10) == 1
+    assert batch_to_confirm([short, died, again], 10, granularity=2) == 2
+    last = a_fit(1, leaking(27), 30, outcome=Outcome.OOM)
+    fits = [short, died, again, last]
+    assert batch_to_confirm(fits, 10) is None
+    leak = leak_of(fits, 10)
+    assert leak is not None
+    assert (leak.batch, leak.lasts) == (1, 27)
+
+
+def test_a_pass_that_ended_otherwise_is_not_run_again():
+    short = a_fit(8, leaking(10))
+    crashed = a_fit(8, leaking(12), 30, outcome=Outcome.CRASHED)
+    assert batch_to_confirm([short, crashed], 10) is None
 
 
 def test_a_long_pass_that_died_early_confirms_nothing():
-    died = a_fit(8, leaking(9), 30, outcome=Outcome.OOM)
+    died = a_fit(1, leaking(9), 30, outcome=Outcome.OOM)
     assert leak_of([died], 10) is None
-    late = a_fit(8, leaking(25), 30, outcome=Outcome.OOM)
-    leak = leak_of([late], 10)
-    assert leak is not None
-    assert leak.lasts == 25
 
 
 def test_where_it_failed_it_is_confirmed_with_room_for_more_steps():
     assert confirming_steps(10) == 30
     assert confirming_steps(1) == 15
-    assert confirming_batch(a_fit(64, leaking(10)), 1) == 64
+    assert batch_to_confirm([a_fit(64, leaking(10))], 1) == 64
     failed = a_fit(64, leaking(5), 10, outcome=Outcome.OOM)
-    assert confirming_batch(failed, 1) == 16
-    assert confirming_batch(failed, 24) == 24
+    assert batch_to_confirm([failed], 10) == 16
+    assert batch_to_confirm([failed], 10, granularity=24) == 24
 
 
 def test_short_passes_are_not_believed_once_longer_ones_took_more():

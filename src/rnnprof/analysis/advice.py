@@ -12,18 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rnnprof.analysis.certify import evident_fits, settings_of
 from rnnprof.analysis.goodput import Chunk, Goodput, chunk_for, goodput_at
 from rnnprof.analysis.memory_model import MemoryModel, Sample
 from rnnprof.analysis.trainability import Trainability, trainability_of
 from rnnprof.records import (
     Certificate,
     EdgeStatus,
-    Fit,
     Measurement,
     Outcome,
     Point,
     Run,
-    Settings,
 )
 from rnnprof.units import format_bytes, format_rate, format_ratio
 
@@ -123,16 +122,8 @@ class Bounds:
 
 def model_of(run: Run, limit_bytes: int) -> MemoryModel | None:
     """The memory model of a run's own fit passes."""
-    return MemoryModel.fit(
-        Sample(fit.point, fit.peak_counted_bytes)
-        for fit in run.observations
-        if isinstance(fit, Fit)
-        and fit.is_of_the_workload
-        and fit.outcome is Outcome.MEASURED
-        and fit.peak_counted_bytes
-        and not fit.retries
-        and fit.limit_bytes == limit_bytes
-    )
+    fits = evident_fits(run, limit_bytes)
+    return MemoryModel.fit(Sample(fit.point, fit.peak_counted_bytes or 0) for fit in fits)
 
 
 def advise(
@@ -180,12 +171,6 @@ def advise(
         None if cut is None else chunk_for(cut.length, cut.reach, usable, trained),
         _unknown(chosen, trained) if run.header.workload.mode == "train" else (),
     )
-
-
-def settings_of(run: Run) -> Settings | None:
-    """Those of the last invocation that looked at memory or time."""
-    looked = [r.settings for r in run.requests if r.settings.study is None]
-    return looked[-1] if looked else None
 
 
 def _is_usable(measurement: Measurement, bounds: Bounds) -> bool:
@@ -282,15 +267,9 @@ def _is_within(
 def _peaks(run: Run, limit_bytes: int) -> dict[int, dict[int, int]]:
     """The highest counted peaks under the limit, by T and batch, as measured."""
     peaks: dict[int, dict[int, int]] = defaultdict(dict)
-    for fit in run.observations:
-        if not isinstance(fit, Fit) or fit.limit_bytes != limit_bytes:
-            continue
-        if not fit.is_of_the_workload:
-            continue
-        # where the allocator emptied its cache, the peak is less than training would take
-        if fit.outcome is Outcome.MEASURED and fit.peak_counted_bytes and not fit.retries:
-            here = peaks[fit.steps]
-            here[fit.batch] = max(fit.peak_counted_bytes, here.get(fit.batch, 0))
+    for fit in evident_fits(run, limit_bytes):
+        here = peaks[fit.steps]
+        here[fit.batch] = max(fit.peak_counted_bytes or 0, here.get(fit.batch, 0))
     return peaks
 
 

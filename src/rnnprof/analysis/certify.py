@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rnnprof.analysis.edge_search import EdgeSearch, Try
 from rnnprof.analysis.seen import ignored, same_data, used_lengths
-from rnnprof.analysis.stationary import is_varying, leak_of, spread_in_words
+from rnnprof.analysis.stationary import (
+    confirming_steps,
+    is_cleared,
+    is_varying,
+    leak_of,
+    rise_of,
+    spread_in_words,
+)
 from rnnprof.records import (
     Certificate,
     EdgeFit,
@@ -60,6 +69,12 @@ class Terms:
     def most_units(self) -> int:
         """Multiples of the granularity up to the cap."""
         return self.at_most // self.granularity
+
+    def lasting(self, fits: Sequence[Fit]) -> Terms:
+        """The terms of a proof at a T where memory grows for longer than a proof, and then ends."""
+        if not is_cleared(fits, self.confirm_steps):
+            return self
+        return replace(self, through=max(self.through, confirming_steps(self.confirm_steps)))
 
     def try_of(self, fit: Fit) -> Try:
         """A fit pass in units: what fitted is rounded down, what did not is rounded up.
@@ -131,6 +146,7 @@ def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int 
 
 def conclude(steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -> Certificate:
     """The certificate that the fit passes at one T amount to."""
+    terms = terms.lasting(fits)
     evident = terms.evident(fits)
     search = terms.search(steps, fits)
     batch = _largest_run(search, evident, terms)
@@ -171,7 +187,7 @@ UNUSABLE: Final = frozenset({EdgeStatus.NOT_STATIONARY, EdgeStatus.BATCH_NOT_USE
 
 def _unusable(fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, str] | None:
     """What the training step itself does that no largest batch can be proven of."""
-    if (leak := leak_of(fits, terms.confirm_steps)) is not None:
+    if (leak := leak_of(fits, terms.confirm_steps, terms.granularity)) is not None:
         return EdgeStatus.NOT_STATIONARY, str(leak)
     if (unused := ignored(fits)) is not None:
         return EdgeStatus.BATCH_NOT_USED, unused
@@ -214,10 +230,23 @@ def _judge(
     if (batch := missing_proof(search, fits, terms)) is not None:
         return EdgeStatus.INDETERMINATE, _unproven(batch, fits, terms, stopped)
     if search.fits == 0:
-        return EdgeStatus.NOTHING_FITS, f"B={terms.granularity} is out of memory"
+        return EdgeStatus.NOTHING_FITS, _none_fits(fits, terms)
     status = EdgeStatus.CAPPED if search.fails is None else EdgeStatus.CERTIFIED
     remarks = (_unsteady(search, fits, terms), spread, _thrashing(search, fits, terms))
     return status, "; ".join(filter(None, remarks)) or None
+
+
+def _none_fits(fits: Sequence[Fit], terms: Terms) -> str:
+    """Why the smallest batch does not fit, where its first training steps did."""
+    failed = _ooms(fits, terms.granularity)
+    ran = max(failed, key=lambda fit: fit.steps_run, default=None)
+    out_of_memory = f"B={terms.granularity} is out of memory"
+    if ran is None or ran.steps_run == 0:
+        return out_of_memory
+    often = "1 training step" if ran.steps_run == 1 else f"{ran.steps_run} training steps"
+    rise = rise_of(ran.live_bytes)
+    left = f", each of which left {format_bytes(rise)} behind" if rise else ""
+    return f"{out_of_memory} after {often}{left}"
 
 
 def _unproven(batch: int, fits: Sequence[Fit], terms: Terms, stopped: str) -> str:
@@ -326,6 +355,35 @@ def _edge_oom(fit: Fit) -> EdgeOom:
         failure.message if failure else fit.reason,
         failure.requested_bytes if failure else None,
     )
+
+
+def evident_fits(run: Run, limit_bytes: int) -> list[Fit]:
+    """The fit passes under a limit whose peaks tell what training takes, at every T.
+
+    As in the search: without what a few training steps say where more of them take more, without
+    a T whose steps leave memory behind, and without peaks that an emptied cache has made smaller.
+    """
+    settings = settings_of(run) or Settings()
+    terms = Terms(
+        limit_bytes, sys.maxsize, confirm_steps=settings.confirm_steps, through=settings.through
+    )
+    by_length: dict[int, list[Fit]] = defaultdict(list)
+    for fit in run.observations:
+        if isinstance(fit, Fit) and fit.is_of_the_workload and fit.limit_bytes == limit_bytes:
+            by_length[fit.steps].append(fit)
+    return [
+        fit
+        for fits in by_length.values()
+        if leak_of(fits, terms.confirm_steps, settings.granularity) is None
+        for fit in terms.lasting(fits).evident(fits)
+        if fit.outcome is Outcome.MEASURED and fit.peak_counted_bytes and not fit.retries
+    ]
+
+
+def settings_of(run: Run) -> Settings | None:
+    """Those of the last invocation that looked at memory or time."""
+    looked = [r.settings for r in run.requests if r.settings.study is None]
+    return looked[-1] if looked else None
 
 
 def frontier_of(run: Run) -> tuple[Certificate, ...]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rnnprof.analysis.budget import Budget, Growth, LeastBatch, LeastThroughput, MostPeak, MustFit
-from rnnprof.analysis.certify import KNOWN_ENDS, UNUSABLE, frontier_of
+from rnnprof.analysis.certify import KNOWN_ENDS, UNUSABLE, frontier_of, settings_of
 from rnnprof.analysis.comparison import (
     RECOMMENDED_PROCESSES,
     Affects,
@@ -47,6 +47,7 @@ from rnnprof.records import (
     Outcome,
     Point,
     Run,
+    Settings,
 )
 from rnnprof.units import format_bytes, format_rate, format_ratio, format_seconds
 
@@ -118,8 +119,8 @@ class _Seen:
         certificate = self.frontier.get(steps)
         if certificate is not None and certificate.status in UNUSABLE:
             return f"{certificate.status.value.replace('_', ' ')}: {certificate.reason}"
-        confirm_steps = min((r.settings.confirm_steps for r in self.run.requests), default=1)
-        leak = leak_of(self.fits_at(steps), confirm_steps)
+        settings = settings_of(self.run) or Settings()
+        leak = leak_of(self.fits_at(steps), settings.confirm_steps, settings.granularity)
         return None if leak is None else f"not stationary: {leak}"
 
     def absence(self, point: Point) -> tuple[Verdict, str]:

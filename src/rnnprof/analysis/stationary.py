@@ -24,14 +24,21 @@ RISES: Final = 4
 """Live bytes that rise in four of the last five training steps are suspected ..."""
 
 CONFIRM_FACTOR: Final = 3
-"""... and confirmed over so many times the training steps of a proof, in half of which ..."""
+"""... and confirmed over so many times the steps of a proof: its last five rise so too, and of its
+last half ..."""
 
 CONFIRM_RATIO: Final = 0.8
 """... at least this share of the steps rises."""
 
+MOST_DEATHS: Final = 2
+"""After so many long passes that ran out of memory only the smallest batch is left to try."""
+
 CLEAR_RATIO: Final = 0.25
 """Share of the mean rise that counts as one: where code is compiled for a new shape now and then,
 the steps between rise by a page or two."""
+
+FLAT_STEPS: Final = 2
+"""Growth has ended where none of so many last steps rises."""
 
 LEAST_RATIO: Final = 1e-5
 """Share of the limit, at the least, that a step has to leave behind: with less, a thousand training
@@ -101,28 +108,55 @@ def confirming_steps(confirm_steps: int) -> int:
     return CONFIRM_FACTOR * max(confirm_steps, WINDOW)
 
 
-def leak_of(fits: Sequence[Fit], confirm_steps: int) -> Leak | None:
-    """The leak that a long pass has confirmed, if one has."""
-    for fit in _long(fits, confirm_steps):
-        window = max(WINDOW, fit.steps_run // 2)
-        rise = rise_of(fit.live_bytes, window, CONFIRM_RATIO)
-        if rise >= _least_bytes(fit):
+def leak_of(fits: Sequence[Fit], confirm_steps: int, granularity: int = 1) -> Leak | None:
+    """The leak that a long pass has confirmed, if one has.
+
+    One that ran out of memory confirms it only where no smaller batch is left to try: growth that
+    would have ended later looks the same up to there.  And none does where growth has ended in
+    another: it takes a step more or less from batch to batch.
+    """
+    long = _long(fits, confirm_steps)
+    if any(map(_has_ended, long)):
+        return None
+    for fit in long:
+        rise = rise_of(fit.live_bytes, max(WINDOW, fit.steps_run // 2), CONFIRM_RATIO)
+        is_known = fit.outcome is Outcome.MEASURED or fit.batch <= granularity
+        if is_known and is_suspected(fit) and rise >= _least_bytes(fit):
             return Leak(fit.batch, rise, _lasts(fit, rise), _failed_above(fits, fit.batch))
     return None
 
 
-def suspect(fits: Sequence[Fit], confirm_steps: int) -> Fit | None:
-    """A pass whose rise no long pass has confirmed or cleared yet."""
-    if any(_long(fits, confirm_steps)):
+def batch_to_confirm(fits: Sequence[Fit], confirm_steps: int, granularity: int = 1) -> int | None:
+    """Where to run a long pass, since one at this T has looked like a leak; None for nowhere.
+
+    Where the suspected pass ran through, at its own batch.  Where it ran out of memory, with room
+    for more steps; and where that runs out of memory too, with more room still, and then at the
+    smallest batch that there is.
+    """
+    long = [fit for fit in fits if fit.train_steps >= confirming_steps(confirm_steps)]
+    if any(fit.outcome is not Outcome.OOM for fit in long):
         return None
-    return next((fit for fit in reversed(fits) if is_suspected(fit)), None)
-
-
-def confirming_batch(suspected: Fit, granularity: int) -> int:
-    """Where to confirm it: there, or with room for three times the steps where it failed."""
-    if suspected.outcome is Outcome.MEASURED:
-        return suspected.batch
+    if not long:
+        suspected = next((fit for fit in reversed(fits) if is_suspected(fit)), None)
+        if suspected is None or suspected.outcome is Outcome.MEASURED:
+            return None if suspected is None else suspected.batch
+    else:
+        suspected = min(long, key=lambda fit: fit.batch)
+        if suspected.batch <= granularity:
+            return None
+    if len(long) >= MOST_DEATHS:
+        return granularity
     return max(suspected.batch // (CONFIRM_FACTOR + 1) // granularity, 1) * granularity
+
+
+def is_cleared(fits: Sequence[Fit], confirm_steps: int) -> bool:
+    """Whether growth that looked like a leak has ended in a long pass: a proof has to last as long,
+    for what grows up to then is not in a shorter one's peak.
+    """
+    asked = confirming_steps(confirm_steps)
+    shorter = [fit for fit in fits if fit.train_steps < asked]
+    ended = any(fit.outcome is Outcome.MEASURED for fit in _long(fits, confirm_steps))
+    return ended and any(map(is_suspected, shorter))
 
 
 def explored_steps(fits: Iterable[Fit]) -> int:
@@ -176,6 +210,19 @@ def spread_in_words(fits: Sequence[Fit]) -> str | None:
         f"memory differs from training step to step: the peak grew by up to {format_ratio(grown)} "
         f"after the first {explored}"
     )
+
+
+def _has_ended(fit: Fit) -> bool:
+    """Whether live bytes rose as a leak does in a pass, and then no more."""
+    settled = fit.live_bytes[SETTLED_STEPS - 1 :]
+    last = settled[-FLAT_STEPS - 1 :]
+    shortest = SETTLED_STEPS + WINDOW
+    rise = max(
+        (rise_of(fit.live_bytes[:end]) for end in range(shortest, len(fit.live_bytes))), default=0.0
+    )
+    if fit.outcome is not Outcome.MEASURED or rise < _least_bytes(fit):
+        return False
+    return all(after - earlier < CLEAR_RATIO * rise for earlier, after in pairwise(last))
 
 
 def _least_bytes(fit: Fit) -> float:

@@ -43,8 +43,8 @@ def command(
     Where the same run file has a study of trainability, also by what a sequence is worth at each
     batch; with --sequence-length and --reach, the chunk for truncated back-propagation.
     """
-    from rnnprof.analysis.advice import Cut, advise, settings_of
-    from rnnprof.analysis.certify import frontier_of
+    from rnnprof.analysis.advice import Cut, advise
+    from rnnprof.analysis.certify import frontier_of, settings_of
     from rnnprof.analysis.fold import fold_run
     from rnnprof.engine.journal import load
     from rnnprof.report.answer import advice_in_words, frontier_in_words

@@ -22,11 +22,10 @@ from rnnprof.analysis.fold import was_crowded_out
 from rnnprof.analysis.memory_model import MemoryModel, Sample
 from rnnprof.analysis.seen import ignored
 from rnnprof.analysis.stationary import (
-    confirming_batch,
+    batch_to_confirm,
     confirming_steps,
     is_varying,
     leak_of,
-    suspect,
 )
 from rnnprof.engine.observer import Observer
 from rnnprof.records import (
@@ -47,6 +46,8 @@ EXPLORING_STEPS: Final = 2
 
 NEAR_RATIO: Final = 0.02
 """A batch within it of the edge predicted is run as a proof at once."""
+
+LEAVES_MEMORY: Final = "whether each training step leaves memory behind"
 
 MIN_SAMPLES_TO_TRUST: Final = 2
 """One sample tells no slope: what it predicts is a lower bound, and far from the edge."""
@@ -106,11 +107,12 @@ class Frontier:
 
     def certify(self, steps: int) -> Certificate:
         """Search the edge at one T until it is proven or cannot be."""
-        terms, fits = self._terms, self.known[steps]
-        request = self.observer.request.request
-        search = terms.search(steps, fits)
+        fits, request = self.known[steps], self.observer.request.request
+        search = self._terms_at(steps).search(steps, fits)
         while not (_is_unsupported(fits) or probes_of(fits, request) >= MOST_PROBES):
-            if self._settle_suspicion(steps) or ignored(fits) is not None:
+            search = self._settle_suspicion(search)
+            terms = self._terms_at(steps)
+            if _leaks(fits, terms) or ignored(fits) is not None:
                 break
             search = self._without_short_passes(search)
             model = MemoryModel.fit(self._samples())
@@ -120,30 +122,32 @@ class Frontier:
             )
             if batch is None or _is_set_aside(batch, fits) or self._is_tired(batch, fits):
                 break
-            self.listener.probing(Point(batch, steps), self._why(batch, search, model))
-            is_near = units is None or self._is_near(Point(batch, steps), model)
-            fit = self._probe(Point(batch, steps), self._steps_of(batch, fits, is_near=is_near))
+            point = Point(batch, steps)
+            self.listener.probing(point, self._why(batch, search, model))
+            is_near = units is None or self._is_near(point, model)
+            fit = self._probe(point, self._steps_of(point, is_near=is_near))
             if fit.outcome in KNOWN_ENDS:
                 search.learn(terms.try_of(fit))
-        return conclude(steps, fits, terms, request)
+        return conclude(steps, fits, self._terms, request)
 
-    def _settle_suspicion(self, steps: int) -> bool:
-        """Whether training steps leave memory behind: what looks so is run for longer, once."""
-        terms, fits = self._terms, self.known[steps]
-        suspected = suspect(fits, terms.confirm_steps)
-        if suspected is not None:
-            point = Point(confirming_batch(suspected, terms.granularity), steps)
-            count = confirming_steps(terms.confirm_steps)
-            if not any(fit.point == point and fit.train_steps >= count for fit in fits):
-                self.listener.probing(point, "whether each training step leaves memory behind")
-                self._probe(point, count)
-        return leak_of(fits, terms.confirm_steps) is not None
+    def _settle_suspicion(self, search: EdgeSearch) -> EdgeSearch:
+        """Run for longer what looks as if training steps left memory behind; the search, with
+        what has come of it.
+        """
+        terms, fits = self._terms, self.known[search.steps]
+        before, count = len(fits), confirming_steps(terms.confirm_steps)
+        while (batch := batch_to_confirm(fits, terms.confirm_steps, terms.granularity)) is not None:
+            point = Point(batch, search.steps)
+            self.listener.probing(point, LEAVES_MEMORY)
+            self._probe(point, count)
+        is_new = len(fits) > before
+        return self._terms_at(search.steps).search(search.steps, fits) if is_new else search
 
     def _without_short_passes(self, search: EdgeSearch) -> EdgeSearch:
         """The search, begun anew with what is evident, once memory is seen to differ by step."""
         if search.bisects or not self._is_varying(search.steps):
             return search
-        return self._terms.search(search.steps, self.known[search.steps])
+        return self._terms_at(search.steps).search(search.steps, self.known[search.steps])
 
     def _is_varying(self, steps: int) -> bool:
         """Whether a few training steps at this T say nothing of more of them."""
@@ -151,14 +155,15 @@ class Frontier:
 
     def _is_tired(self, batch: int, fits: Sequence[Fit]) -> bool:
         """Whether a batch has been tried so often that another time will not prove it either."""
-        most = self._terms.confirm + MAX_CRASHES + (self._terms.through > 0)
+        terms = self._terms.lasting(fits)
+        most = terms.confirm + MAX_CRASHES + (terms.through > 0)
         return sum(fit.batch == batch for fit in fits) >= most
 
-    def _steps_of(self, batch: int, fits: Sequence[Fit], *, is_near: bool) -> int:
+    def _steps_of(self, point: Point, *, is_near: bool) -> int:
         """Training steps of a probe: few where its bytes are all that is wanted of it."""
-        terms = self._terms
+        fits, terms = self.known[point.steps], self._terms_at(point.steps)
         is_varying_somewhere = any(map(self._is_varying, self.known))
-        if is_varying_somewhere or any(f.batch == batch and terms.is_long(f) for f in fits):
+        if is_varying_somewhere or any(f.point == point and terms.is_long(f) for f in fits):
             return terms.horizon
         if is_near:
             return terms.confirm_steps
@@ -186,8 +191,8 @@ class Frontier:
         """Peaks of all T, without those that an emptied cache has made smaller."""
         return [
             Sample(fit.point, fit.peak_counted_bytes)
-            for fits in self.known.values()
-            for fit in self._terms.evident(fits)
+            for steps, fits in self.known.items()
+            for fit in self._terms_at(steps).evident(fits)
             if fit.outcome is Outcome.MEASURED and fit.peak_counted_bytes and not fit.retries
         ]
 
@@ -205,14 +210,14 @@ class Frontier:
             return "once more: its worker died"
         if before:
             return (
-                f"to prove it in a fresh worker over {self._terms.horizon} training steps"
+                f"to prove it in a fresh worker over {self._horizon(search.steps)} training steps"
                 f"{self._cost(before[-1])}"
             )
         return f"{format_bytes(predicted)} of {limit} predicted; {between}"
 
     def _cost(self, before: Fit) -> str:
         """What a longer horizon takes, by a shorter pass at the same batch."""
-        horizon = self._terms.horizon
+        horizon = self._horizon(before.steps)
         if not 0 < before.steps_run < horizon or horizon == self._settings.confirm_steps:
             return ""
         return f", about {format_seconds(before.wall_s / before.steps_run * horizon)}"
@@ -220,6 +225,13 @@ class Frontier:
     @property
     def _settings(self) -> Settings:
         return self.observer.request.settings
+
+    def _terms_at(self, steps: int) -> Terms:
+        """Those of a proof at T, by what has been seen there."""
+        return self._terms.lasting(self.known[steps])
+
+    def _horizon(self, steps: int) -> int:
+        return self._terms_at(steps).horizon
 
     @property
     def _terms(self) -> Terms:
@@ -232,6 +244,11 @@ class Frontier:
             through=settings.through,
             confirm=settings.confirm,
         )
+
+
+def _leaks(fits: Sequence[Fit], terms: Terms) -> bool:
+    """Whether a long pass has confirmed that training steps leave memory behind."""
+    return leak_of(fits, terms.confirm_steps, terms.granularity) is not None
 
 
 def _is_unsupported(fits: Sequence[Fit]) -> bool:

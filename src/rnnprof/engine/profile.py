@@ -12,10 +12,10 @@ from typing import Any, Final
 from rnnprof import protocol
 from rnnprof.analysis.fold import was_crowded_out
 from rnnprof.analysis.outcomes import classify
-from rnnprof.analysis.stationary import confirming_steps, is_suspected
+from rnnprof.analysis.stationary import batch_to_confirm, confirming_steps
 from rnnprof.codec import decode, encode
 from rnnprof.engine.cards import card_lock
-from rnnprof.engine.frontier import Frontier
+from rnnprof.engine.frontier import LEAVES_MEMORY, Frontier
 from rnnprof.engine.identity import (
     Survey,
     guard_bytes,
@@ -328,10 +328,21 @@ def _run_once(order: ProfileOrder, observer: Observer, run: Run, listener: Liste
     for point in order.grid.points():
         if point not in known:
             listener.probing(point, "whether it fits")
-            steps = order.settings.confirm_steps
-            if is_suspected(_run_point(point, steps, observer, listener)):
-                listener.probing(point, "whether each training step leaves memory behind")
-                _run_point(point, confirming_steps(steps), observer, listener)
+            fits = [_run_point(point, order.settings.confirm_steps, observer, listener)]
+            _settle_suspicion(fits, order.settings, observer, listener)
+
+
+def _settle_suspicion(
+    fits: list[Fit], settings: Settings, observer: Observer, listener: Listener
+) -> None:
+    """Run for longer what looks as if training steps left memory behind."""
+    count = confirming_steps(settings.confirm_steps)
+    while (
+        batch := batch_to_confirm(fits, settings.confirm_steps, settings.granularity)
+    ) is not None:
+        point = Point(batch, fits[0].steps)
+        listener.probing(point, LEAVES_MEMORY)
+        fits.append(_run_point(point, count, observer, listener))
 
 
 def _run_point(point: Point, steps: int, observer: Observer, listener: Listener) -> Fit:

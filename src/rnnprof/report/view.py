@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rnnprof.analysis.advice import Advice, advise, model_of, settings_of
-from rnnprof.analysis.certify import frontier_of
+from rnnprof.analysis.advice import Advice, advise, model_of
+from rnnprof.analysis.certify import frontier_of, settings_of
 from rnnprof.analysis.fold import fold_run
 from rnnprof.analysis.memory_model import MemoryModel
 from rnnprof.analysis.trainability import Trainability, trainability_of
