@@ -37,6 +37,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 from benchmarks.max_batch_vs_peers import aligned
 from rnnprof.analysis.outcomes import classify
@@ -308,7 +309,11 @@ def with_truth(row: Row, run: Run | None, count: int) -> Row:
     """The row with brute force beside it, where a batch is certified."""
     if row.status != "certified" or run is None:
         return row
-    with Supervisor(folder=row.case.folder) as crew:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        patch.dict(os.environ, environment_of(row.case, Path(name))),
+        Supervisor(folder=row.case.folder) as crew,
+    ):
         return replace(row, truth=truth_of(row, partial(_trial, crew, row, run, count)))
 
 
