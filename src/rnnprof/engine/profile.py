@@ -248,22 +248,40 @@ def _survey(order: ProfileOrder, crew: Supervisor) -> Survey:
 
 
 def _check_factory(order: ProfileOrder, crew: Supervisor) -> None:
-    """One step of the smallest point, so that a broken factory is told before the sweep."""
+    """One step of the smallest point, so that a broken factory is told before the sweep.
+
+    Where it raises there, one at the longest T: a model may need more time steps than the shortest.
+    """
     if order.factory_path is None:
         return
-    smallest = Point(min(order.grid.batch, default=CHECK_BATCH), min(order.grid.steps))
+    batch, lengths = min(order.grid.batch, default=CHECK_BATCH), order.grid.steps
+    raised = None
+    for steps in sorted({min(lengths), max(lengths)}):
+        found = _error_at(Point(batch, steps), order, crew)
+        if found is None:
+            return
+        raised = raised or found
+    if raised is not None:
+        raise raised
+
+
+def _error_at(point: Point, order: ProfileOrder, crew: Supervisor) -> BadInputError | None:
+    """What one step of the factory raises at a point; None for nothing.
+
+    Raises:
+        BadInputError: the factory does not keep to the protocol, whatever the point.
+    """
     task = replace(
-        order.task("check"),
-        batch=smallest.batch,
-        steps=smallest.steps,
-        guard_bytes=guard_bytes(),
+        order.task("check"), batch=point.batch, steps=point.steps, guard_bytes=guard_bytes()
     )
     answer = crew.ask(task, order.settings.timeout_s or CHECK_DEADLINE_S)
     if answer.evidence is None:
-        return
+        return None
+    if answer.bad_factory:
+        raise _factory_error(order, answer, f" at {point}")
     # an out-of-memory, a crash or a hang is a result: the sweep meets it and records it
-    if answer.bad_factory or classify(answer.evidence).outcome is Outcome.FAILED:
-        raise _factory_error(order, answer, f" at {smallest}")
+    is_broken = classify(answer.evidence).outcome is Outcome.FAILED
+    return _factory_error(order, answer, f" at {point}") if is_broken else None
 
 
 def _factory_error(order: ProfileOrder, answer: Answer, where: str = "") -> BadInputError:
