@@ -154,7 +154,7 @@ def test_small_objects_that_never_reach_the_arena_end_before_they_fill_the_memor
     """A million of them took 125 MiB, and with it all that a limit in force had left."""
     held: list[object] = []
     before = memory_bytes("VmData") or 0
-    assert not _filled_up_to(0, held, lambda: memory_bytes("VmData") or 0)
+    assert not _filled_up_to([0], held, lambda: memory_bytes("VmData") or 0)
     by_objects = OBJECTS_AT_ONCE * SMALL_OBJECTS_BYTES[-1] + MOST_OBJECTS * SMALL_OBJECTS_BYTES[0]
     grown = (memory_bytes("VmData") or 0) - before
     assert grown < 2 * ARENA_BYTES + by_objects + LIST_ITEM_BYTES * len(held)
