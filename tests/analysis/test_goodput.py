@@ -51,6 +51,21 @@ def test_a_larger_noise_scale_advises_a_larger_batch() -> None:
     assert batches[-1] == 512
 
 
+def test_what_a_sequence_is_worth_goes_by_those_of_a_step() -> None:
+    """Four micro-batches a step: the gradient is of four times the batch."""
+    one = [replace(m, sequences_per_s=saturating(m.point.batch), step_time_s=m.point.batch
+        / saturating(m.point.batch)) for m in POINTS]  # fmt: skip
+    four = [replace(m, step_time_s=4 * (m.step_time_s or 0)) for m in one]
+    plain, accumulated = (goodput_at(16, each, noisy(300.0)) for each in (one, four))
+    alone = goodput_at(16, POINTS, noisy(300.0))
+    assert plain is not None
+    assert accumulated is not None
+    assert plain == alone
+    assert [p.efficiency for p in accumulated.points] == pytest.approx(
+        [(300 + 64) / (300 + 4 * batch) for batch in (16, 32, 64, 128, 256, 512)]
+    )
+
+
 @given(st.floats(0, 1e5))
 def test_the_smallest_batch_within_a_twentieth_of_the_best(noise: float) -> None:
     found = goodput_at(16, POINTS, noisy(noise))
