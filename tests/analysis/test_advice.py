@@ -205,16 +205,11 @@ def test_without_intervals_nothing_is_tied():
     ("effective", "steps", "words"),
     [
         (128, 4, "4 steps of accumulation at B=32 make the batch of 128"),
-        (
-            100,
-            4,
-            "4 steps of accumulation make the batch of 100: B=25 each, or B=32 each for 128",
-        ),
-        (
-            101,
-            4,
-            "4 steps of accumulation make the batch of 101: B=26 each for 104, or B=32 each for 128",  # noqa: E501
-        ),
+        (100, 4, "4 steps of accumulation at B=25 make the batch of 100"),
+        (480, 15, "15 steps of accumulation at B=32 make the batch of 480"),
+        (360, 12, "12 steps of accumulation at B=30 make the batch of 360"),
+        (516, 17, "43 steps of accumulation at B=12 make the batch of 516; 17 at B=30 make 510"),
+        (101, 4, "101 steps of accumulation at B=1 make the batch of 101; 4 at B=25 make 100"),
         (32, 1, "the batch of 32 fits at once: it needs no accumulation"),
         (5, 1, "the batch of 5 fits at once: it needs no accumulation"),
     ],

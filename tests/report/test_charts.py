@@ -34,7 +34,7 @@ from report_samples import (
     one_row,
     twenty_by_twenty,
 )
-from rnnprof.records import Outcome, Point
+from rnnprof.records import Outcome, Point, Settings
 from rnnprof.report import heatmap
 from rnnprof.report.charts import (
     edge_path,
@@ -226,6 +226,16 @@ def test_the_edge_is_in_the_figure_and_its_legend(panel: str) -> None:
     assert strokes(data) == strokes(path_of(mixed()))
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "out of memory at the limit (512 MiB)" in texts
+
+
+def test_what_is_set_aside_is_no_limit_of_training() -> None:
+    run, measurements = SAMPLES["mixed"]()
+    settings = Settings(reserve_bytes=112 << 20)
+    request = replace(run.requests[0], settings=settings)
+    figure = trade_off(replace(run, requests=(request,)), measurements)
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    assert "out of memory at the limit (400 MiB)" in texts
+    assert not [text for text in texts if "512 MiB" in text]
 
 
 def test_the_fastest_point_is_outlined_in_both_panels() -> None:

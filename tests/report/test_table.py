@@ -27,7 +27,7 @@ from report_samples import (
     twenty_by_twenty,
     untouched,
 )
-from rnnprof.records import Outcome, Point
+from rnnprof.records import Outcome, Point, Settings
 from rnnprof.report.table import (
     MAX_NOTES,
     WIDTH,
@@ -274,6 +274,13 @@ def test_hostile_names_stay_on_their_line_and_drive_no_terminal() -> None:
     assert all(char.isprintable() or char == "\n" for char in text)
     assert text.startswith("tr$a_{i}n\\frac$.py:ma<k>e&'\"--x?[31m(")
     assert text.splitlines()[1].endswith("..., limit 512 MiB")
+
+
+def test_what_is_set_aside_stands_beside_the_limit_of_training() -> None:
+    run, measurements = mixed()
+    request = replace(run.requests[0], settings=Settings(reserve_bytes=112 << 20))
+    title = table(replace(run, requests=(request,)), measurements).splitlines()[1]
+    assert title.endswith(", limit 400 MiB, 112 MiB set aside")
 
 
 def test_clip_counts_wide_characters_twice() -> None:

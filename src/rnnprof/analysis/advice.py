@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rnnprof.analysis.certify import evident_fits, settings_of
+from rnnprof.analysis.certify import evident_fits, settings_of, training_limit_of
 from rnnprof.analysis.goodput import Chunk, Goodput, chunk_for, goodput_at
 from rnnprof.analysis.memory_model import MemoryModel, Sample
 from rnnprof.analysis.trainability import Trainability, trainability_of
@@ -135,9 +135,8 @@ def advise(
 ) -> Advice:
     """The advice of a run; *effective_batch* asks for the accumulation steps that make it."""
     settings = settings_of(run)
-    reserve = settings.reserve_bytes if settings else 0
     headroom = settings.headroom_ratio if settings else 0.0
-    bounds = Bounds(run.header.limit_bytes - reserve, headroom)
+    bounds = Bounds(training_limit_of(run), headroom)
     model = model_of(run, bounds.limit_bytes)
     peaks = _peaks(run, bounds.limit_bytes)
     lengths = tuple(
@@ -379,17 +378,21 @@ def _left_out(
 
 
 def _accumulate(effective: int, batch: int) -> tuple[int, str]:
-    steps = math.ceil(effective / batch)
-    if steps == 1:
+    """The fewest steps of accumulation, and in words those that make the batch exactly.
+
+    Where these are more, the fewest stand beside them, with the batch that comes nearest.
+    """
+    fewest = math.ceil(effective / batch)
+    if fewest == 1:
         return 1, f"the batch of {effective} fits at once: it needs no accumulation"
-    if steps * batch == effective:
-        return steps, f"{steps} steps of accumulation at B={batch} make the batch of {effective}"
-    even = math.ceil(effective / steps)
-    exactly = "" if even * steps == effective else f" for {even * steps}"
-    return steps, (
-        f"{steps} steps of accumulation make the batch of {effective}: B={even} each{exactly}, or "
-        f"B={batch} each for {steps * batch}"
-    )
+    exact = next(b for b in range(min(batch, effective), 0, -1) if effective % b == 0)
+    many = effective // exact
+    words = f"{many} steps of accumulation at B={exact} make the batch of {effective}"
+    if many > fewest:
+        near = min((batch, effective // fewest, -(-effective // fewest)),
+            key=lambda each: (abs(each * fewest - effective), -each))  # fmt: skip
+        words += f"; {fewest} at B={near} make {near * fewest}"
+    return fewest, words
 
 
 def _smaller(

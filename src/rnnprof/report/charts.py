@@ -16,6 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.text import Text
 
+from rnnprof.analysis.certify import training_limit_of
 from rnnprof.records import Measurement, Point, Run
 from rnnprof.report.drawing import (
     BASE_PT,
@@ -140,7 +141,7 @@ def _subject(run: Run) -> str:
 
 def _fits_in_words(run: Run, measurements: Measurements) -> str:
     edges = seen_edges(run, measurements)
-    limit = format_bytes(run.header.limit_bytes)
+    limit = format_bytes(training_limit_of(run))
     fitting = [edge for edge in edges if edge.fits is not None]
     failing = [edge for edge in edges if edge.fails is not None]
     if not fitting:
@@ -465,7 +466,7 @@ def _shrink(text: Text, size_pt: float, room_px: float) -> None:
 def _legend(run: Run, measurements: Measurements, places: int) -> Iterator[Entry]:
     """What the marks mean, of those that were used."""
     outcomes = {measurement.outcome for measurement in measurements.values()}
-    yield from edge_entries(seen_edges(run, measurements), run.header.limit_bytes)
+    yield from edge_entries(seen_edges(run, measurements), training_limit_of(run))
     if _outlined(measurements) is not None:
         yield Patch(**outline_style()), "highest throughput"
     for outcome, look in LOOKS.items():

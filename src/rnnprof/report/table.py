@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
 from typing import Final
 
-from rnnprof.analysis.certify import frontier_of
+from rnnprof.analysis.certify import frontier_of, training_limit_of
 from rnnprof.analysis.plan import dominating_oom
 from rnnprof.records import (
     GOOD_OUTCOMES,
@@ -293,9 +293,18 @@ def _is_wide(view: _View) -> bool:
     return is_large and is_dense and view.best is not None
 
 
+def limit_in_words(run: Run) -> str:
+    """What training may take, and what of the limit is not for it."""
+    limit_bytes = training_limit_of(run)
+    words = f"limit {format_bytes(limit_bytes)}"
+    if limit_bytes == run.header.limit_bytes:
+        return words
+    return f"{words}, {format_bytes(run.header.limit_bytes - limit_bytes)} set aside"
+
+
 def _title(run: Run) -> list[str]:
     device = run.header.environment.get("device_name") or "unknown device"
-    limit = f", limit {format_bytes(run.header.limit_bytes)}"
+    limit = f", {limit_in_words(run)}"
     device_line = clip(f"on {device}", WIDTH - len(limit)) + limit
     return [clip(run.header.workload.describe()), device_line]
 
