@@ -307,7 +307,7 @@ def _leaves_headroom(measurement: Measurement, bounds: Bounds) -> bool:
 
 
 def _peak(measurement: Measurement) -> int | None:
-    return measurement.peak_counted_bytes or measurement.peak_allocated_bytes
+    return measurement.peak_counted_bytes
 
 
 def _why(chosen: Measurement, best: Measurement) -> str:

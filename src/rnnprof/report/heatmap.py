@@ -47,8 +47,7 @@ from rnnprof.report.table import (
     compact_bytes,
     compact_rate,
     flags,
-    peak_bytes,
-    peak_kind,
+    memory_bytes,
     rate_in_words,
     throughput,
     unit_note,
@@ -306,10 +305,9 @@ Getter = Callable[[Measurement], float | None]
 
 
 def memory_of(measurements: Measurements, predicted: Mapping[Point, float]) -> Quantity:
-    """Peak memory: by the allocator, or of the process where only that is known."""
-    kind = peak_kind(measurements)
-    title = "Peak memory allocated" if kind == "allocated" else "Peak memory of the process"
-    values = _known(measurements, lambda m: peak_bytes(m, kind))
+    """Peak memory of training, as the limit counts it."""
+    title = "Peak memory"
+    values = _known(measurements, memory_bytes)
     return Quantity(
         name="memory",
         title=title,

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from itertools import groupby
 from pathlib import PurePath
@@ -37,11 +37,11 @@ from rnnprof.report import drawing
 from rnnprof.report.inline_svg import inline_svg
 from rnnprof.report.loops import loop_in_words, step_functions_in_words
 from rnnprof.report.table import (
+    TRAINING_PHASES,
     clip,
     flags,
     half_interval_ratio,
-    peak_bytes,
-    peak_kind,
+    memory_bytes,
     throughput,
 )
 from rnnprof.report.trainability import trainability_words
@@ -532,8 +532,17 @@ class Quantity:
 
 TIME: Final = Quantity("step time", "step_time_s", lambda m: m.step_time_s, _seconds_scale)
 
+
+def _phase_time_s(phase: str, measurement: Measurement) -> float | None:
+    return measurement.phase_times_s.get(phase)
+
+
 SPEED: Final = (
     Quantity("±", "half_interval_ratio", half_interval_ratio, _share_scale),
+    *(
+        Quantity(phase, f"{phase}_s", partial(_phase_time_s, phase), _seconds_scale)
+        for phase in TRAINING_PHASES
+    ),
     Quantity("time steps", "time_steps_per_s", throughput, _rate_scale),
     Quantity("sequences", "sequences_per_s", lambda m: m.sequences_per_s, _rate_scale),
     Quantity(
@@ -542,17 +551,14 @@ SPEED: Final = (
     ),
 )  # fmt: skip
 
+MEMORY: Final = Quantity("memory", "peak_counted_bytes", memory_bytes, _bytes_scale)
+
 PEAKS: Final = (
-    Quantity(
-        "peak allocated", "peak_allocated_bytes", lambda m: m.peak_allocated_bytes, _bytes_scale
-    ),
-    Quantity("peak reserved", "peak_reserved_bytes", lambda m: m.peak_reserved_bytes, _bytes_scale),
-    Quantity("peak process", "peak_process_bytes", lambda m: m.peak_process_bytes, _bytes_scale),
-    Quantity(
-        "peak counted", "peak_counted_bytes", lambda m: m.peak_counted_bytes,
-        _bytes_scale,
-    ),
-)  # fmt: skip
+    MEMORY,
+    Quantity("allocated", "peak_allocated_bytes", lambda m: m.peak_allocated_bytes, _bytes_scale),
+    Quantity("reserved", "peak_reserved_bytes", lambda m: m.peak_reserved_bytes, _bytes_scale),
+    Quantity("process", "peak_process_bytes", lambda m: m.peak_process_bytes, _bytes_scale),
+)
 
 OUTCOMES: Final = {
     Outcome.MEASURED: "measured",
@@ -568,7 +574,8 @@ FLAGS: Final = "~: the time did not converge; !: it was disturbed."
 
 LEGEND: Final = (
     f"{FLAGS} ±: half the interval of the step time, 95% within a process or the range over "
-    "processes. Counted: what the limit counts. Attempts: records of the run file."
+    "processes. Memory: the peak of what the limit counts; allocated, reserved and process: "
+    "peaks by the allocator and of the process. Attempts: records of the run file."
 )
 
 
@@ -972,17 +979,11 @@ def _short_names(reports: Sequence[RunReport]) -> list[str]:
 
 
 def _points_in_common(reports: Sequence[RunReport], common: Sequence[Point]) -> Table:
-    kinds = {peak_kind(report.view.measurements) for report in reports}
-    kind = kinds.pop() if len(kinds) == 1 else "process"
-    peak = Quantity(
-        f"peak {kind}", f"peak_{kind}_bytes", lambda measurement: peak_bytes(measurement, kind),
-        _bytes_scale,
-    )  # fmt: skip
     place = (Column("T", "steps", kind="number"), Column("B", "batch", kind="number"))
     columns: list[tuple[Column, list[Cell]]] = [
         (place[0], [_whole(point.steps) for point in common]),
         (place[1], [_whole(point.batch) for point in common]),
-        *_compared(reports, common, peak),
+        *_compared(reports, common, MEMORY),
         *_compared(reports, common, TIME),
     ]
     caption = (

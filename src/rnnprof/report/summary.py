@@ -12,9 +12,8 @@ from rnnprof.report.table import (
     certificate_in_words,
     compact_rate,
     flags,
+    memory_bytes,
     one_line,
-    peak_bytes,
-    peak_kind,
     throughput,
 )
 from rnnprof.report.verdict import Judgement
@@ -88,23 +87,22 @@ def _points(view: View) -> str:
     batches = view.batches
     if len(view.places) > MOST_PLACES or len(batches) > MOST_COLUMNS:
         return f"{len(view.measurements)} points: see the page."
-    kind = peak_kind(view.measurements)
     rows = [
-        (f"**{steps}**", *(_cell(view.measurements.get(Point(b, steps)), kind) for b in batches))
+        (f"**{steps}**", *(_cell(view.measurements.get(Point(b, steps))) for b in batches))
         for steps in view.steps
     ]
     head = ("T", *(f"B={batch}" for batch in batches))
-    note = f"Time steps/s and peak memory ({kind}); `~` did not settle, `!` disturbed."
+    note = "Time steps/s and peak memory; `~` did not settle, `!` disturbed."
     return f"{_table(head, rows)}\n\n{note}"
 
 
-def _cell(measurement: Measurement | None, kind: str) -> str:
+def _cell(measurement: Measurement | None) -> str:
     if measurement is None:
         return "not reached"
     if measurement.outcome is not Outcome.MEASURED:
         return SHORT[measurement.outcome]
     rate = compact_rate(throughput(measurement)) + flags(measurement).replace("~", "\\~")
-    return f"{rate}<br>{format_bytes(peak_bytes(measurement, kind))}"
+    return f"{rate}<br>{format_bytes(memory_bytes(measurement))}"
 
 
 def _facts(view: View) -> str:

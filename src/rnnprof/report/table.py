@@ -44,19 +44,20 @@ SHORT: Final = {
 }
 """Outcomes other than ``measured``, where there is room for a word only."""
 
-PROCESS_SOURCE: Final = {
-    "cuda": "NVML, with the context",
-    "cpu": "the operating system",
-    "simulated": "the simulated GPU, with its context",
+CHARGED: Final = {
+    "cuda": "reserved by the caching allocator",
+    "cpu": "address space of the process above its baseline",
+    "simulated": "reserved by the caching allocator, on a simulated GPU",
 }
-"""Who says how much memory the process took."""
+"""What a limit counts."""
 
 LEGEND: Final = {
     "*": "highest throughput",
     "~": "not converged: the step time is less certain than asked for",
     "!": "disturbed: something else used the machine meanwhile",
     "±": "half the interval of the step time: 95% in a process, or over processes",
-    "process": "peak memory by {process_source}; allocated: by the allocator",
+    "fwd/bwd/opt": "times of forward, backward and optimizer",
+    "memory": "peak of what the limit counts: {charged}",
     "implied": "not run: a smaller point was out of memory",
     "unsupp.": "the library does not support this size",
 }
@@ -160,25 +161,13 @@ def flags(measurement: Measurement) -> str:
     return ("~" if measurement.converged is False else "") + ("!" if measurement.disturbed else "")
 
 
-def peak_kind(measurements: Measurements) -> str:
-    """Which peak to show, ``allocated`` or ``process``: the one known at more points.
+def memory_bytes(measurement: Measurement) -> int | None:
+    """The one figure of memory: the peak of what the limit counts, of a point that was measured.
 
-    Where both are known at as many, the allocator's own.
+    Allocated, reserved and process bytes stand in the page's table of points, JSON and CSV.
     """
-    everyone = measurements.values()
-    known = {
-        kind: sum(peak_bytes(each, kind) is not None for each in everyone)
-        for kind in ("allocated", "process")
-    }
-    return max(known, key=lambda kind: known[kind])
-
-
-def peak_bytes(measurement: Measurement, kind: str) -> int | None:
-    """The peak of that *kind*, of a point that was measured."""
-    if measurement.outcome is not Outcome.MEASURED:
-        return None
-    is_process = kind == "process"
-    return measurement.peak_process_bytes if is_process else measurement.peak_allocated_bytes
+    is_measured = measurement.outcome is Outcome.MEASURED
+    return measurement.peak_counted_bytes if is_measured else None
 
 
 # --- short text ----------------------------------------------------------------------------------
@@ -205,9 +194,9 @@ def unit_note(texts: Iterable[str], names: Mapping[str, str]) -> str:
     return f" ({', '.join(used)})" if used else ""
 
 
-def rate_in_words(per_second: float | None) -> str:
+def rate_in_words(per_second: float | None, of: str = "time steps") -> str:
     """``12.3 k time steps/s``."""
-    return format_rate(per_second).replace("/s", " time steps/s").replace("  ", " ")
+    return format_rate(per_second).replace("/s", f" {of}/s").replace("  ", " ")
 
 
 def one_line(text: str) -> str:
@@ -326,11 +315,10 @@ def _rate_matrix(view: _View) -> list[_Line]:
 
 
 def _size_matrix(view: _View) -> list[_Line]:
-    kind = peak_kind(view.measurements)
-    known = [peak_bytes(measurement, kind) for measurement in view.measurements.values()]
+    known = [memory_bytes(measurement) for measurement in view.measurements.values()]
     note = unit_note(map(compact_bytes, known), BYTE_UNITS)
-    cells = {point: _size_cell(view, point, kind) for point in view.places}
-    return [_plain(f"peak {kind} memory{note}"), *_matrix(cells)]
+    cells = {point: _size_cell(view, point) for point in view.places}
+    return [_plain(f"memory{note}"), *_matrix(cells)]
 
 
 def _worst_precision(view: _View) -> str:
@@ -349,11 +337,11 @@ def _rate_cell(view: _View, point: Point, room: int) -> _Cell:
     return _Cell(SHORT.get(measurement.outcome) or number, view.ansi(measurement))
 
 
-def _size_cell(view: _View, point: Point, kind: str) -> _Cell:
+def _size_cell(view: _View, point: Point) -> _Cell:
     measurement = view.measurements.get(point)
     if measurement is None:
         return _Cell("-")
-    text = SHORT.get(measurement.outcome) or compact_bytes(peak_bytes(measurement, kind))
+    text = SHORT.get(measurement.outcome) or compact_bytes(memory_bytes(measurement))
     return _Cell(text, view.ansi(measurement))
 
 
@@ -396,10 +384,13 @@ def _block(
 
 # --- a row for each point ------------------------------------------------------------------------
 
+TRAINING_PHASES: Final = ("forward", "backward", "optimizer")
+SECONDS: Final = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
+
 HEADS: Final = (
-    "steps", "batch", "outcome", "step time", "time steps/s", "allocated", "process", "",
+    "T", "B", "step time", "fwd/bwd/opt", "seq/s", "time steps/s", "memory", "",
 )  # fmt: skip
-WORDS: Final = frozenset({2, 7})
+WORDS: Final = frozenset({7})
 """The columns that hold words and stand to the left; numbers stand to the right."""
 
 
@@ -443,7 +434,7 @@ def _row(view: _View, stretch: Sequence[Point]) -> _Row:
     steps, batch, text = str(first.steps), str(first.batch), _ending(view, first)
     measurement = view.measurements.get(first)
     if measurement is not None and measurement.outcome is Outcome.MEASURED:
-        columns = (steps, batch, text, *_numbers(measurement), view.marks(measurement))
+        columns = (steps, batch, *_numbers(measurement), view.marks(measurement))
         return _Row(columns, view.ansi(measurement))
     if first != last:
         is_open = last.batch == max(p.batch for p in view.places if p.steps == last.steps)
@@ -456,10 +447,27 @@ def _numbers(measurement: Measurement) -> tuple[str, ...]:
     step_time = f"{format_seconds(measurement.step_time_s)} {precision(measurement)}"
     return (
         step_time.strip(),
-        format_rate(throughput(measurement)),
-        format_bytes(measurement.peak_allocated_bytes),
-        format_bytes(measurement.peak_process_bytes),
+        phase_times_in_words(measurement),
+        compact_rate(measurement.sequences_per_s),
+        compact_rate(throughput(measurement)),
+        format_bytes(memory_bytes(measurement)),
     )
+
+
+def phase_times_in_words(measurement: Measurement) -> str:
+    """Forward, backward and optimizer in one unit, ``26/39/0.11 ms``; empty where unknown."""
+    times = [measurement.phase_times_s.get(phase) for phase in TRAINING_PHASES]
+    known = [seconds for seconds in times if seconds]
+    if not known:
+        return ""
+    _, _, unit = format_seconds(max(known)).partition(" ")
+    numbers = ("-" if not each else _two_digits(each / SECONDS[unit]) for each in times)
+    return f"{'/'.join(numbers)} {unit}"
+
+
+def _two_digits(number: float) -> str:
+    """At least: ``254``, ``26``, ``2.6``, ``0.11``."""
+    return f"{number:.0f}" if number >= 9.95 else f"{number:.2g}"
 
 
 def precision(measurement: Measurement) -> str:
@@ -507,7 +515,8 @@ def _cause(view: _View, point: Point) -> str:
 
 def _aligned(rows: Sequence[_Row]) -> list[_Line]:
     full = [row.columns for row in rows if len(row.columns) == len(HEADS)]
-    full += [(*row.columns[:2], *HEADS[2:]) for row in rows if len(row.columns) == 3]
+    ended = [row for row in rows if _is_ending(row.columns)]
+    full += [(*row.columns[:2], *[""] * (len(HEADS) - 2)) for row in ended]
     widths = [max(len(columns[index]) for columns in full) for index in range(len(HEADS))]
     is_roomy = sum(widths) + 2 * len(widths) <= WIDTH
     lines = [_join(row.columns, widths, "  " if is_roomy else " ") for row in rows]
@@ -515,11 +524,18 @@ def _aligned(rows: Sequence[_Row]) -> list[_Line]:
 
 
 def _join(columns: Sequence[str], widths: Sequence[int], gap: str) -> str:
+    # how a point ended stands over the columns of the numbers
+    columns, words = (columns[:-1], [columns[-1]]) if _is_ending(columns) else (columns, [])
     padded = [
         text.ljust(width) if index in WORDS else text.rjust(width)
         for index, (text, width) in enumerate(zip(columns, widths, strict=False))
     ]
-    return gap.join(padded).rstrip()
+    return gap.join([*padded, *words]).rstrip()
+
+
+def _is_ending(columns: Sequence[str]) -> bool:
+    """Whether a row has words in place of numbers: T, B, and how it ended."""
+    return len(columns) == 3
 
 
 # --- below the body ------------------------------------------------------------------------------
@@ -528,9 +544,9 @@ def _join(columns: Sequence[str], widths: Sequence[int], gap: str) -> str:
 def _legend(body: Iterable[_Line], device: str | None) -> list[str]:
     """What the marks mean, of those that were used."""
     words = [word for line in body for word in line.words()]
-    source = PROCESS_SOURCE.get(device or "cpu", PROCESS_SOURCE["cpu"])
+    charged = CHARGED.get(device or "cpu", CHARGED["cpu"])
     return [
-        f"{mark}  {text.format(process_source=source)}"
+        f"{mark}  {text.format(charged=charged)}"
         for mark, text in LEGEND.items()
         if _is_used(mark, words)
     ]
@@ -641,15 +657,15 @@ def _best_in_words(measurements: Measurements) -> list[str]:
     if best is None:
         return ["Highest throughput: none, no step was timed"]
     step_time = f"{format_seconds(best.step_time_s)} {precision(best)}".rstrip()
-    peaks = [
-        f"{format_bytes(size_bytes)} {kind}"
-        for kind in ("allocated", "process")
-        if (size_bytes := peak_bytes(best, kind)) is not None
+    phases = phase_times_in_words(best)
+    parts = [
+        f"a step takes {step_time}" + (f" (fwd/bwd/opt {phases})" if phases else ""),
+        f"{rate_in_words(best.sequences_per_s, 'sequences')}",
+        f"memory {format_bytes(memory_bytes(best))}",
     ]
-    memory = f"; peak {', '.join(peaks)}" if peaks else ""
     return [
         f"Highest throughput: {rate_in_words(throughput(best))} at {best.point}",
-        f"  a step takes {step_time}{memory}",
+        f"  {'; '.join(parts)}",
         *_speed_in_words(best),
     ]
 

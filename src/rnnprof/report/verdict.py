@@ -141,7 +141,7 @@ def _by_goodput(view: View) -> str:
 
 
 def _use(view: View, chosen: Measurement) -> str:
-    peak = chosen.peak_counted_bytes or chosen.peak_allocated_bytes
+    peak = chosen.peak_counted_bytes
     use = (
         f"Use B={chosen.point.batch}, T={chosen.point.steps}: it takes {format_bytes(peak)}, "
         f"{format_ratio((peak or 0) / view.limit_bytes)} of the limit of "
