@@ -290,6 +290,8 @@ def _speed_fields(timing: dict[str, Any], work: Work, rates: Rates | None) -> di
     matmul_flop_per_s = rates.matmul_flop_per_s if rates else None
     judged = verdict(step_s, work, rates, timing["block_wait_s"])
     share = flop_per_s / matmul_flop_per_s if flop_per_s and matmul_flop_per_s else None
+    if share is not None and share > 1:  # the product was slower than the device can be
+        share = None
     return {
         "flops_per_step": work.flops,
         "flop_per_s": flop_per_s,
