@@ -51,7 +51,7 @@ def budget(folder: Path, text: str) -> str:
 
 
 FITS = "[[fits]]\nbatch = 16\nsteps = 32\n"
-TIGHT = '[[peak]]\nbatch = 16\nsteps = 32\nat_most = "1MiB"\n'
+TIGHT = '[[peak]]\nbatch = 16\nsteps = 32\nat-most = "1MiB"\n'
 
 Told = Callable[[list[str]], tuple[int, str, str]]
 
@@ -159,9 +159,9 @@ memory-limit = "64MiB"
 point-seconds = 0.05
 at-most = 4
 processes = 1
-[[max_batch]]
+[[max-batch]]
 steps = 4
-at_least = 4
+at-least = 4
 [[fits]]
 batch = 3
 steps = 8
@@ -169,7 +169,7 @@ headroom = "5%"
 [[peak]]
 batch = 2
 steps = 4
-at_most = "32MiB"
+at-most = "32MiB"
 """
     result = warm("check", "--budget", budget(tmp_path, text), "-o", "made.jsonl", "-q")
     assert result.returncode == 0, result.stdout + result.stderr

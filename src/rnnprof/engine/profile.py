@@ -342,12 +342,19 @@ def _sweep(order: ProfileOrder, observer: Observer, journal: Journal, listener: 
 def _run_once(order: ProfileOrder, observer: Observer, run: Run, listener: Listener) -> None:
     """Each point that has not been run yet, over as many steps as a proof takes."""
     fits = [o for o in run.observations if isinstance(o, Fit) and o.is_of_the_workload]
-    known = {fit.point for fit in fits if not was_crowded_out(fit)}
+    steps = order.settings.confirm_steps
+    same = [fit for fit in fits if fit.limit_bytes == observer.limit_bytes]
+    known = {fit.point for fit in same if not was_crowded_out(fit) and _tells(fit, steps)}
     for point in order.grid.points():
         if point not in known:
             listener.probing(point, "whether it fits")
-            fits = [_run_point(point, order.settings.confirm_steps, observer, listener)]
+            fits = [_run_point(point, steps, observer, listener, Role.GRID)]
             _settle_suspicion(fits, order.settings, observer, listener)
+
+
+def _tells(fit: Fit, steps: int) -> bool:
+    """Whether a pass need not be run again: it did not fit, or fitted over as many steps."""
+    return fit.outcome is not Outcome.MEASURED or fit.steps_run >= steps
 
 
 def _settle_suspicion(
@@ -363,8 +370,10 @@ def _settle_suspicion(
         fits.append(_run_point(point, count, observer, listener))
 
 
-def _run_point(point: Point, steps: int, observer: Observer, listener: Listener) -> Fit:
-    fit = observer.observe(point, "fit", Role.PROBE, confirm_steps=steps)
+def _run_point(
+    point: Point, steps: int, observer: Observer, listener: Listener, role: Role = Role.PROBE
+) -> Fit:
+    fit = observer.observe(point, "fit", role, confirm_steps=steps)
     assert isinstance(fit, Fit)
     listener.probed(fit)
     return fit
