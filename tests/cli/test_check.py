@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import CommandLine
-from fakes import FakeProbe, run_into
+from fakes import HEADER, Answer, FakeProbe, run_into
 from rnnprof.cli.main import run
 from rnnprof.engine.journal import load
+from rnnprof.protocol import Task
 from rnnprof.records import Grid, Outcome, Point, Role, Settings, Timing
 
 GRID = Grid((8, 16, 64), (16, 32))
@@ -22,9 +24,16 @@ HEAD = "version = 1\n"
 
 @dataclass(slots=True)
 class Slower(FakeProbe):
-    """Each step takes so many times as long; processes differ by a tenth of a percent."""
+    """Each step takes so many times as long; processes differ by a tenth of a percent.
+
+    A fit runs as many steps as a proof.
+    """
 
     factor: float = 1.0
+
+    def _untroubled(self, task: Task) -> Answer:
+        steps = 10 if task.do == "fit" else task.confirm_steps
+        return FakeProbe._untroubled(self, replace(task, confirm_steps=steps))
 
     def _timing(self, point: Point) -> dict[str, Any]:
         found = FakeProbe._timing(self, point)
@@ -34,7 +43,9 @@ class Slower(FakeProbe):
 
 
 def a_run(path: Path, factor: float = 1.0, processes: int = 5) -> Path:
-    run_into(path, Slower(factor=factor), GRID, Settings(processes=processes, certify=False))
+    header = replace(HEADER, run_id=path.stem)
+    settings = Settings(processes=processes, certify=False)
+    run_into(path, Slower(factor=factor), GRID, settings, header=header)
     return path
 
 
@@ -79,6 +90,36 @@ def test_what_is_not_kept_fails(folder: Path, told: Told) -> None:
     assert code == 1
     assert "FAIL" in out
     assert "peak B=16 T=32" in out
+
+
+def test_a_variable_never_beats_a_budget(
+    folder: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a budget states is judged, whatever the job's environment says."""
+    monkeypatch.setenv("RNNPROF_MEMORY_LIMIT", "32MiB")
+    monkeypatch.setenv("RNNPROF_CELL", "gru")
+    text = '[workload]\ncell = "lstm"\n[measure]\nmemory-limit = "64MiB"\n' + FITS
+    assert told(["check", "run.jsonl", "--budget", budget(folder, text)])[0] == 0
+    assert os.environ["RNNPROF_MEMORY_LIMIT"] == "32MiB"
+
+
+def test_the_measurements_of_a_budget_are_held_against_a_run(folder: Path, told: Told) -> None:
+    text = '[measure]\nmemory-limit = "32MiB"\n' + FITS
+    code, out, _ = told(["check", "run.jsonl", "--budget", budget(folder, text)])
+    assert code == 3
+    assert "the limit is 64.0 MiB, the budget has 32.0 MiB" in " ".join(out.split())
+
+
+def test_a_baseline_is_neither_the_run_nor_written_over(folder: Path, told: Told) -> None:
+    before = (folder / "run.jsonl").read_bytes()
+    text = budget(folder, '[measure]\ndevice = "cpu"\nmemory-limit = "64MiB"\n' + FITS)
+    code, out, _ = told(["check", "run.jsonl", "--budget", text, "--baseline", "run.jsonl"])
+    assert code == 3
+    assert "the baseline is the run itself" in " ".join(out.split())
+    code, _, said = told(["check", "--budget", text, "--baseline", "run.jsonl", "-o", "run.jsonl"])
+    assert code == 2
+    assert "would be overwritten" in said
+    assert (folder / "run.jsonl").read_bytes() == before
 
 
 def test_a_point_that_is_missing_fails(folder: Path, told: Told) -> None:
