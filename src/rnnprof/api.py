@@ -22,7 +22,7 @@ from rnnprof.engine.sweep import Listener
 from rnnprof.errors import BadInputError, InconclusiveError
 from rnnprof.machine.places import Place, find_place, simulated_places
 from rnnprof.records import Certificate, Grid, Point, Run, Settings
-from rnnprof.units import parse_bytes
+from rnnprof.units import parse_size
 from rnnprof.workload import FactorySource, Workload, factory_place, workload_of
 
 Axis = str | Iterable[int]
@@ -167,7 +167,7 @@ def _bytes(memory_limit: int | str | None) -> int | None:
     if not isinstance(memory_limit, str):
         return memory_limit
     try:
-        return parse_bytes(memory_limit)
+        return parse_size(memory_limit)
     except ValueError as error:
         raise BadInputError(f"memory_limit={memory_limit!r}: {error}") from None
 

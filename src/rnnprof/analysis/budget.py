@@ -21,7 +21,7 @@ from rnnprof.analysis.axes import MAX_AXIS_VALUE, parse_axis
 from rnnprof.analysis.evidence import CONFIRM_STEPS, Required
 from rnnprof.errors import BadInputError
 from rnnprof.records import Grid, Point
-from rnnprof.units import MIB, parse_bytes
+from rnnprof.units import MIB, parse_bytes, parse_size
 
 VERSION: Final = 1
 
@@ -407,7 +407,10 @@ def _name(value: Any) -> str | None:
 
 def _sized(value: Any) -> int | None:
     """A size with its unit: of a bare number nobody knows what it counts."""
-    return _bytes(value) if isinstance(value, str) and not value.strip().isdigit() else None
+    try:
+        return parse_size(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _whole(value: Any) -> int | None:

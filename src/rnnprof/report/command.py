@@ -11,6 +11,7 @@ from typing import Any, Final
 from rnnprof.records import Run, Settings
 from rnnprof.simulate.description import GpuDescription
 from rnnprof.study import Study
+from rnnprof.units import exact_bytes
 from rnnprof.workload import FactorySource, Workload
 
 LINE_COLUMNS: Final = 96
@@ -85,8 +86,8 @@ def _simulated(run: Run) -> str:
 
 def _limit_words(run: Run, settings: Settings) -> list[str]:
     if settings.card_bytes is not None:
-        return [f"--card {settings.card_bytes}"]
-    return [f"--memory-limit {run.header.limit_bytes}"]
+        return [f"--card {exact_bytes(settings.card_bytes)}"]
+    return [f"--memory-limit {exact_bytes(run.header.limit_bytes)}"]
 
 
 def _setting_words(settings: Settings) -> Iterator[str]:
@@ -94,7 +95,8 @@ def _setting_words(settings: Settings) -> Iterator[str]:
     for name, flag in SETTING_FLAGS.items():
         value = getattr(settings, name)
         if value != getattr(default, name) and not (name == "processes" and value == 0):
-            yield f"{flag} {_axis(value) if isinstance(value, tuple) else value}"
+            text = exact_bytes(value) if name == "reserve_bytes" else value
+            yield f"{flag} {_axis(value) if isinstance(value, tuple) else text}"
     if not settings.prune:
         yield "--no-prune"
     if not settings.certify:
