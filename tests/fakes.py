@@ -293,17 +293,12 @@ def an_observer(probe: Probe, request: Request, record: Callable[[Record], None]
 
 
 def run_into(
-    path: Path,
-    probe: Probe,
-    grid: Grid,
-    settings: Settings | None = None,
-    request: str = "r1",
-    header: Header = HEADER,
+    path: Path, probe: Probe, grid: Grid, settings: Settings | None = None, request: str = "r1"
 ) -> Run:
     """What ``profile`` does with a run file, without a process: begin or resume, sweep, finish."""
     with open_journal(path) as journal:
         if journal.run is None:
-            journal.append(header)
+            journal.append(HEADER)
         journal.append(a_request(grid, settings, request))
         assert journal.run is not None
         sweep = a_sweep(probe, journal.run.requests[-1], journal.append)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from fakes import AT_UTC, HEADER, MIB, a_fit, a_memory, a_request, a_timing
@@ -26,9 +25,6 @@ STEADY = (1.0, 1.01, 0.99, 1.005, 0.995)
 
 POINT = Point(64, 128)
 LIMIT = HEADER.limit_bytes
-BASE = replace(HEADER, run_id="b" * 12)
-"""Of a baseline: another run than the one that is judged."""
-
 numbers = itertools.count(1)
 
 CROWDED = Failure("baseline", CROWDED_OUT, "others hold the memory")
@@ -62,15 +58,18 @@ def ooms(batch: int = 64, **changes: Any) -> Fit:
 
 
 def timings(*medians_s: float, point: Point = POINT) -> list[Observation]:
-    return [a_timing(point, value, process_index=i) for i, value in enumerate(medians_s)]
+    return [
+        a_timing(point, value, process_index=i, attempt=f"a{next(numbers)}")
+        for i, value in enumerate(medians_s)
+    ]
 
 
 def measured(
     *medians_s: float, peak: int | None = 32 * MIB, point: Point = POINT
 ) -> list[Observation]:
     return [
-        a_fit(point, peak_counted_bytes=40 * MIB, steps_run=10),
-        a_memory(point, peak_allocated_bytes=peak),
+        a_fit(point, peak_counted_bytes=40 * MIB, steps_run=10, attempt=f"a{next(numbers)}"),
+        a_memory(point, peak_allocated_bytes=peak, attempt=f"a{next(numbers)}"),
         *timings(*medians_s, point=point),
     ]
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from fakes import HEADER, MIB, a_fit, a_memory, a_timing, conditions
 from gate_samples import (
-    BASE,
     CROWDED,
     LIMIT,
     POINT,
@@ -474,7 +473,7 @@ def test_an_unfinished_run_never_passes_and_its_missing_points_fail() -> None:
 
 
 def test_an_unfinished_baseline_never_passes() -> None:
-    base = a_run(*slower(1), is_finished=False, header=BASE)
+    base = a_run(*slower(1), is_finished=False)
     found = gate(Budget(growth=Growth()), a_run(*slower(1)), base)
     assert found.verdict is Verdict.INCONCLUSIVE
     assert [f.kind for f in found.findings if f.verdict is not Verdict.PASS] == ["finished"]
@@ -488,14 +487,14 @@ def test_growth_without_a_baseline_never_passes() -> None:
 
 def test_a_baseline_without_growth_limits_is_judged_by_the_defaults() -> None:
     budget = Budget(fits=(MustFit(POINT),))
-    base, new = a_run(*slower(1), header=BASE), a_run(*slower(1.5))
+    base, new = a_run(*slower(1)), a_run(*slower(1.5))
     assert gate(budget, new).verdict is Verdict.PASS
     assert gate(budget, new, base).verdict is Verdict.FAIL
 
 
 def test_a_budget_of_fits_alone_holds_bytes_against_a_baseline_and_no_times() -> None:
     budget = Budget(fits=(MustFit(POINT),))
-    base = a_run(fit(role=Role.GRID, peak=40 * MIB), header=BASE)
+    base = a_run(fit(role=Role.GRID, peak=40 * MIB))
     new = a_run(fit(role=Role.GRID, peak=41 * MIB))
     assert [f.kind for f in gate(budget, new, base).findings] == [
         "fits", "comparable", "memory_growth",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fakes import MIB, a_fit, a_memory, a_request
-from gate_samples import BASE, LIMIT, POINT, STEADY, a_run, edge, fit, measured, ooms, timings
+from gate_samples import LIMIT, POINT, STEADY, a_run, edge, fit, measured, ooms, timings
 from rnnprof.analysis.budget import (
     Budget,
     Growth,
@@ -84,6 +84,9 @@ def leaking() -> Run:
 
 def in_grid(*fits: Fit) -> list[Fit]:
     return [replace(each, role=Role.GRID) for each in fits]
+
+
+ITSELF = a_run(*measured(*STEADY))
 
 
 @dataclass(frozen=True)
@@ -175,18 +178,19 @@ CASES = [
     Case("a rate, then out of memory", RATE,
          lambda: a_run(*measured(*STEADY), *in_grid(ooms())), F, "it does not fit"),
     Case("the run as its own baseline", GROWTH,
-         lambda: a_run(*measured(*STEADY)), N, "the baseline is the run itself",
-         base=lambda: a_run(*measured(*STEADY))),
+         lambda: ITSELF, N, "the baseline is the run itself", base=lambda: ITSELF),
+    Case("a longer run over an earlier state of it", GROWTH,
+         lambda: replace(ITSELF, observations=(*ITSELF.observations, *timings(1.0))), N,
+         "the baseline is the run itself", base=lambda: ITSELF),
     Case("a baseline of another machine", GROWTH,
          lambda: a_run(*measured(*STEADY)), N, "not comparable",
-         base=lambda: on(a_run(*measured(*STEADY), header=BASE), device_name="another")),
+         base=lambda: on(a_run(*measured(*STEADY)), device_name="another")),
     Case("an unfinished baseline", GROWTH,
          lambda: a_run(*measured(*STEADY)), I, "the baseline was stopped before its end",
-         base=lambda: a_run(*measured(*STEADY), header=BASE, is_finished=False)),
+         base=lambda: a_run(*measured(*STEADY), is_finished=False)),
     Case("a baseline without times", GROWTH,
          lambda: a_run(*measured(*STEADY)), I, "no change is told from noise",
-         base=lambda: a_run(a_fit(POINT), a_memory(POINT, peak_allocated_bytes=MIB << 5),
-                            header=BASE)),
+         base=lambda: a_run(a_fit(POINT), a_memory(POINT, peak_allocated_bytes=MIB << 5))),
     Case("growth without a baseline", GROWTH,
          lambda: a_run(*measured(*STEADY)), I, "there is no baseline"),
 ]  # fmt: skip
@@ -209,7 +213,7 @@ def test_the_same_evidence_where_it_carries_passes() -> None:
     assert gate(BATCH, edge(fit(100), ooms(101))).verdict is Verdict.PASS
     assert gate(PEAK, a_run(*in_grid(fit()))).verdict is Verdict.PASS
     assert gate(RATE, a_run(*measured(*STEADY))).verdict is Verdict.PASS
-    base = a_run(*measured(*STEADY), header=BASE)
+    base = a_run(*measured(*STEADY))
     assert gate(GROWTH, a_run(*measured(*STEADY)), base).verdict is Verdict.PASS
     conditions = requiring(FITS, limit_bytes=LIMIT, reserve_bytes=0, device="cpu")
     assert gate(conditions, on(a_run(fit()), device="cpu")).verdict is Verdict.PASS

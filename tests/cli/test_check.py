@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from conftest import CommandLine
-from fakes import HEADER, Answer, FakeProbe, run_into
+from fakes import Answer, FakeProbe, run_into
 from rnnprof.cli.main import run
 from rnnprof.engine.journal import load
 from rnnprof.protocol import Task
@@ -43,9 +43,8 @@ class Slower(FakeProbe):
 
 
 def a_run(path: Path, factor: float = 1.0, processes: int = 5) -> Path:
-    header = replace(HEADER, run_id=path.stem)
     settings = Settings(processes=processes, certify=False)
-    run_into(path, Slower(factor=factor), GRID, settings, header=header)
+    run_into(path, Slower(factor=factor), GRID, settings)
     return path
 
 

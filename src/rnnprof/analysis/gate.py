@@ -80,7 +80,7 @@ def gate(
     if differing := (*differing, *budget.required.differences(run)):
         reason = f"the run is not the one that the budget asks for: {_listed(differing)}"
         return Gate((Finding("comparable", "", Verdict.NOT_COMPARABLE, reason),))
-    if base is not None and base.header.run_id == run.header.run_id:
+    if base is not None and _is_part_of(base, run):
         reason = "the baseline is the run itself: give one that was measured before the change"
         return Gate((Finding("comparable", "", Verdict.NOT_COMPARABLE, reason),))
     findings = [*_judge_finished(run, "the run"), *judge_budget(budget, run)]
@@ -92,6 +92,12 @@ def gate(
         reason = "the budget limits growth, and there is no baseline: give --baseline"
         findings.append(Finding("comparable", "", Verdict.INCONCLUSIVE, reason))
     return Gate(tuple(findings))
+
+
+def _is_part_of(base: Run, run: Run) -> bool:
+    """Whether all that one run observed is in another: it is that run, or was, before more came."""
+    attempts = {observation.attempt for observation in base.observations}
+    return bool(attempts) and attempts <= {each.attempt for each in run.observations}
 
 
 def _judge_finished(run: Run, name: str) -> list[Finding]:
