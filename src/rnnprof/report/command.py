@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, Final
 
+from rnnprof.analysis.advice import Advice
 from rnnprof.records import Run, Settings
 from rnnprof.simulate.description import GpuDescription
 from rnnprof.study import Study
@@ -15,6 +16,11 @@ from rnnprof.units import exact_bytes
 from rnnprof.workload import FactorySource, Workload
 
 LINE_COLUMNS: Final = 96
+
+LEAST_PROCESSES: Final = 5
+MORE_PROCESSES: Final = 3
+"""Timing processes that the command to decide a recommendation asks for: the interval between
+processes takes three at the least."""
 
 SETTING_FLAGS: Final = {
     "processes": "--processes", "timeout_s": "--timeout", "seed": "--seed",
@@ -44,6 +50,26 @@ def repeat_command(run: Run) -> str:
         words.append(f"--point-seconds {request.settings.point_seconds:g}")
     words += _setting_words(request.settings)
     words += _study_words(request.settings.study)
+    return _wrapped(words)
+
+
+def deciding_command(run: Run, advice: Advice) -> str:
+    """The command that times the tied batches in more processes; empty where none are tied.
+
+    It extends the run's own file.
+    """
+    tied = [each for each in advice.recommendations if each.batch is None and each.tied]
+    if not tied or not run.requests:
+        return ""
+    settings = run.requests[-1].settings
+    batches = tuple(sorted({batch for each in tied for batch in each.tied}))
+    words = ["rnnprof profile", *_workload_words(run.header.workload), *_device_words(run)]
+    words += [f"--batch {_axis(batches)}", f"--steps {_axis(tuple(e.steps for e in tied))}"]
+    words += _limit_words(run, settings)
+    words.append(f"--point-seconds {settings.point_seconds:g}")
+    words.append(f"--processes {max(LEAST_PROCESSES, settings.processes + MORE_PROCESSES)}")
+    words += ["--no-certify", "--extend"]
+    words += [f"-o {_quoted(run.path)}"] if run.path else []
     return _wrapped(words)
 
 

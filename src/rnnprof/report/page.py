@@ -18,9 +18,10 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from rnnprof.analysis.advice import Advice, TrainWith
+from rnnprof.analysis.advice import Advice, LargestSafe
 from rnnprof.analysis.disturbance import judge
 from rnnprof.analysis.fold import anchor_drift, by_point
+from rnnprof.analysis.recommendation import half_interval_ratio
 from rnnprof.codec import encode
 from rnnprof.records import (
     KIND_OF,
@@ -34,13 +35,14 @@ from rnnprof.records import (
     Timing,
 )
 from rnnprof.report import drawing
+from rnnprof.report.command import deciding_command
 from rnnprof.report.inline_svg import inline_svg
 from rnnprof.report.loops import loop_in_words, step_functions_in_words
+from rnnprof.report.recommendation import cell_of, head_of
 from rnnprof.report.table import (
     TRAINING_PHASES,
     clip,
     flags,
-    half_interval_ratio,
     memory_bytes,
     throughput,
 )
@@ -731,44 +733,57 @@ def _effort_columns(frontier: Sequence[Certificate]) -> Columns:
 
 
 def _advice(report: RunReport, suffix: str) -> Block:
-    advice = report.view.advice
-    head = "This run does not tell what to train with."
-    if report.view.run.is_simulated:
+    advice, run = report.view.advice, report.view.run
+    head = "What to train with at each T, and why."
+    if not advice.recommendations:
+        head = "This run does not tell what to train with."
+    if run.is_simulated:
         head = "A simulated GPU gives no recommendation: it gives the largest safe batch."
-    if advice.batch is not None:
-        head = f"Train with B={advice.batch} T={advice.steps}, because:"
-    items = [("", reason) for reason in advice.reasons]
+    items = [("", f"{head_of(each)}. {'; '.join(each.reasons)}") for each in advice.recommendations]
+    items += [("", reason) for reason in advice.reasons]
     items += [("predicted", sentence) for sentence in advice.predictions]
-    for each in advice.goodput:
-        told = f"By goodput at T={each.steps} train with B={each.batch}: "
-        items.append(("", told + "; ".join(each.reasons)))
+    for goodput in advice.goodput:
+        told = f"By goodput at T={goodput.steps} train with B={goodput.batch}: "
+        items.append(("", told + "; ".join(goodput.reasons)))
     items += [("not known", sentence) for sentence in advice.unknown]
-    return Block(sentences=(head,), items=tuple(items), tables=_train_with(report, advice, suffix))
+    return Block(
+        sentences=(head,),
+        items=tuple(items),
+        tables=_batches(report, advice, suffix),
+        command=deciding_command(run, advice),
+    )
 
 
-def _train_with(report: RunReport, advice: Advice, suffix: str) -> tuple[Table, ...]:
-    if not advice.train_with:
+def _batches(report: RunReport, advice: Advice, suffix: str) -> tuple[Table, ...]:
+    """At each T the recommended batch, the largest safe one and the largest that fits."""
+    safe = {each.steps: each for each in advice.largest_safe}
+    lengths = sorted({*safe, *(each.steps for each in advice.recommendations)})
+    if not lengths:
         return ()
-    each_t = advice.train_with
+    each_t = [safe.get(steps) or LargestSafe(steps, None, None, False, None) for steps in lengths]
     peak_head, peaks = _bytes_column(
-        Column("it takes", "peak_bytes"), [each.peak_bytes for each in each_t]
+        Column("safe batch takes", "peak_bytes"), [each.peak_bytes for each in each_t]
     )
     columns = [
-        Column("T", "steps", kind="number"), Column("edge", "edge", "B", "number"),
-        Column("largest safe batch", "batch", "B", "number"), peak_head, Column("by", "known_by"),
+        Column("T", "steps", kind="number"), Column("recommended", "recommended", "B"),
+        Column("largest safe", "batch", "B", "number"), peak_head, Column("by", "known_by"),
+        Column("largest", "edge", "B", "number"),
     ]  # fmt: skip
     rows = [
-        (_whole(each.steps), _whole(each.edge), _whole(each.batch), peak, _known_by(each))
+        (_whole(each.steps), Cell(cell_of(advice.at(each.steps))), _whole(each.batch), peak,
+         _known_by(each), _whole(each.edge))
         for each, peak in zip(each_t, peaks, strict=True)
-    ]
+    ]  # fmt: skip
     caption = (
-        f"At each T the largest batch that leaves {format_ratio(report.view.headroom_ratio)} of "
-        f"the limit of {format_bytes(report.view.limit_bytes)} free."
+        "Recommended: the smallest batch within 5% of the best throughput at this T that leaves "
+        f"{format_ratio(report.view.headroom_ratio)} of the limit of "
+        f"{format_bytes(report.view.limit_bytes)} free; several where the times do not decide. "
+        "Largest safe: the largest that leaves as much."
     )
-    return (Table(f"train-with{suffix}", caption, tuple(columns), tuple(rows)),)
+    return (Table(f"batches{suffix}", caption, tuple(columns), tuple(rows)),)
 
 
-def _known_by(each: TrainWith) -> Cell:
+def _known_by(each: LargestSafe) -> Cell:
     if each.batch is None:
         return UNKNOWN
     return Cell("measured" if each.is_measured else "predicted")

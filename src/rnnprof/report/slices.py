@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from rnnprof.analysis.advice import NEAR_BEST_RATIO
+from rnnprof.analysis.recommendation import NEAR_BEST_RATIO
 from rnnprof.records import Measurement, Outcome, Point
 from rnnprof.report.drawing import INK, MUTED, OKABE_ITO, PAPER, SMALL_PT, Chart, style
 from rnnprof.report.frontier_chart import (
@@ -116,10 +116,7 @@ class _Slices:
 
     @property
     def advised(self) -> Point | None:
-        advice = self.view.advice
-        if advice.batch is None or advice.steps is None:
-            return None
-        return Point(advice.batch, advice.steps)
+        return self.view.advice.point
 
     @property
     def usable_bytes(self) -> float:
@@ -194,8 +191,8 @@ def _slices(view: View, axis: _Axis) -> _Slices:
     known = view.measurements
     lines = sorted({axis.line(p) for p, m in known.items() if m.outcome is Outcome.MEASURED})
     advised = None
-    if view.advice.batch is not None and view.advice.steps is not None:
-        advised = axis.line(Point(view.advice.batch, view.advice.steps))
+    if view.advice.point is not None:
+        advised = axis.line(view.advice.point)
     return _Slices(
         view=view,
         axis=axis,

@@ -8,6 +8,7 @@ from typing import Final
 
 from rnnprof.records import Measurement, Outcome, Point
 from rnnprof.report.loops import loop_in_words, step_functions_in_words
+from rnnprof.report.recommendation import cell_of
 from rnnprof.report.table import (
     certificate_in_words,
     compact_rate,
@@ -64,7 +65,7 @@ def escaped(text: str) -> str:
 def _edges(view: View) -> str:
     if not view.frontier:
         return ""
-    advised = {each.steps: each for each in view.advice.train_with}
+    advised = {each.steps: each for each in view.advice.largest_safe}
     rows = []
     for certificate in view.frontier:
         each = advised.get(certificate.steps)
@@ -73,11 +74,12 @@ def _edges(view: View) -> str:
             how = "" if each.is_measured else ", predicted"
             batch = f"{each.batch} ({format_bytes(each.peak_bytes)}{how})"
         words = escaped(certificate_in_words(certificate))
-        rows.append((str(certificate.steps), words, batch, f"{certificate.probes}"))
-    word = "Largest safe batch, simulated" if view.run.is_simulated else "Train with"
+        recommended = cell_of(view.advice.at(certificate.steps))
+        rows.append((str(certificate.steps), words, recommended, batch, str(certificate.probes)))
+    word = "Largest safe batch, simulated" if view.run.is_simulated else "Largest safe batch"
     head = f"Largest batch that fits{loop_in_words(view.run)}"
     more = map(escaped, step_functions_in_words(view.run, view.frontier))
-    return "\n\n".join([_table(("T", head, word, "Probes"), rows), *more])
+    return "\n\n".join([_table(("T", head, "Recommended batch", word, "Probes"), rows), *more])
 
 
 def _points(view: View) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 
 from rnnprof.analysis.certify import frontier_of, training_limit_of
 from rnnprof.analysis.plan import dominating_oom
+from rnnprof.analysis.recommendation import half_interval_ratio
 from rnnprof.records import (
     GOOD_OUTCOMES,
     Certificate,
@@ -474,14 +475,6 @@ def precision(measurement: Measurement) -> str:
     """Half the interval as a share of the step time, ``±0.84%``; empty where unknown."""
     ratio = half_interval_ratio(measurement)
     return "" if ratio is None else _plus_minus(ratio)
-
-
-def half_interval_ratio(measurement: Measurement) -> float | None:
-    """Half the interval between processes, or else within one, over the step time."""
-    interval = measurement.step_time_ci_s or measurement.step_time_within_ci_s
-    if interval is None or not measurement.step_time_s:
-        return None
-    return (interval[1] - interval[0]) / 2 / measurement.step_time_s
 
 
 def _plus_minus(ratio: float) -> str:
