@@ -35,7 +35,7 @@ def in_words(batches: Sequence[int]) -> str:
     return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def one_line(advice: Advice) -> str:
+def at_each_length(advice: Advice) -> str:
     """Every T in one line, ``T=16: B=32; T=64: B=16 or 32, not decided``; empty for none."""
     parts = []
     for each in advice.recommendations:

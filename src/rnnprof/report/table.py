@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
 from typing import Final
 
+from rnnprof.analysis.advice import UNFINISHED, advise
 from rnnprof.analysis.certify import frontier_of, training_limit_of
 from rnnprof.analysis.plan import dominating_oom
 from rnnprof.analysis.recommendation import half_interval_ratio
@@ -23,6 +24,7 @@ from rnnprof.records import (
     Run,
 )
 from rnnprof.report.loops import loop_in_words, step_functions_in_words
+from rnnprof.report.recommendation import at_each_length
 from rnnprof.units import format_bytes, format_flops, format_rate, format_ratio, format_seconds
 
 WIDTH: Final = 80
@@ -593,7 +595,18 @@ def _summary(run: Run, measurements: Measurements) -> list[str]:
         head = f"The largest batch that fits{loop_in_words(run)}, by fresh workers at each T:"
     best = ["Simulated: no kernel ran, so there are no times"]
     lines += _step_functions(run, edges)
-    return [head, *lines, *(best if run.is_simulated else _best_in_words(measurements))]
+    if not run.is_simulated:
+        best = [*_best_in_words(measurements), *_recommended(run, measurements)]
+    return [head, *lines, *best]
+
+
+def _recommended(run: Run, measurements: Measurements) -> list[str]:
+    """The recommended batch at every T that was timed."""
+    advice = advise(run, measurements, frontier_of(run))
+    told = at_each_length(advice)
+    lines = textwrap.wrap(f"Recommended batch: {told}", WIDTH, subsequent_indent="  ")
+    unfinished = [each for each in advice.reasons if each == UNFINISHED]
+    return [*(lines if told else []), *(text[0].upper() + text[1:] for text in unfinished)]
 
 
 def _step_functions(run: Run, edges: Sequence[SeenEdge]) -> list[str]:

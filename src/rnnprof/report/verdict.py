@@ -17,7 +17,7 @@ from rnnprof.records import (
     Outcome,
     Point,
 )
-from rnnprof.report.recommendation import one_line, safe_in_words
+from rnnprof.report.recommendation import at_each_length, safe_in_words
 from rnnprof.report.table import fastest, rate_in_words, throughput
 from rnnprof.report.view import View
 from rnnprof.units import format_bytes, format_ratio
@@ -152,7 +152,7 @@ def _each_length(view: View) -> str:
     """The recommendation at every T, where there are several."""
     if len(view.advice.recommendations) < 2:
         return ""
-    return f"Recommended batch at each T: {one_line(view.advice)}."
+    return f"Recommended batch at each T: {at_each_length(view.advice)}."
 
 
 def _by_goodput(view: View) -> str:
