@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -24,8 +24,11 @@ from rnnprof.machine.process import (
     reset_peak_rss,
 )
 from rnnprof.units import format_bytes
-from rnnprof.worker.devices import Block, MachineShortError
+from rnnprof.worker.devices import Block
 from rnnprof.worker.heap import Filling, fill_arenas, steady_heap, trim
+
+LEFT_BYTES: Final = 128 << 20
+"""Of what is available, left to others: the system kills before the last page is taken."""
 
 
 @dataclass(slots=True)
@@ -38,6 +41,7 @@ class CpuLimit:
         earlier_peak_bytes: VmPeak then, which the kernel never resets.
         resident_bytes: VmRSS then.
         peak_resident_reason: why VmHWM tells nothing of the time since, if it does not.
+        free_bytes: that the machine had left for it, where that is less than the limit.
         level, spare: keep VmSize at the peak of before, and room for Python's objects.
     """
 
@@ -49,6 +53,7 @@ class CpuLimit:
     peak_resident_reason: str | None = None
     level: mmap.mmap | None = None
     spare: list[object] = field(default_factory=list)
+    free_bytes: int | None = None
 
     def baseline(self) -> dict[str, Any]:
         """Findings of a fit before its first step."""
@@ -108,15 +113,11 @@ def guard(guard_bytes: int | None) -> None:
 def set_limit(limit_bytes: int) -> CpuLimit:
     """Take the baseline and set the budget above it.
 
-    Raises:
-        MachineShortError: when the machine no longer has that much memory available.
+    Where the machine no longer has that much, what it has is the budget: what fits in less fits,
+    and what does not has not been shown to need more than the limit.
     """
     available = available_bytes()
-    if available < limit_bytes:
-        raise MachineShortError(
-            f"the machine has only {format_bytes(available)} available, less than the limit of "
-            f"{format_bytes(limit_bytes)}: others have taken memory since the run began"
-        )
+    free = None if available >= limit_bytes else max(0, available - LEFT_BYTES)
     refused = reset_peak_rss()
     level = level_with_peak()
     limit = CpuLimit(
@@ -127,8 +128,9 @@ def set_limit(limit_bytes: int) -> CpuLimit:
         memory_bytes("VmRSS"),
         refused,
         level,
+        free_bytes=free,
     )
-    _set_data_limit(limit.baseline_bytes + limit_bytes)
+    _set_data_limit(limit.baseline_bytes + (limit_bytes if free is None else free))
     return limit
 
 
