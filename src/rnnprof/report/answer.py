@@ -9,6 +9,7 @@ from typing import Final
 from rnnprof.analysis.advice import Advice
 from rnnprof.analysis.goodput import Chunk
 from rnnprof.analysis.neighbours import REACH_RATIO, neighbours_of
+from rnnprof.machine.malloc import as_shell
 from rnnprof.records import Certificate, EdgeStatus, Fit, Run
 from rnnprof.report.loops import loop_in_words, step_functions_in_words
 from rnnprof.report.recommendation import head_of, safe_in_words
@@ -41,7 +42,18 @@ def _proven(run: Run, frontier: Sequence[Certificate]) -> list[str]:
         return []
     least, most = min(horizons), max(horizons)
     over = training_steps(most) if least == most else f"{least} to {training_steps(most)}"
-    return [f"Proven over {over}{loop_in_words(run)}"]
+    return [f"Proven over {over}{loop_in_words(run)}", *_same_heap(run)]
+
+
+def _same_heap(run: Run) -> list[str]:
+    """How a training of one's own is charged the same; of other devices, nothing."""
+    environment = run.header.environment
+    if environment.get("device") != "cpu" or environment.get("system", "Linux") != "Linux":
+        return []
+    return [
+        "The limit counts address space. To train within it, set as here:",
+        f"  {as_shell()}",
+    ]
 
 
 def _step_functions(run: Run, frontier: Sequence[Certificate]) -> list[str]:
