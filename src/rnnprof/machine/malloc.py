@@ -1,7 +1,7 @@
 """The heap under which a CPU proof holds, and how a training of one's own gets the same.
 
-The CPU's limit counts address space, and under glibc's defaults a heap keeps what is freed: the same
-batch is then charged more.
+The limit of the CPU counts address space, and under the defaults of glibc a heap keeps what is
+freed: the same batch is then charged more.
 """
 
 from __future__ import annotations
