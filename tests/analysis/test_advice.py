@@ -115,7 +115,8 @@ def test_of_equal_batches_the_length_that_is_faster():
         [Measurement(Point(8, 16), Outcome.OOM)],
         [timed(8, 100, time_steps_per_s=None)],
         [timed(8, 100, retries=3)],
-        [timed(8, 100, peak_counted_bytes=None, peak_allocated_bytes=None)],
+        [timed(8, 100, peak_counted_bytes=None)],
+        [timed(8, 100, peak_counted_bytes=None, peak_allocated_bytes=MIB)],
         [timed(8, 100, peak_counted_bytes=int(USABLE) + 1)],
     ],
 )
@@ -152,10 +153,13 @@ def test_what_thrashes_is_left_out():
 
 def test_what_takes_nobody_knows_how_much_is_left_out():
     unknown = timed(16, 1000, peak_counted_bytes=None)
-    advice = advised([timed(8, 700), unknown])
-    assert advice.reasons[-1].endswith("but what it takes is not known")
-    allocated = replace(unknown, peak_allocated_bytes=MIB)
-    assert advised([timed(8, 700), allocated]).batch == 16
+    allocated = replace(unknown, peak_allocated_bytes=MIB, peak_process_bytes=MIB)
+    for left_out in (unknown, allocated):
+        advice = advised([timed(8, 700), left_out])
+        assert advice.batch == 8
+        assert advice.reasons[-1] == (
+            "B=16 T=16 is faster (1.00 k time steps/s), but what it takes is not known"
+        )
 
 
 def test_what_is_slower_is_not_told():

@@ -27,6 +27,7 @@ from report_samples import (
     all_oom,
     grid_sample,
     hostile,
+    measured,
     mixed,
     non_monotone,
     one_column,
@@ -96,7 +97,7 @@ def test_the_numbers_stand_in_their_places() -> None:
     memory, rate = panels(drawn("mixed"))
     sizes = {place: text.get_text() for place, text in labels(memory).items()}
     rates = {place: text.get_text() for place, text in labels(rate).items()}
-    assert (sizes[0, 0], sizes[5, 1], sizes[4, 2]) == ("26.1M", "161M", "161M")
+    assert (sizes[0, 0], sizes[5, 1], sizes[4, 2]) == ("32.2M", "171M", "171M")
     assert (rates[0, 0], rates[5, 1], rates[4, 2]) == ("8.60k", "16.3k", "16.1k")
 
 
@@ -146,13 +147,16 @@ def test_the_axes_are_labelled_with_the_grid() -> None:
     assert low < high, "T grows upward"
 
 
-def test_the_process_peak_stands_in_and_the_title_says_so() -> None:
+def test_memory_that_is_not_known_is_so_whatever_else_is_known() -> None:
     run, measurements = mixed()
-    assert "allocated" in panels(drawn("mixed"))[0].get_title(loc="left")
-    without = {p: replace(m, peak_allocated_bytes=None) for p, m in measurements.items()}
-    memory, _ = panels(trade_off(run, without))
-    assert memory.get_title(loc="left") == "Peak memory of the process (M: MiB)"
-    assert labels(memory)[0, 0].get_text() == "226M"
+    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_counted_bytes=None)
+    assert unknown.peak_allocated_bytes
+    assert unknown.peak_process_bytes
+    memory, rate = panels(trade_off(run, measurements))
+    assert memory.get_title(loc="left") == "Peak memory (M: MiB)"
+    assert labels(memory)[0, 0].get_text() == "–"
+    assert labels(memory)[1, 0].get_text() == "34.4M"
+    assert labels(rate)[0, 0].get_text() == "8.60k"
 
 
 # --- the edge ------------------------------------------------------------------------------------

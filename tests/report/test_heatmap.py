@@ -193,7 +193,7 @@ def test_the_numbers_stand_in_their_places() -> None:
     charts = heatmaps(view(with_shares(mixed())))
     seen = [(found[0, 0], found[5, 1], found[4, 2]) for found in map(texts, charts)]
     assert seen == [
-        ("26.1M", "161M", "161M"),
+        ("32.2M", "171M", "171M"),
         ("7.44m", "251m", "254m"),
         ("8.60k", "16.3k", "16.1k"),
         ("538", "510", "252"),
@@ -268,7 +268,7 @@ def test_a_pair_that_nobody_asked_for_is_left_blank() -> None:
     both = replace(run, requests=(*run.requests, request))
     chart = memory(view((both, measurements)))
     assert texts(chart) == {
-        (0, 0): "26.1M", (1, 0): "28.3M", (0, 1): "28.3M", (1, 1): "32.5M", (2, 2): "–",
+        (0, 0): "32.2M", (1, 0): "34.4M", (0, 1): "34.4M", (1, 1): "38.8M", (2, 2): "–",
     }  # fmt: skip
     assert "nothing was asked for" in notes(chart)
 
@@ -288,7 +288,7 @@ def test_the_colour_of_a_box_is_that_of_its_value() -> None:
     boxes = with_id(chart.figure, "heatmap-memory-values")
     assert isinstance(boxes, PolyCollection)
     faces = boxes.get_facecolor()
-    sizes = [m.peak_allocated_bytes or 0 for m in measurements.values()]
+    sizes = [m.peak_counted_bytes or 0 for m in measurements.values()]
     assert tuple(faces[np.argmin(sizes)]) == mpl.colormaps["cividis"](0.0)
     assert tuple(faces[np.argmax(sizes)]) == mpl.colormaps["cividis"](1.0)
     for label, face in zip(all_labels(chart)[0].labels, faces, strict=True):
@@ -296,12 +296,17 @@ def test_the_colour_of_a_box_is_that_of_its_value() -> None:
     assert {label.ink for label in all_labels(chart)[0].labels} == {"#000000", "#ffffff"}
 
 
-def test_the_process_peak_stands_in_and_the_title_says_so() -> None:
+def test_memory_that_is_not_known_is_so_whatever_else_is_known() -> None:
     run, measurements = mixed()
-    without = {p: replace(m, peak_allocated_bytes=None) for p, m in measurements.items()}
-    chart = memory(view((run, without)))
-    assert chart.title == "Peak memory of the process"
-    assert texts(chart)[0, 0] == "226M"
+    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_counted_bytes=None)
+    assert unknown.peak_allocated_bytes
+    assert unknown.peak_process_bytes
+    chart = memory(view((run, measurements)))
+    assert chart.title == "Peak memory"
+    assert (texts(chart)[0, 0], texts(chart)[1, 0]) == ("?", "34.4M")
+    assert boxes_of(chart.figure, "heatmap-memory-unknown") == {(0, 0)}
+    assert UNKNOWN.meaning in legend(chart)
+    assert "known at 15 of 24 points" in chart.finding
 
 
 # --- prediction ----------------------------------------------------------------------------------
@@ -452,7 +457,7 @@ def test_ticks_are_thinned_where_they_would_collide() -> None:
 @pytest.mark.parametrize(
     ("name", "label"),
     [
-        ("heatmap-memory", "peak memory allocated, bytes (M: MiB)"),
+        ("heatmap-memory", "peak memory, bytes (M: MiB)"),
         ("heatmap-step-time", "time of a training step (m: milliseconds)"),
         ("heatmap-time-steps", "time steps/s (k: thousand)"),
         ("heatmap-sequences", "sequences/s (k: thousand)"),
@@ -468,14 +473,14 @@ def test_the_colour_bar_ends_at_the_extremes() -> None:
     labels = with_id(drawn("mixed")["heatmap-memory"].figure, "heatmap-memory-bar-labels")
     assert isinstance(labels, Labels)
     found = {label.place[0]: label.text for label in labels.labels}
-    assert (found[0.0], found[1.0]) == ("26.1M", "161M")
+    assert (found[0.0], found[1.0]) == ("32.2M", "171M")
     assert len(found) == 3
 
 
 def test_without_two_values_there_is_no_bar_and_the_title_has_the_unit() -> None:
     chart = drawn("one_point")["heatmap-memory"]
     assert len(chart.figure.axes) == 1
-    assert panel(chart).get_title(loc="left") == "Peak memory allocated (M: MiB)"
+    assert panel(chart).get_title(loc="left") == "Peak memory (M: MiB)"
 
 
 # --- can it be read ------------------------------------------------------------------------------
@@ -589,10 +594,10 @@ def test_inks_are_those_that_a_page_replaces() -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("mixed", "between 26.1 MiB at B=4 T=16 and 161 MiB at B=128 T=32, known at 16 of 24"),
-        ("all_oom", "Peak memory allocated is known at none of 9 points. "),
-        ("untouched", "Peak memory allocated is known at none of 4 points. 4 points not reached."),
-        ("one_point", "Peak memory allocated is 297 MiB at B=64 T=128."),
+        ("mixed", "between 32.2 MiB at B=4 T=16 and 171 MiB at B=128 T=32, known at 16 of 24"),
+        ("all_oom", "Peak memory is known at none of 9 points. "),
+        ("untouched", "Peak memory is known at none of 4 points. 4 points not reached."),
+        ("one_point", "Peak memory is 311 MiB at B=64 T=128."),
     ],
 )  # fmt: skip
 def test_a_finding_tells_the_extremes(name: str, sentence: str) -> None:
@@ -630,7 +635,7 @@ def test_the_same_view_gives_the_same_bytes() -> None:
 def test_numbers_are_text_in_the_svg() -> None:
     root = ET.fromstring(rendered(drawn("mixed")["heatmap-memory"].figure, "svg"))
     found = {node.text for node in root.iter("{http://www.w3.org/2000/svg}text")}
-    assert {"26.1M", "161M", "implied", "crashed"} <= found
+    assert {"32.2M", "171M", "implied", "crashed"} <= found
     ids = [node.get("id") for node in root.iter() if node.get("id")]
     assert len(ids) == len(set(ids))
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from report_samples import HOSTILE, SAMPLES, hostile, mixed, one_point, view_from
+from report_samples import HOSTILE, SAMPLES, hostile, measured, mixed, one_point, view_from
 from rnnprof.records import Certificate, EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.report.summary import escaped, summary
 from rnnprof.report.verdict import Judgement, Verdict, decision, judge_run
@@ -43,6 +43,18 @@ def test_the_answer_stands_first_and_the_points_below():
     assert "OOM (implied)" in text
     assert "not reached" in text
     assert "\\~" in text
+
+
+def test_a_point_has_its_rate_and_the_memory_that_the_limit_counts():
+    run, measurements = one_point()
+    (point,) = measurements
+    text = text_of(view_from((run, measurements)))
+    assert "| **128** | 16.2k<br>311 MiB |" in text
+    assert "\n\nTime steps/s and peak memory; `~` did not settle, `!` disturbed." in text
+    unknown = measured(point.batch, point.steps, peak_counted_bytes=None)
+    assert unknown.peak_allocated_bytes
+    assert unknown.peak_process_bytes
+    assert "| **128** | 16.2k<br>- |" in text_of(view_from((run, {point: unknown})))
 
 
 def test_the_edge_and_the_batch_to_train_with():

@@ -169,6 +169,16 @@ def test_a_point_without_headroom_is_not_advised():
     assert Settings().headroom_ratio == 0.05
 
 
+def test_a_point_whose_memory_is_not_known_is_not_advised_for_its_allocated_bytes():
+    run, _ = one_point()
+    point = run.points()[0]
+    unknown = measured(point.batch, point.steps, peak_counted_bytes=None)
+    assert unknown.peak_allocated_bytes
+    assert decision(view_from((run, {point: unknown}))) == (
+        "No point is known to leave 5% of the limit of 512 MiB free.",
+    )
+
+
 def test_goodput_that_says_another_batch_is_told_beside_the_decision():
     view, run = view_from(mixed()), studied()
     [known] = advise(run, fold_run(run), ()).goodput

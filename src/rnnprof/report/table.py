@@ -49,8 +49,8 @@ SHORT: Final = {
 
 CHARGED: Final = {
     "cuda": "reserved by the caching allocator",
-    "cpu": "address space of the process above its baseline",
-    "simulated": "reserved by the caching allocator, on a simulated GPU",
+    "cpu": "address space above the baseline",
+    "simulated": "reserved by a simulated caching allocator",
 }
 """What a limit counts."""
 
@@ -469,8 +469,10 @@ def phase_times_in_words(measurement: Measurement) -> str:
 
 
 def _two_digits(number: float) -> str:
-    """At least: ``254``, ``26``, ``2.6``, ``0.11``."""
-    return f"{number:.0f}" if number >= 9.95 else f"{number:.2g}"
+    """At least: ``254``, ``26``, ``2.0``, ``0.11``; ``<0.0001`` in place of an exponent."""
+    if number >= 9.95:
+        return f"{number:.0f}"
+    return f"{number:#.2g}" if number >= 1e-4 else "<0.0001"
 
 
 def precision(measurement: Measurement) -> str:
@@ -664,14 +666,13 @@ def _best_in_words(measurements: Measurements) -> list[str]:
         return ["Highest throughput: none, no step was timed"]
     step_time = f"{format_seconds(best.step_time_s)} {precision(best)}".rstrip()
     phases = phase_times_in_words(best)
-    parts = [
-        f"a step takes {step_time}" + (f" (fwd/bwd/opt {phases})" if phases else ""),
-        f"{rate_in_words(best.sequences_per_s, 'sequences')}",
-        f"memory {format_bytes(memory_bytes(best))}",
-    ]
+    rate = rate_in_words(best.sequences_per_s, "sequences")
+    # in full: the matrices have no such head, and so the legend is silent
+    split = f" (forward/backward/optimizer {phases})" if phases else ""
     return [
         f"Highest throughput: {rate_in_words(throughput(best))} at {best.point}",
-        f"  {'; '.join(parts)}",
+        f"  a step takes {step_time}{split}",
+        f"  {rate}; memory {format_bytes(memory_bytes(best))}",
         *_speed_in_words(best),
     ]
 
