@@ -32,7 +32,9 @@ def frontier_in_words(
         words = certificate_in_words(certificate, is_brief=True)
         safe = safe_in_words(by_steps.get(certificate.steps), headroom_ratio)
         lines.append(f"T={certificate.steps}: {'; '.join(filter(None, (words, safe)))}")
-    return "\n".join([*lines, *_proven(run, frontier), *_step_functions(run, frontier)])
+    return "\n".join(
+        [*lines, *_proven(run, frontier), *_beside(run, frontier), *_step_functions(run, frontier)]
+    )
 
 
 def _proven(run: Run, frontier: Sequence[Certificate]) -> list[str]:
@@ -43,6 +45,23 @@ def _proven(run: Run, frontier: Sequence[Certificate]) -> list[str]:
     least, most = min(horizons), max(horizons)
     over = training_steps(most) if least == most else f"{least} to {training_steps(most)}"
     return [f"Proven over {over}{loop_in_words(run)}", *_same_heap(run)]
+
+
+def _beside(run: Run, frontier: Sequence[Certificate]) -> list[str]:
+    """Memory that the limit does not count, where a proof has met any."""
+    cited = {each.fits.attempt for each in frontier if each.fits}
+    proofs = [o for o in run.observations if isinstance(o, Fit) and o.attempt in cited]
+    found = (
+        ("child processes", max((o.children_bytes or 0 for o in proofs), default=0)),
+        ("shared mappings", max((o.shared_bytes or 0 for o in proofs), default=0)),
+    )
+    parts = [
+        f"{name} at least {format_bytes(size)}" for name, size in found if size >= LEAST_BESIDE
+    ]
+    if not parts:
+        return []
+    text = f"Beside it, and not counted by the limit: {', '.join(parts)} at the end of a step"
+    return textwrap.wrap(text, WIDTH)
 
 
 def _same_heap(run: Run) -> list[str]:
@@ -65,6 +84,9 @@ def _law_notes(run: Run) -> list[str]:
     """What the figures of a fused layer rest on."""
     return textwrap.wrap(FUSED_LAW, WIDTH) if run.header.workload.impl == "fused" else []
 
+
+LEAST_BESIDE: Final = 1 << 20
+"""Less than this beside a training is not told."""
 
 FUSED_LAW: Final = (
     "cuDNN's reserve and workspace are by a law here, not cuDNN's own; --impl native and loop do "
