@@ -51,6 +51,36 @@ def test_children_and_shared_mappings_are_seen_at_the_end_of_a_step(
     assert answer.evidence is None, answer.evidence
     assert 40 * MIB < answer.findings["children_bytes"] < 120 * MIB
     assert 32 * MIB <= answer.findings["shared_bytes"] < 48 * MIB
+    assert answer.findings["peak_counted_bytes"] is None
+    assert "the limit does not count was mapped" in answer.findings["peak_counted_reason"]
+
+
+PASSING = """
+import mmap
+import torch
+
+def make(batch, steps, device):
+    def step(phase):
+        shared = mmap.mmap(-1, 300 << 20)  # as a batch that a data loader's worker hands over
+        shared.close()
+        return torch.ones(batch).mean()
+    return step
+"""
+
+
+def test_what_was_shared_within_a_step_is_no_peak_of_the_limit(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    file = tmp_path / "passing.py"
+    file.write_text(PASSING)
+    path = f"{file}:make"
+    task = Task(
+        "fit", Workload(cell=None, factory=FactorySource(path, "0")), batch=4, steps=4,
+        limit_bytes=256 * MIB, guard_bytes=4 << 30, factory_path=path,
+    )  # fmt: skip
+    findings = supervisor.ask(task, 60.0).findings
+    assert findings["peak_counted_bytes"] is None
+    assert "the limit does not count was mapped" in findings["peak_counted_reason"]
 
 
 def test_a_training_alone_has_nothing_beside_it(supervisor: Supervisor) -> None:

@@ -41,6 +41,7 @@ class CpuLimit:
         earlier_peak_bytes: VmPeak then, which the kernel never resets.
         resident_bytes: VmRSS then.
         peak_resident_reason: why VmHWM tells nothing of the time since, if it does not.
+        other_bytes: the most that was mapped at the end of a training step and is not counted.
         free_bytes: that the machine had left for it, where that is less than the limit.
         level, spare: keep VmSize at the peak of before, and room for Python's objects.
     """
@@ -54,6 +55,7 @@ class CpuLimit:
     level: mmap.mmap | None = None
     spare: list[object] = field(default_factory=list)
     free_bytes: int | None = None
+    other_bytes: int = 0
 
     def baseline(self) -> dict[str, Any]:
         """Findings of a fit before its first step."""
@@ -61,6 +63,7 @@ class CpuLimit:
 
     def stepped(self, number: int) -> tuple[int | None, int | None]:  # noqa: ARG002  # a GPU's
         """What the limit counts at the end of a training step, and its peak so far."""
+        self.other_bytes = max(self.other_bytes, abs(self._other_bytes()))
         return self.counted_bytes(), self.peak_counted_bytes()[0]
 
     def peaks(self) -> dict[str, Any]:
@@ -85,18 +88,26 @@ class CpuLimit:
     def peak_counted_bytes(self) -> tuple[int | None, str | None]:
         """The peak of it, or None and why.
 
-        The kernel keeps a peak of all mappings only.  While a pass runs, nothing but private
-        writable memory is mapped, which is checked here, so the growth of the two is the same.
+        The kernel keeps a peak of all mappings only.  Where nothing but private writable memory is
+        mapped while a pass runs, which is checked at the end of each training step and here, the
+        growth of the two is the same.  Batches that a data loader's workers share come and go: a
+        peak above the limit is theirs too.
         """
         peak = memory_bytes("VmPeak") or 0
         if peak <= self.earlier_peak_bytes:
             above = format_bytes(self.earlier_peak_bytes - self.address_space_bytes)
             return None, f"not above the warm-up's own peak of {above}"
+        other = max(self.other_bytes, abs(self._other_bytes()))
+        grown = peak - self.address_space_bytes
+        if other or grown > self.limit_bytes:
+            other = other or grown - self.limit_bytes
+            return None, f"{format_bytes(other)} that the limit does not count was mapped"
+        return grown, None
+
+    def _other_bytes(self) -> int:
+        """Growth of the address space that the limit does not count."""
         grown = (memory_bytes("VmSize") or 0) - self.address_space_bytes
-        other = grown - ((memory_bytes("VmData") or 0) - self.baseline_bytes)
-        if other != 0:
-            return None, f"{format_bytes(abs(other))} that the limit does not count was mapped"
-        return peak - self.address_space_bytes, None
+        return grown - ((memory_bytes("VmData") or 0) - self.baseline_bytes)
 
 
 def start_threads() -> None:
