@@ -169,7 +169,7 @@ def advise(
         found = _recommendations(steady, bounds, drift_ratio, effective_batch)
         reasons = (
             *(f"T={c.steps} is not stationary: {c.reason}" for c in leaks.values()),
-            *_nothing_usable(steady, found),
+            *(() if leaks else _nothing_usable(steady, found)),
             *_other_lengths(steady, found, drift_ratio),
         )
     if run.requests and not run.is_finished:

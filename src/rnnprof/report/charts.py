@@ -17,7 +17,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.text import Text
 
 from rnnprof.analysis.advice import advise
-from rnnprof.analysis.certify import frontier_of, training_limit_of
+from rnnprof.analysis.certify import UNUSABLE, frontier_of, training_limit_of
 from rnnprof.analysis.recommendation import UNDECIDED
 from rnnprof.records import Measurement, Point, Run
 from rnnprof.report.drawing import (
@@ -66,6 +66,7 @@ from rnnprof.report.table import (
     one_line,
     rate_in_words,
     seen_edges,
+    unusable_in_words,
 )
 from rnnprof.report.whole import write_whole
 from rnnprof.units import format_bytes
@@ -150,6 +151,8 @@ def _fits_in_words(run: Run, measurements: Measurements) -> str:
     if not fitting:
         return f"nothing tried fits under {limit}" if failing else "no point was measured"
     longest = fitting[-1]
+    if longest.certificate is not None and longest.certificate.status in UNUSABLE:
+        return f"T={longest.steps} is {unusable_in_words(longest.certificate)}"
     if longest.is_certified and longest.certificate is not None:
         batch = longest.certificate.batch
         return f"B={batch} is the largest that fits at T={longest.steps} under {limit}"

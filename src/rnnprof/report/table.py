@@ -651,6 +651,11 @@ def certificate_in_words(certificate: Certificate, *, is_brief: bool = False) ->
     return f"{status.value.replace('_', ' ')}{reason}"
 
 
+def unusable_in_words(certificate: Certificate) -> str:
+    """``not stationary: each training step leaves 1.61 MiB; B=8 lasts about 58 training steps``."""
+    return f"{certificate.status.value.replace('_', ' ')}: {certificate.reason}"
+
+
 def training_steps(count: int) -> str:
     """``1 training step``, ``10 training steps``."""
     return f"{count} training step{'' if count == 1 else 's'}"

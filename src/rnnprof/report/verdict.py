@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rnnprof.analysis.certify import UNUSABLE
 from rnnprof.analysis.fold import anchor_drift
 from rnnprof.analysis.recommendation import UNDECIDED
 from rnnprof.records import (
@@ -18,7 +19,7 @@ from rnnprof.records import (
     Point,
 )
 from rnnprof.report.recommendation import at_each_length, safe_in_words
-from rnnprof.report.table import fastest, rate_in_words, throughput
+from rnnprof.report.table import fastest, rate_in_words, throughput, unusable_in_words
 from rnnprof.report.view import View
 from rnnprof.units import format_bytes, format_ratio
 
@@ -131,9 +132,19 @@ def decision(view: View) -> tuple[str, ...]:
     """What to use, and what would change it: a sentence each."""
     point = view.advice.point
     chosen = view.measurements.get(point) if point is not None else None
-    first = _use(view, chosen) if chosen is not None else _open(view) or _without_times(view)
-    sentences = (first, _each_length(view), _by_goodput(view), _would_change(view))
+    unusable = _unusable(view)
+    first = _open(view) or unusable or _without_times(view)
+    if chosen is not None:
+        first = _use(view, chosen)
+    also = unusable if unusable != first else ""
+    sentences = (first, also, _each_length(view), _by_goodput(view), _would_change(view))
     return tuple(sentence for sentence in sentences if sentence)
+
+
+def _unusable(view: View) -> str:
+    """What the training steps do at some T that no batch can be proven of; empty where nothing."""
+    found = [each for each in view.frontier if each.status in UNUSABLE]
+    return " ".join(f"T={each.steps} is {unusable_in_words(each)}." for each in found)
 
 
 def _open(view: View) -> str:
