@@ -16,7 +16,7 @@ from rnnprof.analysis.certify import evident_fits, settings_of, training_limit_o
 from rnnprof.analysis.fold import anchor_drift
 from rnnprof.analysis.goodput import Chunk, Goodput, chunk_for, goodput_at
 from rnnprof.analysis.memory_model import MemoryModel, Sample
-from rnnprof.analysis.recommendation import Recommendation, Share, rate, recommend
+from rnnprof.analysis.recommendation import Rates, Recommendation, rate, recommend
 from rnnprof.analysis.trainability import Trainability, trainability_of
 from rnnprof.records import (
     Certificate,
@@ -232,21 +232,18 @@ def _other_lengths(
 ) -> tuple[str, ...]:
     """That another T trains faster than the longest, beyond the intervals, and what it costs."""
     by_point = {m.point: m for m in steady}
-    decided = [each for each in found if each.batch is not None]
-    if len(decided) < 2:
+    decided = [by_point[Point(each.batch, each.steps)] for each in found if each.batch is not None]
+    if not decided:
         return ()
+    ranges = {m.point: Rates.of(m, drift_ratio) for m in decided}
     longest = decided[-1]
-    best = max(decided, key=lambda each: each.time_steps_per_s or 0.0)
-    one, other = (by_point.get(Point(each.batch or 0, each.steps)) for each in (best, longest))
-    if best is longest or one is None or other is None:
+    best = max(decided, key=lambda m: ranges[m.point].low)
+    if ranges[best.point].low <= ranges[longest.point].high:
         return ()
-    share = Share.of(other, one, drift_ratio)
-    if share.ratio + share.error >= 1:
-        return ()
-    gain = format_ratio(1 / share.ratio - 1)
+    gain = format_ratio(rate(best) / rate(longest) - 1)
     sentence = (
-        f"B={best.batch} T={best.steps} trains {gain} more time steps/s than B={longest.batch} "
-        f"T={longest.steps}, and its gradients reach back {best.steps} time steps at most"
+        f"{best.point} trains {gain} more time steps/s than {longest.point}, and its gradients "
+        f"reach back {best.point.steps} time steps at most"
     )
     return (sentence,)
 
