@@ -204,7 +204,7 @@ def _recommendations(
         one = recommend(steps, usable, bounds.limit_bytes, drift_ratio)
         reasons = (*one.reasons, *_left_out(timed, usable, bounds))
         if not usable:
-            reasons = (f"no point at T={steps} was timed that fits with headroom", *reasons)
+            reasons = ("no point was timed that fits with headroom", *reasons)
         if effective_batch is not None and one.batch is not None:
             times, sentence = _accumulate(effective_batch, one.batch)
             one = replace(one, accumulation_steps=times)
@@ -367,7 +367,7 @@ def _peak(measurement: Measurement) -> int | None:
 def _left_out(
     timed: Sequence[Measurement], usable: Sequence[Measurement], bounds: Bounds
 ) -> list[str]:
-    """A faster batch that was left out because of its memory."""
+    """The fastest batch that was left out because of its memory, if it is faster than the rest."""
     best = max(map(rate, usable), default=0.0)
     faster = [m for m in timed if m not in usable and rate(m) > best]
     if not faster:
@@ -375,12 +375,11 @@ def _left_out(
     top = max(faster, key=rate)
     why = f"leaves less than {format_ratio(bounds.headroom_ratio)} of the limit"
     if _peak(top) is None:
-        why = "takes nobody knows how much"
+        why = "what it takes is not known"
     if top.retries:
         why = "thrashes"
-    return [
-        f"B={top.point.batch} is faster ({format_rate(rate(top))[:-2]} time steps/s), but {why}"
-    ]
+    verb = "is faster" if usable else "was timed"
+    return [f"B={top.point.batch} {verb} ({format_rate(rate(top))[:-2]} time steps/s), but {why}"]
 
 
 def _accumulate(effective: int, batch: int) -> tuple[int, str]:

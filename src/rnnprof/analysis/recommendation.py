@@ -128,7 +128,7 @@ def _why(chosen: Measurement, ordered: Sequence[Measurement]) -> str:
     told = f"{format_rate(rate(chosen))[:-2]} time steps/s"
     best = max(ordered, key=rate)
     if len(ordered) == 1:
-        return f"{told}, the only batch timed at this T that fits with headroom"
+        return f"{told}, the only batch timed at this T that will do"
     if chosen is best:
         return f"{told}, the best at this T"
     share = format_ratio(rate(chosen) / rate(best))
