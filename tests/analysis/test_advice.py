@@ -249,8 +249,10 @@ def test_a_shorter_t_that_is_faster_beyond_doubt_is_told_with_its_cost():
     advice = advised([timed(8, 1000, 16), timed(8, 950, 32), timed(16, 800, 64)])
     assert advice.point == Point(16, 64)
     assert advice.reasons == (
-        "B=8 T=16 trains 25% more time steps/s than B=16 T=64, and its gradients reach back 16 "
-        "time steps at most",
+        (
+            "B=8 T=16 trains 25% more time steps/s than B=16 T=64, and its gradients reach back 16 "
+            "time steps at most"
+        ),
     )
 
 

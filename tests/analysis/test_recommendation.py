@@ -1,4 +1,4 @@
-"""The batch to train with at one T: decided where intervals, noise and drift leave no doubt of it."""
+"""The batch to train with at one T: where intervals, noise and drift leave no doubt of it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ NOISE = "others used 0.9 of 2 processors"
 def timed(batch: int, rate: float, half: float | None = 0.005, **changes: object) -> Measurement:
     """A point with so many time steps/s, whose step time is known to *half* of it each way."""
     step_s = batch * STEPS / rate
+    interval = None if half is None else (step_s * (1 - half), step_s * (1 + half))
     known: dict[str, object] = {
         "step_time_s": step_s,
-        "step_time_within_ci_s": None if half is None else (step_s * (1 - half), step_s * (1 + half)),
+        "step_time_within_ci_s": interval,
         "time_steps_per_s": rate,
         "peak_counted_bytes": batch * MIB // 4,
     }  # fmt: skip
@@ -44,8 +45,10 @@ def test_decided_for_the_smallest_batch_within_five_hundredths_of_the_best():
     assert found(*points) == found(*reversed(points)) == Recommendation(
         STEPS, 32, time_steps_per_s=points[2].time_steps_per_s, peak_bytes=8 * MIB,
         reasons=(
-            "970 time steps/s, 97% of the best at this T (1.00 k at B=64): the smallest batch "
-            "within 5% of it",
+            (
+                "970 time steps/s, 97% of the best at this T (1.00 k at B=64): the smallest batch "
+                "within 5% of it"
+            ),
             "it takes 8.00 MiB, 12% of the limit of 64.0 MiB",
         ),
     )  # fmt: skip
@@ -137,8 +140,10 @@ def test_tied_by_drift():
     one = found(*points, drift=0.04)
     assert (one.batch, one.tied, one.by_drift) == (None, (8, 16), True)
     assert one.reasons == (
-        "B=8 or B=16 is the smallest batch within 5% of the best: the machine's speed drifted by "
-        "4%",
+        (
+            "B=8 or B=16 is the smallest batch within 5% of the best: the machine's speed drifted "
+            "by 4%"
+        ),
     )
     wide = found(timed(8, 970, 0.05), points[1], drift=0.04)
     assert (wide.by_drift, wide.reasons[0].endswith("times are known to 5%")) == (False, True)

@@ -178,8 +178,12 @@ def test_a_proof_on_the_cpu_ends_with_the_heap_that_it_holds_under() -> None:
 
 @pytest.mark.parametrize(
     ("environment", "horizon"),
-    [({"device": "cuda"}, 10), ({"device": "cpu", "system": "Darwin"}, 10), ({"device": "cpu"}, None)],
-)  # fmt: skip
+    [
+        ({"device": "cuda"}, 10),
+        ({"device": "cpu", "system": "Darwin"}, 10),
+        ({"device": "cpu"}, None),
+    ],
+)
 def test_elsewhere_and_without_a_proof_no_heap_is_told(environment, horizon) -> None:
     lines = told(replace(CERTIFIED, horizon=horizon), environment)
     assert not [text for text in lines if "MALLOC" in text or "address space" in text]

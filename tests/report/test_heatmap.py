@@ -636,7 +636,7 @@ def test_an_svg_stays_small() -> None:
 
 
 def test_the_same_view_gives_the_same_bytes() -> None:
-    first, second = (memory(view(mixed(), Point(64, 32))) for _ in range(2))
+    first, second = (memory(view(mixed(), (Point(64, 32),))) for _ in range(2))
     for kind in ("svg", "png", "pdf"):
         assert rendered(first.figure, kind) == rendered(second.figure, kind)
 

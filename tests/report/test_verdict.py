@@ -15,7 +15,7 @@ from report_samples import (
     untouched,
     view_from,
 )
-from rnnprof.analysis.advice import advise
+from rnnprof.analysis.advice import LargestSafe, advise
 from rnnprof.analysis.fold import fold_run
 from rnnprof.records import (
     Certificate,
@@ -131,11 +131,39 @@ def test_it_names_the_point_its_memory_its_speed_and_the_edge():
 
 def test_a_share_of_the_best_is_told_with_the_best():
     run, measurements = grid_sample((4, 8), (16,))
-    measurements[Point(8, 16)] = measured(8, 16, time_steps_per_s=1000.0)
-    measurements[Point(4, 16)] = measured(4, 16, time_steps_per_s=970.0)
+    measurements |= {m.point: m for m in (rated(4, 970.0), rated(8, 1000.0))}
     first = decision(view_from((run, measurements)))[0]
     assert "Use B=4, T=16" in first
     assert "97% of the best measured at this T (B=8)" in first
+
+
+def rated(batch, rate, half=0.001):
+    """A point at T=16 with so many time steps/s, known to *half*."""
+    at = batch * 16 / rate
+    interval = (at * (1 - half), at * (1 + half))
+    return measured(
+        batch, 16, time_steps_per_s=rate, step_time_s=at, step_time_within_ci_s=interval
+    )
+
+
+def test_where_the_times_decide_nothing_it_says_that_memory_is_decided():
+    run, measurements = grid_sample((4, 8), (16,))
+    measurements |= {m.point: m for m in (rated(4, 960.0, 0.03), rated(8, 1000.0))}
+    view = view_from((run, measurements))
+    tied = "B=4 or B=8 is the smallest batch within 5% of the best: times are known to 3%"
+    assert decision(view) == (f"At T=16 memory is decided, speed is not: {tied}.",)
+    safe = LargestSafe(16, 21, 20, is_measured=False, peak_bytes=48 * MIB)
+    told = replace(view, advice=replace(view.advice, largest_safe=(safe,)))
+    with_safe = f"{tied}; largest safe batch 20 (48.0 MiB, predicted)"
+    assert decision(told) == (f"At T=16 memory is decided, speed is not: {with_safe}.",)
+
+
+def test_an_open_t_stands_beside_one_that_is_decided():
+    run, measurements = grid_sample((4, 8), (16, 32))
+    measurements |= {m.point: m for m in (rated(4, 960.0, 0.03), rated(8, 1000.0))}
+    first, second = decision(view_from((run, measurements)))
+    assert first.startswith("Use B=8, T=32: ")
+    assert second == "Recommended batch at each T: T=16: B=4 or 8, not decided; T=32: B=8."
 
 
 def test_without_times_the_edges_answer():
