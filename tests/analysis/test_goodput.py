@@ -186,10 +186,14 @@ def test_where_goodput_says_another_batch_the_answer_begins_with_both() -> None:
     run = studied()
     advice = advise(run, fold_run(run), ())
     assert advice.better_by_goodput is None
-    assert advice_in_words(advice).splitlines()[0] == "Train with B=64 T=16"
-    other = replace(advice, batch=8)
+    words = advice_in_words(advice).splitlines()
+    assert words[0] == "T=16: train with B=64"
+    assert "By goodput at T=16: train with B=64" in words
+    (one,) = advice.recommendations
+    other = replace(advice, recommendations=(replace(one, batch=8),))
     assert other.better_by_goodput == advice.goodput[0]
-    assert advice_in_words(other).splitlines()[0] == (
-        "Train with B=8 T=16 by speed alone; by goodput with B=64"
-    )
-    assert replace(other, steps=32).better_by_goodput is None
+    words = advice_in_words(other).splitlines()
+    assert words[0] == "T=16: train with B=8"
+    assert "By goodput at T=16: train with B=64" in words
+    elsewhere = replace(advice, recommendations=(replace(one, batch=8, steps=32),))
+    assert elsewhere.better_by_goodput is None

@@ -33,6 +33,7 @@ from report_samples import (
 )
 from rnnprof.analysis.advice import Advice
 from rnnprof.analysis.memory_model import MemoryModel, Plane
+from rnnprof.analysis.recommendation import Recommendation
 from rnnprof.records import Certificate, EdgeStatus, Grid, Outcome, Point
 from rnnprof.report.drawing import FILL, INK, PAPER, Chart, rendered
 from rnnprof.report.heatmap import (
@@ -54,23 +55,23 @@ NAMES = (
     "heatmap-matmul-share",
 )  # fmt: skip
 MODEL = MemoryModel((Plane(24 << 20, 0.0, 36_000.0),), 0.001, 0.005, 4)
-NO_ADVICE = Advice(None, None, ())
+NO_ADVICE = Advice()
 
 
 def view(
     sample: Sample,
-    advised: Point | None = None,
+    recommended: tuple[Point, ...] = (),
     model: MemoryModel | None = None,
 ) -> View:
     """The view of measurements that no observation stands behind."""
     run, measurements = sample
-    advice = Advice(advised.batch, advised.steps, ()) if advised else NO_ADVICE
+    each = tuple(Recommendation(point.steps, point.batch) for point in recommended)
     places = {*run.points(), *measurements}
     return replace(
         view_of(run, "sample"),
         places=tuple(sorted(places, key=lambda point: (point.steps, point.batch))),
         measurements=measurements,
-        advice=advice,
+        advice=replace(NO_ADVICE, recommendations=each),
         model=model,
     )
 
@@ -384,20 +385,28 @@ def test_the_proven_edge_stands_at_its_row(monkeypatch: pytest.MonkeyPatch) -> N
     assert "B=71 is the largest that fits at T=32 under 512 MiB" in chart.finding
 
 
-def test_the_advised_point_is_outlined_and_told() -> None:
-    for chart in heatmaps(view(mixed(), advised=Point(64, 32))):
-        box = with_id(chart.figure, f"{chart.name}-advised")
-        assert isinstance(box, Rectangle)
-        centre = (box.get_x() + box.get_width() / 2, box.get_y() + box.get_height() / 2)
-        assert centre == pytest.approx((4, 1))
-        assert "advised: B=64 T=32" in legend(chart)
+def test_the_recommended_point_of_every_t_is_outlined_and_told() -> None:
+    for chart in heatmaps(view(mixed(), recommended=(Point(128, 16), Point(64, 32)))):
+        for row, middle in enumerate([(5, 0), (4, 1)]):
+            box = with_id(chart.figure, f"{chart.name}-recommended-{row}")
+            assert isinstance(box, Rectangle)
+            centre = (box.get_x() + box.get_width() / 2, box.get_y() + box.get_height() / 2)
+            assert centre == pytest.approx(middle)
+        assert not has_id(chart.figure, f"{chart.name}-recommended-2")
+        assert legend(chart).count("recommended batch at T") == 1
 
 
-@pytest.mark.parametrize("advised", [None, Point(65, 32)])
-def test_advice_off_the_grid_is_not_outlined(advised: Point | None) -> None:
-    chart = memory(view(mixed(), advised=advised))
-    assert not has_id(chart.figure, "heatmap-memory-advised")
-    assert not any("advised" in text for text in legend(chart))
+@pytest.mark.parametrize("recommended", [(), (Point(65, 32),)])
+def test_advice_off_the_grid_is_not_outlined(recommended: tuple[Point, ...]) -> None:
+    chart = memory(view(mixed(), recommended=recommended))
+    assert not any(has_id(chart.figure, f"heatmap-memory-recommended-{row}") for row in range(4))
+    assert not any("recommended" in text for text in legend(chart))
+
+
+def test_where_speed_is_open_nothing_is_outlined() -> None:
+    tied = Recommendation(32, None, (16, 64), (16, 64))
+    chart = memory(replace(view(mixed()), advice=Advice((tied,))))
+    assert not has_id(chart.figure, "heatmap-memory-recommended-1")
 
 
 def test_the_legend_names_what_is_there_and_nothing_else() -> None:
@@ -581,7 +590,7 @@ def test_two_thousand_points_leave_the_numbers_to_the_table() -> None:
 
 
 def test_inks_are_those_that_a_page_replaces() -> None:
-    figure = memory(view(mixed(), advised=Point(64, 32))).figure
+    figure = memory(view(mixed(), recommended=(Point(64, 32),))).figure
     edge = with_id(figure, "heatmap-memory-oom-edge")
     assert isinstance(edge, Line2D)
     assert edge.get_color() == INK
@@ -627,7 +636,7 @@ def test_an_svg_stays_small() -> None:
 
 
 def test_the_same_view_gives_the_same_bytes() -> None:
-    first, second = (memory(view(mixed(), Point(64, 32))) for _ in range(2))
+    first, second = (memory(view(mixed(), (Point(64, 32),))) for _ in range(2))
     for kind in ("svg", "png", "pdf"):
         assert rendered(first.figure, kind) == rendered(second.figure, kind)
 

@@ -18,11 +18,13 @@ from report_samples import (
     HOSTILE,
     MIB,
     SAMPLES,
+    all_oom,
     grid_sample,
     hostile,
     measured,
     mixed,
     one_point,
+    run_of,
     untouched,
     view_from,
 )
@@ -316,12 +318,31 @@ def test_predictions_are_marked():
     assert '<li><span class="mark">predicted</span> B=3 would fit</li>' in text
 
 
-def test_advice_names_the_point_and_the_batch_at_each_t():
-    reader = usual()
-    advice = a_grid().advice
-    assert f"Train with B={advice.batch} T={advice.steps}, because:" in reader.text("advice")
-    assert reader.column("train-with", "T") == ["32"]
-    assert reader.column("train-with", "edge B") == ["12"]
+def test_advice_names_the_batch_at_each_t():
+    text, reader = usual().text("advice"), usual()
+    assert "What to train with at each T, and why." in text
+    assert "T=16: train with B=8. 11.3 k time steps/s, the best at this T; it takes 34.4" in text
+    assert reader.column("batches", "T") == ["16", "32"]
+    assert reader.column("batches", "recommended B") == ["8", "4"]
+    assert reader.column("batches", "largest safe B") == ["–", "–"]
+    assert reader.column("batches", "largest B") == ["–", "12"]
+
+
+def test_where_speed_is_open_the_advice_has_the_command_that_decides():
+    reader = read(view_from(grid_sample((32, 64, 128), (64,))))
+    text = reader.text("advice")
+    assert "T=64: memory is decided, speed is not. B=32 or B=64 is the smallest batch" in text
+    assert reader.column("batches", "recommended B") == ["32 or 64"]
+    assert "--batch 32,64,128 --steps 64" in text
+    assert "--processes 5" in text
+    assert "--processes" not in usual().text("advice")
+
+
+def test_a_run_without_times_and_a_simulated_one_say_so():
+    assert "This run does not tell what to train with." in read(view_from(all_oom())).text("advice")
+    run = run_of((4,), (16,), environment={"device": "cuda", "simulated": "t4"})
+    text = read(view_from((run, {}))).text("advice")
+    assert "A simulated GPU gives no recommendation: it gives the largest safe batch." in text
 
 
 # --- conditions ----------------------------------------------------------------------------------

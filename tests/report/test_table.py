@@ -27,7 +27,7 @@ from report_samples import (
     twenty_by_twenty,
     untouched,
 )
-from rnnprof.records import Outcome, Point, Settings
+from rnnprof.records import Finished, Outcome, Point, Settings
 from rnnprof.report.table import (
     MAX_NOTES,
     WIDTH,
@@ -216,7 +216,32 @@ def test_the_last_lines_say_what_fits_and_what_is_fastest() -> None:
         "Highest throughput: 16.3 k time steps/s at B=128 T=32",
         "  a step takes 251 ms ±1.1% (forward/backward/optimizer 100/151/- ms)",
         "  510 sequences/s; memory 171 MiB",
+        "Recommended batch: T=16: B=64; T=32: B=16 or 64, not decided; T=64: B=8, 32 or",
+        "  64, not decided; T=128: B=16 or 32, not decided",
+        UNFINISHED_LINE,
     ]
+
+
+UNFINISHED_LINE = "The run was stopped before its end: what it lacks may change the answer"
+
+
+def test_only_a_run_that_was_stopped_says_so() -> None:
+    run, measurements = one_point()
+    done = Finished(run.requests[-1].request, "2026-11-23T12:05:00Z", 300.0)
+    whole = table(replace(run, finished=(done,)), measurements)
+    assert summary(whole)[-1] == "Recommended batch: T=128: B=64"
+    assert summary(table(run, measurements)) == [*summary(whole), UNFINISHED_LINE]
+
+
+def test_where_nothing_may_be_recommended_it_says_none() -> None:
+    run, _ = one_point()
+    tight = measured(64, 128, peak_counted_bytes=511 << 20)
+    lines = summary(table(run, {tight.point: tight}))
+    assert lines[-2:] == ["Recommended batch: T=128: none", UNFINISHED_LINE]
+
+
+def test_without_times_nothing_is_said_of_a_recommended_batch() -> None:
+    assert not [line for line in summary(table(*untouched())) if "ecommended" in line]
 
 
 def test_the_summary_claims_no_more_than_was_seen() -> None:
@@ -258,7 +283,8 @@ def test_without_any_memory_neither_row_nor_summary_has_a_size() -> None:
     point = measured(64, 128, peak_counted_bytes=None)
     text = table(run, {point.point: point})
     assert re.search(r"^128  64  506 ms .* 16\.2k +-  \*$", text, re.MULTILINE)
-    assert summary(text)[-1] == "  126 sequences/s; memory -"
+    assert "  126 sequences/s; memory -" in summary(text)
+    assert "Recommended batch: T=128: none" in summary(text)
     assert re.findall(r"\d+ [KMG]iB", text) == ["512 MiB"], "the limit alone"
 
 
@@ -415,7 +441,8 @@ def speed_lines(**speed: object) -> list[str]:
     lines = table(run, {point.point: point}).splitlines()
     assert max(map(columns, lines)) <= WIDTH
     start = next(i for i, line in enumerate(lines) if line.startswith("  a step takes"))
-    return lines[start + 2 :]
+    assert lines[-2:] == ["Recommended batch: T=64: B=128", UNFINISHED_LINE]
+    return lines[start + 2 : -2]
 
 
 def test_the_speed_of_the_fastest_point_is_told_with_what_bounds_it() -> None:

@@ -16,7 +16,7 @@ from rnnprof.analysis.certify import evident_fits, settings_of, training_limit_o
 from rnnprof.analysis.fold import anchor_drift
 from rnnprof.analysis.goodput import Chunk, Goodput, chunk_for, goodput_at
 from rnnprof.analysis.memory_model import MemoryModel, Sample
-from rnnprof.analysis.recommendation import Recommendation, Share, rate, recommend
+from rnnprof.analysis.recommendation import Rates, Recommendation, rate, recommend
 from rnnprof.analysis.trainability import Trainability, trainability_of
 from rnnprof.records import (
     Certificate,
@@ -204,7 +204,7 @@ def _recommendations(
         one = recommend(steps, usable, bounds.limit_bytes, drift_ratio)
         reasons = (*one.reasons, *_left_out(timed, usable, bounds))
         if not usable:
-            reasons = (f"no point at T={steps} was timed that fits with headroom", *reasons)
+            reasons = ("no point was timed that fits with headroom", *reasons)
         if effective_batch is not None and one.batch is not None:
             times, sentence = _accumulate(effective_batch, one.batch)
             one = replace(one, accumulation_steps=times)
@@ -232,21 +232,18 @@ def _other_lengths(
 ) -> tuple[str, ...]:
     """That another T trains faster than the longest, beyond the intervals, and what it costs."""
     by_point = {m.point: m for m in steady}
-    decided = [each for each in found if each.batch is not None]
-    if len(decided) < 2:
+    decided = [by_point[Point(each.batch, each.steps)] for each in found if each.batch is not None]
+    if not decided:
         return ()
+    ranges = {m.point: Rates.of(m, drift_ratio) for m in decided}
     longest = decided[-1]
-    best = max(decided, key=lambda each: each.time_steps_per_s or 0.0)
-    one, other = (by_point.get(Point(each.batch or 0, each.steps)) for each in (best, longest))
-    if best is longest or one is None or other is None:
+    best = max(decided, key=lambda m: ranges[m.point].low)
+    if ranges[best.point].low <= ranges[longest.point].high:
         return ()
-    share = Share.of(other, one, drift_ratio)
-    if share.ratio + share.error >= 1:
-        return ()
-    gain = format_ratio(1 / share.ratio - 1)
+    gain = format_ratio(rate(best) / rate(longest) - 1)
     sentence = (
-        f"B={best.batch} T={best.steps} trains {gain} more time steps/s than B={longest.batch} "
-        f"T={longest.steps}, and its gradients reach back {best.steps} time steps at most"
+        f"{best.point} trains {gain} more time steps/s than {longest.point}, and its gradients "
+        f"reach back {best.point.steps} time steps at most"
     )
     return (sentence,)
 
@@ -370,7 +367,7 @@ def _peak(measurement: Measurement) -> int | None:
 def _left_out(
     timed: Sequence[Measurement], usable: Sequence[Measurement], bounds: Bounds
 ) -> list[str]:
-    """A faster batch that was left out because of its memory."""
+    """The fastest batch that was left out because of its memory, if it is faster than the rest."""
     best = max(map(rate, usable), default=0.0)
     faster = [m for m in timed if m not in usable and rate(m) > best]
     if not faster:
@@ -378,12 +375,11 @@ def _left_out(
     top = max(faster, key=rate)
     why = f"leaves less than {format_ratio(bounds.headroom_ratio)} of the limit"
     if _peak(top) is None:
-        why = "takes nobody knows how much"
+        why = "what it takes is not known"
     if top.retries:
         why = "thrashes"
-    return [
-        f"B={top.point.batch} is faster ({format_rate(rate(top))[:-2]} time steps/s), but {why}"
-    ]
+    verb = "is faster" if usable else "was timed"
+    return [f"B={top.point.batch} {verb} ({format_rate(rate(top))[:-2]} time steps/s), but {why}"]
 
 
 def _accumulate(effective: int, batch: int) -> tuple[int, str]:

@@ -397,7 +397,7 @@ def _room_pt(axes: Axes, chart: _Chart) -> tuple[float, float]:
     )
 
 
-NUMBER_SHARE: Final = 0.75
+NUMBER_SHARE: Final = 0.72
 """Of a box's width, so that neighbours' numbers read as two and an outline has room."""
 
 WORD_SHARE: Final = 0.86

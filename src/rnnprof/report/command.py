@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, Final
 
 from rnnprof.analysis.advice import Advice
+from rnnprof.analysis.certify import settings_of
 from rnnprof.records import Run, Settings
 from rnnprof.simulate.description import GpuDescription
 from rnnprof.study import Study
 from rnnprof.units import exact_bytes
 from rnnprof.workload import FactorySource, Workload
 
-LINE_COLUMNS: Final = 96
+LINE_COLUMNS: Final = 80
 
 LEAST_PROCESSES: Final = 5
 MORE_PROCESSES: Final = 3
@@ -54,23 +56,26 @@ def repeat_command(run: Run) -> str:
 
 
 def deciding_command(run: Run, advice: Advice) -> str:
-    """The command that times the tied batches in more processes; empty where none are tied.
+    """The command that times what is open in more processes; empty where nothing is.
 
-    It extends the run's own file.
+    It extends the run's own file, but where the machine's speed drifted during that run.
     """
-    tied = [each for each in advice.recommendations if each.batch is None and each.tied]
-    if not tied or not run.requests:
+    tied = [each for each in advice.recommendations if each.tied]
+    settings = settings_of(run)
+    if not tied or settings is None:
         return ""
-    settings = run.requests[-1].settings
-    batches = tuple(sorted({batch for each in tied for batch in each.tied}))
+    more = max(LEAST_PROCESSES, settings.processes + MORE_PROCESSES)
+    settings = replace(settings, processes=more, certify=False, at_most=Settings().at_most)
+    batches = tuple(sorted({batch for each in tied for batch in each.to_time}))
     words = ["rnnprof profile", *_workload_words(run.header.workload), *_device_words(run)]
     words += [f"--batch {_axis(batches)}", f"--steps {_axis(tuple(e.steps for e in tied))}"]
     words += _limit_words(run, settings)
     words.append(f"--point-seconds {settings.point_seconds:g}")
-    words.append(f"--processes {max(LEAST_PROCESSES, settings.processes + MORE_PROCESSES)}")
-    words += ["--no-certify", "--extend"]
-    words += [f"-o {_quoted(run.path)}"] if run.path else []
-    return _wrapped(words)
+    words += _setting_words(settings)
+    if any(each.by_drift for each in tied):
+        path = Path(run.path or "run.jsonl")
+        return _wrapped([*words, f"-o {_quoted(path.with_stem(f'{path.stem}-again'))}"])
+    return _wrapped([*words, "--extend", *([f"-o {_quoted(run.path)}"] if run.path else [])])
 
 
 def _workload_words(workload: Workload) -> Iterator[str]:

@@ -39,8 +39,9 @@ def at_each_length(advice: Advice) -> str:
     """Every T in one line, ``T=16: B=32; T=64: B=16 or 32, not decided``; empty for none."""
     parts = []
     for each in advice.recommendations:
-        open_ = ", not decided" if each.batch is None and each.tied else ""
-        parts.append(f"T={each.steps}: B={cell_of(each)}{open_}")
+        is_known = each.batch is not None or each.tied
+        told = f"B={cell_of(each)}" if is_known else "none"
+        parts.append(f"T={each.steps}: {told}{', not decided' if each.tied else ''}")
     return "; ".join(parts)
 
 
