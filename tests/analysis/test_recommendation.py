@@ -156,16 +156,22 @@ def test_drift_leaves_decided_what_is_further_apart():
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_a_noisy_time_decides_nothing(which):
-    """Neither for its own batch, nor against another: noise slows by no known amount."""
+    """Neither for its own batch, nor against another within a factor of two."""
     changes: list[dict[str, object]] = [{}, {}, {}]
     changes[which] = {"disturbed": NOISE}
-    rates = ((8, 400), (16, 1000), (32, 600))
+    rates = ((8, 600), (16, 1000), (32, 700))
     one = found(*(timed(*each, **more) for each, more in zip(rates, changes, strict=True)))
     noisy = rates[which][0]
     assert one.batch is None
     assert noisy in one.tied
     assert 16 in one.tied
     assert one.reasons[0].endswith(f": the time of B={noisy} is noisy")
+
+
+def test_a_factor_of_two_is_no_noise():
+    """What is slower by more is out, however badly its time is known."""
+    points = [timed(8, 450, None), timed(16, 1000), timed(32, 440, disturbed=NOISE)]
+    assert found(*points).batch == 16
 
 
 def test_without_intervals_nothing_is_decided():

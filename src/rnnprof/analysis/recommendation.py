@@ -18,6 +18,9 @@ from rnnprof.units import format_bytes, format_rate, format_ratio
 NEAR_BEST_RATIO: Final = 0.05
 """A batch that gives up less throughput than this is as good, and leaves memory and gradients."""
 
+FAR_FACTOR: Final = 2.0
+"""No noise between processes moves a time so far: 10% is much.  The gate judges by it as well."""
+
 UNDECIDED: Final = "memory is decided, speed is not"
 
 
@@ -56,10 +59,10 @@ class Rates:
 
     @classmethod
     def of(cls, measurement: Measurement, drift_ratio: float) -> Rates:
-        """Without an interval, or with a noisy time, it may be any."""
+        """Without an interval, or with a noisy time, it may be off by a factor of two."""
         interval, step_s = _interval(measurement), measurement.step_time_s
         if measurement.disturbed or interval is None or not step_s:
-            return cls(0.0, math.inf)
+            return cls(rate(measurement) / FAR_FACTOR, rate(measurement) * FAR_FACTOR)
         shortest_s, longest_s = interval
         # two points lie as much further apart as the speed changed, half of it at each
         steps = rate(measurement) * step_s
