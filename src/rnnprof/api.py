@@ -12,6 +12,7 @@ from typing import Any
 from rnnprof.analysis.axes import DEFAULT_AXES, DEFAULT_POINT_SECONDS, parse_axis
 from rnnprof.analysis.budget import Budget, MustFit, points_asked
 from rnnprof.analysis.certify import frontier_of
+from rnnprof.analysis.evidence import Required
 from rnnprof.analysis.gate import gate
 from rnnprof.analysis.verdicts import Finding, Verdict
 from rnnprof.engine import journal
@@ -153,7 +154,8 @@ def assert_fits(
         RnnprofError: as the command ``rnnprof check`` tells.
     """
     made = _workload(workload, factory, factory_args or {})
-    budget = Budget(fits=(MustFit(Point(batch, steps), headroom),))
+    required = Required(confirm_steps=confirm_steps)
+    budget = Budget(fits=(MustFit(Point(batch, steps), headroom),), required=required)
     settings = Settings(memory_limit=_bytes(memory_limit), confirm_steps=confirm_steps)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fits.jsonl" if output is None else Path(output)

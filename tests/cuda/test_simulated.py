@@ -225,7 +225,7 @@ def test_a_profile_has_memory_and_no_times(rnnprof: CommandLine, tmp_path: Path)
         assert point["step_time_s"] is None
         parts = {k: v for k, v in point["census_bytes"].items() if k != "phase"}
         assert sum(parts.values()) == point["peak_allocated_bytes"]
-    assert document["advice"]["batch"] is None
+    assert document["advice"]["recommendations"] == []
 
 
 def test_a_gate_of_memory_on_a_runner_without_a_gpu(rnnprof: CommandLine, tmp_path: Path) -> None:

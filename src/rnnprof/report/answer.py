@@ -69,10 +69,9 @@ def _same_heap(run: Run) -> list[str]:
     environment = run.header.environment
     if environment.get("device") != "cpu" or environment.get("system", "Linux") != "Linux":
         return []
-    return [
-        "The limit counts address space. To train within it, set as here:",
-        f"  {as_shell()}",
-    ]
+    head = "The limit counts address space. To train within it, put before your command:"
+    *lines, last = textwrap.wrap(as_shell(), WIDTH - 4)
+    return [head, *(f"  {line} \\" for line in lines), f"  {last}"]
 
 
 def _step_functions(run: Run, frontier: Sequence[Certificate]) -> list[str]:
