@@ -56,7 +56,7 @@ from rnnprof.engine.supervisor import Supervisor
 from rnnprof.machine.environment import machine_facts
 from rnnprof.protocol import Task
 from rnnprof.records import Fit, Outcome
-from rnnprof.units import GIB, format_bytes, parse_bytes
+from rnnprof.units import GIB, exact_bytes, format_bytes, parse_bytes
 from rnnprof.workload import FactorySource, Workload
 
 ROOT: Final = Path(__file__).parents[1]
@@ -352,7 +352,7 @@ def rnnprof_command(case: Case, lengths: Sequence[int], run_file: Path) -> list[
     return [
         *(sys.executable, "-m", "rnnprof", "max-batch", "--json", *words),
         *("--steps", ",".join(map(str, lengths)), "--device", case.device),
-        *("--memory-limit", str(case.limit_bytes), "-o", str(run_file)),
+        *("--memory-limit", exact_bytes(case.limit_bytes), "-o", str(run_file)),
     ]
 
 

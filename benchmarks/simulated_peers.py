@@ -15,7 +15,7 @@ a law.  Twelve rows: LSTM and GRU 256->512, T=64, Adam, fp32, native and fused, 
                gives the largest batch that passes while the next does not; then the 10 batches
                below it and the 10 above are run, to see whether the outcomes are monotone.
   rnnprof      the command ``rnnprof max-batch --simulate t4 --json`` with its defaults; *advised*
-               is the batch that it says to train with.
+               is the largest safe batch, that leaves the headroom.
   accelerate   ``find_executable_batch_size(starting_batch_size=8192)`` around 10 training steps of
                the plain loop.
   lightning    ``Tuner.scale_batch_size`` (its BatchSizeFinder) on a small module with the same
@@ -341,8 +341,8 @@ def rnnprof_answer(told: Mapping[str, Any], fits: Sequence[Fit], wall_s: float) 
 
 
 def rnnprof_advice(told: Mapping[str, Any]) -> list[Answer]:
-    """The batch to train with, where there is one."""
-    advice = told["advice"]["train_with"]
+    """The largest safe batch, where there is one."""
+    advice = told["advice"]["largest_safe"]
     return [Answer("rnnprof, advised", each["batch"]) for each in advice]
 
 

@@ -143,7 +143,7 @@ def test_rnnprof_is_run_as_a_user_runs_it(tmp_path: Path) -> None:
 
 def test_the_certificate_and_the_advice_are_two_answers() -> None:
     certificate = {"status": "unproven", "reason": "why"}
-    told = {"frontier": [certificate], "advice": {"train_with": [{"batch": 90}]}}
+    told = {"frontier": [certificate], "advice": {"largest_safe": [{"batch": 90}]}}
     answer = benchmark.rnnprof_answer(told, [], 5.0)
     assert (answer.batch, answer.note) == (None, "unproven: why")
     assert benchmark.rnnprof_advice(told) == [Answer("rnnprof, advised", 90)]

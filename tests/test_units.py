@@ -13,6 +13,7 @@ from rnnprof.units import (
     GIB,
     KIB,
     MIB,
+    exact_bytes,
     format_bytes,
     format_duration,
     format_flops,
@@ -20,6 +21,7 @@ from rnnprof.units import (
     format_ratio,
     format_seconds,
     parse_bytes,
+    parse_size,
 )
 
 
@@ -173,3 +175,21 @@ def test_ratios(ratio, text):
 )
 def test_operations_per_second_have_three_digits(flop_per_s, text):
     assert format_flops(flop_per_s) == text
+
+
+@pytest.mark.parametrize("text", ["800", " 8_000 ", "1"])
+def test_a_bare_number_is_asked_for_its_unit(text: str) -> None:
+    bare = text.strip().replace("_", "")
+    with pytest.raises(ValueError, match=rf"bytes\? write {bare}MiB, or {bare}B for bytes"):
+        parse_size(text)
+    assert parse_size(f"{bare}B") == int(bare)
+
+
+@given(st.integers(1, (1 << 63) - 1))
+def test_an_exact_size_is_read_back(size_bytes: int) -> None:
+    assert float(parse_size(exact_bytes(size_bytes))) == float(size_bytes)
+
+
+def test_an_exact_size_has_the_largest_unit_that_divides_it() -> None:
+    sizes = (GIB, 512 * MIB, 3 * KIB, 1000)
+    assert [exact_bytes(each) for each in sizes] == ["1GiB", "512MiB", "3KiB", "1000B"]

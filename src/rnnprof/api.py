@@ -12,6 +12,7 @@ from typing import Any
 from rnnprof.analysis.axes import DEFAULT_AXES, DEFAULT_POINT_SECONDS, parse_axis
 from rnnprof.analysis.budget import Budget, MustFit, points_asked
 from rnnprof.analysis.certify import frontier_of
+from rnnprof.analysis.evidence import Required
 from rnnprof.analysis.gate import gate
 from rnnprof.analysis.verdicts import Finding, Verdict
 from rnnprof.engine import journal
@@ -22,7 +23,7 @@ from rnnprof.engine.sweep import Listener
 from rnnprof.errors import BadInputError, InconclusiveError
 from rnnprof.machine.places import Place, find_place, simulated_places
 from rnnprof.records import Certificate, Grid, Point, Run, Settings
-from rnnprof.units import parse_bytes
+from rnnprof.units import parse_size
 from rnnprof.workload import FactorySource, Workload, factory_place, workload_of
 
 Axis = str | Iterable[int]
@@ -153,7 +154,8 @@ def assert_fits(
         RnnprofError: as the command ``rnnprof check`` tells.
     """
     made = _workload(workload, factory, factory_args or {})
-    budget = Budget(fits=(MustFit(Point(batch, steps), headroom),))
+    required = Required(confirm_steps=confirm_steps)
+    budget = Budget(fits=(MustFit(Point(batch, steps), headroom),), required=required)
     settings = Settings(memory_limit=_bytes(memory_limit), confirm_steps=confirm_steps)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fits.jsonl" if output is None else Path(output)
@@ -167,7 +169,7 @@ def _bytes(memory_limit: int | str | None) -> int | None:
     if not isinstance(memory_limit, str):
         return memory_limit
     try:
-        return parse_bytes(memory_limit)
+        return parse_size(memory_limit)
     except ValueError as error:
         raise BadInputError(f"memory_limit={memory_limit!r}: {error}") from None
 

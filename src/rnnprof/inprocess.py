@@ -31,7 +31,7 @@ from rnnprof.analysis.seen import Use, ignored_uses
 from rnnprof.codec import decode
 from rnnprof.errors import BadInputError
 from rnnprof.records import EdgeStatus, Outcome, Point, Seen
-from rnnprof.units import format_bytes, format_seconds, parse_bytes
+from rnnprof.units import format_bytes, format_seconds, parse_bytes, parse_size
 
 if TYPE_CHECKING:
     from rnnprof.worker.budget import Budget, Reading
@@ -459,6 +459,6 @@ def _bytes(size: int | str | None) -> int | None:
     if size is None:
         return None
     try:
-        return parse_bytes(str(size))
+        return parse_size(size) if isinstance(size, str) else parse_bytes(str(size))
     except ValueError as error:
         raise BadInputError(f"memory_limit={size!r}: {error}") from None

@@ -336,6 +336,9 @@ class Fit(Observation):
         retries: times that the caching allocator emptied its cache to go on, after step 2: a
             limit so near thrashes.  None on CPU.
         loss: of the last step; None when it was no finite number (see ``warnings``).
+        children_bytes, shared_bytes: the most that child processes (workers of a data loader) held
+            for themselves, and that shared mappings of this process had in memory, at the end of
+            a training step.  The limit counts neither.
     """
 
     limit_bytes: int
@@ -355,6 +358,8 @@ class Fit(Observation):
     peak_allocated_bytes: int | None = None
     retries: int | None = None
     loss: float | None = None
+    children_bytes: int | None = None
+    shared_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

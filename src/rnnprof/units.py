@@ -34,6 +34,26 @@ def parse_bytes(text: str) -> int:
     return int(size_bytes)
 
 
+def parse_size(text: str) -> int:
+    """The same with a unit: of a bare number nobody knows what it counts.
+
+    Raises:
+        ValueError: likewise; for a bare number it names the unit that is mostly meant.
+    """
+    bare = text.strip().replace("_", "")
+    if bare.isdigit() and int(bare) > 0:
+        raise ValueError(f"{text.strip()} bytes? write {bare}MiB, or {bare}B for bytes")
+    return parse_bytes(text)
+
+
+def exact_bytes(size_bytes: int) -> str:
+    """A size as an option takes it, without rounding: ``512MiB``, ``1000B``."""
+    for unit, factor in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+        if size_bytes % factor == 0:
+            return f"{size_bytes // factor}{unit}"
+    return f"{size_bytes}B"
+
+
 def format_bytes(size_bytes: float | None) -> str:
     """Three significant digits in a binary unit: ``512 MiB``; ``-`` where unknown."""
     if size_bytes is None:

@@ -1,4 +1,4 @@
-"""The advice: which point, why, what is predicted; never beyond what was measured or bounded."""
+"""The advice at each T: why, what is predicted; never beyond what was measured or bounded."""
 
 from __future__ import annotations
 
@@ -10,16 +10,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import HEADER, MIB, MemoryLaw, a_fit, a_request
-from rnnprof.analysis.advice import NO_POINT, Advice, TrainWith, advise, model_of
+from fakes import HEADER, MIB, MemoryLaw, a_fit, a_request, a_timing
+from rnnprof.analysis.advice import (
+    NO_POINT,
+    SIMULATED,
+    UNFINISHED,
+    Advice,
+    LargestSafe,
+    advise,
+    model_of,
+)
 from rnnprof.analysis.memory_model import MemoryModel
 from rnnprof.records import (
     Certificate,
     EdgeStatus,
+    Finished,
     Grid,
     Measurement,
     Outcome,
     Point,
+    Role,
     Run,
     Settings,
 )
@@ -31,11 +41,11 @@ EDGE = (LIMIT - LAW.fixed_bytes) // (LAW.per_sequence_bytes + 16 * LAW.per_time_
 
 
 def timed(batch: int, rate: float, steps: int = 16, **changes: object) -> Measurement:
-    """A point with so many time steps/s, known to a hundredth."""
+    """A point with so many time steps/s, known to half a hundredth."""
     step_s = batch * steps / rate
     known: dict[str, object] = {
         "step_time_s": step_s,
-        "step_time_within_ci_s": (0.99 * step_s, 1.01 * step_s),
+        "step_time_within_ci_s": (0.995 * step_s, 1.005 * step_s),
         "time_steps_per_s": rate,
         "peak_counted_bytes": batch * MIB // 4,
     }
@@ -56,7 +66,8 @@ def certified(batch: int | None = EDGE, steps: int = 16, **changes: object) -> C
 def a_run(*fits: object, environment: dict[str, object] | None = None, **settings: object) -> Run:
     request = a_request(Grid((8,), (16,)), Settings(**settings))
     header = replace(HEADER, environment=environment or HEADER.environment)
-    return Run(header, (request,), observations=tuple(fits))
+    finished = Finished(request.request, "2026-11-23T12:05:00Z", 300.0)
+    return Run(header, (request,), observations=tuple(fits), finished=(finished,))
 
 
 def advised(
@@ -69,24 +80,35 @@ def advised(
     return advise(run or a_run(), by_point, tuple(frontier), effective_batch)
 
 
-# which point
+# which batch at each t
 
 
-def test_the_smallest_batch_within_five_hundredths_of_the_best():
-    points = [timed(8, 800), timed(16, 949), timed(32, 951), timed(64, 1000), timed(128, 990)]
-    advice = advised(points)
-    assert (advice.batch, advice.steps) == (32, 16)
-    assert advice.reasons[0] == (
-        "951 time steps/s, 95% of the best (1.00 k at B=64 T=16): the smallest batch within "
-        "5% of it"
-    )
-    assert advice.reasons[1] == ("it takes 8.00 MiB, 12% of the limit of 64.0 MiB; 5% is kept free")
+def recommended(advice: Advice) -> dict[int, int | None]:
+    return {each.steps: each.batch for each in advice.recommendations}
 
 
-def test_the_best_itself():
-    advice = advised([timed(8, 1000), timed(16, 900)])
-    assert advice.batch == 8
-    assert advice.reasons[0] == "1.00 k time steps/s, the best of all points that fit with headroom"
+def test_one_recommendation_for_each_t_that_was_timed():
+    points = [timed(8, 800), timed(16, 1000), timed(8, 400, 64), timed(32, 700, 64)]
+    advice = advised([*points, Measurement(Point(8, 128), Outcome.OOM)])
+    assert recommended(advice) == {16: 16, 64: 32}
+    assert [advice.at(steps) for steps in (16, 64)] == list(advice.recommendations)
+    assert advice.at(128) is None
+    assert advice.at(64).reasons == (
+        "700 time steps/s, the best at this T", "it takes 8.00 MiB, 12% of the limit of 64.0 MiB",
+    )  # fmt: skip
+
+
+def test_the_longest_t_that_is_decided_stands_for_all():
+    points = [timed(8, 1000, 16), timed(8, 900, 32), timed(16, 999, 32), timed(8, 800, 64)]
+    tied = timed(16, 842, 64)
+    assert advised(points).point == Point(8, 64)
+    advice = advised([*points, tied])
+    assert recommended(advice) == {16: 8, 32: 16, 64: None}
+    assert advice.at(64).tied == (8, 16)
+    assert advice.main == advice.at(32)
+    assert advice.point == Point(16, 32)
+    open_ = advised([points[3], tied])
+    assert (open_.main, open_.point) == (None, None)
 
 
 def test_a_t_whose_training_steps_leave_memory_behind_is_not_advised():
@@ -95,17 +117,12 @@ def test_a_t_whose_training_steps_leave_memory_behind_is_not_advised():
         reason="each training step leaves 1.00 MiB; B=8 lasts about 9 training steps",
     )  # fmt: skip
     points = [timed(8, 700, 16), timed(8, 1000, 32)]
-    assert advised(points).steps == 32
+    assert advised(points).point == Point(8, 32)
     advice = advised(points, [leak])
-    assert (advice.batch, advice.steps) == (8, 16)
-    assert advice.reasons[-1] == f"T=32 is not stationary: {leak.reason}"
+    assert recommended(advice) == {16: 8}
+    assert advice.reasons == (f"T=32 is not stationary: {leak.reason}",)
     alone = advised(points[1:], [leak])
-    assert (alone.batch, alone.reasons) == (None, (NO_POINT, advice.reasons[-1]))
-
-
-def test_of_equal_batches_the_length_that_is_faster():
-    advice = advised([timed(8, 960, 16), timed(8, 1000, 32), timed(8, 980, 64)])
-    assert (advice.batch, advice.steps) == (8, 32)
+    assert (alone.recommendations, alone.reasons) == ((), advice.reasons)
 
 
 @pytest.mark.parametrize(
@@ -114,88 +131,169 @@ def test_of_equal_batches_the_length_that_is_faster():
         [],
         [Measurement(Point(8, 16), Outcome.OOM)],
         [timed(8, 100, time_steps_per_s=None)],
-        [timed(8, 100, retries=3)],
-        [timed(8, 100, peak_counted_bytes=None, peak_allocated_bytes=None)],
-        [timed(8, 100, peak_counted_bytes=int(USABLE) + 1)],
     ],
 )
-def test_without_a_point_that_will_do_nothing_is_advised(points):
+def test_where_nothing_was_timed_nothing_is_advised(points):
     advice = advised(points, effective_batch=64)
-    assert (advice.batch, advice.steps) == (None, None)
+    assert (advice.recommendations, advice.main, advice.point) == ((), None, None)
     assert advice.reasons == (NO_POINT,)
-    assert advice.accumulation_steps is None
+
+
+@pytest.mark.parametrize(
+    ("point", "why"),
+    [
+        (timed(8, 100, retries=3), "thrashes"),
+        (timed(8, 100, peak_counted_bytes=None), "what it takes is not known"),
+        (
+            timed(8, 100, peak_counted_bytes=None, peak_allocated_bytes=MIB),
+            "what it takes is not known",
+        ),
+        (timed(8, 100, peak_counted_bytes=int(USABLE) + 1), "leaves less than 5% of the limit"),
+    ],
+)
+def test_without_a_point_that_will_do_nothing_is_recommended(point, why):
+    advice = advised([point], effective_batch=64)
+    (one,) = advice.recommendations
+    assert (one.batch, one.tied, one.accumulation_steps) == (None, (), None)
+    assert one.reasons == (
+        "no point was timed that fits with headroom",
+        f"B=8 was timed (100 time steps/s), but {why}",
+    )
+    assert (advice.point, advice.reasons) == (None, ())
 
 
 def test_the_headroom_excludes_and_what_was_faster_is_told():
     points = [timed(8, 700), timed(16, 1000, peak_counted_bytes=int(USABLE) + 1)]
     advice = advised(points)
-    assert advice.batch == 8
-    assert advice.reasons[-1] == (
-        "B=16 T=16 is faster (1.00 k time steps/s), but it leaves less than 5%"
+    assert recommended(advice) == {16: 8}
+    assert advice.main.reasons[-1] == (
+        "B=16 is faster (1.00 k time steps/s), but leaves less than 5% of the limit"
     )
     within = [points[0], replace(points[1], peak_counted_bytes=int(USABLE))]
-    assert advised(within).batch == 16
-    assert advised(points, run=a_run(headroom_ratio=0.0)).batch == 16
+    assert recommended(advised(within)) == {16: 16}
+    assert recommended(advised(points, run=a_run(headroom_ratio=0.0))) == {16: 16}
+
+
+def test_what_was_left_out_at_another_t_is_told_there():
+    too_large = timed(16, 1000, 64, peak_counted_bytes=int(USABLE) + 1)
+    advice = advised([timed(8, 700), timed(8, 600, 64), too_large])
+    assert [len(each.reasons) for each in advice.recommendations] == [2, 3]
+    assert "B=16 is faster" in advice.at(64).reasons[-1]
 
 
 def test_the_reserve_is_no_room():
     points = [timed(8, 700), timed(16, 1000, peak_counted_bytes=40 * MIB)]
-    assert advised(points).batch == 16
-    assert advised(points, run=a_run(reserve_bytes=30 * MIB)).batch == 8
+    assert recommended(advised(points)) == {16: 16}
+    assert recommended(advised(points, run=a_run(reserve_bytes=30 * MIB))) == {16: 8}
 
 
 def test_what_thrashes_is_left_out():
     advice = advised([timed(8, 700, retries=0), timed(16, 1000, retries=1)])
-    assert advice.batch == 8
-    assert advice.reasons[-1] == "B=16 T=16 is faster (1.00 k time steps/s), but it thrashes"
+    assert recommended(advice) == {16: 8}
+    assert advice.main.reasons[-1] == "B=16 is faster (1.00 k time steps/s), but thrashes"
 
 
 def test_what_takes_nobody_knows_how_much_is_left_out():
     unknown = timed(16, 1000, peak_counted_bytes=None)
-    advice = advised([timed(8, 700), unknown])
-    assert advice.reasons[-1].endswith("but what it takes is not known")
-    allocated = replace(unknown, peak_allocated_bytes=MIB)
-    assert advised([timed(8, 700), allocated]).batch == 16
+    allocated = replace(unknown, peak_allocated_bytes=MIB, peak_process_bytes=MIB)
+    for left_out in (unknown, allocated):
+        advice = advised([timed(8, 700), left_out])
+        assert recommended(advice) == {16: 8}
+        assert advice.main.reasons[-1] == (
+            "B=16 is faster (1.00 k time steps/s), but what it takes is not known"
+        )
 
 
 def test_what_is_slower_is_not_told():
     slower = timed(16, 600, peak_counted_bytes=LIMIT)
-    assert len(advised([timed(8, 700), slower]).reasons) == 2
+    assert len(advised([timed(8, 700), slower]).main.reasons) == 2
 
 
-def test_a_disturbed_time_is_told():
-    advice = advised([timed(8, 700, disturbed="others used 0.9 of 2 processors")])
-    assert advice.reasons[-1] == "it was timed while others used 0.9 of 2 processors"
+def test_what_was_left_out_is_told_where_speed_is_open_too():
+    thrashing = timed(32, 1200, retries=1)
+    (one,) = advised([timed(8, 950), timed(16, 1000), thrashing]).recommendations
+    assert one.tied == (8, 16)
+    assert one.reasons[1:] == ("B=32 is faster (1.20 k time steps/s), but thrashes",)
 
 
-# ties
+# the drift of the run's own anchor
 
 
-def test_batches_that_cannot_be_told_apart_are_named():
-    points = [timed(8, 1000), timed(32, 1015), timed(16, 985), timed(64, 900), timed(8, 1001, 64)]
-    advice = advised(points)
-    assert (advice.batch, advice.steps) == (8, 64)
-    assert not [reason for reason in advice.reasons if "overlap" in reason]
-    advice = advised(points[:-1])
-    assert advice.batch == 8
-    assert advice.reasons[-1] == (
-        "B=16, B=32 at the same T cannot be told from it: the intervals overlap"
+def drifting(*medians_s: float, steps: int = 16) -> list[object]:
+    anchor = Point(4, steps)
+    return [
+        a_timing(anchor, at, attempt=f"a{steps}x{index}", role=Role.ANCHOR)
+        for index, at in enumerate(medians_s)
+    ]
+
+
+def test_the_drift_of_the_machine_leaves_open_what_the_intervals_decide():
+    points = [timed(8, 965), timed(16, 1000)]
+    assert recommended(advised(points, run=a_run(*drifting(0.1, 0.1)))) == {16: 8}
+    (one,) = advised(points, run=a_run(*drifting(0.1, 0.105))).recommendations
+    assert (one.batch, one.tied, one.by_drift) == (None, (8, 16), True)
+    assert one.reasons[0].endswith("the machine's speed drifted by 5%")
+
+
+def test_the_anchor_that_drifted_most_counts():
+    """A run that was extended has one for each of its grids."""
+    run = a_run(*drifting(0.1, 0.1, steps=8), *drifting(0.1, 0.11, steps=64))
+    (one,) = advised([timed(8, 965), timed(16, 1000)], run=run).recommendations
+    assert one.reasons[0].endswith("the machine's speed drifted by 10%")
+
+
+# another t
+
+
+def test_a_shorter_t_that_is_faster_beyond_doubt_is_told_with_its_cost():
+    advice = advised([timed(8, 1000, 16), timed(8, 950, 32), timed(16, 800, 64)])
+    assert advice.point == Point(16, 64)
+    assert advice.reasons == (
+        (
+            "B=8 T=16 trains 25% more time steps/s than B=16 T=64, and its gradients reach back 16 "
+            "time steps at most"
+        ),
     )
 
 
-def test_the_interval_over_processes_counts_before_that_within_one():
-    def points(half: float) -> list[Measurement]:
-        other = timed(16, 950)
-        ci = (other.step_time_s * (1 - half), other.step_time_s * (1 + half))
-        return [timed(8, 1000), replace(other, step_time_ci_s=ci)]
+@pytest.mark.parametrize(
+    "points",
+    [
+        [timed(8, 900, 16), timed(8, 1000, 64)],
+        [timed(8, 1000, 16), timed(8, 1000, 64)],
+        [timed(8, 1009, 16), timed(8, 1000, 64)],
+        [timed(8, 2000, 16, step_time_within_ci_s=None), timed(8, 1000, 64)],
+        [timed(8, 2000, 16), timed(8, 1000, 64, disturbed="throttled for 0.4 s")],
+        [timed(8, 2000, 16), timed(16, 1990, 16), timed(8, 1000, 64), timed(16, 1050, 64)],
+    ],
+)
+def test_another_t_is_not_told_of_where_it_is_not_faster_beyond_doubt(points):
+    assert advised(points).reasons == ()
 
-    assert not [reason for reason in advised(points(0.02)).reasons if "overlap" in reason]
-    assert [reason for reason in advised(points(0.06)).reasons if "overlap" in reason]
+
+def test_drift_hides_that_another_t_is_faster():
+    points = [timed(8, 1040, 16), timed(8, 1000, 64)]
+    assert len(advised(points).reasons) == 1
+    assert advised(points, run=a_run(*drifting(0.1, 0.104))).reasons == ()
 
 
-def test_without_intervals_nothing_is_tied():
-    points = [timed(8, 1000, step_time_within_ci_s=None), timed(16, 1000)]
-    assert len(advised(points).reasons) == 2
+# a run that is not whole, or no run of the device
+
+
+def test_a_run_that_was_stopped_says_so_first():
+    points = [timed(8, 1000, 16), timed(8, 800, 64)]
+    stopped = replace(a_run(), finished=())
+    advice = advised(points, run=stopped)
+    assert recommended(advice) == {16: 8, 64: 8}
+    assert (advice.reasons[0], len(advice.reasons)) == (UNFINISHED, 2)
+    assert UNFINISHED not in advised(points).reasons
+    assert advised([], run=replace(stopped, requests=())).reasons == (NO_POINT,)
+
+
+def test_a_simulated_gpu_has_no_recommendation():
+    run = a_run(environment={"device": "cuda", "simulated": "t4"})
+    advice = advised([timed(8, 1000)], run=run)
+    assert (advice.recommendations, advice.reasons) == ((), (SIMULATED,))
 
 
 # accumulation
@@ -205,45 +303,47 @@ def test_without_intervals_nothing_is_tied():
     ("effective", "steps", "words"),
     [
         (128, 4, "4 steps of accumulation at B=32 make the batch of 128"),
-        (
-            100,
-            4,
-            "4 steps of accumulation make the batch of 100: B=25 each, or B=32 each for 128",
-        ),
-        (
-            101,
-            4,
-            "4 steps of accumulation make the batch of 101: B=26 each for 104, or B=32 each for 128",  # noqa: E501
-        ),
+        (100, 4, "4 steps of accumulation at B=25 make the batch of 100"),
+        (480, 15, "15 steps of accumulation at B=32 make the batch of 480"),
+        (360, 12, "12 steps of accumulation at B=30 make the batch of 360"),
+        (516, 17, "43 steps of accumulation at B=12 make the batch of 516; 17 at B=30 make 510"),
+        (101, 4, "101 steps of accumulation at B=1 make the batch of 101; 4 at B=25 make 100"),
         (32, 1, "the batch of 32 fits at once: it needs no accumulation"),
         (5, 1, "the batch of 5 fits at once: it needs no accumulation"),
     ],
 )
 def test_the_effective_batch(effective, steps, words):
     advice = advised([timed(32, 1000)], effective_batch=effective)
-    assert (advice.effective_batch, advice.accumulation_steps) == (effective, steps)
-    assert advice.reasons[-1] == words
+    assert (advice.effective_batch, advice.main.accumulation_steps) == (effective, steps)
+    assert advice.main.reasons[-1] == words
+
+
+def test_each_t_has_its_own_accumulation():
+    advice = advised([timed(32, 1000), timed(8, 900, 64)], effective_batch=64)
+    assert [each.accumulation_steps for each in advice.recommendations] == [2, 8]
+    tied = advised([timed(8, 950), timed(16, 1000)], effective_batch=64).recommendations
+    assert [(each.batch, each.accumulation_steps) for each in tied] == [(None, None)]
 
 
 def test_without_an_effective_batch_there_is_no_accumulation():
     advice = advised([timed(32, 1000)], [certified()], a_run(fit_at(16), fit_at(EDGE)))
-    assert (advice.effective_batch, advice.accumulation_steps) == (None, None)
-    assert advice.train_with[0].accumulation_steps is None
+    assert (advice.effective_batch, advice.main.accumulation_steps) == (None, None)
+    assert advice.largest_safe[0].accumulation_steps is None
 
 
 def test_an_edge_tells_its_own_accumulation():
     """Of a run that has timed nothing."""
     advice = advised([], [certified()], a_run(fit_at(16), fit_at(EDGE)), effective_batch=1000)
-    (at,) = advice.train_with
+    (at,) = advice.largest_safe
     assert at.accumulation_steps == math.ceil(1000 / at.batch)
-    assert advice.accumulation_steps is None
+    assert advice.recommendations == ()
 
 
-# what to train with at an edge
+# the largest safe batch at an edge
 
 
-def train_with(run: Run, certificate: Certificate | None = None) -> TrainWith:
-    (found,) = advised([], [certificate or certified()], run).train_with
+def largest_safe(run: Run, certificate: Certificate | None = None) -> LargestSafe:
+    (found,) = advised([], [certificate or certified()], run).largest_safe
     return found
 
 
@@ -252,7 +352,7 @@ SEEN = [fit_at(batch) for batch in (16, 48, 70, EDGE)]
 
 def test_a_batch_predicted_by_the_model():
     run = a_run(*SEEN)
-    found = train_with(run)
+    found = largest_safe(run)
     model = model_of(run, LIMIT)
     assert not found.is_measured
     assert found.edge == EDGE
@@ -268,37 +368,37 @@ def test_what_is_only_likely_to_leave_the_headroom_is_not_advised():
     model = model_of(run, LIMIT)
     edge = int(model.edge(16, USABLE))
     assert model.predict_bytes(Point(edge, 16)) <= USABLE < model.upper_bytes(Point(edge, 16))
-    assert train_with(run, certified(edge)).batch < edge
+    assert largest_safe(run, certified(edge)).batch < edge
 
 
 def test_what_fits_with_an_emptied_cache_is_neither_advised_nor_learned_from():
     thrashing = replace(SEEN[-1], peak_counted_bytes=LIMIT // 2, retries=8)
     run = a_run(*SEEN[:-1], thrashing)
-    assert train_with(run) == train_with(a_run(*SEEN[:-1]))
-    assert train_with(run).batch < EDGE
+    assert largest_safe(run) == largest_safe(a_run(*SEEN[:-1]))
+    assert largest_safe(run).batch < EDGE
 
 
 def test_a_batch_that_was_measured_to_leave_the_headroom():
     largest = next(b for b in range(EDGE, 0, -1) if LAW.bytes_at(Point(b, 16)) <= USABLE)
     noisy = [replace(SEEN[1], peak_counted_bytes=round(1.03 * SEEN[1].peak_counted_bytes))]
     run = a_run(*SEEN, *noisy)
-    assert train_with(run).batch < largest  # the model's bound is wide
-    found = train_with(a_run(*SEEN, *noisy, fit_at(largest)))
-    assert found == TrainWith(16, EDGE, largest, True, LAW.bytes_at(Point(largest, 16)))
+    assert largest_safe(run).batch < largest  # the model's bound is wide
+    found = largest_safe(a_run(*SEEN, *noisy, fit_at(largest)))
+    assert found == LargestSafe(16, EDGE, largest, True, LAW.bytes_at(Point(largest, 16)))
 
 
 def test_the_edge_itself_where_it_leaves_the_headroom():
-    found = train_with(a_run(*SEEN, headroom_ratio=0.0))
-    assert found == TrainWith(16, EDGE, EDGE, True, LAW.bytes_at(Point(EDGE, 16)))
+    found = largest_safe(a_run(*SEEN, headroom_ratio=0.0))
+    assert found == LargestSafe(16, EDGE, EDGE, True, LAW.bytes_at(Point(EDGE, 16)))
     capped = certified(48, status=EdgeStatus.CAPPED)
-    assert train_with(a_run(*SEEN), capped).batch == 48
+    assert largest_safe(a_run(*SEEN), capped).batch == 48
 
 
 def test_the_highest_peak_of_a_batch_counts():
     """Ten steps may take more than two."""
     more = fit_at(48, attempt="again", peak_counted_bytes=int(USABLE) + 1)
     for fits in ((fit_at(48), more), (more, fit_at(48))):
-        assert train_with(a_run(fit_at(16), *fits), certified(48)).batch < 48
+        assert largest_safe(a_run(fit_at(16), *fits), certified(48)).batch < 48
 
 
 def unsteady(batch: int, steps_run: int, **changes: object):
@@ -317,7 +417,7 @@ def test_short_passes_that_a_proof_has_contradicted_teach_nothing():
     short = [unsteady(batch, 2) for batch in (16, 32, 64)]
     proofs = [unsteady(batch, 10) for batch in (24, 48)]
     assert model_of(a_run(*short, *proofs), LIMIT) == model_of(a_run(*proofs), LIMIT)
-    assert train_with(a_run(*short, *proofs)) == train_with(a_run(*proofs))
+    assert largest_safe(a_run(*short, *proofs)) == largest_safe(a_run(*proofs))
 
 
 def test_a_t_whose_steps_leave_memory_behind_teaches_nothing():
@@ -328,26 +428,26 @@ def test_a_t_whose_steps_leave_memory_behind_teaches_nothing():
 
 
 def test_multiples_of_the_granularity():
-    found = train_with(a_run(*SEEN, fit_at(90)), certified(96, granularity=8))
+    found = largest_safe(a_run(*SEEN, fit_at(90)), certified(96, granularity=8))
     assert found.batch % 8 == 0
     assert found.batch <= 88
 
 
 def test_passes_under_another_limit_teach_nothing():
     other = [replace(fit, limit_bytes=2 * LIMIT) for fit in SEEN]
-    assert train_with(a_run(*other)) == TrainWith(16, EDGE, None, False, None)
+    assert largest_safe(a_run(*other)) == LargestSafe(16, EDGE, None, False, None)
 
 
 def test_where_no_batch_leaves_the_headroom():
     law = replace(LAW, fixed_bytes=int(USABLE))
     fits = [fit_at(b, peak_counted_bytes=law.bytes_at(Point(b, 16))) for b in (1, 3, 5)]
-    assert train_with(a_run(*fits), certified(5)) == TrainWith(16, 5, None, False, None)
+    assert largest_safe(a_run(*fits), certified(5)) == LargestSafe(16, 5, None, False, None)
 
 
 @pytest.mark.parametrize("status", [EdgeStatus.NOTHING_FITS, EdgeStatus.UNSUPPORTED])
-def test_without_an_edge_there_is_nothing_to_train_with(status):
-    found = train_with(a_run(*SEEN), certified(None, status=status))
-    assert found == TrainWith(16, None, None, False, None)
+def test_without_an_edge_there_is_nothing_to_largest_safe(status):
+    found = largest_safe(a_run(*SEEN), certified(None, status=status))
+    assert found == LargestSafe(16, None, None, False, None)
 
 
 @given(
@@ -359,7 +459,7 @@ def test_without_an_edge_there_is_nothing_to_train_with(status):
 def test_never_above_the_edge_nor_beyond_the_headroom(sizes, edge, granularity, headroom):
     fits = [fit_at(batch, peak_counted_bytes=size) for batch, size in sizes.items()]
     run = a_run(*fits, headroom_ratio=headroom)
-    found = train_with(run, certified(edge, granularity=granularity))
+    found = largest_safe(run, certified(edge, granularity=granularity))
     if found.batch is None:
         assert all(
             size > (1 - headroom) * LIMIT

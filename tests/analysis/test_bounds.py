@@ -70,7 +70,13 @@ def test_without_the_devices_rates_only_launches_are_known() -> None:
 def test_a_step_faster_than_the_product_is_not_compared_with_it() -> None:
     found = judged(3100, 20)
     assert found.bound is None
-    assert found.reason == "at 310% of a matrix product's rate the step cannot be compared with it"
+    assert found.reason == (
+        "the step is 210% faster than the matrix product that it is compared with: which share of "
+        "the device it uses is not known"
+    )
+    near = judged(1100, 20)
+    assert near.bound == "compute"
+    assert near.reason.startswith("the step is 10% faster than the matrix product")
 
 
 def test_what_is_unknown_has_its_reason() -> None:

@@ -25,6 +25,7 @@ from rnnprof.analysis.budget import (
     parse_budget,
     points_asked,
 )
+from rnnprof.analysis.evidence import Required
 from rnnprof.errors import BadInputError
 from rnnprof.records import Point
 
@@ -46,25 +47,25 @@ headroom = "5%"
 [[fits]]
 batch = 32
 steps = 256
-[[max_batch]]
+[[max-batch]]
 steps = 128
-at_least = 512
+at-least = 512
 [[peak]]
 batch = 64
 steps = 128
-at_most = "800MiB"
+at-most = "800MiB"
 [[peak]]
 batch = 64
 steps = 128
-at_most = 1000000
+at-most = 1000000
 of = "process"
 [[throughput]]
 batch = 64
 steps = 32
-at_least = 12000.5
+at-least = 12000.5
 [growth]
 memory = "1%"
-memory_bytes = 0
+memory-bytes = 0
 time = 0.1
 """
 
@@ -95,6 +96,7 @@ def test_a_whole_budget_is_read() -> None:
         growth=Growth(0.01, 0, 0.1),
         workload={"cell": "gru", "hidden-size": 128},
         measure={"device": "cpu", "memory-limit": "1GiB", "at-most": 4096},
+        required=Required(device="cpu", limit_bytes=1 << 30),
     )
 
 
@@ -104,7 +106,29 @@ def test_what_has_to_be_measured() -> None:
         memory=(Point(64, 128),),
         timed=(Point(64, 32),),
         edges=(128,),
+        proofs=(Point(64, 128), Point(32, 256)),
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("at-most", "lots", "write a whole number"),
+        ("at-most", 0, "write a whole number"),
+        ("confirm-steps", "ten", "write a whole number"),
+        ("memory-limit", 800, "a size with its unit"),
+        ("memory-limit", "800", "a size with its unit"),
+        ("reserve", "some", "a size with its unit"),
+        ("device", 3, "a name"),
+        ("at_most", 4096, "did you mean 'at-most'?"),
+    ],
+)
+def test_what_measures_is_read_before_anything_is_written(key: str, value: object, said: str):
+    with pytest.raises(BadInputError, match=rf"^b: measure\.{key} is ") as refused:
+        parse_budget(
+            {"version": 1, "fits": [{"batch": 1, "steps": 1}], "measure": {key: value}}, "b"
+        )
+    assert said in str(refused.value)
 
 
 def test_growth_may_name_points_of_its_own() -> None:
@@ -142,7 +166,7 @@ def test_growth_alone_is_a_budget_with_the_defaults() -> None:
         ("version = 1", ["budget.toml asks for nothing", "[[fits]]"]),
         ("version = 1\nfits = []", ["asks for nothing"]),
         ("version = 1\n[[fit]]", ["fit is no key", "did you mean 'fits'?"]),
-        ("version = 1\n[[max-batch]]", ["max-batch is no key", "did you mean 'max_batch'?"]),
+        ("version = 1\n[[max_batch]]", ["max_batch is no key", "did you mean 'max-batch'?"]),
         ("version = 1\nzzz = 1", ["zzz is no key; there are fits, growth,"]),
         ("version = 1\n[fits]\nbatch = 1", ["fits is a table", "[[fits]]"]),
         ("version = 1\nfits = [3]", ["fits[1] is 3", "[[fits]]"]),
@@ -165,12 +189,12 @@ def test_growth_alone_is_a_budget_with_the_defaults() -> None:
         ),
         (WHOLE.replace('of = "process"', ""), ["peak[2] names the same as peak[1]"]),
         (
-            WHOLE + "[[max_batch]]\nsteps = 128\nat_least = 9",
-            ["max_batch[2] names the same as max_batch[1]"],
+            WHOLE + "[[max-batch]]\nsteps = 128\nat-least = 9",
+            ["max-batch[2] names the same as max-batch[1]"],
         ),
         (
             WHOLE.replace("at-most = 4096", "at-most = 511"),
-            ["max_batch[1] asks for at least 512", "measure.at-most lets only 511"],
+            ["max-batch[1] asks for at least 512", "measure.at-most lets only 511"],
         ),
     ],
 )
@@ -194,15 +218,15 @@ def test_sizes_are_whole_numbers_above_zero(key: str, value: object) -> None:
 
 @pytest.mark.parametrize("value", [True, 0, -1, "0", "-5MiB", "8 EB", "", "9" * 400, 2**63, 1.5])
 def test_byte_limits_are_sizes(value: object) -> None:
-    table = entry("peak", batch=1, steps=1, at_most=value)
-    with pytest.raises(BadInputError, match=r"^b: peak\[1\]\.at_most is .*800MiB"):
+    table = entry("peak", batch=1, steps=1, **{"at-most": value})
+    with pytest.raises(BadInputError, match=r"^b: peak\[1\]\.at-most is .*800MiB"):
         parse_budget(table, "b")
 
 
 @pytest.mark.parametrize("value", [True, 0, -1.0, math.nan, math.inf, 2**63, "9", 5e-324])
 def test_rates_are_numbers_above_zero(value: object) -> None:
-    table = entry("throughput", batch=1, steps=1, at_least=value)
-    with pytest.raises(BadInputError, match=r"^b: throughput\[1\]\.at_least is .*per second"):
+    table = entry("throughput", batch=1, steps=1, **{"at-least": value})
+    with pytest.raises(BadInputError, match=r"^b: throughput\[1\]\.at-least is .*per second"):
         parse_budget(table, "b")
 
 
@@ -242,8 +266,8 @@ scalars = st.one_of(
 names = st.one_of(
     st.text(max_size=6),
     st.sampled_from([
-        "version", "workload", "measure", "fits", "max_batch", "peak", "throughput", "growth",
-        "batch", "steps", "headroom", "at_least", "at_most", "of", "memory", "memory_bytes",
+        "version", "workload", "measure", "fits", "max-batch", "peak", "throughput", "growth",
+        "batch", "steps", "headroom", "at-least", "at-most", "of", "memory", "memory-bytes",
         "time", "device", "at-most",
     ]),
 )  # fmt: skip
@@ -276,10 +300,10 @@ PLACES = [
     (kind, key)
     for kind, keys in {
         "fits": ("batch", "steps", "headroom"),
-        "max_batch": ("steps", "at_least"),
-        "peak": ("batch", "steps", "at_most", "of"),
-        "throughput": ("batch", "steps", "at_least"),
-        "growth": ("memory", "memory_bytes", "time"),
+        "max-batch": ("steps", "at-least"),
+        "peak": ("batch", "steps", "at-most", "of"),
+        "throughput": ("batch", "steps", "at-least"),
+        "growth": ("memory", "memory-bytes", "time"),
         "measure": ("at-most", "device"),
     }.items()
     for key in keys

@@ -286,6 +286,10 @@ class TestPlatform:
     def test_linux_is_not_worth_a_word(self):
         assert said(GPU, "platform") == []
 
+    def test_what_the_limit_of_the_cpu_counts(self):
+        assert "address space" in only(GPU, "CPU limit").text
+        assert said(self.platform(system="Darwin", is_glibc=False), "CPU limit") == []
+
     def test_macos(self):
         facts = self.platform(system="Darwin", is_glibc=False)
         finding = only(facts, "platform")

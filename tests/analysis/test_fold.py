@@ -265,6 +265,15 @@ RATES = Rates(matmul_flop_per_s=2.0 * FLOPS, copy_bytes_per_s=1e15)
 SECOND = a_timing(POINT, *[1.0] * 6)
 
 
+def test_no_share_of_a_device_is_more_than_all_of_it() -> None:
+    """Then the product that it is compared with was slower than the device can be."""
+    quick = a_timing(POINT, *[0.45] * 6)
+    measurement = fold(POINT, [FIT, quick, MEMORY], HEADER.workload, RATES)
+    assert measurement.flop_per_s == FLOPS / 0.45
+    assert measurement.matmul_share_ratio is None
+    assert measurement.bound == "compute"
+
+
 def test_operations_a_second_are_those_of_the_formula_over_the_median() -> None:
     slow = a_timing(POINT, *[4.0] * 6)
     measurement = fold(POINT, [FIT, slow, MEMORY], HEADER.workload, RATES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import AT_UTC, HEADER, MIB, a_fit, a_memory, a_request, a_timing, conditions
+from fakes import HEADER, MIB, a_fit, a_memory, a_timing, conditions
+from gate_samples import (
+    CROWDED,
+    LIMIT,
+    POINT,
+    STEADY,
+    a_run,
+    edge,
+    fit,
+    measured,
+    ooms,
+    timings,
+)
 from rnnprof.analysis.budget import (
     Budget,
     Growth,
@@ -21,16 +32,11 @@ from rnnprof.analysis.budget import (
     MostPeak,
     MustFit,
 )
-from rnnprof.analysis.certify import Terms, conclude
 from rnnprof.analysis.estimate import Estimate
-from rnnprof.analysis.fold import CROWDED_OUT
 from rnnprof.analysis.gate import MAX_TOLD, gate, judge_budget, judge_estimates, judge_growth
 from rnnprof.analysis.verdicts import Finding, Verdict
 from rnnprof.records import (
-    Failure,
-    Finished,
     Fit,
-    Grid,
     Header,
     Observation,
     Outcome,
@@ -38,53 +44,6 @@ from rnnprof.records import (
     Role,
     Run,
 )
-
-POINT = Point(64, 128)
-LIMIT = HEADER.limit_bytes
-numbers = itertools.count(1)
-
-CROWDED = Failure("baseline", CROWDED_OUT, "others hold the memory")
-OOM = Failure("forward", "RuntimeError", "tried to allocate 9 MiB", requested_bytes=9 * MIB)
-
-
-def a_run(
-    *observations: Observation,
-    points: Sequence[Point] = (POINT,),
-    header: Header = HEADER,
-    is_finished: bool = True,
-    **more: Any,
-) -> Run:
-    grid = Grid(
-        tuple(sorted({point.batch for point in points})),
-        tuple(sorted({point.steps for point in points})),
-    )
-    finished = (Finished("r1", AT_UTC, 1.0),) if is_finished else ()
-    return Run(header, (a_request(grid),), observations=observations, finished=finished, **more)
-
-
-def fit(batch: int = 64, peak: int | None = 40 * MIB, **changes: Any) -> Fit:
-    steps = changes.pop("steps", POINT.steps)
-    known = {"attempt": f"a{next(numbers)}", "peak_counted_bytes": peak, "steps_run": 10}
-    return a_fit(Point(batch, steps), **(known | changes))
-
-
-def ooms(batch: int = 64, **changes: Any) -> Fit:
-    known = {"outcome": Outcome.OOM, "reason": "out of memory in forward", "failure": OOM}
-    return fit(batch, None, **(known | changes))
-
-
-def timings(*medians_s: float, point: Point = POINT) -> list[Observation]:
-    return [a_timing(point, value, process_index=i) for i, value in enumerate(medians_s)]
-
-
-def measured(
-    *medians_s: float, peak: int | None = 32 * MIB, point: Point = POINT
-) -> list[Observation]:
-    return [
-        a_fit(point, peak_counted_bytes=40 * MIB),
-        a_memory(point, peak_allocated_bytes=peak),
-        *timings(*medians_s, point=point),
-    ]
 
 
 def only(budget: Budget, run: Run) -> Finding:
@@ -124,7 +83,7 @@ def test_of_two_passes_the_larger_peak_counts() -> None:
 
 def test_a_batch_that_went_both_ways_does_not_fit() -> None:
     assert fits(a_run(fit(), ooms())).verdict is Verdict.FAIL
-    assert fits(a_run(ooms(), fit())).verdict is Verdict.FAIL
+    assert fits(a_run(ooms(), fit())).verdict is Verdict.INCONCLUSIVE
 
 
 def test_an_unknown_peak_fits_and_leaves_the_headroom_open() -> None:
@@ -206,12 +165,6 @@ def test_what_the_run_does_not_have_fails(budget: Budget) -> None:
 
 
 # max_batch
-
-
-def edge(*passes: Fit, at_most: int = 1000, granularity: int = 1) -> Run:
-    terms = Terms(LIMIT, at_most, granularity)
-    certificate = conclude(POINT.steps, passes, terms, "r1")
-    return a_run(*passes, certificates=(certificate,))
 
 
 def max_batch(run: Run, at_least: int) -> tuple[Verdict, float | None]:
@@ -379,9 +332,6 @@ def of(findings: Sequence[Finding], kind: str) -> Finding:
     return finding
 
 
-STEADY = (1.0, 1.01, 0.99, 1.005, 0.995)
-
-
 def slower(factor: float) -> list[Observation]:
     return measured(*(value * factor for value in STEADY))
 
@@ -403,7 +353,8 @@ def test_one_percent_more_memory_never_passes_half_a_percent(base: int) -> None:
 
 
 def test_an_unknown_peak_of_the_baseline_is_inconclusive_and_of_the_run_too() -> None:
-    known, unknown = a_run(*measured()), a_run(*measured(peak=None))
+    known = a_run(*measured())
+    unknown = a_run(a_fit(POINT), a_memory(POINT), *timings())
     assert of(growth(unknown, known), "memory_growth").verdict is Verdict.INCONCLUSIVE
     assert of(growth(known, unknown), "memory_growth").verdict is Verdict.INCONCLUSIVE
 
@@ -539,6 +490,27 @@ def test_a_baseline_without_growth_limits_is_judged_by_the_defaults() -> None:
     base, new = a_run(*slower(1)), a_run(*slower(1.5))
     assert gate(budget, new).verdict is Verdict.PASS
     assert gate(budget, new, base).verdict is Verdict.FAIL
+
+
+def test_a_budget_of_fits_alone_holds_bytes_against_a_baseline_and_no_times() -> None:
+    budget = Budget(fits=(MustFit(POINT),))
+    base = a_run(fit(role=Role.GRID, peak=40 * MIB))
+    new = a_run(fit(role=Role.GRID, peak=41 * MIB))
+    assert [f.kind for f in gate(budget, new, base).findings] == [
+        "fits", "comparable", "memory_growth",
+    ]  # fmt: skip
+    assert gate(budget, new, base).verdict is Verdict.PASS
+    grown = a_run(fit(role=Role.GRID, peak=43 * MIB))
+    assert gate(budget, grown, base).verdict is Verdict.FAIL
+    asked = replace(budget, growth=Growth())
+    assert gate(asked, new, base).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_run_is_no_baseline_of_itself() -> None:
+    run = a_run(*slower(1))
+    found = gate(Budget(growth=Growth()), run, run)
+    assert found.verdict is Verdict.NOT_COMPARABLE
+    assert "the run itself" in found.findings[0].reason
 
 
 def test_findings_come_in_the_order_of_the_budget() -> None:

@@ -51,6 +51,21 @@ def test_a_larger_noise_scale_advises_a_larger_batch() -> None:
     assert batches[-1] == 512
 
 
+def test_what_a_sequence_is_worth_goes_by_those_of_a_step() -> None:
+    """Four micro-batches a step: the gradient is of four times the batch."""
+    one = [replace(m, sequences_per_s=saturating(m.point.batch), step_time_s=m.point.batch
+        / saturating(m.point.batch)) for m in POINTS]  # fmt: skip
+    four = [replace(m, step_time_s=4 * (m.step_time_s or 0)) for m in one]
+    plain, accumulated = (goodput_at(16, each, noisy(300.0)) for each in (one, four))
+    alone = goodput_at(16, POINTS, noisy(300.0))
+    assert plain is not None
+    assert accumulated is not None
+    assert plain == alone
+    assert [p.efficiency for p in accumulated.points] == pytest.approx(
+        [(300 + 64) / (300 + 4 * batch) for batch in (16, 32, 64, 128, 256, 512)]
+    )
+
+
 @given(st.floats(0, 1e5))
 def test_the_smallest_batch_within_a_twentieth_of_the_best(noise: float) -> None:
     found = goodput_at(16, POINTS, noisy(noise))
@@ -171,10 +186,14 @@ def test_where_goodput_says_another_batch_the_answer_begins_with_both() -> None:
     run = studied()
     advice = advise(run, fold_run(run), ())
     assert advice.better_by_goodput is None
-    assert advice_in_words(advice).splitlines()[0] == "Train with B=64 T=16"
-    other = replace(advice, batch=8)
+    words = advice_in_words(advice).splitlines()
+    assert words[0] == "T=16: train with B=64"
+    assert "By goodput at T=16: train with B=64" in words
+    (one,) = advice.recommendations
+    other = replace(advice, recommendations=(replace(one, batch=8),))
     assert other.better_by_goodput == advice.goodput[0]
-    assert advice_in_words(other).splitlines()[0] == (
-        "Train with B=8 T=16 by speed alone; by goodput with B=64"
-    )
-    assert replace(other, steps=32).better_by_goodput is None
+    words = advice_in_words(other).splitlines()
+    assert words[0] == "T=16: train with B=8"
+    assert "By goodput at T=16: train with B=64" in words
+    elsewhere = replace(advice, recommendations=(replace(one, batch=8, steps=32),))
+    assert elsewhere.better_by_goodput is None

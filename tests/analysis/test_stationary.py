@@ -68,6 +68,14 @@ def test_live_bytes_that_rise_in_four_of_the_last_five_steps(live: tuple[int, ..
     assert rise_of(live) == rise
 
 
+@pytest.mark.parametrize("lengths", [2, 3, 4])
+def test_lengths_in_turn_are_no_leak(lengths: int) -> None:
+    """Live bytes rise within each round and fall back; the last step is the longest."""
+    live = [10 * MIB + MIB * (number % lengths) for number in range(12 * lengths)]
+    assert rise_of(live[: 4 * lengths]) == 0
+    assert leak_of([a_fit(8, live[: 4 * lengths]), a_fit(8, live)], 10) is None
+
+
 @given(st.lists(st.integers(0, 1 << 40), max_size=40), st.integers(0, 1 << 40))
 def test_a_rise_is_never_negative_and_does_not_hang_on_the_level(live: list[int], level: int):
     assert rise_of(live) >= 0

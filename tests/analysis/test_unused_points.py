@@ -38,17 +38,17 @@ def test_a_point_beyond_the_data_has_no_throughput():
 
 def test_it_is_not_recommended():
     run = a_run_of(64)
-    assert advise(run, fold_run(run), ()).batch == 64
+    assert advise(run, fold_run(run), ()).point == Point(64, T)
     nowhere = a_run_of(1)
-    assert advise(nowhere, fold_run(nowhere), ()).batch is None
-    said = advise(nowhere, fold_run(nowhere), ()).reasons[0]
-    assert "its batch is not used: requested 256, the data gave 1" in said
+    advice = advise(nowhere, fold_run(nowhere), ())
+    assert advice.recommendations == ()
+    assert [each for each in advice.reasons if "requested 256, the data gave 1" in each]
 
 
 def test_nothing_is_recommended_by_a_certificate_of_it():
     run = a_run_of(64)
     certificate = Certificate(T, EdgeStatus.BATCH_NOT_USED, 1, 999, batch=256)
-    (length,) = advise(run, fold_run(run), (certificate,)).train_with
+    (length,) = advise(run, fold_run(run), (certificate,)).largest_safe
     assert (length.edge, length.batch) == (None, None)
 
 

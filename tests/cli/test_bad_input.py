@@ -32,6 +32,8 @@ def refused(result: subprocess.CompletedProcess[str], *words: str, code: int = 2
         (["--steps", "99999999999999"], "is not understood"),
         (["--memory-limit", "lots"], "'lots' is not a size"),
         (["--memory-limit", "0"], "above zero"),
+        (["--memory-limit", "800"], "800 bytes? write 800MiB, or 800B for bytes"),
+        (["--reserve", "64"], "64 bytes? write 64MiB, or 64B for bytes"),
         (["--memory-limit", "100TiB"], "more than this machine can give"),
         (["--hidden-size", "0"], "hidden-size"),
         (["--hidden-size", "x"], "hidden-size"),

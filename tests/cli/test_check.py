@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import CommandLine
-from fakes import FakeProbe, run_into
+from fakes import Answer, FakeProbe, run_into
 from rnnprof.cli.main import run
 from rnnprof.engine.journal import load
+from rnnprof.protocol import Task
 from rnnprof.records import Grid, Outcome, Point, Role, Settings, Timing
 
 GRID = Grid((8, 16, 64), (16, 32))
@@ -22,9 +24,16 @@ HEAD = "version = 1\n"
 
 @dataclass(slots=True)
 class Slower(FakeProbe):
-    """Each step takes so many times as long; processes differ by a tenth of a percent."""
+    """Each step takes so many times as long; processes differ by a tenth of a percent.
+
+    A fit runs as many steps as a proof.
+    """
 
     factor: float = 1.0
+
+    def _untroubled(self, task: Task) -> Answer:
+        steps = 10 if task.do == "fit" else task.confirm_steps
+        return FakeProbe._untroubled(self, replace(task, confirm_steps=steps))
 
     def _timing(self, point: Point) -> dict[str, Any]:
         found = FakeProbe._timing(self, point)
@@ -34,7 +43,8 @@ class Slower(FakeProbe):
 
 
 def a_run(path: Path, factor: float = 1.0, processes: int = 5) -> Path:
-    run_into(path, Slower(factor=factor), GRID, Settings(processes=processes, certify=False))
+    settings = Settings(processes=processes, certify=False)
+    run_into(path, Slower(factor=factor), GRID, settings)
     return path
 
 
@@ -51,7 +61,7 @@ def budget(folder: Path, text: str) -> str:
 
 
 FITS = "[[fits]]\nbatch = 16\nsteps = 32\n"
-TIGHT = '[[peak]]\nbatch = 16\nsteps = 32\nat_most = "1MiB"\n'
+TIGHT = '[[peak]]\nbatch = 16\nsteps = 32\nat-most = "1MiB"\n'
 
 Told = Callable[[list[str]], tuple[int, str, str]]
 
@@ -79,6 +89,36 @@ def test_what_is_not_kept_fails(folder: Path, told: Told) -> None:
     assert code == 1
     assert "FAIL" in out
     assert "peak B=16 T=32" in out
+
+
+def test_a_variable_never_beats_a_budget(
+    folder: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a budget states is judged, whatever the job's environment says."""
+    monkeypatch.setenv("RNNPROF_MEMORY_LIMIT", "32MiB")
+    monkeypatch.setenv("RNNPROF_CELL", "gru")
+    text = '[workload]\ncell = "lstm"\n[measure]\nmemory-limit = "64MiB"\n' + FITS
+    assert told(["check", "run.jsonl", "--budget", budget(folder, text)])[0] == 0
+    assert os.environ["RNNPROF_MEMORY_LIMIT"] == "32MiB"
+
+
+def test_the_measurements_of_a_budget_are_held_against_a_run(folder: Path, told: Told) -> None:
+    text = '[measure]\nmemory-limit = "32MiB"\n' + FITS
+    code, out, _ = told(["check", "run.jsonl", "--budget", budget(folder, text)])
+    assert code == 3
+    assert "the limit is 64.0 MiB, the budget has 32.0 MiB" in " ".join(out.split())
+
+
+def test_a_baseline_is_neither_the_run_nor_written_over(folder: Path, told: Told) -> None:
+    before = (folder / "run.jsonl").read_bytes()
+    text = budget(folder, '[measure]\ndevice = "cpu"\nmemory-limit = "64MiB"\n' + FITS)
+    code, out, _ = told(["check", "run.jsonl", "--budget", text, "--baseline", "run.jsonl"])
+    assert code == 3
+    assert "the baseline is the run itself" in " ".join(out.split())
+    code, _, said = told(["check", "--budget", text, "--baseline", "run.jsonl", "-o", "run.jsonl"])
+    assert code == 2
+    assert "would be overwritten" in said
+    assert (folder / "run.jsonl").read_bytes() == before
 
 
 def test_a_point_that_is_missing_fails(folder: Path, told: Told) -> None:
@@ -159,9 +199,9 @@ memory-limit = "64MiB"
 point-seconds = 0.05
 at-most = 4
 processes = 1
-[[max_batch]]
+[[max-batch]]
 steps = 4
-at_least = 4
+at-least = 4
 [[fits]]
 batch = 3
 steps = 8
@@ -169,7 +209,7 @@ headroom = "5%"
 [[peak]]
 batch = 2
 steps = 4
-at_most = "32MiB"
+at-most = "32MiB"
 """
     result = warm("check", "--budget", budget(tmp_path, text), "-o", "made.jsonl", "-q")
     assert result.returncode == 0, result.stdout + result.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 
 import rnnprof
 from rnnprof.cli.main import COMMANDS, Terminated, cli, run
-from rnnprof.cli.progress import Bar, Lines
+from rnnprof.cli.progress import Bar, Lines, describe
 from rnnprof.records import Measurement, Outcome, Point
 
 
@@ -80,7 +81,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
 
 MEASURED = Measurement(
     Point(4, 8), Outcome.MEASURED, step_time_s=0.01, time_steps_per_s=3200.0,
-    peak_allocated_bytes=1 << 20,
+    peak_counted_bytes=1 << 20, peak_allocated_bytes=3 << 20, peak_process_bytes=5 << 20,
 )  # fmt: skip
 
 
@@ -96,9 +97,14 @@ def test_one_plain_line_a_point(capsys: pytest.CaptureFixture[str]) -> None:
         "2 points to run (1 of 3 are complete or implied already)",
         "    B=4 T=8: fit pass",
         "    the device: rates to compare with",
-        "[1/2] B=4 T=8: 10.0 ms a step, 3.20 k/s, peak 1.00 MiB; about 1 min 01 s left",
+        "[1/2] B=4 T=8: 10.0 ms a step, 3.20 k/s, memory 1.00 MiB; about 1 min 01 s left",
         "a note",
     ]
+
+
+def test_a_line_tells_no_other_memory_than_what_the_limit_counts() -> None:
+    unknown = replace(MEASURED, peak_counted_bytes=None)
+    assert describe(unknown) == "B=4 T=8: 10.0 ms a step, 3.20 k/s, memory -"
 
 
 def test_the_bar_writes_over_one_line_and_leaves_it_empty(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 from conftest import FACTORIES, CommandLine
 from rnnprof.cli.main import run
 from rnnprof.engine import journal
+from rnnprof.machine.malloc import as_shell
 from rnnprof.records import Fit, Outcome, Role
 
 TINY = ("--cell", "lstm", "--input-size", "32", "--hidden-size", "64", "-o", "run.jsonl", "-q")
@@ -23,7 +24,7 @@ be just what 40 sequences take."""
 LINE = re.compile(
     r"T=(\d+): (\d+) is the largest, (\d+) is out of memory"
     r"(?:: B=\d+ has fitted as well as run out of memory: it is taken not to fit)?"
-    r"; train with (\d+) \([\d.]+ MiB, (measured|predicted)\)"
+    r"; largest safe batch (\d+) \([\d.]+ MiB, (measured|predicted)\)"
 )
 
 
@@ -33,8 +34,10 @@ def test_the_edge_at_each_length_in_a_line_and_it_holds(
     result = warm("max-batch", *STEADY, "--steps", "32,64", "-o", "run.jsonl")
     assert result.returncode == 0, result.stderr
     assert result.stderr == "wrote\n  run.jsonl\n"
-    *lines, proven = result.stdout.splitlines()
+    *lines, proven, charged, first, last = result.stdout.splitlines()
     assert proven == "Proven over 10 training steps in a plain loop"
+    assert charged.startswith("The limit counts address space. To train within it, put before")
+    assert f"{first.strip()} {last.strip()}".replace(" \\ ", " ") == as_shell()
     found = [LINE.fullmatch(line) for line in lines]
     assert all(found), result.stdout
     edges = {int(line[1]): int(line[2]) for line in found if line}
@@ -42,9 +45,9 @@ def test_the_edge_at_each_length_in_a_line_and_it_holds(
     assert 20 < edges[64] < edges[32] < 500
     for line in found:
         assert line is not None
-        batch, beyond, train_with = (int(line[group]) for group in (2, 3, 4))
+        batch, beyond, safe = (int(line[group]) for group in (2, 3, 4))
         assert beyond == batch + 1
-        assert 0.8 * batch < train_with < batch
+        assert 0.8 * batch < safe < batch
 
     seen = journal.load(tmp_path / "run.jsonl")
     assert seen.is_finished
@@ -72,10 +75,11 @@ def check_against_profile(
     assert edge["status"] == "certified"
     assert below <= edge["batch"] < above
     lines = advised(capsys, path).splitlines()
-    assert lines[0] == f"Train with B={below} T=64"
+    assert lines[0] == f"T=64: train with B={below}"
+    assert lines[1].endswith("the only batch timed at this T that will do")
     assert max(map(len, lines)) <= 80
     largest = edge["batch"]
-    assert lines[-2].startswith(f"T=64: {largest} is the largest, {largest + 1} is out of memory; ")
+    assert lines[-5].startswith(f"T=64: {largest} is the largest, {largest + 1} is out of memory; ")
     assert json.loads(advised(capsys, path, "--json"))["advice"] == swept["advice"]
 
 
@@ -92,8 +96,8 @@ def check_advise(path: Path, edges: str, capsys: pytest.CaptureFixture[str]) -> 
     assert lines[3].startswith("  - under 31.5 MiB the edges would be T=32: about ")
     whole = json.loads(advised(capsys, path, "--json", "--effective-batch", "999"))
     assert whole["advice"]["effective_batch"] == 999
-    assert [at["steps"] for at in whole["advice"]["train_with"]] == [32, 64]
-    assert all(at["accumulation_steps"] > 1 for at in whole["advice"]["train_with"])
+    assert [at["steps"] for at in whole["advice"]["largest_safe"]] == [32, 64]
+    assert all(at["accumulation_steps"] > 1 for at in whole["advice"]["largest_safe"])
     assert [edge["status"] for edge in whole["frontier"]] == ["certified", "certified"]
 
 
@@ -117,6 +121,7 @@ def test_the_document(warm: CommandLine, tmp_path: Path) -> None:
         "step_function",
         "advice",
         "limit_bytes",
+        "training_limit_bytes",
         "environment",
     ]
     (edge,) = whole["frontier"]
@@ -129,9 +134,9 @@ def test_the_document(warm: CommandLine, tmp_path: Path) -> None:
     fits = journal.load(tmp_path / "run.jsonl").observations
     assert edge["probes"] == len(edge["attempts"]) == len(fits)
     assert {fit.limit_bytes for fit in fits if isinstance(fit, Fit)} == {22 << 20}
-    assert whole["limit_bytes"] == 24 << 20
-    assert whole["advice"]["train_with"][0]["batch"] == 40
-    assert whole["advice"]["batch"] is None
+    assert (whole["limit_bytes"], whole["training_limit_bytes"]) == (24 << 20, 22 << 20)
+    assert whole["advice"]["largest_safe"][0]["batch"] == 40
+    assert whole["advice"]["recommendations"] == []
 
     refused = warm(*command)
     assert refused.returncode == 2

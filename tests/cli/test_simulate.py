@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fakes import HEADER, FakeProbe, a_request, a_sweep, an_observer, run_into
-from rnnprof.analysis.advice import SIMULATED, advise
+from rnnprof.analysis.advice import SIMULATED, UNFINISHED, advise
 from rnnprof.analysis.budget import Asked
 from rnnprof.analysis.certify import frontier_of
 from rnnprof.analysis.fold import fold_run
@@ -122,7 +122,7 @@ def test_no_time_is_measured_and_none_is_advised(tmp_path: Path) -> None:
     assert {type(o).__name__ for o in made.observations} == {"Fit", "Memory"}
     measurements, frontier = fold_run(made), frontier_of(made)
     advice = advise(made, measurements, frontier)
-    assert (advice.batch, advice.reasons) == (None, (SIMULATED,))
+    assert (advice.recommendations, advice.reasons) == ((), (UNFINISHED, SIMULATED))
     whole = document(made, measurements, frontier, advice)
     assert {point["simulated"] for point in whole["points"]} == {True}
     assert {point["step_time_s"] for point in whole["points"]} == {None}

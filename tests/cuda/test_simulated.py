@@ -225,13 +225,13 @@ def test_a_profile_has_memory_and_no_times(rnnprof: CommandLine, tmp_path: Path)
         assert point["step_time_s"] is None
         parts = {k: v for k, v in point["census_bytes"].items() if k != "phase"}
         assert sum(parts.values()) == point["peak_allocated_bytes"]
-    assert document["advice"]["batch"] is None
+    assert document["advice"]["recommendations"] == []
 
 
 def test_a_gate_of_memory_on_a_runner_without_a_gpu(rnnprof: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "budget.toml").write_text(
         "version = 1\n[workload]\nhidden-size = 512\n[[fits]]\nbatch = 64\nsteps = 128\n"
-        "headroom = '5%'\n[[max_batch]]\nsteps = 128\nat_least = 1000000\n"
+        "headroom = '5%'\n[[max-batch]]\nsteps = 128\nat-least = 1000000\n"
         "[measure]\nat-most = 1000000\n"
     )
     ended = rnnprof(

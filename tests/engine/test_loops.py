@@ -94,7 +94,7 @@ def test_it_decides_nothing() -> None:
 @pytest.mark.parametrize("outcome", [Outcome.MEASURED, Outcome.OOM, Outcome.CRASHED])
 def test_the_answer_says_where_a_step_function_fits_more(outcome: Outcome) -> None:
     observations: tuple[Observation, ...] = (of_step_function(outcome),)
-    run, advice = Run(HEADER, observations=observations), Advice(None, None, ())
+    run, advice = Run(HEADER, observations=observations), Advice()
     fits = {Outcome.MEASURED: True, Outcome.OOM: False}.get(outcome)
     assert step_functions_of(run, [EDGE]) == (StepFunction(STEPS, 99, TRIED, fits),)
     said = frontier_in_words(run, [EDGE], advice, 0.05)
@@ -113,4 +113,4 @@ def test_a_factory_has_its_own_loop() -> None:
     factory = workload_of(FactorySource("train.py:make", ""))
     run = Run(replace(HEADER, workload=factory))
     assert loop_of(factory) is None
-    assert "loop" not in frontier_in_words(run, [EDGE], Advice(None, None, ()), 0.05)
+    assert "loop" not in frontier_in_words(run, [EDGE], Advice(), 0.05)

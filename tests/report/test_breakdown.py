@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from fakes import a_memory, a_run
 from report_samples import SAMPLES, Sample, ended, grid_sample, hostile, measured, mixed, one_row
-from rnnprof.analysis.advice import advise
+from rnnprof.analysis.advice import Advice, advise
+from rnnprof.analysis.recommendation import Recommendation
 from rnnprof.records import CENSUS_PARTS, Census, Grid, Outcome, Point
 from rnnprof.report import breakdown
 from rnnprof.report.breakdown import memory_parts, memory_phases, thinned
@@ -106,12 +107,13 @@ def test_parts_that_are_zero_everywhere_are_left_out() -> None:
 
 def test_one_panel_goes_by_batch_at_the_advised_t_and_one_by_steps_at_the_advised_b() -> None:
     sample = mixed()
-    advice = view(sample).advice
+    point = view(sample).advice.point
+    assert point is not None
     by_batch, by_steps = drawn(parts_of("mixed")).axes
-    assert by_batch.get_title(loc="left") == f"at T={advice.steps}, by batch B"
-    assert by_steps.get_title(loc="left") == f"at B={advice.batch}, by time steps T"
-    assert f"B={advice.batch}, advised" in ticks(by_batch)
-    assert f"T={advice.steps}, advised" in ticks(by_steps)
+    assert by_batch.get_title(loc="left") == f"at T={point.steps}, by batch B"
+    assert by_steps.get_title(loc="left") == f"at B={point.batch}, by time steps T"
+    assert f"B={point.batch}, advised" in ticks(by_batch)
+    assert f"T={point.steps}, advised" in ticks(by_steps)
 
 
 def test_looks_differ_in_colour_and_in_hatch() -> None:
@@ -248,7 +250,7 @@ def test_four_points_are_named_for_what_they_stand_for() -> None:
     points = [Point(batch, steps) for batch in (4, 8, 16) for steps in (16, 32, 64)]
     bare = view_of(a_run([a_phased(point) for point in points], Grid((4, 8, 16), (16, 32, 64))), "")
     known = {point: measured(point.batch, point.steps) for point in points}
-    advice = replace(bare.advice, batch=8, steps=32)
+    advice = Advice((Recommendation(32, 8),))
     figure = drawn(memory_phases(replace(bare, measurements=known, advice=advice)))
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
         "B=4 T=16, the smallest", "B=8 T=32, advised", "B=8 T=64, the longest T",

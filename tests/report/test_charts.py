@@ -27,6 +27,7 @@ from report_samples import (
     all_oom,
     grid_sample,
     hostile,
+    measured,
     mixed,
     non_monotone,
     one_column,
@@ -34,7 +35,7 @@ from report_samples import (
     one_row,
     twenty_by_twenty,
 )
-from rnnprof.records import Outcome, Point
+from rnnprof.records import Outcome, Point, Settings
 from rnnprof.report import heatmap
 from rnnprof.report.charts import (
     edge_path,
@@ -96,7 +97,7 @@ def test_the_numbers_stand_in_their_places() -> None:
     memory, rate = panels(drawn("mixed"))
     sizes = {place: text.get_text() for place, text in labels(memory).items()}
     rates = {place: text.get_text() for place, text in labels(rate).items()}
-    assert (sizes[0, 0], sizes[5, 1], sizes[4, 2]) == ("26.1M", "161M", "161M")
+    assert (sizes[0, 0], sizes[5, 1], sizes[4, 2]) == ("32.2M", "171M", "171M")
     assert (rates[0, 0], rates[5, 1], rates[4, 2]) == ("8.60k", "16.3k", "16.1k")
 
 
@@ -146,13 +147,16 @@ def test_the_axes_are_labelled_with_the_grid() -> None:
     assert low < high, "T grows upward"
 
 
-def test_the_process_peak_stands_in_and_the_title_says_so() -> None:
+def test_memory_that_is_not_known_is_so_whatever_else_is_known() -> None:
     run, measurements = mixed()
-    assert "allocated" in panels(drawn("mixed"))[0].get_title(loc="left")
-    without = {p: replace(m, peak_allocated_bytes=None) for p, m in measurements.items()}
-    memory, _ = panels(trade_off(run, without))
-    assert memory.get_title(loc="left") == "Peak memory of the process (M: MiB)"
-    assert labels(memory)[0, 0].get_text() == "226M"
+    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_counted_bytes=None)
+    assert unknown.peak_allocated_bytes
+    assert unknown.peak_process_bytes
+    memory, rate = panels(trade_off(run, measurements))
+    assert memory.get_title(loc="left") == "Peak memory (M: MiB)"
+    assert labels(memory)[0, 0].get_text() == "–"
+    assert labels(memory)[1, 0].get_text() == "34.4M"
+    assert labels(rate)[0, 0].get_text() == "8.60k"
 
 
 # --- the edge ------------------------------------------------------------------------------------
@@ -228,24 +232,57 @@ def test_the_edge_is_in_the_figure_and_its_legend(panel: str) -> None:
     assert "out of memory at the limit (512 MiB)" in texts
 
 
-def test_the_fastest_point_is_outlined_in_both_panels() -> None:
+def test_what_is_set_aside_is_no_limit_of_training() -> None:
+    run, measurements = SAMPLES["mixed"]()
+    settings = Settings(reserve_bytes=112 << 20)
+    request = replace(run.requests[0], settings=settings)
+    figure = trade_off(replace(run, requests=(request,)), measurements)
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    assert "out of memory at the limit (400 MiB)" in texts
+    assert not [text for text in texts if "512 MiB" in text]
+
+
+def sharp(sample: Sample) -> Sample:
+    """The sample, with times that are known well enough to decide by."""
+    run, measurements = sample
+    known = {}
+    for point, each in measurements.items():
+        at = each.step_time_s
+        interval = None if at is None else (0.9999 * at, 1.0001 * at)
+        known[point] = replace(each, step_time_within_ci_s=interval)
+    return run, known
+
+
+def outlined(figure: Figure, panel: str) -> dict[int, tuple[float, float]]:
+    """The middles of the outlines, by row."""
+    found = {}
+    for box in figure.findobj(Rectangle):
+        name, _, row = str(box.get_gid()).partition("-recommended-")
+        if row and name == panel:
+            assert not box.get_fill()
+            middle = (box.get_x() + box.get_width() / 2, box.get_y() + box.get_height() / 2)
+            found[int(row)] = middle
+    return found
+
+
+def test_the_recommended_point_of_every_t_is_outlined_in_both_panels() -> None:
+    """T=32 and T=64 have a noisy batch that may be the fastest."""
+    figure = trade_off(*sharp(mixed()))
     for panel in ("memory", "rate"):
-        box = with_id(drawn("mixed"), f"{panel}-best")
-        assert isinstance(box, Rectangle)
-        centre = (box.get_x() + box.get_width() / 2, box.get_y() + box.get_height() / 2)
-        assert centre == pytest.approx((5, 1))
-        assert not box.get_fill()
+        assert outlined(figure, panel) == {0: pytest.approx((4, 0)), 3: pytest.approx((3, 3))}
+        assert outlined(drawn("mixed"), panel) == {0: pytest.approx((4, 0))}
+        assert outlined(drawn("one_row"), panel) == {}
 
 
 def test_the_legend_names_what_is_there_and_nothing_else() -> None:
-    texts = [text.get_text() for text in drawn("one_row").legends[0].get_texts()]
-    assert texts == [
-        "out of memory at the limit (512 MiB)",
-        "highest throughput",
-        "OOM: out of memory",
-        "implied by a smaller OOM",
-    ]
-    assert drawn("one_point").legends == []
+    def entries(figure: Figure) -> list[str]:
+        return [text.get_text() for text in figure.legends[0].get_texts()]
+
+    others = ["OOM: out of memory", "implied by a smaller OOM"]
+    limit = "out of memory at the limit (512 MiB)"
+    assert entries(trade_off(*sharp(one_row()))) == [limit, "recommended batch at T", *others]
+    assert entries(drawn("one_row")) == [limit, *others]
+    assert entries(drawn("one_point")) == ["recommended batch at T"]
     every = {text.get_text() for text in drawn("mixed").legends[0].get_texts()}
     assert every >= {look.meaning for look in heatmap.LOOKS.values()}
     assert every >= {"time not converged", "time disturbed", "not measured"}
@@ -257,13 +294,20 @@ def test_the_legend_names_what_is_there_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("mixed", "up to B=32 fits at T=128 under 512 MiB; fastest 16.3 k time steps/s at B=128"),
+        ("mixed", "up to B=32 fits at T=128 under 512 MiB; recommended at T=16: B=64, 15.7 k"),
+        ("one_row", " under 512 MiB; memory is decided, speed is not"),
         ("all_oom", "nothing tried fits under 512 MiB"),
         ("untouched", "no point was measured"),
-        ("one_column", "up to B=64 fits at T=128 under 512 MiB, none at T=256; fastest 16.2 k"),
-        ("one_point", "up to B=64 fits at T=128 under 512 MiB, the largest tried; fastest 16.2 k"),
+        (
+            "one_column",
+            "up to B=64 fits at T=128 under 512 MiB, none at T=256; recommended at T=128: B=64, "
+        ),
+        (
+            "one_point",
+            "up to B=64 fits at T=128 under 512 MiB, the largest tried; recommended at T=128: B=64",
+        ),
         ("non_monotone", "up to B=64 fits at T=128 under 512 MiB, though B=32 was out of memory;"),
-        ("hostile", "up to B=4 fits at T=32 under 512 MiB; fastest 11.3 k"),
+        ("hostile", "up to B=4 fits at T=32 under 512 MiB; recommended at T=32: B=4, 9.94 k"),
     ],
 )  # fmt: skip
 def test_the_title_states_the_finding(name: str, sentence: str) -> None:
@@ -326,9 +370,16 @@ def test_flags_on_a_crowded_grid_stay_within_their_boxes() -> None:
 
 @pytest.mark.parametrize("name", ["mixed", "one_column", "twenty_by_twenty"])
 def test_the_outline_touches_neither_its_number_nor_the_edge(name: str) -> None:
-    figure = drawn(name)
-    for panel, axes in zip(("memory", "rate"), panels(figure), strict=True):
-        outline, edge = with_id(figure, f"{panel}-best"), with_id(figure, f"{panel}-oom-edge")
+    figure = trade_off(*sharp(SAMPLES[name]()))
+    rows = sorted(outlined(figure, "memory"))
+    assert rows
+    for panel, axes, row in (
+        (*pair, row)
+        for row in rows
+        for pair in zip(("memory", "rate"), panels(figure), strict=True)
+    ):
+        outline = with_id(figure, f"{panel}-recommended-{row}")
+        edge = with_id(figure, f"{panel}-oom-edge")
         assert isinstance(outline, Rectangle)
         assert isinstance(edge, Line2D)
         frame, pixels = outline.get_window_extent(), figure.dpi / 72
@@ -417,7 +468,7 @@ def test_a_name_without_end_leaves_room_for_the_finding() -> None:
     workload = replace(run.header.workload, factory=factory)
     long = replace(run, header=replace(run.header, workload=workload))
     figure = trade_off(long, measurements)
-    assert "fastest 11.3 k time steps/s" in title(figure)
+    assert "recommended at T=32: B=4, 9.94 k time steps/s" in title(figure)
     assert with_id(figure, "title").get_window_extent().x1 <= figure.bbox.x1
 
 
@@ -445,7 +496,7 @@ def test_both_files_are_written_and_nothing_else(name: str, tmp_path: Path) -> N
 def test_the_svg_names_its_boxes_and_ids_are_unique(tmp_path: Path) -> None:
     svg = write_charts(*mixed(), tmp_path, "chart")[1]
     ids = [node.get("id") for node in ET.parse(svg).iter() if node.get("id")]
-    assert {"memory-B4-T16", "rate-B128-T128", "rate-oom-edge", "memory-best"} <= set(ids)
+    assert {"memory-B4-T16", "rate-B128-T128", "rate-oom-edge", "memory-recommended-0"} <= set(ids)
     assert len(ids) == len(set(ids))
 
 

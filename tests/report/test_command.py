@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import HEADER, a_request
+from rnnprof.analysis.advice import Advice
+from rnnprof.analysis.recommendation import Recommendation
 from rnnprof.cli import options as opt
 from rnnprof.cli import trainability
 from rnnprof.cli.max_batch import command as max_batch
 from rnnprof.cli.profile import command as profile
 from rnnprof.records import Grid, Request, Run, Settings
-from rnnprof.report.command import repeat_command
+from rnnprof.report.command import LINE_COLUMNS, deciding_command, repeat_command
 from rnnprof.study import Study
 from rnnprof.workload import CELLS, DTYPES, IMPLS, MODES, OPTIMIZERS, FactorySource, Workload
 
@@ -130,3 +132,64 @@ def test_long_commands_are_wrapped_so_that_a_shell_takes_them_as_one():
 
 def test_without_a_request_there_is_none():
     assert repeat_command(Run(HEADER)) == ""
+
+
+# the command that decides a recommendation
+
+
+def a_tied(steps: int = 16, by_drift: bool = False) -> Recommendation:
+    return Recommendation(steps, None, (8, 16), (8, 16, 64), by_drift, reasons=("it is open",))
+
+
+def open_run(
+    settings: Settings, command: str = "profile", path: str | None = "my run.jsonl"
+) -> Run:
+    request = Request("r1", command, Grid((4, 8, 16, 64), (16, 32)), settings, "now")
+    return replace(run_of(Workload(), request), path=path)
+
+
+@given(settings)
+def test_the_deciding_command_measures_as_the_run_did_but_in_more_processes(
+    settings: Settings,
+) -> None:
+    advice = Advice((a_tied(), Recommendation(32, 4), a_tied(64)))
+    text = deciding_command(open_run(settings), advice)
+    workload, asked, grid = read_back(text)
+    assert workload == Workload()
+    assert grid == Grid((8, 16, 64), (16, 64))
+    processes = max(5, settings.processes + 3)
+    assert asked == replace(
+        settings, memory_limit=1 << 29, processes=processes, certify=False, at_most=asked.at_most
+    )
+    assert text.replace("\\\n    ", "").endswith(" --extend -o 'my run.jsonl'")
+    assert max(map(len, text.splitlines())) <= LINE_COLUMNS <= 80
+
+
+def test_a_run_that_drifted_is_left_and_another_one_decides() -> None:
+    text = deciding_command(open_run(Settings()), Advice((a_tied(by_drift=True),)))
+    assert "--extend" not in text
+    assert text.endswith("-o 'my run-again.jsonl'")
+
+
+def test_what_a_search_tried_is_no_option_of_the_deciding_command() -> None:
+    text = deciding_command(
+        open_run(Settings(at_most=99, processes=0), "max-batch"), Advice((a_tied(),))
+    )
+    assert text.startswith("rnnprof profile ")
+    assert "--at-most" not in text
+    assert "--processes 5" in text
+
+
+def test_the_settings_are_those_of_the_last_look_not_of_a_study() -> None:
+    run = open_run(Settings(headroom_ratio=0.1, reserve_bytes=1 << 20))
+    study = replace(run.requests[0], command="trainability", settings=Settings(study=Study()))
+    text = deciding_command(replace(run, requests=(*run.requests, study)), Advice((a_tied(),)))
+    _, asked, _ = read_back(text)
+    assert (asked.headroom_ratio, asked.reserve_bytes) == (0.1, 1 << 20)
+
+
+def test_where_nothing_is_open_there_is_no_command() -> None:
+    run = open_run(Settings())
+    assert deciding_command(run, Advice((Recommendation(16, 8),))) == ""
+    assert deciding_command(run, Advice((Recommendation(16, None),))) == ""
+    assert deciding_command(replace(run, requests=()), Advice((a_tied(),))) == ""

@@ -10,6 +10,7 @@ import pytest
 
 from report_samples import SAMPLES, measured, mixed, run_of, untouched
 from rnnprof.analysis.advice import Advice
+from rnnprof.analysis.recommendation import Recommendation
 from rnnprof.records import (
     CENSUS_PARTS,
     Certificate,
@@ -97,14 +98,17 @@ def test_there_is_no_advice_without_a_certificate() -> None:
 def test_frontier_and_advice_are_in_the_document() -> None:
     fits, fails = EdgeFit(8, "a1", 7, 10), EdgeOom(9, "a2", "forward")
     certificate = Certificate(16, EdgeStatus.CERTIFIED, 1, 64, 8, fits, fails, probes=4, ooms=1)
-    advice = Advice(8, 16, ("it is the fastest",))
+    advice = Advice((Recommendation(16, 8, time_steps_per_s=9.0),), reasons=("it is decided",))
     run, _ = untouched()
     whole = document(run, {}, (certificate,), advice)
     (edge,) = whole["frontier"]
     named = ("steps", "status", "batch", "granularity", "probes", "ooms")
     assert [edge[name] for name in named] == [16, "certified", 8, 1, 4, 1]
     assert edge["fails"]["phase"] == "forward"
-    assert (whole["advice"]["batch"], whole["advice"]["reasons"]) == (8, ["it is the fastest"])
+    (one,) = whole["advice"]["recommendations"]
+    named = ("steps", "batch", "tied", "time_steps_per_s", "peak_bytes")
+    assert [one[name] for name in named] == [16, 8, [], 9.0, None]
+    assert whole["advice"]["reasons"] == ["it is decided"]
     assert frontier_document(run, (certificate,), advice)["frontier"] == whole["frontier"]
 
 

@@ -18,7 +18,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from report_samples import LIMIT_BYTES, MIB, SAMPLES, grid_sample, view_from
-from rnnprof.analysis.advice import TrainWith
+from rnnprof.analysis.advice import LargestSafe
 from rnnprof.analysis.memory_model import MemoryModel, Plane
 from rnnprof.records import Certificate, EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.report.drawing import Chart, rendered
@@ -72,11 +72,11 @@ UNUSABLE_STATUS = (
 
 def a_view(frontier: Sequence[Certificate] = EDGES, model: MemoryModel | None = MODEL) -> View:
     view = view_from(grid_sample(BATCHES, STEPS), tuple(frontier))
-    train_with = (
-        TrainWith(64, 219, 207, is_measured=True, peak_bytes=1),
-        TrainWith(128, 109, 103, is_measured=False, peak_bytes=1),
+    safe = (
+        LargestSafe(64, 219, 207, is_measured=True, peak_bytes=1),
+        LargestSafe(128, 109, 103, is_measured=False, peak_bytes=1),
     )
-    return replace(view, model=model, advice=replace(view.advice, train_with=train_with))
+    return replace(view, model=model, advice=replace(view.advice, largest_safe=safe))
 
 
 def drawn(view: View) -> Chart:

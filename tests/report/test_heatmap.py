@@ -33,6 +33,7 @@ from report_samples import (
 )
 from rnnprof.analysis.advice import Advice
 from rnnprof.analysis.memory_model import MemoryModel, Plane
+from rnnprof.analysis.recommendation import Recommendation
 from rnnprof.records import Certificate, EdgeStatus, Grid, Outcome, Point
 from rnnprof.report.drawing import FILL, INK, PAPER, Chart, rendered
 from rnnprof.report.heatmap import (
@@ -54,23 +55,23 @@ NAMES = (
     "heatmap-matmul-share",
 )  # fmt: skip
 MODEL = MemoryModel((Plane(24 << 20, 0.0, 36_000.0),), 0.001, 0.005, 4)
-NO_ADVICE = Advice(None, None, ())
+NO_ADVICE = Advice()
 
 
 def view(
     sample: Sample,
-    advised: Point | None = None,
+    recommended: tuple[Point, ...] = (),
     model: MemoryModel | None = None,
 ) -> View:
     """The view of measurements that no observation stands behind."""
     run, measurements = sample
-    advice = Advice(advised.batch, advised.steps, ()) if advised else NO_ADVICE
+    each = tuple(Recommendation(point.steps, point.batch) for point in recommended)
     places = {*run.points(), *measurements}
     return replace(
         view_of(run, "sample"),
         places=tuple(sorted(places, key=lambda point: (point.steps, point.batch))),
         measurements=measurements,
-        advice=advice,
+        advice=replace(NO_ADVICE, recommendations=each),
         model=model,
     )
 
@@ -193,7 +194,7 @@ def test_the_numbers_stand_in_their_places() -> None:
     charts = heatmaps(view(with_shares(mixed())))
     seen = [(found[0, 0], found[5, 1], found[4, 2]) for found in map(texts, charts)]
     assert seen == [
-        ("26.1M", "161M", "161M"),
+        ("32.2M", "171M", "171M"),
         ("7.44m", "251m", "254m"),
         ("8.60k", "16.3k", "16.1k"),
         ("538", "510", "252"),
@@ -268,7 +269,7 @@ def test_a_pair_that_nobody_asked_for_is_left_blank() -> None:
     both = replace(run, requests=(*run.requests, request))
     chart = memory(view((both, measurements)))
     assert texts(chart) == {
-        (0, 0): "26.1M", (1, 0): "28.3M", (0, 1): "28.3M", (1, 1): "32.5M", (2, 2): "–",
+        (0, 0): "32.2M", (1, 0): "34.4M", (0, 1): "34.4M", (1, 1): "38.8M", (2, 2): "–",
     }  # fmt: skip
     assert "nothing was asked for" in notes(chart)
 
@@ -288,7 +289,7 @@ def test_the_colour_of_a_box_is_that_of_its_value() -> None:
     boxes = with_id(chart.figure, "heatmap-memory-values")
     assert isinstance(boxes, PolyCollection)
     faces = boxes.get_facecolor()
-    sizes = [m.peak_allocated_bytes or 0 for m in measurements.values()]
+    sizes = [m.peak_counted_bytes or 0 for m in measurements.values()]
     assert tuple(faces[np.argmin(sizes)]) == mpl.colormaps["cividis"](0.0)
     assert tuple(faces[np.argmax(sizes)]) == mpl.colormaps["cividis"](1.0)
     for label, face in zip(all_labels(chart)[0].labels, faces, strict=True):
@@ -296,12 +297,17 @@ def test_the_colour_of_a_box_is_that_of_its_value() -> None:
     assert {label.ink for label in all_labels(chart)[0].labels} == {"#000000", "#ffffff"}
 
 
-def test_the_process_peak_stands_in_and_the_title_says_so() -> None:
+def test_memory_that_is_not_known_is_so_whatever_else_is_known() -> None:
     run, measurements = mixed()
-    without = {p: replace(m, peak_allocated_bytes=None) for p, m in measurements.items()}
-    chart = memory(view((run, without)))
-    assert chart.title == "Peak memory of the process"
-    assert texts(chart)[0, 0] == "226M"
+    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_counted_bytes=None)
+    assert unknown.peak_allocated_bytes
+    assert unknown.peak_process_bytes
+    chart = memory(view((run, measurements)))
+    assert chart.title == "Peak memory"
+    assert (texts(chart)[0, 0], texts(chart)[1, 0]) == ("?", "34.4M")
+    assert boxes_of(chart.figure, "heatmap-memory-unknown") == {(0, 0)}
+    assert UNKNOWN.meaning in legend(chart)
+    assert "known at 15 of 24 points" in chart.finding
 
 
 # --- prediction ----------------------------------------------------------------------------------
@@ -379,20 +385,28 @@ def test_the_proven_edge_stands_at_its_row(monkeypatch: pytest.MonkeyPatch) -> N
     assert "B=71 is the largest that fits at T=32 under 512 MiB" in chart.finding
 
 
-def test_the_advised_point_is_outlined_and_told() -> None:
-    for chart in heatmaps(view(mixed(), advised=Point(64, 32))):
-        box = with_id(chart.figure, f"{chart.name}-advised")
-        assert isinstance(box, Rectangle)
-        centre = (box.get_x() + box.get_width() / 2, box.get_y() + box.get_height() / 2)
-        assert centre == pytest.approx((4, 1))
-        assert "advised: B=64 T=32" in legend(chart)
+def test_the_recommended_point_of_every_t_is_outlined_and_told() -> None:
+    for chart in heatmaps(view(mixed(), recommended=(Point(128, 16), Point(64, 32)))):
+        for row, middle in enumerate([(5, 0), (4, 1)]):
+            box = with_id(chart.figure, f"{chart.name}-recommended-{row}")
+            assert isinstance(box, Rectangle)
+            centre = (box.get_x() + box.get_width() / 2, box.get_y() + box.get_height() / 2)
+            assert centre == pytest.approx(middle)
+        assert not has_id(chart.figure, f"{chart.name}-recommended-2")
+        assert legend(chart).count("recommended batch at T") == 1
 
 
-@pytest.mark.parametrize("advised", [None, Point(65, 32)])
-def test_advice_off_the_grid_is_not_outlined(advised: Point | None) -> None:
-    chart = memory(view(mixed(), advised=advised))
-    assert not has_id(chart.figure, "heatmap-memory-advised")
-    assert not any("advised" in text for text in legend(chart))
+@pytest.mark.parametrize("recommended", [(), (Point(65, 32),)])
+def test_advice_off_the_grid_is_not_outlined(recommended: tuple[Point, ...]) -> None:
+    chart = memory(view(mixed(), recommended=recommended))
+    assert not any(has_id(chart.figure, f"heatmap-memory-recommended-{row}") for row in range(4))
+    assert not any("recommended" in text for text in legend(chart))
+
+
+def test_where_speed_is_open_nothing_is_outlined() -> None:
+    tied = Recommendation(32, None, (16, 64), (16, 64))
+    chart = memory(replace(view(mixed()), advice=Advice((tied,))))
+    assert not has_id(chart.figure, "heatmap-memory-recommended-1")
 
 
 def test_the_legend_names_what_is_there_and_nothing_else() -> None:
@@ -452,7 +466,7 @@ def test_ticks_are_thinned_where_they_would_collide() -> None:
 @pytest.mark.parametrize(
     ("name", "label"),
     [
-        ("heatmap-memory", "peak memory allocated, bytes (M: MiB)"),
+        ("heatmap-memory", "peak memory, bytes (M: MiB)"),
         ("heatmap-step-time", "time of a training step (m: milliseconds)"),
         ("heatmap-time-steps", "time steps/s (k: thousand)"),
         ("heatmap-sequences", "sequences/s (k: thousand)"),
@@ -468,14 +482,14 @@ def test_the_colour_bar_ends_at_the_extremes() -> None:
     labels = with_id(drawn("mixed")["heatmap-memory"].figure, "heatmap-memory-bar-labels")
     assert isinstance(labels, Labels)
     found = {label.place[0]: label.text for label in labels.labels}
-    assert (found[0.0], found[1.0]) == ("26.1M", "161M")
+    assert (found[0.0], found[1.0]) == ("32.2M", "171M")
     assert len(found) == 3
 
 
 def test_without_two_values_there_is_no_bar_and_the_title_has_the_unit() -> None:
     chart = drawn("one_point")["heatmap-memory"]
     assert len(chart.figure.axes) == 1
-    assert panel(chart).get_title(loc="left") == "Peak memory allocated (M: MiB)"
+    assert panel(chart).get_title(loc="left") == "Peak memory (M: MiB)"
 
 
 # --- can it be read ------------------------------------------------------------------------------
@@ -576,7 +590,7 @@ def test_two_thousand_points_leave_the_numbers_to_the_table() -> None:
 
 
 def test_inks_are_those_that_a_page_replaces() -> None:
-    figure = memory(view(mixed(), advised=Point(64, 32))).figure
+    figure = memory(view(mixed(), recommended=(Point(64, 32),))).figure
     edge = with_id(figure, "heatmap-memory-oom-edge")
     assert isinstance(edge, Line2D)
     assert edge.get_color() == INK
@@ -589,10 +603,10 @@ def test_inks_are_those_that_a_page_replaces() -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("mixed", "between 26.1 MiB at B=4 T=16 and 161 MiB at B=128 T=32, known at 16 of 24"),
-        ("all_oom", "Peak memory allocated is known at none of 9 points. "),
-        ("untouched", "Peak memory allocated is known at none of 4 points. 4 points not reached."),
-        ("one_point", "Peak memory allocated is 297 MiB at B=64 T=128."),
+        ("mixed", "between 32.2 MiB at B=4 T=16 and 171 MiB at B=128 T=32, known at 16 of 24"),
+        ("all_oom", "Peak memory is known at none of 9 points. "),
+        ("untouched", "Peak memory is known at none of 4 points. 4 points not reached."),
+        ("one_point", "Peak memory is 311 MiB at B=64 T=128."),
     ],
 )  # fmt: skip
 def test_a_finding_tells_the_extremes(name: str, sentence: str) -> None:
@@ -622,7 +636,7 @@ def test_an_svg_stays_small() -> None:
 
 
 def test_the_same_view_gives_the_same_bytes() -> None:
-    first, second = (memory(view(mixed(), Point(64, 32))) for _ in range(2))
+    first, second = (memory(view(mixed(), (Point(64, 32),))) for _ in range(2))
     for kind in ("svg", "png", "pdf"):
         assert rendered(first.figure, kind) == rendered(second.figure, kind)
 
@@ -630,7 +644,7 @@ def test_the_same_view_gives_the_same_bytes() -> None:
 def test_numbers_are_text_in_the_svg() -> None:
     root = ET.fromstring(rendered(drawn("mixed")["heatmap-memory"].figure, "svg"))
     found = {node.text for node in root.iter("{http://www.w3.org/2000/svg}text")}
-    assert {"26.1M", "161M", "implied", "crashed"} <= found
+    assert {"32.2M", "171M", "implied", "crashed"} <= found
     ids = [node.get("id") for node in root.iter() if node.get("id")]
     assert len(ids) == len(set(ids))
 

@@ -18,11 +18,13 @@ from report_samples import (
     HOSTILE,
     MIB,
     SAMPLES,
+    all_oom,
     grid_sample,
     hostile,
     measured,
     mixed,
     one_point,
+    run_of,
     untouched,
     view_from,
 )
@@ -316,12 +318,31 @@ def test_predictions_are_marked():
     assert '<li><span class="mark">predicted</span> B=3 would fit</li>' in text
 
 
-def test_advice_names_the_point_and_the_batch_at_each_t():
-    reader = usual()
-    advice = a_grid().advice
-    assert f"Train with B={advice.batch} T={advice.steps}, because:" in reader.text("advice")
-    assert reader.column("train-with", "T") == ["32"]
-    assert reader.column("train-with", "edge B") == ["12"]
+def test_advice_names_the_batch_at_each_t():
+    text, reader = usual().text("advice"), usual()
+    assert "What to train with at each T, and why." in text
+    assert "T=16: train with B=8. 11.3 k time steps/s, the best at this T; it takes 34.4" in text
+    assert reader.column("batches", "T") == ["16", "32"]
+    assert reader.column("batches", "recommended B") == ["8", "4"]
+    assert reader.column("batches", "largest safe B") == ["–", "–"]
+    assert reader.column("batches", "largest B") == ["–", "12"]
+
+
+def test_where_speed_is_open_the_advice_has_the_command_that_decides():
+    reader = read(view_from(grid_sample((32, 64, 128), (64,))))
+    text = reader.text("advice")
+    assert "T=64: memory is decided, speed is not. B=32 or B=64 is the smallest batch" in text
+    assert reader.column("batches", "recommended B") == ["32 or 64"]
+    assert "--batch 32,64,128 --steps 64" in text
+    assert "--processes 5" in text
+    assert "--processes" not in usual().text("advice")
+
+
+def test_a_run_without_times_and_a_simulated_one_say_so():
+    assert "This run does not tell what to train with." in read(view_from(all_oom())).text("advice")
+    run = run_of((4,), (16,), environment={"device": "cuda", "simulated": "t4"})
+    text = read(view_from((run, {}))).text("advice")
+    assert "A simulated GPU gives no recommendation: it gives the largest safe batch." in text
 
 
 # --- conditions ----------------------------------------------------------------------------------
@@ -384,9 +405,52 @@ def test_points_are_in_the_order_of_the_grid_with_their_units():
     expected = measured(4, 16)
     assert reader.column("points-table", "step time ms")[0] == f"{expected.step_time_s * 1e3:.2f}"  # type: ignore[operator]
     assert reader.values("points-table", "step_time_s")[0] == f"{expected.step_time_s:.9g}"
-    assert reader.values("points-table", "peak_allocated_bytes")[0] == str(
-        expected.peak_allocated_bytes
+    assert reader.values("points-table", "peak_counted_bytes")[0] == str(
+        expected.peak_counted_bytes
     )
+
+
+def test_a_point_has_the_times_of_its_phases_and_every_peak():
+    run, measurements = grid_sample((4, 8), (16,))
+    phases = {"forward": 0.0025, "backward": 0.00375, "optimizer": 0.000125, "data": 0.5}
+    measurements[Point(4, 16)] = measured(
+        4, 16, phase_times_s=phases, peak_counted_bytes=40 * MIB, peak_allocated_bytes=20 * MIB,
+        peak_reserved_bytes=30 * MIB, peak_process_bytes=50 * MIB,
+    )  # fmt: skip
+    reader = read(view_from((run, measurements)))
+    heads = reader.heads("points-table")
+    phase_heads = [
+        ("forward ms", "forward_s"), ("backward ms", "backward_s"), ("optimizer µs", "optimizer_s"),
+    ]  # fmt: skip
+    memory_heads = [
+        ("memory MiB", "peak_counted_bytes"), ("allocated MiB", "peak_allocated_bytes"),
+        ("reserved MiB", "peak_reserved_bytes"), ("process MiB", "peak_process_bytes"),
+    ]  # fmt: skip
+    for expected in (phase_heads, memory_heads):
+        start = heads.index(expected[0])
+        assert heads[start : start + len(expected)] == expected
+    shown = dict(zip(heads, reader.body("points-table")[0], strict=True))
+    assert [shown[head] for head in phase_heads] == [
+        ("2.50", "0.0025"), ("3.75", "0.00375"), ("125", "0.000125"),
+    ]  # fmt: skip
+    assert [shown[head][0] for head in memory_heads] == ["40.0", "20.0", "30.0", "50.0"]
+    assert [shown[head][1] for head in memory_heads] == [
+        str(size * MIB) for size in (40, 20, 30, 50)
+    ]
+    assert "Memory: the peak of what the limit counts; allocated, reserved and process: " in (
+        reader.text("points")
+    )
+
+
+def test_memory_that_is_not_known_is_blank_whatever_else_is_known():
+    run, measurements = grid_sample((4, 8), (16,))
+    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_counted_bytes=None)
+    assert unknown.peak_allocated_bytes
+    assert unknown.peak_process_bytes
+    reader = read(view_from((run, measurements)))
+    assert reader.column("points-table", "memory MiB") == ["–", "34.4"]
+    assert "–" not in reader.column("points-table", "allocated MiB")
+    assert "–" not in reader.column("points-table", "process MiB")
 
 
 def test_how_a_point_ended_is_told_in_words():
@@ -421,7 +485,7 @@ def test_what_is_known_nowhere_is_left_out_and_named():
     reader = usual()
     heads = [text for text, _ in reader.heads("points-table")]
     assert not any("reserved" in head for head in heads)
-    left_out = "left out: of matmul rate, peak reserved."
+    left_out = "left out: optimizer, of matmul rate, reserved."
     assert left_out in reader.text("points")
 
 
@@ -438,12 +502,12 @@ def test_a_column_has_one_unit_and_one_precision(
 ):
     run, measurements = grid_sample((4, 8, 16), (16,))
     changed = {
-        point: replace(m, peak_allocated_bytes=size)
+        point: replace(m, peak_counted_bytes=size)
         for (point, m), size in zip(sorted(measurements.items()), sizes, strict=True)
     }
     reader = read(view_from((run, changed)))
-    assert reader.column("points-table", f"peak allocated {unit}") == shown
-    assert reader.values("points-table", "peak_allocated_bytes") == [f"{n:.9g}" for n in sizes]
+    assert reader.column("points-table", f"memory {unit}") == shown
+    assert reader.values("points-table", "peak_counted_bytes") == [f"{n:.9g}" for n in sizes]
 
 
 # --- several runs --------------------------------------------------------------------------------
@@ -488,7 +552,7 @@ def test_points_in_common_are_compared_with_the_first_run():
     ratios = reader.values("differences-table", "step_time_s_ratio_2")
     assert ratios == ["–" if r == "–" else "2" for r in ratios]
     assert ratios[0] == "2"
-    assert reader.values("differences-table", "peak_allocated_bytes_ratio_2")[0] == "1"
+    assert reader.values("differences-table", "peak_counted_bytes_ratio_2")[0] == "1"
     ended = reader.column("differences-table", "step time, the other ms")
     assert ended[-1].startswith("OOM")
 
@@ -503,13 +567,18 @@ def test_runs_that_agree_say_so_and_runs_that_share_nothing_too():
     )
 
 
-def test_peaks_of_two_kinds_are_compared_as_the_process_has_them():
+def test_memory_that_one_run_does_not_know_is_compared_with_nothing():
     run, measurements = grid_sample((4, 8), (16,))
-    without = {p: replace(m, peak_allocated_bytes=None) for p, m in measurements.items()}
-    reader = read(a_grid(), view_from((run, without), name="b"))
+    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_counted_bytes=None)
+    assert unknown.peak_allocated_bytes
+    assert unknown.peak_process_bytes
+    reader = read(a_grid(), view_from((run, measurements), name="b"))
     heads = [text for text, _ in reader.heads("differences-table")]
-    assert "peak process, b MiB" in heads
-    assert not any("allocated" in head for head in heads)
+    assert heads[2:5] == ["memory, sample MiB", "memory, b MiB", "ratio ×"]
+    assert not any(word in head for head in heads for word in ("allocated", "process"))
+    assert reader.column("differences-table", "memory, sample MiB") == ["32.2", "34.4"]
+    assert reader.column("differences-table", "memory, b MiB") == ["–", "34.4"]
+    assert reader.values("differences-table", "peak_counted_bytes_ratio_2") == ["–", "1"]
 
 
 # --- names ---------------------------------------------------------------------------------------

@@ -113,29 +113,21 @@ def test_an_unmeasured_place_breaks_its_line() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("unknown", "label", "field"),
-    [
-        ({}, "peak memory that the limit counts", "peak_counted_bytes"),
-        ({"peak_counted_bytes": None}, "peak memory allocated", "peak_allocated_bytes"),
-        (
-            {"peak_counted_bytes": None, "peak_allocated_bytes": None},
-            "peak memory of the process",
-            "peak_process_bytes",
-        ),
-    ],
-)
-def test_the_axis_says_which_bytes_are_shown(
-    unknown: dict[str, None], label: str, field: str
-) -> None:
-    figure = drawn(changed(grid_sample((4, 8), (16,)), **unknown))
-    assert figure.axes[1].get_ylabel() == label
-    assert line(figure, "slices-batch-memory-T16")[0][1] == getattr(measured(4, 16), field)
+def test_memory_that_is_not_known_is_no_point_whatever_else_is_known() -> None:
+    run, measurements = grid_sample((4, 8, 16), (16,))
+    measurements[Point(8, 16)] = unknown = measured(8, 16, peak_counted_bytes=None)
+    assert unknown.peak_allocated_bytes
+    assert unknown.peak_process_bytes
+    figure = drawn(view_from((run, measurements)))
+    assert figure.axes[1].get_ylabel() == "peak memory"
+    assert line(figure, "slices-batch-memory-T16") == [
+        (batch, measured(batch, 16).peak_counted_bytes) for batch in (4, 16)
+    ]
+    assert [batch for batch, _ in line(figure, "slices-batch-rate-T16")] == [4, 8, 16]
 
 
 def test_without_any_peak_or_any_time_the_rest_is_drawn() -> None:
-    unknown = {"peak_counted_bytes": None, "peak_allocated_bytes": None, "peak_process_bytes": None}
-    figure = drawn(changed(grid_sample((4, 8), (16,)), **unknown))
+    figure = drawn(changed(grid_sample((4, 8), (16,)), peak_counted_bytes=None))
     assert "slices-batch-rate-T16" in ids(figure)
     assert "slices-batch-memory-T16" not in ids(figure)
     figure = drawn(changed(grid_sample((4, 8), (16,)), time_steps_per_s=None))
@@ -194,11 +186,11 @@ def test_the_limit_and_its_headroom_are_lines_at_their_bytes() -> None:
     )
 
 
-def test_the_limit_is_no_line_among_bytes_that_it_does_not_count() -> None:
+def test_the_limit_is_a_line_even_where_no_peak_is_known() -> None:
     figure = drawn(changed(grid_sample((4, 8), (16,)), peak_counted_bytes=None))
-    assert "slices-batch-memory-limit" not in ids(figure)
+    assert {y for _, y in line(figure, "slices-batch-memory-limit")} == {LIMIT_BYTES}
     assert words(figure, "slices-batch-memory-limit-words") == (
-        "limit 512 MiB: it counts other bytes"
+        "limit 512 MiB; dashed: 5% headroom"
     )
 
 
@@ -229,10 +221,10 @@ def test_the_knee_is_the_smallest_batch_within_5_percent_of_the_best_at_its_t() 
 
 def test_the_advised_point_is_ringed_in_both_panels() -> None:
     view = view_from(SAMPLES["mixed"]())
-    assert view.advice.batch is not None
-    assert view.advice.steps is not None
-    advised = view.measurements[Point(view.advice.batch, view.advice.steps)]
-    for draw, place in zip(BOTH, (view.advice.batch, view.advice.steps), strict=True):
+    point = view.advice.point
+    assert point is not None
+    advised = view.measurements[point]
+    for draw, place in zip(BOTH, (point.batch, point.steps), strict=True):
         chart = draw(view)
         assert chart is not None
         rate = line(chart.figure, f"{chart.name}-rate-advised")
@@ -253,7 +245,8 @@ def test_many_lines_are_thinned_and_the_title_says_so() -> None:
     )
     assert len(lines) == 8
     assert (lines[0], lines[-1]) == (10, 200)
-    assert view.advice.steps in lines
+    assert any(each.tied for each in view.advice.recommendations)
+    assert view.advice.point is None
     title = words(figure, "slices-batch-title")
     assert title == "Throughput and peak memory over batch B, 8 of 20 T shown"
 
@@ -339,9 +332,16 @@ def test_the_finding_tells_rate_knee_memory_and_ooms() -> None:
     assert f"to {(best.time_steps_per_s or 0) / 1000:.1f} k time steps/s at B=128" in finding
     assert "At T=64 throughput rises from" in finding
     assert "is the smallest batch within 5% of the best there." in finding
-    assert "The peak memory that the limit counts goes from 38.8 MiB at B=4" in finding
+    assert "The peak memory goes from 38.8 MiB at B=4 to 311 MiB at B=128; the limit" in finding
     assert "the limit is 512 MiB." in finding
     assert "2 of 8 points are out of memory, the smallest in B at B=256 T=64." in finding
+
+
+def test_the_finding_tells_no_memory_where_none_is_known() -> None:
+    chart = slices_over_batch(changed(grid_sample((4, 8), (16,)), peak_counted_bytes=None))
+    assert chart is not None
+    assert "throughput rises from" in chart.finding
+    assert "memory" not in chart.finding
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
-from report_samples import HOSTILE, SAMPLES, hostile, mixed, one_point, view_from
+from report_samples import HOSTILE, SAMPLES, hostile, measured, mixed, one_point, view_from
+from rnnprof.analysis.advice import LargestSafe
+from rnnprof.analysis.recommendation import Recommendation
 from rnnprof.records import Certificate, EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.report.summary import escaped, summary
 from rnnprof.report.verdict import Judgement, Verdict, decision, judge_run
@@ -45,13 +48,32 @@ def test_the_answer_stands_first_and_the_points_below():
     assert "\\~" in text
 
 
-def test_the_edge_and_the_batch_to_train_with():
+def test_a_point_has_its_rate_and_the_memory_that_the_limit_counts():
+    run, measurements = one_point()
+    (point,) = measurements
+    text = text_of(view_from((run, measurements)))
+    assert "| **128** | 16.2k<br>311 MiB |" in text
+    assert "\n\nTime steps/s and peak memory; `~` did not settle, `!` disturbed." in text
+    unknown = measured(point.batch, point.steps, peak_counted_bytes=None)
+    assert unknown.peak_allocated_bytes
+    assert unknown.peak_process_bytes
+    assert "| **128** | 16.2k<br>- |" in text_of(view_from((run, {point: unknown})))
+
+
+def test_the_edge_the_recommended_batch_and_the_largest_safe_one():
     edge = Certificate(
         steps=128, status=EdgeStatus.CERTIFIED, granularity=1, at_most=99, batch=64, probes=5,
         fits=EdgeFit(64, "a1"), fails=EdgeOom(65, "a2"),
     )  # fmt: skip
-    text = text_of(view_from(one_point(), (edge,)))
-    assert "| 128 | 64 is the largest, 65 is out of memory | - | 5 |" in text
+    view = view_from(one_point(), (edge,))
+    text = text_of(view)
+    assert " | Recommended batch | Largest safe batch | Probes |" in text
+    assert "| 128 | 64 is the largest, 65 is out of memory | 64 | - | 5 |" in text
+    tied = Recommendation(128, None, (32, 64), (32, 64), reasons=("it is open",))
+    safe = LargestSafe(128, 64, 61, is_measured=False, peak_bytes=480 << 20)
+    advice = replace(view.advice, recommendations=(tied,), largest_safe=(safe,))
+    text = text_of(replace(view, advice=advice))
+    assert " is out of memory | 32 or 64 | 61 (480 MiB, predicted) | 5 |" in text
 
 
 @pytest.mark.parametrize("sign", list("`*_[]#|<>~&@$\\"))

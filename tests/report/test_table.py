@@ -27,7 +27,7 @@ from report_samples import (
     twenty_by_twenty,
     untouched,
 )
-from rnnprof.records import Outcome, Point
+from rnnprof.records import Finished, Outcome, Point, Settings
 from rnnprof.report.table import (
     MAX_NOTES,
     WIDTH,
@@ -35,8 +35,9 @@ from rnnprof.report.table import (
     edge_in_words,
     fastest,
     half_interval_ratio,
+    memory_bytes,
     one_line,
-    peak_kind,
+    phase_times_in_words,
     seen_edges,
     table,
 )
@@ -72,7 +73,7 @@ def test_bold_marks_the_fastest_and_red_what_was_out_of_memory() -> None:
     painted = table(*mixed(), colour=True)
     bold = re.findall(r"\x1b\[1m(.*?)\x1b\[0m", painted)
     red = re.findall(r"\x1b\[31m(.*?)\x1b\[0m", painted)
-    assert [text.strip() for text in bold] == ["16.3k*", "161M"]
+    assert [text.strip() for text in bold] == ["16.3k*", "171M"]
     assert set(red) == {"OOM"}
     assert len(red) == 4, "two points in two matrices; implied ones were not run"
 
@@ -98,8 +99,8 @@ def test_the_matrices_say_how_every_point_ended() -> None:
         64: ["-", "13.1k~!", "14.7k", "15.6k", "16.1k", "OOM"],
         128: ["crashed", "unsupp.", "14.9k", "15.7k", "OOM", "implied"],
     }
-    assert matrix_rows(text, "peak allocated memory")[64] == [
-        "-", "41.1M", "58.2M", "92.4M", "161M", "OOM",
+    assert matrix_rows(text, "memory (M: MiB)")[64] == [
+        "-", "47.6M", "65.2M", "100M", "171M", "OOM",
     ]  # fmt: skip
 
 
@@ -116,31 +117,44 @@ def test_a_matrix_too_wide_is_continued_below() -> None:
         rows = re.findall(rf"^T={steps} .*$", text, re.MULTILINE)
         cells = [cell for row in rows for cell in row.split()[1:]]
         assert len(cells) == 2 * len(run.grid.batch)
-    heads = re.findall(r"B=(\d+)", text.split("peak allocated")[0])
+    heads = re.findall(r"B=(\d+)", text.split("\nmemory (M: MiB)")[0])
     assert [int(head) for head in heads] == list(run.grid.batch)
     assert len(text.splitlines()) < 200
 
 
 def test_one_point_is_a_row_with_everything() -> None:
     lines = table(*one_point()).splitlines()
-    row = next(line for line in lines if "measured" in line)
-    assert row.split() == [
-        "128", "64", "measured", "506", "ms", "±1.1%", "16.2", "k/s",
-        "297", "MiB", "505", "MiB", "*",
-    ]  # fmt: skip
+    assert lines[3:5] == [
+        "  T   B     step time   fwd/bwd/opt  seq/s  time steps/s   memory",
+        "128  64  506 ms ±1.1%  203/304/- ms    126         16.2k  311 MiB  *",
+    ]
+
+
+def test_words_of_a_row_stand_over_the_columns_of_its_numbers() -> None:
+    lines = table(*one_row()).splitlines()
+    assert lines[3:5] == [
+        " T    B      step time   fwd/bwd/opt  seq/s  time steps/s    memory",
+        "64    4  23.8 ms ±1.1%   9.5/14/- ms    168         10.8k  38.8 MiB",
+    ]
+    assert lines[10:12] == ["64  256  OOM in forward", "64  512  implied OOM by B=256"]
+
+
+def test_words_of_a_row_make_no_column_of_numbers_wider() -> None:
+    lines = table(*all_oom()).splitlines()
+    assert lines[3] == "  T      B  step time  fwd/bwd/opt  seq/s  time steps/s  memory"
 
 
 def test_rows_say_the_phase_and_the_cause_of_an_oom() -> None:
     text = table(*one_row())
-    assert re.search(r"^ +64 +256  OOM in forward$", text, re.MULTILINE)
-    assert re.search(r"^ +64 +512  implied OOM by B=256$", text, re.MULTILINE)
+    assert re.search(r"^64 +256  OOM in forward$", text, re.MULTILINE)
+    assert re.search(r"^64 +512  implied OOM by B=256$", text, re.MULTILINE)
 
 
 def test_points_that_were_not_run_share_a_row() -> None:
     text = table(*all_oom())
     assert re.search(r"^ +64 +64  OOM in forward$", text, re.MULTILINE)
     assert re.search(r"^ +64 +>=128  implied OOM by B=64$", text, re.MULTILINE)
-    assert re.search(r"^ +256 +>=64  implied OOM by B=64 T=64$", text, re.MULTILINE)
+    assert re.search(r"^256 +>=64  implied OOM by B=64 T=64$", text, re.MULTILINE)
     assert "Highest throughput: none" in text
 
 
@@ -148,7 +162,7 @@ def test_a_stretch_inside_a_row_names_both_ends() -> None:
     run, measurements = grid_sample((1, 2, 4, 8), (16,))
     for batch in (2, 4):
         del measurements[Point(batch, 16)]
-    assert re.search(r"^ +16 +2  to 4: not measured$", table(run, measurements), re.MULTILINE)
+    assert re.search(r"^16 +2  to 4: not measured$", table(run, measurements), re.MULTILINE)
 
 
 def test_a_sparse_grid_is_no_matrix_of_holes() -> None:
@@ -156,8 +170,9 @@ def test_a_sparse_grid_is_no_matrix_of_holes() -> None:
     other, more = grid_sample((64,), (32, 64, 128, 256, 512))
     both = replace(run, requests=(*run.requests, *other.requests))
     text = table(both, measurements | more)
-    assert "steps  batch  outcome" in text
-    assert len(re.findall(r"^ +\d+ +\d+  (?:measured|OOM|implied)", text, re.MULTILINE)) == 11
+    assert re.search(r"^ +T +B +step time +fwd/bwd/opt +seq/s ", text, re.MULTILINE)
+    assert len(re.findall(r"^ *\d+ +\d+ +\d[\d.]* ms ±", text, re.MULTILINE)) == 9
+    assert len(re.findall(r"^ *\d+ +\d+  (?:OOM|implied)", text, re.MULTILINE)) == 2
 
 
 @pytest.mark.parametrize(("mark", "used"), [("~", "converged"), ("!", "disturbed")])
@@ -199,8 +214,34 @@ def test_the_last_lines_say_what_fits_and_what_is_fastest() -> None:
         "  T=64: 64 fits, 128 is out of memory",
         "  T=128: 32 fits, 64 is out of memory",
         "Highest throughput: 16.3 k time steps/s at B=128 T=32",
-        "  a step takes 251 ms ±1.1%; peak 161 MiB allocated, 365 MiB process",
+        "  a step takes 251 ms ±1.1% (forward/backward/optimizer 100/151/- ms)",
+        "  510 sequences/s; memory 171 MiB",
+        "Recommended batch: T=16: B=64; T=32: B=16 or 64, not decided; T=64: B=8, 32 or",
+        "  64, not decided; T=128: B=16 or 32, not decided",
+        UNFINISHED_LINE,
     ]
+
+
+UNFINISHED_LINE = "The run was stopped before its end: what it lacks may change the answer"
+
+
+def test_only_a_run_that_was_stopped_says_so() -> None:
+    run, measurements = one_point()
+    done = Finished(run.requests[-1].request, "2026-11-23T12:05:00Z", 300.0)
+    whole = table(replace(run, finished=(done,)), measurements)
+    assert summary(whole)[-1] == "Recommended batch: T=128: B=64"
+    assert summary(table(run, measurements)) == [*summary(whole), UNFINISHED_LINE]
+
+
+def test_where_nothing_may_be_recommended_it_says_none() -> None:
+    run, _ = one_point()
+    tight = measured(64, 128, peak_counted_bytes=511 << 20)
+    lines = summary(table(run, {tight.point: tight}))
+    assert lines[-2:] == ["Recommended batch: T=128: none", UNFINISHED_LINE]
+
+
+def test_without_times_nothing_is_said_of_a_recommended_batch() -> None:
+    assert not [line for line in summary(table(*untouched())) if "ecommended" in line]
 
 
 def test_the_summary_claims_no_more_than_was_seen() -> None:
@@ -228,30 +269,100 @@ def test_the_fastest_is_the_smallest_of_equals_and_has_a_number() -> None:
     assert best.point == Point(4, 16)
 
 
-def test_the_process_peak_stands_in_where_the_allocator_gives_none() -> None:
+def test_memory_that_is_not_known_is_shown_so_whatever_else_is_known() -> None:
     run, measurements = mixed()
-    assert peak_kind(measurements) == "allocated"
-    without = {p: replace(m, peak_allocated_bytes=None) for p, m in measurements.items()}
-    text = table(run, without)
-    assert matrix_rows(text, "peak process memory")[16][0] == "226M"
+    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_counted_bytes=None)
+    assert unknown.peak_allocated_bytes
+    assert unknown.peak_process_bytes
+    rows = matrix_rows(table(run, measurements), "memory (M: MiB)")
+    assert rows[16] == ["-", "34.4M", "timeout", "47.6M", "65.2M", "100M"]
+
+
+def test_without_any_memory_neither_row_nor_summary_has_a_size() -> None:
+    run, _ = one_point()
+    point = measured(64, 128, peak_counted_bytes=None)
+    text = table(run, {point.point: point})
+    assert re.search(r"^128  64  506 ms .* 16\.2k +-  \*$", text, re.MULTILINE)
+    assert "  126 sequences/s; memory -" in summary(text)
+    assert "Recommended batch: T=128: none" in summary(text)
+    assert re.findall(r"\d+ [KMG]iB", text) == ["512 MiB"], "the limit alone"
+
+
+def test_memory_is_what_the_limit_counts_at_a_point_that_was_measured() -> None:
+    assert memory_bytes(measured(4, 16)) == measured(4, 16).peak_counted_bytes
+    assert memory_bytes(measured(4, 16, peak_counted_bytes=None)) is None
+    assert memory_bytes(ended(Outcome.OOM, 4, 16, peak_counted_bytes=1 << 20)) is None
 
 
 @pytest.mark.parametrize(
-    ("device", "source"), [("cuda", "NVML, with the context"), ("cpu", "the operating system")]
+    ("facts", "charged"),
+    [
+        ({"device": "cuda"}, "reserved by the caching allocator"),
+        ({"device": "cpu"}, "address space above the baseline"),
+        ({}, "address space above the baseline"),
+        ({"device": "cuda", "simulated": {}}, "reserved by a simulated caching allocator"),
+    ],
 )
-def test_the_legend_names_who_tells_the_process_memory(device: str, source: str) -> None:
-    run, _ = one_point()
-    environment = run.header.environment | {"device": device}
-    run = replace(run, header=replace(run.header, environment=environment))
-    point = measured(64, 128)
-    assert f"process  peak memory by {source}; allocated" in table(run, {point.point: point})
+def test_the_legend_names_what_the_limit_counts(facts: dict[str, object], charged: str) -> None:
+    for run, measurements in (one_point(), mixed()):
+        environment = run.header.environment | facts
+        told = replace(run, header=replace(run.header, environment=environment))
+        lines = table(told, measurements).splitlines()
+        assert f"memory  peak of what the limit counts: {charged}" in lines
+        assert max(map(columns, lines)) <= WIDTH
 
 
-def test_the_peak_shown_is_the_one_known_at_more_points() -> None:
-    _, measurements = mixed()
-    point = next(p for p, m in measurements.items() if m.peak_allocated_bytes is not None)
-    measurements[point] = replace(measurements[point], peak_allocated_bytes=None)
-    assert peak_kind(measurements) == "process"
+def test_the_legend_names_the_phases_where_they_have_a_column() -> None:
+    phases = "fwd/bwd/opt  times of forward, backward and optimizer"
+    assert phases in table(*one_point()).splitlines()
+    assert "fwd/bwd/opt" not in table(*mixed())
+
+
+@pytest.mark.parametrize(
+    ("times_s", "words"),
+    [
+        ((0.254, 0.026, 0.00011), "254/26/0.11 ms"),
+        ((0.0026, 0.0039, 0.0000114), "2.6/3.9/0.011 ms"),
+        ((0.002, 0.00996, 0.0001), "2.0/10/0.10 ms"),
+        ((182e-6, 221.4e-6, 9.94e-6), "182/221/9.9 µs"),
+        ((1.25, 2.5, 0.012), "1.2/2.5/0.012 s"),
+        ((1.0, 0.9, 0.00002), "1.0/0.90/<0.0001 s"),
+        ((0.9996, 0.5, 0.1), "1.0/0.50/0.10 s"),
+        ((0.254, 0.026, None), "254/26/- ms"),
+        ((0.254, None, None), "254/-/- ms"),
+        ((None, None, 0.00011), "-/-/110 µs"),
+        ((None, None, None), ""),
+    ],
+)
+def test_the_times_of_the_phases_have_one_unit_and_two_digits(
+    times_s: tuple[float | None, ...], words: str
+) -> None:
+    named = zip(("forward", "backward", "optimizer"), times_s, strict=True)
+    known = {phase: time_s for phase, time_s in named if time_s is not None}
+    assert phase_times_in_words(measured(4, 16, phase_times_s=known)) == words
+    others = known | {"data": 7.0, "build": 9.0}
+    assert phase_times_in_words(measured(4, 16, phase_times_s=others)) == words
+
+
+def test_a_row_of_wide_numbers_keeps_its_marks_within_the_terminal() -> None:
+    run = run_of((65536, 65537, 65538), (65536,))
+    wide = measured(
+        65536, 65536, step_time_s=9.99e-3, step_time_within_ci_s=(9.98e-3, 9.9984e-3),
+        phase_times_s={"forward": 999e-6, "backward": 998e-6, "optimizer": 1e-12},
+        sequences_per_s=123_456.0, time_steps_per_s=430e6, peak_counted_bytes=1007 << 20,
+        converged=False, disturbed="throttled",
+    )  # fmt: skip
+    more = [ended(Outcome.OOM, batch, 65536, "backward") for batch in (65537, 65538)]
+    lines = table(run, {m.point: m for m in (wide, *more)}).splitlines()
+    assert lines[3:6] == [
+        "    T       B       step time        fwd/bwd/opt seq/s time steps/s   memory",
+        "65536   65536 9.99 ms ±0.092% 999/998/<0.0001 µs  123k         430M 0.98 GiB ~!*",
+        "65536 >=65537 OOM in backward",
+    ]
+    assert len(lines[4]) == WIDTH
+    best = "  a step takes 9.99 ms ±0.092% (forward/backward/optimizer 999/998/<0.0001 µs)"
+    assert best in lines
+    assert max(map(columns, lines)) == WIDTH
 
 
 def test_the_wider_interval_is_told() -> None:
@@ -274,6 +385,13 @@ def test_hostile_names_stay_on_their_line_and_drive_no_terminal() -> None:
     assert all(char.isprintable() or char == "\n" for char in text)
     assert text.startswith("tr$a_{i}n\\frac$.py:ma<k>e&'\"--x?[31m(")
     assert text.splitlines()[1].endswith("..., limit 512 MiB")
+
+
+def test_what_is_set_aside_stands_beside_the_limit_of_training() -> None:
+    run, measurements = mixed()
+    request = replace(run.requests[0], settings=Settings(reserve_bytes=112 << 20))
+    title = table(replace(run, requests=(request,)), measurements).splitlines()[1]
+    assert title.endswith(", limit 400 MiB, 112 MiB set aside")
 
 
 def test_clip_counts_wide_characters_twice() -> None:
@@ -317,13 +435,14 @@ REASON = "the matrix products would take 61% of the step, the least traffic abou
 
 
 def speed_lines(**speed: object) -> list[str]:
-    """What stands below the step time of the fastest point."""
+    """What stands below the step time and the memory of the fastest point."""
     run, _ = one_point()
     point = measured(128, 64, **speed)
     lines = table(run, {point.point: point}).splitlines()
     assert max(map(columns, lines)) <= WIDTH
     start = next(i for i, line in enumerate(lines) if line.startswith("  a step takes"))
-    return lines[start + 1 :]
+    assert lines[-2:] == ["Recommended batch: T=64: B=128", UNFINISHED_LINE]
+    return lines[start + 2 : -2]
 
 
 def test_the_speed_of_the_fastest_point_is_told_with_what_bounds_it() -> None:

@@ -79,7 +79,8 @@ def test_a_narrow_piece_has_no_number() -> None:
 
 def test_every_t_at_the_advised_b_and_every_b_at_the_advised_t() -> None:
     sample = view(mixed())
-    batch, steps = sample.advice.batch, sample.advice.steps
+    assert sample.advice.point is not None
+    batch, steps = sample.advice.point.batch, sample.advice.point.steps
     axes = drawn(chart_of("mixed")).axes[0]
     labels = [text.get_text() for text in axes.get_yticklabels()]
     heads = [text.get_text() for text in axes.texts if text.get_weight() == "bold"]

@@ -15,7 +15,7 @@ from report_samples import (
     untouched,
     view_from,
 )
-from rnnprof.analysis.advice import advise
+from rnnprof.analysis.advice import LargestSafe, advise
 from rnnprof.analysis.fold import fold_run
 from rnnprof.records import (
     Certificate,
@@ -120,21 +120,50 @@ def test_a_drift_within_the_timings_own_precision_is_none():
 def test_it_names_the_point_its_memory_its_speed_and_the_edge():
     sample = grid_sample((4, 8, 16), (16, 32))
     view = view_from(sample, (certified(32, 21),))
-    assert (view.advice.batch, view.advice.steps) == (16, 32)
-    first = decision(view)[0]
+    assert view.advice.point == Point(16, 32)
+    first, second = decision(view)
     # 30 MiB + 16 * 32 * 36,000 bytes, as the samples have it
     assert first.startswith("Use B=16, T=32: it takes 47.6 MiB, 9.3% of the limit of 512 MiB")
-    assert "100% of the best measured" in first
+    assert "100% of the best measured at this T; " in first
     assert first.endswith("B=21 is proven to fit there, B=22 to be out of memory.")
+    assert second == "Recommended batch at each T: T=16: B=16; T=32: B=16."
 
 
 def test_a_share_of_the_best_is_told_with_the_best():
     run, measurements = grid_sample((4, 8), (16,))
-    measurements[Point(8, 16)] = measured(8, 16, time_steps_per_s=1000.0)
-    measurements[Point(4, 16)] = measured(4, 16, time_steps_per_s=970.0)
+    measurements |= {m.point: m for m in (rated(4, 970.0), rated(8, 1000.0))}
     first = decision(view_from((run, measurements)))[0]
     assert "Use B=4, T=16" in first
-    assert "97% of the best measured (at B=8 T=16)" in first
+    assert "97% of the best measured at this T (B=8)" in first
+
+
+def rated(batch, rate, half=0.001):
+    """A point at T=16 with so many time steps/s, known to *half*."""
+    at = batch * 16 / rate
+    interval = (at * (1 - half), at * (1 + half))
+    return measured(
+        batch, 16, time_steps_per_s=rate, step_time_s=at, step_time_within_ci_s=interval
+    )
+
+
+def test_where_the_times_decide_nothing_it_says_that_memory_is_decided():
+    run, measurements = grid_sample((4, 8), (16,))
+    measurements |= {m.point: m for m in (rated(4, 960.0, 0.03), rated(8, 1000.0))}
+    view = view_from((run, measurements))
+    tied = "B=4 or B=8 is the smallest batch within 5% of the best: times are known to 3%"
+    assert decision(view) == (f"At T=16 memory is decided, speed is not: {tied}.",)
+    safe = LargestSafe(16, 21, 20, is_measured=False, peak_bytes=48 * MIB)
+    told = replace(view, advice=replace(view.advice, largest_safe=(safe,)))
+    with_safe = f"{tied}; largest safe batch 20 (48.0 MiB, predicted)"
+    assert decision(told) == (f"At T=16 memory is decided, speed is not: {with_safe}.",)
+
+
+def test_an_open_t_stands_beside_one_that_is_decided():
+    run, measurements = grid_sample((4, 8), (16, 32))
+    measurements |= {m.point: m for m in (rated(4, 960.0, 0.03), rated(8, 1000.0))}
+    first, second = decision(view_from((run, measurements)))
+    assert first.startswith("Use B=8, T=32: ")
+    assert second == "Recommended batch at each T: T=16: B=4 or 8, not decided; T=32: B=8."
 
 
 def test_without_times_the_edges_answer():
@@ -145,8 +174,9 @@ def test_without_times_the_edges_answer():
     view = replace(view, frontier=(edge,), advice=advise(view.run, {}, (edge,)))
     first = decision(replace(view, measurements={}))[0]
     assert first == (
-        "Use B=60 at T=16: it takes 60.0 MiB (measured) of the limit of 64.0 MiB; B=60 is proven "
-        "to fit there, B=61 to be out of memory. No step was timed in this run."
+        "At T=16 B=60 is the largest safe batch: it takes 60.0 MiB (measured) of the limit of 64.0 "
+        "MiB; B=60 is proven to fit there, B=61 to be out of memory. No step was timed in this "
+        "run, so no batch is recommended."
     )
 
 
@@ -169,14 +199,25 @@ def test_a_point_without_headroom_is_not_advised():
     assert Settings().headroom_ratio == 0.05
 
 
+def test_a_point_whose_memory_is_not_known_is_not_advised_for_its_allocated_bytes():
+    run, _ = one_point()
+    point = run.points()[0]
+    unknown = measured(point.batch, point.steps, peak_counted_bytes=None)
+    assert unknown.peak_allocated_bytes
+    assert decision(view_from((run, {point: unknown}))) == (
+        "No point is known to leave 5% of the limit of 512 MiB free.",
+    )
+
+
 def test_goodput_that_says_another_batch_is_told_beside_the_decision():
     view, run = view_from(mixed()), studied()
     [known] = advise(run, fold_run(run), ()).goodput
-    assert view.advice.batch is not None
-    assert view.advice.steps is not None
-    other = replace(known, steps=view.advice.steps, batch=view.advice.batch + 1)
+    point = view.advice.point
+    assert point is not None
+    other = replace(known, steps=point.steps, batch=point.batch + 1)
     beside = decision(replace(view, advice=replace(view.advice, goodput=(other,))))
     assert beside[0] == decision(view)[0]
-    assert beside[1].startswith(f"By goodput B={other.batch} is the better batch there: ")
-    same = replace(other, batch=view.advice.batch)
+    assert beside[1] == decision(view)[1]
+    assert beside[2].startswith(f"By goodput B={other.batch} is the better batch there: ")
+    same = replace(other, batch=point.batch)
     assert decision(replace(view, advice=replace(view.advice, goodput=(same,)))) == decision(view)

@@ -20,10 +20,10 @@ from rnnprof.worker.learners import (
     BuiltIn,
     FromFactory,
     Squares,
-    Unknown,
     learner_of,
     norms_by_lag,
 )
+from rnnprof.worker.raw_gradients import Unknown
 from rnnprof.workload import Workload
 
 STEPS, BATCH = 6, 4

@@ -12,6 +12,7 @@ from rnnprof.analysis.outcomes import classify
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.protocol import Task
 from rnnprof.records import CENSUS_PARTS, Outcome
+from rnnprof.study import Study
 from rnnprof.workload import FactorySource, Workload
 
 GIB = 1 << 30
@@ -23,7 +24,9 @@ def ask(crew: Supervisor, do: str, **fields: object) -> Answer:
     return crew.ask(Task(**{"do": do, "workload": Workload(), **defaults, **fields}), 120)
 
 
-def ask_factory(crew: Supervisor, do: str, function: str, **args: object) -> Answer:
+def ask_factory(
+    crew: Supervisor, do: str, function: str, study: Study | None = None, **args: object
+) -> Answer:
     source = FactorySource(f"faulty.py:{function}", "0", dict(args))
     return ask(
         crew,
@@ -33,6 +36,7 @@ def ask_factory(crew: Supervisor, do: str, function: str, **args: object) -> Ans
         batch=4,
         steps=4,
         point_seconds=0.05,
+        study=study,
     )
 
 
@@ -189,6 +193,12 @@ def test_accumulation_counts_its_sequences_and_sums_its_phases(supervisor: Super
     assert timing["sequences_per_step"] == 8
     memory = ask_factory(supervisor, "memory", "accumulating").findings
     assert memory["census"] is not None, memory["census_reason"]
+
+
+def test_training_to_a_target_counts_them_too(supervisor: Supervisor) -> None:
+    study = Study(target_loss=-1.0, budget_s=0.01, evaluate_every=5)
+    found = ask_factory(supervisor, "training", "accumulating", study=study).findings
+    assert found["sequences"] == 8 * found["train_steps"] > 0
 
 
 def test_a_leak_is_told(supervisor: Supervisor) -> None:

@@ -1,20 +1,22 @@
-"""Which batch and how many time steps to train with, and why: from what was measured alone.
+"""Which batch to train with at each T, and why: from what was measured alone.
 
-The rule: of the points that fit with headroom and do not thrash, the smallest batch within 5% of
-the best time steps/s.  What is predicted by the memory model is marked predicted.
+T is the user's: another is told of where it trains faster beyond doubt, with what it costs.  What
+is predicted by the memory model is marked predicted.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from rnnprof.analysis.certify import evident_fits, settings_of
+from rnnprof.analysis.certify import evident_fits, settings_of, training_limit_of
+from rnnprof.analysis.fold import anchor_drift
 from rnnprof.analysis.goodput import Chunk, Goodput, chunk_for, goodput_at
 from rnnprof.analysis.memory_model import MemoryModel, Sample
+from rnnprof.analysis.recommendation import Rates, Recommendation, rate, recommend
 from rnnprof.analysis.trainability import Trainability, trainability_of
 from rnnprof.records import (
     Certificate,
@@ -25,9 +27,6 @@ from rnnprof.records import (
     Run,
 )
 from rnnprof.units import format_bytes, format_rate, format_ratio
-
-NEAR_BEST_RATIO: Final = 0.05
-"""A batch that gives up less throughput than this is as good, and leaves memory and gradients."""
 
 SMALLER_LIMITS: Final = (0.5,)
 """Shares of the limit for which the advice tells what would change, predicted."""
@@ -40,12 +39,14 @@ SIMULATED: Final = (
     "with each T"
 )
 
+UNFINISHED: Final = "the run was stopped before its end: what it lacks may change the answer"
+
 NO_POINT: Final = "no point was timed that fits with headroom: profile a grid that does"
 
 
 @dataclass(frozen=True, slots=True)
-class TrainWith:
-    """The batch to train with at one T.
+class LargestSafe:
+    """The largest batch at one T that leaves the headroom.
 
     Attributes:
         edge: the largest that fits, where it is known.
@@ -67,31 +68,47 @@ class Advice:
     """What to train with.
 
     Attributes:
-        batch, steps: the point advised; None where no point was timed that fits with headroom.
-        reasons: why, one sentence each; *predictions* likewise, of what was not measured.
-        train_with: at each T whose edge is known.
-        accumulation_steps: to make the effective batch asked for; None where none was.
+        recommendations: at each T that was timed.
+        largest_safe: at each T whose largest batch is known.
+        reasons: what else to know, one sentence each; *predictions* likewise, of what was not
+            measured.
+        effective_batch: asked for by accumulation; None where none was.
         goodput: at each T whose noise scale is known.
         chunk: to cut sequences into; None where nobody asked.
         unknown: what this run does not tell, and which command finds it out.
     """
 
-    batch: int | None
-    steps: int | None
-    reasons: tuple[str, ...]
+    recommendations: tuple[Recommendation, ...] = ()
+    largest_safe: tuple[LargestSafe, ...] = ()
+    reasons: tuple[str, ...] = ()
     predictions: tuple[str, ...] = ()
-    train_with: tuple[TrainWith, ...] = ()
     effective_batch: int | None = None
-    accumulation_steps: int | None = None
     goodput: tuple[Goodput, ...] = ()
     chunk: Chunk | None = None
     unknown: tuple[str, ...] = ()
 
     @property
+    def main(self) -> Recommendation | None:
+        """The one that stands for all where there is room for one: at the longest T decided."""
+        decided = [each for each in self.recommendations if each.batch is not None]
+        return max(decided, key=lambda each: each.steps, default=None)
+
+    @property
+    def point(self) -> Point | None:
+        """Its point."""
+        main = self.main
+        return None if main is None or main.batch is None else Point(main.batch, main.steps)
+
+    def at(self, steps: int) -> Recommendation | None:
+        """The recommendation at a T; None where nothing was timed there."""
+        return next((each for each in self.recommendations if each.steps == steps), None)
+
+    @property
     def better_by_goodput(self) -> Goodput | None:
-        """At the T advised, where goodput is known and says another batch than speed does."""
-        here = [each for each in self.goodput if each.steps == self.steps]
-        return here[0] if here and here[0].batch != self.batch else None
+        """Where goodput is known at the main T, and says another batch than speed does."""
+        main = self.main
+        here = [each for each in self.goodput if main and each.steps == main.steps]
+        return here[0] if here and main and here[0].batch != main.batch else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,42 +152,100 @@ def advise(
 ) -> Advice:
     """The advice of a run; *effective_batch* asks for the accumulation steps that make it."""
     settings = settings_of(run)
-    reserve = settings.reserve_bytes if settings else 0
     headroom = settings.headroom_ratio if settings else 0.0
-    bounds = Bounds(run.header.limit_bytes - reserve, headroom)
+    bounds = Bounds(training_limit_of(run), headroom)
     model = model_of(run, bounds.limit_bytes)
     peaks = _peaks(run, bounds.limit_bytes)
-    lengths = tuple(
-        train_with(c, bounds, model, peaks.get(c.steps, {}), effective_batch) for c in frontier
+    safe = tuple(
+        largest_safe(c, bounds, model, peaks.get(c.steps, {}), effective_batch) for c in frontier
     )
-    predictions = _smaller(model, bounds, frontier, is_card=_is_card(run))
     leaks = {c.steps: c for c in frontier if c.status is EdgeStatus.NOT_STATIONARY}
     steady = [m for point, m in measurements.items() if point.steps not in leaks]
-    chosen, reasons = _choose(steady, bounds)
-    reasons = (*reasons, *(f"T={c.steps} is not stationary: {c.reason}" for c in leaks.values()))
-    if run.is_simulated:
-        reasons = (SIMULATED,)
-    usable = [m for m in steady if _is_usable(m, bounds)]
+    drift = anchor_drift(run)
+    drift_ratio = 0.0 if drift is None else drift.ratio
+    found: tuple[Recommendation, ...] = ()
+    reasons: tuple[str, ...] = (SIMULATED,)
+    if not run.is_simulated:
+        found = _recommendations(steady, bounds, drift_ratio, effective_batch)
+        reasons = (
+            *(f"T={c.steps} is not stationary: {c.reason}" for c in leaks.values()),
+            *(() if leaks else _nothing_usable(steady, found)),
+            *_other_lengths(steady, found, drift_ratio),
+        )
+    if run.requests and not run.is_finished:
+        reasons = (UNFINISHED, *reasons)
     trained = trainability_of(run)
-    goodput = _goodput(usable, trained)
-    reasons = (*reasons, *_by_goodput(chosen, goodput))
-    batch = chosen.point.batch if chosen else None
-    steps_of = None
-    if effective_batch is not None and batch is not None:
-        steps_of, sentence = _accumulate(effective_batch, batch)
-        reasons = (*reasons, sentence)
-    return Advice(
-        batch,
-        chosen.point.steps if chosen else None,
-        reasons,
-        predictions,
-        lengths,
-        effective_batch,
-        steps_of,
-        goodput,
-        None if cut is None else chunk_for(cut.length, cut.reach, usable, trained),
-        _unknown(chosen, trained) if run.header.workload.mode == "train" else (),
+    usable = [m for m in steady if _is_usable(m, bounds)]
+    advice = Advice(
+        recommendations=found,
+        largest_safe=safe,
+        reasons=reasons,
+        predictions=_smaller(model, bounds, frontier, is_card=_is_card(run)),
+        effective_batch=effective_batch,
+        goodput=_goodput(usable, trained),
+        chunk=None if cut is None else chunk_for(cut.length, cut.reach, usable, trained),
     )
+    is_training = run.header.workload.mode == "train"
+    return replace(
+        advice,
+        reasons=(*advice.reasons, *_by_goodput(advice)),
+        unknown=_unknown(advice.main, trained) if is_training else (),
+    )
+
+
+def _recommendations(
+    steady: Sequence[Measurement], bounds: Bounds, drift_ratio: float, effective_batch: int | None
+) -> tuple[Recommendation, ...]:
+    """At each T that was timed, ascending."""
+    found = []
+    for steps in sorted({m.point.steps for m in steady if _is_timed(m)}):
+        timed = [m for m in steady if m.point.steps == steps and _is_timed(m)]
+        usable = [m for m in timed if _is_usable(m, bounds)]
+        one = recommend(steps, usable, bounds.limit_bytes, drift_ratio)
+        reasons = (*one.reasons, *_left_out(timed, usable, bounds))
+        if not usable:
+            reasons = ("no point was timed that fits with headroom", *reasons)
+        if effective_batch is not None and one.batch is not None:
+            times, sentence = _accumulate(effective_batch, one.batch)
+            one = replace(one, accumulation_steps=times)
+            reasons = (*reasons, sentence)
+        found.append(replace(one, reasons=reasons))
+    return tuple(found)
+
+
+def _is_timed(measurement: Measurement) -> bool:
+    return bool(measurement.time_steps_per_s) and measurement.outcome is Outcome.MEASURED
+
+
+def _nothing_usable(
+    steady: Sequence[Measurement], found: Sequence[Recommendation]
+) -> tuple[str, ...]:
+    """Why nothing is recommended at any T, where no point will do."""
+    if any(each.batch is not None or each.tied for each in found):
+        return ()
+    unused = [m for m in steady if m.unused]
+    return (*(_not_used(m) for m in unused[-1:]), *(() if found else (NO_POINT,)))
+
+
+def _other_lengths(
+    steady: Sequence[Measurement], found: Sequence[Recommendation], drift_ratio: float
+) -> tuple[str, ...]:
+    """That another T trains faster than the longest, beyond the intervals, and what it costs."""
+    by_point = {m.point: m for m in steady}
+    decided = [by_point[Point(each.batch, each.steps)] for each in found if each.batch is not None]
+    if not decided:
+        return ()
+    ranges = {m.point: Rates.of(m, drift_ratio) for m in decided}
+    longest = decided[-1]
+    best = max(decided, key=lambda m: ranges[m.point].low)
+    if ranges[best.point].low <= ranges[longest.point].high:
+        return ()
+    gain = format_ratio(rate(best) / rate(longest) - 1)
+    sentence = (
+        f"{best.point} trains {gain} more time steps/s than {longest.point}, and its gradients "
+        f"reach back {best.point.steps} time steps at most"
+    )
+    return (sentence,)
 
 
 def _is_usable(measurement: Measurement, bounds: Bounds) -> bool:
@@ -185,21 +260,22 @@ def _goodput(usable: Sequence[Measurement], trained: Trainability) -> tuple[Good
     return tuple(each for each in found if each is not None)
 
 
-def _by_goodput(chosen: Measurement | None, goodput: Sequence[Goodput]) -> list[str]:
-    """What the noise scale says of the batch chosen by throughput alone."""
-    here = next((each for each in goodput if chosen and each.steps == chosen.point.steps), None)
-    if chosen is None or here is None:
+def _by_goodput(advice: Advice) -> list[str]:
+    """What the noise scale says of the batch that is recommended by throughput alone."""
+    main = advice.main
+    here = next((each for each in advice.goodput if main and each.steps == main.steps), None)
+    if main is None or here is None:
         return []
-    if here.batch == chosen.point.batch:
-        return ["it is also the batch with the best goodput at this T"]
-    return [f"by goodput B={here.batch} is better at this T: see below"]
+    if here.batch == main.batch:
+        return [f"at T={main.steps} it is also the batch with the best goodput"]
+    return [f"at T={main.steps} B={here.batch} is better by goodput: see below"]
 
 
-def _unknown(chosen: Measurement | None, trained: Trainability) -> tuple[str, ...]:
-    """What speed and memory alone do not tell of the point chosen."""
-    if chosen is None:
+def _unknown(main: Recommendation | None, trained: Trainability) -> tuple[str, ...]:
+    """What speed and memory alone do not tell of the point recommended."""
+    if main is None:
         return ()
-    steps = chosen.point.steps
+    steps = main.steps
     open_ = []
     if trained.noise_at(steps) is None:
         open_.append("what a sequence is worth at this batch")
@@ -210,13 +286,13 @@ def _unknown(chosen: Measurement | None, trained: Trainability) -> tuple[str, ..
     return (f"{', and '.join(open_)}: rnnprof trainability --steps {steps} finds it out",)
 
 
-def train_with(
+def largest_safe(
     certificate: Certificate,
     bounds: Bounds,
     model: MemoryModel | None,
     measured: Mapping[int, int],
     effective_batch: int | None = None,
-) -> TrainWith:
+) -> LargestSafe:
     """The largest multiple of the granularity that leaves the headroom at a T.
 
     Args:
@@ -226,12 +302,12 @@ def train_with(
     if certificate.status is EdgeStatus.BATCH_NOT_USED:
         edge = None
     if edge is None or model is None:
-        return TrainWith(steps, edge, None, False, None)
+        return LargestSafe(steps, edge, None, False, None)
     batch = _largest_within(certificate, bounds, model, measured)
     if batch == 0:
-        return TrainWith(steps, edge, None, False, None)
+        return LargestSafe(steps, edge, None, False, None)
     peak = measured.get(batch)
-    return TrainWith(
+    return LargestSafe(
         steps,
         edge,
         batch,
@@ -273,33 +349,10 @@ def _peaks(run: Run, limit_bytes: int) -> dict[int, dict[int, int]]:
     return peaks
 
 
-def _choose(
-    measurements: Iterable[Measurement], bounds: Bounds
-) -> tuple[Measurement | None, tuple[str, ...]]:
-    measurements = tuple(measurements)
-    timed = [m for m in measurements if m.time_steps_per_s and m.outcome is Outcome.MEASURED]
-    usable = [m for m in timed if _is_usable(m, bounds)]
-    if not usable:
-        unused = [m for m in measurements if m.unused]
-        return None, (*(_not_used(m) for m in unused[-1:]), NO_POINT)
-    best = max(usable, key=_rate)
-    enough = [m for m in usable if _rate(m) >= (1 - NEAR_BEST_RATIO) * _rate(best)]
-    smallest = min(m.point.batch for m in enough)
-    chosen = max((m for m in enough if m.point.batch == smallest), key=_rate)
-    reasons = [_why(chosen, best), _memory(chosen, bounds)]
-    reasons += _ties(chosen, usable) + _left_out(timed, usable, best, bounds)
-    reasons += [f"it was timed while {chosen.disturbed}"] if chosen.disturbed else []
-    return chosen, tuple(reasons)
-
-
 def _not_used(measurement: Measurement) -> str:
     return (
         f"{measurement.point} has no throughput, since its batch is not used: {measurement.unused}"
     )
-
-
-def _rate(measurement: Measurement) -> float:
-    return measurement.time_steps_per_s or 0.0
 
 
 def _leaves_headroom(measurement: Measurement, bounds: Bounds) -> bool:
@@ -308,88 +361,43 @@ def _leaves_headroom(measurement: Measurement, bounds: Bounds) -> bool:
 
 
 def _peak(measurement: Measurement) -> int | None:
-    return measurement.peak_counted_bytes or measurement.peak_allocated_bytes
-
-
-def _why(chosen: Measurement, best: Measurement) -> str:
-    rate = f"{format_rate(_rate(chosen))[:-2]} time steps/s"
-    if chosen is best:
-        return f"{rate}, the best of all points that fit with headroom"
-    share = format_ratio(_rate(chosen) / _rate(best))
-    return (
-        f"{rate}, {share} of the best ({format_rate(_rate(best))[:-2]} at {best.point}): the "
-        f"smallest batch within {format_ratio(NEAR_BEST_RATIO)} of it"
-    )
-
-
-def _memory(chosen: Measurement, bounds: Bounds) -> str:
-    peak = _peak(chosen) or 0
-    return (
-        f"it takes {format_bytes(peak)}, {format_ratio(peak / bounds.limit_bytes)} of the limit "
-        f"of {format_bytes(bounds.limit_bytes)}; {format_ratio(bounds.headroom_ratio)} is kept free"
-    )
-
-
-def _ties(chosen: Measurement, usable: Sequence[Measurement]) -> list[str]:
-    """Neighbours at the same T whose intervals of the rate overlap with the chosen one's."""
-    mine = _interval(chosen)
-    tied = [
-        m.point.batch
-        for m in usable
-        if m.point.steps == chosen.point.steps
-        and m is not chosen
-        and (theirs := _interval(m)) is not None
-        and mine is not None
-        and theirs[0] <= mine[1]
-        and mine[0] <= theirs[1]
-    ]
-    if not tied:
-        return []
-    batches = ", ".join(f"B={batch}" for batch in sorted(tied))
-    return [f"{batches} at the same T cannot be told from it: the intervals overlap"]
-
-
-def _interval(measurement: Measurement) -> tuple[float, float] | None:
-    """Of the rate, from that of the step time."""
-    interval = measurement.step_time_ci_s or measurement.step_time_within_ci_s
-    if interval is None or not measurement.step_time_s or min(interval) <= 0:
-        return None
-    work = _rate(measurement) * measurement.step_time_s
-    return work / interval[1], work / interval[0]
+    return measurement.peak_counted_bytes
 
 
 def _left_out(
-    timed: Sequence[Measurement],
-    usable: Sequence[Measurement],
-    best: Measurement,
-    bounds: Bounds,
+    timed: Sequence[Measurement], usable: Sequence[Measurement], bounds: Bounds
 ) -> list[str]:
-    """A faster point that was not chosen because of its memory."""
-    known = {m.point for m in usable}
-    faster = [m for m in timed if m.point not in known and _rate(m) > _rate(best)]
+    """The fastest batch that was left out because of its memory, if it is faster than the rest."""
+    best = max(map(rate, usable), default=0.0)
+    faster = [m for m in timed if m not in usable and rate(m) > best]
     if not faster:
         return []
-    top = max(faster, key=_rate)
-    why = f"it leaves less than {format_ratio(bounds.headroom_ratio)}"
+    top = max(faster, key=rate)
+    why = f"leaves less than {format_ratio(bounds.headroom_ratio)} of the limit"
     if _peak(top) is None:
         why = "what it takes is not known"
     if top.retries:
-        why = "it thrashes"
-    return [f"{top.point} is faster ({format_rate(_rate(top))[:-2]} time steps/s), but {why}"]
+        why = "thrashes"
+    verb = "is faster" if usable else "was timed"
+    return [f"B={top.point.batch} {verb} ({format_rate(rate(top))[:-2]} time steps/s), but {why}"]
 
 
 def _accumulate(effective: int, batch: int) -> tuple[int, str]:
-    steps = math.ceil(effective / batch)
-    if steps == 1:
+    """The fewest steps of accumulation, and in words those that make the batch exactly.
+
+    Where these are more, the fewest stand beside them, with the batch that comes nearest.
+    """
+    fewest = math.ceil(effective / batch)
+    if fewest == 1:
         return 1, f"the batch of {effective} fits at once: it needs no accumulation"
-    if steps * batch == effective:
-        return steps, f"{steps} steps of accumulation at B={batch} make the batch of {effective}"
-    even = math.ceil(effective / steps)
-    exactly = "" if even * steps == effective else f" for {even * steps}"
-    return steps, (
-        f"{steps} steps of accumulation make the batch of {effective}: B={even} each{exactly}, or "
-        f"B={batch} each for {steps * batch}"
-    )
+    exact = next(b for b in range(min(batch, effective), 0, -1) if effective % b == 0)
+    many = effective // exact
+    words = f"{many} steps of accumulation at B={exact} make the batch of {effective}"
+    if many > fewest:
+        near = min((batch, effective // fewest, -(-effective // fewest)),
+            key=lambda each: (abs(each * fewest - effective), -each))  # fmt: skip
+        words += f"; {fewest} at B={near} make {near * fewest}"
+    return fewest, words
 
 
 def _smaller(

@@ -25,7 +25,8 @@ EXPLAINS_RATIO: Final = 0.5
 
 COMPARABLE_RATIO: Final = 1.25
 """No step outruns the matrix product by more: then the two are not of one precision, or the
-calibration was disturbed.  Products of other shapes and a clock that wandered stay below it."""
+calibration was noisy.  Products of other shapes and a clock that wandered stay below it: the step
+is bound by its products then, but no share of more than all of a device is told."""
 
 OPTIMIZER_PASSES: Final = {"none": 0, "sgd": 3, "adam": 7, "adamw": 7}
 """Tensors of the parameters' size that an update reads and writes: SGD reads p, g and writes p;
@@ -104,9 +105,14 @@ def verdict(
         return Verdict(None, "the device's own rates were not measured in this run")
     compute = _share(work.flops, rates.matmul_flop_per_s, step_time_s)
     memory = _share(work.traffic_bytes, rates.copy_bytes_per_s, step_time_s)
-    if compute is not None and compute > COMPARABLE_RATIO:
-        faster = f"{format_ratio(compute)} of a matrix product's rate"
-        return Verdict(None, f"at {faster} the step cannot be compared with it")
+    if compute is not None and compute > 1:
+        faster = (
+            f"{format_ratio(compute - 1)} faster than the matrix product that it is compared with"
+        )
+        bound = "compute" if compute <= COMPARABLE_RATIO else None
+        return Verdict(
+            bound, f"the step is {faster}: which share of the device it uses is not known"
+        )
     return Verdict(_larger(compute, memory), _figures(work, compute, memory))
 
 

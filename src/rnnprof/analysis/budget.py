@@ -1,8 +1,9 @@
 """What a gate requires of a run: a parsed TOML table to a budget, strictly.
 
 Schema history
-    1   2026-11: ``version``, ``[workload]``, ``[measure]``, ``[[fits]]``, ``[[max_batch]]``,
-            ``[[peak]]``, ``[[throughput]]``, ``[growth]``.
+    1   2026-11: ``version``, ``[workload]``, ``[measure]``, ``[[fits]]``, ``[[max-batch]]``,
+            ``[[peak]]``, ``[[throughput]]``, ``[growth]``.  Before a release keys of two words
+            came to be written with hyphens, as in every TOML file: ``[[max-batch]] at-least``.
 
 A key that is not known is an error: a limit that was misspelt would else hold for ever.
 """
@@ -17,9 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from rnnprof.analysis.axes import MAX_AXIS_VALUE, parse_axis
+from rnnprof.analysis.evidence import CONFIRM_STEPS, Required
 from rnnprof.errors import BadInputError
 from rnnprof.records import Grid, Point
-from rnnprof.units import MIB, parse_bytes
+from rnnprof.units import MIB, parse_bytes, parse_size
 
 VERSION: Final = 1
 
@@ -117,6 +119,7 @@ class Budget:
         growth: None where the budget has no ``[growth]``; with a baseline, the defaults hold.
         workload: the keys of ``[workload]`` as they stand; the command line knows their meaning.
         measure: likewise those of ``[measure]``.
+        required: the conditions that a run has to have been measured under.
     """
 
     fits: tuple[MustFit, ...] = ()
@@ -126,6 +129,12 @@ class Budget:
     growth: Growth | None = None
     workload: Mapping[str, Any] = field(default_factory=dict)
     measure: Mapping[str, Any] = field(default_factory=dict)
+    required: Required = field(default_factory=Required)
+
+    @property
+    def asks_time(self) -> bool:
+        """Whether times are held against a baseline: not where memory is all that is asked."""
+        return self.growth is not None or bool(self.throughput)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +143,7 @@ class Asked:
 
     Attributes:
         fits: points that training has to be run at.
+        proofs: of them, those that training has to be proven at, over all steps of a proof.
         memory: of them, those whose peak is judged.
         timed: of them, those whose time is judged.
         edges: T at which the largest batch has to be found.
@@ -143,6 +153,7 @@ class Asked:
     memory: tuple[Point, ...]
     timed: tuple[Point, ...]
     edges: tuple[int, ...]
+    proofs: tuple[Point, ...] = ()
 
 
 def points_asked(budget: Budget) -> Asked:
@@ -156,6 +167,7 @@ def points_asked(budget: Budget) -> Asked:
         _ordered(memory),
         _ordered(timed),
         tuple(sorted({limit.steps for limit in budget.max_batch})),
+        _ordered(fits),
     )
 
 
@@ -174,7 +186,7 @@ def parse_budget(table: Mapping[str, Any], name: str) -> Budget:
     """Read a budget from the table of a TOML file called *name*.
 
     Limits contradict each other where one point (or T) has two of a kind, or where
-    ``max_batch`` asks for more than ``[measure] at-most`` lets be tried.  Limits at different
+    ``max-batch`` asks for more than ``[measure] at-most`` lets be tried.  Limits at different
     points never do: which of them can be held together is for a measurement to say.
 
     Raises:
@@ -184,16 +196,18 @@ def parse_budget(table: Mapping[str, Any], name: str) -> Budget:
     root = _Table(_Place(name), table)
     _check_version(root)
     root.allow(
-        ("version", "workload", "measure", "fits", "max_batch", "peak", "throughput", "growth")
+        ("version", "workload", "measure", "fits", "max-batch", "peak", "throughput", "growth")
     )
+    measure, required = _measure(root)
     budget = Budget(
         fits=root.entries("fits", _must_fit, lambda limit: limit.point),
-        max_batch=root.entries("max_batch", _least_batch, lambda limit: limit.steps),
+        max_batch=root.entries("max-batch", _least_batch, lambda limit: limit.steps),
         peak=root.entries("peak", _most_peak, lambda limit: (limit.point, limit.of)),
         throughput=root.entries("throughput", _least_throughput, lambda limit: limit.point),
         growth=_growth(root),
         workload=dict(inner.values if (inner := root.inner("workload")) else {}),
-        measure=_measure(root),
+        measure=measure,
+        required=required,
     )
     _check_reach(budget, root.place)
     _check_something_asked(budget, root.place)
@@ -301,7 +315,7 @@ def _check_reach(budget: Budget, place: _Place) -> None:
     at_most = _whole(budget.measure.get("at-most"))
     for number, limit in enumerate(budget.max_batch, 1):
         if at_most is not None and at_most < limit.at_least:
-            entry = place.key("max_batch").entry(number)
+            entry = place.key("max-batch").entry(number)
             raise entry.error(
                 f"asks for at least {limit.at_least}, but measure.at-most lets only {at_most} be "
                 "tried: raise the one or lower the other"
@@ -312,7 +326,7 @@ def _check_something_asked(budget: Budget, place: _Place) -> None:
     limits = (budget.fits, budget.max_batch, budget.peak, budget.throughput)
     if budget.growth is None and not any(limits):
         raise place.error(
-            "asks for nothing: add [[fits]], [[max_batch]], [[peak]], [[throughput]] or [growth]"
+            "asks for nothing: add [[fits]], [[max-batch]], [[peak]], [[throughput]] or [growth]"
         )
 
 
@@ -322,19 +336,19 @@ def _must_fit(table: _Table) -> MustFit:
 
 
 def _least_batch(table: _Table) -> LeastBatch:
-    table.allow(("steps", "at_least"))
-    return LeastBatch(table.get("steps", _SIZE), table.get("at_least", _SIZE))
+    table.allow(("steps", "at-least"))
+    return LeastBatch(table.get("steps", _SIZE), table.get("at-least", _SIZE))
 
 
 def _most_peak(table: _Table) -> MostPeak:
-    table.allow(("batch", "steps", "at_most", "of"))
+    table.allow(("batch", "steps", "at-most", "of"))
     of = table.get("of", _PEAK, PEAKS[0])
-    return MostPeak(_point(table), table.get("at_most", _BYTES), of)
+    return MostPeak(_point(table), table.get("at-most", _BYTES), of)
 
 
 def _least_throughput(table: _Table) -> LeastThroughput:
-    table.allow(("batch", "steps", "at_least"))
-    return LeastThroughput(_point(table), table.get("at_least", _RATE))
+    table.allow(("batch", "steps", "at-least"))
+    return LeastThroughput(_point(table), table.get("at-least", _RATE))
 
 
 def _point(table: _Table) -> Point:
@@ -345,10 +359,10 @@ def _growth(root: _Table) -> Growth | None:
     table = root.inner("growth")
     if table is None:
         return None
-    table.allow(("memory", "memory_bytes", "time", "batch", "steps"))
+    table.allow(("memory", "memory-bytes", "time", "batch", "steps"))
     return Growth(
         table.get("memory", _SHARE, MEMORY_GROWTH_RATIO),
-        table.get("memory_bytes", _BYTES_OR_NONE, MEMORY_GROWTH_BYTES),
+        table.get("memory-bytes", _BYTES_OR_NONE, MEMORY_GROWTH_BYTES),
         table.get("time", _TIME_SHARE, TIME_GROWTH_RATIO),
         _growth_points(table),
     )
@@ -364,12 +378,39 @@ def _growth_points(table: _Table) -> tuple[Point, ...]:
     return _ordered(Grid(batch, steps).points())
 
 
-def _measure(root: _Table) -> dict[str, Any]:
+def _measure(root: _Table) -> tuple[dict[str, Any], Required]:
+    """The options as they stand, and what they require of a run that is there already.
+
+    What no option of the command reads is read here, so that no file is written before a key of it
+    is refused.
+    """
     table = root.inner("measure")
     if table is None:
-        return {}
+        return {}, Required()
     table.allow(MEASURE_KEYS)
-    return dict(table.values)
+    values = dict(table.values)
+    if "at-most" in values:
+        values["at-most"] = table.get("at-most", _SIZE)
+    required = Required(
+        device=table.get("device", _NAME, None),
+        simulated=table.get("simulate", _NAME, None),
+        limit_bytes=table.get("memory-limit", _SIZED, None),
+        reserve_bytes=table.get("reserve", _SIZED, None),
+        confirm_steps=table.get("confirm-steps", _SIZE, CONFIRM_STEPS),
+    )
+    return values, required
+
+
+def _name(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _sized(value: Any) -> int | None:
+    """A size with its unit: of a bare number nobody knows what it counts."""
+    try:
+        return parse_size(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _whole(value: Any) -> int | None:
@@ -450,6 +491,8 @@ _VERSION: Final = _Form(f"version = {VERSION}", _whole)
 _SIZE: Final = _Form(f"a whole number from 1 to {MAX_AXIS_VALUE - 1}", _size)
 _AXIS: Final = _Form('values or a range, as 32, "8,16" or "8:64:x2"', _axis)
 _BYTES: Final = _Form('a size such as "800MiB", or a whole number of bytes, below 8 EiB', _bytes)
+_SIZED: Final = _Form('a size with its unit, as "800MiB"', _sized)
+_NAME: Final = _Form('a name, as "cpu"', _name)
 _BYTES_OR_NONE: Final = _Form('a size such as "2MiB", or 0 for none', _bytes_or_none)
 _RATE: Final = _Form("time steps per second, a number from 1e-6 to below 2^63", _rate)
 _SHARE: Final = _Form('a share from 0 to below 1, as "0.5%" or 0.005', _share)

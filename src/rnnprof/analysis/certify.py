@@ -386,6 +386,12 @@ def settings_of(run: Run) -> Settings | None:
     return looked[-1] if looked else None
 
 
+def training_limit_of(run: Run) -> int:
+    """What training may take, in bytes: the limit without what is set aside of it."""
+    settings = settings_of(run)
+    return run.header.limit_bytes - (settings.reserve_bytes if settings else 0)
+
+
 def frontier_of(run: Run) -> tuple[Certificate, ...]:
     """The run's certificates, each derived again from the attempts that it cites; the last at
     each T counts, and one whose attempts are not all there is void.

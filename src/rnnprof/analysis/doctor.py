@@ -255,6 +255,9 @@ def _platform(platform: PlatformFacts, *, has_cards: bool) -> Iterator[Finding]:
     elif not platform.is_glibc:
         text = "the C library is not glibc: memory on the CPU may grow in steps"
         yield Finding("note", "platform", text)
+    else:
+        text = "address space above a baseline (RLIMIT_DATA), not resident memory"
+        yield Finding("ok", "CPU limit", text)
     if platform.is_wsl and has_cards:
         text = "under WSL a process's device memory is unknown, and may spill to the host's"
         remedy = "set 'CUDA - Sysmem Fallback Policy' to 'Prefer No Sysmem Fallback' in Windows"

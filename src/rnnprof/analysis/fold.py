@@ -217,7 +217,11 @@ class Drift:
 
 
 def anchor_drift(run: Run) -> Drift | None:
-    """How far the machine's speed drifted; None where the anchor was timed less than twice."""
+    """How far the machine's speed drifted; None where no anchor was timed twice.
+
+    A run that was extended has several: the one that drifted most tells.
+    """
+    found = []
     anchors = {o.point for o in run.observations if o.role is Role.ANCHOR}
     for point in sorted(anchors):
         medians = tuple(
@@ -226,8 +230,8 @@ def anchor_drift(run: Run) -> Drift | None:
             if isinstance(o, Timing) and o.point == point and o.samples_s and not _is_disturbed(o)
         )
         if len(medians) >= 2:
-            return Drift(point, medians)
-    return None
+            found.append(Drift(point, medians))
+    return max(found, key=lambda drift: drift.ratio, default=None)
 
 
 def _fit_outcome(observations: Sequence[Observation]) -> Outcome | None:
@@ -290,6 +294,8 @@ def _speed_fields(timing: dict[str, Any], work: Work, rates: Rates | None) -> di
     matmul_flop_per_s = rates.matmul_flop_per_s if rates else None
     judged = verdict(step_s, work, rates, timing["block_wait_s"])
     share = flop_per_s / matmul_flop_per_s if flop_per_s and matmul_flop_per_s else None
+    if share is not None and share > 1:  # the product was slower than the device can be
+        share = None
     return {
         "flops_per_step": work.flops,
         "flop_per_s": flop_per_s,
@@ -303,6 +309,8 @@ def _timing_fields(timings: Sequence[Timing]) -> dict[str, Any]:
     timed = [timing for timing in timings if timing.samples_s]
     if not timed:
         return {}
+    clean = [timing for timing in timed if not _is_disturbed(timing)]
+    timed = clean if len(clean) >= MIN_PROCESSES else timed
     medians = [median(timing.samples_s) for timing in timed]
     step_s = median(medians)
     sequences = timed[0].sequences_per_step or timed[0].batch

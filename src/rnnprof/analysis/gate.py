@@ -33,6 +33,7 @@ from rnnprof.analysis.comparison import (
     differences,
 )
 from rnnprof.analysis.estimate import SIGNIFICANCE, Estimate, holm, smallest_detectable_ratio
+from rnnprof.analysis.evidence import Evidence, Required, proven_steps
 from rnnprof.analysis.fold import by_point, fold_run, was_crowded_out
 from rnnprof.analysis.stationary import leak_of
 from rnnprof.analysis.statistics import CONFIDENCE
@@ -48,6 +49,7 @@ from rnnprof.records import (
     Point,
     Run,
     Settings,
+    Timing,
 )
 from rnnprof.units import format_bytes, format_rate, format_ratio, format_seconds
 
@@ -72,19 +74,30 @@ def gate(
 
     Args:
         in_turn: run and baseline were measured in turn on one machine.
-        differing: how the run's workload differs from the budget's, spelled out; with any, nothing
-            else is judged.
+        differing: how the run's workload differs from the budget's, spelled out; with any, or
+            with another device or limit than required, nothing else is judged.
     """
-    if differing:
-        reason = f"the budget is for another workload: {_listed(differing)}"
+    if differing := (*differing, *budget.required.differences(run)):
+        reason = f"the run is not the one that the budget asks for: {_listed(differing)}"
+        return Gate((Finding("comparable", "", Verdict.NOT_COMPARABLE, reason),))
+    if base is not None and _is_part_of(base, run):
+        reason = "the baseline is the run itself: give one that was measured before the change"
         return Gate((Finding("comparable", "", Verdict.NOT_COMPARABLE, reason),))
     findings = [*_judge_finished(run, "the run"), *judge_budget(budget, run)]
     if base is not None:
-        findings += judge_growth(budget.growth or Growth(), base, run, in_turn=in_turn)
+        findings += judge_growth(
+            budget.growth or Growth(), base, run, in_turn=in_turn, asks_time=budget.asks_time
+        )
     elif budget.growth is not None:
         reason = "the budget limits growth, and there is no baseline: give --baseline"
         findings.append(Finding("comparable", "", Verdict.INCONCLUSIVE, reason))
     return Gate(tuple(findings))
+
+
+def _is_part_of(base: Run, run: Run) -> bool:
+    """Whether all that one run observed is in another: it is that run, or was, before more came."""
+    attempts = {observation.attempt for observation in base.observations}
+    return bool(attempts) and attempts <= {each.attempt for each in run.observations}
 
 
 def _judge_finished(run: Run, name: str) -> list[Finding]:
@@ -97,22 +110,33 @@ def _judge_finished(run: Run, name: str) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A run as the checks look at it."""
+    """A run as the checks look at it.
+
+    Attributes:
+        required: the conditions under which its passes count.
+    """
 
     run: Run
+    required: Required
     points: Mapping[Point, Measurement]
     observations: Mapping[Point, list[Observation]]
     frontier: Mapping[int, Certificate]
 
     @classmethod
-    def of(cls, run: Run) -> _Seen:
+    def of(cls, run: Run, required: Required | None = None) -> _Seen:
         frontier = {certificate.steps: certificate for certificate in frontier_of(run)}
-        return cls(run, fold_run(run), by_point(run.observations), frontier)
+        observations = by_point(run.observations)
+        return cls(run, required or Required(), fold_run(run), observations, frontier)
 
     def fits_at(self, steps: int) -> list[Fit]:
         """Every fit pass at T, of the grid and of the search for the edge."""
         fits = [o for o in self.run.observations if isinstance(o, Fit) and o.is_of_the_workload]
         return [fit for fit in fits if fit.steps == steps]
+
+    def evidence_at(self, steps: int) -> Evidence:
+        """What the fit passes at T show under the conditions required."""
+        limit_bytes = self.required.limit_of(self.run)
+        return Evidence(self.fits_at(steps), limit_bytes, self.required.confirm_steps)
 
     def unusable_at(self, steps: int) -> str | None:
         """What the training step does at T that no batch can be passed with; None for nothing."""
@@ -123,6 +147,15 @@ class _Seen:
         leak = leak_of(self.fits_at(steps), settings.confirm_steps, settings.granularity)
         return None if leak is None else f"not stationary: {leak}"
 
+    def medians_at(self, point: Point) -> ProcessMedians:
+        """Of the timing processes at a point; none where its last attempt did not come through."""
+        timings = [o for o in self.observations.get(point, ()) if isinstance(o, Timing)]
+        measurement = self.points.get(point)
+        is_through = measurement is not None and measurement.outcome is Outcome.MEASURED
+        if not is_through or (timings and timings[-1].outcome is not Outcome.MEASURED):
+            return ProcessMedians.of(())
+        return ProcessMedians.of(timings)
+
     def absence(self, point: Point) -> tuple[Verdict, str]:
         """What to say of a point without the measurement asked for."""
         measurement = self.points.get(point)
@@ -132,6 +165,9 @@ class _Seen:
             return Verdict.FAIL, f"it does not fit: {measurement.reason}"
         if any(was_crowded_out(o) for o in self.observations.get(point, ())[-1:]):
             return Verdict.INCONCLUSIVE, f"the machine stood in the way: {measurement.reason}"
+        last = next(reversed(self.observations.get(point, ())), None)
+        if last is not None and last.outcome is not Outcome.MEASURED:
+            return Verdict.FAIL, f"missing: {last.outcome.value}: {last.reason}"
         if measurement.outcome is Outcome.MEASURED:
             return Verdict.FAIL, f"missing: the pass that tells it was not run at {point}"
         return Verdict.FAIL, f"missing: {measurement.outcome.value}: {measurement.reason}"
@@ -139,7 +175,7 @@ class _Seen:
 
 def judge_budget(budget: Budget, run: Run) -> tuple[Finding, ...]:
     """A finding for each limit, in the order of the budget."""
-    seen = _Seen.of(run)
+    seen = _Seen.of(run, budget.required)
     return (
         *(_judge_fit(limit, seen) for limit in budget.fits),
         *(_judge_batch(limit, seen) for limit in budget.max_batch),
@@ -158,32 +194,42 @@ _FitVerdict = tuple[Verdict, str, float | None, float | None]
 
 
 def _fit_verdict(limit: MustFit, seen: _Seen) -> _FitVerdict:
-    """By the passes at the point itself, or else by those at the same T."""
+    """By the last attempt at the point itself, or else by those at the same T."""
     point = limit.point
-    fits = seen.fits_at(point.steps)
-    known = [fit for fit in fits if fit.outcome in KNOWN_ENDS]
-    here = [fit for fit in known if fit.batch == point.batch]
-    ooms = [fit for fit in known if fit.outcome is Outcome.OOM and fit.batch <= point.batch]
     if (unusable := seen.unusable_at(point.steps)) is not None:
         return Verdict.FAIL, unusable, None, None
-    passed = [fit for fit in here if fit.outcome is Outcome.MEASURED]
-    if ooms and passed and all(oom.batch < point.batch for oom in ooms):
-        low = min(oom.batch for oom in ooms)
-        reason = f"it fits although B={low} was out of memory: memory does not rise with B"
-        return Verdict.INCONCLUSIVE, reason, None, None
+    evidence = seen.evidence_at(point.steps)
+    last = evidence.last_at(point.batch)
+    ooms = evidence.ooms_up_to(point.batch)
+    if last is not None and last.outcome not in KNOWN_ENDS:
+        return _not_through(last)
+    if last is not None and evidence.went_both_ways(point.batch):
+        reason = f"B={point.batch} has fitted as well as run out of memory"
+        verdict = Verdict.FAIL if last.outcome is Outcome.OOM else Verdict.INCONCLUSIVE
+        return verdict, reason, None, None
+    if last is not None and evidence.shows(last):
+        if ooms:
+            low = min(oom.batch for oom in ooms)
+            reason = f"it fits although B={low} was out of memory: memory does not rise with B"
+            return Verdict.INCONCLUSIVE, reason, None, None
+        passed = [fit for fit in evidence.same_limit if fit.point == point and evidence.shows(fit)]
+        return _within_headroom(max(passed, key=_counted), limit)
     if ooms:
         return Verdict.FAIL, _oom_in_words(max(ooms, key=lambda oom: oom.batch)), None, None
-    if passed:
-        return _within_headroom(max(passed, key=_counted), limit)
-    above = [fit for fit in known if fit.outcome is Outcome.MEASURED and fit.batch > point.batch]
-    if above:
+    if above := evidence.proofs_above(point.batch):
         return _fits_above(min(above, key=_counted), limit)
-    last = next((fit for fit in reversed(fits) if fit.batch == point.batch), None)
-    if last is not None and was_crowded_out(last):
-        return Verdict.INCONCLUSIVE, f"the machine stood in the way: {last.reason}", None, None
     if last is not None:
-        return Verdict.FAIL, f"missing: {last.outcome.value}: {last.reason}", None, None
+        return Verdict.INCONCLUSIVE, evidence.too_few(last), None, None
+    if (other := evidence.other_limit()) is not None:
+        return Verdict.NOT_COMPARABLE, f"not comparable: {other}", None, None
     return (*seen.absence(point), None, None)
+
+
+def _not_through(fit: Fit) -> _FitVerdict:
+    """A last attempt that neither fitted nor ran out of memory."""
+    if was_crowded_out(fit):
+        return Verdict.INCONCLUSIVE, f"the machine stood in the way: {fit.reason}", None, None
+    return Verdict.FAIL, f"missing: {fit.outcome.value}: {fit.reason}", None, None
 
 
 def _counted(fit: Fit) -> float:
@@ -232,14 +278,36 @@ def _fits_above(fit: Fit, limit: MustFit) -> _FitVerdict:
 
 
 def _judge_batch(limit: LeastBatch, seen: _Seen) -> Finding:
-    certificate = seen.frontier.get(limit.steps)
+    certificate, evidence = seen.frontier.get(limit.steps), seen.evidence_at(limit.steps)
     if certificate is None:
-        verdict, reason, batch = _batch_without_proof(limit, seen.fits_at(limit.steps))
+        verdict, reason, batch = _batch_without_proof(limit, evidence)
     else:
         verdict, reason = _batch_verdict(limit, certificate)
         batch = certificate.batch
+        if verdict is not Verdict.NOT_COMPARABLE and (doubt := _doubt(certificate, evidence)):
+            verdict, reason = doubt
     where = f"T={limit.steps}"
     return Finding("max_batch", where, verdict, reason, "sequences", batch, limit.at_least)
+
+
+def _doubt(certificate: Certificate, evidence: Evidence) -> tuple[Verdict, str] | None:
+    """Why a certificate says nothing of what is asked for; None where it does."""
+    if (other := evidence.other_limit()) is not None and not evidence.same_limit:
+        return Verdict.NOT_COMPARABLE, f"not comparable: {other}"
+    cited = {fit.attempt: fit.limit_bytes for fit in evidence.fits}
+    limits = {cited[attempt] for attempt in certificate.attempts if attempt in cited}
+    if limits - {evidence.limit_bytes}:
+        told = f"the proof ran under a limit of {format_bytes(max(limits))}"
+        return Verdict.NOT_COMPARABLE, (
+            f"not comparable: {told}, and {format_bytes(evidence.limit_bytes)} are asked for"
+        )
+    is_answer = certificate.status in (EdgeStatus.CERTIFIED, EdgeStatus.CAPPED)
+    if is_answer and proven_steps(certificate) < evidence.confirm_steps:
+        return Verdict.INCONCLUSIVE, (
+            f"B={certificate.batch} is proven over {proven_steps(certificate)} training steps, "
+            f"{evidence.confirm_steps} are asked for"
+        )
+    return None
 
 
 def _batch_verdict(limit: LeastBatch, certificate: Certificate) -> tuple[Verdict, str]:
@@ -271,20 +339,26 @@ def _ends_below(fails: int, least: int, told: str) -> tuple[Verdict, str]:
 
 
 def _batch_without_proof(
-    limit: LeastBatch, fits: Sequence[Fit]
+    limit: LeastBatch, evidence: Evidence
 ) -> tuple[Verdict, str, float | None]:
-    """By passes of the grid, where no edge was sought."""
-    ooms = [fit for fit in fits if fit.outcome is Outcome.OOM]
+    """By passes of the grid, where no largest batch was sought."""
+    ooms = evidence.ooms_up_to(limit.at_least)
+    proofs = evidence.proofs_above(0)
+    batch = max((fit.batch for fit in proofs), default=None)
     lowest = min(ooms, key=lambda fit: fit.batch, default=None)
-    passed = [fit.batch for fit in fits if fit.outcome is Outcome.MEASURED]
-    batch = max(passed, default=None)
     if lowest is not None and batch is not None and lowest.batch <= batch:
         reason = f"B={batch} fits although B={lowest.batch} was out of memory"
         return Verdict.INCONCLUSIVE, reason, batch
     if batch is not None and batch >= limit.at_least:
         return Verdict.PASS, f"B={batch} fits, {limit.at_least} are asked for", batch
-    if lowest is not None and lowest.batch <= limit.at_least:
+    if lowest is not None:
         return Verdict.FAIL, _oom_in_words(lowest), batch
+    short = [fit for fit in evidence.same_limit if fit.outcome is Outcome.MEASURED]
+    if short and max(fit.batch for fit in short) >= limit.at_least:
+        largest = max(short, key=lambda fit: fit.batch)
+        return Verdict.INCONCLUSIVE, evidence.too_few(largest), batch
+    if not evidence.same_limit and (other := evidence.other_limit()) is not None:
+        return Verdict.NOT_COMPARABLE, f"not comparable: {other}", batch
     reason = f"missing: the run did not look for the largest batch at T={limit.steps}"
     return Verdict.FAIL, reason, batch
 
@@ -292,7 +366,7 @@ def _batch_without_proof(
 def _judge_peak(limit: MostPeak, seen: _Seen) -> Finding:
     point, most = limit.point, limit.at_most_bytes
     verdict, reason, peak = _peak_of(limit, seen)
-    if peak is not None:
+    if peak is not None and verdict is not Verdict.NOT_COMPARABLE:
         verdict = Verdict.PASS if peak <= most else Verdict.FAIL
         reason = (
             f"{limit.of} peak {format_bytes(peak)}, {format_bytes(most)} are allowed: "
@@ -312,6 +386,9 @@ def _peak_of(limit: MostPeak, seen: _Seen) -> tuple[Verdict, str, int | None]:
     if measurement is None or not passes or _does_not_fit(observations):
         return (*seen.absence(limit.point), None)
     last = passes[-1]
+    if isinstance(last, Fit) and last.limit_bytes != seen.required.limit_of(seen.run):
+        other = seen.evidence_at(limit.point.steps).other_limit([limit.point.batch])
+        return Verdict.NOT_COMPARABLE, f"not comparable: {other}", None
     if was_crowded_out(last):
         return Verdict.INCONCLUSIVE, f"the machine stood in the way: {last.reason}", None
     if last.outcome is not Outcome.MEASURED:
@@ -333,7 +410,7 @@ def _does_not_fit(observations: Sequence[Observation]) -> bool:
 
 def _judge_throughputs(limits: Sequence[LeastThroughput], seen: _Seen) -> list[Finding]:
     """Each by its processes; together by Holm."""
-    medians = [ProcessMedians.of(seen.observations.get(limit.point, ())) for limit in limits]
+    medians = [seen.medians_at(limit.point) for limit in limits]
     allowed = [_allowed_s(limit) for limit in limits]
     estimates = [
         Estimate.of(each.medians_s).over(most_s) if each.are_enough else None
@@ -418,11 +495,12 @@ def judge_estimates(estimates: Sequence[Estimate | None], limit_ratio: float) ->
 
 
 def judge_growth(
-    growth: Growth, base: Run, new: Run, *, in_turn: bool = False
+    growth: Growth, base: Run, new: Run, *, in_turn: bool = False, asks_time: bool = True
 ) -> tuple[Finding, ...]:
     """How a run grew over its baseline: first whether they compare, then memory, then time.
 
-    Each point that the baseline measured is judged; what only the run has is told.
+    Each point that the baseline measured is judged; what only the run has is told.  Where
+    no time is asked for, those are judged that both have.
     """
     found = differences(base.header, new.header, in_turn=in_turn)
     standing = _of(found, Affects.EVERYTHING)
@@ -434,7 +512,9 @@ def judge_growth(
     present = [each for each in judged if each.new_outcome is Outcome.MEASURED]
     absent = [each for each in judged if each.new_outcome is not Outcome.MEASURED]
     smaller_limit = new.header.limit_bytes < base.header.limit_bytes
-    timed = () if new.is_simulated else present  # no kernel ran
+    timed = [each for each in present if asks_time or _has_times(each)]
+    if new.is_simulated:  # no kernel ran
+        timed = []
     return (
         _comparable(found, points, judged),
         *_judge_finished(base, "the baseline"),
@@ -442,6 +522,11 @@ def judge_growth(
         *(_judge_memory(each, growth, seen) for each in present),
         *_judge_times(timed, growth, seen, _of(found, Affects.TIME)),
     )
+
+
+def _has_times(each: PointComparison) -> bool:
+    """Whether both runs timed a point, well or badly."""
+    return each.time.base_s is not None and each.time.new_s is not None
 
 
 def _of(found: Iterable[Difference], affects: Affects) -> list[Difference]:
@@ -488,16 +573,22 @@ def _judge_absent(point: Point, seen: _Seen, *, smaller_limit: bool) -> Finding:
 
 
 def _judge_memory(each: PointComparison, growth: Growth, seen: _Seen) -> Finding:
-    """The allocated peak, as it is: the larger of the two allowances holds."""
-    base, new = each.allocated_bytes.base, each.allocated_bytes.new
-    where = str(each.point)
+    """The peak, as it is: the larger of the two allowances holds.
+
+    Of the allocated bytes where both runs know them, since they hardly vary; else of what the limit
+    counts, which every fit pass tells.
+    """
+    kind, change = "allocated", each.allocated_bytes
+    if change.base is None or change.new is None:
+        kind, change = "charged", each.counted_bytes
+    base, new, where = change.base, change.new, str(each.point)
     if new is None or base is None:
         verdict, reason = _peak_unknown(each, seen)
         return Finding("memory_growth", where, verdict, reason, "bytes", new, baseline=base)
     most = base + max(growth.memory_ratio * base, growth.memory_bytes)
     grown = f" ({_signed(new / base - 1)})" if base else ""
     reason = (
-        f"allocated peak {format_bytes(new)}{grown}, {format_bytes(base)} in the baseline; "
+        f"{kind} peak {format_bytes(new)}{grown}, {format_bytes(base)} in the baseline; "
         f"{format_bytes(most - base)} more are allowed"
     )
     verdict = Verdict.PASS if new <= most else Verdict.FAIL
@@ -516,7 +607,7 @@ def _judge_times(
     points: Sequence[PointComparison], growth: Growth, seen: _Seen, standing: Sequence[Difference]
 ) -> list[Finding]:
     """Each by its processes; together by Holm."""
-    if standing:
+    if standing and points:
         return [_not_comparable("time_growth", standing)]
     verdicts = judge_estimates([each.time.estimate for each in points], growth.time_ratio)
     judged = sum(each.time.estimate is not None for each in points)

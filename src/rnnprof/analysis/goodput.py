@@ -99,13 +99,20 @@ def goodput_at(steps: int, usable: Iterable[Measurement], found: Trainability) -
 
 
 def _points(timed: Sequence[Measurement], noise: float) -> tuple[GoodputPoint, ...]:
-    least = timed[0].point.batch
+    least = _sequences_per_step(timed[0])
     found = []
     for each in timed:
         rate = (each.time_steps_per_s or 0.0) / each.point.steps
-        share = 1.0 if math.isinf(noise) else efficiency(noise, each.point.batch, least)
+        share = 1.0 if math.isinf(noise) else efficiency(noise, _sequences_per_step(each), least)
         found.append(GoodputPoint(each.point, rate, share, rate * share))
     return tuple(found)
+
+
+def _sequences_per_step(measurement: Measurement) -> int:
+    """That a gradient is of; where micro-batches are accumulated, more than the batch."""
+    if measurement.sequences_per_s is None or measurement.step_time_s is None:
+        return measurement.point.batch
+    return round(measurement.sequences_per_s * measurement.step_time_s)
 
 
 def _chosen(points: Sequence[GoodputPoint]) -> GoodputPoint:

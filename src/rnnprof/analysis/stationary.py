@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final
 
 from rnnprof.analysis.edge_search import FALL_RATIO
@@ -87,7 +87,7 @@ def rise_of(
 
     After fewer steps those that there are count, if there are two and all of them rose.
     """
-    settled = live_bytes[SETTLED_STEPS - 1 :]
+    settled = _never_undercut(live_bytes[SETTLED_STEPS - 1 :])
     last = settled[-window - 1 :]
     changes = [after - before for before, after in pairwise(last)]
     needed = share * window if len(changes) == window else len(changes)
@@ -96,6 +96,14 @@ def rise_of(
     rise = (last[-1] - last[0]) / len(changes)
     risen = sum(change >= CLEAR_RATIO * rise for change in changes)
     return rise if risen >= needed else 0.0
+
+
+def _never_undercut(live_bytes: Sequence[int]) -> list[int]:
+    """At each step the least of it and all later ones: what a leak raises, step by step.
+
+    Live bytes that go up and down, as with lengths in turn, raise it at the very end alone.
+    """
+    return list(accumulate(reversed(live_bytes), min))[::-1]
 
 
 def is_suspected(fit: Fit) -> bool:

@@ -48,6 +48,7 @@ def command(
     from rnnprof.analysis.fold import fold_run
     from rnnprof.engine.journal import load
     from rnnprof.report.answer import advice_in_words, frontier_in_words
+    from rnnprof.report.command import deciding_command
     from rnnprof.report.document import frontier_document
 
     if (sequence_length is None) != (reach is None):
@@ -66,5 +67,6 @@ def command(
     settings = settings_of(loaded)
     headroom = settings.headroom_ratio if settings else 0.0
     edges = frontier_in_words(loaded, frontier, advice, headroom)
-    click.echo("\n\n".join(part for part in (advice_in_words(advice), edges) if part))
+    told = advice_in_words(advice, deciding_command(loaded, advice))
+    click.echo("\n\n".join(part for part in (told, edges) if part))
     return 0

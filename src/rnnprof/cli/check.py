@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
 from rnnprof.cli import options as opt
 from rnnprof.errors import BadInputError, RnnprofError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from rnnprof.analysis.budget import Budget
     from rnnprof.analysis.verdicts import Gate
@@ -82,7 +83,7 @@ def command(**options: Any) -> int:
 
     budget = read_budget(options["budget"])
     asked = _options_of(budget, options["budget"])
-    if options["simulate"] is not None:
+    if options["simulate"] is not None and not _is_overruled("simulate", budget):
         asked["simulate"] = options["simulate"]
     _check_simulation(budget, asked, options)
     workload, _ = opt.workload_from(asked["context"], asked)
@@ -103,6 +104,7 @@ def _measured_and_judged(
     from rnnprof.analysis.gate import gate
 
     orders = _orders(asked, budget, options)
+    _check_outputs(orders, options["baseline"])
     if options["against"] is not None:
         base, run = _measured_in_turn(orders[0], asked, budget, options)
         return [(gate(budget, run, base, in_turn=True), _told(run, base, options))]
@@ -193,8 +195,44 @@ def _options_of(budget: Budget, path: Path) -> dict[str, Any]:
     measure = {key: value for key, value in budget.measure.items() if key != "at-most"}
     values = checked(dict(budget.workload), path, profile_command, WORKLOAD_KEYS)
     values |= checked(measure, path, profile_command)
-    context = profile_command.make_context("check", [], default_map=values)
+    with _without_variables(profile_command, values):
+        context = profile_command.make_context("check", [], default_map=values)
     return {**context.params, "context": context}
+
+
+@contextlib.contextmanager
+def _without_variables(of: click.Command, stated: Container[str]) -> Iterator[None]:
+    """What a budget states is not for RNNPROF_* to change: a job would judge something else."""
+    names = {
+        name
+        for parameter in of.params
+        if parameter.name in stated and parameter.envvar is not None
+        for name in ([parameter.envvar] if isinstance(parameter.envvar, str) else parameter.envvar)
+    }
+    kept = {name: os.environ.pop(name) for name in names & os.environ.keys()}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+def _is_overruled(name: str, budget: Budget) -> bool:
+    """Whether an option is a variable's alone, and the budget has a value of its own."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.ENVIRONMENT and name in budget.measure
+
+
+def _check_outputs(orders: Iterable[ProfileOrder], baseline: Path | None) -> None:
+    """A baseline is not to be measured over.
+
+    Raises:
+        BadInputError: a run would be written to the baseline's own file.
+    """
+    for order in orders:
+        if baseline is not None and order.path.exists() and order.path.samefile(baseline):
+            raise BadInputError(
+                f"--baseline {baseline} would be overwritten by the run: write it elsewhere with -o"
+            )
 
 
 def _differing(workload: Workload, run: Run) -> tuple[str, ...]:

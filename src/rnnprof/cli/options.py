@@ -14,7 +14,7 @@ from rnnprof.analysis.axes import DEFAULT_AXES, DEFAULT_POINT_SECONDS, parse_axi
 from rnnprof.cli.config import read_workload_file
 from rnnprof.errors import BadInputError
 from rnnprof.records import Settings
-from rnnprof.units import format_bytes, parse_bytes
+from rnnprof.units import format_bytes, parse_size
 from rnnprof.workload import (
     CELLS,
     DTYPES,
@@ -66,7 +66,7 @@ def _parse_seconds(text: str) -> float:
 
 
 AXIS: Final = _Parsed("axis", parse_axis)
-BYTES: Final = _Parsed("size", parse_bytes)
+BYTES: Final = _Parsed("size", parse_size)
 SECONDS: Final = _Parsed("seconds", _parse_seconds)
 
 

@@ -137,13 +137,15 @@ def _texts(
     found: Sequence[tuple[Run, Mapping[Point, Measurement]]], options: dict[str, Any]
 ) -> str:
     from rnnprof.report.answer import advice_in_words
+    from rnnprof.report.command import deciding_command
     from rnnprof.report.table import table
 
     colour = _wants_colour()
     texts = []
     for run, measurements in found:
-        advice = advice_in_words(_advice(run, measurements, options))
-        texts.append(f"{table(run, measurements, colour=colour)}\n\n{advice}")
+        advice = _advice(run, measurements, options)
+        told = advice_in_words(advice, deciding_command(run, advice))
+        texts.append(f"{table(run, measurements, colour=colour)}\n\n{told}")
     return "\n\n".join(texts)
 
 

@@ -118,8 +118,8 @@ def describe(measurement: Measurement) -> str:
     """A point in one line."""
     if measurement.outcome is not Outcome.MEASURED:
         return f"{measurement.point}: {measurement.outcome}: {measurement.reason}"
-    peak = measurement.peak_allocated_bytes or measurement.peak_process_bytes
+    size_bytes = measurement.peak_counted_bytes
     return (
         f"{measurement.point}: {format_seconds(measurement.step_time_s)} a step, "
-        f"{format_rate(measurement.time_steps_per_s)}, peak {format_bytes(peak)}"
+        f"{format_rate(measurement.time_steps_per_s)}, memory {format_bytes(size_bytes)}"
     )

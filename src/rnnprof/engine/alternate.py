@@ -82,11 +82,16 @@ def measure_in_turn(
 
 @dataclass(slots=True)
 class _Turns:
-    """The two sides with their workers."""
+    """The two sides with their workers.
+
+    Attributes:
+        limit_bytes: as the first of them to run has resolved it: both are held to it.
+    """
 
     asked: Asked
     sides: tuple[tuple[Side, Supervisor], tuple[Side, Supervisor]]
     listener: Listener
+    limit_bytes: int | None = None
 
     def first(self) -> tuple[Run, Run]:
         """Everything that is asked for, times in one process."""
@@ -110,9 +115,10 @@ class _Turns:
         for pair in pairs:
             done = {}
             for place in (first, 1 - first):
-                order = pair[place]
+                order = replace(pair[place], kept_limit_bytes=self.limit_bytes)
                 self.listener.noted(f"{SIDES[place]}: {order.path.name}")
                 done[place] = profile(order, self.listener, self.sides[place][1])
+                self.limit_bytes = done[place].header.limit_bytes
             runs = (done[0], done[1])
         return runs
 

@@ -22,16 +22,24 @@ MORE_PROCESSES: Final = 2
 
 
 def asked_of(budget: Budget, base: Run | None) -> Asked:
-    """What the budget asks for, and every point and edge that the baseline has."""
+    """What the budget asks for, and every point and edge that the baseline has.
+
+    Where the budget asks for no time, those that the baseline has are asked for.
+    """
     asked = points_asked(budget)
     if base is None:
         return asked
-    measured = {p for p, m in fold_run(base).items() if m.outcome is Outcome.MEASURED}
-    points = tuple(sorted(measured | {*asked.memory}))
-    timed = tuple(sorted(measured | {*asked.timed}))
+    points = fold_run(base)
+    measured = {p for p, m in points.items() if m.outcome is Outcome.MEASURED}
+    known = {p for p in measured if points[p].peak_allocated_bytes is not None}
+    timed = measured if budget.asks_time else {p for p in measured if points[p].step_time_s}
     edges = {certificate.steps for certificate in frontier_of(base)}
-    return Asked(
-        tuple(sorted({*asked.fits, *points})), points, timed, tuple(sorted(edges | {*asked.edges}))
+    return replace(
+        asked,
+        fits=tuple(sorted({*asked.fits, *measured})),
+        memory=tuple(sorted({*asked.memory, *known})),
+        timed=tuple(sorted({*asked.timed, *timed})),
+        edges=tuple(sorted(edges | {*asked.edges})),
     )
 
 
@@ -48,7 +56,7 @@ def asked_in_turn(budget: Budget) -> Asked:
             "the budget names no point to measure: add batch and steps to [growth], or a [[fits]], "
             "[[peak]] or [[throughput]]"
         )
-    return Asked(points, points, points, asked.edges)
+    return replace(asked, fits=points, memory=points, timed=points)
 
 
 def measure(
@@ -84,14 +92,15 @@ def measure(
 
 def orders_of(asked: Asked, order: ProfileOrder) -> Iterator[ProfileOrder]:
     """The invocations that *asked* takes; each but the first extends the file."""
-    whole = sorted({*asked.memory, *asked.timed})
+    whole = {*asked.memory, *asked.timed}
     orders = [
         *([_order(order, "max-batch", (), asked.edges)] if asked.edges else []),
-        *timed_orders(whole, order, order.settings.processes),
+        *timed_orders(asked.timed, order, order.settings.processes),
+        *timed_orders(sorted(whole.difference(asked.timed)), order, 0),
         *(
             _order(order, "fits", (point.batch,), (point.steps,))
             for point in asked.fits
-            if point not in whole
+            if point in asked.proofs or point not in whole
         ),
     ]
     for number, each in enumerate(orders):

@@ -56,16 +56,20 @@ class Survey:
     warm_up_note: str | None = None
 
 
-def resolve_card_limit(settings: Settings, before: Header | None, survey: Survey) -> int:
+def resolve_card_limit(settings: Settings, kept_bytes: int | None, survey: Survey) -> int:
     """The limit on a card: as asked, or that of the card stood for, or what is free.
+
+    Args:
+        kept_bytes: the limit that a run has already, or the other side of a comparison: it is kept
+            though less may be free by now.
 
     Raises:
         BadInputError: when this card does not have that much.
     """
-    limit = settings.memory_limit or (before.limit_bytes if before else survey.free_bytes)
+    limit = settings.memory_limit or kept_bytes or survey.free_bytes
     if settings.card_bytes is not None:
         limit = _stand_in_limit(settings.card_bytes, survey)
-    if limit > survey.free_bytes:
+    if limit > survey.free_bytes and limit != kept_bytes:
         raise BadInputError(
             f"a limit of {format_bytes(limit)} is more than this card can give now: "
             f"{format_bytes(survey.free_bytes)} of {format_bytes(survey.total_bytes)} are free; "
@@ -88,22 +92,45 @@ def _stand_in_limit(card_bytes: int, survey: Survey) -> int:
     return card_bytes - survey.context_bytes
 
 
-def resolve_limit(asked_bytes: int | None, before: Header | None) -> int:
-    """The limit in bytes: as asked, or as resolved when the run began, or what is free.
+def resolve_limit(asked_bytes: int | None, kept_bytes: int | None = None) -> int:
+    """The limit in bytes: as asked, or as it was resolved before, or what is free.
+
+    Args:
+        kept_bytes: as of :func:`resolve_card_limit`.
 
     Raises:
         BadInputError: when the machine does not have that much.
     """
     available = available_bytes()
-    spare = available - max(MIN_RESERVE_BYTES, int(RESERVE_RATIO * available))
-    limit = asked_bytes or (before.limit_bytes if before else spare)
-    if limit > spare:
+    spare = _spare_bytes(available)
+    limit = asked_bytes or kept_bytes or spare
+    if limit > spare and limit != kept_bytes:
         raise BadInputError(
             f"a limit of {format_bytes(limit)} is more than this machine can give now: "
             f"{format_bytes(available)} are available, {format_bytes(max(0, spare))} of them to "
             "training; give a smaller --memory-limit"
         )
     return limit
+
+
+def _spare_bytes(available: int) -> int:
+    return available - max(MIN_RESERVE_BYTES, int(RESERVE_RATIO * available))
+
+
+def shortage(limit_bytes: int, free_bytes: int | None = None) -> str | None:
+    """That less is free than a limit that is kept; None where there is enough.
+
+    Args:
+        free_bytes: of a GPU; by default what this machine can give.
+    """
+    free = _spare_bytes(available_bytes()) if free_bytes is None else free_bytes
+    if free >= limit_bytes:
+        return None
+    return (
+        f"the limit of {format_bytes(limit_bytes)} is kept, though only "
+        f"{format_bytes(max(0, free))} are free now: what needs more is left open, and is not "
+        "taken to be out of memory"
+    )
 
 
 def guard_bytes() -> int:

@@ -27,6 +27,7 @@ from rnnprof.records import (
     SCHEMA,
     Certificate,
     Finished,
+    Fit,
     Header,
     Observation,
     Record,
@@ -95,7 +96,7 @@ def run_of(records: Sequence[Record], path: Path) -> Run | None:
         return None
     header = records[0]
     assert isinstance(header, Header)
-    return Run(
+    run = Run(
         header,
         requests=tuple(r for r in records if isinstance(r, Request)),
         started=tuple(r for r in records if isinstance(r, Started)),
@@ -104,6 +105,27 @@ def run_of(records: Sequence[Record], path: Path) -> Run | None:
         finished=tuple(r for r in records if isinstance(r, Finished)),
         path=str(path),
     )
+    _check_limits(run, path)
+    return run
+
+
+def _check_limits(run: Run, path: Path) -> None:
+    """See that each fit pass ran under the limit of its run, less what its request set aside.
+
+    Raises:
+        RunFileError: names the pass; a proof under another limit is no proof of this run's.
+    """
+    reserves = {each.request: each.settings.reserve_bytes for each in run.requests}
+    for fit in run.observations:
+        if not isinstance(fit, Fit):
+            continue
+        limit_bytes = run.header.limit_bytes - reserves.get(fit.request, 0)
+        if fit.limit_bytes != limit_bytes:
+            raise RunFileError(
+                f"{path}: the fit pass {fit.attempt} at {fit.point} ran under a limit of "
+                f"{fit.limit_bytes} bytes, and its run's is {limit_bytes}: the file is not as "
+                "rnnprof wrote it"
+            )
 
 
 def merge(first: Run, second: Run) -> Run:

@@ -22,6 +22,7 @@ from rnnprof.engine.identity import (
     make_header,
     resolve_card_limit,
     resolve_limit,
+    shortage,
 )
 from rnnprof.engine.journal import Journal, differences, open_journal
 from rnnprof.engine.loops import try_step_functions
@@ -76,6 +77,7 @@ class ProfileOrder:
         factory_path: where the factory is: ``path/to/file.py:function`` or ``module:function``.
         extend: add points to a run, also to a finished one.
         overwrite: begin anew, whatever the file holds.
+        kept_limit_bytes: the limit of the other side of a comparison, where none is asked for.
     """
 
     workload: Workload
@@ -89,6 +91,7 @@ class ProfileOrder:
     factory_path: str | None = None
     extend: bool = False
     overwrite: bool = False
+    kept_limit_bytes: int | None = None
 
     def task(self, do: str) -> protocol.Task:
         """What a worker is to do for this order."""
@@ -122,7 +125,7 @@ def profile(order: ProfileOrder, listener: Listener, supervisor: Supervisor | No
         _refuse_early(journal.run, order)
         place = _identify(order, journal.run, crew)
         held.enter_context(card_lock(None if order.gpu else place.uuid))
-        header = _make_header(place, journal.run, crew)
+        header = _make_header(place, journal.run, crew, listener)
         order = replace(place.order, workload=header.workload)
         _check_factory(order, crew)
         request = _claim(journal, header, order)
@@ -196,7 +199,7 @@ def _identify(order: ProfileOrder, run: Run | None, crew: Supervisor) -> Place:
     """Ask a worker what torch, the device and the factory are."""
     if order.device == "cpu":  # refused before torch is imported
         _refuse_card(order)
-        resolve_limit(order.settings.memory_limit, run.header if run else None)
+        resolve_limit(order.settings.memory_limit, _kept_limit(order, run))
     answer = crew.ask(order.task("hello"), HELLO_DEADLINE_S)
     if answer.evidence is not None:
         raise _hello_error(order, answer)
@@ -229,13 +232,24 @@ def _refuse_card(order: ProfileOrder) -> None:
         )
 
 
-def _make_header(place: Place, run: Run | None, crew: Supervisor) -> Header:
-    """The run's identity, with its limit resolved once."""
-    order, before = place.order, run.header if run else None
+def _kept_limit(order: ProfileOrder, run: Run | None) -> int | None:
+    """The limit that is resolved already: of the run, or of the other side."""
+    return run.header.limit_bytes if run is not None else order.kept_limit_bytes
+
+
+def _make_header(place: Place, run: Run | None, crew: Supervisor, listener: Listener) -> Header:
+    """The run's identity, with its limit resolved once; that less is free by now is told."""
+    order, free_bytes = place.order, None
+    kept = _kept_limit(order, run)
     if order.device == "cpu":
-        limit_bytes = resolve_limit(order.settings.memory_limit, before)
+        limit_bytes = resolve_limit(order.settings.memory_limit, kept)
     else:
-        limit_bytes = resolve_card_limit(order.settings, before, _survey(order, crew))
+        survey = _survey(order, crew)
+        free_bytes = survey.free_bytes
+        limit_bytes = resolve_card_limit(order.settings, kept, survey)
+    short = None if kept is None else shortage(limit_bytes, free_bytes)
+    if short is not None:
+        listener.noted(short)
     return make_header(order.workload, place.facts, limit_bytes)
 
 
@@ -342,12 +356,19 @@ def _sweep(order: ProfileOrder, observer: Observer, journal: Journal, listener: 
 def _run_once(order: ProfileOrder, observer: Observer, run: Run, listener: Listener) -> None:
     """Each point that has not been run yet, over as many steps as a proof takes."""
     fits = [o for o in run.observations if isinstance(o, Fit) and o.is_of_the_workload]
-    known = {fit.point for fit in fits if not was_crowded_out(fit)}
+    steps = order.settings.confirm_steps
+    same = [fit for fit in fits if fit.limit_bytes == observer.limit_bytes]
+    known = {fit.point for fit in same if not was_crowded_out(fit) and _tells(fit, steps)}
     for point in order.grid.points():
         if point not in known:
             listener.probing(point, "whether it fits")
-            fits = [_run_point(point, order.settings.confirm_steps, observer, listener)]
+            fits = [_run_point(point, steps, observer, listener, Role.GRID)]
             _settle_suspicion(fits, order.settings, observer, listener)
+
+
+def _tells(fit: Fit, steps: int) -> bool:
+    """Whether a pass need not be run again: it did not fit, or fitted over as many steps."""
+    return fit.outcome is not Outcome.MEASURED or fit.steps_run >= steps
 
 
 def _settle_suspicion(
@@ -363,8 +384,10 @@ def _settle_suspicion(
         fits.append(_run_point(point, count, observer, listener))
 
 
-def _run_point(point: Point, steps: int, observer: Observer, listener: Listener) -> Fit:
-    fit = observer.observe(point, "fit", Role.PROBE, confirm_steps=steps)
+def _run_point(
+    point: Point, steps: int, observer: Observer, listener: Listener, role: Role = Role.PROBE
+) -> Fit:
+    fit = observer.observe(point, "fit", role, confirm_steps=steps)
     assert isinstance(fit, Fit)
     listener.probed(fit)
     return fit

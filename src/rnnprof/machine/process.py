@@ -26,6 +26,39 @@ def memory_bytes(field: str, status: Path = Path("/proc/self/status")) -> int | 
     return None
 
 
+def children_bytes(proc: Path = Path("/proc")) -> int | None:
+    """What child processes and theirs hold for themselves; None where the kernel tells of none.
+
+    Pages that they share with this process, as after a fork, are not theirs.
+    """
+    pids = _children_of("self", proc)
+    if pids is None:
+        return None
+    total, seen = 0, set[str]()
+    while pids:
+        pid = pids.pop()
+        if pid not in seen:
+            seen.add(pid)
+            total += _private_bytes(pid, proc)
+            pids += _children_of(pid, proc) or []
+    return total
+
+
+def _children_of(pid: str, proc: Path) -> list[str] | None:
+    """Of all threads of a process; None where it is gone or the kernel does not tell."""
+    try:
+        threads = list((proc / pid / "task").iterdir())
+        return [child for each in threads for child in (each / "children").read_text().split()]
+    except OSError:
+        return None
+
+
+def _private_bytes(pid: str, proc: Path) -> int:
+    """0 for a process that is gone, or another user's."""
+    rollup = proc / pid / "smaps_rollup"
+    return sum(memory_bytes(name, rollup) or 0 for name in ("Private_Clean", "Private_Dirty"))
+
+
 def reset_peak_rss() -> str | None:
     """Make VmHWM start again from the present; the reason where the kernel refuses."""
     try:

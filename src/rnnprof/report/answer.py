@@ -6,11 +6,13 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from rnnprof.analysis.advice import Advice, TrainWith
+from rnnprof.analysis.advice import Advice
 from rnnprof.analysis.goodput import Chunk
 from rnnprof.analysis.neighbours import REACH_RATIO, neighbours_of
+from rnnprof.machine.malloc import as_shell
 from rnnprof.records import Certificate, EdgeStatus, Fit, Run
 from rnnprof.report.loops import loop_in_words, step_functions_in_words
+from rnnprof.report.recommendation import head_of, safe_in_words
 from rnnprof.report.table import WIDTH, certificate_in_words, clip, training_steps
 from rnnprof.units import format_bytes, format_ratio
 
@@ -24,13 +26,15 @@ def frontier_in_words(
     """
     if run.is_simulated:
         return gpus_in_words([(run, frontier, advice)])
-    by_steps = {each.steps: each for each in advice.train_with}
-    lines = [
-        f"T={certificate.steps}: {certificate_in_words(certificate, is_brief=True)}"
-        + _train_with(by_steps.get(certificate.steps), headroom_ratio)
-        for certificate in frontier
-    ]
-    return "\n".join([*lines, *_proven(run, frontier), *_step_functions(run, frontier)])
+    by_steps = {each.steps: each for each in advice.largest_safe}
+    lines = []
+    for certificate in frontier:
+        words = certificate_in_words(certificate, is_brief=True)
+        safe = safe_in_words(by_steps.get(certificate.steps), headroom_ratio)
+        lines.append(f"T={certificate.steps}: {'; '.join(filter(None, (words, safe)))}")
+    return "\n".join(
+        [*lines, *_proven(run, frontier), *_beside(run, frontier), *_step_functions(run, frontier)]
+    )
 
 
 def _proven(run: Run, frontier: Sequence[Certificate]) -> list[str]:
@@ -40,7 +44,34 @@ def _proven(run: Run, frontier: Sequence[Certificate]) -> list[str]:
         return []
     least, most = min(horizons), max(horizons)
     over = training_steps(most) if least == most else f"{least} to {training_steps(most)}"
-    return [f"Proven over {over}{loop_in_words(run)}"]
+    return [f"Proven over {over}{loop_in_words(run)}", *_same_heap(run)]
+
+
+def _beside(run: Run, frontier: Sequence[Certificate]) -> list[str]:
+    """Memory that the limit does not count, where a proof has met any."""
+    cited = {each.fits.attempt for each in frontier if each.fits}
+    proofs = [o for o in run.observations if isinstance(o, Fit) and o.attempt in cited]
+    found = (
+        ("child processes", max((o.children_bytes or 0 for o in proofs), default=0)),
+        ("shared mappings", max((o.shared_bytes or 0 for o in proofs), default=0)),
+    )
+    parts = [
+        f"{name} at least {format_bytes(size)}" for name, size in found if size >= LEAST_BESIDE
+    ]
+    if not parts:
+        return []
+    text = f"Beside it, and not counted by the limit: {', '.join(parts)} at the end of a step"
+    return textwrap.wrap(text, WIDTH)
+
+
+def _same_heap(run: Run) -> list[str]:
+    """How a training of one's own is charged the same; of other devices, nothing."""
+    environment = run.header.environment
+    if environment.get("device") != "cpu" or environment.get("system", "Linux") != "Linux":
+        return []
+    head = "The limit counts address space. To train within it, put before your command:"
+    *lines, last = textwrap.wrap(as_shell(), WIDTH - 4)
+    return [head, *(f"  {line} \\" for line in lines), f"  {last}"]
 
 
 def _step_functions(run: Run, frontier: Sequence[Certificate]) -> list[str]:
@@ -52,6 +83,9 @@ def _law_notes(run: Run) -> list[str]:
     """What the figures of a fused layer rest on."""
     return textwrap.wrap(FUSED_LAW, WIDTH) if run.header.workload.impl == "fused" else []
 
+
+LEAST_BESIDE: Final = 1 << 20
+"""Less than this beside a training is not told."""
 
 FUSED_LAW: Final = (
     "cuDNN's reserve and workspace are by a law here, not cuDNN's own; --impl native and loop do "
@@ -77,7 +111,7 @@ GPU_HEADS: Final = ("GPU", "T", "largest", "safe", "charged", "allocated", "")
 def _gpu_rows(
     run: Run, frontier: Sequence[Certificate], advice: Advice
 ) -> Iterator[tuple[str, ...]]:
-    safe = {each.steps: each.batch for each in advice.train_with}
+    safe = {each.steps: each.batch for each in advice.largest_safe}
     name = str(run.header.environment.get("device_name")).removesuffix(" (simulated)")
     allocated = {o.attempt: o.peak_allocated_bytes for o in run.observations if isinstance(o, Fit)}
     for certificate in frontier:
@@ -132,26 +166,23 @@ def _gpu_notes(found: Sequence[tuple[Run, Sequence[Certificate], Advice]]) -> li
     return notes
 
 
-def _train_with(each: TrainWith | None, headroom_ratio: float) -> str:
-    if each is None or each.edge is None:
-        return ""
-    if each.batch is None:
-        return f"; no batch is known to leave {format_ratio(headroom_ratio)}"
-    how = "measured" if each.is_measured else "predicted"
-    times = ""
-    if each.accumulation_steps is not None and each.accumulation_steps > 1:
-        times = f", {each.accumulation_steps} steps of accumulation"
-    return f"; train with {each.batch} ({format_bytes(each.peak_bytes)}, {how}){times}"
+NOT_KNOWN: Final = "Train with: not known from this run"
 
 
-def advice_in_words(advice: Advice) -> str:
-    """The advice, with a line for each reason; what is predicted stands apart."""
-    head = "Train with: not known from this run"
-    if advice.batch is not None:
-        head = f"Train with B={advice.batch} T={advice.steps}"
-        if better := advice.better_by_goodput:
-            head += f" by speed alone; by goodput with B={better.batch}"
-    lines = [head, *(_item(reason) for reason in advice.reasons)]
+def advice_in_words(advice: Advice, command: str = "") -> str:
+    """The advice, with a line for each reason; what is predicted stands apart.
+
+    Args:
+        command: that would decide what the times leave open; empty for none.
+    """
+    lines = [NOT_KNOWN] if not advice.recommendations else []
+    for each in advice.recommendations:
+        lines += [head_of(each), *map(_item, each.reasons)]
+    if advice.reasons and advice.recommendations:
+        lines.append("Note:")
+    lines += map(_item, advice.reasons)
+    if command:
+        lines += ["To decide it:", command]
     if advice.predictions:
         lines += ["Predicted, not measured:", *map(_item, advice.predictions)]
     for goodput in advice.goodput:

@@ -447,9 +447,7 @@ def _others_peak(phase: str, others: Sequence[Memory]) -> str:
 
 def advised_point(view: View) -> Point | None:
     """The point that the advice names, if it names one that was measured."""
-    if view.advice.batch is None or view.advice.steps is None:
-        return None
-    point = Point(view.advice.batch, view.advice.steps)
+    point = view.advice.point
     return point if point in view.measurements else None
 
 

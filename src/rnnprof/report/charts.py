@@ -16,6 +16,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.text import Text
 
+from rnnprof.analysis.advice import advise
+from rnnprof.analysis.certify import UNUSABLE, frontier_of, training_limit_of
+from rnnprof.analysis.recommendation import UNDECIDED
 from rnnprof.records import Measurement, Point, Run
 from rnnprof.report.drawing import (
     BASE_PT,
@@ -59,12 +62,11 @@ from rnnprof.report.table import (
     Measurements,
     SeenEdge,
     clip,
-    fastest,
     grid_points,
     one_line,
     rate_in_words,
     seen_edges,
-    throughput,
+    unusable_in_words,
 )
 from rnnprof.report.whole import write_whole
 from rnnprof.units import format_bytes
@@ -113,14 +115,17 @@ def trade_off(run: Run, measurements: Measurements) -> Figure:
         _freeze_layout(figure)
         # only now are the boxes' sizes known, to which the labels are fitted
         for axes, panel in pairs:
-            _draw_best(axes, panel, chart)
+            _draw_recommended(axes, panel, chart)
             _draw_labels(axes, panel, chart)
     return figure
 
 
 def finding(run: Run, measurements: Measurements) -> str:
-    """The chart's title: what fits and what is fastest, in a sentence."""
-    clauses = [f"{_subject(run)}: {_fits_in_words(run, measurements)}", *_fastest(measurements)]
+    """The chart's title: what fits and what is recommended, in a sentence."""
+    clauses = [
+        f"{_subject(run)}: {_fits_in_words(run, measurements)}",
+        *_recommended_in_words(run, measurements),
+    ]
     return "; ".join(clauses)
 
 
@@ -140,12 +145,14 @@ def _subject(run: Run) -> str:
 
 def _fits_in_words(run: Run, measurements: Measurements) -> str:
     edges = seen_edges(run, measurements)
-    limit = format_bytes(run.header.limit_bytes)
+    limit = format_bytes(training_limit_of(run))
     fitting = [edge for edge in edges if edge.fits is not None]
     failing = [edge for edge in edges if edge.fails is not None]
     if not fitting:
         return f"nothing tried fits under {limit}" if failing else "no point was measured"
     longest = fitting[-1]
+    if longest.certificate is not None and longest.certificate.status in UNUSABLE:
+        return f"T={longest.steps} is {unusable_in_words(longest.certificate)}"
     if longest.is_certified and longest.certificate is not None:
         batch = longest.certificate.batch
         return f"B={batch} is the largest that fits at T={longest.steps} under {limit}"
@@ -164,12 +171,13 @@ def _but(longest: SeenEdge, failing: Sequence[SeenEdge]) -> str:
     return ", the largest tried" if longest.is_largest and fails is None else ""
 
 
-def _fastest(measurements: Measurements) -> list[str]:
-    best = fastest(measurements)
-    if best is None:
-        return []
-    rate = rate_in_words(throughput(best))
-    return [f"fastest {rate} at B={best.point.batch}, T={best.point.steps}"]
+def _recommended_in_words(run: Run, measurements: Measurements) -> list[str]:
+    advice = advise(run, measurements, frontier_of(run))
+    main = advice.main
+    if main is not None:
+        told = rate_in_words(main.time_steps_per_s)
+        return [f"recommended at T={main.steps}: B={main.batch}, {told}"]
+    return [UNDECIDED] if any(each.tied for each in advice.recommendations) else []
 
 
 # --- the sheet -----------------------------------------------------------------------------------
@@ -269,7 +277,7 @@ class _Chart:
     batches: tuple[int, ...]
     steps: tuple[int, ...]
     edges: tuple[SeenEdge, ...]
-    best: Measurement | None
+    recommended: tuple[Point, ...]
     title: str
     legend: tuple[Entry, ...]
     sheet: _Sheet
@@ -293,17 +301,18 @@ def _chart(run: Run, measurements: Measurements) -> _Chart:
         batches=batches,
         steps=steps,
         edges=seen_edges(run, measurements),
-        best=_outlined(measurements),
+        recommended=_recommended(run, measurements),
         title=title,
         legend=legend,
         sheet=_sheet(len(batches), len(steps), title, legend),
     )
 
 
-def _outlined(measurements: Measurements) -> Measurement | None:
-    """The fastest point, where it is the fastest of several."""
-    timed = [m for m in measurements.values() if throughput(m) is not None]
-    return fastest(measurements) if len(timed) > 1 else None
+def _recommended(run: Run, measurements: Measurements) -> tuple[Point, ...]:
+    """The recommended points of the grid, one a T."""
+    advice = advise(run, measurements, frontier_of(run))
+    points = [Point(each.batch or 0, each.steps) for each in advice.recommendations]
+    return tuple(point for point in points if point in measurements)
 
 
 def _draw_axes(axes: Axes, panel: Quantity, chart: _Chart) -> None:
@@ -356,12 +365,11 @@ def _box_style(panel: Quantity, measurement: Measurement | None) -> dict[str, An
     return hatched(look)
 
 
-def _draw_best(axes: Axes, panel: Quantity, chart: _Chart) -> None:
-    if chart.best is None:
-        return
-    column = chart.batches.index(chart.best.point.batch)
-    row = chart.steps.index(chart.best.point.steps)
-    draw_outline(axes, (column, row), _room_pt(axes, chart), f"{panel.name}-best")
+def _draw_recommended(axes: Axes, panel: Quantity, chart: _Chart) -> None:
+    for point in chart.recommended:
+        row = chart.steps.index(point.steps)
+        place = (chart.batches.index(point.batch), row)
+        draw_outline(axes, place, _room_pt(axes, chart), f"{panel.name}-recommended-{row}")
 
 
 # --- labels in the boxes -------------------------------------------------------------------------
@@ -389,7 +397,7 @@ def _room_pt(axes: Axes, chart: _Chart) -> tuple[float, float]:
     )
 
 
-NUMBER_SHARE: Final = 0.75
+NUMBER_SHARE: Final = 0.72
 """Of a box's width, so that neighbours' numbers read as two and an outline has room."""
 
 WORD_SHARE: Final = 0.86
@@ -465,9 +473,9 @@ def _shrink(text: Text, size_pt: float, room_px: float) -> None:
 def _legend(run: Run, measurements: Measurements, places: int) -> Iterator[Entry]:
     """What the marks mean, of those that were used."""
     outcomes = {measurement.outcome for measurement in measurements.values()}
-    yield from edge_entries(seen_edges(run, measurements), run.header.limit_bytes)
-    if _outlined(measurements) is not None:
-        yield Patch(**outline_style()), "highest throughput"
+    yield from edge_entries(seen_edges(run, measurements), training_limit_of(run))
+    if _recommended(run, measurements):
+        yield Patch(**outline_style()), "recommended batch at T"
     for outcome, look in LOOKS.items():
         if outcome in outcomes:
             yield Patch(**hatched(look)), look.meaning

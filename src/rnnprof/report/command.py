@@ -5,15 +5,24 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, Final
 
+from rnnprof.analysis.advice import Advice
+from rnnprof.analysis.certify import settings_of
 from rnnprof.records import Run, Settings
 from rnnprof.simulate.description import GpuDescription
 from rnnprof.study import Study
+from rnnprof.units import exact_bytes
 from rnnprof.workload import FactorySource, Workload
 
-LINE_COLUMNS: Final = 96
+LINE_COLUMNS: Final = 80
+
+LEAST_PROCESSES: Final = 5
+MORE_PROCESSES: Final = 3
+"""Timing processes that the command to decide a recommendation asks for: the interval between
+processes takes three at the least."""
 
 SETTING_FLAGS: Final = {
     "processes": "--processes", "timeout_s": "--timeout", "seed": "--seed",
@@ -44,6 +53,29 @@ def repeat_command(run: Run) -> str:
     words += _setting_words(request.settings)
     words += _study_words(request.settings.study)
     return _wrapped(words)
+
+
+def deciding_command(run: Run, advice: Advice) -> str:
+    """The command that times what is open in more processes; empty where nothing is.
+
+    It extends the run's own file, but where the machine's speed drifted during that run.
+    """
+    tied = [each for each in advice.recommendations if each.tied]
+    settings = settings_of(run)
+    if not tied or settings is None:
+        return ""
+    more = max(LEAST_PROCESSES, settings.processes + MORE_PROCESSES)
+    settings = replace(settings, processes=more, certify=False, at_most=Settings().at_most)
+    batches = tuple(sorted({batch for each in tied for batch in each.to_time}))
+    words = ["rnnprof profile", *_workload_words(run.header.workload), *_device_words(run)]
+    words += [f"--batch {_axis(batches)}", f"--steps {_axis(tuple(e.steps for e in tied))}"]
+    words += _limit_words(run, settings)
+    words.append(f"--point-seconds {settings.point_seconds:g}")
+    words += _setting_words(settings)
+    if any(each.by_drift for each in tied):
+        path = Path(run.path or "run.jsonl")
+        return _wrapped([*words, f"-o {_quoted(path.with_stem(f'{path.stem}-again'))}"])
+    return _wrapped([*words, "--extend", *([f"-o {_quoted(run.path)}"] if run.path else [])])
 
 
 def _workload_words(workload: Workload) -> Iterator[str]:
@@ -85,8 +117,8 @@ def _simulated(run: Run) -> str:
 
 def _limit_words(run: Run, settings: Settings) -> list[str]:
     if settings.card_bytes is not None:
-        return [f"--card {settings.card_bytes}"]
-    return [f"--memory-limit {run.header.limit_bytes}"]
+        return [f"--card {exact_bytes(settings.card_bytes)}"]
+    return [f"--memory-limit {exact_bytes(run.header.limit_bytes)}"]
 
 
 def _setting_words(settings: Settings) -> Iterator[str]:
@@ -94,7 +126,8 @@ def _setting_words(settings: Settings) -> Iterator[str]:
     for name, flag in SETTING_FLAGS.items():
         value = getattr(settings, name)
         if value != getattr(default, name) and not (name == "processes" and value == 0):
-            yield f"{flag} {_axis(value) if isinstance(value, tuple) else value}"
+            text = exact_bytes(value) if name == "reserve_bytes" else value
+            yield f"{flag} {_axis(value) if isinstance(value, tuple) else text}"
     if not settings.prune:
         yield "--no-prune"
     if not settings.certify:

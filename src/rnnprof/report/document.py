@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rnnprof.analysis.advice import Advice
+from rnnprof.analysis.certify import training_limit_of
 from rnnprof.analysis.loops import loop_of, step_functions_of
 from rnnprof.analysis.neighbours import neighbours_of
 from rnnprof.codec import encode
@@ -54,6 +55,7 @@ def frontier_document(run: Run, frontier: Sequence[Certificate], advice: Advice)
         **_loops(run, frontier),
         "advice": encode(advice),
         "limit_bytes": run.header.limit_bytes,
+        "training_limit_bytes": training_limit_of(run),
         "environment": encode(run.header.environment),
     }
     if run.is_simulated:

@@ -18,7 +18,7 @@ from matplotlib.path import Path
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 
-from rnnprof.analysis.advice import CARD_SIZES, TrainWith
+from rnnprof.analysis.advice import CARD_SIZES, LargestSafe
 from rnnprof.analysis.memory_model import MemoryModel
 from rnnprof.records import Certificate, EdgeStatus, Outcome
 from rnnprof.report.drawing import FILL, INK, OKABE_ITO, PAPER, RULE, SMALL_PT, Chart, style
@@ -214,8 +214,8 @@ def _other_limits(view: View) -> tuple[float, ...]:
     return tuple(map(float, below[-CARDS_EACH_WAY:] + above[:CARDS_EACH_WAY]))
 
 
-def _advised(view: View) -> list[TrainWith]:
-    return [advice for advice in view.advice.train_with if advice.batch is not None]
+def _advised(view: View) -> list[LargestSafe]:
+    return [advice for advice in view.advice.largest_safe if advice.batch is not None]
 
 
 # --- the axes ------------------------------------------------------------------------------------

@@ -47,8 +47,7 @@ from rnnprof.report.table import (
     compact_bytes,
     compact_rate,
     flags,
-    peak_bytes,
-    peak_kind,
+    memory_bytes,
     rate_in_words,
     throughput,
     unit_note,
@@ -306,10 +305,9 @@ Getter = Callable[[Measurement], float | None]
 
 
 def memory_of(measurements: Measurements, predicted: Mapping[Point, float]) -> Quantity:
-    """Peak memory: by the allocator, or of the process where only that is known."""
-    kind = peak_kind(measurements)
-    title = "Peak memory allocated" if kind == "allocated" else "Peak memory of the process"
-    values = _known(measurements, lambda m: peak_bytes(m, kind))
+    """Peak memory of training, as the limit counts it."""
+    title = "Peak memory"
+    values = _known(measurements, memory_bytes)
     return Quantity(
         name="memory",
         title=title,
@@ -481,8 +479,8 @@ def _heatmap(view: View, edges: Sequence[SeenEdge], quantity: Quantity) -> Chart
             _draw_look(axes, chart, look, places)
         _draw_rules(axes, chart)
         draw_edge(axes, edges, chart.batches, f"{name}-oom-edge")
-        if chart.advised is not None:
-            draw_outline(axes, chart.advised, chart.sheet.room_pt, f"{name}-advised")
+        for place in chart.advised:
+            draw_outline(axes, place, chart.sheet.room_pt, f"{name}-recommended-{place[1]}")
         _draw_bar(figure, chart)
         draw_legend(figure, chart.legend, MARGIN_IN, chart.notes_in + chart.legend_in - 0.02)
         _draw_notes(figure, chart)
@@ -547,7 +545,7 @@ class _Map:
     Attributes:
         places: column and row of every point of the grid.
         looks: the places without a number, by how they are drawn.
-        advised: the place of the advised point, where it is on the grid.
+        advised: the places of the recommended points that are on the grid.
         numbers_pt: type size of the numbers; None where they would be too small to be read.
         notes: what else to know, a line each.
     """
@@ -558,7 +556,7 @@ class _Map:
     batches: tuple[int, ...]
     places: Mapping[Point, Place]
     looks: Mapping[Look, Sequence[Place]]
-    advised: Place | None
+    advised: Sequence[Place]
     sheet: _Sheet
     numbers_pt: float | None
     legend: Sequence[Entry]
@@ -607,10 +605,11 @@ def _map(view: View, edges: Sequence[SeenEdge], quantity: Quantity) -> _Map:
     for point, place in places.items():
         if point not in quantity.values:
             looks.setdefault(_look(point, view, quantity), []).append(place)
-    advised = places.get(Point(view.advice.batch or 0, view.advice.steps or 0))
+    recommended = [Point(each.batch or 0, each.steps) for each in view.advice.recommendations]
+    advised = [places[point] for point in recommended if point in places]
     sheet = _Sheet(_left_in(edges), len(columns), len(rows))
     numbers_pt = _numbers_pt(view, quantity, sheet.room_pt)
-    legend = tuple(_entries(view, edges, quantity, looks, advised is not None, sheet.room_pt))
+    legend = tuple(_entries(view, edges, quantity, looks, bool(advised), sheet.room_pt))
     notes = tuple(_notes(len(places), sheet, numbers_pt, quantity))
     return _Map(
         view, edges, quantity, batches, places, looks, advised, sheet, numbers_pt, legend, notes
@@ -641,8 +640,7 @@ def _entries(
     """What the marks mean, of those that are used."""
     yield from edge_entries(edges, view.limit_bytes)
     if has_advised:
-        advised = Point(view.advice.batch or 0, view.advice.steps or 0)
-        yield Patch(**outline_style()), f"advised: {advised}"
+        yield Patch(**outline_style()), "recommended batch at T"
     for look in EVERY_LOOK:
         if look in looks:
             yield _key(look, room_pt), look.meaning

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from itertools import groupby
 from pathlib import PurePath
@@ -18,9 +18,10 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from rnnprof.analysis.advice import Advice, TrainWith
+from rnnprof.analysis.advice import Advice, LargestSafe
 from rnnprof.analysis.disturbance import judge
 from rnnprof.analysis.fold import anchor_drift, by_point
+from rnnprof.analysis.recommendation import half_interval_ratio
 from rnnprof.codec import encode
 from rnnprof.records import (
     KIND_OF,
@@ -34,14 +35,15 @@ from rnnprof.records import (
     Timing,
 )
 from rnnprof.report import drawing
+from rnnprof.report.command import deciding_command
 from rnnprof.report.inline_svg import inline_svg
 from rnnprof.report.loops import loop_in_words, step_functions_in_words
+from rnnprof.report.recommendation import cell_of, head_of
 from rnnprof.report.table import (
+    TRAINING_PHASES,
     clip,
     flags,
-    half_interval_ratio,
-    peak_bytes,
-    peak_kind,
+    memory_bytes,
     throughput,
 )
 from rnnprof.report.trainability import trainability_words
@@ -532,8 +534,17 @@ class Quantity:
 
 TIME: Final = Quantity("step time", "step_time_s", lambda m: m.step_time_s, _seconds_scale)
 
+
+def _phase_time_s(phase: str, measurement: Measurement) -> float | None:
+    return measurement.phase_times_s.get(phase)
+
+
 SPEED: Final = (
     Quantity("±", "half_interval_ratio", half_interval_ratio, _share_scale),
+    *(
+        Quantity(phase, f"{phase}_s", partial(_phase_time_s, phase), _seconds_scale)
+        for phase in TRAINING_PHASES
+    ),
     Quantity("time steps", "time_steps_per_s", throughput, _rate_scale),
     Quantity("sequences", "sequences_per_s", lambda m: m.sequences_per_s, _rate_scale),
     Quantity(
@@ -542,17 +553,14 @@ SPEED: Final = (
     ),
 )  # fmt: skip
 
+MEMORY: Final = Quantity("memory", "peak_counted_bytes", memory_bytes, _bytes_scale)
+
 PEAKS: Final = (
-    Quantity(
-        "peak allocated", "peak_allocated_bytes", lambda m: m.peak_allocated_bytes, _bytes_scale
-    ),
-    Quantity("peak reserved", "peak_reserved_bytes", lambda m: m.peak_reserved_bytes, _bytes_scale),
-    Quantity("peak process", "peak_process_bytes", lambda m: m.peak_process_bytes, _bytes_scale),
-    Quantity(
-        "peak counted", "peak_counted_bytes", lambda m: m.peak_counted_bytes,
-        _bytes_scale,
-    ),
-)  # fmt: skip
+    MEMORY,
+    Quantity("allocated", "peak_allocated_bytes", lambda m: m.peak_allocated_bytes, _bytes_scale),
+    Quantity("reserved", "peak_reserved_bytes", lambda m: m.peak_reserved_bytes, _bytes_scale),
+    Quantity("process", "peak_process_bytes", lambda m: m.peak_process_bytes, _bytes_scale),
+)
 
 OUTCOMES: Final = {
     Outcome.MEASURED: "measured",
@@ -568,7 +576,8 @@ FLAGS: Final = "~: the time did not converge; !: it was disturbed."
 
 LEGEND: Final = (
     f"{FLAGS} ±: half the interval of the step time, 95% within a process or the range over "
-    "processes. Counted: what the limit counts. Attempts: records of the run file."
+    "processes. Memory: the peak of what the limit counts; allocated, reserved and process: "
+    "peaks by the allocator and of the process. Attempts: records of the run file."
 )
 
 
@@ -724,44 +733,57 @@ def _effort_columns(frontier: Sequence[Certificate]) -> Columns:
 
 
 def _advice(report: RunReport, suffix: str) -> Block:
-    advice = report.view.advice
-    head = "This run does not tell what to train with."
-    if report.view.run.is_simulated:
+    advice, run = report.view.advice, report.view.run
+    head = "What to train with at each T, and why."
+    if not advice.recommendations:
+        head = "This run does not tell what to train with."
+    if run.is_simulated:
         head = "A simulated GPU gives no recommendation: it gives the largest safe batch."
-    if advice.batch is not None:
-        head = f"Train with B={advice.batch} T={advice.steps}, because:"
-    items = [("", reason) for reason in advice.reasons]
+    items = [("", f"{head_of(each)}. {'; '.join(each.reasons)}") for each in advice.recommendations]
+    items += [("", reason) for reason in advice.reasons]
     items += [("predicted", sentence) for sentence in advice.predictions]
-    for each in advice.goodput:
-        told = f"By goodput at T={each.steps} train with B={each.batch}: "
-        items.append(("", told + "; ".join(each.reasons)))
+    for goodput in advice.goodput:
+        told = f"By goodput at T={goodput.steps} train with B={goodput.batch}: "
+        items.append(("", told + "; ".join(goodput.reasons)))
     items += [("not known", sentence) for sentence in advice.unknown]
-    return Block(sentences=(head,), items=tuple(items), tables=_train_with(report, advice, suffix))
+    return Block(
+        sentences=(head,),
+        items=tuple(items),
+        tables=_batches(report, advice, suffix),
+        command=deciding_command(run, advice),
+    )
 
 
-def _train_with(report: RunReport, advice: Advice, suffix: str) -> tuple[Table, ...]:
-    if not advice.train_with:
+def _batches(report: RunReport, advice: Advice, suffix: str) -> tuple[Table, ...]:
+    """At each T the recommended batch, the largest safe one and the largest that fits."""
+    safe = {each.steps: each for each in advice.largest_safe}
+    lengths = sorted({*safe, *(each.steps for each in advice.recommendations)})
+    if not lengths:
         return ()
-    each_t = advice.train_with
+    each_t = [safe.get(steps) or LargestSafe(steps, None, None, False, None) for steps in lengths]
     peak_head, peaks = _bytes_column(
-        Column("it takes", "peak_bytes"), [each.peak_bytes for each in each_t]
+        Column("safe batch takes", "peak_bytes"), [each.peak_bytes for each in each_t]
     )
     columns = [
-        Column("T", "steps", kind="number"), Column("edge", "edge", "B", "number"),
-        Column("largest safe batch", "batch", "B", "number"), peak_head, Column("by", "known_by"),
+        Column("T", "steps", kind="number"), Column("recommended", "recommended", "B"),
+        Column("largest safe", "batch", "B", "number"), peak_head, Column("by", "known_by"),
+        Column("largest", "edge", "B", "number"),
     ]  # fmt: skip
     rows = [
-        (_whole(each.steps), _whole(each.edge), _whole(each.batch), peak, _known_by(each))
+        (_whole(each.steps), Cell(cell_of(advice.at(each.steps))), _whole(each.batch), peak,
+         _known_by(each), _whole(each.edge))
         for each, peak in zip(each_t, peaks, strict=True)
-    ]
+    ]  # fmt: skip
     caption = (
-        f"At each T the largest batch that leaves {format_ratio(report.view.headroom_ratio)} of "
-        f"the limit of {format_bytes(report.view.limit_bytes)} free."
+        "Recommended: the smallest batch within 5% of the best throughput at this T that leaves "
+        f"{format_ratio(report.view.headroom_ratio)} of the limit of "
+        f"{format_bytes(report.view.limit_bytes)} free; several where the times do not decide. "
+        "Largest safe: the largest that leaves as much."
     )
-    return (Table(f"train-with{suffix}", caption, tuple(columns), tuple(rows)),)
+    return (Table(f"batches{suffix}", caption, tuple(columns), tuple(rows)),)
 
 
-def _known_by(each: TrainWith) -> Cell:
+def _known_by(each: LargestSafe) -> Cell:
     if each.batch is None:
         return UNKNOWN
     return Cell("measured" if each.is_measured else "predicted")
@@ -972,17 +994,11 @@ def _short_names(reports: Sequence[RunReport]) -> list[str]:
 
 
 def _points_in_common(reports: Sequence[RunReport], common: Sequence[Point]) -> Table:
-    kinds = {peak_kind(report.view.measurements) for report in reports}
-    kind = kinds.pop() if len(kinds) == 1 else "process"
-    peak = Quantity(
-        f"peak {kind}", f"peak_{kind}_bytes", lambda measurement: peak_bytes(measurement, kind),
-        _bytes_scale,
-    )  # fmt: skip
     place = (Column("T", "steps", kind="number"), Column("B", "batch", kind="number"))
     columns: list[tuple[Column, list[Cell]]] = [
         (place[0], [_whole(point.steps) for point in common]),
         (place[1], [_whole(point.batch) for point in common]),
-        *_compared(reports, common, peak),
+        *_compared(reports, common, MEMORY),
         *_compared(reports, common, TIME),
     ]
     caption = (

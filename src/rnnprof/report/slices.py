@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from rnnprof.analysis.advice import NEAR_BEST_RATIO
+from rnnprof.analysis.recommendation import NEAR_BEST_RATIO
 from rnnprof.records import Measurement, Outcome, Point
 from rnnprof.report.drawing import INK, MUTED, OKABE_ITO, PAPER, SMALL_PT, Chart, style
 from rnnprof.report.frontier_chart import (
@@ -33,8 +33,7 @@ from rnnprof.report.table import (
     compact_bytes,
     compact_rate,
     flags,
-    peak_bytes,
-    peak_kind,
+    memory_bytes,
     rate_in_words,
     throughput,
 )
@@ -105,7 +104,6 @@ class _Slices:
     Attributes:
         places: along x, ascending.
         lines: the values that are shown, of *of_lines* at which anything was measured.
-        kind: which peak: ``counted`` (by the limit), ``allocated`` or ``process``.
         knees: at each T the smallest batch within 5% of its best rate.
     """
 
@@ -114,25 +112,15 @@ class _Slices:
     places: tuple[int, ...]
     lines: tuple[int, ...]
     of_lines: int
-    kind: str
     knees: frozenset[Point]
 
     @property
     def advised(self) -> Point | None:
-        advice = self.view.advice
-        if advice.batch is None or advice.steps is None:
-            return None
-        return Point(advice.batch, advice.steps)
+        return self.view.advice.point
 
     @property
     def usable_bytes(self) -> float:
         return self.view.limit_bytes * (1 - self.view.headroom_ratio)
-
-    def peak(self, measurement: Measurement) -> int | None:
-        if self.kind == "counted":
-            known = measurement.outcome is Outcome.MEASURED
-            return measurement.peak_counted_bytes if known else None
-        return peak_bytes(measurement, self.kind)
 
     def along(self, line: int) -> list[Measurement | None]:
         """What is known at each place of a line."""
@@ -203,27 +191,16 @@ def _slices(view: View, axis: _Axis) -> _Slices:
     known = view.measurements
     lines = sorted({axis.line(p) for p, m in known.items() if m.outcome is Outcome.MEASURED})
     advised = None
-    if view.advice.batch is not None and view.advice.steps is not None:
-        advised = axis.line(Point(view.advice.batch, view.advice.steps))
+    if view.advice.point is not None:
+        advised = axis.line(view.advice.point)
     return _Slices(
         view=view,
         axis=axis,
         places=tuple(sorted({axis.place(point) for point in view.places})),
         lines=chosen(lines, advised),
         of_lines=len(lines),
-        kind=_kind(known),
         knees=frozenset(_knees(known)),
     )
-
-
-def _kind(measurements: Mapping[Point, Measurement]) -> str:
-    """What the limit counts, where it is known at all or nothing is."""
-    everyone = measurements.values()
-    is_counted = any(m.peak_counted_bytes is not None for m in everyone)
-    others = [(m.peak_allocated_bytes, m.peak_process_bytes) for m in everyone]
-    if is_counted or all(pair == (None, None) for pair in others):
-        return "counted"
-    return peak_kind(measurements)
 
 
 def chosen(values: Sequence[int], wanted: int | None) -> tuple[int, ...]:
@@ -271,7 +248,7 @@ def _panels(slices: _Slices, figure: Figure, below_in: float) -> tuple[_Panel, _
     width_in = WIDTH_IN / 2 - LEFT_IN - RIGHT_IN
     bottom_in = below_in + AXIS_IN
     shares: list[tuple[str, Callable[[Measurement], float | None]]] = [
-        ("rate", throughput), ("memory", slices.peak),
+        ("rate", throughput), ("memory", memory_bytes),
     ]  # fmt: skip
     panels = []
     for column, (name, value) in enumerate(shares):
@@ -346,19 +323,15 @@ def _round(text: str) -> str:
     return re.sub(r"\.0+(?=\D|$)", "", text)
 
 
-MEMORY_LABELS: Final = {
-    "counted": "peak memory that the limit counts",
-    "allocated": "peak memory allocated",
-    "process": "peak memory of the process",
-}
+MEMORY: Final = "peak memory"
 
 
 def _draw_memory(panel: _Panel) -> None:
     axes, slices, values = panel.axes, panel.slices, panel.all_values()
-    axes.set_ylabel(MEMORY_LABELS[slices.kind])
+    axes.set_ylabel(MEMORY)
     axes.set_yscale("log", base=2)
     limit = slices.view.limit_bytes
-    shows_limit = slices.kind == "counted" and limit <= FAR_LIMIT_RATIO * max(values, default=limit)
+    shows_limit = limit <= FAR_LIMIT_RATIO * max(values, default=limit)
     if not values:
         shows_limit = True
     levels = [*values, *((float(limit), slices.usable_bytes) if shows_limit else ())]
@@ -369,7 +342,7 @@ def _draw_memory(panel: _Panel) -> None:
     if shows_limit:
         _draw_limit(panel)
     else:
-        why = "above this panel" if slices.kind == "counted" else "it counts other bytes"
+        why = "above this panel"
         _note(panel, f"limit {format_bytes(limit)}: {why}", LIMIT_LEVEL)
     _draw_ooms(panel)
 
@@ -611,13 +584,12 @@ def _rate_in_words(slices: _Slices, line: int) -> Iterator[str]:
 
 def _peak_in_words(slices: _Slices, line: int) -> Iterator[str]:
     axis = slices.axis
-    known = [(m, peak) for m in slices.along(line) if m and (peak := slices.peak(m)) is not None]
+    known = [(m, peak) for m in slices.along(line) if m and (peak := memory_bytes(m)) is not None]
     if not known:
         return
     (first, low), (last, high) = known[0], known[-1]
-    what = MEMORY_LABELS[slices.kind]
-    limit = f"; the limit is {format_bytes(slices.view.limit_bytes)}"
-    told = limit if slices.kind == "counted" else ""
+    what = MEMORY
+    told = f"; the limit is {format_bytes(slices.view.limit_bytes)}"
     if first is last:
         yield f"the {what} is {format_bytes(low)} at {first.point}{told}"
         return

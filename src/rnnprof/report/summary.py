@@ -8,13 +8,13 @@ from typing import Final
 
 from rnnprof.records import Measurement, Outcome, Point
 from rnnprof.report.loops import loop_in_words, step_functions_in_words
+from rnnprof.report.recommendation import cell_of
 from rnnprof.report.table import (
     certificate_in_words,
     compact_rate,
     flags,
+    memory_bytes,
     one_line,
-    peak_bytes,
-    peak_kind,
     throughput,
 )
 from rnnprof.report.verdict import Judgement
@@ -65,7 +65,7 @@ def escaped(text: str) -> str:
 def _edges(view: View) -> str:
     if not view.frontier:
         return ""
-    advised = {each.steps: each for each in view.advice.train_with}
+    advised = {each.steps: each for each in view.advice.largest_safe}
     rows = []
     for certificate in view.frontier:
         each = advised.get(certificate.steps)
@@ -74,11 +74,12 @@ def _edges(view: View) -> str:
             how = "" if each.is_measured else ", predicted"
             batch = f"{each.batch} ({format_bytes(each.peak_bytes)}{how})"
         words = escaped(certificate_in_words(certificate))
-        rows.append((str(certificate.steps), words, batch, f"{certificate.probes}"))
-    word = "Largest safe batch, simulated" if view.run.is_simulated else "Train with"
+        recommended = cell_of(view.advice.at(certificate.steps))
+        rows.append((str(certificate.steps), words, recommended, batch, str(certificate.probes)))
+    word = "Largest safe batch, simulated" if view.run.is_simulated else "Largest safe batch"
     head = f"Largest batch that fits{loop_in_words(view.run)}"
     more = map(escaped, step_functions_in_words(view.run, view.frontier))
-    return "\n\n".join([_table(("T", head, word, "Probes"), rows), *more])
+    return "\n\n".join([_table(("T", head, "Recommended batch", word, "Probes"), rows), *more])
 
 
 def _points(view: View) -> str:
@@ -88,23 +89,22 @@ def _points(view: View) -> str:
     batches = view.batches
     if len(view.places) > MOST_PLACES or len(batches) > MOST_COLUMNS:
         return f"{len(view.measurements)} points: see the page."
-    kind = peak_kind(view.measurements)
     rows = [
-        (f"**{steps}**", *(_cell(view.measurements.get(Point(b, steps)), kind) for b in batches))
+        (f"**{steps}**", *(_cell(view.measurements.get(Point(b, steps))) for b in batches))
         for steps in view.steps
     ]
     head = ("T", *(f"B={batch}" for batch in batches))
-    note = f"Time steps/s and peak memory ({kind}); `~` did not settle, `!` disturbed."
+    note = "Time steps/s and peak memory; `~` did not settle, `!` disturbed."
     return f"{_table(head, rows)}\n\n{note}"
 
 
-def _cell(measurement: Measurement | None, kind: str) -> str:
+def _cell(measurement: Measurement | None) -> str:
     if measurement is None:
         return "not reached"
     if measurement.outcome is not Outcome.MEASURED:
         return SHORT[measurement.outcome]
     rate = compact_rate(throughput(measurement)) + flags(measurement).replace("~", "\\~")
-    return f"{rate}<br>{format_bytes(peak_bytes(measurement, kind))}"
+    return f"{rate}<br>{format_bytes(memory_bytes(measurement))}"
 
 
 def _facts(view: View) -> str:

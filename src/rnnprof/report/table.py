@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
 from typing import Final
 
-from rnnprof.analysis.certify import frontier_of
+from rnnprof.analysis.advice import UNFINISHED, advise
+from rnnprof.analysis.certify import frontier_of, training_limit_of
 from rnnprof.analysis.plan import dominating_oom
+from rnnprof.analysis.recommendation import half_interval_ratio
 from rnnprof.records import (
     GOOD_OUTCOMES,
     Certificate,
@@ -22,6 +24,7 @@ from rnnprof.records import (
     Run,
 )
 from rnnprof.report.loops import loop_in_words, step_functions_in_words
+from rnnprof.report.recommendation import at_each_length
 from rnnprof.units import format_bytes, format_flops, format_rate, format_ratio, format_seconds
 
 WIDTH: Final = 80
@@ -44,19 +47,20 @@ SHORT: Final = {
 }
 """Outcomes other than ``measured``, where there is room for a word only."""
 
-PROCESS_SOURCE: Final = {
-    "cuda": "NVML, with the context",
-    "cpu": "the operating system",
-    "simulated": "the simulated GPU, with its context",
+CHARGED: Final = {
+    "cuda": "reserved by the caching allocator",
+    "cpu": "address space above the baseline",
+    "simulated": "reserved by a simulated caching allocator",
 }
-"""Who says how much memory the process took."""
+"""What a limit counts."""
 
 LEGEND: Final = {
     "*": "highest throughput",
     "~": "not converged: the step time is less certain than asked for",
     "!": "disturbed: something else used the machine meanwhile",
     "±": "half the interval of the step time: 95% in a process, or over processes",
-    "process": "peak memory by {process_source}; allocated: by the allocator",
+    "fwd/bwd/opt": "times of forward, backward and optimizer",
+    "memory": "peak of what the limit counts: {charged}",
     "implied": "not run: a smaller point was out of memory",
     "unsupp.": "the library does not support this size",
 }
@@ -160,25 +164,13 @@ def flags(measurement: Measurement) -> str:
     return ("~" if measurement.converged is False else "") + ("!" if measurement.disturbed else "")
 
 
-def peak_kind(measurements: Measurements) -> str:
-    """Which peak to show, ``allocated`` or ``process``: the one known at more points.
+def memory_bytes(measurement: Measurement) -> int | None:
+    """The one figure of memory: the peak of what the limit counts, of a point that was measured.
 
-    Where both are known at as many, the allocator's own.
+    Allocated, reserved and process bytes stand in the page's table of points, JSON and CSV.
     """
-    everyone = measurements.values()
-    known = {
-        kind: sum(peak_bytes(each, kind) is not None for each in everyone)
-        for kind in ("allocated", "process")
-    }
-    return max(known, key=lambda kind: known[kind])
-
-
-def peak_bytes(measurement: Measurement, kind: str) -> int | None:
-    """The peak of that *kind*, of a point that was measured."""
-    if measurement.outcome is not Outcome.MEASURED:
-        return None
-    is_process = kind == "process"
-    return measurement.peak_process_bytes if is_process else measurement.peak_allocated_bytes
+    is_measured = measurement.outcome is Outcome.MEASURED
+    return measurement.peak_counted_bytes if is_measured else None
 
 
 # --- short text ----------------------------------------------------------------------------------
@@ -205,9 +197,9 @@ def unit_note(texts: Iterable[str], names: Mapping[str, str]) -> str:
     return f" ({', '.join(used)})" if used else ""
 
 
-def rate_in_words(per_second: float | None) -> str:
+def rate_in_words(per_second: float | None, of: str = "time steps") -> str:
     """``12.3 k time steps/s``."""
-    return format_rate(per_second).replace("/s", " time steps/s").replace("  ", " ")
+    return format_rate(per_second).replace("/s", f" {of}/s").replace("  ", " ")
 
 
 def one_line(text: str) -> str:
@@ -293,9 +285,18 @@ def _is_wide(view: _View) -> bool:
     return is_large and is_dense and view.best is not None
 
 
+def limit_in_words(run: Run) -> str:
+    """What training may take, and what of the limit is not for it."""
+    limit_bytes = training_limit_of(run)
+    words = f"limit {format_bytes(limit_bytes)}"
+    if limit_bytes == run.header.limit_bytes:
+        return words
+    return f"{words}, {format_bytes(run.header.limit_bytes - limit_bytes)} set aside"
+
+
 def _title(run: Run) -> list[str]:
     device = run.header.environment.get("device_name") or "unknown device"
-    limit = f", limit {format_bytes(run.header.limit_bytes)}"
+    limit = f", {limit_in_words(run)}"
     device_line = clip(f"on {device}", WIDTH - len(limit)) + limit
     return [clip(run.header.workload.describe()), device_line]
 
@@ -317,11 +318,10 @@ def _rate_matrix(view: _View) -> list[_Line]:
 
 
 def _size_matrix(view: _View) -> list[_Line]:
-    kind = peak_kind(view.measurements)
-    known = [peak_bytes(measurement, kind) for measurement in view.measurements.values()]
+    known = [memory_bytes(measurement) for measurement in view.measurements.values()]
     note = unit_note(map(compact_bytes, known), BYTE_UNITS)
-    cells = {point: _size_cell(view, point, kind) for point in view.places}
-    return [_plain(f"peak {kind} memory{note}"), *_matrix(cells)]
+    cells = {point: _size_cell(view, point) for point in view.places}
+    return [_plain(f"memory{note}"), *_matrix(cells)]
 
 
 def _worst_precision(view: _View) -> str:
@@ -340,11 +340,11 @@ def _rate_cell(view: _View, point: Point, room: int) -> _Cell:
     return _Cell(SHORT.get(measurement.outcome) or number, view.ansi(measurement))
 
 
-def _size_cell(view: _View, point: Point, kind: str) -> _Cell:
+def _size_cell(view: _View, point: Point) -> _Cell:
     measurement = view.measurements.get(point)
     if measurement is None:
         return _Cell("-")
-    text = SHORT.get(measurement.outcome) or compact_bytes(peak_bytes(measurement, kind))
+    text = SHORT.get(measurement.outcome) or compact_bytes(memory_bytes(measurement))
     return _Cell(text, view.ansi(measurement))
 
 
@@ -387,10 +387,13 @@ def _block(
 
 # --- a row for each point ------------------------------------------------------------------------
 
+TRAINING_PHASES: Final = ("forward", "backward", "optimizer")
+SECONDS: Final = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
+
 HEADS: Final = (
-    "steps", "batch", "outcome", "step time", "time steps/s", "allocated", "process", "",
+    "T", "B", "step time", "fwd/bwd/opt", "seq/s", "time steps/s", "memory", "",
 )  # fmt: skip
-WORDS: Final = frozenset({2, 7})
+WORDS: Final = frozenset({7})
 """The columns that hold words and stand to the left; numbers stand to the right."""
 
 
@@ -434,7 +437,7 @@ def _row(view: _View, stretch: Sequence[Point]) -> _Row:
     steps, batch, text = str(first.steps), str(first.batch), _ending(view, first)
     measurement = view.measurements.get(first)
     if measurement is not None and measurement.outcome is Outcome.MEASURED:
-        columns = (steps, batch, text, *_numbers(measurement), view.marks(measurement))
+        columns = (steps, batch, *_numbers(measurement), view.marks(measurement))
         return _Row(columns, view.ansi(measurement))
     if first != last:
         is_open = last.batch == max(p.batch for p in view.places if p.steps == last.steps)
@@ -447,24 +450,35 @@ def _numbers(measurement: Measurement) -> tuple[str, ...]:
     step_time = f"{format_seconds(measurement.step_time_s)} {precision(measurement)}"
     return (
         step_time.strip(),
-        format_rate(throughput(measurement)),
-        format_bytes(measurement.peak_allocated_bytes),
-        format_bytes(measurement.peak_process_bytes),
+        phase_times_in_words(measurement),
+        compact_rate(measurement.sequences_per_s),
+        compact_rate(throughput(measurement)),
+        format_bytes(memory_bytes(measurement)),
     )
+
+
+def phase_times_in_words(measurement: Measurement) -> str:
+    """Forward, backward and optimizer in one unit, ``26/39/0.11 ms``; empty where unknown."""
+    times = [measurement.phase_times_s.get(phase) for phase in TRAINING_PHASES]
+    known = [seconds for seconds in times if seconds]
+    if not known:
+        return ""
+    _, _, unit = format_seconds(max(known)).partition(" ")
+    numbers = ("-" if not each else _two_digits(each / SECONDS[unit]) for each in times)
+    return f"{'/'.join(numbers)} {unit}"
+
+
+def _two_digits(number: float) -> str:
+    """At least: ``254``, ``26``, ``2.0``, ``0.11``; ``<0.0001`` in place of an exponent."""
+    if number >= 9.95:
+        return f"{number:.0f}"
+    return f"{number:#.2g}" if number >= 1e-4 else "<0.0001"
 
 
 def precision(measurement: Measurement) -> str:
     """Half the interval as a share of the step time, ``±0.84%``; empty where unknown."""
     ratio = half_interval_ratio(measurement)
     return "" if ratio is None else _plus_minus(ratio)
-
-
-def half_interval_ratio(measurement: Measurement) -> float | None:
-    """Half the interval between processes, or else within one, over the step time."""
-    interval = measurement.step_time_ci_s or measurement.step_time_within_ci_s
-    if interval is None or not measurement.step_time_s:
-        return None
-    return (interval[1] - interval[0]) / 2 / measurement.step_time_s
 
 
 def _plus_minus(ratio: float) -> str:
@@ -498,7 +512,8 @@ def _cause(view: _View, point: Point) -> str:
 
 def _aligned(rows: Sequence[_Row]) -> list[_Line]:
     full = [row.columns for row in rows if len(row.columns) == len(HEADS)]
-    full += [(*row.columns[:2], *HEADS[2:]) for row in rows if len(row.columns) == 3]
+    ended = [row for row in rows if _is_ending(row.columns)]
+    full += [(*row.columns[:2], *[""] * (len(HEADS) - 2)) for row in ended]
     widths = [max(len(columns[index]) for columns in full) for index in range(len(HEADS))]
     is_roomy = sum(widths) + 2 * len(widths) <= WIDTH
     lines = [_join(row.columns, widths, "  " if is_roomy else " ") for row in rows]
@@ -506,11 +521,18 @@ def _aligned(rows: Sequence[_Row]) -> list[_Line]:
 
 
 def _join(columns: Sequence[str], widths: Sequence[int], gap: str) -> str:
+    # how a point ended stands over the columns of the numbers
+    columns, words = (columns[:-1], [columns[-1]]) if _is_ending(columns) else (columns, [])
     padded = [
         text.ljust(width) if index in WORDS else text.rjust(width)
         for index, (text, width) in enumerate(zip(columns, widths, strict=False))
     ]
-    return gap.join(padded).rstrip()
+    return gap.join([*padded, *words]).rstrip()
+
+
+def _is_ending(columns: Sequence[str]) -> bool:
+    """Whether a row has words in place of numbers: T, B, and how it ended."""
+    return len(columns) == 3
 
 
 # --- below the body ------------------------------------------------------------------------------
@@ -519,9 +541,9 @@ def _join(columns: Sequence[str], widths: Sequence[int], gap: str) -> str:
 def _legend(body: Iterable[_Line], device: str | None) -> list[str]:
     """What the marks mean, of those that were used."""
     words = [word for line in body for word in line.words()]
-    source = PROCESS_SOURCE.get(device or "cpu", PROCESS_SOURCE["cpu"])
+    charged = CHARGED.get(device or "cpu", CHARGED["cpu"])
     return [
-        f"{mark}  {text.format(process_source=source)}"
+        f"{mark}  {text.format(charged=charged)}"
         for mark, text in LEGEND.items()
         if _is_used(mark, words)
     ]
@@ -575,7 +597,18 @@ def _summary(run: Run, measurements: Measurements) -> list[str]:
         head = f"The largest batch that fits{loop_in_words(run)}, by fresh workers at each T:"
     best = ["Simulated: no kernel ran, so there are no times"]
     lines += _step_functions(run, edges)
-    return [head, *lines, *(best if run.is_simulated else _best_in_words(measurements))]
+    if not run.is_simulated:
+        best = [*_best_in_words(measurements), *_recommended(run, measurements)]
+    return [head, *lines, *best]
+
+
+def _recommended(run: Run, measurements: Measurements) -> list[str]:
+    """The recommended batch at every T that was timed."""
+    advice = advise(run, measurements, frontier_of(run))
+    told = at_each_length(advice)
+    lines = textwrap.wrap(f"Recommended batch: {told}", WIDTH, subsequent_indent="  ")
+    unfinished = [each for each in advice.reasons if each == UNFINISHED]
+    return [*(lines if told else []), *(text[0].upper() + text[1:] for text in unfinished)]
 
 
 def _step_functions(run: Run, edges: Sequence[SeenEdge]) -> list[str]:
@@ -618,6 +651,11 @@ def certificate_in_words(certificate: Certificate, *, is_brief: bool = False) ->
     return f"{status.value.replace('_', ' ')}{reason}"
 
 
+def unusable_in_words(certificate: Certificate) -> str:
+    """``not stationary: each training step leaves 1.61 MiB; B=8 lasts about 58 training steps``."""
+    return f"{certificate.status.value.replace('_', ' ')}: {certificate.reason}"
+
+
 def training_steps(count: int) -> str:
     """``1 training step``, ``10 training steps``."""
     return f"{count} training step{'' if count == 1 else 's'}"
@@ -632,15 +670,14 @@ def _best_in_words(measurements: Measurements) -> list[str]:
     if best is None:
         return ["Highest throughput: none, no step was timed"]
     step_time = f"{format_seconds(best.step_time_s)} {precision(best)}".rstrip()
-    peaks = [
-        f"{format_bytes(size_bytes)} {kind}"
-        for kind in ("allocated", "process")
-        if (size_bytes := peak_bytes(best, kind)) is not None
-    ]
-    memory = f"; peak {', '.join(peaks)}" if peaks else ""
+    phases = phase_times_in_words(best)
+    rate = rate_in_words(best.sequences_per_s, "sequences")
+    # in full: the matrices have no such head, and so the legend is silent
+    split = f" (forward/backward/optimizer {phases})" if phases else ""
     return [
         f"Highest throughput: {rate_in_words(throughput(best))} at {best.point}",
-        f"  a step takes {step_time}{memory}",
+        f"  a step takes {step_time}{split}",
+        f"  {rate}; memory {format_bytes(memory_bytes(best))}",
         *_speed_in_words(best),
     ]
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rnnprof.analysis.certify import UNUSABLE
 from rnnprof.analysis.fold import anchor_drift
+from rnnprof.analysis.recommendation import UNDECIDED
 from rnnprof.records import (
     GOOD_OUTCOMES,
     Certificate,
@@ -16,7 +18,8 @@ from rnnprof.records import (
     Outcome,
     Point,
 )
-from rnnprof.report.table import fastest, rate_in_words, throughput
+from rnnprof.report.recommendation import at_each_length, safe_in_words
+from rnnprof.report.table import fastest, rate_in_words, throughput, unusable_in_words
 from rnnprof.report.view import View
 from rnnprof.units import format_bytes, format_ratio
 
@@ -127,10 +130,40 @@ def _counted(points: Sequence[Point]) -> str:
 
 def decision(view: View) -> tuple[str, ...]:
     """What to use, and what would change it: a sentence each."""
-    chosen = view.measurements.get(Point(view.advice.batch or 0, view.advice.steps or 0))
-    first = _use(view, chosen) if chosen is not None else _without_times(view)
-    sentences = (first, _by_goodput(view), _would_change(view))
+    point = view.advice.point
+    chosen = view.measurements.get(point) if point is not None else None
+    unusable = _unusable(view)
+    first = _open(view) or unusable or _without_times(view)
+    if chosen is not None:
+        first = _use(view, chosen)
+    also = unusable if unusable != first else ""
+    sentences = (first, also, _each_length(view), _by_goodput(view), _would_change(view))
     return tuple(sentence for sentence in sentences if sentence)
+
+
+def _unusable(view: View) -> str:
+    """What the training steps do at some T that no batch can be proven of; empty where nothing."""
+    found = [each for each in view.frontier if each.status in UNUSABLE]
+    return " ".join(f"T={each.steps} is {unusable_in_words(each)}." for each in found)
+
+
+def _open(view: View) -> str:
+    """That the times decide at no T which batch to train with; empty where that is not so."""
+    tied = [each for each in view.advice.recommendations if each.tied]
+    if not tied:
+        return ""
+    longest = tied[-1]
+    safe = next((e for e in view.advice.largest_safe if e.steps == longest.steps), None)
+    also = safe_in_words(safe, view.headroom_ratio)
+    largest = f"; {also}" if also else ""
+    return f"At T={longest.steps} {UNDECIDED}: {longest.reasons[0]}{largest}."
+
+
+def _each_length(view: View) -> str:
+    """The recommendation at every T, where there are several."""
+    if len(view.advice.recommendations) < 2:
+        return ""
+    return f"Recommended batch at each T: {at_each_length(view.advice)}."
 
 
 def _by_goodput(view: View) -> str:
@@ -141,19 +174,20 @@ def _by_goodput(view: View) -> str:
 
 
 def _use(view: View, chosen: Measurement) -> str:
-    peak = chosen.peak_counted_bytes or chosen.peak_allocated_bytes
+    peak = chosen.peak_counted_bytes
     use = (
         f"Use B={chosen.point.batch}, T={chosen.point.steps}: it takes {format_bytes(peak)}, "
         f"{format_ratio((peak or 0) / view.limit_bytes)} of the limit of "
         f"{format_bytes(view.limit_bytes)}"
     )
     parts = [use]
-    rate, best = throughput(chosen), fastest(view.measurements)
+    there = {p: m for p, m in view.measurements.items() if p.steps == chosen.point.steps}
+    rate, best = throughput(chosen), fastest(there)
     if rate is not None and best is not None:
         share = format_ratio(rate / (throughput(best) or rate))
         parts.append(
-            f"and trains {rate_in_words(rate)}, {share} of the best measured"
-            + ("" if best is chosen else f" (at {best.point})")
+            f"and trains {rate_in_words(rate)}, {share} of the best measured at this T"
+            + ("" if best is chosen else f" (B={best.point.batch})")
         )
     edge = next((c for c in view.frontier if c.steps == chosen.point.steps), None)
     return " ".join(parts) + (f"; {_edge(edge)}." if edge else ".")
@@ -170,7 +204,7 @@ def _edge(certificate: Certificate) -> str:
 
 def _without_times(view: View) -> str:
     """What the frontier says where no point was timed, or what is missing for an answer."""
-    known = [each for each in view.advice.train_with if each.batch is not None]
+    known = [each for each in view.advice.largest_safe if each.batch is not None]
     limit = format_bytes(view.limit_bytes)
     if known:
         each = known[-1]
@@ -183,8 +217,9 @@ def _without_times(view: View) -> str:
                 f"{format_bytes(each.peak_bytes)} ({how})."
             )
         return (
-            f"Use B={each.batch} at T={each.steps}: it takes {format_bytes(each.peak_bytes)} "
-            f"({how}) of the limit of {limit}; {_edge(edge)}. No step was timed in this run."
+            f"At T={each.steps} B={each.batch} is the largest safe batch: it takes "
+            f"{format_bytes(each.peak_bytes)} ({how}) of the limit of {limit}; {_edge(edge)}. "
+            "No step was timed in this run, so no batch is recommended."
         )
     outcomes = {m.outcome for m in view.measurements.values()}
     if outcomes and outcomes <= {Outcome.OOM, Outcome.IMPLIED_OOM}:
@@ -201,5 +236,4 @@ def _would_change(view: View) -> str | None:
     """What another limit or another look would change."""
     if view.advice.predictions:
         return f"What would change it: {view.advice.predictions[-1]} (predicted, not measured)."
-    tie = next((reason for reason in view.advice.reasons if "cannot be told" in reason), None)
-    return f"What would change it: {tie}." if tie else None
+    return None

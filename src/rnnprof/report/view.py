@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rnnprof.analysis.advice import Advice, advise, model_of
-from rnnprof.analysis.certify import frontier_of, settings_of
+from rnnprof.analysis.certify import frontier_of, settings_of, training_limit_of
 from rnnprof.analysis.fold import fold_run
 from rnnprof.analysis.memory_model import MemoryModel
 from rnnprof.analysis.trainability import Trainability, trainability_of
@@ -60,7 +60,7 @@ def view_of(run: Run, name: str) -> View:
     """Derive a run's view; *name* tells it from others."""
     measurements, frontier = fold_run(run), frontier_of(run)
     settings = settings_of(run)
-    limit = run.header.limit_bytes - (settings.reserve_bytes if settings else 0)
+    limit = training_limit_of(run)
     return View(
         name=name,
         run=run,

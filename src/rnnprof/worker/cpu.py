@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -24,8 +24,11 @@ from rnnprof.machine.process import (
     reset_peak_rss,
 )
 from rnnprof.units import format_bytes
-from rnnprof.worker.devices import Block, MachineShortError
+from rnnprof.worker.devices import Block
 from rnnprof.worker.heap import Filling, fill_arenas, steady_heap, trim
+
+LEFT_BYTES: Final = 128 << 20
+"""Of what is available, left to others: the system kills before the last page is taken."""
 
 
 @dataclass(slots=True)
@@ -38,6 +41,8 @@ class CpuLimit:
         earlier_peak_bytes: VmPeak then, which the kernel never resets.
         resident_bytes: VmRSS then.
         peak_resident_reason: why VmHWM tells nothing of the time since, if it does not.
+        other_bytes: the most that was mapped at the end of a training step and is not counted.
+        free_bytes: that the machine had left for it, where that is less than the limit.
         level, spare: keep VmSize at the peak of before, and room for Python's objects.
     """
 
@@ -49,6 +54,8 @@ class CpuLimit:
     peak_resident_reason: str | None = None
     level: mmap.mmap | None = None
     spare: list[object] = field(default_factory=list)
+    free_bytes: int | None = None
+    other_bytes: int = 0
 
     def baseline(self) -> dict[str, Any]:
         """Findings of a fit before its first step."""
@@ -56,6 +63,7 @@ class CpuLimit:
 
     def stepped(self, number: int) -> tuple[int | None, int | None]:  # noqa: ARG002  # a GPU's
         """What the limit counts at the end of a training step, and its peak so far."""
+        self.other_bytes = max(self.other_bytes, abs(self._other_bytes()))
         return self.counted_bytes(), self.peak_counted_bytes()[0]
 
     def peaks(self) -> dict[str, Any]:
@@ -80,18 +88,26 @@ class CpuLimit:
     def peak_counted_bytes(self) -> tuple[int | None, str | None]:
         """The peak of it, or None and why.
 
-        The kernel keeps a peak of all mappings only.  While a pass runs, nothing but private
-        writable memory is mapped, which is checked here, so the growth of the two is the same.
+        The kernel keeps a peak of all mappings only.  Where nothing but private writable memory is
+        mapped while a pass runs, which is checked at the end of each training step and here, the
+        growth of the two is the same.  Batches that a data loader's workers share come and go: a
+        peak above the limit is theirs too.
         """
         peak = memory_bytes("VmPeak") or 0
         if peak <= self.earlier_peak_bytes:
             above = format_bytes(self.earlier_peak_bytes - self.address_space_bytes)
             return None, f"not above the warm-up's own peak of {above}"
+        other = max(self.other_bytes, abs(self._other_bytes()))
+        grown = peak - self.address_space_bytes
+        if other or grown > self.limit_bytes:
+            other = other or grown - self.limit_bytes
+            return None, f"{format_bytes(other)} that the limit does not count was mapped"
+        return grown, None
+
+    def _other_bytes(self) -> int:
+        """Growth of the address space that the limit does not count."""
         grown = (memory_bytes("VmSize") or 0) - self.address_space_bytes
-        other = grown - ((memory_bytes("VmData") or 0) - self.baseline_bytes)
-        if other != 0:
-            return None, f"{format_bytes(abs(other))} that the limit does not count was mapped"
-        return peak - self.address_space_bytes, None
+        return grown - ((memory_bytes("VmData") or 0) - self.baseline_bytes)
 
 
 def start_threads() -> None:
@@ -108,15 +124,11 @@ def guard(guard_bytes: int | None) -> None:
 def set_limit(limit_bytes: int) -> CpuLimit:
     """Take the baseline and set the budget above it.
 
-    Raises:
-        MachineShortError: when the machine no longer has that much memory available.
+    Where the machine no longer has that much, what it has is the budget: what fits in less fits,
+    and what does not has not been shown to need more than the limit.
     """
     available = available_bytes()
-    if available < limit_bytes:
-        raise MachineShortError(
-            f"the machine has only {format_bytes(available)} available, less than the limit of "
-            f"{format_bytes(limit_bytes)}: others have taken memory since the run began"
-        )
+    free = None if available >= limit_bytes else max(0, available - LEFT_BYTES)
     refused = reset_peak_rss()
     level = level_with_peak()
     limit = CpuLimit(
@@ -127,8 +139,9 @@ def set_limit(limit_bytes: int) -> CpuLimit:
         memory_bytes("VmRSS"),
         refused,
         level,
+        free_bytes=free,
     )
-    _set_data_limit(limit.baseline_bytes + limit_bytes)
+    _set_data_limit(limit.baseline_bytes + (limit_bytes if free is None else free))
     return limit
 
 

@@ -22,8 +22,7 @@ from rnnprof.machine.nvml import Nvml, open_nvml
 from rnnprof.machine.process import ConditionsMeter
 from rnnprof.records import Conditions, DeviceConditions
 from rnnprof.simulate.description import GPU_VARIABLE
-from rnnprof.units import format_bytes
-from rnnprof.worker.devices import AllocatorHistory, Block, MachineShortError
+from rnnprof.worker.devices import AllocatorHistory, Block
 
 FIRST_COUNTED_STEP: Final = 3
 """Retries before it come of the optimizer's state and the first workspaces, not of thrashing."""
@@ -165,25 +164,17 @@ class CudaDevice:
         self._cuda.empty_cache()
 
     def set_limit(self, limit_bytes: int) -> CudaLimit:
-        """Drop what is free, take the baseline and set the allocator's fraction.
-
-        Raises:
-            MachineShortError: when others have left less of the card than the limit.
-        """
+        """Drop what is free, take the baseline and set the allocator's fraction."""
         self.trim()
         free, total = self._cuda.mem_get_info()
         reserved = self._cuda.memory_reserved()
-        if free + reserved < limit_bytes:
-            raise MachineShortError(
-                f"the card has only {format_bytes(free + reserved)} free, less than the limit of "
-                f"{format_bytes(limit_bytes)}: others have taken memory since the run began"
-            )
         own, _ = self.watch.own_bytes()
         context = None if own is None else max(0, own - reserved)
         # half a byte more, so that the product of fraction and total is not rounded below it
         self._cuda.set_per_process_memory_fraction(min(1.0, (limit_bytes + 0.5) / total))
         self._cuda.reset_peak_memory_stats()
-        return CudaLimit(self._cuda, self.watch, limit_bytes, reserved, context)
+        left = None if free + reserved >= limit_bytes else free + reserved
+        return CudaLimit(self._cuda, self.watch, limit_bytes, reserved, context, free_bytes=left)
 
     def lift_limit(self) -> None:
         """Take the limit away; a context that an error has broken stays as it is."""
@@ -227,6 +218,7 @@ class CudaLimit:
     Attributes:
         reserved_bytes: by the allocator when the limit was set: library workspaces.
         context_bytes: of this process then; None where NVML tells nothing.
+        free_bytes: that others had left of the GPU, where that is less than the limit.
     """
 
     cuda: Any
@@ -235,6 +227,7 @@ class CudaLimit:
     reserved_bytes: int
     context_bytes: int | None
     retries_before: int | None = None
+    free_bytes: int | None = None
 
     def baseline(self) -> dict[str, Any]:
         """Findings of a fit before its first step."""

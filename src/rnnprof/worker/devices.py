@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rnnprof.errors import RnnprofError
+from rnnprof.units import format_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -15,7 +16,15 @@ if TYPE_CHECKING:
 
 
 class MachineShortError(RnnprofError):
-    """Others have taken the memory that the limit promised."""
+    """Others have taken the memory that the limit promised: no out-of-memory of the point."""
+
+    @classmethod
+    def of(cls, batch: int, free_bytes: int, limit_bytes: int) -> MachineShortError:
+        """A pass that failed below its limit while so much was free at its beginning."""
+        return cls(
+            f"B={batch} needs more than the {format_bytes(free_bytes)} that are free here, and the "
+            f"limit is {format_bytes(limit_bytes)}: others have taken memory since the run began"
+        )
 
 
 class Meter(Protocol):
@@ -30,6 +39,10 @@ class Limit(Protocol):
 
     @property
     def limit_bytes(self) -> int: ...
+
+    @property
+    def free_bytes(self) -> int | None:
+        """What the machine had left when the limit was set, where that is less; else None."""
 
     def baseline(self) -> dict[str, Any]:
         """Findings of a fit: baseline_bytes and context_bytes."""
@@ -125,11 +138,7 @@ class Device(Protocol):
         """The same for a pass whose memory use must follow the live tensors sharply."""
 
     def set_limit(self, limit_bytes: int) -> Limit:
-        """Drop what is free, take the baseline and set the limit.
-
-        Raises:
-            MachineShortError: when others have left less than the limit.
-        """
+        """Drop what is free, take the baseline and set the limit, or what there is below it."""
 
     def lift_limit(self) -> None:
         """Take the limit away, so that an out-of-memory can be told in words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from rnnprof.machine.process import children_bytes, memory_bytes
 from rnnprof.worker.loss import finite_loss, loss_warnings
 from rnnprof.worker.optimizer_steps import OptimizerSteps
 from rnnprof.worker.rehearsal import rehearse
@@ -90,7 +91,16 @@ def _finish_step(session: Session, number: int, limit: Limit) -> None:
         session.device.synchronize()  # an error of the device then names this step's phase
     session.tracker.announcing = False
     session.findings["steps_run"] = number
+    _look_beside(session.findings)
     live, peak = limit.stepped(number)
     for name, size in (("live_bytes", live), ("step_peak_bytes", peak)):
         if size is not None and len(session.findings[name]) == number - 1:  # no gap before it
             session.findings[name].append(size)
+
+
+def _look_beside(findings: dict[str, Any]) -> None:
+    """Keep the most that was seen of memory that the limit does not count."""
+    beside = {"children_bytes": children_bytes(), "shared_bytes": memory_bytes("RssShmem")}
+    for name, size in beside.items():
+        if size:
+            findings[name] = max(size, findings.get(name) or 0)

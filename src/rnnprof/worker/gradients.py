@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from rnnprof.worker.learners import Learner, Squares, Unknown, learner_of
+from rnnprof.worker.learners import Learner, Squares, learner_of
+from rnnprof.worker.raw_gradients import Unknown
 
 if TYPE_CHECKING:
     from rnnprof.study import Study
@@ -106,7 +107,7 @@ def training_pass(
         "baseline_loss": learner.baseline_loss,
         "reached": reached,
         "train_steps": steps,
-        "sequences": steps * task.batch,
+        "sequences": steps * (learner.step_batch or task.batch),
         "train_s": trained_s,
         "losses": curve,
         "clipped_steps": learner.clipping.steps,

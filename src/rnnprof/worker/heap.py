@@ -15,21 +15,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+from rnnprof.machine.malloc import (
+    ARENAS,
+    MMAP_THRESHOLD_BYTES,
+    TOP_PAD_BYTES,
+    TRIM_THRESHOLD_BYTES,
+)
+
 M_TRIM_THRESHOLD: Final = -1  # <malloc.h>
 M_TOP_PAD: Final = -2
 M_MMAP_THRESHOLD: Final = -3
 M_ARENA_MAX: Final = -8
-
-MMAP_THRESHOLD_BYTES: Final = 16 << 10
-"""Blocks from here on are mapped one by one, so that a freed tensor leaves the address space at
-once; smaller ones leave holes in the heap, and how many hangs on what happened before: at twice
-this size the same GRU step took up to 1.2% more or less from template to template, at this one
-0.02%.  Each mapped block is rounded up to pages, about as much as the heap wastes by itself (both
-some 20% over the tensors' bytes at 24 KiB); at 8 KiB the rounding takes more than it saves.  A step
-is slower, so the timing pass, in a worker of its own, goes without."""
-
-TRIM_THRESHOLD_BYTES: Final = 4 << 10
-"""The heap's end goes back as soon as it is free, and grows by no more than is asked for."""
 
 QUICK_MMAP_THRESHOLD_BYTES: Final = 32 << 20
 """Where glibc's own adjusting ends: once a block of this size has been freed, it keeps smaller ones
@@ -82,10 +78,10 @@ def steady_heap() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # not glibc: the edge is then less sharp
         return
-    mallopt(M_ARENA_MAX, 1)
+    mallopt(M_ARENA_MAX, ARENAS)
     mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
     mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
-    mallopt(M_TOP_PAD, 0)
+    mallopt(M_TOP_PAD, TOP_PAD_BYTES)
 
 
 def trim() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -16,6 +15,7 @@ from rnnprof.worker.factories import BadFactoryError
 from rnnprof.worker.lessons import Lesson
 from rnnprof.worker.loss import finite_loss
 from rnnprof.worker.precision import gradient_scaler
+from rnnprof.worker.raw_gradients import Unknown, clipping_heard, raw_gradients, unscaled_grad
 from rnnprof.worker.workloads import OPTIMIZERS, build, seed_all
 
 if TYPE_CHECKING:
@@ -29,13 +29,9 @@ NO_PROBE: Final = (
 NO_OPTIMIZER: Final = "the factory tells no optimizer: return rnnprof.Training(..., optimizer=)"
 
 
-class Unknown(Exception):  # noqa: N818  # no error: what cannot be asked of this workload, and why
-    """Carries a sentence for the record."""
-
-
 @dataclass(slots=True)
 class Clipping:
-    """How often gradients were clipped; None until somebody clips."""
+    """How often ``clip_grad_norm_`` has clipped gradients; None until somebody calls it."""
 
     steps: int | None = None
 
@@ -148,12 +144,14 @@ class BuiltIn:
         inputs, targets = self.lesson.task.draw(self.batch)
         inputs = inputs.requires_grad_()
         losses = self.lesson.task.last_losses(self.lesson.outputs(inputs), targets)
-        [gradient] = torch.autograd.grad(losses.sum(), [inputs])
+        [gradient] = unscaled_grad(losses.sum(), [inputs])
+        assert gradient is not None
         return "input", norms_by_lag(gradient, time_dim=0)
 
     def gradient(self, batch: int) -> list[Tensor]:
         """Of the mean loss."""
-        return list(torch.autograd.grad(self.lesson.loss(batch), self.parameters))
+        found = unscaled_grad(self.lesson.loss(batch), self.parameters)
+        return [gradient for gradient in found if gradient is not None]
 
 
 class FromFactory:
@@ -172,7 +170,7 @@ class FromFactory:
 
     def train(self) -> float | None:
         """The user's own step, with an ear on torch's clipping."""
-        with _heard(self.clipping):
+        with clipping_heard(self.clipping.note):
             return finite_loss(self.training.step(self.mark))
 
     def fresh_loss(self) -> float:
@@ -193,28 +191,16 @@ class FromFactory:
                 of, inputs = "embedding", _joined(embedded, self.steps)
             if not inputs.requires_grad:
                 raise Unknown("the probe's inputs do not require a gradient: requires_grad_()")
-            found: Sequence[Tensor | None] = torch.autograd.grad(loss, [inputs], allow_unused=True)
-        gradient = torch.zeros_like(inputs) if found[0] is None else found[0]
+            [found] = unscaled_grad(loss, [inputs], allow_unused=True)
+        gradient = torch.zeros_like(inputs) if found is None else found
         return of, norms_by_lag(gradient, _time_dim(gradient, self.steps))
 
     def gradient(self, batch: int) -> list[Tensor]:  # noqa: ARG002  # a step has its own
-        """Of one training step as the optimizer would get it, unclipped; it takes no step."""
+        """Of one training step, before clipping and without a loss scale; it changes no weight."""
         optimizer = self.training.optimizer
         if optimizer is None:
             raise Unknown(NO_OPTIMIZER)
-        caught: list[list[Tensor]] = []
-
-        def catch(*_: Any, **__: Any) -> None:
-            parameters = (p for group in optimizer.param_groups for p in group["params"])
-            caught.append(
-                [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters]
-            )
-
-        with _standing_still(optimizer, catch):
-            self.training.step(self.mark)
-        if not caught:
-            raise Unknown("the step did not come to its optimizer: a scaler may have skipped it")
-        return caught[-1]
+        return raw_gradients(optimizer, lambda: self.training.step(self.mark))
 
     def _probe(self) -> tuple[Tensor, Tensor]:
         if self.training.probe is None:
@@ -273,42 +259,6 @@ def _joined(outputs: list[Tensor], steps: int) -> Tensor:
             return output
     shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
     raise Unknown(f"no embedding put out all {steps} time steps at once, but {shapes}")
-
-
-@contextmanager
-def _heard(clipping: Clipping) -> Iterator[None]:
-    """Listen to ``torch.nn.utils.clip_grad_norm_``, as far as it is called by that name."""
-    own: Callable[..., Any] = nn.utils.clip_grad_norm_
-
-    def heard(parameters: Any, max_norm: float, *args: Any, **options: Any) -> Any:
-        norm = own(parameters, max_norm, *args, **options)
-        clipping.note(norm, max_norm)
-        return norm
-
-    nn.utils.clip_grad_norm_ = heard
-    try:
-        yield
-    finally:
-        nn.utils.clip_grad_norm_ = own
-
-
-@contextmanager
-def _standing_still(
-    optimizer: torch.optim.Optimizer, instead: Callable[..., None]
-) -> Iterator[None]:
-    """Steps that change no weight: *instead* is called for the optimizer, nothing is clipped."""
-    clip, step = nn.utils.clip_grad_norm_, optimizer.step
-
-    def unclipped(parameters: Any, max_norm: float, *args: Any, **options: Any) -> Any:  # noqa: ARG001
-        return clip(parameters, math.inf, *args, **options)
-
-    nn.utils.clip_grad_norm_ = unclipped
-    optimizer.step = instead  # type: ignore[method-assign,assignment]
-    try:
-        yield
-    finally:
-        nn.utils.clip_grad_norm_ = clip
-        optimizer.step = step  # type: ignore[method-assign]
 
 
 @dataclass(slots=True)

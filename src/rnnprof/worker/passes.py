@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from rnnprof import protocol
-from rnnprof.analysis.outcomes import DATA_ENDED_TYPE
+from rnnprof.analysis.outcomes import DATA_ENDED_TYPE, Evidence, classify
+from rnnprof.records import Outcome
 from rnnprof.worker.channel import Channel
+from rnnprof.worker.devices import MachineShortError
 from rnnprof.worker.factories import BadFactoryError
 from rnnprof.worker.fit import check_pass, fit_pass
 from rnnprof.worker.gradients import gradient_pass, training_pass
@@ -62,6 +64,7 @@ def _describe(error: BaseException, session: Session) -> protocol.Raised:
     counted = limit.counted_bytes() if limit else None
     if limit is not None:
         session.device.lift_limit()
+    error = _judged(error, session)
     has_ended = _is_end_of_data(error)
     said = _end_of_data(session) if has_ended else str(error)
     return protocol.Raised(
@@ -73,6 +76,17 @@ def _describe(error: BaseException, session: Session) -> protocol.Raised:
         bad_factory=isinstance(error, BadFactoryError),
         findings=session.findings,
     )
+
+
+def _judged(error: BaseException, session: Session) -> BaseException:
+    """The same, unless memory ran out below the limit, where the machine had less than it left."""
+    limit = session.limit
+    if limit is None or limit.free_bytes is None:
+        return error
+    evidence = Evidence(error_type=type(error).__name__, message=str(error))
+    if classify(evidence).outcome is not Outcome.OOM:
+        return error
+    return MachineShortError.of(session.task.batch, limit.free_bytes, limit.limit_bytes)
 
 
 def _is_end_of_data(error: BaseException) -> bool:
