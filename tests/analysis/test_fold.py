@@ -372,3 +372,29 @@ def test_on_cuda_the_reserved_peak_is_that_of_plain_training() -> None:
     on_cpu = fold(POINT, [FIT, SECOND, MEMORY])
     assert (on_cpu.peak_reserved_bytes, on_cpu.peak_counted_bytes) == (None, 110)
     assert on_cpu.retries is None
+
+
+def test_enough_undisturbed_processes_go_without_a_disturbed_one():
+    """So that more processes can decide what a disturbed one left open."""
+    noisy = a_timing(Point(8, 16), 0.9, process_index=0, conditions=conditions(others_s=1.5))
+    times = enumerate((0.1, 0.11, 0.12), 1)
+    clean = [a_timing(Point(8, 16), at, process_index=index) for index, at in times]
+    few = fold(Point(8, 16), [a_fit(Point(8, 16)), noisy, *clean[:2]])
+    assert few.disturbed
+    assert few.step_time_ci_s == (0.1, 0.9)
+    enough = fold(Point(8, 16), [a_fit(Point(8, 16)), noisy, *clean])
+    assert enough.disturbed is None
+    assert (enough.step_time_s, enough.step_time_ci_s) == (0.11, (0.1, 0.12))
+
+
+def test_of_several_anchors_the_one_that_drifted_most_tells():
+    def anchors(point: Point, *medians_s: float):
+        return [
+            a_timing(point, at, attempt=f"a{point.batch}{i}", role=Role.ANCHOR)
+            for i, at in enumerate(medians_s)
+        ]
+
+    timed = [*anchors(Point(4, 16), 0.1, 0.1), *anchors(Point(8, 16), 0.2, 0.22)]
+    drift = anchor_drift(a_run(timed, Grid((4, 8), (16,))))
+    assert drift is not None
+    assert (drift.point, drift.medians_s) == (Point(8, 16), (0.2, 0.22))

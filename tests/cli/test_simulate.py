@@ -30,7 +30,7 @@ from rnnprof.simulate.description import describe
 
 MEMORY_ALONE = Settings(processes=0)
 HEAD = "version = 1\n"
-THROUGHPUT = "[[throughput]]\nbatch = 8\nsteps = 16\nat_least = 100\n"
+THROUGHPUT = "[[throughput]]\nbatch = 8\nsteps = 16\nat-least = 100\n"
 
 
 @pytest.fixture

@@ -63,19 +63,21 @@ def escaped(text: str) -> str:
 
 
 def _edges(view: View) -> str:
-    if not view.frontier:
+    edges = {each.steps: each for each in view.frontier}
+    lengths = sorted({*edges, *(each.steps for each in view.advice.recommendations)})
+    if not lengths:
         return ""
     advised = {each.steps: each for each in view.advice.largest_safe}
     rows = []
-    for certificate in view.frontier:
-        each = advised.get(certificate.steps)
+    for steps in lengths:
+        certificate, each = edges.get(steps), advised.get(steps)
         batch = "-"
         if each is not None and each.batch is not None:
             how = "" if each.is_measured else ", predicted"
             batch = f"{each.batch} ({format_bytes(each.peak_bytes)}{how})"
-        words = escaped(certificate_in_words(certificate))
-        recommended = cell_of(view.advice.at(certificate.steps))
-        rows.append((str(certificate.steps), words, recommended, batch, str(certificate.probes)))
+        words = escaped(certificate_in_words(certificate)) if certificate else "-"
+        probes = str(certificate.probes) if certificate else "-"
+        rows.append((str(steps), words, cell_of(view.advice.at(steps)), batch, probes))
     word = "Largest safe batch, simulated" if view.run.is_simulated else "Largest safe batch"
     head = f"Largest batch that fits{loop_in_words(view.run)}"
     more = map(escaped, step_functions_in_words(view.run, view.frontier))
