@@ -227,11 +227,22 @@ def test_a_formula_in_a_text_is_text_in_the_csv(opened: Open):
     assert '"\'=cmd()""x"' in text
 
 
-def test_the_command_is_copied(opened: Open):
+@pytest.mark.parametrize(
+    ("region", "begins", "holds"),
+    [
+        ("What was run, and on what", "rnnprof profile --batch", "--steps"),
+        ("Advice", "rnnprof profile --cell lstm", "--processes 5"),
+    ],
+)
+def test_a_command_is_copied(opened: Open, region: str, begins: str, holds: str):
+    """Of the run, and that which would decide a recommendation."""
     with opened("one", permissions=["clipboard-read", "clipboard-write"]) as tab:
-        tab.get_by_role("button", name="Copy the command").click()
-        tab.get_by_text("Copied.").wait_for()
-        assert tab.evaluate("navigator.clipboard.readText()").startswith("rnnprof profile --batch")
+        block = tab.get_by_role("region", name=region)
+        block.get_by_role("button", name="Copy the command").click()
+        block.get_by_text("Copied.").wait_for()
+        text = tab.evaluate("navigator.clipboard.readText()")
+        assert text.startswith(begins)
+        assert holds in text
 
 
 def test_the_keyboard_reaches_the_report_first(opened: Open):

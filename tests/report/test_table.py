@@ -27,7 +27,7 @@ from report_samples import (
     twenty_by_twenty,
     untouched,
 )
-from rnnprof.records import Finished, Outcome, Point, Settings
+from rnnprof.records import Certificate, EdgeStatus, Finished, Outcome, Point, Settings
 from rnnprof.report.table import (
     MAX_NOTES,
     WIDTH,
@@ -231,6 +231,18 @@ def test_only_a_run_that_was_stopped_says_so() -> None:
     whole = table(replace(run, finished=(done,)), measurements)
     assert summary(whole)[-1] == "Recommended batch: T=128: B=64"
     assert summary(table(run, measurements)) == [*summary(whole), UNFINISHED_LINE]
+
+
+def test_a_long_reason_of_an_edge_is_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = "memory differs from training step to step: the peak grew by up to 4.1%"
+    edge = Certificate(128, EdgeStatus.CAPPED, 1, 64, 64, reason=reason, horizon=10)
+    monkeypatch.setattr("rnnprof.report.table.frontier_of", lambda _run: (edge,))
+    lines = table(*one_point()).splitlines()
+    assert max(map(columns, lines)) <= WIDTH
+    at = next(i for i, line in enumerate(lines) if line.startswith("  T=128: 64 fits over 10"))
+    assert lines[at + 1].startswith("    ")
+    told = f"T=128: 64 fits over 10 training steps, the largest tried: {reason}"
+    assert f"{lines[at].strip()} {lines[at + 1].strip()}" == told
 
 
 def test_where_nothing_may_be_recommended_it_says_none() -> None:

@@ -591,7 +591,14 @@ def _points(points: Sequence[Point]) -> str:
 
 def _summary(run: Run, measurements: Measurements) -> list[str]:
     edges = seen_edges(run, measurements)
-    lines = [f"  T={edge.steps}: {edge_in_words(edge)}" for edge in edges]
+    lines = [
+        line
+        for edge in edges
+        for line in textwrap.wrap(
+            f"T={edge.steps}: {edge_in_words(edge)}", WIDTH,
+            initial_indent="  ", subsequent_indent="    ",
+        )
+    ]  # fmt: skip
     head = "Seen on the grid:"
     if any(edge.certificate for edge in edges):
         head = f"The largest batch that fits{loop_in_words(run)}, by fresh workers at each T:"
