@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,7 +33,8 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[ProfileOrder]:
 
     def profile(order: ProfileOrder, *_: object) -> Any:
         orders.append(order)
-        return f"{order.path.stem} {len(orders)}"
+        header = SimpleNamespace(limit_bytes=1000 + len(orders))
+        return SimpleNamespace(name=f"{order.path.stem} {len(orders)}", header=header)
 
     monkeypatch.setattr(alternate, "profile", profile)
     return orders
@@ -46,6 +48,11 @@ def test_processes_come_in_the_order_a_b_b_a(done: list[ProfileOrder]) -> None:
     measure_in_turn(asked(Point(8, 16)), side("a"), side("b"), Listener())
     assert "".join(order.path.stem for order in done) == "abbaabba"
     assert [order.settings.processes for order in done] == [1, 1, 2, 2, 3, 3, 4, 4]
+
+
+def test_both_sides_have_the_limit_that_the_first_has_resolved(done: list[ProfileOrder]) -> None:
+    measure_in_turn(asked(Point(8, 16)), side("a", 1), side("b", 1), Listener())
+    assert [order.kept_limit_bytes for order in done] == [None, 1001]
 
 
 def test_each_length_is_timed_on_both_sides_before_the_next(done: list[ProfileOrder]) -> None:
@@ -67,7 +74,7 @@ def test_each_file_is_begun_anew_once_and_then_added_to(done: list[ProfileOrder]
     assert [(order.overwrite, order.extend) for order in done] == (
         [(True, False)] * 2 + [(False, True)] * 4
     )
-    assert runs == ("a 6", "b 5")  # the newest of each, whoever came last
+    assert [run.name for run in runs] == ["a 6", "b 5"]  # the newest of each, whoever came last
 
 
 def test_two_more_a_side_while_it_is_open(done: list[ProfileOrder]) -> None:

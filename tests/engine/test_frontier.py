@@ -109,7 +109,8 @@ class Search:
     records: list[Record] = field(default_factory=lambda: [HEADER])
 
     def run(self, *lengths: int) -> dict[int, Certificate]:
-        request = a_request(Grid((), lengths), self.settings, self.request)
+        settings = replace(self.settings, reserve_bytes=self.reserve_bytes)
+        request = a_request(Grid((), lengths), settings, self.request)
         self.record(request)
         observer = an_observer(self.probe, request, self.record)
         observer.limit_bytes -= self.reserve_bytes

@@ -162,8 +162,8 @@ def test_small_objects_that_never_reach_the_arena_end_before_they_fill_the_memor
 
 def test_an_arena_that_was_mapped_for_another_object_is_still_found() -> None:
     """The count grows while the pool of the objects looked at lies in an older arena."""
-    counts = iter((0, ARENA_BYTES))
-    assert fill_arenas(lambda: next(counts, ARENA_BYTES))
+    counts = iter((0, ARENA_BYTES, ARENA_BYTES, 2 * ARENA_BYTES))
+    assert fill_arenas(lambda: next(counts, 2 * ARENA_BYTES))
 
 
 def test_where_there_is_no_memory_for_it_nothing_is_held() -> None:

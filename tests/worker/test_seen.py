@@ -153,6 +153,22 @@ def test_nothing_is_kept_alive() -> None:
         assert alive() is None
 
 
+@pytest.fixture
+def never_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever other tests of this process have compiled."""
+    monkeypatch.setattr("rnnprof.worker.seen.is_compiled", lambda: False)
+
+
+@pytest.mark.usefixtures("never_compiled")
+def test_nothing_stays_behind_by_which_torch_sees_hooks() -> None:
+    layer, findings = nn.LSTM(F, H), {}
+    with Sightings(findings, last=3).step(1):
+        layer(torch.rand(T, B, F))
+    assert findings["seen"]
+    assert not torch_modules._has_any_global_hook()
+
+
+@pytest.mark.usefixtures("never_compiled")
 def test_the_first_and_the_last_step_are_kept() -> None:
     layer, findings = nn.LSTM(F, H), {}
     sightings = Sightings(findings, last=3)
@@ -165,6 +181,7 @@ def test_the_first_and_the_last_step_are_kept() -> None:
     assert findings["data_mark"] == mark is not None
 
 
+@pytest.mark.usefixtures("never_compiled")
 def test_what_a_step_saw_that_failed_is_kept() -> None:
     layer, findings = nn.LSTM(F, H), {}
 

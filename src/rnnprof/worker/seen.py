@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import torch
+from torch.nn.modules import module as torch_modules
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.nn.utils.rnn import PackedSequence
 
@@ -113,6 +114,8 @@ class Watch:
     ) -> None:
         for handle in self._handles:
             handle.remove()
+            # torch leaves an entry behind, by which torch.compile later sees hooks on all modules
+            torch_modules._global_forward_hooks_with_kwargs.pop(handle.id, None)  # noqa: SLF001
         self._handles = []
 
     def seen(self) -> Seen | None:
