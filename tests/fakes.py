@@ -145,6 +145,7 @@ class FakeProbe:
     Attributes:
         asked: every task with its deadline, in order.
         attempts: how often each pass at each point has been tried, to find its place in *script*.
+        least_steps: training steps of a fit pass, where more than asked for.
     """
 
     limit_bytes: int = HEADER.limit_bytes
@@ -153,6 +154,7 @@ class FakeProbe:
     clock: FakeClock = field(default_factory=FakeClock)
     asked: list[tuple[protocol.Task, float]] = field(default_factory=list)
     attempts: Counter[tuple[int, int, str]] = field(default_factory=Counter)
+    least_steps: int = 0
 
     def __call__(self, task: protocol.Task, deadline_s: float) -> Answer:
         self.asked.append((task, deadline_s))
@@ -183,7 +185,8 @@ class FakeProbe:
         }
         findings = passes[task.do](point)
         if task.do == "fit":
-            findings |= {"steps_run": task.confirm_steps, "train_steps": task.confirm_steps}
+            steps = max(task.confirm_steps, self.least_steps)
+            findings |= {"steps_run": steps, "train_steps": steps}
         done = protocol.from_line(protocol.to_line(protocol.Done(findings)))
         assert isinstance(done, protocol.Done)
         return Answer(len(self.asked), done.findings, None, wall_s)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import CommandLine
-from fakes import Answer, FakeProbe, run_into
+from fakes import FakeProbe, run_into
 from rnnprof.cli.main import run
 from rnnprof.engine.journal import load
-from rnnprof.protocol import Task
 from rnnprof.records import Grid, Outcome, Point, Role, Settings, Timing
 
 GRID = Grid((8, 16, 64), (16, 32))
@@ -31,10 +30,6 @@ class Slower(FakeProbe):
 
     factor: float = 1.0
 
-    def _untroubled(self, task: Task) -> Answer:
-        steps = 10 if task.do == "fit" else task.confirm_steps
-        return FakeProbe._untroubled(self, replace(task, confirm_steps=steps))
-
     def _timing(self, point: Point) -> dict[str, Any]:
         found = FakeProbe._timing(self, point)
         noise = 1 + 0.001 * (sum(task.do == "timing" for task, _ in self.asked) % 3)
@@ -44,7 +39,7 @@ class Slower(FakeProbe):
 
 def a_run(path: Path, factor: float = 1.0, processes: int = 5) -> Path:
     settings = Settings(processes=processes, certify=False)
-    run_into(path, Slower(factor=factor), GRID, settings)
+    run_into(path, Slower(factor=factor, least_steps=10), GRID, settings)
     return path
 
 

@@ -177,8 +177,9 @@ def gate(
         assert gpu is not None
         if gpu.model == "l4":
             raise BadInputError("the limit is more than this GPU has")
-        header = replace(HEADER, environment={"device_name": f"{gpu.name} (simulated)"})
-        probe = FakeProbe(limit_bytes=LAW_LIMITS[gpu.model])
+        facts = {"device_name": f"{gpu.name} (simulated)", "simulated": gpu.as_text()}
+        header = replace(HEADER, environment=facts)
+        probe = FakeProbe(limit_bytes=LAW_LIMITS[gpu.model], least_steps=10)
         monkeypatch.setattr("fakes.HEADER", header)
         points = Grid((asked.fits[0].batch,), (asked.fits[0].steps,))
         return run_into(order.path, probe, points, order.settings)

@@ -169,7 +169,7 @@ def is_cleared(fits: Sequence[Fit], confirm_steps: int) -> bool:
 
 def explored_steps(fits: Iterable[Fit]) -> int:
     """Training steps of the shortest probes; 0 where nothing is known of any."""
-    return min((fit.train_steps for fit in fits if fit.train_steps), default=0)
+    return min((fit.train_steps for fit in fits if fit.train_steps > 0), default=0)
 
 
 def grown_ratio(fit: Fit, explored: int) -> float:
