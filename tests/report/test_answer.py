@@ -30,7 +30,9 @@ CERTIFIED = certificate(EdgeStatus.CERTIFIED)
 
 def line(certificate: Certificate, safe: LargestSafe | None = None) -> str:
     advice = Advice(largest_safe=(safe,) if safe else ())
-    return frontier_in_words(RUN, [certificate], advice, 0.05)
+    said = frontier_in_words(RUN, [certificate], advice, 0.05).splitlines()
+    assert max(map(len, said)) <= 80
+    return " ".join(text.strip() for text in said)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,8 @@ def test_one_line_for_each_length() -> None:
     advice = Advice(largest_safe=(LargestSafe(128, 140, 133, True, MIB),))
     assert frontier_in_words(RUN, frontier, advice, 0.05).splitlines() == [
         "T=16: 500 is the largest, 501 is out of memory",
-        f"{line(CERTIFIED)}; largest safe batch 133 (1.00 MiB, measured)",
+        f"{line(CERTIFIED)};",
+        "  largest safe batch 133 (1.00 MiB, measured)",
     ]
     assert frontier_in_words(RUN, [], advice, 0.05) == ""
 

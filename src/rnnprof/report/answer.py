@@ -20,7 +20,7 @@ from rnnprof.units import format_bytes, format_ratio
 def frontier_in_words(
     run: Run, frontier: Sequence[Certificate], advice: Advice, headroom_ratio: float
 ) -> str:
-    """One line per T: the edge, and the batch to train with; then what was proven of them.
+    """Per T the edge, and the largest safe batch; then what was proven of them.
 
     Of a simulated GPU its table.
     """
@@ -31,10 +31,25 @@ def frontier_in_words(
     for certificate in frontier:
         words = certificate_in_words(certificate, is_brief=True)
         safe = safe_in_words(by_steps.get(certificate.steps), headroom_ratio)
-        lines.append(f"T={certificate.steps}: {'; '.join(filter(None, (words, safe)))}")
+        lines += _in_width([f"T={certificate.steps}: {words}", *filter(None, [safe])])
     return "\n".join(
         [*lines, *_proven(run, frontier), *_beside(run, frontier), *_step_functions(run, frontier)]
     )
+
+
+def _in_width(clauses: Sequence[str]) -> list[str]:
+    """Clauses in one line, or a line each where they are too long for it."""
+    text = "; ".join(clauses)
+    if len(text) <= WIDTH:
+        return [text]
+    ended = [f"{each};" for each in clauses[:-1]] + [clauses[-1]]
+    return [
+        line
+        for number, each in enumerate(ended)
+        for line in textwrap.wrap(
+            each, WIDTH, initial_indent="  " if number else "", subsequent_indent="  "
+        )
+    ]
 
 
 def _proven(run: Run, frontier: Sequence[Certificate]) -> list[str]:
