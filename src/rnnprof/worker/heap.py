@@ -120,45 +120,30 @@ def sharp_heap() -> Iterator[None]:
 
 
 def fill_arenas(counted_bytes: Callable[[], int]) -> list[object]:
-    """Use up the room that Python has for small objects, but for two arenas that are all but empty.
+    """Use up the room that Python has for small objects, but for one arena that is all but empty.
 
     Python takes 1 MiB at a time for small objects.  Whether a step needs the next one hangs on how
     much room the last ones have, which differs from command to command, and even in one template
     after its hundredth worker.  So what is older is filled, and what stands ready is always the
-    same: with one arena alone, a language model's step took it up but for a few objects, and 1 MiB
-    more or less hung on the length of its arguments.  It lasts for as long as what is returned
-    lives.
+    same.  It lasts for as long as what is returned lives.
     """
     held: list[object] = []
     with suppress(MemoryError):  # under a limit of before: then what is free stays so
         base = _new_arena(held, counted_bytes)
-        if base is None:
-            return []
-        ready = [base, *_another_arena(held, counted_bytes)]
-        if _filled_up_to(ready, held, counted_bytes):
+        if base is not None and _filled_up_to(base, held, counted_bytes):
             return held
     return []
 
 
-def _another_arena(held: list[object], counted_bytes: Callable[[], int]) -> list[int]:
-    """A second arena that is all but empty; what fills the first meanwhile is given back."""
-    meanwhile: list[object] = []
-    base = _new_arena(meanwhile, counted_bytes)
-    if base is None:
-        return []
-    held.append(meanwhile[-1])  # keeps the new arena
-    return [base]
+def _filled_up_to(base: int, held: list[object], counted_bytes: Callable[[], int]) -> bool:
+    """Hold objects of each size until one lies in the arena at *base*.
 
-
-def _filled_up_to(bases: list[int], held: list[object], counted_bytes: Callable[[], int]) -> bool:
-    """Hold objects of each size until one lies in an arena that stands ready.
-
-    False where memory grows by it (the arenas were passed by, and all memory would be held), or
-    where there is more room than is worth filling.
+    False where memory grows by it (the arena was passed by, and all memory would be held), or where
+    there is more room than is worth filling.
     """
     before = counted_bytes()
     for size in SMALL_OBJECTS_BYTES:
-        while not _is_in(bases, one := _small_object(size)):
+        while not base <= id(one := _small_object(size)) < base + ARENA_BYTES:
             held.append(one)
             if len(held) % OBJECTS_AT_ONCE == 0:
                 grown = counted_bytes() - before
@@ -167,10 +152,6 @@ def _filled_up_to(bases: list[int], held: list[object], counted_bytes: Callable[
             if len(held) >= MOST_OBJECTS:
                 return False
     return True
-
-
-def _is_in(bases: list[int], one: object) -> bool:
-    return any(base <= id(one) < base + ARENA_BYTES for base in bases)
 
 
 def _new_arena(held: list[object], counted_bytes: Callable[[], int]) -> int | None:
