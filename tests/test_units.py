@@ -185,9 +185,9 @@ def test_a_bare_number_is_asked_for_its_unit(text: str) -> None:
     assert parse_size(f"{bare}B") == int(bare)
 
 
-@given(st.integers(1, (1 << 63) - 1))
+@given(st.integers(1, 1 << 53))
 def test_an_exact_size_is_read_back(size_bytes: int) -> None:
-    assert float(parse_size(exact_bytes(size_bytes))) == float(size_bytes)
+    assert parse_size(exact_bytes(size_bytes)) == size_bytes
 
 
 def test_an_exact_size_has_the_largest_unit_that_divides_it() -> None:

@@ -49,7 +49,7 @@ def test_children_and_shared_mappings_are_seen_at_the_end_of_a_step(
     )  # fmt: skip
     answer = supervisor.ask(task, 60.0)
     assert answer.evidence is None, answer.evidence
-    assert 40 * MIB < answer.findings["children_bytes"] < 120 * MIB
+    assert 40 * MIB < answer.findings["children_bytes"] < 250 * MIB
     assert 32 * MIB <= answer.findings["shared_bytes"] < 48 * MIB
     assert answer.findings["peak_counted_bytes"] is None
     assert "the limit does not count was mapped" in answer.findings["peak_counted_reason"]

@@ -209,6 +209,7 @@ def test_compiled_modules_are_left_alone(
 
 @pytest.mark.slow
 def test_torch_keeps_the_list_of_backends() -> None:
+    torch._dynamo.reset()  # whatever other tests of this process have compiled
     torch.optim.SGD([torch.zeros(1)]).step()  # an optimizer disables the compiler for itself
     assert not is_compiled()
     torch.compile(nn.Linear(F, H), backend="eager")

@@ -493,10 +493,11 @@ def _benchmark(name: str, finding: Finding) -> dict[str, str | float] | None:
         extra.append(f"95% interval of the growth {_interval(finding)}")
         ends = None
     if is_throughput:
-        if measured <= 0:
+        if measured <= 0 or math.isinf(1 / measured):
             return None
         measured = 1 / measured
-        ends = (1 / ends[1], 1 / ends[0]) if ends is not None and min(ends) > 0 else None
+        is_known = ends is not None and min(ends) > 0 and not math.isinf(1 / min(ends))
+        ends = (1 / ends[1], 1 / ends[0]) if ends is not None and is_known else None
         extra.append("seconds per time step: one over the throughput in time steps/s")
     row: dict[str, str | float] = {
         "name": name,

@@ -613,7 +613,7 @@ def _recommended(run: Run, measurements: Measurements) -> list[str]:
     """The recommended batch at every T that was timed."""
     advice = advise(run, measurements, frontier_of(run))
     told = at_each_length(advice)
-    lines = textwrap.wrap(f"Recommended batch: {told}", WIDTH, subsequent_indent="  ")
+    lines = textwrap.wrap(f"Recommended batch: {told}", WIDTH, subsequent_indent="    ")
     unfinished = [each for each in advice.reasons if each == UNFINISHED]
     return [*(lines if told else []), *(text[0].upper() + text[1:] for text in unfinished)]
 
@@ -683,8 +683,8 @@ def _best_in_words(measurements: Measurements) -> list[str]:
     split = f" (forward/backward/optimizer {phases})" if phases else ""
     return [
         f"Highest throughput: {rate_in_words(throughput(best))} at {best.point}",
-        f"  a step takes {step_time}{split}",
-        f"  {rate}; memory {format_bytes(memory_bytes(best))}",
+        "  " + clip(f"a step takes {step_time}{split}", WIDTH - 2),
+        "  " + clip(f"{rate}; memory {format_bytes(memory_bytes(best))}", WIDTH - 2),
         *_speed_in_words(best),
     ]
 
