@@ -217,7 +217,7 @@ def test_the_last_lines_say_what_fits_and_what_is_fastest() -> None:
         "  a step takes 251 ms ±1.1% (forward/backward/optimizer 100/151/- ms)",
         "  510 sequences/s; memory 171 MiB",
         "Recommended batch: T=16: B=64; T=32: B=16 or 64, not decided; T=64: B=8, 32 or",
-        "  64, not decided; T=128: B=16 or 32, not decided",
+        "    64, not decided; T=128: B=16 or 32, not decided",
         UNFINISHED_LINE,
     ]
 
