@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fakes import MIB
-from rnnprof.engine.supervisor import Supervisor
+from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.machine.process import children_bytes
 from rnnprof.protocol import Task
 from rnnprof.workload import FactorySource, Workload
@@ -37,17 +37,22 @@ def make(batch, steps, device):
 """
 
 
-def test_children_and_shared_mappings_are_seen_at_the_end_of_a_step(
-    supervisor: Supervisor, tmp_path: Path
-) -> None:
-    file = tmp_path / "beside.py"
-    file.write_text(FACTORY)
+def asked(crew: Supervisor, folder: Path, text: str) -> Answer:
+    """A fit pass of the factory in *text*."""
+    file = folder / "beside.py"
+    file.write_text(text)
     path = f"{file}:make"
     task = Task(
         "fit", Workload(cell=None, factory=FactorySource(path, "0")), batch=4, steps=4,
         limit_bytes=256 * MIB, guard_bytes=4 << 30, factory_path=path,
     )  # fmt: skip
-    answer = supervisor.ask(task, 60.0)
+    return crew.ask(task, 60.0)
+
+
+def test_children_and_shared_mappings_are_seen_at_the_end_of_a_step(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    answer = asked(supervisor, tmp_path, FACTORY)
     assert answer.evidence is None, answer.evidence
     assert 40 * MIB < answer.findings["children_bytes"] < 250 * MIB
     assert 32 * MIB <= answer.findings["shared_bytes"] < 48 * MIB
@@ -71,14 +76,7 @@ def make(batch, steps, device):
 def test_what_was_shared_within_a_step_is_no_peak_of_the_limit(
     supervisor: Supervisor, tmp_path: Path
 ) -> None:
-    file = tmp_path / "passing.py"
-    file.write_text(PASSING)
-    path = f"{file}:make"
-    task = Task(
-        "fit", Workload(cell=None, factory=FactorySource(path, "0")), batch=4, steps=4,
-        limit_bytes=256 * MIB, guard_bytes=4 << 30, factory_path=path,
-    )  # fmt: skip
-    findings = supervisor.ask(task, 60.0).findings
+    findings = asked(supervisor, tmp_path, PASSING).findings
     assert findings["peak_counted_bytes"] is None
     assert "the limit does not count was mapped" in findings["peak_counted_reason"]
 

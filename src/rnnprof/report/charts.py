@@ -16,7 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.text import Text
 
-from rnnprof.analysis.advice import advise
+from rnnprof.analysis.advice import Advice, advise
 from rnnprof.analysis.certify import UNUSABLE, frontier_of, training_limit_of
 from rnnprof.analysis.recommendation import UNDECIDED
 from rnnprof.records import Measurement, Point, Run
@@ -122,11 +122,7 @@ def trade_off(run: Run, measurements: Measurements) -> Figure:
 
 def finding(run: Run, measurements: Measurements) -> str:
     """The chart's title: what fits and what is recommended, in a sentence."""
-    clauses = [
-        f"{_subject(run)}: {_fits_in_words(run, measurements)}",
-        *_recommended_in_words(run, measurements),
-    ]
-    return "; ".join(clauses)
+    return _title(run, measurements, advise(run, measurements, frontier_of(run)))
 
 
 # --- the sentence --------------------------------------------------------------------------------
@@ -171,8 +167,12 @@ def _but(longest: SeenEdge, failing: Sequence[SeenEdge]) -> str:
     return ", the largest tried" if longest.is_largest and fails is None else ""
 
 
-def _recommended_in_words(run: Run, measurements: Measurements) -> list[str]:
-    advice = advise(run, measurements, frontier_of(run))
+def _title(run: Run, measurements: Measurements, advice: Advice) -> str:
+    fits = f"{_subject(run)}: {_fits_in_words(run, measurements)}"
+    return "; ".join([fits, *_recommended_in_words(advice)])
+
+
+def _recommended_in_words(advice: Advice) -> list[str]:
     main = advice.main
     if main is not None:
         told = rate_in_words(main.time_steps_per_s)
@@ -293,24 +293,26 @@ def _chart(run: Run, measurements: Measurements) -> _Chart:
     places = grid_points(run, measurements)
     batches = tuple(sorted({point.batch for point in places}))
     steps = tuple(sorted({point.steps for point in places}))
-    title = finding(run, measurements)
-    legend = tuple(_legend(run, measurements, len(batches) * len(steps)))
+    advice = advise(run, measurements, frontier_of(run))
+    title = _title(run, measurements, advice)
+    recommended = _recommended(advice, measurements)
+    is_outlined = bool(recommended)
+    legend = tuple(_legend(run, measurements, len(batches) * len(steps), is_outlined=is_outlined))
     return _Chart(
         run=run,
         measurements=measurements,
         batches=batches,
         steps=steps,
         edges=seen_edges(run, measurements),
-        recommended=_recommended(run, measurements),
+        recommended=recommended,
         title=title,
         legend=legend,
         sheet=_sheet(len(batches), len(steps), title, legend),
     )
 
 
-def _recommended(run: Run, measurements: Measurements) -> tuple[Point, ...]:
+def _recommended(advice: Advice, measurements: Measurements) -> tuple[Point, ...]:
     """The recommended points of the grid, one a T."""
-    advice = advise(run, measurements, frontier_of(run))
     points = [Point(each.batch or 0, each.steps) for each in advice.recommendations]
     return tuple(point for point in points if point in measurements)
 
@@ -470,11 +472,13 @@ def _shrink(text: Text, size_pt: float, room_px: float) -> None:
         text.set_fontsize(size_pt)
 
 
-def _legend(run: Run, measurements: Measurements, places: int) -> Iterator[Entry]:
+def _legend(
+    run: Run, measurements: Measurements, places: int, *, is_outlined: bool
+) -> Iterator[Entry]:
     """What the marks mean, of those that were used."""
     outcomes = {measurement.outcome for measurement in measurements.values()}
     yield from edge_entries(seen_edges(run, measurements), training_limit_of(run))
-    if _recommended(run, measurements):
+    if is_outlined:
         yield Patch(**outline_style()), "recommended batch at T"
     for outcome, look in LOOKS.items():
         if outcome in outcomes:
