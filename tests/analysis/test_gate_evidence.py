@@ -66,6 +66,13 @@ def proven_over(steps: int) -> Run:
     return a_run(*passes, certificates=(certificate,))
 
 
+def stopped_after(steps: int) -> Run:
+    """Nothing is proven: the bracket is open when the search ends."""
+    passes = [fit(100, steps_run=steps), ooms(500)]
+    certificate = conclude(POINT.steps, passes, Terms(LIMIT, 1000), "r1")
+    return a_run(*passes, certificates=(certificate,))
+
+
 def leaking() -> Run:
     live = tuple(number * MIB for number in range(30))
     passes = [
@@ -164,7 +171,9 @@ CASES = [
     Case("a largest batch under another limit", BATCH,
          lambda: searched_under(2 * LIMIT), N, "ran under a limit of 128 MiB"),
     Case("a largest batch over two training steps", BATCH,
-         lambda: proven_over(2), I, "B=100 is proven over 2 training steps, 10 are asked for"),
+         lambda: proven_over(2), I, "B=100 has fitted over 2 training steps, 10 are asked for"),
+    Case("a search that was stopped after two training steps", BATCH,
+         lambda: stopped_after(2), I, "B=100 has fitted over 2 training steps, 10 are asked for"),
     Case("a largest batch that nobody sought", BATCH,
          lambda: a_run(fit(steps_run=2)), I, "fits over 2 training steps"),
     Case("a largest batch of a leak", BATCH, leaking, F, "not stationary"),
@@ -211,6 +220,7 @@ def test_the_same_evidence_where_it_carries_passes() -> None:
     assert gate(FITS, a_run(fit(128))).verdict is Verdict.PASS
     assert gate(FITS, a_run(ends(Outcome.CRASHED), fit())).verdict is Verdict.PASS
     assert gate(BATCH, edge(fit(100), ooms(101))).verdict is Verdict.PASS
+    assert gate(BATCH, stopped_after(10)).verdict is Verdict.PASS
     assert gate(PEAK, a_run(*in_grid(fit()))).verdict is Verdict.PASS
     assert gate(RATE, a_run(*measured(*STEADY))).verdict is Verdict.PASS
     base = a_run(*measured(*STEADY))

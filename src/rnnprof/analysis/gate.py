@@ -284,13 +284,15 @@ def _judge_batch(limit: LeastBatch, seen: _Seen) -> Finding:
     else:
         verdict, reason = _batch_verdict(limit, certificate)
         batch = certificate.batch
-        if verdict is not Verdict.NOT_COMPARABLE and (doubt := _doubt(certificate, evidence)):
+        if (doubt := _doubt(certificate, evidence, verdict)) is not None:
             verdict, reason = doubt
     where = f"T={limit.steps}"
     return Finding("max_batch", where, verdict, reason, "sequences", batch, limit.at_least)
 
 
-def _doubt(certificate: Certificate, evidence: Evidence) -> tuple[Verdict, str] | None:
+def _doubt(
+    certificate: Certificate, evidence: Evidence, verdict: Verdict
+) -> tuple[Verdict, str] | None:
     """Why a certificate says nothing of what is asked for; None where it does."""
     if (other := evidence.other_limit()) is not None and not evidence.same_limit:
         return Verdict.NOT_COMPARABLE, f"not comparable: {other}"
@@ -301,10 +303,10 @@ def _doubt(certificate: Certificate, evidence: Evidence) -> tuple[Verdict, str] 
         return Verdict.NOT_COMPARABLE, (
             f"not comparable: {told}, and {format_bytes(evidence.limit_bytes)} are asked for"
         )
-    is_answer = certificate.status in (EdgeStatus.CERTIFIED, EdgeStatus.CAPPED)
-    if is_answer and proven_steps(certificate) < evidence.confirm_steps:
+    # whatever the status: a search that was stopped knows its batch by a short probe, too
+    if verdict is Verdict.PASS and proven_steps(certificate) < evidence.confirm_steps:
         return Verdict.INCONCLUSIVE, (
-            f"B={certificate.batch} is proven over {proven_steps(certificate)} training steps, "
+            f"B={certificate.batch} has fitted over {proven_steps(certificate)} training steps, "
             f"{evidence.confirm_steps} are asked for"
         )
     return None
