@@ -65,6 +65,7 @@ class Task:
         device_uuid: the card, by its UUID: the worker sees no other.
         factory_path: file or module of the user's factory, and its function.
         limit_bytes: of a fit pass, above the baseline.
+        predicted_bytes: what the memory model expects of a fit pass; None where it knows nothing.
         guard_bytes: address space that no pass may exceed, so that the machine lives.
         confirm_steps: training steps of a fit pass, at least; the second finds the optimizer's
             state in place, and what a step leaves behind is told by the memory pass.
@@ -83,6 +84,7 @@ class Task:
     seed: int = 0
     factory_path: str | None = None
     limit_bytes: int | None = None
+    predicted_bytes: int | None = None
     guard_bytes: int | None = None
     confirm_steps: int = 2
     lengths: tuple[int, ...] = ()

@@ -558,6 +558,10 @@ class EdgeStatus(enum.StrEnum):
     INDETERMINATE = "indeterminate"
 
 
+GOOD_STATUSES: Final = frozenset({EdgeStatus.CERTIFIED, EdgeStatus.CAPPED, EdgeStatus.UNSUPPORTED})
+"""Statuses that answer what was asked at a T; after any other one there is no largest batch."""
+
+
 @dataclass(frozen=True, slots=True)
 class EdgeFit:
     """The side of an edge that fits: full training steps passed in a fresh worker.

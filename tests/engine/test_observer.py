@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fakes import HEADER, FakeProbe, a_request, a_run, an_observer
 from rnnprof.analysis.plan import FIRST_DEADLINE_S, MIN_DEADLINE_S
 from rnnprof.engine.observer import Observer, proof_seed
 from rnnprof.protocol import Task
-from rnnprof.records import Grid, Point, Settings
+from rnnprof.records import Fit, Grid, Point, Settings
 
 POINT = Point(4, 16)
 
@@ -76,3 +78,29 @@ def test_a_resumed_run_goes_on_counting() -> None:
 def test_a_seed_is_the_same_on_every_machine() -> None:
     assert proof_seed(0, POINT, 0) == 7558095061043876161
     assert 0 <= proof_seed((1 << 63) - 1, Point(1 << 20, 1 << 20), 99) < 1 << 63
+
+
+def predictions(device: str, free_bytes: int) -> tuple[list[int | None], list[int]]:
+    """What the tasks of four fit passes and a timing say, and what the four then took."""
+    probe = FakeProbe()
+    observer = replace(
+        an_observer_of(probe),
+        task=Task("fit", HEADER.workload, device=device),
+        guard_bytes=lambda: free_bytes,
+    )
+    fits = [observer.observe(Point(batch, 16), "fit") for batch in (4, 8, 16, 32)]
+    observer.observe(POINT, "timing:0")
+    taken = [fit.peak_counted_bytes or 0 for fit in fits if isinstance(fit, Fit)]
+    return [task.predicted_bytes for task, _ in probe.asked], taken
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_fit_pass_is_told_what_it_takes_where_less_may_be_free(device: str) -> None:
+    (first, second, *later, timing), taken = predictions(device, HEADER.limit_bytes // 2)
+    assert (first, second, timing) == (None, None, None)  # of one batch nothing is predicted
+    assert later == [pytest.approx(size, rel=0.02) for size in taken[2:]]
+    assert all((each or 0) <= size for each, size in zip(later, taken[2:], strict=True))
+
+
+def test_where_the_limit_is_free_nothing_need_be_predicted() -> None:
+    assert predictions("cpu", HEADER.limit_bytes)[0] == [None] * 5

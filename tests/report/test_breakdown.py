@@ -112,8 +112,8 @@ def test_one_panel_goes_by_batch_at_the_advised_t_and_one_by_steps_at_the_advise
     by_batch, by_steps = drawn(parts_of("mixed")).axes
     assert by_batch.get_title(loc="left") == f"at T={point.steps}, by batch B"
     assert by_steps.get_title(loc="left") == f"at B={point.batch}, by time steps T"
-    assert f"B={point.batch}, advised" in ticks(by_batch)
-    assert f"T={point.steps}, advised" in ticks(by_steps)
+    assert f"B={point.batch}, recommended" in ticks(by_batch)
+    assert f"T={point.steps}, recommended" in ticks(by_steps)
 
 
 def test_looks_differ_in_colour_and_in_hatch() -> None:
@@ -145,7 +145,7 @@ def test_what_was_not_measured_is_a_word_and_what_is_implied_is_left_out() -> No
         Point(16, 16): ended(Outcome.IMPLIED_OOM, 16, 16),
     }
     axes = drawn(memory_parts(view((run, known)))).axes[0]
-    assert ticks(axes) == ["B=4, advised", "B=8"]
+    assert ticks(axes) == ["B=4, recommended", "B=8"]
     assert texts(axes)[1] == "OOM"
 
 
@@ -253,7 +253,7 @@ def test_four_points_are_named_for_what_they_stand_for() -> None:
     advice = Advice((Recommendation(32, 8),))
     figure = drawn(memory_phases(replace(bare, measurements=known, advice=advice)))
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        "B=4 T=16, the smallest", "B=8 T=32, advised", "B=8 T=64, the longest T",
+        "B=4 T=16, the smallest", "B=8 T=32, recommended", "B=8 T=64, the longest T",
         "B=16 T=64, the largest",
     ]  # fmt: skip
 

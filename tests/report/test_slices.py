@@ -219,19 +219,19 @@ def test_the_knee_is_the_smallest_batch_within_5_percent_of_the_best_at_its_t() 
     assert "slices-batch-rate-knees" not in ids(over_batch("one_point").figure)
 
 
-def test_the_advised_point_is_ringed_in_both_panels() -> None:
-    view = view_from(SAMPLES["mixed"]())
-    point = view.advice.point
-    assert point is not None
-    advised = view.measurements[point]
-    for draw, place in zip(BOTH, (point.batch, point.steps), strict=True):
+def test_each_recommended_point_is_ringed_in_both_panels() -> None:
+    view = view_from(SAMPLES["hostile"]())
+    assert len(view.advice.points) > 1
+    known = [view.measurements[point] for point in view.advice.points]
+    for draw, axis in zip(BOTH, ("batch", "steps"), strict=True):
         chart = draw(view)
         assert chart is not None
+        places = [getattr(m.point, axis) for m in known]
         rate = line(chart.figure, f"{chart.name}-rate-advised")
         memory = line(chart.figure, f"{chart.name}-memory-advised")
-        assert rate == [(place, advised.time_steps_per_s)]
-        assert memory == [(place, advised.peak_counted_bytes)]
-        assert f"advised: {advised.point}" in legend(chart.figure)
+        assert rate == list(zip(places, [m.time_steps_per_s for m in known], strict=True))
+        assert memory == list(zip(places, [m.peak_counted_bytes for m in known], strict=True))
+        assert "recommended batch at its T" in legend(chart.figure)
 
 
 # --- how many lines ------------------------------------------------------------------------------

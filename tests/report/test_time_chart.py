@@ -85,7 +85,7 @@ def test_every_t_at_the_advised_b_and_every_b_at_the_advised_t() -> None:
     labels = [text.get_text() for text in axes.get_yticklabels()]
     heads = [text.get_text() for text in axes.texts if text.get_weight() == "bold"]
     assert heads == [f"at B={batch}, by T", f"at T={steps}, by B"]
-    assert labels.count(f"T={steps}, advised") == labels.count(f"B={batch}, advised") == 1
+    assert labels.count(f"T={steps}, recommended") == labels.count(f"B={batch}, recommended") == 1
 
 
 def test_the_rows_are_at_most_twelve_and_their_headings() -> None:
@@ -150,7 +150,7 @@ def test_the_finding_names_the_largest_phase_and_the_bound_with_its_reason() -> 
     chart = time_phases(view((run, known)))
     assert chart is not None
     assert chart.finding.startswith(
-        "At the advised B=4 T=64 backward takes 75% of a step of 8.00 ms (forward 25%). "
+        "At the recommended B=4 T=64 backward takes 75% of a step of 8.00 ms (forward 25%). "
         f"It is launch-bound: {reason}."
     )
 

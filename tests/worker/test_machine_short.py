@@ -28,14 +28,16 @@ def make(batch, steps, device):
 """
 
 
-def fit_of(crew: Supervisor, folder: Path, batch: int, free_bytes: int) -> Fit:
+def fit_of(
+    crew: Supervisor, folder: Path, batch: int, free_bytes: int, predicted: int | None = None
+) -> Fit:
     """A pass that takes so many MiB under a limit of 256 MiB."""
     file = folder / f"crowded_{free_bytes}.py"
     file.write_text(FACTORY.format(free_bytes=free_bytes))
     path = f"{file}:make"
     task = Task(
         "fit", Workload(cell=None, factory=FactorySource(path, "0")), batch=batch, steps=8,
-        limit_bytes=256 * MIB, guard_bytes=4 << 30, factory_path=path,
+        limit_bytes=256 * MIB, guard_bytes=4 << 30, factory_path=path, predicted_bytes=predicted,
     )  # fmt: skip
     started = Started("a1", "fit", batch, 8, Role.PROBE, 0, "r1", "2026-11-30T00:00:00Z")
     observed = observation_of(started, crew.ask(task, 60.0), 256 * MIB)
@@ -60,3 +62,21 @@ def test_where_enough_is_free_the_limit_decides(
     supervisor: Supervisor, tmp_path: Path, batch: int, outcome: Outcome
 ) -> None:
     assert fit_of(supervisor, tmp_path, batch, 1024 * MIB).outcome is outcome
+
+
+def test_what_is_predicted_above_what_is_free_is_not_run(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    spared = fit_of(supervisor, tmp_path, 128, 64 * MIB, predicted=130 * MIB)
+    assert spared.outcome is Outcome.FAILED
+    assert was_crowded_out(spared)
+    assert spared.steps_run == 0
+    assert "B=128 was not run: 130 MiB are predicted, 64.0 MiB are free here" in str(spared.reason)
+
+
+@pytest.mark.parametrize(("free", "predicted"), [(64 * MIB, 60 * MIB), (1024 * MIB, 130 * MIB)])
+def test_what_is_predicted_within_what_is_free_is_run(
+    supervisor: Supervisor, tmp_path: Path, free: int, predicted: int
+) -> None:
+    ran = fit_of(supervisor, tmp_path, 32, free, predicted)
+    assert ran.outcome is Outcome.MEASURED

@@ -99,6 +99,12 @@ class Advice:
         main = self.main
         return None if main is None or main.batch is None else Point(main.batch, main.steps)
 
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """The recommended points, one at each T whose batch is decided."""
+        found = self.recommendations
+        return tuple(Point(each.batch, each.steps) for each in found if each.batch is not None)
+
     def at(self, steps: int) -> Recommendation | None:
         """The recommendation at a T; None where nothing was timed there."""
         return next((each for each in self.recommendations if each.steps == steps), None)

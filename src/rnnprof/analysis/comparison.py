@@ -257,8 +257,9 @@ class PointVerdict:
     Attributes:
         time: more or less where no change at all is rejected at 5%, by Holm over all points; alike
             where the 90% interval lies within 5% on either side (two one-sided tests); else open.
-        memory: of the allocated peak, beyond what :class:`~rnnprof.analysis.budget.Growth` allows
-            by default; open where a run does not know it.
+        memory: of the peak that is charged, beyond what
+            :class:`~rnnprof.analysis.budget.Growth` allows by default; open where a run does not
+            know it.
         detectable_ratio: the smallest slowdown that would have been called in 80% of such runs.
     """
 
@@ -274,9 +275,9 @@ class PointComparison:
     Attributes:
         verdict: what can be said of it; None where it is not judged.
         base_outcome, new_outcome: None where that run does not have the point.
+        counted_bytes: peak of what the memory limit counts: the memory that is shown.
         allocated_bytes: peak by the allocator.
-        counted_bytes: peak of what the memory limit counts.
-        bytes_per_time_step: allocated peak over B*T.
+        bytes_per_time_step: counted peak over B*T.
     """
 
     point: Point
@@ -310,7 +311,7 @@ class RunComparison:
             no point is timed in both.  It says nothing where a difference affects time.
         points_timed: that it is of.
         frontier: by steps.
-        slope_bytes: what one time step more of one sequence takes, of the allocated peak, by the
+        slope_bytes: what one time step more of one sequence takes, of the counted peak, by the
             memory model at the largest point of both; None where the points do not tell.
     """
 
@@ -359,17 +360,17 @@ def _compare_point(
 ) -> PointComparison:
     base, new = (side.get(point) for side in measured)
     times = [ProcessMedians.of(side.get(point, ())) for side in seen]
-    allocated = Change.of(_allocated(base), _allocated(new))
+    counted = Change.of(
+        base.peak_counted_bytes if base else None, new.peak_counted_bytes if new else None
+    )
     return PointComparison(
         point,
         base.outcome if base else None,
         new.outcome if new else None,
         compare_times(point, *times),
-        allocated,
-        Change.of(
-            base.peak_counted_bytes if base else None, new.peak_counted_bytes if new else None
-        ),
-        Change.of(_share(allocated.base, point), _share(allocated.new, point)),
+        Change.of(_allocated(base), _allocated(new)),
+        counted,
+        Change.of(_share(counted.base, point), _share(counted.new, point)),
     )
 
 
@@ -386,7 +387,7 @@ def judge_points(
         if estimate is not None:
             time = _time_changed(estimate, rejects=next(rejected))
             detectable = smallest_detectable_ratio(estimate, 0.0, SIGNIFICANCE / 2 / len(known))
-        verdict = PointVerdict(time, _memory_changed(each.allocated_bytes), detectable)
+        verdict = PointVerdict(time, _memory_changed(each.counted_bytes), detectable)
         judged.append(replace(each, verdict=verdict))
     return tuple(judged)
 
@@ -430,10 +431,10 @@ def compare_frontiers(
 
 def _slopes(points: Sequence[PointComparison]) -> Change:
     """Bytes per time step of both runs, from the points that both have."""
-    both = [each for each in points if each.allocated_bytes.ratio is not None]
+    both = [each for each in points if each.counted_bytes.ratio is not None]
     return Change.of(
-        _slope([Sample(each.point, each.allocated_bytes.base or 0) for each in both]),
-        _slope([Sample(each.point, each.allocated_bytes.new or 0) for each in both]),
+        _slope([Sample(each.point, each.counted_bytes.base or 0) for each in both]),
+        _slope([Sample(each.point, each.counted_bytes.new or 0) for each in both]),
     )
 
 

@@ -130,10 +130,8 @@ def _answer(run: Run, options: dict[str, Any]) -> int:
 
 
 def exit_code(frontier: Sequence[Certificate]) -> int:
-    """0 when the edge is known at every T and something fits; else a measurement is missing."""
-    from rnnprof.records import EdgeStatus
+    """0 where each T has its answer; else there is no largest batch at some T."""
+    from rnnprof.records import GOOD_STATUSES
 
-    known = {EdgeStatus.CERTIFIED, EdgeStatus.CAPPED}
-    answers = known | {EdgeStatus.NOTHING_FITS, EdgeStatus.UNSUPPORTED}
     statuses = {certificate.status for certificate in frontier}
-    return 0 if statuses <= answers and statuses & known else EXIT_MISSING
+    return 0 if statuses <= GOOD_STATUSES else EXIT_MISSING

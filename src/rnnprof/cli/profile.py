@@ -130,7 +130,7 @@ def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
             if folder is not None and len(runs) > 1:
                 folder = folder / Path(run.path or "run").stem
             _write_report(run, measurements, folder)
-    return max(exit_code(measurements) for _, measurements in found)
+    return max(exit_code(run, measurements) for run, measurements in found)
 
 
 def _texts(
@@ -213,11 +213,12 @@ def _write_report(run: Run, measurements: Mapping[Point, Measurement], folder: P
     click.echo("\n".join(["wrote", *(f"  {name}" for name in (path, *written))]), err=True)
 
 
-def exit_code(measurements: Mapping[Point, Measurement]) -> int:
-    """0 when every point is answered and something fits; else a measurement is missing."""
-    from rnnprof.records import GOOD_OUTCOMES, Outcome
+def exit_code(run: Run, measurements: Mapping[Point, Measurement]) -> int:
+    """0 where each point and each T has its answer; else a measurement is missing."""
+    from rnnprof.analysis.certify import frontier_of
+    from rnnprof.records import GOOD_OUTCOMES, GOOD_STATUSES
 
     outcomes = {measurement.outcome for measurement in measurements.values()}
-    if outcomes <= GOOD_OUTCOMES and Outcome.MEASURED in outcomes:
-        return 0
-    return EXIT_MISSING
+    statuses = {certificate.status for certificate in frontier_of(run)}
+    is_answered = outcomes <= GOOD_OUTCOMES and statuses <= GOOD_STATUSES
+    return 0 if is_answered else EXIT_MISSING

@@ -20,6 +20,9 @@ RESERVE_RATIO: Final = 0.05
 MIN_RESERVE_BYTES: Final = 512 * MIB
 """Left to the system whatever the limit: below it Linux drops the page cache and begins to kill."""
 
+SAME_RATIO: Final = 0.01
+"""What is free goes up and down by this share of a limit from one minute to the next."""
+
 
 def make_header(workload: Workload, facts: dict[str, Any], limit_bytes: int) -> Header:
     """The identity of a run of *workload* here; *facts* are the worker's."""
@@ -124,7 +127,7 @@ def shortage(limit_bytes: int, free_bytes: int | None = None) -> str | None:
         free_bytes: of a GPU; by default what this machine can give.
     """
     free = _spare_bytes(available_bytes()) if free_bytes is None else free_bytes
-    if free >= limit_bytes:
+    if free >= limit_bytes * (1 - SAME_RATIO):
         return None
     return (
         f"the limit of {format_bytes(limit_bytes)} is kept, though only "

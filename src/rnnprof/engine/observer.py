@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from rnnprof import protocol
+from rnnprof.analysis.memory_model import MemoryModel, Sample
 from rnnprof.analysis.outcomes import Evidence, classify, is_suspect
 from rnnprof.analysis.plan import Cost, deadline_s
 from rnnprof.codec import DecodeError, decode, encode
@@ -72,6 +73,7 @@ class Observer:
         limit_bytes: of a fit pass.
         costs: what passes have taken, by the kind of their records; deadlines follow from it.
         proofs: fit passes by their points, of earlier invocations too: each draws other data.
+        peaks: charged bytes of fit passes under this limit; what is predicted follows from them.
     """
 
     task: protocol.Task
@@ -82,6 +84,7 @@ class Observer:
     guard_bytes: Callable[[], int]
     costs: dict[str, list[Cost]] = field(default_factory=lambda: defaultdict(list))
     proofs: Counter[Point] = field(default_factory=Counter)
+    peaks: list[Sample] = field(default_factory=list)
 
     def recall(self, run: Run) -> None:
         """Learn from earlier invocations what passes take, and count their proofs."""
@@ -132,13 +135,18 @@ class Observer:
         return Judged(answer.worker, answer.findings, evidence, answer.wall_s + smaller.wall_s)
 
     def _task(self, point: Point, observes: str) -> protocol.Task:
+        guard_bytes = self.guard_bytes()
+        # on the CPU the guard is what is free: where that is enough, nothing need be predicted
+        may_be_short = self.task.device != "cpu" or guard_bytes < self.limit_bytes
+        predicts = observes == "fit" and may_be_short
         return replace(
             self.task,
             do=observes,
             batch=point.batch,
             steps=point.steps,
             limit_bytes=self.limit_bytes,
-            guard_bytes=self.guard_bytes(),
+            predicted_bytes=self._predicted_bytes(point) if predicts else None,
+            guard_bytes=guard_bytes,
             seed=self._seed(point) if observes == "fit" else self.request.settings.seed,
             point_seconds=self.request.settings.point_seconds,
         )
@@ -146,12 +154,31 @@ class Observer:
     def _seed(self, point: Point) -> int:
         return proof_seed(self.request.settings.seed, point, self.proofs[point])
 
+    def _predicted_bytes(self, point: Point) -> int | None:
+        """What a fit pass takes at least, by the model; None where too little is known.
+
+        Of one batch alone the model cannot tell what a sequence takes from what is fixed.
+        """
+        model = MemoryModel.fit(self.peaks)
+        if model is None or len({sample.point.batch for sample in self.peaks}) == 1:
+            return None
+        return int(model.predict_bytes(point) / (1 + model.margin_ratio))
+
     def _learn(self, observation: Observation) -> None:
         if isinstance(observation, Fit):
             self.proofs[observation.point] += 1
+            if observation.limit_bytes == self.limit_bytes:
+                self.peaks += _sample_of(observation)
         if observation.outcome is Outcome.MEASURED:
             size = observation.batch * observation.steps
             self.costs[KIND_OF[type(observation)]].append(Cost(size, observation.wall_s))
+
+
+def _sample_of(fit: Fit) -> list[Sample]:
+    """Its peak, unless an emptied cache has made it smaller."""
+    if fit.outcome is not Outcome.MEASURED or fit.retries or not fit.peak_counted_bytes:
+        return []
+    return [Sample(fit.point, fit.peak_counted_bytes)]
 
 
 def proof_seed(seed: int, point: Point, number: int) -> int:

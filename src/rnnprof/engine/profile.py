@@ -248,7 +248,8 @@ def _make_header(place: Place, run: Run | None, crew: Supervisor, listener: List
         free_bytes = survey.free_bytes
         limit_bytes = resolve_card_limit(order.settings, kept, survey)
     short = None if kept is None else shortage(limit_bytes, free_bytes)
-    if short is not None:
+    is_told = order.extend and order.kept_limit_bytes is not None  # a later turn of a comparison
+    if short is not None and not is_told:
         listener.noted(short)
     return make_header(order.workload, place.facts, limit_bytes)
 

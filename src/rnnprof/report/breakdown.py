@@ -98,8 +98,8 @@ BAR_IN: Final = 0.2
 AXIS_IN: Final = 0.42
 """Tick labels and the axis's own label below a panel."""
 
-LABEL_IN: Final = 0.98
-"""Room for ``T=65536, advised`` beside the bars."""
+LABEL_IN: Final = 1.22
+"""Room for ``T=65536, recommended`` beside the bars."""
 
 PANEL_TITLE_IN: Final = 0.24
 PANEL_GAP_IN: Final = 0.14
@@ -188,7 +188,7 @@ def _parts_panels(view: View) -> list[_Panel]:
 
 
 def _parts_focus(view: View) -> Point | None:
-    """The point advised, or the largest batch at the longest T whose parts, or peak, are known."""
+    """The point recommended, or the largest batch at the longest T whose bytes are known."""
     advised = advised_point(view)
     known = [point for point, m in view.measurements.items() if m.census is not None]
     known = known or [p for p, m in view.measurements.items() if _total_bytes(m)]
@@ -362,7 +362,7 @@ def _memories(view: View) -> dict[Point, Memory]:
 
 
 def _phase_points(view: View, memories: Mapping[Point, Memory]) -> list[Point]:
-    """The point advised, the smallest, the largest, and the longest T at the advised batch."""
+    """The point recommended, the smallest, the largest, and the longest T at its batch."""
     if not memories:
         return []
     by_size = sorted(memories, key=lambda p: (p.batch * p.steps, p.steps))
@@ -380,8 +380,8 @@ def _steps_of(point: Point) -> int:
 
 def _why(view: View, point: Point, points: Sequence[Point]) -> str:
     """What the point stands for among those drawn."""
-    if point == advised_point(view):
-        return ", advised"
+    if point in view.advice.points:
+        return ", recommended"
     if len(points) == 1:
         return ""
     return {points[0]: ", the smallest", points[-1]: ", the largest"}.get(point, ", the longest T")
@@ -418,7 +418,7 @@ def _draw_phases(axes: Axes, memory: Memory, why: str, phases: Sequence[str]) ->
 def _phases_finding(view: View, memories: Sequence[Memory]) -> str:
     advised = advised_point(view)
     main = next((memory for memory in memories if memory.point == advised), memories[-1])
-    name = f"the advised {main.point}" if main.point == advised else str(main.point)
+    name = f"the recommended {main.point}" if main.point == advised else str(main.point)
     phase = _peak_phase(main)
     size = format_bytes(main.phase_peak_bytes.get(phase) or main.peak_allocated_bytes)
     live = ", ".join(f"{n} {format_bytes(s)}" for n, s in main.phase_live_bytes.items())
@@ -446,7 +446,7 @@ def _others_peak(phase: str, others: Sequence[Memory]) -> str:
 
 
 def advised_point(view: View) -> Point | None:
-    """The point that the advice names, if it names one that was measured."""
+    """The main recommendation, if its point was measured."""
     point = view.advice.point
     return point if point in view.measurements else None
 
@@ -483,9 +483,9 @@ def thinned(points: Sequence[Point], at_most: int, keep: Point) -> list[Point]:
 
 
 def row_label(view: View, point: Point, *, by_batch: bool) -> str:
-    """``B=128`` or ``T=128``, and whether it is the point advised."""
+    """``B=128`` or ``T=128``, and whether it is the point recommended."""
     label = f"B={point.batch}" if by_batch else f"T={point.steps}"
-    return f"{label}, advised" if point == advised_point(view) else label
+    return f"{label}, recommended" if point in view.advice.points else label
 
 
 def column_axes(

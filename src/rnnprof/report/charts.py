@@ -313,8 +313,7 @@ def _chart(run: Run, measurements: Measurements) -> _Chart:
 
 def _recommended(advice: Advice, measurements: Measurements) -> tuple[Point, ...]:
     """The recommended points of the grid, one a T."""
-    points = [Point(each.batch or 0, each.steps) for each in advice.recommendations]
-    return tuple(point for point in points if point in measurements)
+    return tuple(point for point in advice.points if point in measurements)
 
 
 def _draw_axes(axes: Axes, panel: Quantity, chart: _Chart) -> None:

@@ -113,7 +113,7 @@ def _row(each: PointComparison) -> str:
     change = "-" if time.ratio is None else _percent(time.ratio)
     if time.interval is not None:
         change += f" [{_percent(time.interval[0])}, {_percent(time.interval[1])}]"
-    memory = each.allocated_bytes.ratio
+    memory = each.counted_bytes.ratio
     peak = "-" if memory is None else _percent(memory)
     return f"{times:>21} {change:>22} {_time_verdict(each):>6} {_finds(each):>6} {peak:>7}"
 

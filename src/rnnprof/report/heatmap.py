@@ -605,8 +605,7 @@ def _map(view: View, edges: Sequence[SeenEdge], quantity: Quantity) -> _Map:
     for point, place in places.items():
         if point not in quantity.values:
             looks.setdefault(_look(point, view, quantity), []).append(place)
-    recommended = [Point(each.batch or 0, each.steps) for each in view.advice.recommendations]
-    advised = [places[point] for point in recommended if point in places]
+    advised = [places[point] for point in view.advice.points if point in places]
     sheet = _Sheet(_left_in(edges), len(columns), len(rows))
     numbers_pt = _numbers_pt(view, quantity, sheet.room_pt)
     legend = tuple(_entries(view, edges, quantity, looks, bool(advised), sheet.room_pt))

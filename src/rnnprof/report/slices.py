@@ -454,9 +454,9 @@ def _draw_doubtful(panel: _Panel, place: int, line: int) -> None:
 
 
 def _draw_rings(panel: _Panel) -> None:
-    """Around the point advised, and around the knees."""
+    """Around the points recommended, and around the knees."""
     slices = panel.slices
-    marks = {"advised": [slices.advised] if slices.advised else [], "knees": sorted(slices.knees)}
+    marks = {"advised": list(slices.view.advice.points), "knees": sorted(slices.knees)}
     for name, points in marks.items():
         shown = [p for p in points if slices.axis.line(p) in slices.lines]
         known = [m for p in shown if (m := slices.view.measurements.get(p)) is not None]
@@ -522,8 +522,8 @@ def _keys(slices: _Slices) -> Iterator[Key]:
     """What the marks mean, of those that are used; the lines have keys of their own."""
     known = slices.view.measurements.values()
     shown = [m for line in slices.lines for m in slices.along(line) if m is not None]
-    if slices.advised is not None and slices.view.measurements.get(slices.advised) is not None:
-        yield Line2D([], [], **RINGS["advised"]), f"advised: {slices.advised}"
+    if any(m.point in slices.view.advice.points for m in shown):
+        yield Line2D([], [], **RINGS["advised"]), "recommended batch at its T"
     if any(m.point in slices.knees for m in shown):
         near = format_ratio(NEAR_BEST_RATIO)
         yield (
@@ -553,7 +553,7 @@ def _finding(slices: _Slices) -> str:
 
 
 def _told_line(slices: _Slices) -> int | None:
-    """The line that the sentence is about: the advised one, else the one with most points."""
+    """The line that the sentence is about: the recommended one, else the one with most points."""
     if slices.advised is not None and slices.axis.line(slices.advised) in slices.lines:
         return slices.axis.line(slices.advised)
     known = {line: sum(m is not None for m in slices.along(line)) for line in slices.lines}

@@ -140,7 +140,7 @@ def phase_costs(view: View, points: Iterable[Point]) -> list[float]:
 
 
 def _focus(view: View) -> Point | None:
-    """The point advised, or else the fastest."""
+    """The point recommended, or else the fastest."""
     advised = advised_point(view)
     if advised is not None and view.measurements[advised].step_time_s:
         return advised
@@ -283,7 +283,7 @@ def _draw_note(figure: Figure, lines: Sequence[str]) -> None:
 
 def _finding(view: View, focus: Point, rows: Sequence[_Row], costs: Sequence[float]) -> str:
     measurement = view.measurements[focus]
-    name = "the advised" if focus == advised_point(view) else "the fastest point,"
+    name = "the recommended" if focus == advised_point(view) else "the fastest point,"
     sentences = [f"At {name} {focus} {_largest(measurement)}.", _bound_in_words(measurement)]
     sentences += _spread(rows)
     return " ".join([*sentences, _cost_in_words(costs)])

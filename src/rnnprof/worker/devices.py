@@ -26,6 +26,16 @@ class MachineShortError(RnnprofError):
             f"limit is {format_bytes(limit_bytes)}: others have taken memory since the run began"
         )
 
+    @classmethod
+    def foreseen(cls, batch: int, predicted_bytes: int, limit: Limit) -> MachineShortError:
+        """A pass that is not run, since it needs more than is free by what others have taken."""
+        free_bytes = limit.free_bytes or 0
+        return cls(
+            f"B={batch} was not run: {format_bytes(predicted_bytes)} are predicted, "
+            f"{format_bytes(free_bytes)} are free here, and the limit is "
+            f"{format_bytes(limit.limit_bytes)}: others have taken memory since the run began"
+        )
+
 
 class Meter(Protocol):
     """The machine's counters as a pass began."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from rnnprof.machine.process import children_bytes, memory_bytes
+from rnnprof.worker.devices import MachineShortError
 from rnnprof.worker.loss import finite_loss, loss_warnings
 from rnnprof.worker.optimizer_steps import OptimizerSteps
 from rnnprof.worker.rehearsal import rehearse
@@ -33,12 +34,24 @@ def fit_pass(session: Session) -> dict[str, Any]:
     assert task.limit_bytes is not None
     session.limit = device.set_limit(task.limit_bytes)
     findings |= session.limit.baseline()
+    _refuse_if_short(task, session.limit)
     meter = device.meter()
     _train(session, session.limit)
     device.synchronize()
     findings |= session.limit.peaks()
     findings["conditions"] = meter.read()
     return findings
+
+
+def _refuse_if_short(task: protocol.Task, limit: Limit) -> None:
+    """Spare the machine a pass that would only show that others hold its memory.
+
+    Raises:
+        MachineShortError: the bytes predicted are more than is free.
+    """
+    predicted, free = task.predicted_bytes, limit.free_bytes
+    if predicted is not None and free is not None and predicted > free:
+        raise MachineShortError.foreseen(task.batch, predicted, limit)
 
 
 def check_pass(session: Session) -> dict[str, Any]:
