@@ -14,7 +14,7 @@ CUDA_STAMP := $(CUDA_VENV)/.ready
 SIDE_BY_SIDE := OMP_NUM_THREADS=1
 PARALLEL := -m pytest -n 2 --dist worksteal
 # the in-process search in a process of its own: what others import would move its largest batch
-IN_PROCESS := tests/test_largest_batch.py
+IN_PROCESS := tests/maxbatch/test_inprocess.py
 
 # on a simulated GPU: torch's CUDA build, which the main environment need not have
 CUDA_TESTS := -m pytest tests/cuda -rs

@@ -20,8 +20,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.catalogue import CATALOGUE, Benchmark
-from benchmarks.results import FOLDER, PAGE, Result, load_results, page, save, surroundings
+from benchmarks.performance.catalogue import CATALOGUE, Benchmark
+from benchmarks.performance.results import (
+    FOLDER,
+    PAGE,
+    Result,
+    load_results,
+    page,
+    save,
+    surroundings,
+)
 from rnnprof.units import format_duration
 
 SMOKE_DEADLINE_S = 120.0
@@ -36,7 +44,7 @@ def run(benchmark: Benchmark, arguments: Sequence[str], deadline_s: float | None
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         figures = Path(folder) / "figures.json"
-        command = [sys.executable, "-m", f"benchmarks.{benchmark.name}", *arguments]
+        command = [sys.executable, "-m", f"benchmarks.performance.{benchmark.name}", *arguments]
         with subprocess.Popen(
             [*command, "--output", str(figures)], stdout=subprocess.PIPE, text=True
         ) as process:

@@ -70,10 +70,8 @@ def rnnprof(tmp_path: Path) -> CommandLine:
 @pytest.fixture
 def one_template(monkeypatch: pytest.MonkeyPatch, supervisor: Supervisor) -> None:
     """What this process measures, it measures with the session's template."""
-    for room in ("profile", "gate_run"):
-        monkeypatch.setattr(
-            f"rnnprof.engine.{room}.Supervisor", lambda **_: nullcontext(supervisor)
-        )
+    for module in ("engine.job", "gate.run"):
+        monkeypatch.setattr(f"rnnprof.{module}.Supervisor", lambda **_: nullcontext(supervisor))
 
 
 @pytest.fixture
@@ -111,8 +109,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _no_gpu() -> str | None:
     """Without importing torch: a bare CUDA build cannot be imported where there is no GPU."""
-    from rnnprof.machine.inspection import installed_torch
-    from rnnprof.machine.places import find_place
+    from rnnprof.device.inspection import installed_torch
+    from rnnprof.device.selection import find_place
 
     if installed_torch().cuda is None:
         return "torch is a build without CUDA"

@@ -172,7 +172,7 @@ class FakeNvml:
         return "580.00"
 
     def read(self, _uuid: str, _pid: int) -> Any:
-        from rnnprof.records import DeviceConditions
+        from rnnprof.runfile.observations import DeviceConditions
 
         own = self.cuda.used_bytes - self.cuda.others_bytes
         return DeviceConditions(

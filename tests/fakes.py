@@ -12,32 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from rnnprof import protocol
-from rnnprof.analysis.outcomes import Evidence
-from rnnprof.engine.journal import open_journal
+from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer, Probe
 from rnnprof.engine.supervisor import Answer
-from rnnprof.engine.sweep import Listener, Sweep
-from rnnprof.records import (
+from rnnprof.engine.sweep import Sweep
+from rnnprof.outcomes import Evidence
+from rnnprof.points.measurement import Measurement
+from rnnprof.runfile.journal import open_journal
+from rnnprof.runfile.observations import (
     Calibration,
     Conditions,
-    Finished,
     Fit,
     Gradient,
-    Grid,
-    Header,
     Learning,
-    Measurement,
     Memory,
     Observation,
-    Outcome,
-    Point,
-    Record,
-    Request,
-    Role,
-    Run,
-    Settings,
     Timing,
 )
+from rnnprof.runfile.points import Grid, Outcome, Point, Role
+from rnnprof.runfile.records import Finished, Header, Record, Request, Run, Settings
 from rnnprof.workload import Workload
 
 MIB = 1 << 20

@@ -7,19 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from fakes import AT_UTC, HEADER, MIB, a_fit, a_memory, a_request, a_timing
-from rnnprof.analysis.certify import Terms, conclude
-from rnnprof.analysis.fold import CROWDED_OUT
-from rnnprof.records import (
-    Failure,
-    Finished,
-    Fit,
-    Grid,
-    Header,
-    Observation,
-    Outcome,
-    Point,
-    Run,
-)
+from rnnprof.maxbatch.certify import Terms, conclude
+from rnnprof.outcomes import CROWDED_OUT
+from rnnprof.runfile.observations import Failure, Fit, Observation
+from rnnprof.runfile.points import Grid, Outcome, Point
+from rnnprof.runfile.records import Finished, Header, Run
 
 STEADY = (1.0, 1.01, 0.99, 1.005, 0.995)
 

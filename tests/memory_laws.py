@@ -7,9 +7,9 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from rnnprof.analysis.edge_search import EdgeSearch, Try
-from rnnprof.analysis.memory_model import MemoryModel, Plane, Sample
-from rnnprof.records import Outcome, Point
+from rnnprof.breakdown.memory_model import MemoryModel, Plane, Sample
+from rnnprof.maxbatch.search import EdgeSearch, Try
+from rnnprof.runfile.points import Outcome, Point
 
 KIB = 2**10
 MIB = 2**20

@@ -16,23 +16,13 @@ from fakes import (
     conditions,
 )
 from report_samples import MIB, Sample, grid_sample, view_from
-from rnnprof.records import (
-    Certificate,
-    EdgeFit,
-    EdgeOom,
-    EdgeStatus,
-    Failure,
-    Finished,
-    Grid,
-    Outcome,
-    Point,
-    Role,
-    Run,
-    Settings,
-)
-from rnnprof.report.drawing import INK, MUTED, OKABE_ITO, rendered, style
-from rnnprof.report.page import DrawnChart, RunReport
-from rnnprof.report.view import View, view_of
+from rnnprof.report.charts.kit.style import INK, MUTED, OKABE_ITO, rendered, style
+from rnnprof.report.html.blocks import DrawnChart, RunReport
+from rnnprof.report.model import View, view_of
+from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
+from rnnprof.runfile.observations import Failure
+from rnnprof.runfile.points import Grid, Outcome, Point, Role
+from rnnprof.runfile.records import Finished, Run, Settings
 
 CHARTS = (
     "heatmap-memory", "heatmap-step-time", "heatmap-time-steps", "heatmap-sequences",

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rnnprof.analysis.advice import advise
-from rnnprof.records import (
-    Census,
-    Certificate,
-    Grid,
-    Header,
-    Measurement,
-    Outcome,
-    Point,
-    Request,
-    Run,
-    Settings,
-)
-from rnnprof.report.table import grid_points
-from rnnprof.report.view import View
+from rnnprof.advice.advise import advise
+from rnnprof.points.measurement import Measurement
+from rnnprof.report.model import View, grid_points
+from rnnprof.runfile.certificates import Certificate
+from rnnprof.runfile.observations import Census
+from rnnprof.runfile.points import Grid, Outcome, Point
+from rnnprof.runfile.records import Header, Request, Run, Settings
 from rnnprof.workload import FactorySource, Workload
 
 MIB = 1 << 20

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fakes import a_fit, a_gradient, a_learning, a_run, a_timing
-from rnnprof.records import Grid, Point, Run
-from rnnprof.study import Study
+from rnnprof.runfile.points import Grid, Point
+from rnnprof.runfile.records import Run
+from rnnprof.runfile.study import Study
 
 
 def studied() -> Run:

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 import rnnprof
-from rnnprof.analysis.certify import frontier_of
-from rnnprof.analysis.verdicts import Finding, Gate, Verdict
 from rnnprof.errors import BadInputError, InconclusiveError, RunFileError
-from rnnprof.records import EdgeStatus, Outcome, Point, Role, Settings
+from rnnprof.gate.verdicts import Finding, Gate, Verdict
+from rnnprof.maxbatch.certify import frontier_of
+from rnnprof.runfile.certificates import EdgeStatus
+from rnnprof.runfile.points import Outcome, Point, Role
+from rnnprof.runfile.records import Settings
 from rnnprof.workload import Workload
 
 pytestmark = pytest.mark.usefixtures("one_template")

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rnnprof.codec import DecodeError
 from rnnprof.protocol import (
     Done,
     Exited,
@@ -21,6 +20,7 @@ from rnnprof.protocol import (
     from_line,
     to_line,
 )
+from rnnprof.runfile.codec import DecodeError
 from rnnprof.workload import FactorySource, Workload
 
 FACTORY = Workload(cell=None, factory=FactorySource("train.py:make", "0" * 64, {"width": 3}))

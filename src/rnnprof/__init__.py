@@ -5,6 +5,8 @@ Importing it imports neither torch nor matplotlib; the names below load on first
 
 from __future__ import annotations
 
+from rnnprof.version import VERSION
+
 # not imported from typing: until the command line is up an interrupt prints a traceback, so the
 # way there is kept short
 TYPE_CHECKING = False
@@ -14,10 +16,10 @@ if TYPE_CHECKING:
     from rnnprof.api import max_batch as max_batch
     from rnnprof.api import profile as profile
     from rnnprof.factory import Training as Training
-    from rnnprof.inprocess import LargestBatch as LargestBatch
-    from rnnprof.inprocess import largest_batch as largest_batch
+    from rnnprof.maxbatch.inprocess import LargestBatch as LargestBatch
+    from rnnprof.maxbatch.inprocess import largest_batch as largest_batch
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "LargestBatch",
@@ -31,10 +33,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "LargestBatch": "rnnprof.inprocess",
+    "LargestBatch": "rnnprof.maxbatch.inprocess",
     "Training": "rnnprof.factory",
     "assert_fits": "rnnprof.api",
-    "largest_batch": "rnnprof.inprocess",
+    "largest_batch": "rnnprof.maxbatch.inprocess",
     "load": "rnnprof.api",
     "max_batch": "rnnprof.api",
     "profile": "rnnprof.api",

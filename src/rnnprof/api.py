@@ -9,20 +9,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rnnprof.analysis.axes import DEFAULT_AXES, DEFAULT_POINT_SECONDS, parse_axis
-from rnnprof.analysis.budget import Budget, MustFit, points_asked
-from rnnprof.analysis.certify import frontier_of
-from rnnprof.analysis.evidence import Required
-from rnnprof.analysis.gate import gate
-from rnnprof.analysis.verdicts import Finding, Verdict
-from rnnprof.engine import journal
-from rnnprof.engine.gate_run import measure
-from rnnprof.engine.profile import ProfileOrder
-from rnnprof.engine.profile import profile as _profile
-from rnnprof.engine.sweep import Listener
+from rnnprof.axes import DEFAULT_AXES, DEFAULT_POINT_SECONDS, parse_axis
+from rnnprof.device.selection import Selected, find_place, simulated_places
+from rnnprof.engine.listener import Listener
+from rnnprof.engine.order import Order
 from rnnprof.errors import BadInputError, InconclusiveError
-from rnnprof.machine.places import Place, find_place, simulated_places
-from rnnprof.records import Certificate, Grid, Point, Run, Settings
+from rnnprof.gate.budget import Budget, MustFit, points_asked
+from rnnprof.gate.evidence import Required
+from rnnprof.gate.judge import gate
+from rnnprof.gate.run import measure
+from rnnprof.gate.verdicts import Finding, Verdict
+from rnnprof.jobs import run_order
+from rnnprof.maxbatch.certify import frontier_of
+from rnnprof.runfile import journal
+from rnnprof.runfile.certificates import Certificate
+from rnnprof.runfile.points import Grid, Point
+from rnnprof.runfile.records import Run, Settings
 from rnnprof.units import parse_size
 from rnnprof.workload import FactorySource, Workload, factory_place, workload_of
 
@@ -59,7 +61,7 @@ def profile(
     """
     place = _place(device, simulate)
     defaults = DEFAULT_AXES[place.kind]
-    order = ProfileOrder(
+    order = Order(
         workload or Workload(),
         Grid(_axis(batch or defaults[0]), _axis(steps or defaults[1])),
         _settings(settings or Settings(point_seconds=DEFAULT_POINT_SECONDS[place.kind]), place),
@@ -70,7 +72,7 @@ def profile(
         extend=extend,
         overwrite=overwrite,
     )
-    return _profile(order, listener or Listener())
+    return run_order(order, listener or Listener())
 
 
 def max_batch(
@@ -100,7 +102,7 @@ def max_batch(
     """
     place = _place(device, simulate)
     lengths = _axis(steps or DEFAULT_AXES[place.kind][1])
-    order = ProfileOrder(
+    order = Order(
         workload or Workload(),
         Grid((), lengths),
         _settings(settings or Settings(), place),
@@ -112,7 +114,7 @@ def max_batch(
         extend=extend,
         overwrite=overwrite,
     )
-    run = _profile(order, listener or Listener())
+    run = run_order(order, listener or Listener())
     return tuple(each for each in frontier_of(run) if each.steps in lengths)
 
 
@@ -174,7 +176,7 @@ def _bytes(memory_limit: int | str | None) -> int | None:
         raise BadInputError(f"memory_limit={memory_limit!r}: {error}") from None
 
 
-def _place(device: str, simulate: str | None) -> Place:
+def _place(device: str, simulate: str | None) -> Selected:
     if simulate is None:
         return find_place(device)
     places = simulated_places(simulate, device)
@@ -183,14 +185,14 @@ def _place(device: str, simulate: str | None) -> Place:
     return places[0]
 
 
-def _settings(settings: Settings, place: Place) -> Settings:
+def _settings(settings: Settings, place: Selected) -> Settings:
     """Those asked for; a simulated GPU has no times to measure."""
     return settings if place.gpu is None else replace(settings, processes=0)
 
 
-def _fits_order(made: _Made, settings: Settings, path: Path, place: Place) -> ProfileOrder:
+def _fits_order(made: _Made, settings: Settings, path: Path, place: Selected) -> Order:
     """Points and edges come from the budget: the order has no grid."""
-    return ProfileOrder(
+    return Order(
         made.workload,
         Grid((), ()),
         _settings(settings, place),

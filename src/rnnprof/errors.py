@@ -1,7 +1,7 @@
 """The error tree: what can go wrong that the user can mend, and the exit code of each.
 
 Expected outcomes of a measurement (out of memory, a timeout, a crash) are data, not exceptions;
-see :class:`rnnprof.records.Outcome`.
+see :class:`rnnprof.runfile.points.Outcome`.
 """
 
 from __future__ import annotations

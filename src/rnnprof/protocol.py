@@ -13,8 +13,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rnnprof.codec import DecodeError, decode, encode
-from rnnprof.study import Study
+from rnnprof.runfile.codec import DecodeError, decode, encode
+from rnnprof.runfile.study import Study
 from rnnprof.workload import Workload
 
 MAX_LINE_BYTES: Final = 16 << 20

@@ -14,8 +14,10 @@ import pytest
 from conftest import CommandLine
 from fakes import FakeProbe, run_into
 from rnnprof.cli.main import run
-from rnnprof.engine.journal import load
-from rnnprof.records import Grid, Outcome, Point, Role, Settings, Timing
+from rnnprof.runfile.journal import load
+from rnnprof.runfile.observations import Timing
+from rnnprof.runfile.points import Grid, Outcome, Point, Role
+from rnnprof.runfile.records import Settings
 
 GRID = Grid((8, 16, 64), (16, 32))
 HEAD = "version = 1\n"

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 from fake_nvml import GIB, FakeCard, FakeNvml, error, mig_slice
-from rnnprof.analysis.doctor import Diagnosis, Finding
 from rnnprof.cli.doctor import render
 from rnnprof.cli.main import run
-from rnnprof.machine import inspection
-from rnnprof.machine.inspection import Machine
-from rnnprof.machine.nvml import Nvml
+from rnnprof.device import inspection
+from rnnprof.device.doctor import Diagnosis, Remark
+from rnnprof.device.inspection import Machine
+from rnnprof.device.nvml import Nvml
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "doctor"
 MIB = 1 << 20
@@ -198,8 +198,8 @@ def test_colour_is_for_terminals_alone(on, capsys, monkeypatch, is_terminal, env
 
 
 def test_a_remedy_stands_on_its_finding_s_line_where_it_fits():
-    short = Finding("note", "a", "b" * 60, "c" * 20)
-    long = Finding("note", "a", "b" * 60, "c" * 40)
+    short = Remark("note", "a", "b" * 60, "c" * 20)
+    long = Remark("note", "a", "b" * 60, "c" * 40)
     lines = render(Diagnosis({"cpu": True}, (short, long)), colour=False).splitlines()
     assert lines == [
         "this machine measures on: CPU",

@@ -16,8 +16,9 @@ import pytest
 
 from conftest import CommandLine
 from rnnprof.cli.main import run
-from rnnprof.engine.journal import load, to_line
-from rnnprof.records import Grid, Request, Settings
+from rnnprof.runfile.journal import load, to_line
+from rnnprof.runfile.points import Grid
+from rnnprof.runfile.records import Request, Settings
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "run-1.jsonl"
 

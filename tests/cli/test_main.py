@@ -15,7 +15,8 @@ from click.testing import CliRunner
 import rnnprof
 from rnnprof.cli.main import COMMANDS, Terminated, cli, run
 from rnnprof.cli.progress import Bar, Lines, describe
-from rnnprof.records import Measurement, Outcome, Point
+from rnnprof.points.measurement import Measurement
+from rnnprof.runfile.points import Outcome, Point
 
 
 @pytest.mark.parametrize("name", COMMANDS)

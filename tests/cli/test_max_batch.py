@@ -10,9 +10,10 @@ import pytest
 
 from conftest import FACTORIES, CommandLine
 from rnnprof.cli.main import run
-from rnnprof.engine import journal
-from rnnprof.machine.malloc import as_shell
-from rnnprof.records import Fit, Outcome, Role
+from rnnprof.device.malloc import as_shell
+from rnnprof.runfile import journal
+from rnnprof.runfile.observations import Fit
+from rnnprof.runfile.points import Outcome, Role
 
 TINY = ("--cell", "lstm", "--input-size", "32", "--hidden-size", "64", "-o", "run.jsonl", "-q")
 LIMIT = ("--memory-limit", "24MiB")

@@ -12,9 +12,9 @@ import pytest
 from rnnprof.cli.max_batch import command as max_batch
 from rnnprof.cli.orders import models_of, orders_of, run_paths
 from rnnprof.cli.profile import command as profile
+from rnnprof.device.selection import simulated_places
 from rnnprof.errors import BadInputError
-from rnnprof.machine.places import simulated_places
-from rnnprof.records import Grid
+from rnnprof.runfile.points import Grid
 from rnnprof.simulate.description import describe_all
 
 OWN = "memory=1GiB,sms=20,capability=8.6,t4,memory=2GiB,sms=20,capability=8.6"

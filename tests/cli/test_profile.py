@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from conftest import FACTORIES, INTERRUPTIBLE, CommandLine
-from rnnprof.engine import journal
-from rnnprof.records import Calibration, Outcome
+from rnnprof.runfile import journal
+from rnnprof.runfile.observations import Calibration
+from rnnprof.runfile.points import Outcome
 
 SMALL = (
     "--hidden-size", "32", "--input-size", "16", "--batch", "2,4", "--steps", "4,8",

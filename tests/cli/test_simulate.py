@@ -11,21 +11,22 @@ import pytest
 import torch
 
 from fakes import HEADER, FakeProbe, a_request, a_sweep, an_observer, run_into
-from rnnprof.analysis.advice import SIMULATED, UNFINISHED, advise
-from rnnprof.analysis.budget import Asked
-from rnnprof.analysis.certify import frontier_of
-from rnnprof.analysis.fold import fold_run
+from rnnprof.advice.advise import SIMULATED, UNFINISHED, advise
 from rnnprof.cli.main import run
-from rnnprof.engine.frontier import Frontier, FrontierListener
-from rnnprof.engine.journal import run_of
-from rnnprof.engine.profile import ProfileOrder
-from rnnprof.engine.sweep import Listener
+from rnnprof.engine.listener import Listener
+from rnnprof.engine.order import Order
 from rnnprof.errors import BadInputError
-from rnnprof.records import Grid, Record, Run, Settings
-from rnnprof.report.answer import FUSED_LAW, frontier_in_words, gpus_in_words
-from rnnprof.report.command import repeat_command
-from rnnprof.report.document import document
-from rnnprof.report.table import table
+from rnnprof.gate.budget import Asked
+from rnnprof.maxbatch.certify import frontier_of
+from rnnprof.maxbatch.frontier import Frontier
+from rnnprof.points.fold import fold_run
+from rnnprof.report.export.document import document
+from rnnprof.report.text.answer import FUSED_LAW, frontier_in_words, gpus_in_words
+from rnnprof.report.text.command import repeat_command
+from rnnprof.report.text.table import table
+from rnnprof.runfile.journal import run_of
+from rnnprof.runfile.points import Grid
+from rnnprof.runfile.records import Record, Run, Settings
 from rnnprof.simulate.description import describe
 
 MEMORY_ALONE = Settings(processes=0)
@@ -108,7 +109,7 @@ def simulated(folder: Path, model: str, settings: Settings = MEMORY_ALONE) -> Ru
     frontier = Frontier(
         an_observer(FakeProbe(), records[1], records.append),
         records.append,
-        FrontierListener(),
+        Listener(),
         65536,
     )
     frontier.run(grid.steps)
@@ -172,7 +173,7 @@ LAW_LIMITS = {"t4": 64 << 20, "h100": 256 << 20}
 def gate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    def measure(asked: Asked, order: ProfileOrder, listener: Listener, *_: object) -> Run:
+    def measure(asked: Asked, order: Order, listener: Listener, *_: object) -> Run:
         gpu = order.gpu
         assert gpu is not None
         if gpu.model == "l4":
@@ -190,7 +191,7 @@ def gate(
         return code, said.out, said.err
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("rnnprof.engine.gate_run.measure", measure)
+    monkeypatch.setattr("rnnprof.gate.run.measure", measure)
     (tmp_path / "budget.toml").write_text(BATCH_64)
     return check
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from conftest import CommandLine
-from rnnprof.analysis.trainability import trainability_of
 from rnnprof.cli.main import run
-from rnnprof.engine.journal import load
-from rnnprof.records import Gradient, Learning, Outcome
+from rnnprof.runfile.journal import load
+from rnnprof.runfile.observations import Gradient, Learning
+from rnnprof.runfile.points import Outcome
+from rnnprof.study.trainability import trainability_of
 
 SMALL = (
     "trainability", "--hidden-size", "16", "--steps", "6", "--draws", "10", "--parts", "4",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import CommandLine
-from rnnprof.records import EdgeStatus
+from rnnprof.runfile.certificates import EdgeStatus
 
 FACTORIES = Path(__file__).parents[1] / "unsteady.py"
 ENOUGH_CPU_S = 60.0

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from rnnprof.analysis.outcomes import classify
+from rnnprof.device.selection import find_place
 from rnnprof.engine.supervisor import Answer, Supervisor
-from rnnprof.machine.places import find_place
+from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
 from rnnprof.simulate.description import GpuDescription, describe
 from rnnprof.simulate.library import check

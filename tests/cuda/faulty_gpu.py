@@ -8,7 +8,7 @@ import os
 import torch
 
 import rnnprof
-from rnnprof.worker.warm_up import WARM_UP_SIZE
+from rnnprof.worker.workload.warm_up import WARM_UP_SIZE
 
 
 def inject(fault):

@@ -44,7 +44,7 @@ def ask(card: Any) -> Any:
 
 
 BEGIN = """
-from rnnprof.worker.cuda import CudaDevice
+from rnnprof.worker.backends.cuda import CudaDevice
 device = CudaDevice("cuda", uuid)
 device.ready()
 MIB = 1 << 20
@@ -180,7 +180,7 @@ said = raised, limit.limit_bytes
 def test_a_gpu_that_is_not_there_is_named(ask: Any) -> None:
     said = ask(
         """
-from rnnprof.worker.cuda import CudaDevice, DeviceMissingError
+from rnnprof.worker.backends.cuda import CudaDevice, DeviceMissingError
 try:
     CudaDevice("cuda:1").ready()
     said = ""
@@ -202,7 +202,7 @@ def test_nvml_lists_the_gpu_and_its_processes(ask: Any, gpu: GpuDescription) -> 
         BEGIN
         + """
 import os
-from rnnprof.machine.nvml import open_nvml, same_uuid, visible_cards
+from rnnprof.device.nvml import open_nvml, same_uuid, visible_cards
 nvml, missing = open_nvml()
 cards = nvml.cards()
 named = (uuid, "0", "7", None, "0,0", "x", "0,7")
@@ -234,7 +234,7 @@ said = (
 
 NVML = """
 import os
-from rnnprof.machine.nvml import open_nvml
+from rnnprof.device.nvml import open_nvml
 nvml = open_nvml()[0]
 MIB = 1 << 20
 def conditions():
@@ -284,7 +284,7 @@ def test_a_gpu_in_mig_mode_stands_for_its_first_slice(ask: Any, gpu: GpuDescript
     said = ask(
         NVML
         + """
-from rnnprof.machine.nvml import visible_cards
+from rnnprof.device.nvml import visible_cards
 kept = torch.empty(64 * MIB, dtype=torch.uint8, device="cuda")
 set_nvml("slices=5368709120,0,10737418240")
 cards = nvml.cards()
@@ -427,7 +427,7 @@ def test_why_nvml_cannot_be_used_has_a_kind(ask: Any) -> None:
     said = ask(
         """
 import os
-from rnnprof.machine.nvml import Nvml, open_nvml
+from rnnprof.device.nvml import Nvml, open_nvml
 said = {}
 for error in ("not_supported", "no_permission", "version_mismatch", "internal_error"):
     inject("nvmlInit_v2:1:" + error)

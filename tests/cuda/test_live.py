@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 
 from conftest import CommandLine
-from rnnprof.analysis.outcomes import classify
-from rnnprof.engine import journal
-from rnnprof.engine.cards import card_lock
-from rnnprof.machine.places import find_place
-from rnnprof.records import CENSUS_PARTS, Outcome
+from rnnprof.device.locks import card_lock
+from rnnprof.device.selection import find_place
+from rnnprof.outcomes import classify
+from rnnprof.runfile import journal
+from rnnprof.runfile.observations import CENSUS_PARTS
+from rnnprof.runfile.points import Outcome
 from rnnprof.units import GIB, MIB
 from rnnprof.workload import FactorySource, Workload
 
 pytestmark = pytest.mark.gpu
 
-FACTORIES = Path(__file__).parents[2] / "benchmarks" / "evidence_factories.py"
+FACTORIES = Path(__file__).parents[2] / "benchmarks" / "gpu" / "factories.py"
 DEADLINE_S = 90.0
 LIMIT_BYTES = 2 * GIB
 SMALL_LIMIT_BYTES = 256 * MIB

@@ -26,7 +26,7 @@ def by_hand(gpu: GpuDescription | None) -> Any:
     import sys
     from pathlib import Path
 
-    script = Path(__file__).parents[2] / "benchmarks" / "plain_loop.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "performance" / "plain_loop.py"
     libraries = os.pathsep.join(str(file) for file in build().files)
     told = {GPU_VARIABLE: gpu.as_text(), LIBRARY_VARIABLE: libraries}
 

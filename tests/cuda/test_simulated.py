@@ -14,10 +14,11 @@ import pytest
 
 import rnnprof
 from conftest import CommandLine
-from rnnprof.analysis.outcomes import classify
-from rnnprof.engine import journal
 from rnnprof.errors import BadInputError
-from rnnprof.records import CENSUS_PARTS, Fit, Outcome
+from rnnprof.outcomes import classify
+from rnnprof.runfile import journal
+from rnnprof.runfile.observations import CENSUS_PARTS, Fit
+from rnnprof.runfile.points import Outcome
 from rnnprof.simulate.description import GpuDescription
 from rnnprof.units import GIB, MIB
 from rnnprof.workload import FactorySource, Workload

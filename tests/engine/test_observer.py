@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 
 from fakes import HEADER, FakeProbe, a_request, a_run, an_observer
-from rnnprof.analysis.plan import FIRST_DEADLINE_S, MIN_DEADLINE_S
 from rnnprof.engine.observer import Observer, proof_seed
+from rnnprof.engine.plan import FIRST_DEADLINE_S, MIN_DEADLINE_S
 from rnnprof.protocol import Task
-from rnnprof.records import Fit, Grid, Point, Settings
+from rnnprof.runfile.observations import Fit
+from rnnprof.runfile.points import Grid, Point
+from rnnprof.runfile.records import Settings
 
 POINT = Point(4, 16)
 

@@ -12,11 +12,11 @@ import psutil
 import pytest
 
 from conftest import FACTORIES
-from rnnprof.analysis.outcomes import classify
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.errors import WorkerStartError
+from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
-from rnnprof.records import Outcome
+from rnnprof.runfile.points import Outcome
 from rnnprof.workload import FactorySource, Workload
 
 GIB = 1 << 30
@@ -184,7 +184,7 @@ def test_the_parent_holds_no_torch() -> None:
     code = (
         "import sys\n"
         "import rnnprof, rnnprof.api, rnnprof.cli.main, rnnprof.cli.profile\n"
-        "import rnnprof.engine.profile, rnnprof.report.table, rnnprof.report.document\n"
+        "import rnnprof.engine.job, rnnprof.report.text.table, rnnprof.report.export.document\n"
         "heavy = {'torch', 'numpy', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or 0)\n"
     )

@@ -29,27 +29,17 @@ from fakes import (
     run_into,
     step_time_s,
 )
-from rnnprof.analysis.disturbance import judge
-from rnnprof.analysis.fold import anchor_drift, fold_run
-from rnnprof.analysis.known import MIN_SAMPLES, KnownPeaks
-from rnnprof.analysis.outcomes import Evidence
-from rnnprof.analysis.plan import FIRST_DEADLINE_S, MIN_DEADLINE_S, anchor_of
-from rnnprof.engine.journal import load, run_of, to_line
 from rnnprof.engine.observer import proof_seed
+from rnnprof.engine.plan import FIRST_DEADLINE_S, MIN_DEADLINE_S, anchor_of
 from rnnprof.engine.sweep import RATES_POINT
-from rnnprof.records import (
-    CENSUS_PARTS,
-    Fit,
-    Grid,
-    Observation,
-    Outcome,
-    Point,
-    Record,
-    Role,
-    Run,
-    Settings,
-    Timing,
-)
+from rnnprof.outcomes import Evidence
+from rnnprof.points.fold import anchor_drift, fold_run
+from rnnprof.points.known import MIN_SAMPLES, KnownPeaks
+from rnnprof.points.noise import judge
+from rnnprof.runfile.journal import load, run_of, to_line
+from rnnprof.runfile.observations import CENSUS_PARTS, Fit, Observation, Timing
+from rnnprof.runfile.points import Grid, Outcome, Point, Role
+from rnnprof.runfile.records import Record, Run, Settings
 
 GRID = Grid((4, 8, 16, 32), (16, 32, 64))
 SMALL = Grid((4, 8), (16, 32))

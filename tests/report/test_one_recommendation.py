@@ -12,19 +12,20 @@ from matplotlib.patches import Rectangle
 
 import rnnprof
 from fakes import AT_UTC, HEADER, MIB, a_fit, a_memory, a_request, a_timing
-from report.test_page import Reader
-from rnnprof.analysis.advice import advise
-from rnnprof.analysis.certify import frontier_of
-from rnnprof.analysis.fold import fold_run
+from report.html.test_page import Reader
+from rnnprof.advice.advise import advise
 from rnnprof.cli.main import run as command_line
-from rnnprof.engine.journal import open_journal
-from rnnprof.records import Finished, Grid, Point, Run
-from rnnprof.report.charts import finding, trade_off
-from rnnprof.report.export import json_file
-from rnnprof.report.files import write_report
-from rnnprof.report.heatmap import heatmaps
-from rnnprof.report.table import table
-from rnnprof.report.view import view_of
+from rnnprof.maxbatch.certify import frontier_of
+from rnnprof.points.fold import fold_run
+from rnnprof.report.charts.heatmap import heatmaps
+from rnnprof.report.charts.overview import finding, trade_off
+from rnnprof.report.export.points import json_file
+from rnnprof.report.html.files import write_report
+from rnnprof.report.model import view_of
+from rnnprof.report.text.table import table
+from rnnprof.runfile.journal import open_journal
+from rnnprof.runfile.points import Grid, Point
+from rnnprof.runfile.records import Finished, Run
 
 BATCHES = (8, 16, 32)
 RATES = {

@@ -71,7 +71,7 @@ def test_the_order_of_addresses_is_the_same_in_every_process(child: Child) -> No
 
 def test_everything_reads_as_zero_and_nothing_is_kept(child: Child) -> None:
     code = """
-from rnnprof.machine.process import memory_bytes
+from rnnprof.device.process import memory_bytes
 _, at = malloc(70 << 30)
 host = C.create_string_buffer(b"x" * 16, 16)
 to = core.cudaMemcpy(C.c_void_p(at), host, C.c_size_t(16), 1)

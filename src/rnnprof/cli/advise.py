@@ -43,13 +43,13 @@ def command(
     Where the same run file has a study of trainability, also by what a sequence is worth at each
     batch; with --sequence-length and --reach, the chunk for truncated back-propagation.
     """
-    from rnnprof.analysis.advice import Cut, advise
-    from rnnprof.analysis.certify import frontier_of, settings_of
-    from rnnprof.analysis.fold import fold_run
-    from rnnprof.engine.journal import load
-    from rnnprof.report.answer import advice_in_words, frontier_in_words
-    from rnnprof.report.command import deciding_command
-    from rnnprof.report.document import frontier_document
+    from rnnprof.advice.advise import Cut, advise
+    from rnnprof.maxbatch.certify import frontier_of, settings_of
+    from rnnprof.points.fold import fold_run
+    from rnnprof.report.export.document import frontier_document
+    from rnnprof.report.text.answer import advice_in_words, frontier_in_words
+    from rnnprof.report.text.command import deciding_command
+    from rnnprof.runfile.journal import load
 
     if (sequence_length is None) != (reach is None):
         raise BadInputError("--sequence-length and --reach belong together: give both")

@@ -20,11 +20,11 @@ from rnnprof.errors import BadInputError, RnnprofError
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
-    from rnnprof.analysis.budget import Budget
-    from rnnprof.analysis.verdicts import Gate
-    from rnnprof.engine.profile import ProfileOrder
-    from rnnprof.records import Run
-    from rnnprof.report.gate_formats import Judged, Told
+    from rnnprof.engine.order import Order
+    from rnnprof.gate.budget import Budget
+    from rnnprof.gate.formats.shared import Judged, Told
+    from rnnprof.gate.verdicts import Gate
+    from rnnprof.runfile.records import Run
     from rnnprof.workload import Workload
 
 MAX_SECONDS: Final = 600.0
@@ -78,8 +78,8 @@ def command(**options: Any) -> int:
     Without RUN it measures what the budget asks for. Exit codes: 0 passed (or inconclusive, with a
     warning), 1 failed, 3 not comparable, or inconclusive with --strict; of several GPUs the worst.
     """  # fmt: skip
-    from rnnprof.analysis.gate import gate
-    from rnnprof.engine.journal import load
+    from rnnprof.gate.judge import gate
+    from rnnprof.runfile.journal import load
 
     budget = read_budget(options["budget"])
     asked = _options_of(budget, options["budget"])
@@ -101,7 +101,7 @@ def _measured_and_judged(
     asked: dict[str, Any], budget: Budget, base: Run | None, options: Mapping[str, Any]
 ) -> Judged:
     """The gate of the device, or of each GPU that is simulated."""
-    from rnnprof.analysis.gate import gate
+    from rnnprof.gate.judge import gate
 
     orders = _orders(asked, budget, options)
     _check_outputs(orders, options["baseline"])
@@ -115,7 +115,7 @@ def _measured_and_judged(
     return judged
 
 
-def _names_of(orders: Sequence[ProfileOrder]) -> Sequence[str | None]:
+def _names_of(orders: Sequence[Order]) -> Sequence[str | None]:
     """``simulated-t4`` for each of several GPUs; one alone is told without a name."""
     from rnnprof.cli.orders import models_of
 
@@ -176,7 +176,7 @@ def read_budget(path: Path) -> Budget:
     """
     import tomllib
 
-    from rnnprof.analysis.budget import parse_budget
+    from rnnprof.gate.budget_file import parse_budget
 
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -222,7 +222,7 @@ def _is_overruled(name: str, budget: Budget) -> bool:
     return source is ParameterSource.ENVIRONMENT and name in budget.measure
 
 
-def _check_outputs(orders: Iterable[ProfileOrder], baseline: Path | None) -> None:
+def _check_outputs(orders: Iterable[Order], baseline: Path | None) -> None:
     """A baseline is not to be measured over.
 
     Raises:
@@ -237,7 +237,7 @@ def _check_outputs(orders: Iterable[ProfileOrder], baseline: Path | None) -> Non
 
 def _differing(workload: Workload, run: Run) -> tuple[str, ...]:
     """How the run's workload differs from the budget's, a clause each."""
-    from rnnprof.codec import encode
+    from rnnprof.runfile.codec import encode
 
     asked, found = encode(workload), encode(run.header.workload)
     for each in (asked, found):
@@ -250,9 +250,7 @@ def _differing(workload: Workload, run: Run) -> tuple[str, ...]:
     )
 
 
-def _orders(
-    asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]
-) -> list[ProfileOrder]:
+def _orders(asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]) -> list[Order]:
     """What to measure with, as the budget and the command line set it, for each GPU."""
     from rnnprof.cli.orders import orders_of, run_path
 
@@ -274,17 +272,17 @@ def _orders(
 
 
 def _measured(
-    order: ProfileOrder,
+    order: Order,
     budget: Budget,
     base: Run | None,
     options: Mapping[str, Any],
     gpu: str | None,
 ) -> Run:
     """Measure what the budget, and the baseline, ask for; more while a verdict is open."""
-    from rnnprof.analysis.gate import gate
     from rnnprof.cli.profile import hear_sigterm
     from rnnprof.cli.progress import listener_for
-    from rnnprof.engine.gate_run import asked_of, measure
+    from rnnprof.gate.judge import gate
+    from rnnprof.gate.run import asked_of, measure
 
     listener = listener_for(options["verbose"], quiet=options["quiet"])
     hear_sigterm()
@@ -312,15 +310,15 @@ def _naming(gpu: str | None) -> Iterator[None]:
 
 
 def _measured_in_turn(
-    order: ProfileOrder, asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]
+    order: Order, asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]
 ) -> tuple[Run, Run]:
     """Baseline and run, process by process in turn; more while a verdict is open."""
-    from rnnprof.analysis.gate import gate
     from rnnprof.cli.profile import hear_sigterm
     from rnnprof.cli.progress import listener_for
     from rnnprof.cli.sides import base_path, place_of, side_of
-    from rnnprof.engine.alternate import Side, measure_in_turn
-    from rnnprof.engine.gate_run import asked_in_turn
+    from rnnprof.gate.judge import gate
+    from rnnprof.gate.paired import Side, measure_in_turn
+    from rnnprof.gate.run import asked_in_turn
 
     place = place_of(options["against"])
     if place is None:
@@ -340,7 +338,7 @@ def _measured_in_turn(
 
 def _is_settled(result: Gate) -> bool:
     """Whether no verdict is open that more processes could decide."""
-    from rnnprof.analysis.verdicts import Verdict
+    from rnnprof.gate.verdicts import Verdict
 
     return not any(
         finding.verdict is Verdict.INCONCLUSIVE and finding.kind in ("throughput", "time_growth")
@@ -350,29 +348,34 @@ def _is_settled(result: Gate) -> bool:
 
 def _tell(judged: Judged, options: Mapping[str, Any]) -> int:
     """Say the verdict in every form that was asked for."""
-    from rnnprof.report import gate_formats as formats
+    from rnnprof.gate.formats.documents import gates_benchmarks, gates_json
+    from rnnprof.gate.formats.github import github, write_github
+    from rnnprof.gate.formats.junit import gates_junit
+    from rnnprof.gate.formats.markdown import gates_markdown
+    from rnnprof.gate.formats.shared import verdict_of
+    from rnnprof.gate.formats.text import gates_text
 
     files: dict[str, Callable[[Judged], str]] = {
-        "junit": formats.gates_junit,
-        "markdown": formats.gates_markdown,
-        "benchmark_json": formats.gates_benchmarks,
+        "junit": gates_junit,
+        "markdown": gates_markdown,
+        "benchmark_json": gates_benchmarks,
     }
     for name, text_of in files.items():
         if options[name] is not None:
             _write(options[name], text_of(judged), name)
     if options["github"]:
-        texts = formats.github(judged, os.environ)
-        formats.write_github(texts)
+        texts = github(judged, os.environ)
+        write_github(texts)
         click.echo(texts.annotations if options["as_json"] else texts.log, err=options["as_json"])
     if options["as_json"]:
-        click.echo(formats.gates_json(judged))
+        click.echo(gates_json(judged))
     elif not options["github"]:
-        click.echo(formats.gates_text(judged))
-    return formats.verdict_of(judged).exit_code(strict=options["strict"])
+        click.echo(gates_text(judged))
+    return verdict_of(judged).exit_code(strict=options["strict"])
 
 
 def _told(run: Run, base: Run | None, options: Mapping[str, Any], gpu: str | None = None) -> Told:
-    from rnnprof.report.gate_formats import Told
+    from rnnprof.gate.formats.shared import Told
 
     header = run.header
     words = ["rnnprof", "check", *sys.argv[2:]] if sys.argv[1:2] == ["check"] else ["rnnprof check"]
@@ -391,7 +394,7 @@ def _told(run: Run, base: Run | None, options: Mapping[str, Any], gpu: str | Non
 
 
 def _write(path: Path, text: str, name: str) -> None:
-    from rnnprof.report.whole import write_whole
+    from rnnprof.atomic import write_whole
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,8 @@ from rnnprof.cli.sides import PROCESSES, base_path, place_of, side_of
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
-    from rnnprof.engine.profile import ProfileOrder
-    from rnnprof.records import Run
+    from rnnprof.engine.order import Order
+    from rnnprof.runfile.records import Run
 
 EXIT_NOT_COMPARABLE: Final = 3
 
@@ -56,7 +56,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     rnnprof compare before.jsonl after.jsonl
     rnnprof compare ../main . --factory train.py:make --batch 64 --steps 128
     """  # fmt: skip
-    from rnnprof.analysis.comparison import Affects, compare
+    from rnnprof.compare.comparison import Affects, compare
 
     places = [place_of(options[name]) for name in ("base", "new")]
     in_turn = None not in places
@@ -65,12 +65,12 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     if options["as_json"]:
         import json
 
-        from rnnprof.report.comparison import comparison_document
+        from rnnprof.report.text.comparison import comparison_document
 
         document = comparison_document(comparison, str(base.path), str(new.path))
         click.echo(json.dumps(document, allow_nan=False, indent=2))
     else:
-        from rnnprof.report.comparison import comparison_in_words
+        from rnnprof.report.text.comparison import comparison_in_words
 
         click.echo(comparison_in_words(comparison))
     apart = any(each.affects is Affects.EVERYTHING for each in comparison.differences)
@@ -78,7 +78,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
 
 def _loaded(ctx: click.Context, options: dict[str, Any], places: list[Any]) -> tuple[Run, Run]:
-    from rnnprof.engine.journal import load
+    from rnnprof.runfile.journal import load
 
     if any(place is not None for place in places):
         raise BadInputError(
@@ -91,10 +91,10 @@ def _loaded(ctx: click.Context, options: dict[str, Any], places: list[Any]) -> t
 
 
 def _measured(ctx: click.Context, options: dict[str, Any], places: list[Any]) -> tuple[Run, Run]:
-    from rnnprof.analysis.budget import Asked
     from rnnprof.cli.profile import hear_sigterm
     from rnnprof.cli.progress import listener_for
-    from rnnprof.engine.alternate import measure_in_turn
+    from rnnprof.gate.budget import Asked
+    from rnnprof.gate.paired import measure_in_turn
 
     if options["batch"] is None or options["steps"] is None:
         raise BadInputError("checkouts are compared at points: give --batch and --steps")
@@ -109,11 +109,12 @@ def _measured(ctx: click.Context, options: dict[str, Any], places: list[Any]) ->
     return measure_in_turn(Asked(points, points, points, ()), sides[0], sides[1], listener)
 
 
-def _order(options: dict[str, Any]) -> ProfileOrder:
+def _order(options: dict[str, Any]) -> Order:
     """What both sides have in common."""
     from rnnprof.cli.orders import run_path
-    from rnnprof.engine.profile import ProfileOrder
-    from rnnprof.records import Grid, Settings
+    from rnnprof.engine.order import Order
+    from rnnprof.runfile.points import Grid
+    from rnnprof.runfile.records import Settings
     from rnnprof.workload import Workload
 
     opt.refuse_simulation(options, "compare measures times")
@@ -123,7 +124,7 @@ def _order(options: dict[str, Any]) -> ProfileOrder:
         for name in ("memory_limit", "card_bytes", "point_seconds", "processes", "seed")
         if options[name] is not None
     }
-    return ProfileOrder(
+    return Order(
         workload=Workload(),
         grid=Grid(options["batch"], options["steps"]),
         settings=Settings(timeout_s=options["timeout"], prune=False, certify=False, **chosen),

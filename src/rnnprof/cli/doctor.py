@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 if TYPE_CHECKING:
-    from rnnprof.analysis.doctor import Diagnosis, Finding
-    from rnnprof.machine.inspection import Facts
+    from rnnprof.device.doctor import Diagnosis, Remark
+    from rnnprof.device.inspection import Facts
 
 EXIT_NO_DEVICE: Final = 4
 WIDTH: Final = 100
@@ -27,9 +27,9 @@ def command(*, as_json: bool, simulate: bool) -> int:
     """
     if simulate:
         return _tell_simulation(as_json=as_json)
-    from rnnprof.analysis.doctor import diagnose
-    from rnnprof.machine import inspection
-    from rnnprof.verified import VERIFIED
+    from rnnprof.device import inspection
+    from rnnprof.device.doctor import diagnose
+    from rnnprof.device.verified import VERIFIED
 
     facts = inspection.inspect()
     diagnosis = diagnose(facts, VERIFIED)
@@ -70,7 +70,7 @@ def _verdict(diagnosis: Diagnosis) -> str:
     return f"this machine measures on: {', '.join(devices) or 'nothing, as it is'}"
 
 
-def _lines(finding: Finding, *, colour: bool) -> list[str]:
+def _lines(finding: Remark, *, colour: bool) -> list[str]:
     mark = f"{finding.level:<7}"
     if colour:
         mark = click.style(mark, fg=COLOURS[finding.level])

@@ -14,7 +14,7 @@ from rnnprof.errors import BadInputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rnnprof.records import Run
+    from rnnprof.runfile.records import Run
 
 FORMATS: Final = ("csv", "json", "parquet")
 
@@ -43,7 +43,7 @@ def command(runs: tuple[Path, ...], kind: str | None, output: Path | None) -> in
     CSV and Parquet have one row a point, of all runs together, and the same columns whatever the
     run. JSON is the document of profile --json, of one run.
     """
-    from rnnprof.engine.journal import load
+    from rnnprof.runfile.journal import load
 
     output = None if output == Path("-") else output
     kind = kind or _kind_by_name(output)
@@ -83,7 +83,7 @@ def _is_same_file(one: Path, other: Path) -> bool:
 
 
 def _content(runs: Sequence[Run], kind: str) -> bytes:
-    from rnnprof.report.export import csv_file, json_file, parquet_file, run_rows
+    from rnnprof.report.export.points import csv_file, json_file, parquet_file, run_rows
 
     if kind == "json":
         return json_file(runs[0])
@@ -100,7 +100,7 @@ def _content(runs: Sequence[Run], kind: str) -> bytes:
 
 
 def _to_file(output: Path, content: bytes) -> None:
-    from rnnprof.report.whole import write_whole
+    from rnnprof.atomic import write_whole
 
     try:
         write_whole(output, content)

@@ -57,9 +57,9 @@ class LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
-        from rnnprof import __version__
+        from rnnprof.version import VERSION
 
-        click.echo(f"rnnprof {__version__}")
+        click.echo(f"rnnprof {VERSION}")
         ctx.exit()
 
 

@@ -15,8 +15,9 @@ from rnnprof.errors import BadInputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rnnprof.analysis.advice import Advice
-    from rnnprof.records import Certificate, Run
+    from rnnprof.advice.advise import Advice
+    from rnnprof.runfile.certificates import Certificate
+    from rnnprof.runfile.records import Run
     from rnnprof.workload import Workload
 
 
@@ -89,8 +90,8 @@ def _check(options: dict[str, Any], workload: Workload) -> None:
 
 def _answers(runs: Sequence[Run], options: dict[str, Any]) -> int:
     """Several GPUs in one table, or one document."""
-    from rnnprof.report.answer import gpus_in_words
-    from rnnprof.report.document import frontier_document
+    from rnnprof.report.export.document import frontier_document
+    from rnnprof.report.text.answer import gpus_in_words
 
     found = [(run, *_found(run, options)) for run in runs]
     if options["as_json"]:
@@ -105,8 +106,8 @@ def _answers(runs: Sequence[Run], options: dict[str, Any]) -> int:
 
 
 def _found(run: Run, options: dict[str, Any]) -> tuple[tuple[Certificate, ...], Advice]:
-    from rnnprof.analysis.advice import advise
-    from rnnprof.analysis.certify import frontier_of
+    from rnnprof.advice.advise import advise
+    from rnnprof.maxbatch.certify import frontier_of
 
     asked = set(options["steps"])
     frontier = tuple(c for c in frontier_of(run) if c.steps in asked)
@@ -114,8 +115,8 @@ def _found(run: Run, options: dict[str, Any]) -> tuple[tuple[Certificate, ...], 
 
 
 def _answer(run: Run, options: dict[str, Any]) -> int:
-    from rnnprof.report.answer import frontier_in_words
-    from rnnprof.report.document import frontier_document
+    from rnnprof.report.export.document import frontier_document
+    from rnnprof.report.text.answer import frontier_in_words
 
     frontier, advice = _found(run, options)
     if options["as_json"]:
@@ -131,7 +132,7 @@ def _answer(run: Run, options: dict[str, Any]) -> int:
 
 def exit_code(frontier: Sequence[Certificate]) -> int:
     """0 where each T has its answer; else there is no largest batch at some T."""
-    from rnnprof.records import GOOD_STATUSES
+    from rnnprof.runfile.certificates import GOOD_STATUSES
 
     statuses = {certificate.status for certificate in frontier}
     return 0 if statuses <= GOOD_STATUSES else EXIT_MISSING

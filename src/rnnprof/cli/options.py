@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from rnnprof.analysis.axes import DEFAULT_AXES, DEFAULT_POINT_SECONDS, parse_axis
+from rnnprof.axes import DEFAULT_AXES, DEFAULT_POINT_SECONDS, parse_axis
 from rnnprof.cli.config import read_workload_file
 from rnnprof.errors import BadInputError
-from rnnprof.records import Settings
+from rnnprof.runfile.records import Settings
 from rnnprof.units import format_bytes, parse_size
 from rnnprof.workload import (
     CELLS,
@@ -34,7 +34,7 @@ SIZE: Final = click.IntRange(1, MAX_SIZE)
 F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
-    from rnnprof.machine.places import Place
+    from rnnprof.device.selection import Selected
 
     _ParamType = click.ParamType[Any]
 else:
@@ -354,7 +354,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
     )
 
 
-def place_from(options: dict[str, Any]) -> Place:
+def place_from(options: dict[str, Any]) -> Selected:
     """Where to measure; the options that were not given take that device's defaults.
 
     Raises:
@@ -365,18 +365,18 @@ def place_from(options: dict[str, Any]) -> Place:
     return place
 
 
-def places_from(options: dict[str, Any]) -> tuple[Place, ...]:
+def places_from(options: dict[str, Any]) -> tuple[Selected, ...]:
     """The same, of each GPU that is simulated; one place where none is.
 
     Raises:
         BadInputError: no device, or two limits.
         NoDeviceError: a card, and torch is a build without CUDA.
     """
-    from rnnprof.machine.places import find_place, simulated_places
+    from rnnprof.device.selection import find_place, simulated_places
 
     if options["memory_limit"] is not None and options["card_bytes"] is not None:
         raise BadInputError("--memory-limit and --card exclude each other")
-    places: tuple[Place, ...]
+    places: tuple[Selected, ...]
     if options.get("simulate") is None:
         places = (find_place(options["device"]),)
     else:

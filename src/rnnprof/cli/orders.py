@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
     import click
 
-    from rnnprof.engine.profile import ProfileOrder
-    from rnnprof.machine.places import Place
+    from rnnprof.device.selection import Selected
+    from rnnprof.engine.order import Order
     from rnnprof.simulate.description import GpuDescription
 
 
 def orders_of(
     ctx: click.Context, options: dict[str, Any], command: str = "profile", suffix: str = ""
-) -> list[ProfileOrder]:
+) -> list[Order]:
     """The same order for each place that the options name, each with a run file of its own.
 
     Args:
@@ -32,14 +32,14 @@ def orders_of(
     Raises:
         BadInputError, NoDeviceError: an option that cannot be used.
     """
-    from rnnprof.engine.profile import ProfileOrder
-    from rnnprof.records import Grid
+    from rnnprof.engine.order import Order
+    from rnnprof.runfile.points import Grid
 
     places = opt.places_from(options)
     settings = opt.settings_from(options)
     workload, factory_path = opt.workload_from(ctx, options)
     return [
-        ProfileOrder(
+        Order(
             workload=workload,
             grid=Grid(options.get("batch", ()), options["steps"]),
             settings=settings,
@@ -57,8 +57,8 @@ def orders_of(
 
 
 def run_paths(
-    output: Path | None, name: str, places: Sequence[Place], suffix: str = ""
-) -> list[tuple[Place, Path]]:
+    output: Path | None, name: str, places: Sequence[Selected], suffix: str = ""
+) -> list[tuple[Selected, Path]]:
     """Each place with its run file; with several, all simulated, a file has its GPU in its name."""
     models = models_of(place.gpu for place in places if place.gpu is not None)
     kinds = [f"simulated-{model}" for model in models] or [place.kind for place in places]

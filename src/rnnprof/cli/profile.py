@@ -20,9 +20,11 @@ from rnnprof.errors import BadInputError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rnnprof.analysis.advice import Advice
-    from rnnprof.engine.profile import ProfileOrder
-    from rnnprof.records import Measurement, Point, Run
+    from rnnprof.advice.advise import Advice
+    from rnnprof.engine.order import Order
+    from rnnprof.points.measurement import Measurement
+    from rnnprof.runfile.points import Point
+    from rnnprof.runfile.records import Run
 
 EXIT_MISSING: Final = 5
 
@@ -93,14 +95,14 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     return _answer(runs, options)
 
 
-def carry_out(order: ProfileOrder, options: dict[str, Any]) -> Run:
+def carry_out(order: Order, options: dict[str, Any]) -> Run:
     """Run the order; a stop tells how to go on."""
     from rnnprof.cli.progress import listener_for
-    from rnnprof.engine.profile import profile
+    from rnnprof.jobs import run_order
 
     hear_sigterm()
     try:
-        return profile(order, listener_for(options["verbose"], quiet=options["quiet"]))
+        return run_order(order, listener_for(options["verbose"], quiet=options["quiet"]))
     except (KeyboardInterrupt, Terminated):
         if order.path.exists():
             resume = shlex.join(["rnnprof", *(a for a in sys.argv[1:] if a != "--overwrite")])
@@ -119,7 +121,7 @@ def _terminate(_number: int, _frame: object) -> None:
 
 def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
     """The answer of the run, or of several GPUs one below the other."""
-    from rnnprof.analysis.fold import fold_run
+    from rnnprof.points.fold import fold_run
 
     found = [(run, fold_run(run)) for run in runs]
     click.echo(_documents(found, options) if options["as_json"] else _texts(found, options))
@@ -136,9 +138,9 @@ def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
 def _texts(
     found: Sequence[tuple[Run, Mapping[Point, Measurement]]], options: dict[str, Any]
 ) -> str:
-    from rnnprof.report.answer import advice_in_words
-    from rnnprof.report.command import deciding_command
-    from rnnprof.report.table import table
+    from rnnprof.report.text.answer import advice_in_words
+    from rnnprof.report.text.command import deciding_command
+    from rnnprof.report.text.table import table
 
     colour = _wants_colour()
     texts = []
@@ -154,8 +156,8 @@ def _documents(
 ) -> str:
     import json
 
-    from rnnprof.analysis.certify import frontier_of
-    from rnnprof.report.document import document
+    from rnnprof.maxbatch.certify import frontier_of
+    from rnnprof.report.export.document import document
 
     documents = [
         document(run, measurements, frontier_of(run), _advice(run, measurements, options))
@@ -166,8 +168,8 @@ def _documents(
 
 
 def _advice(run: Run, measurements: Mapping[Point, Measurement], options: dict[str, Any]) -> Advice:
-    from rnnprof.analysis.advice import advise
-    from rnnprof.analysis.certify import frontier_of
+    from rnnprof.advice.advise import advise
+    from rnnprof.maxbatch.certify import frontier_of
 
     return advise(run, measurements, frontier_of(run), options["effective_batch"])
 
@@ -177,7 +179,7 @@ def _wants_colour() -> bool:
 
 
 def _note_drift(run: Run) -> None:
-    from rnnprof.analysis.fold import anchor_drift
+    from rnnprof.points.fold import anchor_drift
     from rnnprof.units import format_ratio
 
     drift = anchor_drift(run)
@@ -191,9 +193,9 @@ def _note_drift(run: Run) -> None:
 
 
 def _write_report(run: Run, measurements: Mapping[Point, Measurement], folder: Path | None) -> None:
-    from rnnprof.report.charts import write_charts
-    from rnnprof.report.files import write_page, write_report
-    from rnnprof.report.view import view_of
+    from rnnprof.report.charts.overview import write_charts
+    from rnnprof.report.html.files import write_page, write_report
+    from rnnprof.report.model import view_of
 
     assert run.path is not None
     path = Path(run.path)
@@ -215,8 +217,9 @@ def _write_report(run: Run, measurements: Mapping[Point, Measurement], folder: P
 
 def exit_code(run: Run, measurements: Mapping[Point, Measurement]) -> int:
     """0 where each point and each T has its answer; else a measurement is missing."""
-    from rnnprof.analysis.certify import frontier_of
-    from rnnprof.records import GOOD_OUTCOMES, GOOD_STATUSES
+    from rnnprof.maxbatch.certify import frontier_of
+    from rnnprof.runfile.certificates import GOOD_STATUSES
+    from rnnprof.runfile.points import GOOD_OUTCOMES
 
     outcomes = {measurement.outcome for measurement in measurements.values()}
     statuses = {certificate.status for certificate in frontier_of(run)}

@@ -7,8 +7,11 @@ import sys
 
 import click
 
-from rnnprof.engine.sweep import Listener
-from rnnprof.records import Certificate, Fit, Measurement, Outcome, Point
+from rnnprof.engine.listener import Listener
+from rnnprof.points.measurement import Measurement
+from rnnprof.runfile.certificates import Certificate
+from rnnprof.runfile.observations import Fit
+from rnnprof.runfile.points import Outcome, Point
 from rnnprof.units import format_bytes, format_duration, format_rate, format_seconds
 
 BAR_WIDTH = 20

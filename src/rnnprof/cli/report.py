@@ -11,7 +11,7 @@ import click
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
-    from rnnprof.report.view import View
+    from rnnprof.report.model import View
 
 
 @click.command()
@@ -30,7 +30,7 @@ def command(runs: tuple[Path, ...], output: Path | None, is_opened: bool, quiet:
 
     The page is one file that loads nothing: it can be attached to a design review.
     """  # fmt: skip
-    from rnnprof.report.files import PAGE, write_report
+    from rnnprof.report.html.files import PAGE, write_report
 
     views = views_of(runs)
     directory = output or runs[0].with_name(f"{runs[0].stem}-report")
@@ -53,8 +53,8 @@ def views_of(paths: Sequence[Path]) -> list[View]:
         BadInputError: a run is given twice.
         RunFileError: one of them is missing, foreign, newer or damaged.
     """
-    from rnnprof.engine.journal import load
-    from rnnprof.report.view import view_of
+    from rnnprof.report.model import view_of
+    from rnnprof.runfile.journal import load
 
     for number, path in enumerate(paths):
         if path.resolve() in {other.resolve() for other in paths[:number]}:

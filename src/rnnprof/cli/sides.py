@@ -15,8 +15,8 @@ from rnnprof.cli import options as opt
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
-    from rnnprof.engine.alternate import Side
-    from rnnprof.engine.profile import ProfileOrder
+    from rnnprof.engine.order import Order
+    from rnnprof.gate.paired import Side
 
 PROCESSES: Final = 5
 """Timing processes a side: with three the interval is 1.5 times as wide."""
@@ -45,13 +45,13 @@ def place_of(text: str) -> tuple[str, Path | None] | None:
 
 def side_of(
     place: tuple[str, Path | None],
-    order: ProfileOrder,
+    order: Order,
     ctx: click.Context,
     options: dict[str, Any],
     path: Path,
 ) -> Side:
     """The order as it is carried out there: with the factory that stands in that folder."""
-    from rnnprof.engine.alternate import Side
+    from rnnprof.gate.paired import Side
 
     python, folder = place
     with contextlib.chdir(folder or Path.cwd()):

@@ -12,13 +12,13 @@ from rnnprof.cli.config import ConfiguredCommand
 from rnnprof.cli.orders import run_path
 from rnnprof.cli.profile import EXIT_MISSING, carry_out
 from rnnprof.errors import BadInputError
-from rnnprof.study import LEAST_STEPS, RATE_RULES, TASK_INPUTS, TASKS, Study
+from rnnprof.runfile.study import LEAST_STEPS, RATE_RULES, TASK_INPUTS, TASKS, Study
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rnnprof.engine.profile import ProfileOrder
-    from rnnprof.records import Run
+    from rnnprof.engine.order import Order
+    from rnnprof.runfile.records import Run
     from rnnprof.workload import Workload
 
 DEFAULT_BATCH: Final = "32"
@@ -90,9 +90,9 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     return _answer(run, options)
 
 
-def _order(ctx: click.Context, options: dict[str, Any]) -> ProfileOrder:
-    from rnnprof.engine.profile import ProfileOrder
-    from rnnprof.records import Grid
+def _order(ctx: click.Context, options: dict[str, Any]) -> Order:
+    from rnnprof.engine.order import Order
+    from rnnprof.runfile.points import Grid
 
     if options["seed"] + options["seeds"] >= 1 << 63:
         raise BadInputError(f"--seed {options['seed']} leaves no room for --seeds")
@@ -102,7 +102,7 @@ def _order(ctx: click.Context, options: dict[str, Any]) -> ProfileOrder:
     workload, factory_path = opt.workload_from(ctx, options)
     study = _study(options, workload)
     workload = _for_task(ctx, workload, study)
-    return ProfileOrder(
+    return Order(
         workload=workload,
         grid=Grid(options["batch"], options["steps"]),
         settings=replace(settings, study=study),
@@ -160,9 +160,11 @@ def _for_task(ctx: click.Context, workload: Workload, study: Study) -> Workload:
 
 
 def _answer(run: Run, options: dict[str, Any]) -> int:
-    from rnnprof.analysis.trainability import trainability_of
-    from rnnprof.records import GOOD_OUTCOMES, Gradient, Learning
-    from rnnprof.report.trainability import trainability_document, trainability_in_words
+    from rnnprof.report.export.trainability import trainability_document
+    from rnnprof.report.text.trainability import trainability_in_words
+    from rnnprof.runfile.observations import Gradient, Learning
+    from rnnprof.runfile.points import GOOD_OUTCOMES
+    from rnnprof.study.trainability import trainability_of
 
     found = trainability_of(run)
     if options["as_json"]:

@@ -7,13 +7,13 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import rnnprof
-from rnnprof.codec import encode
+from rnnprof.device.environment import fingerprint, machine_facts
+from rnnprof.device.process import available_bytes
 from rnnprof.errors import BadInputError
-from rnnprof.machine.environment import fingerprint, machine_facts
-from rnnprof.machine.process import available_bytes
-from rnnprof.records import SCHEMA, Header, Settings
+from rnnprof.runfile.codec import encode
+from rnnprof.runfile.records import SCHEMA, Header, Settings
 from rnnprof.units import MIB, format_bytes
+from rnnprof.version import VERSION
 from rnnprof.workload import Workload
 
 RESERVE_RATIO: Final = 0.05
@@ -33,7 +33,7 @@ def make_header(workload: Workload, facts: dict[str, Any], limit_bytes: int) -> 
     header = Header(
         schema=SCHEMA,
         run_id="",
-        rnnprof_version=rnnprof.__version__,
+        rnnprof_version=VERSION,
         workload=workload,
         environment=environment,
         fingerprint=fingerprint(environment),

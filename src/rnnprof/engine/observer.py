@@ -11,28 +11,14 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from rnnprof import protocol
-from rnnprof.analysis.memory_model import MemoryModel, Sample
-from rnnprof.analysis.outcomes import Evidence, classify, is_suspect
-from rnnprof.analysis.plan import Cost, deadline_s
-from rnnprof.codec import DecodeError, decode, encode
-from rnnprof.engine.plausible import check
-from rnnprof.records import (
-    KIND_OF,
-    KINDS,
-    Calibration,
-    Failure,
-    Fit,
-    Memory,
-    Observation,
-    Outcome,
-    Point,
-    Record,
-    Request,
-    Role,
-    Run,
-    Started,
-    Timing,
-)
+from rnnprof.breakdown.memory_model import MemoryModel, Sample
+from rnnprof.engine.plan import Cost, deadline_s
+from rnnprof.outcomes import Evidence, classify, is_suspect
+from rnnprof.runfile.codec import DecodeError, decode, encode
+from rnnprof.runfile.observations import Calibration, Failure, Fit, Memory, Observation, Timing
+from rnnprof.runfile.points import Outcome, Point, Role
+from rnnprof.runfile.records import KIND_OF, KINDS, Record, Request, Run, Started
+from rnnprof.runfile.validation import check
 
 KIND_OF_PASS: Final = {"rates": "calibration"}
 """The record of a pass, where it has another name."""

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from rnnprof import protocol
-from rnnprof.analysis.outcomes import Evidence
-from rnnprof.codec import DecodeError
+from rnnprof.device import cgroup
 from rnnprof.errors import WorkerStartError
-from rnnprof.machine import cgroup
+from rnnprof.outcomes import Evidence
+from rnnprof.runfile.codec import DecodeError
 from rnnprof.simulate.description import GPU_VARIABLE, LIBRARY_VARIABLE, GpuDescription
 
 START_TIMEOUT_S: Final = 120.0

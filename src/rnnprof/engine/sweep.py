@@ -12,24 +12,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from rnnprof.analysis.disturbance import judge
-from rnnprof.analysis.fold import by_point, fold, missing_passes, rates_of, was_crowded_out
-from rnnprof.analysis.known import PRECISION_RATIO, KnownPeaks
-from rnnprof.analysis.plan import anchor_of, dominating_oom, remaining_s, shuffled
-from rnnprof.engine.frontier import FrontierListener
+from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer
-from rnnprof.records import (
-    Calibration,
-    Fit,
-    Measurement,
-    Observation,
-    Outcome,
-    Point,
-    Role,
-    Run,
-    Settings,
-    Timing,
-)
+from rnnprof.engine.plan import anchor_of, remaining_s, shuffled
+from rnnprof.outcomes import was_crowded_out
+from rnnprof.points.fold import by_point, fold, missing_passes, rates_of
+from rnnprof.points.implied import dominating_oom
+from rnnprof.points.known import PRECISION_RATIO, KnownPeaks
+from rnnprof.points.measurement import Measurement
+from rnnprof.points.noise import judge
+from rnnprof.runfile.observations import Calibration, Fit, Observation, Timing
+from rnnprof.runfile.points import Outcome, Point, Role
+from rnnprof.runfile.records import Run, Settings
 from rnnprof.units import format_ratio
 
 MIN_POINTS_FOR_ANCHOR: Final = 3
@@ -38,25 +32,6 @@ MIN_POINTS_FOR_ANCHOR: Final = 3
 
 RATES_POINT: Final = Point(1, 1)
 """Rates belong to the device and to no point."""
-
-
-class Listener(FrontierListener):
-    """Told how the sweep goes; the base class keeps silent."""
-
-    def begun(self, todo: int, total: int) -> None:
-        """*todo* of *total* points are still to run."""
-
-    def entering(self, point: Point, observes: str) -> None:
-        """A pass begins."""
-
-    def ended(self, measurement: Measurement, done: int, left_s: float | None) -> None:
-        """A point is complete; *left_s* is the time that the rest will take."""
-
-    def noted(self, text: str) -> None:
-        """Something that the reader should know."""
-
-    def closed(self) -> None:
-        """Nothing more follows."""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from rnnprof.factory import PHASES
-from rnnprof.worker.factories import BadFactoryError
+from rnnprof.worker.workload.factories import BadFactoryError
 
 
 def checked(name: str) -> str:

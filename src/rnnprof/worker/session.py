@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rnnprof import protocol
-from rnnprof.worker.devices import Device, Limit
+from rnnprof.worker.backends.base import Device, Limit
 from rnnprof.worker.phases import PhaseTracker
 
 
@@ -32,10 +32,10 @@ class Session:
 def open_device(task: protocol.Task) -> Device:
     """The device that a task names; a card is pinned before CUDA looks for any."""
     if task.device == "cpu":
-        from rnnprof.worker.cpu import CpuDevice
+        from rnnprof.worker.backends.cpu import CpuDevice
 
         return CpuDevice()
-    from rnnprof.worker.cuda import CudaDevice
+    from rnnprof.worker.backends.cuda import CudaDevice
 
     if task.device_uuid is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = task.device_uuid

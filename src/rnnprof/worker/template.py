@@ -29,7 +29,7 @@ PRELOADED: Final = (
     "torch.profiler",
     "torch.autograd.profiler",
     "torch._dynamo",  # the first step of an optimizer imports it: over a second
-    "rnnprof.worker.passes",
+    "rnnprof.worker.passes.serve",
 )
 
 PR_SET_PDEATHSIG: Final = 1  # <linux/prctl.h>
@@ -126,7 +126,7 @@ class Template:
             self.control.close()
             _redirect_standard_streams(log)
             channel = Channel(socket.socket(fileno=answers))
-            sys.modules["rnnprof.worker.passes"].serve(channel)
+            sys.modules["rnnprof.worker.passes.serve"].serve(channel)
             code = 0
         finally:
             with suppress(Exception):

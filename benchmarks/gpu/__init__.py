@@ -1,0 +1,1 @@
+"""The script for a real GPU, and its parts."""

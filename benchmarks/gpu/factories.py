@@ -1,0 +1,85 @@
+"""Factories that go wrong on a card: device errors, a process that stops, memory that is short.
+
+Nothing goes wrong at the size of a fit pass's warm-up: the baseline is to stand before the fault.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import torch
+
+import rnnprof
+from rnnprof.worker.workload.warm_up import WARM_UP_SIZE
+
+TOO_MUCH_BYTES = 1 << 30
+"""To be asked for under a limit of half of it."""
+
+
+def nothing(_device):
+    """Goes well."""
+
+
+def device_assert(device):
+    """An index past the end: the kernel asserts."""
+    values = torch.zeros(4, device=device)
+    return values[torch.tensor([10], device=device)]
+
+
+def illegal_address(device):
+    """Writes where nothing is mapped."""
+    card = torch.device(device.type, torch.cuda.current_device())
+    storage = torch._C._construct_storage_from_data_pointer(1 << 12, card, 4096)
+    torch.empty(0, dtype=torch.uint8, device=card).set_(storage).fill_(1)
+
+
+def stop(_device):
+    """Stops itself, as a debugger or a shell would."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def too_much(device):
+    """Asks for more than the limit."""
+    torch.empty(TOO_MUCH_BYTES, dtype=torch.uint8, device=device)
+
+
+FAULTS = {f.__name__: f for f in (nothing, device_assert, illegal_address, stop, too_much)}
+
+
+class Wrong(torch.autograd.Function):
+    """The identity, whose backward goes wrong."""
+
+    @staticmethod
+    def forward(ctx, x, wrong):
+        ctx.wrong = wrong
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        ctx.wrong(gradient.device)
+        return gradient, None
+
+
+def make(batch, steps, device, fault="nothing", where="forward"):
+    """A small LSTM whose step goes wrong in *where*, forward or backward."""
+    wrong = nothing if batch <= WARM_UP_SIZE else FAULTS[fault]
+    model = torch.nn.LSTM(16, 16).to(device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def step(phase):
+        optimizer.zero_grad(set_to_none=True)
+        with phase("data"):
+            x = torch.randn(steps, batch, 16, device=device)
+        with phase("forward"):
+            if where == "forward":
+                wrong(x.device)
+            output = Wrong.apply(model(x)[0], wrong if where == "backward" else nothing)
+            loss = output.square().mean()
+        with phase("backward"):
+            loss.backward()
+        with phase("optimizer"):
+            optimizer.step()
+        return loss.detach()
+
+    return rnnprof.Training(step, model=model, optimizer=optimizer)

@@ -1,0 +1,1 @@
+"""What RESULTS.md shows: how exact, how quick, and how well beside others."""

@@ -1,0 +1,167 @@
+"""What ``profile --fast`` leaves out, how far off it is there, and the time that it saves.
+
+    python -m benchmarks.performance.fast [--batch 4:128:x2] [--steps 16:128:x2]
+        [--output fast.json]
+    python -m benchmarks.performance.fast RUN.jsonl [RUN.jsonl ...]
+
+A run that measured everything is gone through again in its own order: before each memory pass, the
+rule of ``--fast`` is asked whether the passes taken so far tell the peak; where they do, the pass
+is left out, and what they tell is held against what was measured.  The same for step times, which
+``--fast`` does not leave out: each left out in turn and told by its neighbours in the grid, along B
+and along T; the error is what keeps them in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean, median
+from typing import Final
+
+from rnnprof.points.fold import fold_run
+from rnnprof.points.known import KnownPeaks
+from rnnprof.runfile.journal import load
+from rnnprof.runfile.observations import Memory
+from rnnprof.runfile.points import Outcome, Point, Role
+from rnnprof.runfile.records import Run
+from rnnprof.units import format_duration, format_ratio
+
+CELLS: Final = ("lstm", "gru", "rnn-tanh")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run under the rule.
+
+    Attributes:
+        passes: memory passes that the run took.
+        left_out: those that the rule would have spared.
+        peak_errors: at these, model over measured less 1.
+        saved_s, whole_s: wall time of the passes spared, and of the run.
+        time_errors: of step times told by their neighbours, likewise.
+    """
+
+    name: str
+    passes: int
+    left_out: int
+    peak_errors: tuple[float, ...]
+    saved_s: float
+    whole_s: float
+    time_errors: tuple[float, ...]
+
+
+def row_of(name: str, run: Run) -> Row:
+    """Go through *run* again under the rule."""
+    passes = [
+        o
+        for o in run.observations
+        if isinstance(o, Memory) and o.role is Role.GRID and o.outcome is Outcome.MEASURED
+    ]
+    taken: list[Memory] = []
+    errors, saved_s = [], 0.0
+    for each in passes:
+        known = KnownPeaks.of(taken).at(each.point)
+        if known is None or not each.peak_allocated_bytes:
+            taken.append(each)
+        else:
+            errors.append(known.peak_bytes / each.peak_allocated_bytes - 1)
+            saved_s += each.wall_s
+    times = {m.point: m.step_time_s for m in fold_run(run).values() if m.step_time_s}
+    whole_s = sum(finished.wall_s for finished in run.finished)
+    peaks = tuple(errors)
+    return Row(name, len(passes), len(errors), peaks, saved_s, whole_s, time_errors(times))
+
+
+def time_errors(times: Mapping[Point, float]) -> tuple[float, ...]:
+    """How far each step time is off when its neighbours along B and T tell it, linearly."""
+    batches, lengths = sorted({p.batch for p in times}), sorted({p.steps for p in times})
+    errors = []
+    for point, measured_s in times.items():
+        told = [
+            _between(batches, point.batch, {b: times.get(Point(b, point.steps)) for b in batches}),
+            _between(lengths, point.steps, {t: times.get(Point(point.batch, t)) for t in lengths}),
+        ]
+        known = [each for each in told if each is not None]
+        if known:
+            errors.append(fmean(known) / measured_s - 1)
+    return tuple(errors)
+
+
+def _between(axis: Sequence[int], at: int, values: Mapping[int, float | None]) -> float | None:
+    """By the line through the two neighbours of *at*; None at an end or where one is unknown."""
+    place = axis.index(at)
+    if not 0 < place < len(axis) - 1:
+        return None
+    low, high = axis[place - 1], axis[place + 1]
+    below, above = values[low], values[high]
+    if below is None or above is None:
+        return None
+    return below + (above - below) * (at - low) / (high - low)
+
+
+def line_of(row: Row) -> str:
+    """One line of the table."""
+    saved = format_ratio(row.saved_s / row.whole_s if row.whole_s else 0.0)
+    return (
+        f"{row.name:20} {row.passes:6} {row.left_out:9} {_worst(row.peak_errors):>12} "
+        f"{format_duration(row.saved_s):>8} {saved:>7}   {_typical(row.time_errors):>9} "
+        f"{_worst(row.time_errors):>10}"
+    )
+
+
+HEAD: Final = (
+    f"{'':20} {'memory':>6} {'':9} {'worst error':>12} {'':8} {'of the':>7}   "
+    f"step time by neighbours\n"
+    f"{'':20} {'passes':>6} {'left out':>9} {'of a peak':>12} {'saved':>8} {'run':>7}   "
+    f"{'median off':>9} {'worst':>10}"
+)
+
+
+def _worst(errors: Sequence[float]) -> str:
+    return format_ratio(max(map(abs, errors))) if errors else "-"
+
+
+def _typical(errors: Sequence[float]) -> str:
+    return format_ratio(median(map(abs, errors))) if errors else "-"
+
+
+def measured(cell: str, batch: str, steps: str) -> Run:
+    """A sweep that leaves nothing out."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.jsonl"
+        command = [
+            *(sys.executable, "-m", "rnnprof", "profile", "--cell", cell, "--batch", batch),
+            *("--steps", steps, "--memory-limit", "1GiB", "--no-certify", "--no-report", "-q"),
+            *("-o", str(path)),
+        ]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return load(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="*", type=Path, help="run files, instead of new sweeps")
+    parser.add_argument("--cell", choices=CELLS, action="append", help="[default: all]")
+    parser.add_argument("--batch", default="4:128:x2")
+    parser.add_argument("--steps", default="16:128:x2")
+    parser.add_argument("--output", type=Path, help="figures as JSON")
+    arguments = parser.parse_args()
+    print(HEAD, flush=True)
+    rows = []
+    for source in arguments.runs or arguments.cell or CELLS:
+        is_file = isinstance(source, Path)
+        run = load(source) if is_file else measured(source, arguments.batch, arguments.steps)
+        rows.append(row_of(source.stem if is_file else source, run))
+        print(line_of(rows[-1]), flush=True)
+    if arguments.output:
+        arguments.output.write_text(json.dumps({"rows": [asdict(row) for row in rows]}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,437 @@
+"""Which batch to train with at each T, and why: from what was measured alone.
+
+T is the user's: another is told of where it trains faster beyond doubt, with what it costs.  What
+is predicted by the memory model is marked predicted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from rnnprof.advice.recommendation import Rates, Recommendation, rate, recommend
+from rnnprof.breakdown.memory_model import MemoryModel, Sample
+from rnnprof.maxbatch.certify import evident_fits, settings_of, training_limit_of
+from rnnprof.points.fold import anchor_drift
+from rnnprof.points.measurement import Measurement
+from rnnprof.runfile.certificates import Certificate, EdgeStatus
+from rnnprof.runfile.points import Outcome, Point
+from rnnprof.runfile.records import Run
+from rnnprof.study.goodput import Chunk, Goodput, chunk_for, goodput_at
+from rnnprof.study.trainability import Trainability, trainability_of
+from rnnprof.units import format_bytes, format_rate, format_ratio
+
+SMALLER_LIMITS: Final = (0.5,)
+"""Shares of the limit for which the advice tells what would change, predicted."""
+
+CARD_SIZES: Final = tuple(gib << 30 for gib in (8, 12, 16, 24, 32, 40, 48, 80, 141))
+"""Memory of common cards, for a run on a card: the next two smaller ones are told of."""
+
+SIMULATED: Final = (
+    "a simulated GPU runs no kernel: memory is known, speed is not; the largest safe batch stands "
+    "with each T"
+)
+
+UNFINISHED: Final = "the run was stopped before its end: what it lacks may change the answer"
+
+NO_POINT: Final = "no point was timed that fits with headroom: profile a grid that does"
+
+
+@dataclass(frozen=True, slots=True)
+class LargestSafe:
+    """The largest batch at one T that leaves the headroom.
+
+    Attributes:
+        edge: the largest that fits, where it is known.
+        batch: the largest that leaves the headroom; None where none does.
+        is_measured: it was run itself; else the memory model predicts its bytes.
+        accumulation_steps: to make the effective batch asked for; None where none was.
+    """
+
+    steps: int
+    edge: int | None
+    batch: int | None
+    is_measured: bool
+    peak_bytes: int | None
+    accumulation_steps: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to train with.
+
+    Attributes:
+        recommendations: at each T that was timed.
+        largest_safe: at each T whose largest batch is known.
+        reasons: what else to know, one sentence each; *predictions* likewise, of what was not
+            measured.
+        effective_batch: asked for by accumulation; None where none was.
+        goodput: at each T whose noise scale is known.
+        chunk: to cut sequences into; None where nobody asked.
+        unknown: what this run does not tell, and which command finds it out.
+    """
+
+    recommendations: tuple[Recommendation, ...] = ()
+    largest_safe: tuple[LargestSafe, ...] = ()
+    reasons: tuple[str, ...] = ()
+    predictions: tuple[str, ...] = ()
+    effective_batch: int | None = None
+    goodput: tuple[Goodput, ...] = ()
+    chunk: Chunk | None = None
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def main(self) -> Recommendation | None:
+        """The one that stands for all where there is room for one: at the longest T decided."""
+        decided = [each for each in self.recommendations if each.batch is not None]
+        return max(decided, key=lambda each: each.steps, default=None)
+
+    @property
+    def point(self) -> Point | None:
+        """Its point."""
+        main = self.main
+        return None if main is None or main.batch is None else Point(main.batch, main.steps)
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """The recommended points, one at each T whose batch is decided."""
+        found = self.recommendations
+        return tuple(Point(each.batch, each.steps) for each in found if each.batch is not None)
+
+    def at(self, steps: int) -> Recommendation | None:
+        """The recommendation at a T; None where nothing was timed there."""
+        return next((each for each in self.recommendations if each.steps == steps), None)
+
+    @property
+    def better_by_goodput(self) -> Goodput | None:
+        """Where goodput is known at the main T, and says another batch than speed does."""
+        main = self.main
+        here = [each for each in self.goodput if main and each.steps == main.steps]
+        return here[0] if here and main and here[0].batch != main.batch else None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Truncated back-propagation that is asked about.
+
+    Attributes:
+        length: time steps of a whole sequence.
+        reach: time steps that its gradient has to reach back.
+    """
+
+    length: int
+    reach: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The memory that advice may use."""
+
+    limit_bytes: int
+    headroom_ratio: float
+
+    @property
+    def usable_bytes(self) -> float:
+        """The limit without its headroom."""
+        return self.limit_bytes * (1 - self.headroom_ratio)
+
+
+def model_of(run: Run, limit_bytes: int) -> MemoryModel | None:
+    """The memory model of a run's own fit passes."""
+    fits = evident_fits(run, limit_bytes)
+    return MemoryModel.fit(Sample(fit.point, fit.peak_counted_bytes or 0) for fit in fits)
+
+
+def advise(
+    run: Run,
+    measurements: Mapping[Point, Measurement],
+    frontier: Sequence[Certificate],
+    effective_batch: int | None = None,
+    cut: Cut | None = None,
+) -> Advice:
+    """The advice of a run; *effective_batch* asks for the accumulation steps that make it."""
+    settings = settings_of(run)
+    headroom = settings.headroom_ratio if settings else 0.0
+    bounds = Bounds(training_limit_of(run), headroom)
+    model = model_of(run, bounds.limit_bytes)
+    peaks = _peaks(run, bounds.limit_bytes)
+    safe = tuple(
+        largest_safe(c, bounds, model, peaks.get(c.steps, {}), effective_batch) for c in frontier
+    )
+    leaks = {c.steps: c for c in frontier if c.status is EdgeStatus.NOT_STATIONARY}
+    steady = [m for point, m in measurements.items() if point.steps not in leaks]
+    drift = anchor_drift(run)
+    drift_ratio = 0.0 if drift is None else drift.ratio
+    found: tuple[Recommendation, ...] = ()
+    reasons: tuple[str, ...] = (SIMULATED,)
+    if not run.is_simulated:
+        found = _recommendations(steady, bounds, drift_ratio, effective_batch)
+        reasons = (
+            *(f"T={c.steps} is not stationary: {c.reason}" for c in leaks.values()),
+            *(() if leaks else _nothing_usable(steady, found)),
+            *_other_lengths(steady, found, drift_ratio),
+        )
+    if run.requests and not run.is_finished:
+        reasons = (UNFINISHED, *reasons)
+    trained = trainability_of(run)
+    usable = [m for m in steady if _is_usable(m, bounds)]
+    advice = Advice(
+        recommendations=found,
+        largest_safe=safe,
+        reasons=reasons,
+        predictions=_smaller(model, bounds, frontier, is_card=_is_card(run)),
+        effective_batch=effective_batch,
+        goodput=_goodput(usable, trained),
+        chunk=None if cut is None else chunk_for(cut.length, cut.reach, usable, trained),
+    )
+    is_training = run.header.workload.mode == "train"
+    return replace(
+        advice,
+        reasons=(*advice.reasons, *_by_goodput(advice)),
+        unknown=_unknown(advice.main, trained) if is_training else (),
+    )
+
+
+def _recommendations(
+    steady: Sequence[Measurement], bounds: Bounds, drift_ratio: float, effective_batch: int | None
+) -> tuple[Recommendation, ...]:
+    """At each T that was timed, ascending."""
+    found = []
+    for steps in sorted({m.point.steps for m in steady if _is_timed(m)}):
+        timed = [m for m in steady if m.point.steps == steps and _is_timed(m)]
+        usable = [m for m in timed if _is_usable(m, bounds)]
+        one = recommend(steps, usable, bounds.limit_bytes, drift_ratio)
+        reasons = (*one.reasons, *_left_out(timed, usable, bounds))
+        if not usable:
+            reasons = ("no point was timed that fits with headroom", *reasons)
+        if effective_batch is not None and one.batch is not None:
+            times, sentence = _accumulate(effective_batch, one.batch)
+            one = replace(one, accumulation_steps=times)
+            reasons = (*reasons, sentence)
+        found.append(replace(one, reasons=reasons))
+    return tuple(found)
+
+
+def _is_timed(measurement: Measurement) -> bool:
+    return bool(measurement.time_steps_per_s) and measurement.outcome is Outcome.MEASURED
+
+
+def _nothing_usable(
+    steady: Sequence[Measurement], found: Sequence[Recommendation]
+) -> tuple[str, ...]:
+    """Why nothing is recommended at any T, where no point will do."""
+    if any(each.batch is not None or each.tied for each in found):
+        return ()
+    unused = [m for m in steady if m.unused]
+    return (*(_not_used(m) for m in unused[-1:]), *(() if found else (NO_POINT,)))
+
+
+def _other_lengths(
+    steady: Sequence[Measurement], found: Sequence[Recommendation], drift_ratio: float
+) -> tuple[str, ...]:
+    """That another T trains faster than the longest, beyond the intervals, and what it costs."""
+    by_point = {m.point: m for m in steady}
+    decided = [by_point[Point(each.batch, each.steps)] for each in found if each.batch is not None]
+    if not decided:
+        return ()
+    ranges = {m.point: Rates.of(m, drift_ratio) for m in decided}
+    longest = decided[-1]
+    best = max(decided, key=lambda m: ranges[m.point].low)
+    if ranges[best.point].low <= ranges[longest.point].high:
+        return ()
+    gain = format_ratio(rate(best) / rate(longest) - 1)
+    sentence = (
+        f"{best.point} trains {gain} more time steps/s than {longest.point}, and its gradients "
+        f"reach back {best.point.steps} time steps at most"
+    )
+    return (sentence,)
+
+
+def _is_usable(measurement: Measurement, bounds: Bounds) -> bool:
+    """Timed, fits with headroom, and does not thrash."""
+    is_timed = measurement.time_steps_per_s and measurement.outcome is Outcome.MEASURED
+    return bool(is_timed) and _leaves_headroom(measurement, bounds) and not measurement.retries
+
+
+def _goodput(usable: Sequence[Measurement], trained: Trainability) -> tuple[Goodput, ...]:
+    lengths = sorted({each.point.steps for each in usable})
+    found = (goodput_at(steps, usable, trained) for steps in lengths)
+    return tuple(each for each in found if each is not None)
+
+
+def _by_goodput(advice: Advice) -> list[str]:
+    """What the noise scale says of the batch that is recommended by throughput alone."""
+    main = advice.main
+    here = next((each for each in advice.goodput if main and each.steps == main.steps), None)
+    if main is None or here is None:
+        return []
+    if here.batch == main.batch:
+        return [f"at T={main.steps} it is also the batch with the best goodput"]
+    return [f"at T={main.steps} B={here.batch} is better by goodput: see below"]
+
+
+def _unknown(main: Recommendation | None, trained: Trainability) -> tuple[str, ...]:
+    """What speed and memory alone do not tell of the point recommended."""
+    if main is None:
+        return ()
+    steps = main.steps
+    open_ = []
+    if trained.noise_at(steps) is None:
+        open_.append("what a sequence is worth at this batch")
+    if all(each.steps != steps for each in trained.reach):
+        open_.append("how far back gradients reach at this T")
+    if not open_:
+        return ()
+    return (f"{', and '.join(open_)}: rnnprof trainability --steps {steps} finds it out",)
+
+
+def largest_safe(
+    certificate: Certificate,
+    bounds: Bounds,
+    model: MemoryModel | None,
+    measured: Mapping[int, int],
+    effective_batch: int | None = None,
+) -> LargestSafe:
+    """The largest multiple of the granularity that leaves the headroom at a T.
+
+    Args:
+        measured: counted peaks at that T in bytes, by batch.
+    """
+    steps, edge = certificate.steps, certificate.batch
+    if certificate.status is EdgeStatus.BATCH_NOT_USED:
+        edge = None
+    if edge is None or model is None:
+        return LargestSafe(steps, edge, None, False, None)
+    batch = _largest_within(certificate, bounds, model, measured)
+    if batch == 0:
+        return LargestSafe(steps, edge, None, False, None)
+    peak = measured.get(batch)
+    return LargestSafe(
+        steps,
+        edge,
+        batch,
+        peak is not None,
+        peak or round(model.predict_bytes(Point(batch, steps))),
+        None if effective_batch is None else math.ceil(effective_batch / batch),
+    )
+
+
+def _largest_within(
+    certificate: Certificate, bounds: Bounds, model: MemoryModel, measured: Mapping[int, int]
+) -> int:
+    """Of the batches up to the edge, by the bytes measured or by the model's upper bound."""
+    unit, edge = certificate.granularity, certificate.batch or 0
+    known = [b for b, peak in measured.items() if b <= edge and peak <= bounds.usable_bytes]
+    best = max((batch for batch in known if batch % unit == 0), default=0)
+    batch = edge // unit * unit
+    while batch > best and not _is_within(Point(batch, certificate.steps), bounds, model, measured):
+        predicted = min(
+            model.safe_edge(certificate.steps, bounds.usable_bytes), float(batch - unit)
+        )
+        batch = max(0, int(predicted)) // unit * unit
+    return max(batch, best)
+
+
+def _is_within(
+    point: Point, bounds: Bounds, model: MemoryModel, measured: Mapping[int, int]
+) -> bool:
+    peak = measured.get(point.batch) or model.upper_bytes(point)
+    return peak <= bounds.usable_bytes
+
+
+def _peaks(run: Run, limit_bytes: int) -> dict[int, dict[int, int]]:
+    """The highest counted peaks under the limit, by T and batch, as measured."""
+    peaks: dict[int, dict[int, int]] = defaultdict(dict)
+    for fit in evident_fits(run, limit_bytes):
+        here = peaks[fit.steps]
+        here[fit.batch] = max(fit.peak_counted_bytes or 0, here.get(fit.batch, 0))
+    return peaks
+
+
+def _not_used(measurement: Measurement) -> str:
+    return (
+        f"{measurement.point} has no throughput, since its batch is not used: {measurement.unused}"
+    )
+
+
+def _leaves_headroom(measurement: Measurement, bounds: Bounds) -> bool:
+    peak = _peak(measurement)
+    return peak is not None and peak <= bounds.usable_bytes
+
+
+def _peak(measurement: Measurement) -> int | None:
+    return measurement.peak_counted_bytes
+
+
+def _left_out(
+    timed: Sequence[Measurement], usable: Sequence[Measurement], bounds: Bounds
+) -> list[str]:
+    """The fastest batch that was left out because of its memory, if it is faster than the rest."""
+    best = max(map(rate, usable), default=0.0)
+    faster = [m for m in timed if m not in usable and rate(m) > best]
+    if not faster:
+        return []
+    top = max(faster, key=rate)
+    why = f"leaves less than {format_ratio(bounds.headroom_ratio)} of the limit"
+    if _peak(top) is None:
+        why = "what it takes is not known"
+    if top.retries:
+        why = "thrashes"
+    verb = "is faster" if usable else "was timed"
+    return [f"B={top.point.batch} {verb} ({format_rate(rate(top))[:-2]} time steps/s), but {why}"]
+
+
+def _accumulate(effective: int, batch: int) -> tuple[int, str]:
+    """The fewest steps of accumulation, and in words those that make the batch exactly.
+
+    Where these are more, the fewest stand beside them, with the batch that comes nearest.
+    """
+    fewest = math.ceil(effective / batch)
+    if fewest == 1:
+        return 1, f"the batch of {effective} fits at once: it needs no accumulation"
+    exact = next(b for b in range(min(batch, effective), 0, -1) if effective % b == 0)
+    many = effective // exact
+    words = f"{many} steps of accumulation at B={exact} make the batch of {effective}"
+    if many > fewest:
+        near = min((batch, effective // fewest, -(-effective // fewest)),
+            key=lambda each: (abs(each * fewest - effective), -each))  # fmt: skip
+        words += f"; {fewest} at B={near} make {near * fewest}"
+    return fewest, words
+
+
+def _smaller(
+    model: MemoryModel | None,
+    bounds: Bounds,
+    frontier: Sequence[Certificate],
+    *,
+    is_card: bool,
+) -> tuple[str, ...]:
+    """What would fit under smaller limits, predicted."""
+    known = [c for c in frontier if c.status in (EdgeStatus.CERTIFIED, EdgeStatus.CAPPED)]
+    if model is None or not known:
+        return ()
+    limits: Sequence[float] = [share * bounds.limit_bytes for share in SMALLER_LIMITS]
+    if is_card:
+        limits = [size for size in CARD_SIZES if size < 0.9 * bounds.limit_bytes][-2:]
+    sentences = []
+    for limit in limits:
+        edges = [f"T={c.steps}: {_predicted(model, c, limit)}" for c in known]
+        sentences.append(f"under {format_bytes(limit)} the edges would be {', '.join(edges)}")
+    return tuple(sentences)
+
+
+def _predicted(model: MemoryModel, certificate: Certificate, limit: float) -> str:
+    unit, batch = certificate.granularity, certificate.batch or 0
+    edge = int(max(0.0, min(model.safe_edge(certificate.steps, limit), float(batch))))
+    if edge < unit:
+        return "none"
+    if edge == batch and certificate.status is EdgeStatus.CAPPED:
+        return f"{batch} or more"
+    return f"about {edge // unit * unit}"
+
+
+def _is_card(run: Run) -> bool:
+    return run.header.environment.get("device") == "cuda"

@@ -1,0 +1,173 @@
+"""The batch to train with at one T, where what was timed decides it.
+
+The rule: of the batches that fit with headroom and do not thrash, the smallest within 5% of the
+best time steps/s.  It decides where it gives the same batch for any rates within the points' own
+intervals, widened by the drift of the machine's speed; elsewhere memory is decided, speed is not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rnnprof.points.measurement import Measurement
+from rnnprof.units import format_bytes, format_rate, format_ratio
+
+NEAR_BEST_RATIO: Final = 0.05
+"""A batch that gives up less throughput than this is as good, and leaves memory and gradients."""
+
+FAR_FACTOR: Final = 2.0
+"""No noise between processes moves a time so far: 10% is much.  The gate judges by it as well."""
+
+UNDECIDED: Final = "memory is decided, speed is not"
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """The recommended batch at one T.
+
+    Attributes:
+        steps: T.
+        batch: None where the times do not decide it, or no point is usable.
+        tied: the batches among which they do not decide.
+        to_time: those whose times leave it open: the tied, and those that may be the best.
+        by_drift: the machine's drift hides it, so that only another run can decide.
+        time_steps_per_s, peak_bytes: of the recommended batch.
+        accumulation_steps: to make the effective batch asked for; None where none was.
+        reasons: why, one sentence each.
+    """
+
+    steps: int
+    batch: int | None
+    tied: tuple[int, ...] = ()
+    to_time: tuple[int, ...] = ()
+    by_drift: bool = False
+    time_steps_per_s: float | None = None
+    peak_bytes: int | None = None
+    accumulation_steps: int | None = None
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """The time steps/s that a point may have, by its interval and the machine's drift."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, measurement: Measurement, drift_ratio: float) -> Rates:
+        """Without an interval, or with a noisy time, it may be off by a factor of two."""
+        interval, step_s = _interval(measurement), measurement.step_time_s
+        if measurement.disturbed or interval is None or not step_s:
+            return cls(rate(measurement) / FAR_FACTOR, rate(measurement) * FAR_FACTOR)
+        shortest_s, longest_s = interval
+        # two points lie as much further apart as the speed changed, half of it at each
+        steps = rate(measurement) * step_s
+        spread = math.sqrt(1 + drift_ratio)
+        high = steps / shortest_s * spread if shortest_s > 0 else math.inf
+        return cls(steps / longest_s / spread, high)
+
+
+def recommend(
+    steps: int, usable: Sequence[Measurement], limit_bytes: int, drift_ratio: float = 0.0
+) -> Recommendation:
+    """The batch to train with at a T.
+
+    Args:
+        usable: the points there that were timed, fit with headroom and do not thrash.
+        drift_ratio: by which the machine's speed changed during the run.
+    """
+    ordered = sorted(usable, key=lambda each: each.point.batch)
+    if not ordered:
+        return Recommendation(steps, None)
+    ranges = {each.point.batch: Rates.of(each, drift_ratio) for each in ordered}
+    found = tuple(batch for batch in ranges if _may_be_smallest(batch, ranges)) or tuple(ranges)
+    if len(found) > 1:
+        least = max(each.low for each in ranges.values())
+        to_time = tuple(b for b, each in ranges.items() if b in found or each.high >= least)
+        among = [each for each in ordered if each.point.batch in to_time]
+        why, by_drift = _why_open(found, among, drift_ratio)
+        return Recommendation(steps, None, found, to_time, by_drift, reasons=(why,))
+    chosen = next(each for each in ordered if each.point.batch == found[0])
+    peak = chosen.peak_counted_bytes
+    reasons = (_why(chosen, ordered), *_noise(chosen), *_memory(peak, limit_bytes))
+    return Recommendation(
+        steps, chosen.point.batch, time_steps_per_s=rate(chosen), peak_bytes=peak, reasons=reasons
+    )
+
+
+def _may_be_smallest(batch: int, ranges: Mapping[int, Rates]) -> bool:
+    """Whether some rates within the ranges make it the smallest batch within 5% of the best."""
+    near, own = 1 - NEAR_BEST_RATIO, ranges[batch].high
+    if own < near * max(each.low for each in ranges.values()):
+        return False
+    # the best that still leaves this one near, below which every smaller batch has to be
+    larger = (min(each.high, own / near) for b, each in ranges.items() if b > batch)
+    best = max((own, *larger))
+    return all(each.low < near * best for b, each in ranges.items() if b < batch)
+
+
+def rate(measurement: Measurement) -> float:
+    """Time steps/s; 0 where it is not known."""
+    return measurement.time_steps_per_s or 0.0
+
+
+def half_interval_ratio(measurement: Measurement) -> float | None:
+    """Half the interval between processes, or else within one, over the step time."""
+    interval = _interval(measurement)
+    if interval is None or not measurement.step_time_s:
+        return None
+    return (interval[1] - interval[0]) / 2 / measurement.step_time_s
+
+
+def _interval(measurement: Measurement) -> tuple[float, float] | None:
+    return measurement.step_time_ci_s or measurement.step_time_within_ci_s
+
+
+def _why(chosen: Measurement, ordered: Sequence[Measurement]) -> str:
+    told = f"{format_rate(rate(chosen))[:-2]} time steps/s"
+    best = max(ordered, key=rate)
+    if len(ordered) == 1:
+        return f"{told}, the only batch timed at this T that will do"
+    if chosen is best:
+        return f"{told}, the best at this T"
+    share = format_ratio(rate(chosen) / rate(best))
+    return (
+        f"{told}, {share} of the best at this T ({format_rate(rate(best))[:-2]} at "
+        f"B={best.point.batch}): the smallest batch within {format_ratio(NEAR_BEST_RATIO)} of it"
+    )
+
+
+def _noise(chosen: Measurement) -> tuple[str, ...]:
+    return (f"it was timed while {chosen.disturbed}",) if chosen.disturbed else ()
+
+
+def _memory(peak_bytes: int | None, limit_bytes: int) -> tuple[str, ...]:
+    if peak_bytes is None:
+        return ()
+    share = format_ratio(peak_bytes / limit_bytes)
+    return (
+        f"it takes {format_bytes(peak_bytes)}, {share} of the limit of {format_bytes(limit_bytes)}",
+    )
+
+
+def _why_open(
+    tied: Sequence[int], among: Sequence[Measurement], drift_ratio: float
+) -> tuple[str, bool]:
+    """What hides which of them it is, and whether that is the drift of the machine."""
+    *others, last = (f"B={batch}" for batch in tied)
+    near = format_ratio(NEAR_BEST_RATIO)
+    head = f"{', '.join(others)} or {last} is the smallest batch within {near} of the best"
+    noisy = [each for each in among if each.disturbed]
+    if noisy:
+        return f"{head}: the time of B={noisy[0].point.batch} is noisy", False
+    halves = [half_interval_ratio(each) for each in among]
+    known = [half for half in halves if half is not None]
+    if len(known) < len(halves):
+        return f"{head}: there are times without intervals", False
+    if drift_ratio > max(known):
+        return f"{head}: the machine's speed drifted by {format_ratio(drift_ratio)}", True
+    return f"{head}: times are known to {format_ratio(max(known))}", False

@@ -1,0 +1,471 @@
+"""Two runs side by side: what makes them comparable, and how time and memory changed.
+
+The unit of time is the process: the samples within one are not independent of each other.  The
+ratio of two runs is that of the geometric means of their processes' medians, and its interval is
+Welch's t interval of the difference of the mean logarithms (Welch, Biometrika 34, 1947).  It knows
+how processes differ while a run is measured, not how the machine differs from one day to the next.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any, Final
+
+from rnnprof.breakdown.memory_model import MemoryModel, Sample
+from rnnprof.maxbatch.certify import frontier_of
+from rnnprof.points.fold import MIN_PROCESSES, by_point, fold_run, timings_of
+from rnnprof.points.measurement import Measurement
+from rnnprof.points.noise import judge
+from rnnprof.runfile.certificates import Certificate
+from rnnprof.runfile.codec import encode
+from rnnprof.runfile.observations import Observation
+from rnnprof.runfile.points import Outcome, Point
+from rnnprof.runfile.records import Header, Run
+from rnnprof.stats.estimate import (
+    SIGNIFICANCE,
+    Estimate,
+    exp,
+    geometric_mean,
+    holm,
+    log_mean,
+    smallest_detectable_ratio,
+)
+from rnnprof.units import MIB
+
+RECOMMENDED_PROCESSES: Final = 5
+"""With three the t distribution's tails make the interval 1.5 times as wide as with five."""
+
+LEAST_S: Final = 1e-12
+"""No step is over in a picosecond: what a run file says below it is kept away from zero."""
+
+
+HASH_COLUMNS: Final = 12
+"""Of a hash in words: enough to tell two apart; the run file has all of it."""
+
+
+class Affects(enum.StrEnum):
+    """What of two runs a difference between them makes incomparable."""
+
+    EVERYTHING = "everything"
+    TIME = "time"
+    LIMIT = "limit"
+    NOTHING = "nothing"
+
+
+_EVERYTHING: Final = frozenset({
+    "device", "device_name", "device_memory_bytes", "multiprocessors", "capability", "architecture",
+    "driver", "torch", "cuda", "cudnn", "cudnn_benchmark", "cudnn_allow_tf32",
+    "float32_matmul_precision", "deterministic_algorithms", "allocator", "allocator_settings",
+    "threads", "interop_threads", "onednn", "cpu_capability", "simulated",
+})  # fmt: skip
+"""Facts of the environment that choose kernels, workspaces or arithmetic."""
+
+_SOFTWARE: Final = frozenset({
+    "torch", "cuda", "cudnn", "onednn", "cudnn_benchmark", "cudnn_allow_tf32",
+    "float32_matmul_precision", "python",
+})  # fmt: skip
+"""Facts of an environment of Python: where two were measured in turn, they are what is compared."""
+
+_TIME: Final = frozenset({"processor_name", "processors"})
+"""Facts of the host beside a card: they decide how fast steps are submitted, not their bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field of the identity in which two runs differ; None where a run does not have it."""
+
+    name: str
+    base: Any
+    new: Any
+    affects: Affects
+
+    def __str__(self) -> str:
+        base, new = (self._short(value) for value in (self.base, self.new))
+        return f"{self.name} {base} in the baseline, {new} in the run"
+
+    def _short(self, value: Any) -> str:
+        text = _shown(value)
+        return text[:HASH_COLUMNS] if self.name.endswith("sha256") else text
+
+
+def differences(base: Header, new: Header, *, in_turn: bool = False) -> tuple[Difference, ...]:
+    """Each field in which two headers differ, what matters most first.
+
+    The source of a factory may differ (its ``sha256``): that a change of the code changes nothing
+    else is what is to be found out.  So may the card of a kind (``device_uuid``), the kernel, the
+    Python and the rnnprof.  A fact that this version does not know is told, and affects nothing.
+
+    Args:
+        in_turn: the two were measured in turn on one machine, so that the software may differ too.
+    """
+    left, right = _facts(base), _facts(new)
+    found = [
+        Difference(name, left.get(name), right.get(name), _affects(name, in_turn=in_turn))
+        for name in dict.fromkeys([*left, *right])
+        if left.get(name) != right.get(name)
+    ]
+    order = list(Affects)
+    return tuple(sorted(found, key=lambda difference: order.index(difference.affects)))
+
+
+def _facts(header: Header) -> dict[str, Any]:
+    environment: dict[str, Any] = encode(header.environment)
+    workload = encode(header.workload)
+    factory = workload.pop("factory") or {}
+    return {
+        **{f"workload.{name}": value for name, value in workload.items()},
+        **{f"workload.factory.{name}": value for name, value in factory.items()},
+        **environment,
+        "limit_bytes": header.limit_bytes,
+        "rnnprof_version": header.rnnprof_version,
+    }
+
+
+def _affects(name: str, *, in_turn: bool) -> Affects:
+    if name == "workload.factory.sha256" or (in_turn and name in _SOFTWARE):
+        return Affects.NOTHING
+    if name.startswith("workload.") or name in _EVERYTHING:
+        return Affects.EVERYTHING
+    if name in _TIME:
+        return Affects.TIME
+    return Affects.LIMIT if name == "limit_bytes" else Affects.NOTHING
+
+
+def _shown(value: Any) -> str:
+    return "unknown" if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessMedians:
+    """How long B sequences took at a point, process by process.
+
+    Attributes:
+        medians_s: of each process that nothing disturbed.  A step that trains on more than B
+            sequences (accumulation) counts by its share, so that two runs stay comparable.
+        disturbed: for each other process, what disturbed it.
+    """
+
+    medians_s: tuple[float, ...] = ()
+    disturbed: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, observations: Sequence[Observation]) -> ProcessMedians:
+        """Of a point's observations: the timing that counts for each process."""
+        medians, disturbed = [], []
+        for timing in timings_of(observations):
+            if timing.outcome is not Outcome.MEASURED or not timing.samples_s:
+                continue
+            if (what := judge(timing.conditions)) is not None:
+                disturbed.append(what)
+                continue
+            sequences = timing.sequences_per_step or timing.batch
+            seconds = median(timing.samples_s) * timing.batch / sequences
+            medians.append(max(LEAST_S, seconds))
+        return cls(tuple(medians), tuple(disturbed))
+
+    @property
+    def are_enough(self) -> bool:
+        """Whether the spread between processes can be told."""
+        return len(self.medians_s) >= MIN_PROCESSES
+
+    @property
+    def typical_s(self) -> float | None:
+        """Their geometric mean; None without any."""
+        return exp(log_mean(self.medians_s)) if self.medians_s else None
+
+    def shortage(self) -> str | None:
+        """Why they are not enough, in words; None where they are."""
+        if self.are_enough:
+            return None
+        text = f"{len(self.medians_s)} of at least {MIN_PROCESSES} processes"
+        if self.disturbed:
+            text += f" ({len(self.disturbed)} disturbed: {self.disturbed[0]})"
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class TimeChange:
+    """How the time of a point's step changed.
+
+    Attributes:
+        base_s, new_s: geometric means of the processes' medians, for B sequences.
+        ratio: new over base.
+        interval: 95% interval of the ratio; None below 3 undisturbed processes on either side.
+        processes: that count, in the baseline and in the run.
+        estimate: what the interval is from; None with it.
+        reason: why there is no ratio or no interval.
+    """
+
+    point: Point
+    base_s: float | None
+    new_s: float | None
+    ratio: float | None
+    interval: tuple[float, float] | None
+    processes: tuple[int, int]
+    estimate: Estimate | None = None
+    reason: str | None = None
+
+
+def compare_times(point: Point, base: ProcessMedians, new: ProcessMedians) -> TimeChange:
+    """The change at a point, with an interval where both sides have processes enough."""
+    base_s, new_s = base.typical_s, new.typical_s
+    shortages = (("baseline", base.shortage()), ("run", new.shortage()))
+    reason = "; ".join(f"the {side} has {short}" for side, short in shortages if short) or None
+    known = None if reason else Estimate.of_ratio(base.medians_s, new.medians_s)
+    return TimeChange(
+        point,
+        base_s,
+        new_s,
+        _ratio(base_s, new_s),
+        known.interval() if known else None,
+        (len(base.medians_s), len(new.medians_s)),
+        known,
+        reason,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A figure of both runs; None where one does not have it; the ratio is new over base."""
+
+    base: float | None
+    new: float | None
+    ratio: float | None
+
+    @classmethod
+    def of(cls, base: float | None, new: float | None) -> Change:
+        """The two figures and their ratio, where both are known and the first is not 0."""
+        return cls(base, new, _ratio(base, new))
+
+
+class Changed(enum.StrEnum):
+    """What a figure of one point did, as far as two runs tell."""
+
+    MORE = "more"
+    LESS = "less"
+    ALIKE = "alike"
+    OPEN = "open"
+
+
+ALIKE_RATIO: Final = 0.05
+"""Times whose whole 90% interval lies within it of each other are alike; the gate's own default."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointVerdict:
+    """What can be said of a point's changes.
+
+    Attributes:
+        time: more or less where no change at all is rejected at 5%, by Holm over all points; alike
+            where the 90% interval lies within 5% on either side (two one-sided tests); else open.
+        memory: of the peak that is charged, beyond what
+            :class:`~rnnprof.gate.budget.Growth` allows by default; open where a run does not
+            know it.
+        detectable_ratio: the smallest slowdown that would have been called in 80% of such runs.
+    """
+
+    time: Changed
+    memory: Changed
+    detectable_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PointComparison:
+    """A point that either run has.
+
+    Attributes:
+        verdict: what can be said of it; None where it is not judged.
+        base_outcome, new_outcome: None where that run does not have the point.
+        counted_bytes: peak of what the memory limit counts: the memory that is shown.
+        allocated_bytes: peak by the allocator.
+        bytes_per_time_step: counted peak over B*T.
+    """
+
+    point: Point
+    base_outcome: Outcome | None
+    new_outcome: Outcome | None
+    time: TimeChange
+    allocated_bytes: Change
+    counted_bytes: Change
+    bytes_per_time_step: Change
+    verdict: PointVerdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeComparison:
+    """The largest batch at one T that either run has; the ratio is of the two batches."""
+
+    steps: int
+    base: Certificate | None
+    new: Certificate | None
+    ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """Two runs side by side.
+
+    Attributes:
+        differences: of their identities, what matters most first.
+        points: by steps and then by batch.
+        time_ratio: geometric mean of the ratios of time, new over base: the headline; None where
+            no point is timed in both.  It says nothing where a difference affects time.
+        points_timed: that it is of.
+        frontier: by steps.
+        slope_bytes: what one time step more of one sequence takes, of the counted peak, by the
+            memory model at the largest point of both; None where the points do not tell.
+    """
+
+    differences: tuple[Difference, ...]
+    points: tuple[PointComparison, ...]
+    time_ratio: float | None
+    points_timed: int
+    frontier: tuple[EdgeComparison, ...]
+    slope_bytes: Change
+
+
+def compare(base: Run, new: Run, *, in_turn: bool = False) -> RunComparison:
+    """Two runs side by side; where they are not comparable nothing is judged.
+
+    Args:
+        in_turn: they were measured in turn on one machine.
+    """
+    found = differences(base.header, new.header, in_turn=in_turn)
+    affected = {difference.affects for difference in found}
+    points = compare_points(base, new)
+    if Affects.EVERYTHING not in affected:
+        points = judge_points(points, are_timed=Affects.TIME not in affected)
+    ratios = [each.time.ratio for each in points if each.time.ratio is not None]
+    return RunComparison(
+        found,
+        points,
+        geometric_mean(ratios),
+        len(ratios),
+        compare_frontiers(frontier_of(base), frontier_of(new)),
+        _slopes(points),
+    )
+
+
+def compare_points(base: Run, new: Run) -> tuple[PointComparison, ...]:
+    """Every point that either run has, by steps and then by batch."""
+    left, right = fold_run(base), fold_run(new)
+    seen = by_point(base.observations), by_point(new.observations)
+    ordered = sorted({*left, *right}, key=lambda point: (point.steps, point.batch))
+    return tuple(_compare_point(point, (left, right), seen) for point in ordered)
+
+
+def _compare_point(
+    point: Point,
+    measured: tuple[Mapping[Point, Measurement], Mapping[Point, Measurement]],
+    seen: tuple[Mapping[Point, list[Observation]], Mapping[Point, list[Observation]]],
+) -> PointComparison:
+    base, new = (side.get(point) for side in measured)
+    times = [ProcessMedians.of(side.get(point, ())) for side in seen]
+    counted = Change.of(
+        base.peak_counted_bytes if base else None, new.peak_counted_bytes if new else None
+    )
+    return PointComparison(
+        point,
+        base.outcome if base else None,
+        new.outcome if new else None,
+        compare_times(point, *times),
+        Change.of(_allocated(base), _allocated(new)),
+        counted,
+        Change.of(_share(counted.base, point), _share(counted.new, point)),
+    )
+
+
+def judge_points(
+    points: Sequence[PointComparison], *, are_timed: bool = True
+) -> tuple[PointComparison, ...]:
+    """With a verdict each; those on time hold together, over all points."""
+    estimates = [each.time.estimate if are_timed else None for each in points]
+    known = [estimate for estimate in estimates if estimate is not None]
+    rejected = iter(holm([_p_of_no_change(estimate) for estimate in known]))
+    judged = []
+    for each, estimate in zip(points, estimates, strict=True):
+        time, detectable = Changed.OPEN, None
+        if estimate is not None:
+            time = _time_changed(estimate, rejects=next(rejected))
+            detectable = smallest_detectable_ratio(estimate, 0.0, SIGNIFICANCE / 2 / len(known))
+        verdict = PointVerdict(time, _memory_changed(each.counted_bytes), detectable)
+        judged.append(replace(each, verdict=verdict))
+    return tuple(judged)
+
+
+def _p_of_no_change(estimate: Estimate) -> float:
+    """Two-sided."""
+    above = estimate.p_above(0.0)
+    return 2 * min(above, 1 - above)
+
+
+def _time_changed(estimate: Estimate, *, rejects: bool) -> Changed:
+    if rejects:
+        return Changed.MORE if estimate.ratio > 1 else Changed.LESS
+    low, high = estimate.bound(SIGNIFICANCE), estimate.bound(1 - SIGNIFICANCE)
+    is_alike = low >= 1 / (1 + ALIKE_RATIO) and high <= 1 + ALIKE_RATIO
+    return Changed.ALIKE if is_alike else Changed.OPEN
+
+
+def _memory_changed(change: Change) -> Changed:
+    if change.base is None or change.new is None:
+        return Changed.OPEN
+    allowed = max(MEMORY_GROWTH_RATIO * change.base, MEMORY_GROWTH_BYTES)
+    if abs(change.new - change.base) <= allowed:
+        return Changed.ALIKE
+    return Changed.MORE if change.new > change.base else Changed.LESS
+
+
+def compare_frontiers(
+    base: Iterable[Certificate], new: Iterable[Certificate]
+) -> tuple[EdgeComparison, ...]:
+    """The certificates of two runs at every T that either has."""
+    left, right = ({each.steps: each for each in side} for side in (base, new))
+    pairs = [(steps, left.get(steps), right.get(steps)) for steps in sorted({*left, *right})]
+    return tuple(
+        EdgeComparison(
+            steps, one, other, _ratio(one.batch if one else None, other.batch if other else None)
+        )
+        for steps, one, other in pairs
+    )
+
+
+def _slopes(points: Sequence[PointComparison]) -> Change:
+    """Bytes per time step of both runs, from the points that both have."""
+    both = [each for each in points if each.counted_bytes.ratio is not None]
+    return Change.of(
+        _slope([Sample(each.point, each.counted_bytes.base or 0) for each in both]),
+        _slope([Sample(each.point, each.counted_bytes.new or 0) for each in both]),
+    )
+
+
+def _slope(samples: Sequence[Sample]) -> float | None:
+    """Of the plane that is highest at the largest point; None of a single T or B."""
+    model = MemoryModel.fit(samples)
+    batches = {sample.point.batch for sample in samples}
+    if model is None or model.lengths < 2 or len(batches) < 2:
+        return None
+    largest = max((s.point for s in samples), key=lambda point: (point.batch * point.steps, point))
+    highest = max(model.planes, key=lambda plane: plane.at(largest.batch, largest.steps))
+    return highest.per_step
+
+
+def _allocated(measurement: Measurement | None) -> int | None:
+    return measurement.peak_allocated_bytes if measurement else None
+
+
+def _share(size_bytes: float | None, point: Point) -> float | None:
+    size = point.batch * point.steps
+    return None if size_bytes is None or size == 0 else size_bytes / size
+
+
+def _ratio(base: float | None, new: float | None) -> float | None:
+    return new / base if base and new is not None else None
+
+
+MEMORY_GROWTH_RATIO: Final = 0.005
+MEMORY_GROWTH_BYTES: Final = 2 * MIB
+"""Allocated memory hardly varies; one block of a library's workspace more is no regression."""

@@ -1,0 +1,1 @@
+"""The machine and its GPUs: NVML, /proc, cgroups, selection and locks, facts for ``doctor``."""

@@ -1,0 +1,44 @@
+"""Facts of the machine that identify a run: an allow-list, without user or host name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from rnnprof.device.process import usable_processors
+
+
+def machine_facts() -> dict[str, Any]:
+    """What does not change between two runs on the same machine."""
+    return {
+        "device_name": processor_name(),
+        "processors": usable_processors(),
+        "machine_memory_bytes": int(psutil.virtual_memory().total),
+        "architecture": platform.machine(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's own name, or the architecture where it gives none."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() == "model name" and value.strip():
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def fingerprint(facts: dict[str, Any]) -> str:
+    """A hash of the facts: equal where two runs can be compared."""
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

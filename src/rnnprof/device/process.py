@@ -1,0 +1,145 @@
+"""What the kernel says of a process's memory, and the raw conditions of a pass.  Linux's /proc."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from rnnprof.device import cgroup
+from rnnprof.runfile.observations import Conditions
+
+
+def memory_bytes(field: str, status: Path = Path("/proc/self/status")) -> int | None:
+    """A memory field of ``/proc/self/status`` (VmData, VmPeak, VmSize, VmHWM, VmRSS) in bytes."""
+    try:
+        text = status.read_text()
+    except OSError:
+        return None
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024
+    return None
+
+
+def children_bytes(proc: Path = Path("/proc")) -> int | None:
+    """What child processes and theirs hold for themselves; None where the kernel tells of none.
+
+    Pages that they share with this process, as after a fork, are not theirs.
+    """
+    pids = _children_of("self", proc)
+    if pids is None:
+        return None
+    total, seen = 0, set[str]()
+    while pids:
+        pid = pids.pop()
+        if pid not in seen:
+            seen.add(pid)
+            total += _private_bytes(pid, proc)
+            pids += _children_of(pid, proc) or []
+    return total
+
+
+def _children_of(pid: str, proc: Path) -> list[str] | None:
+    """Of all threads of a process; None where it is gone or the kernel does not tell."""
+    try:
+        threads = list((proc / pid / "task").iterdir())
+        return [child for each in threads for child in (each / "children").read_text().split()]
+    except OSError:
+        return None
+
+
+def _private_bytes(pid: str, proc: Path) -> int:
+    """0 for a process that is gone, or another user's."""
+    rollup = proc / pid / "smaps_rollup"
+    return sum(memory_bytes(name, rollup) or 0 for name in ("Private_Clean", "Private_Dirty"))
+
+
+def reset_peak_rss() -> str | None:
+    """Make VmHWM start again from the present; the reason where the kernel refuses."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError as error:
+        return f"the kernel keeps VmHWM from being reset: {error.strerror}"
+    return None
+
+
+def available_bytes() -> int:
+    """What may be taken without swapping: the least of the machine's and the control group's."""
+    machine = int(psutil.virtual_memory().available)
+    group = cgroup.memory_left_bytes()
+    return machine if group is None else min(machine, group)
+
+
+def usable_processors() -> int:
+    """Processors that this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionsMeter:
+    """The counters at the start of a pass; :meth:`read` gives the conditions since."""
+
+    at_s: float
+    own_s: float
+    busy_s: float | None
+    steal_s: float | None
+    throttled_s: float | None
+
+    @classmethod
+    def start(cls) -> ConditionsMeter:
+        """Read the counters now."""
+        busy_s, steal_s = _machine_cpu_s()
+        return cls(time.perf_counter(), _own_cpu_s(), busy_s, steal_s, cgroup.throttled_s())
+
+    def read(self) -> Conditions:
+        """The conditions since :meth:`start`."""
+        now = ConditionsMeter.start()
+        unknown = {}
+        if now.busy_s is None:
+            unknown["cpu_busy_s"] = unknown["cpu_steal_s"] = "no /proc/stat"
+        if now.throttled_s is None:
+            unknown["throttled_s"] = "no cpu.stat with throttling in this control group"
+        return Conditions(
+            wall_s=now.at_s - self.at_s,
+            cpu_count=usable_processors(),
+            cpu_own_s=now.own_s - self.own_s,
+            cpu_busy_s=_difference(now.busy_s, self.busy_s),
+            cpu_steal_s=_difference(now.steal_s, self.steal_s),
+            throttled_s=_difference(now.throttled_s, self.throttled_s),
+            unknown=unknown,
+        )
+
+
+def _difference(now: float | None, before: float | None) -> float | None:
+    return None if now is None or before is None else max(0.0, now - before)
+
+
+def _own_cpu_s() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _machine_cpu_s(stat: Path = Path("/proc/stat")) -> tuple[float | None, float | None]:
+    """Busy and stolen seconds of the processors that this process may run on."""
+    try:
+        lines = stat.read_text().splitlines()
+    except OSError:
+        return None, None
+    ticks_per_s = os.sysconf("SC_CLK_TCK")
+    mine = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    busy = steal = 0
+    for line in lines:
+        name, *fields = line.split()
+        if name in mine:
+            user, nice, system, _, _, irq, softirq, stolen = (int(text) for text in fields[:8])
+            busy += user + nice + system + irq + softirq
+            steal += stolen
+    return busy / ticks_per_s, steal / ticks_per_s

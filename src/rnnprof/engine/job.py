@@ -1,0 +1,286 @@
+"""A job from end to end: identity, run file, work; a list of verbs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from rnnprof.device.locks import card_lock
+from rnnprof.engine.identity import (
+    Survey,
+    guard_bytes,
+    make_header,
+    resolve_card_limit,
+    resolve_limit,
+    shortage,
+)
+from rnnprof.engine.listener import Listener
+from rnnprof.engine.observer import Observer, utc_now
+from rnnprof.engine.order import Order
+from rnnprof.engine.supervisor import Answer, Supervisor
+from rnnprof.errors import (
+    BadInputError,
+    NoDeviceError,
+    RnnprofError,
+    RunFileError,
+    WorkerStartError,
+)
+from rnnprof.outcomes import classify
+from rnnprof.runfile.codec import decode, encode
+from rnnprof.runfile.journal import Journal, differences, open_journal
+from rnnprof.runfile.points import Outcome, Point
+from rnnprof.runfile.records import Finished, Header, Request, Run
+from rnnprof.units import format_bytes
+from rnnprof.workload import FactorySource
+
+HELLO_DEADLINE_S: Final = 120.0
+CHECK_DEADLINE_S: Final = 300.0
+
+CHECK_BATCH: Final = 2
+"""Of the one step that shows whether a factory works, where no batch is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An order under way: its run file is claimed, and its workers can be asked.
+
+    Attributes:
+        order: with its device pinned and its factory's hash known.
+    """
+
+    order: Order
+    observer: Observer
+    journal: Journal
+    listener: Listener
+
+    @property
+    def run(self) -> Run:
+        """What the file holds so far."""
+        assert self.journal.run is not None
+        return self.journal.run
+
+
+def carry_out(
+    order: Order, work: Callable[[Job], None], listener: Listener, supervisor: Supervisor | None
+) -> Run:
+    """Claim the run file, do the *work*, and return the run.
+
+    An unfinished run is resumed.  A *supervisor* that is handed in is left running.
+
+    Raises:
+        RunFileError: the file holds something else, spelled out; nothing in it is changed.
+        BadInputError: a factory or limit that cannot be used.
+        WorkerStartError: torch does not come up.
+    """
+    began_s = time.monotonic()
+    with (
+        open_journal(order.path, discard=order.overwrite) as journal,
+        contextlib.nullcontext(supervisor) if supervisor else Supervisor(gpu=order.gpu) as crew,
+        contextlib.ExitStack() as held,
+    ):
+        _refuse_early(journal.run, order)
+        place = _identify(order, journal.run, crew)
+        held.enter_context(card_lock(None if order.gpu else place.uuid))
+        header = _make_header(place, journal.run, crew, listener)
+        order = replace(place.order, workload=header.workload)
+        _check_factory(order, crew)
+        request = _claim(journal, header, order)
+        job = Job(order, _observer(order, header, request, journal, crew), journal, listener)
+        work(job)
+        journal.append(Finished(request.request, utc_now(), time.monotonic() - began_s))
+        return job.run
+
+
+def _refuse_early(run: Run | None, order: Order) -> None:
+    """What can be refused before torch is imported."""
+    if run is None or not run.requests or order.extend:
+        return
+    if run.is_finished:
+        raise RunFileError(
+            f"{order.path} holds a finished run: --extend adds points to it, --overwrite begins "
+            "anew, -o writes elsewhere"
+        )
+    changed = _request_differences(run.requests[-1], order)
+    if changed:
+        raise RunFileError(
+            f"{order.path} holds an unfinished run of another request ({'; '.join(changed)}): give "
+            "the same command to resume it, --extend to add these points, or --overwrite"
+        )
+
+
+def _request_differences(last: Request, order: Order) -> list[str]:
+    if last.command != order.command:
+        return [f"it was {last.command}, is {order.command}"]
+    before = {**encode(last.grid), **encode(last.settings)}
+    now = {**encode(order.grid), **encode(order.settings)}
+    return [
+        f"--{name.replace('_', '-')} was {before[name]}, is {now[name]}"
+        for name in now
+        if before[name] != now[name]
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a workload will be measured: the order with its card pinned, and the worker's facts."""
+
+    order: Order
+    facts: dict[str, Any]
+
+    @property
+    def uuid(self) -> str | None:
+        """The card's; None on the CPU."""
+        return self.order.device_uuid
+
+
+def _identify(order: Order, run: Run | None, crew: Supervisor) -> Site:
+    """Ask a worker what torch, the device and the factory are."""
+    if order.device == "cpu":  # refused before torch is imported
+        _refuse_card(order)
+        resolve_limit(order.settings.memory_limit, _kept_limit(order, run))
+    answer = crew.ask(order.task("hello"), HELLO_DEADLINE_S)
+    if answer.evidence is not None:
+        raise _hello_error(order, answer)
+    facts = answer.findings["facts"]
+    assert isinstance(facts, dict)
+    workload = order.workload
+    if workload.factory is not None:
+        sha256 = str(answer.findings["factory_sha256"])
+        source = FactorySource(workload.factory.reference, sha256, workload.factory.args)
+        workload = replace(workload, factory=source)
+    uuid = facts.get("device_uuid")
+    pinned = order.device if uuid is None else "cuda"
+    return Site(replace(order, workload=workload, device=pinned, device_uuid=uuid), facts)
+
+
+def _hello_error(order: Order, answer: Answer) -> RnnprofError:
+    assert answer.evidence is not None
+    if answer.evidence.error_type == "DeviceMissingError":
+        return NoDeviceError(f"--device {order.device}: {answer.evidence.message}")
+    if order.factory_path and answer.evidence.phase == "factory":
+        return _factory_error(order, answer)
+    reason = classify(answer.evidence).reason
+    return WorkerStartError(f"the worker could not describe itself: {reason}")
+
+
+def _refuse_card(order: Order) -> None:
+    if order.settings.card_bytes is not None:
+        raise BadInputError(
+            "--card stands for another CUDA card, and this is the CPU: give --memory-limit"
+        )
+
+
+def _kept_limit(order: Order, run: Run | None) -> int | None:
+    """The limit that is resolved already: of the run, or of the other side."""
+    return run.header.limit_bytes if run is not None else order.kept_limit_bytes
+
+
+def _make_header(place: Site, run: Run | None, crew: Supervisor, listener: Listener) -> Header:
+    """The run's identity, with its limit resolved once; that less is free by now is told."""
+    order, free_bytes = place.order, None
+    kept = _kept_limit(order, run)
+    if order.device == "cpu":
+        limit_bytes = resolve_limit(order.settings.memory_limit, kept)
+    else:
+        survey = _survey(order, crew)
+        free_bytes = survey.free_bytes
+        limit_bytes = resolve_card_limit(order.settings, kept, survey)
+    short = None if kept is None else shortage(limit_bytes, free_bytes)
+    is_told = order.extend and order.kept_limit_bytes is not None  # a later turn of a comparison
+    if short is not None and not is_told:
+        listener.noted(short)
+    return make_header(order.workload, place.facts, limit_bytes)
+
+
+def _survey(order: Order, crew: Supervisor) -> Survey:
+    answer = crew.ask(order.task("survey"), HELLO_DEADLINE_S)
+    if answer.evidence is not None:
+        reason = classify(answer.evidence).reason
+        raise WorkerStartError(f"the worker could not survey the card: {reason}")
+    return decode(Survey, answer.findings, "survey")
+
+
+def _check_factory(order: Order, crew: Supervisor) -> None:
+    """One step of the smallest point, so that a broken factory is told before the sweep.
+
+    Where it raises there, one at the longest T: a model may need more time steps than the shortest.
+    """
+    if order.factory_path is None:
+        return
+    batch, lengths = min(order.grid.batch, default=CHECK_BATCH), order.grid.steps
+    raised = None
+    for steps in sorted({min(lengths), max(lengths)}):
+        found = _error_at(Point(batch, steps), order, crew)
+        if found is None:
+            return
+        raised = raised or found
+    if raised is not None:
+        raise raised
+
+
+def _error_at(point: Point, order: Order, crew: Supervisor) -> BadInputError | None:
+    """What one step of the factory raises at a point; None for nothing.
+
+    Raises:
+        BadInputError: the factory does not keep to the protocol, whatever the point.
+    """
+    task = replace(
+        order.task("check"), batch=point.batch, steps=point.steps, guard_bytes=guard_bytes()
+    )
+    answer = crew.ask(task, order.settings.timeout_s or CHECK_DEADLINE_S)
+    if answer.evidence is None:
+        return None
+    if answer.bad_factory:
+        raise _factory_error(order, answer, f" at {point}")
+    # an out-of-memory, a crash or a hang is a result: the sweep meets it and records it
+    is_broken = classify(answer.evidence).outcome is Outcome.FAILED
+    return _factory_error(order, answer, f" at {point}") if is_broken else None
+
+
+def _factory_error(order: Order, answer: Answer, where: str = "") -> BadInputError:
+    assert answer.evidence is not None
+    evidence = answer.evidence
+    if answer.bad_factory:
+        return BadInputError(f"--factory {order.factory_path}: {evidence.message}")
+    reason = classify(evidence).reason
+    return BadInputError(f"--factory {order.factory_path}{where}: {reason}")
+
+
+def _claim(journal: Journal, header: Header, order: Order) -> Request:
+    """Write the header or see that it is the same, then this invocation's request."""
+    run = journal.run
+    if run is None and not order.overwrite:
+        journal.append(header)
+    elif run is None or order.overwrite:
+        journal.replace_with(header)
+    elif run.header != header:
+        raise RunFileError(
+            f"{order.path} holds another run ({'; '.join(differences(run.header, header))}): write "
+            "to another file with -o, or begin anew with --overwrite"
+        )
+    request = Request(uuid.uuid4().hex[:12], order.command, order.grid, order.settings, utc_now())
+    journal.append(request)
+    return request
+
+
+def _observer(
+    order: Order, header: Header, request: Request, journal: Journal, crew: Supervisor
+) -> Observer:
+    reserve = order.settings.reserve_bytes
+    if reserve >= header.limit_bytes:
+        raise BadInputError(
+            f"--reserve {format_bytes(reserve)} leaves nothing of the limit of "
+            f"{format_bytes(header.limit_bytes)}"
+        )
+    return Observer(
+        task=order.task("fit"),
+        request=request,
+        limit_bytes=header.limit_bytes - reserve,
+        probe=crew.ask,
+        record=journal.append,
+        guard_bytes=guard_bytes,
+    )

@@ -1,0 +1,73 @@
+"""In which order the points are run, what they are expected to cost, and when to give up on one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from rnnprof.runfile.points import Point
+
+FIRST_DEADLINE_S: Final = 300.0
+"""Before anything is known; a slow machine's largest point takes well under a minute a step."""
+
+MIN_DEADLINE_S: Final = 60.0
+
+DEADLINE_FACTOR: Final = 20.0
+"""A pass that takes twenty times what its neighbours' rate says is hung, not slow."""
+
+
+def shuffled(points: Iterable[Point], seed: int) -> list[Point]:
+    """The points in an order in which a slow drift of the machine cannot pass for size."""
+    order = sorted(points)
+    random.Random(seed).shuffle(order)
+    return order
+
+
+def anchor_of(points: Sequence[Point]) -> Point:
+    """The point measured first, midway and last: long enough to time well, small enough to fit.
+
+    It is the one whose size B*T stands at the lower quartile of the grid.
+    """
+    by_size = sorted(points, key=lambda point: (point.batch * point.steps, point.steps))
+    return by_size[(len(by_size) - 1) // 4]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One pass that was run: its size B*T and its wall time."""
+
+    size: int
+    wall_s: float
+
+
+def deadline_s(point: Point, costs: Sequence[Cost]) -> float:
+    """When a pass at *point* has taken too long, scaled from the slowest rate seen."""
+    if not costs:
+        return FIRST_DEADLINE_S
+    slowest = max(cost.wall_s / cost.size for cost in costs)
+    largest_wall = max(cost.wall_s for cost in costs)
+    scaled = slowest * point.batch * point.steps
+    # the rate of a tiny point is all overhead: bound it by growth from the largest seen
+    by_growth = largest_wall * max(1.0, point.batch * point.steps / max(c.size for c in costs))
+    return max(MIN_DEADLINE_S, DEADLINE_FACTOR * min(scaled, by_growth))
+
+
+def remaining_s(
+    left: Sequence[Point], done: Sequence[tuple[Point, float]], sizes: Sequence[Point]
+) -> float | None:
+    """Seconds that the points *left* will take, from those *done*; None before the first.
+
+    A point's weight is a fixed share for its start-up and timing budget, and its size.
+    """
+    typical = median(point.batch * point.steps for point in sizes)
+
+    def weight(point: Point) -> float:
+        return 1.0 + point.batch * point.steps / typical
+
+    done_weight = sum(weight(point) for point, _ in done)
+    if done_weight == 0:
+        return None
+    return sum(wall for _, wall in done) / done_weight * sum(weight(point) for point in left)

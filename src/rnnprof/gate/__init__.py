@@ -1,0 +1,1 @@
+"""The CI gate: budgets, evidence, verdicts, and their formats."""

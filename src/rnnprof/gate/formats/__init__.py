@@ -1,0 +1,1 @@
+"""A verdict as text, Markdown, JSON, JUnit, Bencher and GitHub annotations, a file a format."""

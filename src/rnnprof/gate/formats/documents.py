@@ -1,0 +1,101 @@
+"""A verdict for programs: JSON, and what Bencher and github-action-benchmark read."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final
+
+from rnnprof.gate.formats.shared import (
+    GROWTH_KINDS,
+    Judged,
+    Told,
+    interval_of,
+    known_numbers,
+    names_of,
+)
+from rnnprof.gate.verdicts import Finding, Gate
+from rnnprof.report.text.pieces import one_line
+from rnnprof.runfile.codec import encode
+
+SMALLER_IS_BETTER: Final = frozenset({"bytes", "s", "ratio"})
+"""Units of figures that a chart of ``customSmallerIsBetter`` can show as they are."""
+
+
+# --- JSON ----------------------------------------------------------------------------------------
+
+
+def gates_json(judged: Judged) -> str:
+    """One JSON document, of several GPUs ``{"runs": [document, ...]}``; a figure that is no number
+    is null.
+    """
+    documents = [_document(gate, told) for gate, told in judged]
+    whole = documents[0] if len(documents) == 1 else {"runs": documents}
+    return json.dumps(whole, indent=2, allow_nan=False)
+
+
+def _document(gate: Gate, told: Told) -> dict[str, Any]:
+    return {
+        "verdict": gate.verdict.value,
+        "exit_code": gate.exit_code(strict=told.is_strict),
+        "strict": told.is_strict,
+        "run": told.run_name,
+        "baseline": told.base_name,
+        "budget": told.budget_name,
+        "workload": told.workload,
+        "device": told.device,
+        "limit_bytes": told.limit_bytes,
+        "findings": [_numbers_only(encode(finding)) for finding in gate.findings],
+    }
+
+
+def _numbers_only(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _numbers_only(item) for key, item in value.items()}
+    if isinstance(value, list):
+        items = [_numbers_only(item) for item in value]
+        return None if None in items else items  # an interval without an end is none
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def gates_benchmarks(judged: Judged) -> str:
+    """The form ``customSmallerIsBetter`` of github-action-benchmark: a JSON array of what was
+    measured, on all GPUs.
+
+    Throughput is turned into seconds per time step; a largest batch, of which more is better, is
+    left out.
+    """
+    named = [
+        pair
+        for gate, told in judged
+        for pair in zip(names_of(gate.findings, told), gate.findings, strict=True)
+    ]
+    rows = [row for name, finding in named if (row := _benchmark(name, finding)) is not None]
+    return json.dumps(rows, indent=2, allow_nan=False)
+
+
+def _benchmark(name: str, finding: Finding) -> dict[str, str | float] | None:
+    measured, ends = known_numbers(finding.measured), finding.interval
+    is_throughput = finding.unit == "time_steps_per_s"
+    if measured is None or not (is_throughput or finding.unit in SMALLER_IS_BETTER):
+        return None
+    extra = [f"{finding.verdict.value}: {one_line(finding.reason)}"]
+    if ends is not None and finding.kind in GROWTH_KINDS:
+        extra.append(f"95% interval of the growth {interval_of(finding)}")
+        ends = None
+    if is_throughput:
+        if measured <= 0 or math.isinf(1 / measured):
+            return None
+        measured = 1 / measured
+        is_known = ends is not None and min(ends) > 0 and not math.isinf(1 / min(ends))
+        ends = (1 / ends[1], 1 / ends[0]) if ends is not None and is_known else None
+        extra.append("seconds per time step: one over the throughput in time steps/s")
+    row: dict[str, str | float] = {
+        "name": name,
+        "unit": "s" if is_throughput else finding.unit,
+        "value": measured,
+        "extra": "\n".join(extra),
+    }
+    if ends is not None and all(map(math.isfinite, ends)):
+        row["range"] = f"± {(ends[1] - ends[0]) / 2:.3g}"
+    return row

@@ -1,0 +1,73 @@
+"""A verdict in words of 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from typing import Final
+
+from rnnprof.gate.formats.shared import (
+    Judged,
+    Told,
+    facts_of,
+    findings_of,
+    gate_sentence,
+    gates_sentence,
+    why_of,
+)
+from rnnprof.gate.verdicts import Finding, Gate
+from rnnprof.report.text.pieces import WIDTH, one_line
+
+REASON_COLUMNS: Final = 300
+NAME_COLUMNS: Final = 100
+FACTS_COLUMNS: Final = 400
+COMMAND_COLUMNS: Final = 1000
+
+
+# --- a terminal ----------------------------------------------------------------------------------
+
+
+def gates_text(judged: Judged) -> str:
+    """Text of at most 80 columns: each GPU's gate, and of several a last line that sums up; without
+    a final newline.
+    """
+    texts = [gate_text(gate, told) for gate, told in judged]
+    if len(judged) > 1:
+        texts.append(_wrapped(gates_sentence(judged), "", "  "))
+    return "\n\n".join(texts)
+
+
+def gate_text(gate: Gate, told: Told) -> str:
+    """One gate's findings in the order of the budget, its verdict last."""
+    findings = findings_of(gate)
+    room = max(len(finding.verdict.value) for finding in findings) + 2
+    facts = facts_of(told) if told.gpu is None else f"{told.gpu}: {facts_of(told)}"
+    lines = [
+        _wrapped(facts, "", "  "),
+        "",
+        *(_item(finding, room) for finding in findings),
+        "",
+        _wrapped(gate_sentence(gate), "", "  "),
+    ]
+    return "\n".join(lines)
+
+
+def _item(finding: Finding, room: int) -> str:
+    text = f"{finding.name}: {why_of(finding)}"
+    return _wrapped(text, finding.verdict.value.ljust(room), " " * room)
+
+
+def _wrapped(text: str, first_indent: str, indent: str) -> str:
+    """*text* in lines of at most 80 columns."""
+    # a wide sign counts for two; one that a break parts from its filler stands a column over
+    padded = "".join(f"{char}\0" if _is_wide(char) else char for char in one_line(text))
+    width = WIDTH - 1 if "\0" in padded else WIDTH
+    filled = textwrap.fill(
+        padded, width, initial_indent=first_indent, subsequent_indent=indent,
+        break_on_hyphens=False,
+    )  # fmt: skip
+    return filled.replace("\0", "")
+
+
+def _is_wide(char: str) -> bool:
+    return unicodedata.east_asian_width(char) in "WF"

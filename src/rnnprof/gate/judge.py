@@ -1,0 +1,164 @@
+"""A gate: what a budget, and a baseline, say of a run.
+
+How each is judged:
+
+* A thing to be judged that was not measured fails: a check must not pass because it vanished.
+  Only where others had taken the memory that the limit promised is it INCONCLUSIVE: the machine
+  stood in the way, not the model.
+* Memory hardly varies and is held against its limit as it is.
+* Time is judged by the medians of three and more undisturbed processes.  FAIL: that the limit is
+  kept is rejected at 5%, by Holm over all points of the kind.  PASS: the one-sided 95% bound lies
+  within the limit.  Otherwise INCONCLUSIVE, with the smallest change that could have been found.
+* With fewer processes time is INCONCLUSIVE, except that a throughput budget which is missed, or
+  kept, by more than a factor of two is judged from what there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rnnprof.compare.comparison import (
+    ProcessMedians,
+)
+from rnnprof.gate.budget import Budget, Growth, LeastThroughput, MostPeak
+from rnnprof.gate.fits import judge_batch, judge_fit
+from rnnprof.gate.growth import judge_growth
+from rnnprof.gate.seen import (
+    FEW_PROCESSES_FACTOR,
+    MORE,
+    Seen,
+    confidence,
+    judge_estimates,
+    judge_finished,
+    listed,
+    peak_of,
+    signed,
+    untimed,
+)
+from rnnprof.gate.verdicts import Finding, Gate, Verdict
+from rnnprof.runfile.records import Run
+from rnnprof.stats.estimate import SIGNIFICANCE, Estimate, smallest_detectable_ratio
+from rnnprof.units import format_bytes, format_rate
+
+
+def gate(
+    budget: Budget,
+    run: Run,
+    base: Run | None = None,
+    differing: Sequence[str] = (),
+    *,
+    in_turn: bool = False,
+) -> Gate:
+    """Judge a run by a budget, and by a baseline where there is one.
+
+    Args:
+        in_turn: run and baseline were measured in turn on one machine.
+        differing: how the run's workload differs from the budget's, spelled out; with any, or
+            with another device or limit than required, nothing else is judged.
+    """
+    if differing := (*differing, *budget.required.differences(run)):
+        reason = f"the run is not the one that the budget asks for: {listed(differing)}"
+        return Gate((Finding("comparable", "", Verdict.NOT_COMPARABLE, reason),))
+    if base is not None and _is_part_of(base, run):
+        reason = "the baseline is the run itself: give one that was measured before the change"
+        return Gate((Finding("comparable", "", Verdict.NOT_COMPARABLE, reason),))
+    findings = [*judge_finished(run, "the run"), *judge_budget(budget, run)]
+    if base is not None:
+        findings += judge_growth(
+            budget.growth or Growth(), base, run, in_turn=in_turn, asks_time=budget.asks_time
+        )
+    elif budget.growth is not None:
+        reason = "the budget limits growth, and there is no baseline: give --baseline"
+        findings.append(Finding("comparable", "", Verdict.INCONCLUSIVE, reason))
+    return Gate(tuple(findings))
+
+
+def _is_part_of(base: Run, run: Run) -> bool:
+    """Whether all that one run observed is in another: it is that run, or was, before more came."""
+    attempts = {observation.attempt for observation in base.observations}
+    return bool(attempts) and attempts <= {each.attempt for each in run.observations}
+
+
+def judge_budget(budget: Budget, run: Run) -> tuple[Finding, ...]:
+    """A finding for each limit, in the order of the budget."""
+    seen = Seen.of(run, budget.required)
+    return (
+        *(judge_fit(limit, seen) for limit in budget.fits),
+        *(judge_batch(limit, seen) for limit in budget.max_batch),
+        *(_judge_peak(limit, seen) for limit in budget.peak),
+        *_judge_throughputs(budget.throughput, seen),
+    )
+
+
+def _judge_peak(limit: MostPeak, seen: Seen) -> Finding:
+    point, most = limit.point, limit.at_most_bytes
+    verdict, reason, peak = peak_of(limit, seen)
+    if peak is not None and verdict is not Verdict.NOT_COMPARABLE:
+        verdict = Verdict.PASS if peak <= most else Verdict.FAIL
+        reason = (
+            f"{limit.of} peak {format_bytes(peak)}, {format_bytes(most)} are allowed: "
+            f"{signed(peak / most - 1)}"
+        )
+    return Finding("peak", str(point), verdict, reason, "bytes", peak, most)
+
+
+def _judge_throughputs(limits: Sequence[LeastThroughput], seen: Seen) -> list[Finding]:
+    """Each by its processes; together by Holm."""
+    medians = [seen.medians_at(limit.point) for limit in limits]
+    allowed = [_allowed_s(limit) for limit in limits]
+    estimates = [
+        Estimate.of(each.medians_s).over(most_s) if each.are_enough else None
+        for each, most_s in zip(medians, allowed, strict=True)
+    ]
+    verdicts = judge_estimates(estimates, 0.0)
+    judged = sum(estimate is not None for estimate in estimates)
+    findings = []
+    for limit, each, estimate, verdict in zip(limits, medians, estimates, verdicts, strict=True):
+        if estimate is None:
+            findings.append(_throughput_of_few(limit, each, seen))
+        else:
+            findings.append(_throughput_of_many(limit, estimate, verdict, judged))
+    return findings
+
+
+def _allowed_s(limit: LeastThroughput) -> float:
+    """How long B sequences of T steps may take."""
+    return limit.point.batch * limit.point.steps / limit.at_least_per_s
+
+
+def _throughput_of_many(
+    limit: LeastThroughput, estimate: Estimate, verdict: Verdict, judged: int
+) -> Finding:
+    least = limit.at_least_per_s
+    rate = least / estimate.ratio
+    slow, fast = (least / bound for bound in reversed(estimate.interval()))
+    excess = smallest_detectable_ratio(estimate, 0.0, SIGNIFICANCE / judged)
+    shortfall = excess / (1 + excess)
+    reason = (
+        f"time steps at {format_rate(rate)} ({confidence()} {format_rate(slow)} to "
+        f"{format_rate(fast)}), {format_rate(least)} are asked for"
+    )
+    return Finding(
+        "throughput", str(limit.point), verdict, reason, "time_steps_per_s", rate, least,
+        interval=(slow, fast), detectable_ratio=shortfall,
+    )  # fmt: skip
+
+
+def _throughput_of_few(limit: LeastThroughput, medians: ProcessMedians, seen: Seen) -> Finding:
+    """Judged only where it is kept or missed by far."""
+    least, where = limit.at_least_per_s, str(limit.point)
+    if medians.typical_s is None:
+        verdict, reason = untimed(limit.point, medians, seen)
+        return Finding("throughput", where, verdict, reason, "time_steps_per_s", limit=least)
+    rate = limit.point.batch * limit.point.steps / medians.typical_s
+    verdict = Verdict.INCONCLUSIVE
+    if max(rate, least) > FEW_PROCESSES_FACTOR * min(rate, least):
+        verdict = Verdict.PASS if rate > least else Verdict.FAIL
+    reason = (
+        f"time steps at {format_rate(rate)}, {format_rate(least)} are asked for; with "
+        f"{medians.shortage()} only a factor of {FEW_PROCESSES_FACTOR:g} is told from noise; {MORE}"
+    )
+    return Finding(
+        "throughput", where, verdict, reason, "time_steps_per_s", rate, least,
+        detectable_ratio=1 - 1 / FEW_PROCESSES_FACTOR,
+    )  # fmt: skip

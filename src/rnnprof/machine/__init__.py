@@ -1,1 +1,0 @@
-"""Facts of the machine without torch: psutil, /proc, cgroups."""

@@ -1,0 +1,418 @@
+"""What the probes at one T prove: one pure rule, at the end of a search and on every loading."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from rnnprof.maxbatch.search import EdgeSearch, Try
+from rnnprof.maxbatch.stationary import (
+    confirming_steps,
+    is_cleared,
+    is_varying,
+    leak_of,
+    rise_of,
+    spread_in_words,
+)
+from rnnprof.points.seen import ignored, same_data, used_lengths
+from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
+from rnnprof.runfile.observations import Fit
+from rnnprof.runfile.points import Outcome, Role
+from rnnprof.runfile.records import Run, Settings
+from rnnprof.units import format_bytes
+
+MAX_CRASHES: Final = 2
+"""A worker that dies at a batch is tried once more; then nothing is known there."""
+
+STOPPED: Final = "the search was stopped before its end"
+
+MOST_PROBES: Final = 24
+"""Of one search at one T: what is not settled by then is said to be open."""
+
+KNOWN_ENDS: Final = frozenset({Outcome.MEASURED, Outcome.OOM})
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a certificate is asked for.
+
+    Attributes:
+        limit_bytes: that training may take, without what is reserved for others.
+        confirm_steps: training steps that a fit has to pass.
+        through: training steps that the answer has to pass, where more than *confirm_steps*.
+        confirm: fresh workers in which the answer has to pass.
+    """
+
+    limit_bytes: int
+    at_most: int
+    granularity: int = 1
+    confirm_steps: int = 10
+    through: int = 0
+    confirm: int = 1
+
+    @property
+    def horizon(self) -> int:
+        """Training steps of a proof."""
+        return max(self.confirm_steps, self.through)
+
+    @property
+    def most_units(self) -> int:
+        """Multiples of the granularity up to the cap."""
+        return self.at_most // self.granularity
+
+    def lasting(self, fits: Sequence[Fit]) -> Terms:
+        """The terms of a proof at a T where memory grows for longer than a proof, and then ends."""
+        if not is_cleared(fits, self.confirm_steps):
+            return self
+        return replace(self, through=max(self.through, confirming_steps(self.confirm_steps)))
+
+    def try_of(self, fit: Fit) -> Try:
+        """A fit pass in units: what fitted is rounded down, what did not is rounded up.
+
+        What fitted above the cap fits at the cap, where its bytes say nothing.
+        """
+        if fit.outcome is Outcome.OOM:
+            return Try(-(-fit.batch // self.granularity), fit.outcome)
+        units = fit.batch // self.granularity
+        if units > self.most_units:
+            return Try(self.most_units, fit.outcome)
+        known = (fit.peak_counted_bytes, fit.peak_allocated_bytes, fit.retries)
+        return Try(units, fit.outcome, *known)
+
+    def tries(self, fits: Sequence[Fit]) -> list[Try]:
+        """What fit passes tell of the batches up to the cap."""
+        known = [self.try_of(fit) for fit in fits if fit.outcome in KNOWN_ENDS]
+        return [tried for tried in known if 1 <= tried.units <= self.most_units]
+
+    def search(self, steps: int, fits: Sequence[Fit]) -> EdgeSearch:
+        """The search at T, with what is known of it."""
+        search = EdgeSearch(steps, self.limit_bytes, self.most_units, self.granularity)
+        search.bisects = is_varying(fits)
+        search.recall(self.tries(self.evident(fits)))
+        return search
+
+    def evident(self, fits: Sequence[Fit]) -> Sequence[Fit]:
+        """The passes that say something of the edge.
+
+        Where memory differs from training step to step, a short pass does not; and a pass above
+        one that ran out of memory has only met smaller steps.
+        """
+        if not is_varying(fits):
+            return fits
+        low = min(_batches(fits, Outcome.OOM), default=self.at_most + 1)
+        return [
+            fit for fit in fits
+            if fit.outcome is not Outcome.MEASURED or (self.is_proof(fit) and fit.batch <= low)
+        ]  # fmt: skip
+
+    def is_long(self, fit: Fit) -> bool:
+        """Whether a pass ran through as many steps as a probe near the edge has to."""
+        return fit.outcome is Outcome.MEASURED and fit.steps_run >= self.confirm_steps
+
+    def is_proof(self, fit: Fit) -> bool:
+        """Whether a pass ran as many steps as a proof has to."""
+        return fit.outcome is Outcome.MEASURED and fit.steps_run >= self.horizon
+
+
+def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int | None:
+    """A batch that has to be run although the bracket is closed; None when all is proven.
+
+    What an earlier sweep has measured may close a bracket without proving it: its steps were too
+    few, or the batches no multiples of the granularity.  And few steps above an OOM contradict it
+    only when as many as a proof has to run have fitted there too.
+    """
+    fits = terms.evident(fits)
+    if (contradicting := _contradicting(fits, terms)) is not None:
+        high = contradicting[1]
+        return None if _proofs(fits, high, terms) else high
+    batch = search.fits * terms.granularity
+    if batch and _proofs(fits, batch, terms) < terms.confirm:
+        return batch
+    beyond = batch + terms.granularity
+    if search.fails == search.fits + 1 and not _ooms(fits, beyond):
+        return beyond
+    return None
+
+
+def conclude(steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -> Certificate:
+    """The certificate that the fit passes at one T amount to."""
+    terms = terms.lasting(fits)
+    evident = terms.evident(fits)
+    search = terms.search(steps, fits)
+    batch = _largest_run(search, evident, terms)
+    stopped = _given_up(fits, request) or STOPPED
+    status, reason = _judge(search, evident, terms, spread_in_words(fits), stopped)
+    if status in (EdgeStatus.CERTIFIED, EdgeStatus.CAPPED):
+        reason = "; ".join(filter(None, (reason, used_lengths(fits), same_data(fits)))) or None
+    status, reason = _unusable(fits, terms) or (status, reason)
+    if status in UNUSABLE:
+        batch = 0
+    best = _best_proof(evident, batch, terms)
+    ooms = _ooms(fits, batch + terms.granularity) or _ooms(fits, None)
+    if (contradicting := _contradicting(evident, terms)) is not None:
+        low, high = contradicting
+        best, ooms = _best_proof(evident, high, terms), _ooms(evident, low)
+    return Certificate(
+        steps=steps,
+        status=status,
+        granularity=terms.granularity,
+        at_most=terms.at_most,
+        batch=batch or None,
+        fits=_edge_fit(best) if best else None,
+        fails=_edge_oom(ooms[-1]) if ooms else None,
+        confirm_steps=terms.confirm_steps,
+        horizon=best.steps_run if best else None,
+        confirmations=_proofs(fits, batch, terms),
+        probes=len(fits),
+        ooms=sum(fit.outcome is Outcome.OOM for fit in fits),
+        attempts=tuple(fit.attempt for fit in fits),
+        reason=reason,
+        request=request,
+    )
+
+
+UNUSABLE: Final = frozenset({EdgeStatus.NOT_STATIONARY, EdgeStatus.BATCH_NOT_USED})
+"""What a training step is, whatever batch is asked for: no batch of it is the largest."""
+
+
+def _unusable(fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, str] | None:
+    """What the training step itself does that no largest batch can be proven of."""
+    if (leak := leak_of(fits, terms.confirm_steps, terms.granularity)) is not None:
+        return EdgeStatus.NOT_STATIONARY, str(leak)
+    if (unused := ignored(fits)) is not None:
+        return EdgeStatus.BATCH_NOT_USED, unused
+    return None
+
+
+def _given_up(fits: Sequence[Fit], request: str) -> str | None:
+    """Why a search ended early, if it was by the number of its probes."""
+    if probes_of(fits, request) < MOST_PROBES:
+        return None
+    return f"{MOST_PROBES} probes did not settle it"
+
+
+def probes_of(fits: Sequence[Fit], request: str) -> int:
+    """Probes that a search has taken in this invocation."""
+    return sum(fit.request == request and fit.role is Role.PROBE for fit in fits)
+
+
+def _judge(
+    search: EdgeSearch, fits: Sequence[Fit], terms: Terms, spread: str | None, stopped: str
+) -> tuple[EdgeStatus, str | None]:
+    if (contradicting := _contradicting(fits, terms)) is not None:
+        low, high = contradicting
+        return EdgeStatus.NON_MONOTONE, f"B={high} fits although B={low} was out of memory"
+    if (broken := _broken(search, fits, terms)) is not None:
+        return broken
+    if (fall := search.fall) is not None and spread is None:
+        (smaller, larger) = fall
+        return EdgeStatus.INDETERMINATE, (
+            f"memory falls from {format_bytes(smaller.held_bytes)} at "
+            f"B={smaller.units * terms.granularity} to {format_bytes(larger.held_bytes)} at "
+            f"B={larger.units * terms.granularity}: what fits above is not known"
+        )
+    if terms.most_units == 0:
+        return EdgeStatus.INDETERMINATE, (
+            f"up to B={terms.at_most} there is no multiple of {terms.granularity}"
+        )
+    if not search.is_over:
+        return EdgeStatus.INDETERMINATE, stopped
+    if (batch := missing_proof(search, fits, terms)) is not None:
+        return EdgeStatus.INDETERMINATE, _unproven(batch, fits, terms, stopped)
+    if search.fits == 0:
+        return EdgeStatus.NOTHING_FITS, _none_fits(fits, terms)
+    status = EdgeStatus.CAPPED if search.fails is None else EdgeStatus.CERTIFIED
+    remarks = (_unsteady(search, fits, terms), spread, _thrashing(search, fits, terms))
+    return status, "; ".join(filter(None, remarks)) or None
+
+
+def _none_fits(fits: Sequence[Fit], terms: Terms) -> str:
+    """Why the smallest batch does not fit, where its first training steps did."""
+    failed = _ooms(fits, terms.granularity)
+    ran = max(failed, key=lambda fit: fit.steps_run, default=None)
+    out_of_memory = f"B={terms.granularity} is out of memory"
+    if ran is None or ran.steps_run == 0:
+        return out_of_memory
+    often = "1 training step" if ran.steps_run == 1 else f"{ran.steps_run} training steps"
+    rise = rise_of(ran.live_bytes)
+    left = f", each of which left {format_bytes(rise)} behind" if rise else ""
+    return f"{out_of_memory} after {often}{left}"
+
+
+def _unproven(batch: int, fits: Sequence[Fit], terms: Terms, stopped: str) -> str:
+    """Why a batch that closes the bracket is not proven."""
+    last = next((fit for fit in reversed(fits) if fit.batch == batch), None)
+    if last is not None and last.outcome not in KNOWN_ENDS:
+        return f"at B={batch}: {last.reason}"
+    if (passed := _proofs(fits, batch, terms)) > 0:
+        return f"{stopped}: B={batch} has passed in {passed} of {terms.confirm} fresh workers"
+    return stopped
+
+
+def _broken(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, str] | None:
+    """What an attempt says that ended neither by fitting nor by an OOM, where it matters."""
+    low = search.fits * terms.granularity
+    high = terms.at_most + 1 if search.fails is None else search.fails * terms.granularity
+    last = next(
+        (f for f in reversed(fits) if f.outcome not in KNOWN_ENDS and low < f.batch < high), None
+    )
+    if last is None:
+        return None
+    none_fits = search.fits == 0 and search.fails is None
+    if last.outcome is Outcome.UNSUPPORTED and none_fits:
+        return EdgeStatus.UNSUPPORTED, last.reason or "not supported"
+    return EdgeStatus.INDETERMINATE, f"at B={last.batch}: {last.reason}"
+
+
+def _unsteady(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> str | None:
+    """What to know of an edge at which the same batch has gone both ways."""
+    if search.fails is None:
+        return None
+    beyond = search.fails * terms.granularity
+    if any(fit.batch == beyond and fit.outcome is Outcome.MEASURED for fit in fits):
+        return f"B={beyond} has fitted as well as run out of memory: it is taken not to fit"
+    return None
+
+
+def _thrashing(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> str | None:
+    """What to know of a largest batch that fits only because the allocator empties its cache."""
+    batch = search.fits * terms.granularity
+    proofs = [fit for fit in fits if fit.batch == batch and terms.is_proof(fit)]
+    retries = max((fit.retries or 0 for fit in proofs), default=0)
+    if not retries:
+        return None
+    steady = {fit.batch for fit in fits if terms.is_proof(fit) and not fit.retries}
+    below = max((each for each in steady if each < batch), default=None)
+    without = "" if below is None else f"; B={below} fits without it"
+    often = "once" if retries == 1 else f"{retries} times"
+    return (
+        f"B={batch} thrashes: to go on, the allocator emptied its cache {often} after the second "
+        f"training step, which takes time{without}"
+    )
+
+
+def _contradicting(fits: Sequence[Fit], terms: Terms) -> tuple[int, int] | None:
+    """The smallest batch out of memory and the largest that fits, where this is above that.
+
+    One batch that has gone both ways is no contradiction: it is taken not to fit.  Nor are a few
+    steps, at a batch that ran out of memory when it was to run all of them.
+    """
+    ooms = _batches(fits, Outcome.OOM)
+    low = min(ooms, default=terms.at_most + 1)
+    proven = {fit.batch for fit in fits if terms.is_proof(fit)}
+    high = max(proven | (_batches(fits, Outcome.MEASURED) - ooms), default=0)
+    return (low, high) if low <= terms.at_most and low < high else None
+
+
+def _largest_run(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int:
+    """The largest multiple below every OOM that was itself run and fitted; 0 for none."""
+    passed = _batches(fits, Outcome.MEASURED) - _batches(fits, Outcome.OOM)
+    highest = search.fits * terms.granularity
+    return max((b for b in passed if b <= highest and b % terms.granularity == 0), default=0)
+
+
+def _batches(fits: Sequence[Fit], outcome: Outcome) -> set[int]:
+    return {fit.batch for fit in fits if fit.outcome is outcome}
+
+
+def _proofs(fits: Sequence[Fit], batch: int, terms: Terms) -> int:
+    return sum(fit.batch == batch and terms.is_proof(fit) for fit in fits)
+
+
+def _best_proof(fits: Sequence[Fit], batch: int, terms: Terms) -> Fit | None:
+    at = [f for f in fits if f.batch == batch and f.outcome is Outcome.MEASURED]
+    return max(at, key=terms.is_proof, default=None)
+
+
+def _ooms(fits: Sequence[Fit], batch: int | None) -> list[Fit]:
+    """The OOMs at a batch; without one, at the smallest."""
+    ooms = [fit for fit in fits if fit.outcome is Outcome.OOM]
+    if batch is None:
+        batch = min((fit.batch for fit in ooms), default=0)
+    return [fit for fit in ooms if fit.batch == batch]
+
+
+def _edge_fit(fit: Fit) -> EdgeFit:
+    return EdgeFit(fit.batch, fit.attempt, fit.peak_counted_bytes, fit.steps_run)
+
+
+def _edge_oom(fit: Fit) -> EdgeOom:
+    failure = fit.failure
+    return EdgeOom(
+        fit.batch,
+        fit.attempt,
+        failure.phase if failure else None,
+        failure.message if failure else fit.reason,
+        failure.requested_bytes if failure else None,
+    )
+
+
+def evident_fits(run: Run, limit_bytes: int) -> list[Fit]:
+    """The fit passes under a limit whose peaks tell what training takes, at every T.
+
+    As in the search: without what a few training steps say where more of them take more, without
+    a T whose steps leave memory behind, and without peaks that an emptied cache has made smaller.
+    """
+    settings = settings_of(run) or Settings()
+    terms = Terms(
+        limit_bytes, sys.maxsize, confirm_steps=settings.confirm_steps, through=settings.through
+    )
+    by_length: dict[int, list[Fit]] = defaultdict(list)
+    for fit in run.observations:
+        if isinstance(fit, Fit) and fit.is_of_the_workload and fit.limit_bytes == limit_bytes:
+            by_length[fit.steps].append(fit)
+    return [
+        fit
+        for fits in by_length.values()
+        if leak_of(fits, terms.confirm_steps, settings.granularity) is None
+        for fit in terms.lasting(fits).evident(fits)
+        if fit.outcome is Outcome.MEASURED and fit.peak_counted_bytes and not fit.retries
+    ]
+
+
+def settings_of(run: Run) -> Settings | None:
+    """Those of the last invocation that looked at memory or time."""
+    looked = [r.settings for r in run.requests if r.settings.study is None]
+    return looked[-1] if looked else None
+
+
+def training_limit_of(run: Run) -> int:
+    """What training may take, in bytes: the limit without what is set aside of it."""
+    settings = settings_of(run)
+    return run.header.limit_bytes - (settings.reserve_bytes if settings else 0)
+
+
+def frontier_of(run: Run) -> tuple[Certificate, ...]:
+    """The run's certificates, each derived again from the attempts that it cites; the last at
+    each T counts, and one whose attempts are not all there is void.
+    """
+    by_attempt = {o.attempt: o for o in run.observations if isinstance(o, Fit)}
+    settings = {request.request: request.settings for request in run.requests}
+    derived: dict[int, Certificate] = {}
+    for certificate in run.certificates:
+        again = _derived(certificate, by_attempt, settings.get(certificate.request, Settings()))
+        if again is not None:
+            derived[certificate.steps] = again
+    return tuple(derived[steps] for steps in sorted(derived))
+
+
+def _derived(
+    certificate: Certificate, by_attempt: Mapping[str, Fit], settings: Settings
+) -> Certificate | None:
+    fits = [by_attempt[attempt] for attempt in certificate.attempts if attempt in by_attempt]
+    if len(fits) < len(certificate.attempts) or not fits:
+        return None
+    if any(fit.steps != certificate.steps for fit in fits):
+        return None
+    terms = Terms(
+        limit_bytes=fits[-1].limit_bytes,
+        at_most=certificate.at_most,
+        granularity=max(1, certificate.granularity),
+        confirm_steps=certificate.confirm_steps,
+        through=settings.through,
+        confirm=settings.confirm,
+    )
+    return conclude(certificate.steps, fits, terms, certificate.request)

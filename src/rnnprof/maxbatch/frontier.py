@@ -1,0 +1,260 @@
+"""The frontier: the edge at each T, sought with few probes and proven by fresh workers."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from rnnprof.breakdown.memory_model import MemoryModel, Sample
+from rnnprof.engine.listener import Listener
+from rnnprof.engine.observer import Observer
+from rnnprof.maxbatch.certify import (
+    KNOWN_ENDS,
+    MAX_CRASHES,
+    MOST_PROBES,
+    Terms,
+    conclude,
+    missing_proof,
+    probes_of,
+)
+from rnnprof.maxbatch.search import EdgeSearch
+from rnnprof.maxbatch.stationary import (
+    batch_to_confirm,
+    confirming_steps,
+    is_varying,
+    leak_of,
+)
+from rnnprof.outcomes import was_crowded_out
+from rnnprof.points.seen import ignored
+from rnnprof.runfile.certificates import Certificate
+from rnnprof.runfile.observations import Fit
+from rnnprof.runfile.points import UNSOUGHT, Outcome, Point, Role
+from rnnprof.runfile.records import Record, Run, Settings
+from rnnprof.units import format_bytes, format_seconds
+
+EXPLORING_STEPS: Final = 2
+"""The second finds the optimizer's state in place: from there on the peak is known."""
+
+NEAR_RATIO: Final = 0.02
+"""A batch within it of the edge predicted is run as a proof at once."""
+
+LEAVES_MEMORY: Final = "whether each training step leaves memory behind"
+
+MIN_SAMPLES_TO_TRUST: Final = 2
+"""One sample tells no slope: what it predicts is a lower bound, and far from the edge."""
+
+
+@dataclass(slots=True)
+class Frontier:
+    """The search over several T, which share what each success teaches."""
+
+    observer: Observer
+    record: Callable[[Record], None]
+    listener: Listener
+    at_most: int
+    known: dict[int, list[Fit]] = field(default_factory=lambda: defaultdict(list))
+
+    def recall(self, run: Run) -> None:
+        """Take up the fit passes of this and earlier invocations that ran under the same terms."""
+        same = {
+            request.request
+            for request in run.requests
+            if request.settings.lengths == self._settings.lengths
+        }
+        for fit in run.observations:
+            if not isinstance(fit, Fit) or fit.request not in same or was_crowded_out(fit):
+                continue
+            if fit.role in UNSOUGHT:
+                continue
+            if fit.limit_bytes == self.observer.limit_bytes:
+                self.known[fit.steps].append(fit)
+
+    def run(self, lengths: Iterable[int]) -> tuple[Certificate, ...]:
+        """Certify each T, in the order in which each teaches the next the most."""
+        ordered = order_of(lengths)
+        certificates = []
+        for done, steps in enumerate(ordered):
+            certificate = self.certify(steps)
+            self.record(certificate)
+            certificates.append(certificate)
+            self.listener.proved(certificate, done + 1, len(ordered))
+        return tuple(sorted(certificates, key=lambda certificate: certificate.steps))
+
+    def certify(self, steps: int) -> Certificate:
+        """Search the edge at one T until it is proven or cannot be."""
+        fits, request = self.known[steps], self.observer.request.request
+        search = self._terms_at(steps).search(steps, fits)
+        while not (_is_unsupported(fits) or probes_of(fits, request) >= MOST_PROBES):
+            search = self._settle_suspicion(search)
+            terms = self._terms_at(steps)
+            if _leaks(fits, terms) or ignored(fits) is not None:
+                break
+            search = self._without_short_passes(search)
+            model = MemoryModel.fit(self._samples())
+            units = search.propose(model)
+            batch = (
+                missing_proof(search, fits, terms) if units is None else units * (terms.granularity)
+            )
+            if batch is None or _is_set_aside(batch, fits) or self._is_tired(batch, fits):
+                break
+            point = Point(batch, steps)
+            self.listener.probing(point, self._why(batch, search, model))
+            is_near = units is None or self._is_near(point, model)
+            fit = self._probe(point, self._steps_of(point, is_near=is_near))
+            if fit.outcome in KNOWN_ENDS:
+                search.learn(terms.try_of(fit))
+        return conclude(steps, fits, self._terms, request)
+
+    def _settle_suspicion(self, search: EdgeSearch) -> EdgeSearch:
+        """Run for longer what looks as if training steps left memory behind; the search, with
+        what has come of it.
+        """
+        terms, fits = self._terms, self.known[search.steps]
+        before, count = len(fits), confirming_steps(terms.confirm_steps)
+        while (batch := batch_to_confirm(fits, terms.confirm_steps, terms.granularity)) is not None:
+            point = Point(batch, search.steps)
+            self.listener.probing(point, LEAVES_MEMORY)
+            self._probe(point, count)
+        is_new = len(fits) > before
+        return self._terms_at(search.steps).search(search.steps, fits) if is_new else search
+
+    def _without_short_passes(self, search: EdgeSearch) -> EdgeSearch:
+        """The search, begun anew with what is evident, once memory is seen to differ by step."""
+        if search.bisects or not self._is_varying(search.steps):
+            return search
+        return self._terms_at(search.steps).search(search.steps, self.known[search.steps])
+
+    def _is_varying(self, steps: int) -> bool:
+        """Whether a few training steps at this T say nothing of more of them."""
+        return is_varying(self.known[steps])
+
+    def _is_tired(self, batch: int, fits: Sequence[Fit]) -> bool:
+        """Whether a batch has been tried so often that another time will not prove it either."""
+        terms = self._terms.lasting(fits)
+        most = terms.confirm + MAX_CRASHES + (terms.through > 0)
+        return sum(fit.batch == batch for fit in fits) >= most
+
+    def _steps_of(self, point: Point, *, is_near: bool) -> int:
+        """Training steps of a probe: few where its bytes are all that is wanted of it."""
+        fits, terms = self.known[point.steps], self._terms_at(point.steps)
+        is_varying_somewhere = any(map(self._is_varying, self.known))
+        if is_varying_somewhere or any(f.point == point and terms.is_long(f) for f in fits):
+            return terms.horizon
+        if is_near:
+            return terms.confirm_steps
+        return min(terms.confirm_steps, EXPLORING_STEPS)
+
+    def _is_near(self, point: Point, model: MemoryModel | None) -> bool:
+        """Whether the batch may well be the edge itself, and is worth the steps of a proof."""
+        if model is None or len(self._samples()) < MIN_SAMPLES_TO_TRUST:
+            return False
+        beyond = Point(math.ceil(point.batch * (1 + NEAR_RATIO)), point.steps)
+        return model.predict_bytes(beyond) > self._terms.limit_bytes
+
+    def _probe(self, point: Point, count: int) -> Fit:
+        """Run a batch for so many training steps."""
+        settings = self._settings
+        fit = self.observer.observe(
+            point, "fit", Role.PROBE, confirm_steps=count, lengths=settings.lengths
+        )
+        assert isinstance(fit, Fit)
+        self.known[point.steps].append(fit)
+        self.listener.probed(fit)
+        return fit
+
+    def _samples(self) -> list[Sample]:
+        """Peaks of all T, without those that an emptied cache has made smaller."""
+        return [
+            Sample(fit.point, fit.peak_counted_bytes)
+            for steps, fits in self.known.items()
+            for fit in self._terms_at(steps).evident(fits)
+            if fit.outcome is Outcome.MEASURED and fit.peak_counted_bytes and not fit.retries
+        ]
+
+    def _why(self, batch: int, search: EdgeSearch, model: MemoryModel | None) -> str:
+        """Why this batch: what is predicted of it, and between which the edge lies."""
+        between = f"the edge lies from {search.fits * search.granularity}"
+        if search.fails is not None:
+            between += f" to {search.fails * search.granularity - search.granularity}"
+        if model is None:
+            return between if search.tries else "nothing is known yet"
+        predicted = model.predict_bytes(Point(batch, search.steps))
+        limit = format_bytes(self._terms.limit_bytes)
+        before = [fit for fit in self.known[search.steps] if fit.batch == batch]
+        if before and before[-1].outcome is Outcome.CRASHED:
+            return "once more: its worker died"
+        if before:
+            return (
+                f"to prove it in a fresh worker over {self._horizon(search.steps)} training steps"
+                f"{self._cost(before[-1])}"
+            )
+        return f"{format_bytes(predicted)} of {limit} predicted; {between}"
+
+    def _cost(self, before: Fit) -> str:
+        """What a longer horizon takes, by a shorter pass at the same batch."""
+        horizon = self._horizon(before.steps)
+        if not 0 < before.steps_run < horizon or horizon == self._settings.confirm_steps:
+            return ""
+        return f", about {format_seconds(before.wall_s / before.steps_run * horizon)}"
+
+    @property
+    def _settings(self) -> Settings:
+        return self.observer.request.settings
+
+    def _terms_at(self, steps: int) -> Terms:
+        """Those of a proof at T, by what has been seen there."""
+        return self._terms.lasting(self.known[steps])
+
+    def _horizon(self, steps: int) -> int:
+        return self._terms_at(steps).horizon
+
+    @property
+    def _terms(self) -> Terms:
+        settings = self._settings
+        return Terms(
+            limit_bytes=self.observer.limit_bytes,
+            at_most=self.at_most,
+            granularity=settings.granularity,
+            confirm_steps=settings.confirm_steps,
+            through=settings.through,
+            confirm=settings.confirm,
+        )
+
+
+def _leaks(fits: Sequence[Fit], terms: Terms) -> bool:
+    """Whether a long pass has confirmed that training steps leave memory behind."""
+    return leak_of(fits, terms.confirm_steps, terms.granularity) is not None
+
+
+def _is_unsupported(fits: Sequence[Fit]) -> bool:
+    """Whether nothing else was seen at this T than that it is not supported."""
+    return bool(fits) and all(fit.outcome is Outcome.UNSUPPORTED for fit in fits)
+
+
+def _is_set_aside(batch: int, fits: Sequence[Fit]) -> bool:
+    """Whether nothing is to be learned by trying a batch again: it hung, or crashed twice."""
+    ends = [fit.outcome for fit in fits if fit.batch == batch]
+    hung = any(end not in KNOWN_ENDS and end is not Outcome.CRASHED for end in ends)
+    return hung or ends.count(Outcome.CRASHED) >= MAX_CRASHES
+
+
+def order_of(lengths: Iterable[int]) -> list[int]:
+    """The longest, the shortest, then always the one farthest from those before.
+
+    Between two T that are known a third is interpolated, and rarely more than one sequence off.
+    """
+    left = sorted(set(lengths))
+    ordered: list[int] = []
+    while left:
+        chosen = max(left, key=lambda t: (_distance(t, ordered), t))
+        ordered.append(chosen)
+        left.remove(chosen)
+    return ordered
+
+
+def _distance(steps: int, others: Sequence[int]) -> float:
+    """How far a T lies from the nearest of others, as a ratio."""
+    return min((max(steps, t) / min(steps, t) for t in others), default=float("inf"))

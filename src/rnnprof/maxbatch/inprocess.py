@@ -1,0 +1,466 @@
+"""The largest batch of a training step of the user's own, found in this process.
+
+Before the search, ``step`` runs once at batch 2, rounded up to the granularity, so that what it
+loads or keeps (modules, the optimizer's state) counts as held already.  On the CPU, the limit
+is then on private address space above what this process holds (RLIMIT_DATA, the soft limit,
+set only while step runs); on CUDA, on all that the caching allocator reserves, weights
+included.  Where a library ends the process instead of raising, nothing is left to tell.
+
+On the CPU step runs in a thread of its own, since oneDNN compiles nothing any more in a thread
+where it has run out of memory; so an autocast or a default device around the call has no
+effect, only what step sets itself, and gradients as they are switched on or off here.
+
+While step runs here on the CPU, the heap maps large blocks one by one, and the holes that earlier
+work left in it are filled, so that what fits does not depend on what ran before; afterwards it is
+as quick as glibc makes it by itself.  A heap that is not kept so holds on to freed blocks: there an
+LSTM failed from a tenth below the answer on, under the same limit.  Where something enforces the
+limit in training, leave more headroom.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from rnnprof.breakdown.memory_model import MemoryModel, Sample
+from rnnprof.errors import BadInputError
+from rnnprof.maxbatch.search import EdgeSearch, Try
+from rnnprof.outcomes import Evidence, Judgement, classify
+from rnnprof.points.seen import Use, ignored_uses
+from rnnprof.runfile.certificates import EdgeStatus
+from rnnprof.runfile.codec import decode
+from rnnprof.runfile.observations import Seen
+from rnnprof.runfile.points import Outcome, Point
+from rnnprof.units import format_bytes, format_seconds, parse_bytes, parse_size
+
+if TYPE_CHECKING:
+    from rnnprof.worker.backends.budget import Allowance, Reading
+
+WARM_UP_BATCH: Final = 2
+"""Sequences of the run before the baseline: 1 breaks batch normalisation."""
+
+FIRST_LEAP: Final = 8
+"""Times the first batch whose bytes are known, at most, that the second may be: a small one finds
+room in what the heap has kept, so its bytes alone predict too large an edge."""
+
+NEAR_RATIO: Final = 0.9
+"""Share of the limit from which on a batch that is predicted to take it is near."""
+
+STEPS: Final = 1
+"""T, for the memory model: a step's own, the same in all of its runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One run of steps at a batch.
+
+    Attributes:
+        outcome: ``measured`` or ``oom``.
+        peak_bytes: of what the limit counts; None where it is not known, or after an OOM.
+        is_warm_up: ran before the baseline, under no limit but the machine's.
+        reason: why it did not fit, in one sentence; *message* is the error's own words.
+        requested_bytes: the allocation that did not fit, where the error names it.
+        allocated_bytes: the part of the peak that tensors took; None on the CPU.
+        retries: times that the caching allocator emptied its cache to go on, which takes time and
+            makes *peak_bytes* less than the steps would take; None on the CPU.
+        seen: what modules were called with in the first run of step and in the last.
+    """
+
+    batch: int
+    outcome: Outcome
+    wall_s: float
+    peak_bytes: int | None = None
+    is_warm_up: bool = False
+    reason: str | None = None
+    message: str | None = None
+    requested_bytes: int | None = None
+    allocated_bytes: int | None = None
+    retries: int | None = None
+    seen: tuple[Seen, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether its steps ran through."""
+        return self.outcome is Outcome.MEASURED
+
+    def __str__(self) -> str:
+        fitted = "warm-up" if self.is_warm_up else f"fits in {format_bytes(self.peak_bytes)}"
+        said = fitted if self.passed else self.reason
+        return f"batch {self.batch}: {said}, {format_seconds(self.wall_s)}"
+
+
+@dataclass(frozen=True, slots=True)
+class LargestBatch:
+    """What is known of the largest batch: fits at *batch*, out of memory at *batch* + granularity.
+
+    Attributes:
+        batch: the largest that was run and fitted below every OOM; None where none did.
+        train_with: the largest multiple of the granularity, at most *batch*, that leaves the
+            headroom free; None where none does, or where the bytes of no batch are known.
+        train_with_is_measured: it was run; else its bytes are predicted from those that were.
+        fits, fails: the runs on both sides; None for a side that was not seen.
+        limit_bytes: what the steps were allowed (CPU: above what the process held; CUDA: all that
+            the allocator reserves, weights included), or, on CUDA without a limit, what there was.
+        probes: runs of steps, the warm-up included; *ooms*: those of them that ran out of memory.
+        reason: why there is no *batch* or *train_with*, or what else to know.
+        history: every probe, in order.
+    """
+
+    batch: int | None
+    train_with: int | None
+    train_with_is_measured: bool
+    status: EdgeStatus
+    fits: Probe | None
+    fails: Probe | None
+    limit_bytes: int
+    granularity: int
+    at_most: int
+    headroom_ratio: float
+    probes: int
+    ooms: int
+    reason: str | None = None
+    history: tuple[Probe, ...] = field(default=(), repr=False)
+
+
+def largest_batch(
+    step: Callable[[int], Any],
+    *,
+    at_most: int = 65536,
+    granularity: int = 1,
+    headroom: float = 0.05,
+    memory_limit: int | str | None = None,
+    device: str = "auto",
+    confirm_steps: int = 1,
+    start: int | None = None,
+    listener: Callable[[Probe], None] | None = None,
+) -> LargestBatch:
+    """Find the largest batch at which *step* runs without running out of memory, and prove it.
+
+    ``step(batch)`` runs whole training steps at that batch size, forward, backward and optimizer,
+    and frees what it made.  The bytes that it takes lead the search; the answer has been run, and
+    so has the batch above it, which failed.  How it is run is told at the head of this module.
+
+    Args:
+        at_most: the largest batch to try.
+        granularity: the batch is sought among its multiples.
+        headroom: share of the limit that ``train_with`` leaves free.
+        memory_limit: bytes, or a text as ``512MiB``; None for what the machine can give (CPU), or
+            for no other limit than the card itself (CUDA).
+        device: ``cpu``, ``cuda`` (the current card), or ``auto``: a card if torch has one.
+        confirm_steps: how often ``step(batch)`` has to pass, one after the other.  Near a limit on
+            the CPU it runs once more before, with a sixteenth more, so that oneDNN has compiled.
+        start: the first batch to try, rounded up to the granularity; 16 times it by default.
+        listener: called with each :class:`Probe` as it ends; ``print`` shows it.
+
+    Raises:
+        BadInputError: an argument that cannot be used, or a limit that the machine cannot give.
+        NoDeviceError: CUDA is asked for, and torch has no card.
+        Exception: step's own, if it is not out of memory, with a note that names the batch.
+    """
+    _check(at_most, granularity, headroom, confirm_steps, start)
+    asked_bytes = _bytes(memory_limit)
+    from rnnprof.worker.backends.budget import open_budget  # torch comes with it
+
+    runner = Runner(step, confirm_steps, open_budget(device), listener)
+    hunt = Hunt(runner, granularity, at_most // granularity)
+    try:
+        runner.settle(asked_bytes)  # refuses a limit that cannot be had, before anything runs
+        runner.settle(None)
+        hunt.warm_up()
+        runner.settle(asked_bytes)
+        hunt.search(None if start is None else -(-start // granularity))
+    finally:
+        runner.budget.close()
+    return hunt.result(at_most, headroom)
+
+
+Attempt: TypeAlias = "tuple[Reading | None, tuple[Judgement, str] | None]"
+"""What a run that passed took, or the verdict on an OOM and its own words."""
+
+
+@dataclass(slots=True)
+class Runner:
+    """Runs step under the budget, and tells an OOM from every other error."""
+
+    step: Callable[[int], Any]
+    confirm_steps: int
+    budget: Allowance
+    listener: Callable[[Probe], None] | None = None
+    history: list[Probe] = field(default_factory=list)
+    seen: dict[str, Any] = field(default_factory=dict)
+
+    def settle(self, asked_bytes: int | None) -> None:
+        """Take the baseline, and the limit: on the CPU never more than the machine can give."""
+        if self.budget.kind == "cpu":
+            from rnnprof.engine.identity import resolve_limit
+
+            asked_bytes = resolve_limit(asked_bytes, None)
+        self.budget.settle(asked_bytes)
+
+    def run(self, batch: int, *, is_warm_up: bool = False, is_near: bool = False) -> Probe:
+        """One probe; an error that is no OOM is raised as it is, after the limit is lifted.
+
+        oneDNN may end the process when it is refused memory to compile in.  So near the limit it
+        compiles for this batch with some slack first, and finds its code ready under the limit.
+        """
+        began_s = time.perf_counter()
+        took, error = None, None
+        if is_near and self.budget.rehearses:
+            _, error = self._attempt(batch, 1, slack=True)
+        if error is None:
+            took, error = self._attempt(batch, self.confirm_steps)
+        probe = _probe(batch, time.perf_counter() - began_s, took, error, is_warm_up=is_warm_up)
+        probe = replace(probe, seen=self._seen())
+        self.history.append(probe)
+        if self.listener is not None:
+            self.listener(probe)
+        return probe
+
+    def _attempt(self, batch: int, count: int, *, slack: bool = False) -> Attempt:
+        """The peak, or the verdict on an OOM and its words; nothing of it is left."""
+        try:
+            return self._limited(batch, count, slack=slack)
+        finally:  # the exception is gone by now, and with it the tensors that its frames held
+            self.budget.clean()
+
+    def _limited(self, batch: int, count: int, *, slack: bool) -> Attempt:
+        reading = None
+        try:
+            with self.budget.in_force(slack=slack) as reading:
+                self.budget.run(lambda: self._steps(batch, count))
+        except Exception as error:  # the limit is lifted: there is memory to judge it in
+            used_bytes = (reading.peak_bytes if reading else None) or self.budget.counted_bytes()
+            verdict = classify(self._evidence(error, batch, used_bytes))
+            if verdict.outcome is not Outcome.OOM:
+                error.add_note(f"rnnprof.largest_batch: raised by step({batch})")
+                raise
+            return None, (verdict, str(error))
+        return reading, None
+
+    def _steps(self, batch: int, count: int) -> None:
+        from rnnprof.worker.workload.seen import Sightings
+
+        self.seen = {}
+        sightings = Sightings(self.seen, count, takes_mark=False)
+        for number in range(1, count + 1):
+            with sightings.step(number):
+                self.step(batch)
+
+    def _seen(self) -> tuple[Seen, ...]:
+        return tuple(decode(Seen, each, "seen") for each in self.seen.get("seen", ()))
+
+    def _evidence(self, error: Exception, batch: int, used_bytes: int | None) -> Evidence:
+        """What classify asks for: the run's peak, since the error has freed much on its way here.
+
+        A smaller batch that passed shows that the libraries start.
+        """
+        return Evidence(
+            phase=f"step({batch})",
+            error_type=type(error).__name__,
+            message=str(error),
+            smaller_passed=any(probe.passed and probe.batch < batch for probe in self.history),
+            counted_bytes=used_bytes,
+            limit_bytes=self.budget.limit_bytes,
+        )
+
+
+def _probe(
+    batch: int,
+    wall_s: float,
+    took: Reading | None,
+    error: tuple[Judgement, str] | None,
+    *,
+    is_warm_up: bool,
+) -> Probe:
+    if error is not None:
+        verdict, message = error
+        told = (verdict.reason, message, verdict.requested_bytes)
+        return Probe(batch, verdict.outcome, wall_s, None, is_warm_up, *told)
+    assert took is not None
+    return Probe(
+        batch,
+        Outcome.MEASURED,
+        wall_s,
+        took.peak_bytes,
+        is_warm_up,
+        allocated_bytes=took.allocated_bytes,
+        retries=took.retries,
+    )
+
+
+@dataclass(slots=True)
+class Hunt:
+    """The search over one runner, in units of the granularity, up to *most* of them."""
+
+    runner: Runner
+    granularity: int
+    most: int
+    edge: EdgeSearch | None = None
+    unused: str | None = None
+
+    def warm_up(self) -> None:
+        """Run the smallest usual batch, so that what step loads and keeps is there."""
+        units = min(self.most, -(-WARM_UP_BATCH // self.granularity))
+        self.runner.run(units * self.granularity, is_warm_up=True)
+
+    def search(self, first: int | None) -> None:
+        """Probe until the edge is proven."""
+        limit_bytes = self.runner.budget.limit_bytes
+        self.edge = edge = EdgeSearch(STEPS, limit_bytes, self.most, self.granularity)
+        warm_up = self.runner.history[0]
+        if not warm_up.passed:  # what it loads at first may be what it had no room for: once more
+            first = warm_up.batch // self.granularity
+        units = first if first is not None else edge.propose(None)
+        while units is not None:
+            batch = units * self.granularity
+            edge.learn(self._try(self.runner.run(batch, is_near=self._is_near(batch))))
+            self.unused = self._ignored()
+            units = None if self.unused else self._next(edge)
+
+    def _ignored(self) -> str | None:
+        """Why the probes show that step does not use its batch; what is loaded at first tells no
+        bytes.
+        """
+        return ignored_uses(
+            Use(each.batch, STEPS, each.seen, None if each.is_warm_up else each.peak_bytes)
+            for each in self.runner.history
+            if each.passed
+        )
+
+    def result(self, at_most: int, headroom_ratio: float) -> LargestBatch:
+        """Both sides of the edge, and what to train with."""
+        edge, history = self.edge, tuple(self.runner.history)
+        assert edge is not None
+        allowed_bytes = edge.limit_bytes * (1 - headroom_ratio)
+        train_with = None if self.unused else self._train_with(edge, allowed_bytes)
+        return LargestBatch(
+            batch=None if self.unused else edge.fits * self.granularity or None,
+            train_with=train_with,
+            train_with_is_measured=any(p.passed and p.batch == train_with for p in history),
+            status=EdgeStatus.BATCH_NOT_USED if self.unused else _status(edge),
+            fits=self._probe_at(edge.fits, Outcome.MEASURED),
+            fails=self._probe_at(edge.fails, Outcome.OOM),
+            limit_bytes=self.runner.budget.limit_bytes,
+            granularity=self.granularity,
+            at_most=at_most,
+            headroom_ratio=headroom_ratio,
+            probes=len(history),
+            ooms=sum(not probe.passed for probe in history),
+            reason=self._reason(edge, train_with),
+            history=history,
+        )
+
+    def _train_with(self, edge: EdgeSearch, allowed_bytes: float) -> int | None:
+        """Between the batches whose bytes are known to be within and beyond, by the model."""
+        model = self._model()
+        if model is None or not edge.fits:
+            return None
+        if allowed_bytes >= edge.limit_bytes:
+            return edge.fits * self.granularity
+        known = [t for t in edge.tries if t.size_bytes is not None and t.units <= edge.fits]
+        # with an emptied cache the steps took less than they would: that is no headroom
+        beyond = [t.units for t in known if t.retries or (t.size_bytes or 0) > allowed_bytes]
+        within = [t.units for t in known if t.units not in beyond]
+        highest = min(beyond, default=edge.fits + 1) - 1
+        lowest = max((units for units in within if units <= highest), default=0)
+        predicted = model.edge(STEPS, allowed_bytes) / self.granularity
+        return int(max(lowest, min(highest, predicted))) * self.granularity or None
+
+    def _reason(self, edge: EdgeSearch, train_with: int | None) -> str | None:
+        if self.unused:
+            return f"step does not use the batch: {self.unused}"
+        if not edge.fits:
+            return f"not even a batch of {self.granularity} fits"
+        if self._model() is None:
+            return "the bytes of no batch are known: train_with cannot be told"
+        if train_with is None:
+            return f"not even a batch of {self.granularity} leaves the headroom free"
+        if edge.fall is not None:
+            smaller, larger = (tried.units * self.granularity for tried in edge.fall)
+            return f"batch {larger} took less memory than {smaller}: the edge is a local one"
+        return self._thrashing(edge)
+
+    def _thrashing(self, edge: EdgeSearch) -> str | None:
+        probe = self._probe_at(edge.fits, Outcome.MEASURED)
+        if probe is None or not probe.retries:
+            return None
+        often = "once" if probe.retries == 1 else f"{probe.retries} times"
+        return (
+            f"batch {probe.batch} thrashes: to go on, the allocator emptied its cache {often}, "
+            "which takes time"
+        )
+
+    def _is_near(self, batch: int) -> bool:
+        """Whether the batch may come near the limit, as far as that is known."""
+        model = self._model()
+        if model is None:
+            return True
+        near_bytes = NEAR_RATIO * self.runner.budget.limit_bytes
+        return model.predict_bytes(Point(batch, STEPS)) > near_bytes
+
+    def _next(self, edge: EdgeSearch) -> int | None:
+        """What the search proposes, led by the bytes as far as they can be trusted."""
+        known = [t.units for t in edge.tries if t.size_bytes is not None]
+        # a fit whose bytes are unknown leads nowhere: the bracket is then cut instead
+        units = edge.propose(self._model() if max(known, default=0) == edge.fits else None)
+        if units is None or len(known) != 1 or edge.fails is not None:
+            return units
+        return min(units, FIRST_LEAP * known[0])
+
+    def _model(self) -> MemoryModel | None:
+        return MemoryModel.fit(
+            Sample(Point(probe.batch, STEPS), probe.peak_bytes)
+            for probe in self.runner.history
+            if probe.peak_bytes is not None and not probe.is_warm_up and not probe.retries
+        )
+
+    def _try(self, probe: Probe) -> Try:
+        units = probe.batch // self.granularity
+        known = (probe.peak_bytes, probe.allocated_bytes, probe.retries)
+        return Try(units, probe.outcome, *known)
+
+    def _probe_at(self, units: int | None, outcome: Outcome) -> Probe | None:
+        return next(
+            (
+                probe
+                for probe in reversed(self.runner.history)
+                if units is not None
+                and probe.batch == units * self.granularity
+                and probe.outcome is outcome
+            ),
+            None,
+        )
+
+
+def _status(edge: EdgeSearch) -> EdgeStatus:
+    if edge.contradiction is not None:
+        return EdgeStatus.NON_MONOTONE
+    if not edge.fits:
+        return EdgeStatus.NOTHING_FITS
+    return EdgeStatus.CAPPED if edge.fails is None else EdgeStatus.CERTIFIED
+
+
+def _check(
+    at_most: int, granularity: int, headroom: float, confirm_steps: int, start: int | None
+) -> None:
+    if granularity < 1:
+        raise BadInputError(f"granularity={granularity}: at least 1")
+    if at_most < granularity:
+        raise BadInputError(f"at_most={at_most}: at least the granularity, {granularity}")
+    if confirm_steps < 1:
+        raise BadInputError(f"confirm_steps={confirm_steps}: at least 1")
+    if not 0 <= headroom < 1:
+        raise BadInputError(f"headroom={headroom}: a share of the limit, from 0 to below 1")
+    if start is not None and not 1 <= start <= at_most // granularity * granularity:
+        raise BadInputError(f"start={start}: from 1 to at_most, in multiples of the granularity")
+
+
+def _bytes(size: int | str | None) -> int | None:
+    if size is None:
+        return None
+    try:
+        return parse_size(size) if isinstance(size, str) else parse_bytes(str(size))
+    except ValueError as error:
+        raise BadInputError(f"memory_limit={size!r}: {error}") from None

@@ -1,0 +1,238 @@
+"""What an attempt's end means: one pure rule from evidence to outcome.
+
+Worker and engine hand in what they saw; nothing else decides.  Only an OOM moves the frontier, so
+each pattern here is an error text that was seen or is in the source of the library named.
+"""
+
+from __future__ import annotations
+
+import re
+import signal as signals
+from dataclasses import dataclass
+from typing import Final
+
+from rnnprof.runfile.observations import Observation
+from rnnprof.runfile.points import Outcome
+from rnnprof.units import format_bytes
+
+OOM_PATTERNS: Final = (
+    r"DefaultCPUAllocator: can't allocate memory",  # c10/core/impl/alloc_cpu.cpp
+    r"std::bad_alloc",
+    r"\[Errno 12\]",  # ENOMEM of a fork or a mapping, as a DataLoader's workers meet it
+    r"CUDA out of memory",  # c10/cuda/CUDACachingAllocator.cpp
+    r"CUDA error: out of memory",  # cudaErrorMemoryAllocation, code 2
+    r"CUBLAS_STATUS_ALLOC_FAILED",
+    r"CUDNN_STATUS_ALLOC_FAILED",
+    r"CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",  # cuDNN 9
+    r"CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+)
+OOM_TYPES: Final = frozenset({"OutOfMemoryError", "MemoryError"})
+
+UNSUPPORTED_PATTERNS: Final = (
+    r"CUDNN_STATUS_NOT_SUPPORTED",  # cuDNN RNNs give it for T > 65,535: pytorch#133751
+    r"could not create a primitive descriptor",  # oneDNN, with memory to spare
+    r"not implemented for '",  # ATen dispatch: "..." not implemented for 'Half'
+    r"CUDA error: operation not supported",  # cudaErrorNotSupported, code 801
+    r"no kernel image is available for execution",  # cudaErrorNoKernelImageForDevice, code 209
+    r"CUFFT_NOT_SUPPORTED",
+    r"Cannot find a working triton installation",  # torch._inductor, as torch.compile needs it
+)
+
+CROWDED_OUT: Final = "MachineShortError"
+"""What a worker raises when others have taken the memory that the limit promised."""
+
+UNSUPPORTED_TYPE: Final = "UnsupportedError"
+"""Raised by the built-in workloads for a combination that torch does not have."""
+
+DATA_ENDED_TYPE: Final = "DataEndedError"
+"""A worker's name for the end of the user's iterator; its message is a sentence of its own."""
+
+PRIMITIVE_FAILED: Final = r"could not (execute|create) a primitive(?! descriptor)"
+"""oneDNN says only this when its scratch memory, or that of the code it compiles, is refused."""
+
+SHORT_OF_MEMORY_RATIO: Final = 0.5
+"""A primitive that fails with more than this share of the limit in use is taken to be short of
+memory: the scratch that was refused is larger than what was left."""
+
+DEVICE_CRASH_PATTERNS: Final = (
+    r"illegal memory access",
+    r"unspecified launch failure",
+    r"device-side assert",
+    r"uncorrectable (NVLink|ECC) error",
+    r"(misaligned address|illegal instruction|invalid program counter|hardware stack error)",
+    r"the launch timed out and was terminated",
+    r"CUDNN_STATUS_EXECUTION_FAILED",  # a kernel of cuDNN 9's, _CUDART behind it
+    r"CUDA error: unknown error",  # cudaErrorUnknown, code 999: as where a GPU falls off the bus
+)
+"""Texts of cudaGetErrorString for errors after which a context is of no use.
+
+Source: cudaError_t in the reference of the CUDA runtime API."""
+
+SUSPECT_PATTERNS: Final = (
+    r"CUBLAS_STATUS_NOT_INITIALIZED",
+    r"CUDNN_STATUS_NOT_INITIALIZED",
+)
+"""Near a full card a library's handle does not come up, and says only this; so does a broken
+driver.  Half the batch in a fresh worker tells which."""
+
+# printed by the C++ runtime just before abort(), by libgomp just before exit(1)
+FATAL_OOM_LOG: Final = r"std::bad_alloc|libgomp: (Thread creation failed|Out of memory)"
+
+_ASKED: Final = (
+    (re.compile(r"tried to allocate (\d+) bytes"), 1),
+    (re.compile(r"Tried to allocate ([\d.]+) KiB"), 1 << 10),
+    (re.compile(r"Tried to allocate ([\d.]+) MiB"), 1 << 20),
+    (re.compile(r"Tried to allocate ([\d.]+) GiB"), 1 << 30),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen of an attempt's end.
+
+    Attributes:
+        error_type, message: of the exception that the worker caught.
+        signal, exit_code: of a worker that ended by itself.
+        timed_out: the engine ended it at its deadline.
+        nonsense: what was wrong with the worker's answer.
+        cgroup_oom_kills: kills that the cgroup counted meanwhile; None where it cannot be known.
+        smaller_passed: after a suspect error, whether half the batch went through; else None.
+        counted_bytes, limit_bytes: in use and allowed when the exception was raised.
+    """
+
+    phase: str | None = None
+    error_type: str | None = None
+    message: str | None = None
+    signal: int | None = None
+    exit_code: int | None = None
+    timed_out: bool = False
+    deadline_s: float | None = None
+    nonsense: str | None = None
+    cgroup_oom_kills: int | None = None
+    smaller_passed: bool | None = None
+    counted_bytes: int | None = None
+    limit_bytes: int | None = None
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """An outcome and its reason in one sentence."""
+
+    outcome: Outcome
+    reason: str
+    requested_bytes: int | None = None
+
+
+def is_suspect(evidence: Evidence) -> bool:
+    """Whether the error could be short memory or a broken library: run smaller, then judge."""
+    message = evidence.message or ""
+    suspect = _matches(SUSPECT_PATTERNS, message) or _is_unclear_primitive(evidence, message)
+    return suspect and not evidence.timed_out
+
+
+def classify(evidence: Evidence) -> Judgement:
+    """Judge how an attempt ended."""
+    where = f"in {evidence.phase}" if evidence.phase else "before its first phase"
+    if evidence.timed_out:
+        return Judgement(
+            Outcome.TIMEOUT, f"no answer {where} within {evidence.deadline_s or 0:.0f} s"
+        )
+    if evidence.error_type is not None:
+        return _classify_exception(evidence, where)
+    return _classify_death(evidence, where)
+
+
+def _classify_exception(evidence: Evidence, where: str) -> Judgement:
+    message = evidence.message or ""
+    first_line = message.strip().splitlines()[0][:300] if message.strip() else "no message"
+    if evidence.error_type == DATA_ENDED_TYPE:
+        return Judgement(Outcome.FAILED, first_line)
+    said = f"{where}: {evidence.error_type}: {first_line}"
+    if _is_oom(evidence, message):
+        return Judgement(Outcome.OOM, _oom_reason(evidence, where), requested_bytes(message))
+    if is_suspect(evidence) and evidence.smaller_passed:
+        return Judgement(
+            Outcome.OOM,
+            f"{_oom_reason(evidence, where)}: a library could not start, and does at "
+            f"half the batch ({evidence.error_type}: {first_line})",
+        )
+    if _matches(SUSPECT_PATTERNS, message):
+        return Judgement(Outcome.CRASHED, f"a library could not start {said}")
+    if _matches(DEVICE_CRASH_PATTERNS, message):
+        return Judgement(Outcome.CRASHED, f"the device failed {said}")
+    if evidence.error_type == UNSUPPORTED_TYPE or _matches(UNSUPPORTED_PATTERNS, message):
+        return Judgement(Outcome.UNSUPPORTED, f"not supported {said}")
+    return Judgement(Outcome.FAILED, f"raised {said}")
+
+
+def _classify_death(evidence: Evidence, where: str) -> Judgement:
+    if evidence.signal == signals.SIGKILL and evidence.cgroup_oom_kills:
+        return Judgement(Outcome.OOM, f"the host's out-of-memory killer ended the worker {where}")
+    if evidence.nonsense is not None:
+        return Judgement(
+            Outcome.CRASHED, f"the worker's answer {where} is unusable: {evidence.nonsense}"
+        )
+    by_library = evidence.signal == signals.SIGABRT or evidence.exit_code == 1
+    if by_library and re.search(FATAL_OOM_LOG, evidence.log_tail):
+        return Judgement(Outcome.OOM, f"a library ended the worker {where}, out of host memory")
+    if evidence.signal is not None:
+        return Judgement(
+            Outcome.CRASHED, f"the worker died {where} of {_signal_name(evidence.signal)}"
+        )
+    return Judgement(Outcome.CRASHED, f"the worker exited {where} with code {evidence.exit_code}")
+
+
+def _is_oom(evidence: Evidence, message: str) -> bool:
+    if evidence.error_type in OOM_TYPES or _matches(OOM_PATTERNS, message):
+        return True
+    if not re.search(PRIMITIVE_FAILED, message):
+        return False
+    if evidence.counted_bytes is None or evidence.limit_bytes is None:
+        return False
+    return evidence.counted_bytes > SHORT_OF_MEMORY_RATIO * evidence.limit_bytes
+
+
+def _is_unclear_primitive(evidence: Evidence, message: str) -> bool:
+    """Whether a primitive failed under a limit of which too little is in use to blame it at once:
+    one large scratch can be refused early.
+    """
+    is_primitive = re.search(PRIMITIVE_FAILED, message) is not None
+    return is_primitive and evidence.limit_bytes is not None and not _is_oom(evidence, message)
+
+
+def _oom_reason(evidence: Evidence, where: str) -> str:
+    asked = requested_bytes(evidence.message or "")
+    wanted = f", asking for {format_bytes(asked)}" if asked is not None else ""
+    used = ""
+    if evidence.counted_bytes and evidence.limit_bytes:
+        # autograd has let go of much by the time that its error is heard of
+        used = (
+            f" ({format_bytes(evidence.counted_bytes)} of {format_bytes(evidence.limit_bytes)} "
+            "still in use as the error arrived)"
+        )
+    return f"out of memory {where}{wanted}{used}"
+
+
+def requested_bytes(message: str) -> int | None:
+    """The size of the allocation that failed, where the error names it."""
+    for pattern, factor in _ASKED:
+        if match := pattern.search(message):
+            return int(float(match[1]) * factor)
+    return None
+
+
+def _matches(patterns: tuple[str, ...], text: str) -> bool:
+    return any(re.search(pattern, text) for pattern in patterns)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signals.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def was_crowded_out(observation: Observation) -> bool:
+    """Whether the machine, not the point, stood in the way: another day it may go through."""
+    return observation.failure is not None and observation.failure.error_type == CROWDED_OUT

@@ -1,0 +1,1 @@
+"""What the observations of a run say of each of its points."""

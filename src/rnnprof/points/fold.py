@@ -1,0 +1,322 @@
+"""Observations to measurements: what a point's attempts say together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any, Final, TypeVar
+
+from rnnprof.breakdown.bounds import Rates, Work, least_traffic_bytes, verdict
+from rnnprof.breakdown.flops import step_flops
+from rnnprof.points.implied import dominating_oom
+from rnnprof.points.known import KnownPeaks
+from rnnprof.points.measurement import Measurement
+from rnnprof.points.noise import judge
+from rnnprof.points.seen import largest, unused_batches
+from rnnprof.runfile.observations import Calibration, Fit, Memory, Observation, Timing
+from rnnprof.runfile.points import Outcome, Point, Role
+from rnnprof.runfile.records import Run
+from rnnprof.stats.statistics import median_interval
+from rnnprof.workload import Workload
+
+MIN_PROCESSES: Final = 3
+"""Below three processes nothing can be said about the spread between them."""
+
+MAX_CRASHES: Final = 2
+"""A point that crashed twice is set aside: the third time would not go better."""
+
+MAX_DISTURBED: Final = 2
+"""A timing that was disturbed is repeated once, then kept with its flag."""
+
+O = TypeVar("O", bound=Observation)  # noqa: E741
+
+
+def fold_run(run: Run) -> dict[Point, Measurement]:
+    """Every point of the run that was observed or is implied, by steps and then by batch."""
+    seen = by_point(run.observations)
+    ooms = [point for point, group in seen.items() if _fit_outcome(group) is Outcome.OOM]
+    workload, rates = run.header.workload, rates_of(run.observations)
+    is_fast = any(request.settings.fast for request in run.requests)
+    known = KnownPeaks.of(run.observations) if is_fast else None
+    folded = {}
+    for point in run.points():
+        if _last(Fit, seen.get(point, ())):
+            folded[point] = fold(point, seen[point], workload, rates)
+            if known is not None and not _last(Memory, seen[point]):
+                folded[point] = _without_memory(folded[point], known)
+        elif (cause := dominating_oom(point, ooms)) is not None:
+            reason = f"{cause} was out of memory"
+            folded[point] = Measurement(point, Outcome.IMPLIED_OOM, reason=reason)
+    return _without_unused(folded, seen)
+
+
+def _without_unused(
+    folded: dict[Point, Measurement], seen: Mapping[Point, Sequence[Observation]]
+) -> dict[Point, Measurement]:
+    """The same, without the throughput of points whose step does not use their batch."""
+    fits: dict[int, list[Fit]] = defaultdict(list)
+    for point in folded:
+        if (fit := _last(Fit, seen.get(point, ()))) is not None:
+            fits[point.steps].append(fit)
+    unused = {steps: unused_batches(group) for steps, group in fits.items()}
+    return {
+        point: _without_throughput(measurement, unused.get(point.steps, {}).get(point.batch))
+        for point, measurement in folded.items()
+    }
+
+
+def _without_throughput(measurement: Measurement, reason: str | None) -> Measurement:
+    if reason is None:
+        return measurement
+    said = f"the batch is not used: {reason}"
+    return replace(
+        measurement,
+        unused=reason,
+        sequences_per_s=None,
+        time_steps_per_s=None,
+        warnings=(said, *measurement.warnings),
+    )
+
+
+def _without_memory(measurement: Measurement, known: KnownPeaks) -> Measurement:
+    """The same, with the reason why nothing is known of its allocations."""
+    peak = known.at(measurement.point)
+    if peak is None or measurement.outcome is not Outcome.MEASURED:
+        return measurement
+    return replace(measurement, census_reason=peak.reason())
+
+
+def by_point(observations: Sequence[Observation]) -> dict[Point, list[Observation]]:
+    """The grid's observations, by point, in order of time."""
+    groups: dict[Point, list[Observation]] = defaultdict(list)
+    for observation in observations:
+        if observation.role is Role.GRID:
+            groups[observation.point].append(observation)
+    return dict(groups)
+
+
+def rates_of(observations: Sequence[Observation]) -> Rates | None:
+    """The device's rates: of the last calibration that nothing disturbed, or else of the last."""
+    known = [
+        observation
+        for observation in observations
+        if isinstance(observation, Calibration)
+        and observation.what == "rates"
+        and observation.outcome is Outcome.MEASURED
+        and observation.figures
+    ]
+    clean = [calibration for calibration in known if judge(calibration.conditions) is None]
+    chosen = clean or known
+    return Rates.of(chosen[-1]) if chosen else None
+
+
+def fold(
+    point: Point,
+    observations: Sequence[Observation],
+    workload: Workload | None = None,
+    rates: Rates | None = None,
+) -> Measurement:
+    """One point's measurement; a timing pass that did not come through overrules the fit.
+
+    Args:
+        workload: what was trained, to tell the operations of its step.
+        rates: of the device, to tell what bounds the step.
+    """
+    fit, memory = _last(Fit, observations), _last(Memory, observations)
+    timings = timings_of(observations)
+    broken = next((timing for timing in timings if timing.outcome is not Outcome.MEASURED), None)
+    ending = fit if fit is None or fit.outcome is not Outcome.MEASURED else broken or fit
+    assert ending is not None, "a point is folded from its fit pass on"
+    timing = _timing_fields(timings) if ending.outcome is Outcome.MEASURED else {}
+    return Measurement(
+        point=point,
+        outcome=ending.outcome,
+        phase=ending.failure.phase if ending.failure else None,
+        reason=ending.reason,
+        warnings=_warnings(observations),
+        **_memory_fields(fit, memory),
+        **timing,
+        **(_speed_fields(timing, _work(point, memory, workload, rates), rates) if timing else {}),
+    )
+
+
+def timings_of(observations: Sequence[Observation]) -> list[Timing]:
+    """The timing pass that counts for each process: an undisturbed one, or else the last."""
+    by_process: dict[int, Timing] = {}
+    for timing in observations:
+        if isinstance(timing, Timing):
+            kept = by_process.get(timing.process_index)
+            if kept is None or not _is_better(kept, timing):
+                by_process[timing.process_index] = timing
+    return list(by_process.values())
+
+
+def _is_better(kept: Timing, newer: Timing) -> bool:
+    kept_clean = kept.outcome is Outcome.MEASURED and judge(kept.conditions) is None
+    newer_clean = newer.outcome is Outcome.MEASURED and judge(newer.conditions) is None
+    return kept_clean and not newer_clean
+
+
+def missing_passes(observations: Sequence[Observation], processes: int) -> list[str]:
+    """Which passes a point still needs: of fit, memory and ``timing:<process index>``."""
+    fits = [observation for observation in observations if isinstance(observation, Fit)]
+    if _needs_run(fits):
+        return ["fit"]
+    if fits[-1].outcome is not Outcome.MEASURED:
+        return []
+    needed = []
+    for index in range(processes):
+        passes = [o for o in observations if isinstance(o, Timing) and o.process_index == index]
+        needed += [f"timing:{index}"] if _needs_run(passes) else []
+    memories = [observation for observation in observations if isinstance(observation, Memory)]
+    return needed + (["memory"] if _needs_run(memories) else [])
+
+
+def _needs_run(passes: Sequence[Observation]) -> bool:
+    """Whether a pass was never run, or crashed or was disturbed once: that may be bad luck."""
+    if not passes:
+        return True
+    if passes[-1].outcome is Outcome.CRASHED:
+        return sum(o.outcome is Outcome.CRASHED for o in passes) < MAX_CRASHES
+    return _is_disturbed(passes[-1]) and sum(map(_is_disturbed, passes)) < MAX_DISTURBED
+
+
+def _is_disturbed(observation: Observation) -> bool:
+    return isinstance(observation, Timing) and judge(observation.conditions) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The anchor's medians over the run, in order of time."""
+
+    point: Point
+    medians_s: tuple[float, ...]
+
+    @property
+    def ratio(self) -> float:
+        """The largest median over the smallest, less 1: 0.02 is a drift of 2%."""
+        return max(self.medians_s) / min(self.medians_s) - 1
+
+
+def anchor_drift(run: Run) -> Drift | None:
+    """How far the machine's speed drifted; None where no anchor was timed twice.
+
+    A run that was extended has several: the one that drifted most tells.
+    """
+    found = []
+    anchors = {o.point for o in run.observations if o.role is Role.ANCHOR}
+    for point in sorted(anchors):
+        medians = tuple(
+            median(o.samples_s)
+            for o in run.observations
+            if isinstance(o, Timing) and o.point == point and o.samples_s and not _is_disturbed(o)
+        )
+        if len(medians) >= 2:
+            found.append(Drift(point, medians))
+    return max(found, key=lambda drift: drift.ratio, default=None)
+
+
+def _fit_outcome(observations: Sequence[Observation]) -> Outcome | None:
+    fit = _last(Fit, observations)
+    return None if fit is None else fit.outcome
+
+
+def _last(kind: type[O], observations: Sequence[Observation]) -> O | None:
+    return next((o for o in reversed(observations) if isinstance(o, kind)), None)
+
+
+def _warnings(observations: Sequence[Observation]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for o in observations for text in o.warnings))
+
+
+def _memory_fields(fit: Fit | None, memory: Memory | None) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if memory is not None:
+        fields |= {
+            "peak_allocated_bytes": memory.peak_allocated_bytes,
+            "peak_reserved_bytes": memory.peak_reserved_bytes,
+            "census": memory.census,
+            "census_reason": memory.census_reason or memory.reason,
+            "implementation": memory.implementation,
+        }
+    if fit is not None:
+        fields |= {
+            "peak_process_bytes": fit.peak_process_bytes,
+            "peak_counted_bytes": fit.peak_counted_bytes,
+            "retries": fit.retries,
+        }
+        if (most := largest(fit.seen)) is not None:
+            fields |= {"seen_batch": most.batch, "seen_time_steps": most.time_steps}
+        # on CUDA the limit counts what is reserved, and the fit pass is the plain training
+        if fit.peak_allocated_bytes is not None and fit.peak_counted_bytes is not None:
+            fields["peak_reserved_bytes"] = fit.peak_counted_bytes
+    return fields
+
+
+def _work(
+    point: Point, memory: Memory | None, workload: Workload | None, rates: Rates | None
+) -> Work:
+    """What one step does: by formula, or as the memory pass counted it for a factory."""
+    if memory is not None and memory.flops_per_step is not None:
+        return Work(memory.flops_per_step, None)
+    if workload is None:
+        return Work(None, None, "the workload is not known")
+    flops, reason = step_flops(workload, point.batch, point.steps)
+    if memory is not None and memory.flops_reason:
+        reason = memory.flops_reason
+    cache_bytes = rates.cache_bytes if rates else None
+    traffic = least_traffic_bytes(workload, point.batch, point.steps, cache_bytes)
+    return Work(flops, traffic, reason)
+
+
+def _speed_fields(timing: dict[str, Any], work: Work, rates: Rates | None) -> dict[str, Any]:
+    """Operations a second, their share of a matrix product's rate, and what bounds the step."""
+    step_s = timing["step_time_s"]
+    flop_per_s = None if work.flops is None else work.flops / step_s
+    matmul_flop_per_s = rates.matmul_flop_per_s if rates else None
+    judged = verdict(step_s, work, rates, timing["block_wait_s"])
+    share = flop_per_s / matmul_flop_per_s if flop_per_s and matmul_flop_per_s else None
+    if share is not None and share > 1:  # the product was slower than the device can be
+        share = None
+    return {
+        "flops_per_step": work.flops,
+        "flop_per_s": flop_per_s,
+        "matmul_share_ratio": share,
+        "bound": judged.bound,
+        "bound_reason": judged.reason,
+    }
+
+
+def _timing_fields(timings: Sequence[Timing]) -> dict[str, Any]:
+    timed = [timing for timing in timings if timing.samples_s]
+    if not timed:
+        return {}
+    clean = [timing for timing in timed if not _is_disturbed(timing)]
+    timed = clean if len(clean) >= MIN_PROCESSES else timed
+    medians = [median(timing.samples_s) for timing in timed]
+    step_s = median(medians)
+    sequences = timed[0].sequences_per_step or timed[0].batch
+    disturbed = [text for timing in timed if (text := judge(timing.conditions))]
+    return {
+        "step_time_s": step_s,
+        "step_time_within_ci_s": median_interval(timed[0].samples_s) if len(timed) == 1 else None,
+        "step_time_ci_s": (min(medians), max(medians)) if len(medians) >= MIN_PROCESSES else None,
+        "converged": all(timing.converged for timing in timed),
+        "sequences_per_s": sequences / step_s,
+        "time_steps_per_s": sequences * timed[0].steps / step_s,
+        "host_enqueue_s": _median_known([timing.host_enqueue_s for timing in timed]),
+        "block_wait_s": _median_known([timing.block_wait_s for timing in timed]),
+        "phase_times_s": _phase_medians(timed[0]),
+        "disturbed": disturbed[0] if disturbed else None,
+    }
+
+
+def _median_known(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def _phase_medians(timing: Timing) -> dict[str, float]:
+    return {name: median(samples) for name, samples in timing.phase_samples_s.items() if samples}

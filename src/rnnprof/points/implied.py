@@ -1,0 +1,17 @@
+"""Points that need not be run, since a smaller one was out of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rnnprof.runfile.points import Point
+
+
+def dominating_oom(point: Point, ooms: Iterable[Point]) -> Point | None:
+    """The smallest point seen out of memory that has no more sequences and no more steps."""
+    below = [
+        oom
+        for oom in ooms
+        if oom != point and oom.batch <= point.batch and oom.steps <= point.steps
+    ]
+    return min(below, key=lambda oom: (oom.batch * oom.steps, oom), default=None)

@@ -1,0 +1,83 @@
+"""What the memory passes so far tell about the next: whether one more would say anything new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from rnnprof.breakdown.memory_model import MemoryModel, Sample
+from rnnprof.runfile.observations import Memory, Observation
+from rnnprof.runfile.points import Outcome, Point, Role
+from rnnprof.units import format_bytes, format_ratio
+
+PRECISION_RATIO: Final = 0.005
+"""A peak that is known this well is not measured again: no allocator's rounding is told by less."""
+
+MIN_SAMPLES: Final = 6
+"""Three coefficients, and as many samples that can contradict them."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPeak:
+    """An allocated peak by the model of those that were measured.
+
+    Attributes:
+        error_ratio: half-width of the interval that the model gives.
+        samples: memory passes that it rests on.
+    """
+
+    peak_bytes: float
+    error_ratio: float
+    samples: int
+
+    def reason(self) -> str:
+        """Why there is no census of the point."""
+        return (
+            f"left out by --fast: by {self.samples} other memory passes its allocated peak is "
+            f"{format_bytes(self.peak_bytes)} within {format_ratio(self.error_ratio)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPeaks:
+    """What a run's memory passes tell: fitted once, asked for any point.
+
+    Attributes:
+        points: where a pass was measured.
+        model: of their peaks; None where it would not tell them to half a percent.
+    """
+
+    points: tuple[Point, ...]
+    model: MemoryModel | None
+
+    @classmethod
+    def of(cls, observations: Iterable[Observation]) -> KnownPeaks:
+        """By the passes of the grid that came through."""
+        samples = [
+            Sample(each.point, each.peak_allocated_bytes)
+            for each in observations
+            if isinstance(each, Memory)
+            and each.role is Role.GRID
+            and each.outcome is Outcome.MEASURED
+            and each.peak_allocated_bytes is not None
+        ]
+        model = MemoryModel.fit(samples) if len(samples) >= MIN_SAMPLES else None
+        if model and (model.lengths < 2 or model.margin_ratio > PRECISION_RATIO):
+            model = None
+        return cls(tuple(sample.point for sample in samples), model)
+
+    def at(self, point: Point) -> KnownPeak | None:
+        """The peak at *point*; None where it is not known.
+
+        Only between what was measured: a pass with no more of B and of T, and one with no less.
+        """
+        if self.model is None or not self._surround(point):
+            return None
+        peak_bytes = self.model.predict_bytes(point)
+        return KnownPeak(peak_bytes, self.model.margin_ratio, len(self.points))
+
+    def _surround(self, point: Point) -> bool:
+        return any(o.batch <= point.batch and o.steps <= point.steps for o in self.points) and any(
+            o.batch >= point.batch and o.steps >= point.steps for o in self.points
+        )

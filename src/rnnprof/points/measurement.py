@@ -1,0 +1,66 @@
+"""What is known of a point once its observations are folded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rnnprof.runfile.observations import (
+    Census,
+)
+from rnnprof.runfile.points import Outcome, Point
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """The fold of a point's observations.
+
+    Attributes:
+        phase: where a point that is not ``measured`` ended.
+        step_time_s: median over the samples, or over the processes' medians.
+        step_time_within_ci_s: 95% interval of the median within the process; None below 6 samples.
+        step_time_ci_s: the range of 3 or more processes' medians' interval; else None.
+        time_steps_per_s: B*T/s, honest under gradient accumulation.
+        flop_per_s, matmul_share_ratio: the step's floating-point operations per second, and their
+            share of a matrix product's rate on the same device and dtype.
+        bound: ``launch``, ``memory`` or ``compute``; None where no one of them explains half of
+            the step, or where it is unknown; *bound_reason* has the figures.
+        peak_allocated_bytes: by the allocator.
+        peak_process_bytes: of the process: on CUDA by NVML, context included; on the CPU by the
+            operating system.
+        retries: of the caching allocator under the limit, after step 2.
+        seen_batch, seen_time_steps: of the largest call of a recurrent layer; None where unknown.
+        unused: why a step does not use the batch requested: it then has no throughput.
+        disturbed: what disturbed the timing, or None.
+    """
+
+    point: Point
+    outcome: Outcome
+    phase: str | None = None
+    reason: str | None = None
+    step_time_s: float | None = None
+    step_time_within_ci_s: tuple[float, float] | None = None
+    step_time_ci_s: tuple[float, float] | None = None
+    converged: bool | None = None
+    sequences_per_s: float | None = None
+    time_steps_per_s: float | None = None
+    host_enqueue_s: float | None = None
+    block_wait_s: float | None = None
+    phase_times_s: dict[str, float] = field(default_factory=dict)
+    flops_per_step: int | None = None
+    flop_per_s: float | None = None
+    matmul_share_ratio: float | None = None
+    bound: str | None = None
+    bound_reason: str | None = None
+    peak_allocated_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    peak_process_bytes: int | None = None
+    peak_counted_bytes: int | None = None
+    retries: int | None = None
+    census: Census | None = None
+    census_reason: str | None = None
+    implementation: str | None = None
+    seen_batch: int | None = None
+    seen_time_steps: int | None = None
+    unused: str | None = None
+    disturbed: str | None = None
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,345 @@
+"""A run for other tools: CSV and Parquet with a row for each place asked for, or the JSON document.
+
+The columns are :data:`COLUMNS`, in that order, whatever the run, so that exports can be joined end
+to end.  Units are in their names.  A cell that is not known is empty (CSV) or null (Parquet), and
+so is a float that is nan or infinite; ``outcome`` is empty at a place that was not reached.
+
+Text stands on one line, with ``?`` for what could drive a terminal; the JSON document has it
+whole.  In CSV, which has no types, an apostrophe stands before text that a spreadsheet would run
+as a formula and before text that would be read as a number (an id of digits alone); it is not
+taken off again.  Parquet has such text as it is.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from rnnprof.advice.advise import advise
+from rnnprof.errors import BadInputError
+from rnnprof.factory import PHASES
+from rnnprof.maxbatch.certify import frontier_of
+from rnnprof.points.fold import fold_run
+from rnnprof.points.measurement import Measurement
+from rnnprof.report.export.document import document
+from rnnprof.report.model import grid_points
+from rnnprof.report.text.pieces import one_line
+from rnnprof.runfile.certificates import Certificate
+from rnnprof.runfile.observations import CENSUS_PARTS
+from rnnprof.runfile.points import Point
+from rnnprof.runfile.records import Run
+
+Cell = int | float | bool | str | None
+Row = tuple[Cell, ...]
+"""The cells of one place, in the order of :data:`COLUMNS`."""
+
+FORMULA: Final = re.compile(r"(^|;)(\s*)(?=[=+\-@＝＋－＠])")
+"""Where a spreadsheet would begin a formula: in a cell, also after the semicolon at which some
+countries' spreadsheets split (OWASP, CSV Injection)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowPlace:
+    """What a row is made of.
+
+    Attributes:
+        measurement: None at a point that was not reached.
+        certificate: of the edge at the point's T; None where there is none.
+    """
+
+    run: Run
+    point: Point
+    measurement: Measurement | None
+    certificate: Certificate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of CSV and Parquet.
+
+    Attributes:
+        kind: int, float, bool or str; every cell is of it, or None.
+        meaning: stands beside the column in Parquet.
+        value_of: the cell as the records have it.
+    """
+
+    name: str
+    kind: type[int | float | bool | str]
+    meaning: str
+    value_of: Callable[[RowPlace], Any]
+
+    def cell(self, place: RowPlace) -> Cell:
+        """The value as a file can hold it."""
+        value = self.value_of(place)
+        if value is None:
+            return None
+        if self.kind is str:
+            return _line(str(value)) or None
+        if self.kind is float:
+            return float(value) if math.isfinite(value) else None
+        return self.kind(value)
+
+
+@lru_cache(maxsize=256)  # most text is that of the run, the same in every row
+def _line(text: str) -> str:
+    return one_line(text)
+
+
+# --- columns -------------------------------------------------------------------------------------
+
+
+def _field(record: Any, name: str) -> Any:
+    return None if record is None else getattr(record, name)
+
+
+def _seen(name: str, kind: type[Any], meaning: str) -> Column:
+    """A field of the measurement, by its own name."""
+    return Column(name, kind, meaning, lambda place: _field(place.measurement, name))
+
+
+def _interval(name: str, meaning: str) -> tuple[Column, Column]:
+    """Both ends of an interval in seconds."""
+
+    def end(index: int) -> Callable[[RowPlace], float | None]:
+        def value_of(place: RowPlace) -> float | None:
+            interval = _field(place.measurement, f"{name}_s")
+            return None if interval is None else float(interval[index])
+
+        return value_of
+
+    return (
+        Column(f"{name}_low_s", float, f"{meaning}: its lower end", end(0)),
+        Column(f"{name}_high_s", float, f"{meaning}: its upper end", end(1)),
+    )
+
+
+def _phase_time(phase: str) -> Column:
+    def value_of(place: RowPlace) -> float | None:
+        return place.measurement.phase_times_s.get(phase) if place.measurement else None
+
+    meaning = f"median time of the phase {phase}, from steps of its own"
+    return Column(f"phase_{phase}_s", float, meaning, value_of)
+
+
+def _census(part: str, name: str, kind: type[Any], meaning: str) -> Column:
+    return Column(
+        name, kind, meaning, lambda place: _field(_field(place.measurement, "census"), part)
+    )
+
+
+def _edge(field: str, kind: type[Any], meaning: str) -> Column:
+    return Column(f"edge_{field}", kind, meaning, lambda place: _field(place.certificate, field))
+
+
+def _fact(name: str, meaning: str) -> Column:
+    """A fact of the environment."""
+    return Column(name, str, meaning, lambda place: place.run.header.environment.get(name))
+
+
+def _option(name: str, kind: type[Any], meaning: str) -> Column:
+    """An option of the built-in cells; a factory decides it for itself, untold."""
+
+    def value_of(place: RowPlace) -> Any:
+        workload = place.run.header.workload
+        return getattr(workload, name) if workload.factory is None else None
+
+    return Column(name, kind, f"{meaning}; empty with a factory", value_of)
+
+
+POINT_COLUMNS: Final = (
+    Column("batch", int, "sequences per batch (B)", lambda place: place.point.batch),
+    Column("steps", int, "time steps per sequence (T)", lambda place: place.point.steps),
+    _seen("outcome", str, "how the point ended; empty where it was not reached"),
+    _seen("phase", str, "where a point that is not measured ended"),
+    _seen("reason", str, "why a point that is not measured ended so"),
+)
+
+TIME_COLUMNS: Final = (
+    _seen("step_time_s", float, "median time of a training step"),
+    *_interval("step_time_within_ci", "95% interval of the median within one process"),
+    *_interval("step_time_ci", "range of the medians of 3 or more processes"),
+    _seen("converged", bool, "the interval is as narrow as asked for"),
+    _seen("disturbed", str, "what else used the machine meanwhile; empty for nothing"),
+    _seen("time_steps_per_s", float, "time steps trained on per second"),
+    _seen("sequences_per_s", float, "sequences trained on per second"),
+    _seen("host_enqueue_s", float, "the host's time to submit a step (CUDA)"),
+    _seen("block_wait_s", float, "median wait for the device at a block's end (CUDA)"),
+    *(_phase_time(phase) for phase in (*PHASES, "other")),
+)
+
+SPEED_COLUMNS: Final = (
+    # a float: a formula's product may be beyond 64 bits
+    _seen("flops_per_step", float, "floating-point operations of one step"),
+    _seen("flop_per_s", float, "floating-point operations per second"),
+    _seen("matmul_share_ratio", float, "share of a matrix product's rate on the same device"),
+    _seen("bound", str, "what bounds the step: launch, memory or compute"),
+    _seen("bound_reason", str, "the figures behind bound, or why it is empty"),
+)
+
+MEMORY_COLUMNS: Final = (
+    _seen("peak_allocated_bytes", int, "peak by the allocator"),
+    _seen("peak_reserved_bytes", int, "peak reserved by the caching allocator (CUDA)"),
+    _seen("peak_process_bytes", int, "peak of the process by the operating system or NVML"),
+    _seen("peak_counted_bytes", int, "peak of what the limit counts"),
+    _seen("retries", int, "times that the caching allocator emptied its cache to go on (CUDA)"),
+    *(
+        _census(part, f"census_{part}_bytes", int, f"{part} live at the allocator's peak")
+        for part in CENSUS_PARTS
+    ),
+    _census("phase", "census_phase", str, "the phase in which the allocator's peak stands"),
+    _seen("census_reason", str, "why the census is empty"),
+)
+
+NOTE_COLUMNS: Final = (
+    _seen("implementation", str, "what really ran: fused, native, loop or mixed"),
+    Column(
+        "warnings", str, "what else to know of the point, joined by semicolons",
+        lambda place: "; ".join(place.measurement.warnings) if place.measurement else None,
+    ),
+)  # fmt: skip
+
+EDGE_COLUMNS: Final = (
+    _edge("batch", int, "the largest batch that fits at this T, by its certificate"),
+    _edge("status", str, "of the certificate at this T; empty where there is none"),
+    _edge("granularity", int, "certified: fits at edge_batch, not at that plus this"),
+)
+
+RUN_COLUMNS: Final = (
+    Column("run", str, "the run file, as it was named", lambda place: place.run.path),
+    Column(
+        "run_id", str, "hash of workload, environment and limit: equal for repeated runs",
+        lambda place: place.run.header.run_id,
+    ),
+    Column(
+        "rnnprof_version", str, "the rnnprof that began the run",
+        lambda place: place.run.header.rnnprof_version,
+    ),
+    Column(
+        "workload", str, "what was trained, in one line",
+        lambda place: place.run.header.workload.describe(),
+    ),
+    _option("cell", str, "recurrent cell"),
+    _option("impl", str, "implementation asked for"),
+    _option("input_size", int, "features of one time step"),
+    _option("hidden_size", int, "hidden units"),
+    _option("layers", int, "stacked layers"),
+    _option("bidirectional", bool, "both directions"),
+    _option("dtype", str, "precision asked for"),
+    _option("optimizer", str, "optimizer"),
+    _option("mode", str, "train or inference"),
+    _fact("device", "cpu or cuda"),
+    _fact("device_name", "model of the device"),
+    _fact("torch", "version of torch"),
+    Column(
+        "limit_bytes", int, "the run's limit; what --reserve sets aside is part of it",
+        lambda place: place.run.header.limit_bytes,
+    ),
+)  # fmt: skip
+
+SEEN_COLUMNS: Final = (
+    _seen("seen_batch", int, "sequences in the largest call of a recurrent layer"),
+    _seen("seen_time_steps", int, "time steps in the longest call of a recurrent layer"),
+)
+
+COLUMNS: Final = (
+    *POINT_COLUMNS,
+    *TIME_COLUMNS,
+    *SPEED_COLUMNS,
+    *MEMORY_COLUMNS,
+    *NOTE_COLUMNS,
+    *EDGE_COLUMNS,
+    *RUN_COLUMNS,
+    *SEEN_COLUMNS,
+)
+"""Every column of CSV and Parquet, in order.  New ones go to the end: files are read by place."""
+
+
+# --- rows and files ------------------------------------------------------------------------------
+
+
+def run_rows(run: Run) -> list[Row]:
+    """A run's rows, by steps and then by batch: every point asked for, reached or not."""
+    return rows(run, fold_run(run), frontier_of(run))
+
+
+def rows(
+    run: Run, measurements: Mapping[Point, Measurement], frontier: Sequence[Certificate] = ()
+) -> list[Row]:
+    """The rows of what is known of a run."""
+    edges = {certificate.steps: certificate for certificate in frontier}
+    places = (
+        RowPlace(run, point, measurements.get(point), edges.get(point.steps))
+        for point in grid_points(run, measurements)
+    )
+    return [tuple(column.cell(place) for column in COLUMNS) for place in places]
+
+
+def csv_file(table: Sequence[Row]) -> bytes:
+    """Rows under a line of names, as RFC 4180 has them, in UTF-8; floats read back exactly."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow([column.name for column in COLUMNS])
+    writer.writerows([_csv_cell(cell) for cell in row] for row in table)
+    return buffer.getvalue().encode()
+
+
+def parquet_file(table: Sequence[Row]) -> bytes:
+    """Rows as a Parquet file; each column has its type also where all of it is null.
+
+    Raises:
+        BadInputError: when pyarrow is not there.
+    """
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        broken = "" if isinstance(error, ModuleNotFoundError) else f" ({error})"
+        raise BadInputError(
+            f"parquet needs pyarrow{broken}: pip install 'rnnprof[parquet]'"
+        ) from None
+    kinds = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string()}
+    schema = pa.schema(
+        pa.field(column.name, kinds[column.kind], metadata={"meaning": column.meaning})
+        for column in COLUMNS
+    )
+    arrays = [
+        pa.array([row[index] for row in table], kinds[column.kind])
+        for index, column in enumerate(COLUMNS)
+    ]
+    buffer = io.BytesIO()
+    parquet.write_table(pa.table(arrays, schema=schema), buffer)
+    return buffer.getvalue()
+
+
+def json_file(run: Run) -> bytes:
+    """The document of ``profile --json``."""
+    measurements, frontier = fold_run(run), frontier_of(run)
+    whole = document(run, measurements, frontier, advise(run, measurements, frontier))
+    return (json.dumps(whole, allow_nan=False, indent=2) + "\n").encode()
+
+
+def _csv_cell(cell: Cell) -> Cell:
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    return _csv_text(cell) if isinstance(cell, str) else cell
+
+
+@lru_cache(maxsize=256)
+def _csv_text(text: str) -> str:
+    """*text* that neither a spreadsheet nor a reader takes for anything else."""
+    return f"'{text}" if _is_number(text) else FORMULA.sub(r"\1\2'", text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

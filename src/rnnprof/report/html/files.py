@@ -1,0 +1,182 @@
+"""The report's files: the page, the summary, and every chart as PNG, SVG and in one PDF."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from matplotlib.backends.backend_pdf import PdfPages
+
+from rnnprof.atomic import write_whole
+from rnnprof.errors import BadInputError
+from rnnprof.report.charts.conditions_chart import conditions
+from rnnprof.report.charts.frontier import frontier_chart
+from rnnprof.report.charts.heatmap import heatmaps
+from rnnprof.report.charts.kit.style import Chart, rendered, style
+from rnnprof.report.charts.memory_parts import memory_parts
+from rnnprof.report.charts.memory_phases import memory_phases
+from rnnprof.report.charts.slices import slices_over_batch, slices_over_steps
+from rnnprof.report.charts.time_chart import time_phases
+from rnnprof.report.charts.trainability_chart import reach_chart, target_chart, worth_chart
+from rnnprof.report.html.blocks import DrawnChart, RunReport
+from rnnprof.report.html.page import page
+from rnnprof.report.model import View
+from rnnprof.report.text.command import repeat_command
+from rnnprof.report.text.summary import summary
+from rnnprof.report.text.verdict import decision, judge_run
+
+PAGE: Final = "report.html"
+SUMMARY: Final = "summary.md"
+BOOK: Final = "charts.pdf"
+
+GENERATOR: Final = b'<meta name="generator" content="rnnprof'
+GENERATOR_WITHIN: Final = 4096
+"""The mark of the page's maker stands in its head."""
+
+NAME_COLUMNS: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A run's charts, each drawn once.
+
+    Attributes:
+        svg: by chart name.
+    """
+
+    view: View
+    charts: tuple[Chart, ...]
+    svg: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def charts_of(view: View) -> tuple[Chart, ...]:
+    """Every chart that has something to show, in the order of the page."""
+    drawn = (
+        *heatmaps(view),
+        frontier_chart(view),
+        slices_over_batch(view),
+        slices_over_steps(view),
+        memory_parts(view),
+        memory_phases(view),
+        time_phases(view),
+        reach_chart(view),
+        worth_chart(view),
+        target_chart(view),
+        conditions(view),
+    )
+    return tuple(chart for chart in drawn if chart is not None)
+
+
+def draw(view: View) -> Drawing:
+    """Draw a run's charts."""
+    with style():
+        charts = charts_of(view)
+        svg = {chart.name: rendered(chart.figure, "svg") for chart in charts}
+    return Drawing(view, charts, svg)
+
+
+def page_of(drawings: Sequence[Drawing]) -> str:
+    """The page of one run or several, as HTML."""
+    return page([_run_report(drawing) for drawing in drawings])
+
+
+def _run_report(drawing: Drawing) -> RunReport:
+    view = drawing.view
+    judgement = judge_run(view)
+    drawn = {chart.name: _drawn(chart, drawing) for chart in drawing.charts}
+    return RunReport(
+        view=view,
+        decision=decision(view),
+        verdict=judgement.verdict.value,
+        verdict_reasons=judgement.reasons,
+        command=repeat_command(view.run),
+        charts=drawn,
+    )
+
+
+def _drawn(chart: Chart, drawing: Drawing) -> DrawnChart:
+    return DrawnChart(chart.name, chart.title, chart.finding, drawing.svg[chart.name].decode())
+
+
+def write_page(views: Sequence[View], path: Path) -> None:
+    """Write the page alone.
+
+    Raises:
+        BadInputError: a file that another program wrote is in the way.
+        OSError: when it cannot be written.
+    """
+    if path.exists() and not _is_report(path):
+        raise BadInputError(f"{path} is there and no report of rnnprof: move it away")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, page_of([draw(view) for view in views]).encode())
+
+
+def write_report(views: Sequence[View], directory: Path) -> tuple[Path, ...]:
+    """Write page, summary and charts into *directory*; nothing before all of them are made.
+
+    Raises:
+        BadInputError: a file that another program wrote is in the way.
+        OSError: when *directory* cannot be made or written.
+    """
+    with style():
+        contents = dict(_contents([draw(view) for view in views]))
+    _refuse_foreign(directory, contents)
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        write_whole(directory / name, content)
+    return tuple(directory / name for name in contents)
+
+
+def _contents(drawings: Sequence[Drawing]) -> Iterator[tuple[str, bytes]]:
+    """The files by name, the page last: where it stands, all stand."""
+    for drawing in drawings:
+        prefix = f"{file_name(drawing.view.name)}-" if len(drawings) > 1 else ""
+        for chart in drawing.charts:
+            yield f"{prefix}{chart.name}.png", rendered(chart.figure, "png")
+            yield f"{prefix}{chart.name}.svg", drawing.svg[chart.name]
+    yield BOOK, _book(drawings)
+    yield SUMMARY, "\n".join(map(_summary, drawings)).encode()
+    yield PAGE, page_of(drawings).encode()
+
+
+def _book(drawings: Sequence[Drawing]) -> bytes:
+    """All charts, a page each."""
+    buffer = io.BytesIO()
+    with PdfPages(buffer, metadata={"CreationDate": None, "ModDate": None}) as book:
+        for drawing in drawings:
+            for chart in drawing.charts:
+                book.savefig(chart.figure)
+    return buffer.getvalue()
+
+
+def _summary(drawing: Drawing) -> str:
+    view = drawing.view
+    return summary(view, decision(view), judge_run(view), repeat_command(view.run), (PAGE, BOOK))
+
+
+def _refuse_foreign(directory: Path, contents: Mapping[str, bytes]) -> None:
+    """An earlier report is replaced; a file of that name by anyone else is not."""
+    if _is_report(directory / PAGE):
+        return
+    taken = [name for name in contents if (directory / name).exists()]
+    if taken:
+        raise BadInputError(
+            f"-o {directory}: {taken[0]} is there and no report of rnnprof; name another directory"
+        )
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return GENERATOR in file.read(GENERATOR_WITHIN)
+    except OSError:
+        return False
+
+
+def file_name(name: str) -> str:
+    """A name of letters, digits, dots and dashes, whatever *name* holds."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.")[:NAME_COLUMNS] or "run"

@@ -1,0 +1,372 @@
+"""The report as one HTML page that needs no other file, no network, and no script to be whole."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import PurePath
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from rnnprof.advice.advise import Advice, LargestSafe
+from rnnprof.points.fold import anchor_drift
+from rnnprof.points.noise import judge
+from rnnprof.report.charts.kit import style as drawing
+from rnnprof.report.html.blocks import (
+    NOT_DRAWN,
+    UNKNOWN,
+    Cell,
+    Column,
+    Facts,
+    Head,
+    PageBlock,
+    RunReport,
+    Section,
+    Table,
+    bytes_in_full,
+    facts_in_pairs,
+    figure_row,
+    printable,
+    told_of,
+)
+from rnnprof.report.html.certificates_table import bytes_column, certificates_section
+from rnnprof.report.html.compared import differences_section, differing_facts
+from rnnprof.report.html.points_table import (
+    points_section,
+)
+from rnnprof.report.html.scales import integer
+from rnnprof.report.text.command import deciding_command
+from rnnprof.report.text.pieces import clip
+from rnnprof.report.text.recommendation import cell_of, head_of
+from rnnprof.report.text.trainability import trainability_words
+from rnnprof.runfile.codec import encode
+from rnnprof.runfile.observations import Calibration, Observation, Timing
+from rnnprof.runfile.records import KIND_OF, Run
+from rnnprof.units import format_bytes, format_duration, format_ratio, format_seconds
+
+# --- the page ------------------------------------------------------------------------------------
+
+
+def page(reports: Sequence[RunReport]) -> str:
+    """The page of one run, or of several side by side.
+
+    Raises:
+        ValueError: when there is no run.
+    """
+    if not reports:
+        raise ValueError("a page needs one run or more")
+    script = _asset("report.js")
+    return _template().render(
+        title=_title(reports),
+        heads=[_head(report) for report in reports],
+        differing=differing_facts(reports),
+        sections=_sections(reports),
+        inks=_inks(),
+        css=Markup(_asset("report.css")),  # noqa: S704  our own file
+        script=Markup(script),  # noqa: S704  our own file
+        script_hash=_hash(script),
+        version=reports[0].view.run.header.rnnprof_version,
+    )
+
+
+def _inks() -> dict[str, str]:
+    """The charts' inks by day; the night's are in the style sheet."""
+    names = ("PAPER", "INK", "MUTED", "RULE", "FILL")
+    return {name.lower(): getattr(drawing, name) for name in names}
+
+
+@cache
+def _asset(name: str) -> str:
+    return (files("rnnprof.report.html") / "templates" / name).read_text(encoding="utf-8").strip()
+
+
+def _hash(script: str) -> str:
+    """As a Content-Security-Policy names the one script that may run."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return "sha256-" + base64.b64encode(digest).decode("ascii")
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("rnnprof.report.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def _title(reports: Sequence[RunReport]) -> str:
+    if len(reports) > 1:
+        return f"{len(reports)} runs side by side"
+    header = reports[0].view.run.header
+    device = header.environment.get("device_name")
+    what = header.workload.describe()
+    return clip(f"{what} on {device}" if device else what, TITLE_COLUMNS)
+
+
+TITLE_COLUMNS: Final = 120
+
+
+def _head(report: RunReport) -> Head:
+    run = report.view.run
+    asked = [request.at_utc for request in run.requests]
+    pairs = {
+        "run file": _file_name_of(run),
+        "run id": run.header.run_id,
+        "workload": run.header.workload.describe(),
+        "device": str(run.header.environment.get("device_name") or "not known"),
+        "limit": bytes_in_full(report.view.limit_bytes),
+        "measured": f"from {asked[0]}" if asked else "nothing was asked for",
+    }
+    return Head(
+        name=report.view.name,
+        decision=report.decision,
+        verdict=report.verdict,
+        reasons=report.verdict_reasons,
+        facts=tuple(pairs.items()),
+    )
+
+
+def _file_name_of(run: Run) -> str:
+    """Without its folders, which may tell who ran it and where."""
+    return PurePath(run.path).name if run.path else "not from a file"
+
+
+def _sections(reports: Sequence[RunReport]) -> list[Section]:
+    sections = [
+        _charts("grid", "The grid", reports, HEAT_MAPS, has_switch=True),
+        _charts("frontier", "The frontier", reports, ("frontier",)),
+        _charts("slices", "Slices", reports, ("slices-batch", "slices-steps")),
+        _charts("memory", "What takes the memory", reports, ("memory-parts", "memory-phases")),
+        _charts("time", "Where the time goes", reports, ("time-phases",)),
+        *_trainability(reports),
+        told_of("certificates", "Certificates", reports, certificates_section),
+        told_of("advice", "Advice", reports, _advice),
+        told_of("conditions", "Conditions over the run", reports, _conditions, ("conditions",)),
+    ]
+    if len(reports) > 1:
+        sections.append(
+            Section("differences", "Differences", blocks=(differences_section(reports),))
+        )
+    sections.append(told_of("provenance", "What was run, and on what", reports, _provenance))
+    sections.append(told_of("points", "Points", reports, points_section))
+    return sections
+
+
+HEAT_MAPS: Final = (
+    "heatmap-memory", "heatmap-step-time", "heatmap-time-steps", "heatmap-sequences",
+    "heatmap-matmul-share",
+)  # fmt: skip
+
+
+def _trainability(reports: Sequence[RunReport]) -> list[Section]:
+    """Only where a run has a study: most have none."""
+    if not any(report.view.trainability.study for report in reports):
+        return []
+    names = ("reach", "worth", "time-to-target")
+    return [told_of("trainability", "Trainability", reports, _studied, names)]
+
+
+def _studied(report: RunReport, _suffix: str) -> PageBlock:
+    found = report.view.trainability
+    if found.study is None:
+        return PageBlock(sentences=("This run has no study: rnnprof trainability makes one.",))
+    return PageBlock(items=tuple(("", line) for line in trainability_words(found)))
+
+
+def _charts(
+    name: str,
+    title: str,
+    reports: Sequence[RunReport],
+    chart_names: Iterable[str],
+    *,
+    has_switch: bool = False,
+) -> Section:
+    rows = tuple(row for each in chart_names if (row := figure_row(each, reports)))
+    blocks = () if rows else (PageBlock(sentences=(NOT_DRAWN[name],)),)
+    return Section(name, title, rows, blocks, has_switch and len(rows) > 1)
+
+
+# --- advice --------------------------------------------------------------------------------------
+
+
+def _advice(report: RunReport, suffix: str) -> PageBlock:
+    advice, run = report.view.advice, report.view.run
+    head = "What to train with at each T, and why."
+    if not advice.recommendations:
+        head = "This run does not tell what to train with."
+    if run.is_simulated:
+        head = "A simulated GPU gives no recommendation: it gives the largest safe batch."
+    items = [("", f"{head_of(each)}. {'; '.join(each.reasons)}") for each in advice.recommendations]
+    items += [("", reason) for reason in advice.reasons]
+    items += [("predicted", sentence) for sentence in advice.predictions]
+    for goodput in advice.goodput:
+        told = f"By goodput at T={goodput.steps} train with B={goodput.batch}: "
+        items.append(("", told + "; ".join(goodput.reasons)))
+    items += [("not known", sentence) for sentence in advice.unknown]
+    return PageBlock(
+        sentences=(head,),
+        items=tuple(items),
+        tables=_batches(report, advice, suffix),
+        command=deciding_command(run, advice),
+    )
+
+
+def _batches(report: RunReport, advice: Advice, suffix: str) -> tuple[Table, ...]:
+    """At each T the recommended batch, the largest safe one and the largest that fits."""
+    safe = {each.steps: each for each in advice.largest_safe}
+    lengths = sorted({*safe, *(each.steps for each in advice.recommendations)})
+    if not lengths:
+        return ()
+    each_t = [safe.get(steps) or LargestSafe(steps, None, None, False, None) for steps in lengths]
+    peak_head, peaks = bytes_column(
+        Column("safe batch takes", "peak_bytes"), [each.peak_bytes for each in each_t]
+    )
+    columns = [
+        Column("T", "steps", kind="number"), Column("recommended", "recommended", "B"),
+        Column("largest safe", "batch", "B", "number"), peak_head, Column("by", "known_by"),
+        Column("largest", "edge", "B", "number"),
+    ]  # fmt: skip
+    rows = [
+        (integer(each.steps), Cell(cell_of(advice.at(each.steps))), integer(each.batch), peak,
+         _known_by(each), integer(each.edge))
+        for each, peak in zip(each_t, peaks, strict=True)
+    ]  # fmt: skip
+    caption = (
+        "Recommended: the smallest batch within 5% of the best throughput at this T that leaves "
+        f"{format_ratio(report.view.headroom_ratio)} of the limit of "
+        f"{format_bytes(report.view.limit_bytes)} free; several where the times do not decide. "
+        "Largest safe: the largest that leaves as much."
+    )
+    return (Table(f"batches{suffix}", caption, tuple(columns), tuple(rows)),)
+
+
+def _known_by(each: LargestSafe) -> Cell:
+    if each.batch is None:
+        return UNKNOWN
+    return Cell("measured" if each.is_measured else "predicted")
+
+
+# --- conditions ----------------------------------------------------------------------------------
+
+
+def _conditions(report: RunReport, suffix: str) -> PageBlock:
+    run = report.view.run
+    passes = [o for o in run.observations if isinstance(o, (Timing, Calibration))]
+    judged = [(each, judge(each.conditions)) for each in passes]
+    disturbed = [(each, text) for each, text in judged if text]
+    known = [each for each in passes if each.conditions is not None]
+    # the chart's own words tell of the drift
+    drift = () if "conditions" in report.charts else tuple(_drift(run))
+    sentences = (_how_many(len(disturbed), len(known), len(passes)), *drift)
+    if not disturbed:
+        return PageBlock(sentences=sentences)
+    columns = (
+        Column("T", "steps", kind="number"), Column("B", "batch", kind="number"),
+        Column("pass", "pass"), Column("role", "role"),
+        Column("what disturbed it", "disturbed", kind="text"),
+        Column("attempt", "attempt", kind="code"),
+    )  # fmt: skip
+    rows = tuple(_disturbed_row(each, text) for each, text in disturbed)
+    caption = "Every disturbed pass; one that was repeated undisturbed does not count."
+    file = f"{report.view.name}-disturbed.csv"
+    table = Table(f"disturbed-table{suffix}", caption, columns, rows, file)
+    return PageBlock(sentences=sentences, tables=(table,))
+
+
+def _disturbed_row(observation: Observation, text: str) -> tuple[Cell, ...]:
+    return (
+        integer(observation.steps),
+        integer(observation.batch),
+        Cell(KIND_OF[type(observation)]),
+        Cell(observation.role.value),
+        Cell(text),
+        Cell(observation.attempt),
+    )
+
+
+def _how_many(disturbed: int, known: int, passes: int) -> str:
+    if not passes:
+        return "No pass was timed, and so none recorded its conditions."
+    if not known:
+        return f"None of the {passes} timed passes recorded its conditions."
+    without = f"; {passes - known} did not record their conditions" if known < passes else ""
+    verb = "was" if disturbed < 2 else "were"
+    return (
+        f"{disturbed or 'None'} of {known} timed passes {verb} disturbed by something else on the "
+        f"machine{without}."
+    )
+
+
+def _drift(run: Run) -> Iterator[str]:
+    drift = anchor_drift(run)
+    if drift is None:
+        return
+    medians = ", ".join(format_seconds(each) for each in drift.medians_s)
+    yield (
+        f"The anchor {drift.point}, timed again and again over the run, took {medians} a step: "
+        f"a drift of {format_ratio(drift.ratio)}."
+    )
+
+
+# --- provenance ----------------------------------------------------------------------------------
+
+
+def _provenance(report: RunReport, suffix: str) -> PageBlock:
+    run = report.view.run
+    header = run.header
+    identity = {
+        "run file": _file_name_of(run),
+        "run id": header.run_id,
+        "fingerprint": header.fingerprint,
+        "rnnprof": header.rnnprof_version,
+        "schema": str(header.schema),
+        "limit": bytes_in_full(header.limit_bytes),
+    }
+    if report.view.limit_bytes != header.limit_bytes:
+        identity["limit for training"] = bytes_in_full(report.view.limit_bytes)
+    settings = encode(run.requests[-1].settings) if run.requests else {}
+    groups = [
+        Facts("Run", tuple(identity.items())),
+        Facts("Workload", facts_in_pairs(encode(header.workload))),
+        Facts("Environment", facts_in_pairs(header.environment)),
+        Facts("Settings", facts_in_pairs(settings)),
+    ]
+    return PageBlock(
+        facts=tuple(group for group in groups if group.pairs),
+        tables=_requests(run, suffix),
+        command=report.command,
+    )
+
+
+def _requests(run: Run, suffix: str) -> tuple[Table, ...]:
+    if not run.requests:
+        return ()
+    ended = {each.request: each for each in run.finished}
+    columns = (
+        Column("request", "request", kind="code"), Column("command", "command"),
+        Column("begun", "at_utc"), Column("points", "points", kind="number"),
+        Column("ended", "ended"), Column("took", "wall"),
+    )  # fmt: skip
+    rows = []
+    for request in run.requests:
+        end = ended.get(request.request)
+        points = len(request.grid.points())
+        rows.append(
+            (
+                Cell(request.request), Cell(request.command), Cell(request.at_utc), integer(points),
+                Cell(end.at_utc if end else "no"),
+                Cell(format_duration(end.wall_s)) if end else UNKNOWN,
+            )
+        )  # fmt: skip
+    caption = "Every invocation that wrote to this run file."
+    return (Table(f"requests-table{suffix}", caption, columns, tuple(rows)),)

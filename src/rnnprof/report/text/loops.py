@@ -1,0 +1,43 @@
+"""The loop that an answer holds for, in words, and what another would be worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rnnprof.maxbatch.step_functions import MORE_RATIO, loop_of, step_functions_of
+from rnnprof.runfile.certificates import Certificate
+from rnnprof.runfile.records import Run
+from rnnprof.units import format_ratio
+
+WORDS: Final = {"plain": " in a plain loop", "function": " with a step function", None: ""}
+
+EXPANDABLE: Final = "expandable_segments:True"
+
+
+def loop_in_words(run: Run) -> str:
+    """Behind "the largest", with a space before it; empty for a factory, which has its own."""
+    return WORDS.get(loop_of(run.header.workload), "")
+
+
+def step_functions_in_words(run: Run, frontier: Sequence[Certificate]) -> list[str]:
+    """Where a step function fits more, and what to do about it; none where it does not."""
+    found = [each for each in step_functions_of(run, frontier) if each.fits]
+    if not found:
+        return []
+    environment = run.header.environment
+    name = ""
+    if run.is_simulated:
+        name = str(environment.get("device_name")).removesuffix(" (simulated)") + " "
+    lines = [
+        f"{name}T={each.steps}: a step function fits at least {each.batch}, "
+        f"{format_ratio(MORE_RATIO)} more"
+        for each in found
+    ]
+    advice = (
+        "Wrap your training step in a function: at its end it drops input, output and state, which "
+        "a plain loop holds while the next step runs"
+    )
+    if EXPANDABLE not in str(environment.get("allocator_settings")):
+        advice += f"; PYTORCH_CUDA_ALLOC_CONF={EXPANDABLE} may help too"
+    return [*lines, advice]

@@ -1,0 +1,173 @@
+"""What every text has in common: widths, figures, and how a largest batch is worded."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+from typing import Final
+
+from rnnprof.advice.recommendation import half_interval_ratio
+from rnnprof.maxbatch.certify import training_limit_of
+from rnnprof.points.measurement import Measurement
+from rnnprof.report.model import (
+    SeenEdge,
+)
+from rnnprof.runfile.certificates import Certificate, EdgeStatus
+from rnnprof.runfile.points import Outcome
+from rnnprof.runfile.records import Run
+from rnnprof.units import format_bytes, format_rate, format_ratio, format_seconds
+
+WIDTH: Final = 80
+"""Columns of a terminal as it opens, and of most CI logs."""
+
+SHORT: Final = {
+    Outcome.OOM: "OOM",
+    Outcome.IMPLIED_OOM: "implied",
+    Outcome.UNSUPPORTED: "unsupp.",
+    Outcome.TIMEOUT: "timeout",
+    Outcome.CRASHED: "crashed",
+    Outcome.FAILED: "failed",
+}
+"""Outcomes other than ``measured``, where there is room for a word only."""
+
+CHARGED: Final = {
+    "cuda": "reserved by the caching allocator",
+    "cpu": "address space above the baseline",
+    "simulated": "reserved by a simulated caching allocator",
+}
+"""What a limit counts."""
+
+
+# --- short text ----------------------------------------------------------------------------------
+
+
+def compact_bytes(size_bytes: float | None) -> str:
+    """``1.23G`` for ``1.23 GiB``: where many stand side by side."""
+    return format_bytes(size_bytes).replace(" ", "").removesuffix("iB")
+
+
+def compact_rate(per_second: float | None) -> str:
+    """``12.3k`` for ``12.3 k/s``: where many stand side by side."""
+    return format_rate(per_second).replace(" ", "").removesuffix("/s")
+
+
+def unit_note(texts: Iterable[str], names: Mapping[str, str]) -> str:
+    """What the last letters of compact *texts* stand for: `` (k: thousand, M: million)``."""
+    letters = {text[-1] for text in texts}
+    used = [f"{letter}: {name}" for letter, name in names.items() if letter in letters]
+    return f" ({', '.join(used)})" if used else ""
+
+
+def rate_in_words(per_second: float | None, of: str = "time steps") -> str:
+    """``12.3 k time steps/s``."""
+    return format_rate(per_second).replace("/s", f" {of}/s").replace("  ", " ")
+
+
+def one_line(text: str) -> str:
+    """*text* as a single line, with ``?`` for what could drive a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+
+
+def clip(text: str, columns: int = WIDTH) -> str:
+    """*text* on one line of at most *columns*, cut with ``...``."""
+    text = one_line(text)
+    if _columns_of(text[: columns + 1]) <= columns:
+        return text
+    ends = accumulate(map(_columns_of, text[:columns]))
+    return text[: sum(end <= columns - 3 for end in ends)].rstrip() + "..."
+
+
+def _columns_of(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def limit_in_words(run: Run) -> str:
+    """What training may take, and what of the limit is not for it."""
+    limit_bytes = training_limit_of(run)
+    words = f"limit {format_bytes(limit_bytes)}"
+    if limit_bytes == run.header.limit_bytes:
+        return words
+    return f"{words}, {format_bytes(run.header.limit_bytes - limit_bytes)} set aside"
+
+
+def phase_times_in_words(measurement: Measurement) -> str:
+    """Forward, backward and optimizer in one unit, ``26/39/0.11 ms``; empty where unknown."""
+    times = [measurement.phase_times_s.get(phase) for phase in TRAINING_PHASES]
+    known = [seconds for seconds in times if seconds]
+    if not known:
+        return ""
+    _, _, unit = format_seconds(max(known)).partition(" ")
+    numbers = ("-" if not each else _two_digits(each / SECONDS[unit]) for each in times)
+    return f"{'/'.join(numbers)} {unit}"
+
+
+def _two_digits(number: float) -> str:
+    """At least: ``254``, ``26``, ``2.0``, ``0.11``; ``<0.0001`` in place of an exponent."""
+    if number >= 9.95:
+        return f"{number:.0f}"
+    return f"{number:#.2g}" if number >= 1e-4 else "<0.0001"
+
+
+def precision(measurement: Measurement) -> str:
+    """Half the interval as a share of the step time, ``±0.84%``; empty where unknown."""
+    ratio = half_interval_ratio(measurement)
+    return "" if ratio is None else plus_minus(ratio)
+
+
+def plus_minus(ratio: float) -> str:
+    return f"±{format_ratio(ratio)}" if ratio < 0.995 else "±>99%"
+
+
+def edge_in_words(edge: SeenEdge) -> str:
+    """``64 fits, 128 is out of memory``; what was seen, and no more than that."""
+    if edge.certificate is not None:
+        return certificate_in_words(edge.certificate)
+    fails = f"{edge.fails.point.batch} is out of memory" if edge.fails else ""
+    if edge.fails and edge.fails.outcome is Outcome.IMPLIED_OOM:
+        fails += " (implied)"
+    if edge.fits is None:
+        return f"none fits, {fails}" if fails else "nothing was measured"
+    if edge.fails and edge.fails.point.batch < edge.fits:
+        return f"{edge.fits} fits, yet {fails}"
+    return f"{edge.fits} fits, {fails or _unknown_above(edge)}"
+
+
+def certificate_in_words(certificate: Certificate, *, is_brief: bool = False) -> str:
+    """``140 is the largest over 10 training steps, 141 is out of memory``, or why there is none.
+
+    Args:
+        is_brief: over how many training steps is said elsewhere.
+    """
+    batch, unit, status = certificate.batch, certificate.granularity, certificate.status
+    reason = f": {certificate.reason}" if certificate.reason else ""
+    over = ""
+    if certificate.horizon is not None and not is_brief:
+        over = f" over {training_steps(certificate.horizon)}"
+    if status is EdgeStatus.CERTIFIED and batch is not None:
+        return f"{batch} is the largest{over}, {batch + unit} is out of memory{reason}"
+    if status is EdgeStatus.CAPPED:
+        return f"{batch} fits{over}, the largest tried{reason}"
+    if status is EdgeStatus.NOTHING_FITS:
+        return f"nothing fits{reason}"
+    return f"{status.value.replace('_', ' ')}{reason}"
+
+
+def unusable_in_words(certificate: Certificate) -> str:
+    """``not stationary: each training step leaves 1.61 MiB; B=8 lasts about 58 training steps``."""
+    return f"{certificate.status.value.replace('_', ' ')}: {certificate.reason}"
+
+
+def training_steps(count: int) -> str:
+    """``1 training step``, ``10 training steps``."""
+    return f"{count} training step{'' if count == 1 else 's'}"
+
+
+def _unknown_above(edge: SeenEdge) -> str:
+    return "the largest tried" if edge.is_largest else "nothing larger was measured"
+
+
+# --- a row for each point ------------------------------------------------------------------------
+
+TRAINING_PHASES: Final = ("forward", "backward", "optimizer")
+SECONDS: Final = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}

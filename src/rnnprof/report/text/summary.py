@@ -1,0 +1,131 @@
+"""The report in Markdown, for a pull request: the answer, the edges, the points."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from rnnprof.points.measurement import Measurement
+from rnnprof.report.model import View, flags, memory_bytes, throughput
+from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
+from rnnprof.report.text.pieces import certificate_in_words, compact_rate, one_line
+from rnnprof.report.text.recommendation import cell_of
+from rnnprof.report.text.verdict import Judgement
+from rnnprof.runfile.points import Outcome, Point
+from rnnprof.units import format_bytes
+
+MOST_PLACES: Final = 200
+"""A larger grid does not read well in a pull request: the page and the CSV have it."""
+
+MOST_COLUMNS: Final = 12
+
+SPECIAL: Final = re.compile(r"([\\`*_\[\]#|<>~&@$])")
+"""What Markdown, its tables, HTML, a mention or a link could begin with."""
+
+SHORT: Final = {
+    Outcome.OOM: "OOM", Outcome.IMPLIED_OOM: "OOM (implied)", Outcome.UNSUPPORTED: "unsupported",
+    Outcome.TIMEOUT: "timeout", Outcome.CRASHED: "crashed", Outcome.FAILED: "failed",
+}  # fmt: skip
+
+
+def summary(
+    view: View, decision: Sequence[str], judgement: Judgement, command: str, pages: Sequence[str]
+) -> str:
+    """The Markdown text.
+
+    Args:
+        pages: names of the files beside it that tell more.
+    """
+    blocks = [
+        f"## rnnprof: {escaped(view.name)}",
+        "\n\n".join(f"**{escaped(decision[0])}**" if n == 0 else escaped(text)
+                    for n, text in enumerate(decision)),
+        f"{judgement.verdict.value}: {escaped('; '.join(judgement.reasons))}.",
+        _edges(view),
+        _points(view),
+        _facts(view),
+        _fenced(command),
+        f"More: {', '.join(pages)}" if pages else "",
+    ]  # fmt: skip
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Text that shows as it is, on one line, whatever it holds."""
+    return SPECIAL.sub(r"\\\1", one_line(text))
+
+
+def _edges(view: View) -> str:
+    edges = {each.steps: each for each in view.frontier}
+    lengths = sorted({*edges, *(each.steps for each in view.advice.recommendations)})
+    if not lengths:
+        return ""
+    advised = {each.steps: each for each in view.advice.largest_safe}
+    rows = []
+    for steps in lengths:
+        certificate, each = edges.get(steps), advised.get(steps)
+        batch = "-"
+        if each is not None and each.batch is not None:
+            how = "" if each.is_measured else ", predicted"
+            batch = f"{each.batch} ({format_bytes(each.peak_bytes)}{how})"
+        words = escaped(certificate_in_words(certificate)) if certificate else "-"
+        probes = str(certificate.probes) if certificate else "-"
+        rows.append((str(steps), words, cell_of(view.advice.at(steps)), batch, probes))
+    word = "Largest safe batch, simulated" if view.run.is_simulated else "Largest safe batch"
+    head = f"Largest batch that fits{loop_in_words(view.run)}"
+    more = map(escaped, step_functions_in_words(view.run, view.frontier))
+    return "\n\n".join([_table(("T", head, "Recommended batch", word, "Probes"), rows), *more])
+
+
+def _points(view: View) -> str:
+    """Throughput and peak over B and T, a column for each batch."""
+    if not view.measurements:
+        return ""
+    batches = view.batches
+    if len(view.places) > MOST_PLACES or len(batches) > MOST_COLUMNS:
+        return f"{len(view.measurements)} points: see the page."
+    rows = [
+        (f"**{steps}**", *(_cell(view.measurements.get(Point(b, steps))) for b in batches))
+        for steps in view.steps
+    ]
+    head = ("T", *(f"B={batch}" for batch in batches))
+    note = "Time steps/s and peak memory; `~` did not settle, `!` disturbed."
+    return f"{_table(head, rows)}\n\n{note}"
+
+
+def _cell(measurement: Measurement | None) -> str:
+    if measurement is None:
+        return "not reached"
+    if measurement.outcome is not Outcome.MEASURED:
+        return SHORT[measurement.outcome]
+    rate = compact_rate(throughput(measurement)) + flags(measurement).replace("~", "\\~")
+    return f"{rate}<br>{format_bytes(memory_bytes(measurement))}"
+
+
+def _facts(view: View) -> str:
+    header = view.run.header
+    environment = header.environment
+    facts = [
+        header.workload.describe(),
+        f"limit {format_bytes(view.limit_bytes)}",
+        str(environment.get("device_name") or "device unknown"),
+        f"torch {environment.get('torch') or 'unknown'}",
+        f"rnnprof {header.rnnprof_version}",
+        f"run {header.run_id}",
+    ]
+    return escaped(", ".join(facts))
+
+
+def _fenced(command: str) -> str:
+    """As code; the fence is longer than any run of backticks within."""
+    if not command:
+        return ""
+    longest = max((len(run) for run in re.findall("`+", command)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}sh\n{command}\n{fence}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

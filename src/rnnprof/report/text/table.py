@@ -1,0 +1,481 @@
+"""The answer of ``rnnprof profile`` on a terminal, and the facts that it and the charts state."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from rnnprof.advice.advise import UNFINISHED, advise
+from rnnprof.advice.recommendation import half_interval_ratio
+from rnnprof.maxbatch.certify import frontier_of
+from rnnprof.points.implied import dominating_oom
+from rnnprof.points.measurement import Measurement
+from rnnprof.report.model import (
+    OOM_OUTCOMES,
+    Measurements,
+    SeenEdge,
+    fastest,
+    flags,
+    grid_points,
+    memory_bytes,
+    seen_edges,
+    throughput,
+)
+from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
+from rnnprof.report.text.pieces import (
+    CHARGED,
+    SHORT,
+    WIDTH,
+    clip,
+    compact_bytes,
+    compact_rate,
+    edge_in_words,
+    limit_in_words,
+    phase_times_in_words,
+    plus_minus,
+    precision,
+    rate_in_words,
+    unit_note,
+)
+from rnnprof.report.text.recommendation import at_each_length
+from rnnprof.runfile.points import GOOD_OUTCOMES, Outcome, Point
+from rnnprof.runfile.records import Run
+from rnnprof.units import format_bytes, format_flops, format_ratio, format_seconds
+
+MAX_NOTES: Final = 8
+
+ROWS_AT_MOST: Final = 8
+"""Up to so many points a row each is no longer than two matrices, and says more."""
+
+LEGEND: Final = {
+    "*": "highest throughput",
+    "~": "not converged: the step time is less certain than asked for",
+    "!": "disturbed: something else used the machine meanwhile",
+    "±": "half the interval of the step time: 95% in a process, or over processes",
+    "fwd/bwd/opt": "times of forward, backward and optimizer",
+    "memory": "peak of what the limit counts: {charged}",
+    "implied": "not run: a smaller point was out of memory",
+    "unsupp.": "the library does not support this size",
+}
+
+BOLD: Final = "1"
+RED: Final = "31"
+
+
+def table(run: Run, measurements: Measurements, *, colour: bool = False) -> str:
+    """The run as text of at most 80 columns, the answer last, without a final newline.
+
+    Args:
+        colour: mark the fastest point bold and what ran out of memory red, with ANSI codes.
+    """
+    view = _View(grid_points(run, measurements), measurements, fastest(measurements))
+    body = _matrices(view) if _is_wide(view) else _rows(view)
+    blocks = [
+        _title(run),
+        [line.painted(colour) for line in body],
+        _legend(body, "simulated" if run.is_simulated else run.header.environment.get("device")),
+        _notes(measurements),
+        _summary(run, measurements),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+BYTE_UNITS: Final = {"K": "KiB", "M": "MiB", "G": "GiB", "T": "TiB"}
+RATE_UNITS: Final = {"k": "thousand", "M": "million", "G": "billion"}
+
+
+# --- lines ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A piece of a line, and the ANSI code that it takes where colour is on."""
+
+    text: str
+    ansi: str = ""
+
+    def padded(self, columns: int) -> _Cell:
+        return _Cell(self.text.rjust(columns), self.ansi)
+
+    def painted(self, colour: bool) -> str:
+        if not (colour and self.ansi):
+            return self.text
+        word = self.text.strip()
+        return self.text.replace(word, f"\x1b[{self.ansi}m{word}\x1b[0m")
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of the table's body."""
+
+    cells: tuple[_Cell, ...]
+
+    def painted(self, colour: bool) -> str:
+        return "".join(cell.painted(colour) for cell in self.cells).rstrip()
+
+    def words(self) -> list[str]:
+        return " ".join(cell.text for cell in self.cells).split()
+
+
+def _plain(text: str) -> _Line:
+    return _Line((_Cell(text),))
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What the body of the table is drawn from."""
+
+    places: tuple[Point, ...]
+    measurements: Measurements
+    best: Measurement | None
+
+    def marks(self, measurement: Measurement) -> str:
+        """The flags of a point, and ``*`` for the fastest."""
+        return flags(measurement) + ("*" if measurement is self.best else "")
+
+    def ansi(self, measurement: Measurement) -> str:
+        """Red out of memory, bold fastest; nothing else is coloured."""
+        if measurement.outcome is Outcome.OOM:
+            return RED
+        return BOLD if measurement is self.best else ""
+
+
+def _is_wide(view: _View) -> bool:
+    """Whether two matrices say it in fewer lines than a row for each point."""
+    batches, steps = {p.batch for p in view.places}, {p.steps for p in view.places}
+    # a sparse union of requests would be a matrix of holes, and one without a time all words
+    is_dense = 2 * len(view.places) >= len(batches) * len(steps)
+    is_large = min(len(batches), len(steps)) > 1 and len(view.places) > ROWS_AT_MOST
+    return is_large and is_dense and view.best is not None
+
+
+def _title(run: Run) -> list[str]:
+    device = run.header.environment.get("device_name") or "unknown device"
+    limit = f", {limit_in_words(run)}"
+    device_line = clip(f"on {device}", WIDTH - len(limit)) + limit
+    return [clip(run.header.workload.describe()), device_line]
+
+
+# --- two matrices --------------------------------------------------------------------------------
+
+
+def _matrices(view: _View) -> list[_Line]:
+    return [*_rate_matrix(view), _plain(""), *_size_matrix(view)]
+
+
+def _rate_matrix(view: _View) -> list[_Line]:
+    known = [rate for m in view.measurements.values() if (rate := throughput(m)) is not None]
+    note = unit_note(map(compact_rate, known), RATE_UNITS)
+    # digits stand below digits only if every mark has the same room
+    room = max(len(view.marks(measurement)) for measurement in view.measurements.values())
+    cells = {point: _rate_cell(view, point, room) for point in view.places}
+    return [_plain(f"time steps/s{note}{_worst_precision(view)}"), *_matrix(cells)]
+
+
+def _size_matrix(view: _View) -> list[_Line]:
+    known = [memory_bytes(measurement) for measurement in view.measurements.values()]
+    note = unit_note(map(compact_bytes, known), BYTE_UNITS)
+    cells = {point: _size_cell(view, point) for point in view.places}
+    return [_plain(f"memory{note}"), *_matrix(cells)]
+
+
+def _worst_precision(view: _View) -> str:
+    """How well the times are known at worst; empty where one has no interval."""
+    timed = [m for m in view.measurements.values() if throughput(m) is not None]
+    ratios = [half_interval_ratio(measurement) for measurement in timed]
+    known = [ratio for ratio in ratios if ratio is not None]
+    return f", {plus_minus(max(known))} or better" if len(known) == len(timed) > 0 else ""
+
+
+def _rate_cell(view: _View, point: Point, room: int) -> _Cell:
+    measurement = view.measurements.get(point)
+    if measurement is None:
+        return _Cell("-")
+    number = compact_rate(throughput(measurement)) + view.marks(measurement).ljust(room)
+    return _Cell(SHORT.get(measurement.outcome) or number, view.ansi(measurement))
+
+
+def _size_cell(view: _View, point: Point) -> _Cell:
+    measurement = view.measurements.get(point)
+    if measurement is None:
+        return _Cell("-")
+    text = SHORT.get(measurement.outcome) or compact_bytes(memory_bytes(measurement))
+    return _Cell(text, view.ansi(measurement))
+
+
+def _matrix(cells: Mapping[Point, _Cell]) -> list[_Line]:
+    """Rows of T, columns of B; in blocks one below the other where the width asks for it."""
+    batches = sorted({point.batch for point in cells})
+    label_columns = max(len(_label(point.steps)) for point in cells)
+    cell_columns = max(len(cell.text) for cell in cells.values())
+    cell_columns = max(cell_columns, *(len(f"B={batch}") for batch in batches))
+    lines: list[_Line] = []
+    for block in _blocks(batches, (WIDTH - label_columns) // (cell_columns + 1)):
+        columns = min(cell_columns + 2, (WIDTH - label_columns) // len(block))
+        lines += [_plain("")] if lines else []
+        lines += _block(cells, block, label_columns, columns)
+    return lines
+
+
+def _label(steps: int) -> str:
+    return f"T={steps}"
+
+
+def _blocks(batches: Sequence[int], at_most: int) -> list[Sequence[int]]:
+    """*batches* in as few blocks as will do, of about equal length."""
+    count = math.ceil(len(batches) / max(1, at_most))
+    size = math.ceil(len(batches) / count)
+    return [batches[start : start + size] for start in range(0, len(batches), size)]
+
+
+def _block(
+    cells: Mapping[Point, _Cell], batches: Sequence[int], label_columns: int, columns: int
+) -> list[_Line]:
+    heads = tuple(_Cell(f"B={batch}").padded(columns) for batch in batches)
+    lines = [_Line((_Cell(" " * label_columns), *heads))]
+    for steps in sorted({point.steps for point in cells}):
+        row = [cells.get(Point(batch, steps), _Cell("-")) for batch in batches]
+        label = _Cell(_label(steps).ljust(label_columns))
+        lines.append(_Line((label, *(cell.padded(columns) for cell in row))))
+    return lines
+
+
+HEADS: Final = (
+    "T", "B", "step time", "fwd/bwd/opt", "seq/s", "time steps/s", "memory", "",
+)  # fmt: skip
+WORDS: Final = frozenset({7})
+"""The columns that hold words and stand to the left; numbers stand to the right."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The columns of one row; where they are fewer, the last runs on over those missing."""
+
+    columns: tuple[str, ...]
+    ansi: str = ""
+
+
+def _rows(view: _View) -> list[_Line]:
+    """A row for each point, grouped by T; neighbours that ended alike without numbers share one."""
+    by_steps = groupby(view.places, key=lambda point: point.steps)
+    groups = [[_row(view, s) for s in _stretches(view, list(group))] for _, group in by_steps]
+    # blank lines set groups apart; between single rows they would only stretch the table
+    gap = [_Row(("",))] if any(len(group) > 1 for group in groups) else []
+    rows = [_Row(HEADS)]
+    for index, group in enumerate(groups):
+        rows += (gap if index else []) + group
+    return _aligned(rows)
+
+
+def _stretches(view: _View, places: Sequence[Point]) -> list[list[Point]]:
+    """The points of one T, with consecutive ones that ended alike without numbers together."""
+
+    def stretch(index: int) -> tuple[str, int]:
+        measurement = view.measurements.get(places[index])
+        if measurement is None:
+            return "not measured", -1
+        is_measured = measurement.outcome is Outcome.MEASURED
+        return _name(measurement), index if is_measured else -1
+
+    grouped = groupby(range(len(places)), key=stretch)
+    return [[places[index] for index in indices] for _, indices in grouped]
+
+
+def _row(view: _View, stretch: Sequence[Point]) -> _Row:
+    """The row of one point, or of the several in a stretch."""
+    first, last = stretch[0], stretch[-1]
+    steps, batch, text = str(first.steps), str(first.batch), _ending(view, first)
+    measurement = view.measurements.get(first)
+    if measurement is not None and measurement.outcome is Outcome.MEASURED:
+        columns = (steps, batch, *_numbers(measurement), view.marks(measurement))
+        return _Row(columns, view.ansi(measurement))
+    if first != last:
+        is_open = last.batch == max(p.batch for p in view.places if p.steps == last.steps)
+        batch = f">={batch}" if is_open else batch
+        text = text if is_open else f"to {last.batch}: {text}"
+    return _Row((steps, batch, text), view.ansi(measurement) if measurement else "")
+
+
+def _numbers(measurement: Measurement) -> tuple[str, ...]:
+    step_time = f"{format_seconds(measurement.step_time_s)} {precision(measurement)}"
+    return (
+        step_time.strip(),
+        phase_times_in_words(measurement),
+        compact_rate(measurement.sequences_per_s),
+        compact_rate(throughput(measurement)),
+        format_bytes(memory_bytes(measurement)),
+    )
+
+
+def _ending(view: _View, point: Point) -> str:
+    """How a point ended: ``measured``, ``OOM in forward``, ``implied OOM by B=64``."""
+    measurement = view.measurements.get(point)
+    if measurement is None:
+        return "not measured"
+    if measurement.outcome is Outcome.IMPLIED_OOM:
+        return "implied OOM" + _cause(view, point)
+    return _name(measurement)
+
+
+def _name(measurement: Measurement) -> str:
+    """The outcome and the phase in which it came."""
+    outcome = measurement.outcome
+    name = "OOM" if outcome is Outcome.OOM else outcome.value
+    return f"{name} in {measurement.phase}" if measurement.phase else name
+
+
+def _cause(view: _View, point: Point) -> str:
+    ooms = [p for p, m in view.measurements.items() if m.outcome is Outcome.OOM]
+    cause = dominating_oom(point, ooms)
+    if cause is None:
+        return ""
+    return f" by B={cause.batch}" if cause.steps == point.steps else f" by {cause}"
+
+
+def _aligned(rows: Sequence[_Row]) -> list[_Line]:
+    full = [row.columns for row in rows if len(row.columns) == len(HEADS)]
+    ended = [row for row in rows if _is_ending(row.columns)]
+    full += [(*row.columns[:2], *[""] * (len(HEADS) - 2)) for row in ended]
+    widths = [max(len(columns[index]) for columns in full) for index in range(len(HEADS))]
+    is_roomy = sum(widths) + 2 * len(widths) <= WIDTH
+    lines = [_join(row.columns, widths, "  " if is_roomy else " ") for row in rows]
+    return [_Line((_Cell(text[:WIDTH], row.ansi),)) for text, row in zip(lines, rows, strict=True)]
+
+
+def _join(columns: Sequence[str], widths: Sequence[int], gap: str) -> str:
+    # how a point ended stands over the columns of the numbers
+    columns, words = (columns[:-1], [columns[-1]]) if _is_ending(columns) else (columns, [])
+    padded = [
+        text.ljust(width) if index in WORDS else text.rjust(width)
+        for index, (text, width) in enumerate(zip(columns, widths, strict=False))
+    ]
+    return gap.join([*padded, *words]).rstrip()
+
+
+def _is_ending(columns: Sequence[str]) -> bool:
+    """Whether a row has words in place of numbers: T, B, and how it ended."""
+    return len(columns) == 3
+
+
+# --- below the body ------------------------------------------------------------------------------
+
+
+def _legend(body: Iterable[_Line], device: str | None) -> list[str]:
+    """What the marks mean, of those that were used."""
+    words = [word for line in body for word in line.words()]
+    charged = CHARGED.get(device or "cpu", CHARGED["cpu"])
+    return [
+        f"{mark}  {text.format(charged=charged)}"
+        for mark, text in LEGEND.items()
+        if _is_used(mark, words)
+    ]
+
+
+def _is_used(mark: str, words: Iterable[str]) -> bool:
+    if len(mark) > 1:
+        return mark in words
+    return any(mark in word for word in words)
+
+
+def _notes(measurements: Measurements) -> list[str]:
+    """One line for each thing that a reader should know: what went wrong first."""
+    where: dict[str, list[Point]] = {}
+    for text, point in [*_failures(measurements), *_remarks(measurements)]:
+        where.setdefault(text, []).append(point)
+    lines = [clip(f"{_points(points)}: {text}") for text, points in where.items()]
+    more = len(lines) - MAX_NOTES
+    return lines[:MAX_NOTES] + ([f"and {more} more notes in the run file"] if more > 0 else [])
+
+
+def _failures(measurements: Measurements) -> list[tuple[str, Point]]:
+    told = [m for m in _ordered(measurements) if m.outcome not in OOM_OUTCOMES | {Outcome.MEASURED}]
+    # a missing measurement comes before one that the library does not support
+    told.sort(key=lambda m: m.outcome in GOOD_OUTCOMES)
+    return [(f"{_name(m)}: {m.reason or 'no reason was recorded'}", m.point) for m in told]
+
+
+def _remarks(measurements: Measurements) -> list[tuple[str, Point]]:
+    ordered = _ordered(measurements)
+    disturbed = [(f"disturbed: {m.disturbed}", m.point) for m in ordered if m.disturbed]
+    return disturbed + [(text, m.point) for m in ordered for text in m.warnings]
+
+
+def _ordered(measurements: Measurements) -> list[Measurement]:
+    return sorted(measurements.values(), key=lambda m: (m.point.steps, m.point.batch))
+
+
+def _points(points: Sequence[Point]) -> str:
+    others = len(points) - 1
+    if not others:
+        return str(points[0])
+    return f"{points[0]} and {others} other{'s' if others > 1 else ''}"
+
+
+def _summary(run: Run, measurements: Measurements) -> list[str]:
+    edges = seen_edges(run, measurements)
+    lines = [
+        line
+        for edge in edges
+        for line in textwrap.wrap(
+            f"T={edge.steps}: {edge_in_words(edge)}", WIDTH,
+            initial_indent="  ", subsequent_indent="    ",
+        )
+    ]  # fmt: skip
+    head = "Seen on the grid:"
+    if any(edge.certificate for edge in edges):
+        head = f"The largest batch that fits{loop_in_words(run)}, by fresh workers at each T:"
+    best = ["Simulated: no kernel ran, so there are no times"]
+    lines += _step_functions(run, edges)
+    if not run.is_simulated:
+        best = [*_best_in_words(measurements), *_recommended(run, measurements)]
+    return [head, *lines, *best]
+
+
+def _recommended(run: Run, measurements: Measurements) -> list[str]:
+    """The recommended batch at every T that was timed."""
+    advice = advise(run, measurements, frontier_of(run))
+    told = at_each_length(advice)
+    lines = textwrap.wrap(f"Recommended batch: {told}", WIDTH, subsequent_indent="    ")
+    unfinished = [each for each in advice.reasons if each == UNFINISHED]
+    return [*(lines if told else []), *(text[0].upper() + text[1:] for text in unfinished)]
+
+
+def _step_functions(run: Run, edges: Sequence[SeenEdge]) -> list[str]:
+    frontier = [edge.certificate for edge in edges if edge.certificate]
+    sentences = step_functions_in_words(run, frontier)
+    return [f"  {line}" for text in sentences for line in textwrap.wrap(text, WIDTH - 2)]
+
+
+def _best_in_words(measurements: Measurements) -> list[str]:
+    best = fastest(measurements)
+    if best is None:
+        return ["Highest throughput: none, no step was timed"]
+    step_time = f"{format_seconds(best.step_time_s)} {precision(best)}".rstrip()
+    phases = phase_times_in_words(best)
+    rate = rate_in_words(best.sequences_per_s, "sequences")
+    # in full: the matrices have no such head, and so the legend is silent
+    split = f" (forward/backward/optimizer {phases})" if phases else ""
+    return [
+        f"Highest throughput: {rate_in_words(throughput(best))} at {best.point}",
+        "  " + clip(f"a step takes {step_time}{split}", WIDTH - 2),
+        "  " + clip(f"{rate}; memory {format_bytes(memory_bytes(best))}", WIDTH - 2),
+        *_speed_in_words(best),
+    ]
+
+
+def _speed_in_words(best: Measurement) -> list[str]:
+    """``it runs at 78.1 GFLOP/s, 61% of a matrix product's rate: compute-bound``, and why."""
+    if best.flop_per_s is None:
+        return []
+    share = best.matmul_share_ratio
+    of_rate = "" if share is None else f", {format_ratio(share)} of a matrix product's rate"
+    bound = f": {best.bound}-bound" if best.bound else ""
+    lines = [f"  it runs at {format_flops(best.flop_per_s)}{of_rate}{bound}"]
+    is_judged = best.bound is not None or share is not None
+    if is_judged and best.bound_reason:
+        lines.append("  " + clip(best.bound_reason, WIDTH - 2))
+    return lines

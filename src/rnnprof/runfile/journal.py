@@ -1,0 +1,370 @@
+"""The run file: JSON Lines, one writer, each record one append and fsync; it is the result.
+
+A line is ``{"kind":...,...,"checksum":"<16 hex digits>"}``; the checksum is of the text before it.
+A last line without its newline was torn by a crash: readers leave it aside, the writer that holds
+the lock cuts it off.  Damage anywhere else is an error that names the line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from rnnprof.errors import RunFileError
+from rnnprof.runfile.certificates import Certificate
+from rnnprof.runfile.codec import decode, encode
+from rnnprof.runfile.observations import Fit, Observation
+from rnnprof.runfile.records import (
+    KIND_OF,
+    KINDS,
+    SCHEMA,
+    Finished,
+    Header,
+    Record,
+    Request,
+    Run,
+    Started,
+)
+from rnnprof.runfile.validation import check
+
+_CHECKSUM: Final = re.compile(rb',"checksum":"([0-9a-f]{16})"\}')
+_CHECKSUM_BYTES: Final = len(b',"checksum":""}') + 16
+_HEADER_START: Final = b'{"kind":"header",'
+
+
+def to_line(record: Record) -> bytes:
+    """A record as its line, checksum and newline included."""
+    body = json.dumps(
+        {"kind": KIND_OF[type(record)], **encode(record)},
+        separators=(",", ":"),
+        allow_nan=False,
+    ).encode()[:-1]
+    return body + b',"checksum":"' + _digest(body) + b'"}\n'
+
+
+def from_line(line: bytes) -> Record:
+    """Read a line without its newline.
+
+    Raises:
+        ValueError: says what is wrong with it.
+    """
+    match = _CHECKSUM.fullmatch(line, max(0, len(line) - _CHECKSUM_BYTES))
+    if match is None:
+        raise ValueError("it has no checksum at its end")
+    if _digest(line[: match.start()]) != match[1]:
+        raise ValueError("its checksum does not match: the line was changed or damaged")
+    body = json.loads(line)
+    name = body.get("kind")
+    kind = KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ValueError(f"a record of kind {name!r} is not known")
+    record = decode(kind, body, name)
+    check(record)
+    return record  # type: ignore[no-any-return]
+
+
+def load(path: Path) -> Run:
+    """Read a run file; a torn last line is left aside.
+
+    Raises:
+        RunFileError: when it is missing, foreign, newer or damaged.
+    """
+    run = read(_bytes_of(path), path)
+    if run is None:
+        raise RunFileError(f"{path} is empty: its run was stopped before its first record")
+    return run
+
+
+def read(content: bytes, path: Path) -> Run | None:
+    """The run in *content*; None where not even the header is whole."""
+    records, _ = _read_records(content, path)
+    return run_of(records, path)
+
+
+def run_of(records: Sequence[Record], path: Path) -> Run | None:
+    """The run that *records* make up, the header first; None where there is none."""
+    if not records:
+        return None
+    header = records[0]
+    assert isinstance(header, Header)
+    run = Run(
+        header,
+        requests=tuple(r for r in records if isinstance(r, Request)),
+        started=tuple(r for r in records if isinstance(r, Started)),
+        observations=tuple(r for r in records if isinstance(r, Observation)),
+        certificates=tuple(r for r in records if isinstance(r, Certificate)),
+        finished=tuple(r for r in records if isinstance(r, Finished)),
+        path=str(path),
+    )
+    _check_limits(run, path)
+    return run
+
+
+def _check_limits(run: Run, path: Path) -> None:
+    """See that each fit pass ran under the limit of its run, less what its request set aside.
+
+    Raises:
+        RunFileError: names the pass; a proof under another limit is no proof of this run's.
+    """
+    reserves = {each.request: each.settings.reserve_bytes for each in run.requests}
+    for fit in run.observations:
+        if not isinstance(fit, Fit):
+            continue
+        limit_bytes = run.header.limit_bytes - reserves.get(fit.request, 0)
+        if fit.limit_bytes != limit_bytes:
+            raise RunFileError(
+                f"{path}: the fit pass {fit.attempt} at {fit.point} ran under a limit of "
+                f"{fit.limit_bytes} bytes, and its run's is {limit_bytes}: the file is not as "
+                "rnnprof wrote it"
+            )
+
+
+def merge(first: Run, second: Run) -> Run:
+    """The union of two files of the same run.
+
+    Raises:
+        RunFileError: when their headers differ.
+    """
+    if first.header != second.header:
+        difference = "; ".join(
+            differences(first.header, second.header, ("in the first", "in the second"))
+        )
+        raise RunFileError(f"{second.path} is another run than {first.path}: {difference}")
+    return replace(
+        first,
+        requests=_union(first.requests, second.requests),
+        started=_union(first.started, second.started),
+        observations=_union(first.observations, second.observations),
+        certificates=_union(first.certificates, second.certificates),
+        finished=_union(first.finished, second.finished),
+    )
+
+
+def differences(
+    one: Header, other: Header, places: tuple[str, str] = ("in the file", "now")
+) -> list[str]:
+    """Each field of the identity in which two headers differ, spelled out."""
+    left, right = _flat(encode(one)), _flat(encode(other))
+    derived = {"run_id", "fingerprint"}
+    return [
+        f"{name.removeprefix('environment.')}: {left.get(name)!r} {places[0]}, "
+        f"{right.get(name)!r} {places[1]}"
+        for name in dict.fromkeys([*left, *right])
+        if left.get(name) != right.get(name) and name not in derived
+    ]
+
+
+class Journal:
+    """The one writer of a run file.
+
+    Open it with :func:`open_journal`, which holds the lock until it is closed.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._records: list[Record] = []
+
+    @property
+    def run(self) -> Run | None:
+        """What stands in the file; None before its header."""
+        return run_of(self._records, self.path)
+
+    def recover(self, *, discard: bool) -> None:
+        """Take the lock, read what is there, cut off a torn tail; *discard* leaves it unread."""
+        _lock(self._descriptor, self.path)
+        if not _is_at(self._descriptor, self.path):
+            raise _held(self.path)  # it was replaced or removed before we had the lock
+        content = _bytes_of(self.path)
+        if discard:
+            _check_ours(content, self.path)
+            return
+        self._records, whole_bytes = _read_records(content, self.path)
+        if whole_bytes != len(content):
+            os.ftruncate(self._descriptor, whole_bytes)
+            os.fsync(self._descriptor)
+
+    def append(self, record: Record) -> None:
+        """Write one record whole, on disk when this returns.
+
+        Raises:
+            RunFileError: when the disk refuses; the file then ends with the record before.
+        """
+        size = os.fstat(self._descriptor).st_size
+        try:
+            line = to_line(record)
+            written = os.write(self._descriptor, line)
+            if written != len(line):
+                raise OSError(28, os.strerror(28))  # a short write: the disk is full
+            os.fsync(self._descriptor)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, size)
+            raise RunFileError(
+                f"cannot write to {self.path}: {error.strerror}. What was measured before is in "
+                "it; make room, then give the same command to go on"
+            ) from None
+        self._records.append(record)
+
+    def replace_with(self, record: Header) -> None:
+        """Begin anew: the old run is gone in the instant in which the new header stands."""
+        fresh = self.path.with_name(self.path.name + ".new")
+        descriptor = _open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        _lock(descriptor, self.path)
+        old, self._descriptor, self._records = self._descriptor, descriptor, []
+        try:
+            self.append(record)
+            fresh.replace(self.path)
+        except OSError as error:
+            fresh.unlink(missing_ok=True)
+            raise RunFileError(f"cannot replace {self.path}: {error.strerror}") from None
+        except RunFileError:
+            fresh.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(old)
+
+    def close(self) -> None:
+        """Release the lock."""
+        os.close(self._descriptor)
+
+
+@contextlib.contextmanager
+def open_journal(path: Path, *, discard: bool = False) -> Iterator[Journal]:
+    """Open or create a run file for writing, alone; a torn tail is cut off.
+
+    With *discard* what is there may be damaged, for :meth:`Journal.replace_with` follows.
+
+    Raises:
+        RunFileError: when another process holds it, or it is foreign, newer or damaged.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFileError(f"cannot create the folder {path.parent}: {error.strerror}") from None
+    descriptor, created = _open_or_create(path)
+    journal = Journal(path, descriptor)
+    try:
+        journal.recover(discard=discard)
+        try:
+            yield journal
+        finally:
+            if created and journal.run is None:
+                path.unlink(missing_ok=True)  # nothing was recorded: leave no empty file behind
+    finally:
+        journal.close()
+
+
+def _open_or_create(path: Path) -> tuple[int, bool]:
+    flags = os.O_RDWR | os.O_APPEND
+    try:
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), True
+    except FileExistsError:
+        return _open(path, flags | os.O_CREAT), False
+    except OSError as error:
+        raise RunFileError(f"cannot open {path} for writing: {error.strerror}") from None
+
+
+def _open(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise RunFileError(f"cannot open {path} for writing: {error.strerror}") from None
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _held(path) from None
+
+
+def _held(path: Path) -> RunFileError:
+    return RunFileError(
+        f"{path} is being written by another rnnprof: wait for it, or write to another file with -o"
+    )
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise RunFileError(f"no run file {path}") from None
+    except OSError as error:
+        raise RunFileError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _read_records(content: bytes, path: Path) -> tuple[list[Record], int]:
+    """The whole records, and how many bytes they take: up to the last newline."""
+    _check_ours(content, path)
+    end = content.rfind(b"\n") + 1
+    records: list[Record] = []
+    for number, line in enumerate(content[:end].split(b"\n")[:-1], 1):
+        records.append(_read_record(line, number, path) if records else _read_header(line, path))
+    return records, end
+
+
+def _check_ours(content: bytes, path: Path) -> None:
+    """A file that does not begin as a run file does is never taken for a torn one."""
+    if not _HEADER_START.startswith(content[: len(_HEADER_START)]):
+        raise RunFileError(f"{path} is not an rnnprof run file: nothing was changed in it")
+
+
+def _read_header(line: bytes, path: Path) -> Header:
+    try:
+        schema = json.loads(line).get("schema")
+    except (ValueError, RecursionError):
+        schema = None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise RunFileError(
+            f"{path} was written by a newer rnnprof (schema {schema}; this one reads up to "
+            f"{SCHEMA}): upgrade rnnprof to read it"
+        )
+    record = _read_record(line, 1, path)
+    if not isinstance(record, Header):
+        raise RunFileError(f"{path}, line 1: a run file begins with its header")
+    return record
+
+
+def _read_record(line: bytes, number: int, path: Path) -> Record:
+    try:
+        return from_line(line)
+    except (ValueError, RecursionError) as error:
+        raise RunFileError(
+            f"{path}, line {number}: {error}. Cut the file before that line to keep what is above "
+            "it, or give --overwrite to begin anew"
+        ) from None
+
+
+def _union(first: tuple[Any, ...], second: tuple[Any, ...]) -> tuple[Any, ...]:
+    seen = {to_line(record) for record in first}
+    return first + tuple(record for record in second if to_line(record) not in seen)
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= _flat(item, f"{prefix}.{key}" if prefix else key)
+    return flat
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=8).hexdigest().encode()

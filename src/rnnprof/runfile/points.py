@@ -1,0 +1,68 @@
+"""What can be asked for: points and grids; and the words for how one ended."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+
+class Outcome(enum.StrEnum):
+    """How a point ended."""
+
+    MEASURED = "measured"
+    OOM = "oom"
+    UNSUPPORTED = "unsupported"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    FAILED = "failed"
+    IMPLIED_OOM = "implied_oom"
+
+
+GOOD_OUTCOMES: Final = frozenset(
+    {Outcome.MEASURED, Outcome.OOM, Outcome.UNSUPPORTED, Outcome.IMPLIED_OOM}
+)
+"""Outcomes that answer the question; after any other one a measurement is missing."""
+
+
+class Role(enum.StrEnum):
+    """Why a point was observed."""
+
+    GRID = "grid"
+    ANCHOR = "anchor"
+    PROBE = "probe"
+    REPLICATE = "replicate"
+    NEIGHBOUR = "neighbour"
+    STEP_FUNCTION = "step_function"
+
+
+UNSOUGHT: Final = frozenset({Role.NEIGHBOUR, Role.STEP_FUNCTION})
+"""Roles of what is run beside a search for the largest batch: nothing is decided by them."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Point:
+    """One place of the grid.
+
+    Attributes:
+        batch: sequences per batch (B).
+        steps: time steps per sequence (T).
+    """
+
+    batch: int
+    steps: int
+
+    def __str__(self) -> str:
+        return f"B={self.batch} T={self.steps}"
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The batch and step axes, each ascending."""
+
+    batch: tuple[int, ...]
+    steps: tuple[int, ...]
+
+    def points(self) -> tuple[Point, ...]:
+        """Every point, by steps and then by batch."""
+        return tuple(Point(batch, steps) for steps in self.steps for batch in self.batch)

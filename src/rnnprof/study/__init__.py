@@ -1,0 +1,1 @@
+"""Trainability: how far gradients reach, and what a batch is worth."""

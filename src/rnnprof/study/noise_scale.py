@@ -1,0 +1,135 @@
+"""The simple noise scale: the batch at which a gradient's noise is as large as the gradient.
+
+From squared norms of gradients over a small and a large batch (McCandlish, Kaplan, Amodei,
+arXiv 1812.06162, appendix A.1)::
+
+    |G|^2  = (B_big |G_big|^2 - B_small |G_small|^2) / (B_big - B_small)
+    tr(S)  = (|G_small|^2 - |G_big|^2) / (1/B_small - 1/B_big)
+    B_noise = tr(S) / |G|^2
+
+Each term is unbiased, their quotient is not: so each is averaged over many draws, and then divided.
+A draw may well give a |G|^2 below zero.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
+from typing import Final
+
+from rnnprof.stats.statistics import CONFIDENCE
+
+MIN_DRAWS: Final = 8
+"""Fewer draws bound nothing."""
+
+RESAMPLES: Final = 2000
+"""Of the bootstrap: its own error then is a small part of the interval's width."""
+
+SEED: Final = 20181214
+"""The same draws give the same interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Squared gradient norms of one large batch.
+
+    Attributes:
+        small: mean of |G_small|^2 over the small batches that the large one is made of.
+        big: |G_big|^2, of their mean gradient.
+    """
+
+    small: float
+    big: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseScale:
+    """What the draws say.
+
+    Attributes:
+        sequences: B_noise; None where it cannot be told.
+        interval: its 95% interval by bootstrap over draws; the upper end is infinite where |G|^2
+            cannot be told from nothing.
+        gradient_squared: |G|^2 as averaged.
+        noise_trace: tr(S) as averaged.
+        reason: why there is none, or what else to know.
+    """
+
+    sequences: float | None
+    interval: tuple[float, float] | None
+    gradient_squared: float
+    noise_trace: float
+    draws: int
+    reason: str | None = None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the interval ends."""
+        return self.interval is not None and math.isfinite(self.interval[1])
+
+
+def noise_scale(draws: Sequence[Draw], small_batch: int, big_batch: int) -> NoiseScale:
+    """Estimate B_noise, in sequences.
+
+    Args:
+        small_batch, big_batch: sequences of each; the small one is the smaller.
+    """
+    assert small_batch < big_batch
+    terms = [_terms(draw, small_batch, big_batch) for draw in draws]
+    unknown = partial(NoiseScale, None, None, draws=len(draws))
+    if not all(math.isfinite(value) for pair in terms for value in pair):
+        return unknown(math.nan, math.nan, reason="some gradients are no finite numbers")
+    gradient = fmean(term[0] for term in terms) if terms else 0.0
+    trace = fmean(term[1] for term in terms) if terms else 0.0
+    if len(draws) < MIN_DRAWS:
+        reason = f"{len(draws)} draws tell nothing of the noise: {MIN_DRAWS} at least do"
+        return unknown(gradient, trace, reason=reason)
+    interval = _bootstrap(terms)
+    if gradient <= 0:
+        reason = "the gradient cannot be told from its noise: the noise scale may have no bound"
+        return NoiseScale(None, interval, gradient, trace, len(draws), reason)
+    sequences = max(0.0, trace / gradient)
+    return NoiseScale(sequences, interval, gradient, trace, len(draws), _caution(interval))
+
+
+def _caution(interval: tuple[float, float]) -> str | None:
+    if math.isfinite(interval[1]):
+        return None
+    return "its interval includes infinity: more draws, or a larger big batch, bound it"
+
+
+def efficiency(noise: float, batch: float, against: float) -> float:
+    """Progress per sequence at a batch, relative to that at another (Pollux, OSDI 2021, section 3).
+
+    ``(noise + against) / (noise + batch)``: 1 at the same batch, and half of it where the batch is
+    as large again as the noise scale and the other.
+    """
+    return (noise + against) / (noise + batch)
+
+
+def _terms(draw: Draw, small: int, big: int) -> tuple[float, float]:
+    """|G|^2 and tr(S), each without bias."""
+    gradient = (big * draw.big - small * draw.small) / (big - small)
+    trace = (draw.small - draw.big) / (1 / small - 1 / big)
+    return gradient, trace
+
+
+def _bootstrap(terms: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Percentiles of the quotient over resampled draws; a gradient of no size gives infinity.
+
+    Source: Efron, Better bootstrap confidence intervals, JASA 82, 1987 (the percentile method).
+    """
+    rng = random.Random(SEED)
+    quotients = sorted(_quotient(rng.choices(terms, k=len(terms))) for _ in range(RESAMPLES))
+    tail = round((1 - CONFIDENCE) / 2 * RESAMPLES)
+    return quotients[tail], quotients[-tail - 1]
+
+
+def _quotient(terms: Sequence[tuple[float, float]]) -> float:
+    gradient = sum(term[0] for term in terms)
+    trace = sum(term[1] for term in terms)
+    return max(0.0, trace / gradient) if gradient > 0 else math.inf

@@ -1,0 +1,116 @@
+"""A study of trainability: each pass in a fresh worker, what is there already left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from rnnprof.engine.job import Job
+from rnnprof.engine.listener import Listener
+from rnnprof.engine.observer import Observer
+from rnnprof.runfile.observations import Gradient, Learning, Observation
+from rnnprof.runfile.points import Outcome, Point, Role
+from rnnprof.runfile.records import Run
+from rnnprof.runfile.study import Study
+
+PASS_DEADLINE_S: Final = 600.0
+"""Beside the budget of a training: building, compiling, looking at fresh data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One pass that a study takes.
+
+    Attributes:
+        name: ``gradient`` or ``training``.
+        train_steps: before a gradient pass looks.
+        index: of the training's seed.
+    """
+
+    point: Point
+    name: str
+    train_steps: int = 0
+    index: int = 0
+
+    def __str__(self) -> str:
+        if self.name == "training":
+            return f"training to the target, seed {self.index}"
+        return f"gradients after {self.train_steps} training steps"
+
+
+def lessons_of(study: Study, batch: tuple[int, ...], steps: tuple[int, ...]) -> Iterator[Lesson]:
+    """Gradients at each T, over the smallest batch; then trainings at each point, seed by seed."""
+    for length in steps:
+        point = Point(min(batch), length)
+        for train_steps in sorted({0, study.train_steps}):
+            yield Lesson(point, "gradient", train_steps)
+    if study.target_loss is not None:
+        for length in steps:
+            for index in range(study.seeds):
+                for each in batch:
+                    yield Lesson(Point(each, length), "training", index=index)
+
+
+@dataclass(slots=True)
+class TrainabilityStudy:
+    """One invocation's way through the lessons."""
+
+    observer: Observer
+    listener: Listener
+    done: set[Lesson] = field(default_factory=set)
+
+    def recall(self, run: Run) -> None:
+        """Take up what earlier invocations of the same study observed."""
+        alike = {r.request for r in run.requests if r.settings.study == self._study}
+        self.done |= {
+            _lesson(each, self.observer.request.settings.seed)
+            for each in run.observations
+            if each.request in alike
+            and isinstance(each, (Gradient, Learning))
+            and each.outcome is Outcome.MEASURED
+        }
+
+    def run(self) -> None:
+        """Every lesson that is not there yet; one that fails costs itself."""
+        grid = self.observer.request.grid
+        todo = list(lessons_of(self._study, grid.batch, grid.steps))
+        for number, lesson in enumerate(todo):
+            if lesson not in self.done:
+                self.listener.noted(f"[{number + 1}/{len(todo)}] {lesson.point}: {lesson}")
+                self._observe(lesson)
+        self.listener.closed()
+
+    @property
+    def _study(self) -> Study:
+        study = self.observer.request.settings.study
+        assert study is not None
+        return study
+
+    def _observe(self, lesson: Lesson) -> None:
+        study, settings = self._study, self.observer.request.settings
+        budget_s = study.budget_s if lesson.name == "training" else 0.0
+        self.observer.observe(
+            lesson.point,
+            f"{lesson.name}:{lesson.index}",
+            Role.PROBE,  # of the study, not of a grid's points
+            deadline=settings.timeout_s or PASS_DEADLINE_S + 2 * budget_s,
+            study=study,
+            train_steps=lesson.train_steps,
+            seed=settings.seed + lesson.index,
+        )
+
+
+def _lesson(each: Observation, seed: int) -> Lesson:
+    if isinstance(each, Gradient):
+        return Lesson(each.point, "gradient", each.train_steps)
+    assert isinstance(each, Learning)
+    return Lesson(each.point, "training", index=each.seed - seed)
+
+
+def run_study(job: Job) -> None:
+    """The work of ``trainability``."""
+    job.observer.recall(job.run)
+    study = TrainabilityStudy(job.observer, job.listener)
+    study.recall(job.run)
+    study.run()

@@ -1,0 +1,1 @@
+"""The devices on which training steps run."""

@@ -1,0 +1,365 @@
+"""CUDA as a device: a limit by the caching allocator's fraction, events for times, NVML beside.
+
+``torch.cuda`` and NVML are handed in, so that every line can be met without a card; what a card
+does is proven by the evidence packs under ``reports/``.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import torch
+
+from rnnprof.device.nvml import Nvml, open_nvml
+from rnnprof.device.process import ConditionsMeter
+from rnnprof.errors import NoDeviceError
+from rnnprof.runfile.observations import Conditions, DeviceConditions
+from rnnprof.simulate.description import GPU_VARIABLE
+from rnnprof.worker.backends.base import AllocatorHistory, TimedBlock
+
+FIRST_COUNTED_STEP: Final = 3
+"""Retries before it come of the optimizer's state and the first workspaces, not of thrashing."""
+
+HIDDEN: Final = "by the growth of the card's used total: NVML hides the processes here"
+
+NO_NVML: Final = "NVML does not answer: {}"
+
+ALLOCATOR_VARIABLES: Final = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+"""The newer name first; it wins in torch as well."""
+
+
+class DeviceMissingError(NoDeviceError):
+    """torch cannot use the card that was asked for."""
+
+
+@dataclass(slots=True)
+class Watch:
+    """This process's share of a card's memory, by NVML, or by drift where NVML hides it."""
+
+    nvml: Nvml | None
+    missing: str | None
+    uuid: str | None
+    before_bytes: int | None = None
+
+    @classmethod
+    def start(cls, uuid: str | None, opener: Callable[[], tuple[Nvml | None, str | None]]) -> Watch:
+        """Open NVML and note what of the card is used before this process touches it."""
+        nvml, missing = opener()
+        watch = cls(nvml, missing, uuid)
+        watch.before_bytes = watch.look().used_bytes
+        return watch
+
+    def look(self) -> DeviceConditions:
+        """The card now."""
+        if self.nvml is None or self.uuid is None:
+            reason = NO_NVML.format(self.missing or "the card is not known by its UUID yet")
+            return DeviceConditions(unknown={"used_bytes": reason, "own_bytes": reason})
+        return self.nvml.read(self.uuid, os.getpid())
+
+    def own_bytes(self) -> tuple[int | None, str | None]:
+        """Device memory of this process, context included, and how it is known or why not."""
+        now = self.look()
+        if now.own_bytes is not None:
+            return now.own_bytes, None
+        if now.used_bytes is None or self.before_bytes is None:
+            return None, now.unknown.get("used_bytes", NO_NVML.format(self.missing))
+        return max(0, now.used_bytes - self.before_bytes), HIDDEN
+
+
+class CudaDevice:
+    """One card, as the passes ask of it."""
+
+    least_fit_steps = FIRST_COUNTED_STEP
+    warms_up_to_fit = False  # what a warm-up leaves in the cache training does not have
+
+    def __init__(
+        self,
+        name: str,
+        uuid: str | None = None,
+        cuda: Any = torch.cuda,
+        opener: Callable[[], tuple[Nvml | None, str | None]] = open_nvml,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.torch_device = torch.device(name)
+        self._uuid = uuid
+        self._cuda = cuda
+        self._opener = opener
+        self._clock = clock
+        self._watch: Watch | None = None
+        self.trace = CudaTrace(cuda)
+
+    @property
+    def watch(self) -> Watch:
+        """NVML's view, which :meth:`ready` has opened."""
+        assert self._watch is not None, "ready() opens it, before the context is made"
+        return self._watch
+
+    def ready(self, guard_bytes: int | None = None) -> None:  # noqa: ARG002  # a CPU's matter
+        """Look at the card, then make the context.
+
+        Raises:
+            DeviceMissingError: torch sees no such card.
+        """
+        if self._watch is None:
+            self._watch = Watch.start(self._uuid, self._opener)
+        if torch.version.cuda is None and self._cuda is torch.cuda:
+            raise DeviceMissingError(
+                f"torch {torch.__version__} is a build without CUDA: install one with it"
+            )
+        if not self._cuda.is_available():
+            raise DeviceMissingError("torch sees no CUDA device: `rnnprof doctor` tells why")
+        index, count = self.torch_device.index or 0, self._cuda.device_count()
+        if index >= count:
+            raise DeviceMissingError(f"there is no {self.torch_device}: torch sees {count} cards")
+        self._cuda.set_device(index)
+        self._cuda.init()
+        self._cuda.synchronize()
+
+    ready_for_fit = ready
+
+    def facts(self) -> dict[str, Any]:
+        """What of the card, its driver and libraries belongs to the identity of a run."""
+        self.ready()
+        card = self._cuda.get_device_properties(self.torch_device.index or 0)
+        nvml = self.watch.nvml
+        return {
+            "device": "cuda",
+            **simulation_facts(card.name, os.environ),
+            "device_uuid": uuid_of(card),
+            "device_memory_bytes": card.total_memory,
+            "multiprocessors": card.multi_processor_count,
+            "capability": f"{card.major}.{card.minor}",
+            "driver": nvml.driver_version() if nvml else None,
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+            "cudnn_benchmark": bool(torch.backends.cudnn.benchmark),
+            "allocator": self._cuda.get_allocator_backend(),
+            "allocator_settings": allocator_settings(os.environ),
+        }
+
+    def survey(self) -> dict[str, Any]:
+        """What the context takes and what is free, once the workload has run and is dropped."""
+        self.trim()
+        own, note = self.watch.own_bytes()
+        free, total = self._cuda.mem_get_info()
+        reserved = self._cuda.memory_reserved()
+        return {
+            "context_bytes": None if own is None else max(0, own - reserved),
+            "context_note": note,
+            "free_bytes": free + reserved,
+            "total_bytes": total,
+        }
+
+    def trim(self) -> None:
+        """Give back what is free: Python's cycles and the allocator's cache."""
+        gc.collect()
+        self._cuda.synchronize()
+        self._cuda.empty_cache()
+
+    def set_limit(self, limit_bytes: int) -> CudaLimit:
+        """Drop what is free, take the baseline and set the allocator's fraction."""
+        self.trim()
+        free, total = self._cuda.mem_get_info()
+        reserved = self._cuda.memory_reserved()
+        own, _ = self.watch.own_bytes()
+        context = None if own is None else max(0, own - reserved)
+        # half a byte more, so that the product of fraction and total is not rounded below it
+        self._cuda.set_per_process_memory_fraction(min(1.0, (limit_bytes + 0.5) / total))
+        self._cuda.reset_peak_memory_stats()
+        left = None if free + reserved >= limit_bytes else free + reserved
+        return CudaLimit(self._cuda, self.watch, limit_bytes, reserved, context, free_bytes=left)
+
+    def lift_limit(self) -> None:
+        """Take the limit away; a context that an error has broken stays as it is."""
+        with suppress(Exception):
+            if self._cuda.is_initialized():
+                self._cuda.set_per_process_memory_fraction(1.0)
+
+    def meter(self) -> CudaMeter:
+        """Begin to watch host and card."""
+        return CudaMeter.start(self._cuda, self.watch)
+
+    def synchronize(self) -> None:
+        """Wait for the card; an error of an earlier kernel comes up here."""
+        self._cuda.synchronize()
+
+    def run_block(self, step: Callable[[], Any], count: int) -> TimedBlock:
+        """Run *count* steps back to back, event to event, and wait for the card at the end."""
+        marks = [self._cuda.Event(enable_timing=True) for _ in range(count + 1)]
+        self._cuda.synchronize()
+        last = None
+        marks[0].record()
+        submitted = [self._clock()]
+        for mark in marks[1:]:
+            last = step()
+            mark.record()
+            submitted.append(self._clock())
+        self._cuda.synchronize()
+        wait_s = self._clock() - submitted[-1]
+        return TimedBlock(
+            [start.elapsed_time(end) / 1e3 for start, end in itertools.pairwise(marks)],
+            [end - start for start, end in itertools.pairwise(submitted)],
+            wait_s,
+            last,
+        )
+
+
+@dataclass(slots=True)
+class CudaLimit:
+    """The caching allocator's fraction of the card, without the context.
+
+    Attributes:
+        reserved_bytes: by the allocator when the limit was set: library workspaces.
+        context_bytes: of this process then; None where NVML tells nothing.
+        free_bytes: that others had left of the GPU, where that is less than the limit.
+    """
+
+    cuda: Any
+    watch: Watch
+    limit_bytes: int
+    reserved_bytes: int
+    context_bytes: int | None
+    retries_before: int | None = None
+    free_bytes: int | None = None
+
+    def baseline(self) -> dict[str, Any]:
+        """Findings of a fit before its first step."""
+        return {"baseline_bytes": self.reserved_bytes, "context_bytes": self.context_bytes}
+
+    def stepped(self, number: int) -> tuple[int | None, int | None]:
+        """Live bytes and the peak so far; retries count once the optimizer's state is in place."""
+        if number == FIRST_COUNTED_STEP - 1:
+            self.retries_before = self._retries()
+        return int(self.cuda.memory_allocated()), int(self.cuda.max_memory_reserved())
+
+    def has_thrashed(self) -> bool:
+        """Whether there were retries since the optimizer's state is in place."""
+        return bool(self._counted_retries())
+
+    def counted_bytes(self) -> int | None:
+        """What the allocator has reserved; None where the context is broken."""
+        with suppress(Exception):
+            return int(self.cuda.memory_reserved())
+        return None
+
+    def peaks(self) -> dict[str, Any]:
+        """Findings of a fit after its last step, before the cache is emptied."""
+        own, note = self.watch.own_bytes()
+        return {
+            "peak_counted_bytes": self.cuda.max_memory_reserved(),
+            "peak_allocated_bytes": self.cuda.max_memory_allocated(),
+            "peak_process_bytes": own,
+            "peak_process_reason": note,
+            "retries": self._counted_retries(),
+        }
+
+    def _counted_retries(self) -> int | None:
+        return None if self.retries_before is None else self._retries() - self.retries_before
+
+    def _retries(self) -> int:
+        return int(self.cuda.memory_stats().get("num_alloc_retries", 0))
+
+
+@dataclass(slots=True)
+class CudaMeter:
+    """Counters of host and card as a pass began."""
+
+    host: ConditionsMeter
+    cuda: Any
+    watch: Watch
+    before: DeviceConditions
+    reserved_before: int
+
+    @classmethod
+    def start(cls, cuda: Any, watch: Watch) -> CudaMeter:
+        """Read the counters now."""
+        return cls(ConditionsMeter.start(), cuda, watch, watch.look(), cuda.memory_reserved())
+
+    def read(self) -> Conditions:
+        """The conditions since; the card is read first, while its clocks are those of work."""
+        after = self.watch.look()
+        grown = self.cuda.memory_reserved() - self.reserved_before
+        return replace(
+            self.host.read(),
+            device_before=self.before,
+            device_after=after,
+            others_drift_bytes=others_drift(self.before, after, grown),
+        )
+
+
+def others_drift(before: DeviceConditions, after: DeviceConditions, own_growth: int) -> int | None:
+    """Growth of the memory that others hold: what is used less what is ours."""
+    if before.used_bytes is None or after.used_bytes is None:
+        return None
+    if before.own_bytes is not None and after.own_bytes is not None:
+        own_growth = after.own_bytes - before.own_bytes
+    return max(0, after.used_bytes - before.used_bytes - own_growth)
+
+
+@dataclass(slots=True)
+class CudaTrace:
+    """The caching allocator's own history, for the sizes that were asked for."""
+
+    cuda: Any
+
+    def begin(self) -> None:
+        """Keep every allocation from here on, without stacks."""
+        self.cuda.memory._record_memory_history(enabled="all", context=None)  # noqa: SLF001  # the only way there is
+        self.cuda.reset_peak_memory_stats()
+
+    def live_addresses(self) -> frozenset[int]:
+        """The addresses of the blocks that are allocated now."""
+        return frozenset(
+            block["address"]
+            for segment in self.cuda.memory_snapshot()
+            for block in segment["blocks"]
+            if block["state"].startswith("active")
+        )
+
+    def history(self) -> AllocatorHistory:
+        """Every allocation and free since the beginning, in the allocator's own order.
+
+        Source: ``record_trace`` in c10/cuda/CUDACachingAllocator.cpp: ALLOC keeps the size that was
+        asked for, not the block's; FREE_REQUESTED stands where the profiler hears of a free.
+        """
+        traces = self.cuda.memory._snapshot()["device_traces"]  # noqa: SLF001
+        entries = [entry for trace in traces for entry in trace]
+        return AllocatorHistory(
+            [(e["addr"], e["size"]) for e in entries if e["action"] == "alloc"],
+            [e["addr"] for e in entries if e["action"] == "free_requested"],
+        )
+
+    def peaks(self) -> dict[str, int]:
+        """The allocator's own peaks since the beginning."""
+        return {
+            "peak_allocated_bytes": self.cuda.max_memory_allocated(),
+            "peak_reserved_bytes": self.cuda.max_memory_reserved(),
+        }
+
+
+def uuid_of(card: Any) -> str | None:
+    """The UUID in NVML's form, which CUDA_VISIBLE_DEVICES takes; torch leaves the prefix out."""
+    text = str(getattr(card, "uuid", "") or "")
+    if not text or text.startswith(("GPU-", "MIG-")):
+        return text or None
+    return f"{'MIG-' if 'MIG' in card.name else 'GPU-'}{text}"
+
+
+def simulation_facts(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The GPU's name, which says so where the GPU is simulated, and its description then."""
+    described = environ.get(GPU_VARIABLE)
+    if described is None:
+        return {"device_name": name}
+    return {"device_name": f"{name} (simulated)", "simulated": described}
+
+
+def allocator_settings(environ: Any) -> str:
+    """The caching allocator's settings in force, which decide how memory is cut."""
+    return next((environ[name] for name in ALLOCATOR_VARIABLES if environ.get(name)), "")

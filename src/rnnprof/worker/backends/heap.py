@@ -1,0 +1,251 @@
+"""glibc's heap under a limit on address space: blocks are mapped one by one, and holes are filled.
+
+What a process freed earlier leaves holes in its heap.  They are counted in its address space
+already, so steps that find room in them take nothing of the limit: what fits would depend on what
+ran before.  A worker's heap stays so until it ends; the user's own is put back after every run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from rnnprof.device.malloc import (
+    ARENAS,
+    MMAP_THRESHOLD_BYTES,
+    TOP_PAD_BYTES,
+    TRIM_THRESHOLD_BYTES,
+)
+
+M_TRIM_THRESHOLD: Final = -1  # <malloc.h>
+M_TOP_PAD: Final = -2
+M_MMAP_THRESHOLD: Final = -3
+M_ARENA_MAX: Final = -8
+
+QUICK_MMAP_THRESHOLD_BYTES: Final = 32 << 20
+"""Where glibc's own adjusting ends: once a block of this size has been freed, it keeps smaller ones
+in the heap.  Set after a run, since the adjusting cannot be switched on again."""
+
+QUICK_TOP_PAD_BYTES: Final = 128 << 10
+"""glibc's default (mallopt(3))."""
+
+HEAP_VARIABLES: Final = (
+    "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD",
+)  # fmt: skip
+"""Where one is set, the heap is as somebody wants it, or another one, and is left alone."""
+
+ARENA_BYTES: Final = 1 << 20
+POOL_BYTES: Final = 16 << 10
+SMALL_OBJECTS_BYTES: Final = range(16, 513, 16)
+"""Python's obmalloc since 3.10: arenas of pools, each pool for objects of one of these sizes."""
+
+PROBING_BYTES: Final = 448
+MOST_POOLS: Final = 4096
+"""64 MiB of free pools: a process with more, or with another allocator, is left as it is."""
+
+MOST_OBJECTS: Final = 1 << 20
+"""The same, of room that pools in use have."""
+
+OBJECTS_AT_ONCE: Final = 4096
+"""Small objects between two looks at what is counted."""
+
+LIST_ITEM_BYTES: Final = 16
+"""Of a list that grows, for each item: its pointer, and the old list while the new one is made."""
+
+LARGEST_FILLING_BYTES: Final = 32 << 20
+SMALLEST_FILLING_BYTES: Final = 1 << 10
+"""Holes below a page serve Python's objects and the like, not tensors that grow with the batch."""
+
+FILLING_BATCH_BYTES: Final = 256 << 10
+"""What is allocated between two looks at what the limit counts; as much may stay unfilled."""
+
+
+def mallopt() -> Any:
+    """glibc's; None where the heap is another one or has been set up by somebody."""
+    if any(map(os.environ.get, HEAP_VARIABLES)):
+        return None
+    return getattr(ctypes.CDLL(None), "mallopt", None)
+
+
+def steady_heap() -> None:
+    """One arena and small thresholds, so that the address space follows the live tensors."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:  # not glibc: the edge is then less sharp
+        return
+    mallopt(M_ARENA_MAX, ARENAS)
+    mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+    mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
+    mallopt(M_TOP_PAD, TOP_PAD_BYTES)
+
+
+def trim() -> None:
+    """Give back what is free: Python's cycles and the heap's pages."""
+    gc.collect()
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+def share_heap() -> None:
+    """Have new threads allocate from the main heap: one of their own reserves addresses ahead.
+
+    glibc settles this once for a process; it makes no step slower.
+    """
+    if option := mallopt():
+        option(M_ARENA_MAX, 1)
+
+
+@contextmanager
+def sharp_heap() -> Iterator[None]:
+    """Map blocks one by one for a while, so that the address space follows the live tensors."""
+    option = mallopt()
+    if option is None:
+        yield
+        return
+    try:
+        option(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+        option(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
+        option(M_TOP_PAD, 0)
+        yield
+    finally:
+        option(M_MMAP_THRESHOLD, QUICK_MMAP_THRESHOLD_BYTES)
+        option(M_TRIM_THRESHOLD, 2 * QUICK_MMAP_THRESHOLD_BYTES)
+        option(M_TOP_PAD, QUICK_TOP_PAD_BYTES)
+
+
+def fill_arenas(counted_bytes: Callable[[], int]) -> list[object]:
+    """Use up the room that Python has for small objects, but for one arena that is all but empty.
+
+    Python takes 1 MiB at a time for small objects.  Whether a step needs the next one hangs on how
+    much room the last ones have, which differs from command to command, and even in one template
+    after its hundredth worker.  So what is older is filled, and what stands ready is always the
+    same.  It lasts for as long as what is returned lives.
+    """
+    held: list[object] = []
+    with suppress(MemoryError):  # under a limit of before: then what is free stays so
+        base = _new_arena(held, counted_bytes)
+        if base is not None and _filled_up_to(base, held, counted_bytes):
+            return held
+    return []
+
+
+def _filled_up_to(base: int, held: list[object], counted_bytes: Callable[[], int]) -> bool:
+    """Hold objects of each size until one lies in the arena at *base*.
+
+    False where memory grows by it (the arena was passed by, and all memory would be held), or where
+    there is more room than is worth filling.
+    """
+    before = counted_bytes()
+    for size in SMALL_OBJECTS_BYTES:
+        while not base <= id(one := _small_object(size)) < base + ARENA_BYTES:
+            held.append(one)
+            if len(held) % OBJECTS_AT_ONCE == 0:
+                grown = counted_bytes() - before
+                if grown >= ARENA_BYTES + LIST_ITEM_BYTES * len(held):
+                    return False
+            if len(held) >= MOST_OBJECTS:
+                return False
+    return True
+
+
+def _new_arena(held: list[object], counted_bytes: Callable[[], int]) -> int | None:
+    """Take pools until Python maps an arena for the next; its address, None where it never does.
+
+    It may be mapped for a list of this search, or for text that is read, while the objects still
+    lie in an older one.  So one pool more is taken: no other has a free one then.
+    """
+    before = counted_bytes()
+    for _ in range(MOST_POOLS):
+        held.append(_pool())
+        now = counted_bytes()
+        if now - before >= ARENA_BYTES:
+            pool = _pool()
+            held.append(pool[-1])  # keeps the new arena
+            return id(pool[-1]) // POOL_BYTES * POOL_BYTES  # in one of the first of its pools
+        before = now
+    return None
+
+
+def _pool() -> list[object]:
+    """As many objects of one size as a pool holds."""
+    return [_small_object(PROBING_BYTES) for _ in range(POOL_BYTES // PROBING_BYTES)]
+
+
+def _small_object(size_bytes: int) -> object:
+    """A new object that takes so many bytes."""
+    match size_bytes:
+        case 16:
+            return object()
+        case 32:
+            return float("0.5")
+        case _:
+            return bytes(size_bytes - sys.getsizeof(b""))
+
+
+class Filling:
+    """What fills the holes of the heap that the calling thread allocates from."""
+
+    def __init__(self) -> None:
+        self._held: list[int] = []
+
+    def fill(self, counted_bytes: Callable[[], int]) -> None:
+        """Allocate, from large blocks to small, as long as *counted_bytes* does not grow by it.
+
+        The heap must be sharp or steady: then a large block that finds no hole shows at once.
+        Holes are a part of what is counted, so no more than that is ever allocated.
+        """
+        libc = _allocator()
+        left_bytes = counted_bytes()
+        size = LARGEST_FILLING_BYTES
+        while libc is not None and size >= SMALLEST_FILLING_BYTES:
+            count = max(1, FILLING_BATCH_BYTES // size)
+            while count * size <= left_bytes and self._filled(libc, count, size, counted_bytes):
+                left_bytes -= count * size
+            size //= 2
+
+    def _filled(
+        self, libc: ctypes.CDLL, count: int, size: int, counted_bytes: Callable[[], int]
+    ) -> bool:
+        """Whether blocks of a size found room; if not all of them did, none is kept."""
+        before = counted_bytes()
+        blocks = [block for _ in range(count) if (block := libc.malloc(size))]
+        if len(blocks) == count and counted_bytes() <= before:
+            self._held += blocks
+            return True
+        _free(libc, blocks)
+        return False
+
+    @property
+    def block_count(self) -> int:
+        """Blocks that are held."""
+        return len(self._held)
+
+    def release(self) -> None:
+        """Give the holes back."""
+        if self._held and (libc := _allocator()) is not None:
+            _free(libc, self._held)
+        self._held = []
+
+
+def _allocator() -> ctypes.CDLL | None:
+    """malloc and free of this process."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):  # not glibc
+        return None
+    libc.malloc.restype = ctypes.c_void_p
+    libc.malloc.argtypes = [ctypes.c_size_t]
+    libc.free.argtypes = [ctypes.c_void_p]
+    libc.free.restype = None
+    return libc
+
+
+def _free(libc: ctypes.CDLL, blocks: list[int]) -> None:
+    """The last first, so that the heap's end shrinks."""
+    for block in reversed(blocks):
+        libc.free(block)

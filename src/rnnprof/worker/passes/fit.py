@@ -1,0 +1,119 @@
+"""The fit pass: full training steps under the limit, nothing else switched on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from rnnprof.device.process import children_bytes, memory_bytes
+from rnnprof.worker.backends.base import MachineShortError
+from rnnprof.worker.workload.loss import finite_loss, loss_warnings
+from rnnprof.worker.workload.optimizer_steps import OptimizerSteps
+from rnnprof.worker.workload.rehearsal import rehearse
+from rnnprof.worker.workload.seen import Sightings
+from rnnprof.worker.workload.warm_up import warm_up
+from rnnprof.worker.workload.workloads import build
+
+if TYPE_CHECKING:
+    from rnnprof import protocol
+    from rnnprof.worker.backends.base import Limit
+    from rnnprof.worker.session import Session
+
+THRASHING_TIMES: Final = 3
+"""Times as many training steps where the allocator empties its cache to go on: what fits then
+hangs on how the cache is cut.  M: a batch failed at its 22nd step, one 8 below it at its 3rd."""
+
+
+def fit_pass(session: Session) -> dict[str, Any]:
+    """Run ``confirm_steps`` training steps, or until the optimizer stepped, under the limit."""
+    task, findings, device = session.task, session.findings, session.device
+    session.tracker.enter("baseline")
+    rehearse(task)
+    device.ready_for_fit(task.guard_bytes)
+    findings["baseline_note"] = warm_up(task) if device.warms_up_to_fit else None
+    assert task.limit_bytes is not None
+    session.limit = device.set_limit(task.limit_bytes)
+    findings |= session.limit.baseline()
+    _refuse_if_short(task, session.limit)
+    meter = device.meter()
+    _train(session, session.limit)
+    device.synchronize()
+    findings |= session.limit.peaks()
+    findings["conditions"] = meter.read()
+    return findings
+
+
+def _refuse_if_short(task: protocol.Task, limit: Limit) -> None:
+    """Spare the machine a pass that would only show that others hold its memory.
+
+    Raises:
+        MachineShortError: the bytes predicted are more than is free.
+    """
+    predicted, free = task.predicted_bytes, limit.free_bytes
+    if predicted is not None and free is not None and predicted > free:
+        raise MachineShortError.foreseen(task.batch, predicted, limit)
+
+
+def check_pass(session: Session) -> dict[str, Any]:
+    """Build a factory and run one step, to tell a broken one before anything is measured."""
+    task = session.task
+    session.device.ready(task.guard_bytes)
+    session.tracker.enter("build")
+    training = build(task, task.batch, task.steps)
+    session.tracker.enter("other")
+    loss = training.step(session.tracker)
+    session.device.synchronize()
+    return {"warnings": loss_warnings(loss)}
+
+
+def _train(session: Session, limit: Limit) -> None:
+    task, findings = session.task, session.findings
+    session.tracker.enter("build")
+    training = build(task, task.batch, task.steps, task.lengths, worst=True)
+    session.tracker.enter("other")
+    loss = None
+    counter = OptimizerSteps(training.optimizer)
+    asked = steps_of(task, session.device.least_fit_steps)
+    findings |= {"train_steps": asked, "live_bytes": [], "step_peak_bytes": []}
+    sightings = Sightings(findings, asked, is_on=not task.workload.compile)
+    for done in _steps_to_run(counter, limit, asked):
+        with sightings.step(done + 1):
+            loss = training.step(session.tracker)
+        _finish_step(session, done + 1, limit)
+    findings["loss"] = finite_loss(loss)
+    findings["warnings"] = loss_warnings(loss) + counter.warnings()
+
+
+def _steps_to_run(counter: OptimizerSteps, limit: Limit, at_least: int) -> Iterator[int]:
+    """Numbers of training steps; more where the allocator thrashes, and no two are the same."""
+    done = 0
+    for done in counter.until_enough(at_least):
+        yield done
+    if limit.has_thrashed():
+        yield from range(done + 1, THRASHING_TIMES * at_least)
+
+
+def steps_of(task: protocol.Task, at_least: int) -> int:
+    """Training steps to run: whole rounds over the mixed lengths, of which T is the last."""
+    lengths = len(task.lengths) + 1
+    return -(-max(task.confirm_steps, at_least) // lengths) * lengths
+
+
+def _finish_step(session: Session, number: int, limit: Limit) -> None:
+    if session.tracker.announcing:
+        session.device.synchronize()  # an error of the device then names this step's phase
+    session.tracker.announcing = False
+    session.findings["steps_run"] = number
+    _look_beside(session.findings)
+    live, peak = limit.stepped(number)
+    for name, size in (("live_bytes", live), ("step_peak_bytes", peak)):
+        if size is not None and len(session.findings[name]) == number - 1:  # no gap before it
+            session.findings[name].append(size)
+
+
+def _look_beside(findings: dict[str, Any]) -> None:
+    """Keep the most that was seen of memory that the limit does not count."""
+    beside = {"children_bytes": children_bytes(), "shared_bytes": memory_bytes("RssShmem")}
+    for name, size in beside.items():
+        if size:
+            findings[name] = max(size, findings.get(name) or 0)

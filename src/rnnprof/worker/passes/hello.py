@@ -1,0 +1,48 @@
+"""The first answer of a run: what torch and the factory are here."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from rnnprof.worker.workload.factories import load_factory, source_of
+from rnnprof.worker.workload.layers import UnsupportedError
+from rnnprof.worker.workload.precision import set_flags
+from rnnprof.worker.workload.warm_up import warm_up
+
+if TYPE_CHECKING:
+    from rnnprof.worker.session import Session
+
+
+def hello_pass(session: Session) -> dict[str, Any]:
+    """Facts for the run's identity, and the factory's source."""
+    session.tracker.enter("factory")
+    with suppress(UnsupportedError):  # each point then tells why
+        set_flags(session.task.workload)
+    path = session.task.factory_path
+    sha256 = source_of(load_factory(path)) if path else None
+    facts = {**torch_facts(), **session.device.facts()}
+    return {"facts": facts, "factory_sha256": sha256}
+
+
+def survey_pass(session: Session) -> dict[str, Any]:
+    """On a card: what the context takes once the workload has run, and what is then free."""
+    session.tracker.enter("baseline")
+    session.device.ready(session.task.guard_bytes)
+    try:
+        note = warm_up(session.task)
+    except UnsupportedError as error:  # each point then tells it
+        note = str(error)
+    return {**session.device.survey(), "warm_up_note": note}
+
+
+def torch_facts() -> dict[str, Any]:
+    """What of torch decides how a step runs, on any device."""
+    return {
+        "torch": torch.__version__,
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "cudnn_allow_tf32": bool(torch.backends.cudnn.allow_tf32),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+    }

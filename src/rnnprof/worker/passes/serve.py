@@ -1,0 +1,108 @@
+"""What a worker does with its one task: a pass of those below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from rnnprof import protocol
+from rnnprof.outcomes import DATA_ENDED_TYPE, Evidence, classify
+from rnnprof.runfile.points import Outcome
+from rnnprof.worker.backends.base import MachineShortError
+from rnnprof.worker.channel import Channel
+from rnnprof.worker.passes.fit import check_pass, fit_pass
+from rnnprof.worker.passes.gradients import gradient_pass, training_pass
+from rnnprof.worker.passes.hello import hello_pass, survey_pass
+from rnnprof.worker.passes.memory import memory_pass
+from rnnprof.worker.passes.rates import rates_pass
+from rnnprof.worker.passes.timing import timing_pass
+from rnnprof.worker.phases import PhaseTracker
+from rnnprof.worker.session import Session, open_device
+from rnnprof.worker.workload.factories import BadFactoryError
+from rnnprof.worker.workload.location import users_line
+
+COUNTED_PASSES: Final = frozenset({"check", "fit", "memory"})
+"""Passes that count their training steps, or run only one."""
+
+Pass = Callable[[Session], dict[str, Any]]
+
+PASSES: Final[dict[str, Pass]] = {
+    "hello": hello_pass,
+    "survey": survey_pass,
+    "check": check_pass,
+    "rates": rates_pass,
+    "fit": fit_pass,
+    "memory": memory_pass,
+    "timing": timing_pass,
+    "gradient": gradient_pass,
+    "training": training_pass,
+}
+
+
+def serve(channel: Channel) -> None:
+    """Run the one task that comes, and answer."""
+    task = channel.receive()
+    if task is None:
+        return
+    device = open_device(task)
+    tracker = PhaseTracker(
+        lambda phase: channel.send(protocol.PhaseEntered(phase)), device.synchronize
+    )
+    session = Session(task, device, tracker)
+    answer: protocol.Done | protocol.Raised
+    try:
+        answer = protocol.Done(PASSES[task.do](session))
+    except BaseException as error:  # a user's sys.exit() included: the parent judges it
+        answer = _describe(error, session)
+    # outside the except block the exception is gone, and with it the tensors its frames held
+    session.device.lift_limit()
+    channel.send(answer)
+
+
+def _describe(error: BaseException, session: Session) -> protocol.Raised:
+    limit = session.limit
+    counted = limit.counted_bytes() if limit else None
+    if limit is not None:
+        session.device.lift_limit()
+    error = _judged(error, session)
+    has_ended = _is_end_of_data(error)
+    said = _end_of_data(session) if has_ended else str(error)
+    return protocol.Raised(
+        error_type=DATA_ENDED_TYPE if has_ended else type(error).__name__,
+        message=said + users_line(error),
+        phase=session.tracker.current,
+        counted_bytes=counted,
+        limit_bytes=limit.limit_bytes if limit else None,
+        bad_factory=isinstance(error, BadFactoryError),
+        findings=session.findings,
+    )
+
+
+def _judged(error: BaseException, session: Session) -> BaseException:
+    """The same, unless memory ran out below the limit, where the machine had less than it left."""
+    limit = session.limit
+    if limit is None or limit.free_bytes is None:
+        return error
+    evidence = Evidence(error_type=type(error).__name__, message=str(error))
+    if classify(evidence).outcome is not Outcome.OOM:
+        return error
+    return MachineShortError.of(session.task.batch, limit.free_bytes, limit.limit_bytes)
+
+
+def _is_end_of_data(error: BaseException) -> bool:
+    """Whether an iterator had no more, in the user's code or in a generator of it."""
+    ended = error.__cause__ if isinstance(error, RuntimeError) else error
+    return isinstance(ended, StopIteration)
+
+
+def _end_of_data(session: Session) -> str:
+    """How far the data went, in words; timed steps are not counted."""
+    at = f"at B={session.task.batch}"
+    if session.tracker.current == "build":
+        return f"the data ended before the first training step {at}"
+    if session.task.do not in COUNTED_PASSES:
+        return f"the data ended in a {session.task.do} pass {at}"
+    count = session.findings.get("steps_run", 0)
+    if count == 0:
+        return f"the data ended within the first training step {at}"
+    return f"the data ended after {count} training step{'s' if count > 1 else ''} {at}"

@@ -1,0 +1,118 @@
+"""The timing pass: whole steps back to back as in training, then phases in steps of their own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
+
+from rnnprof.stats.statistics import StopRule, WarmUpRule
+from rnnprof.worker.phases import PhaseTimer
+from rnnprof.worker.workload.loss import finite_loss, loss_warnings
+from rnnprof.worker.workload.workloads import build
+
+if TYPE_CHECKING:
+    from rnnprof.worker.backends.base import TimedBlock
+    from rnnprof.worker.session import Session
+
+PHASE_SHARE: Final = 0.2
+"""Share of the time budget for steps that time the phases."""
+
+MAX_PHASE_STEPS: Final = 5
+
+
+def timing_pass(session: Session) -> dict[str, Any]:
+    """Time steps until their median is known well enough or the budget is spent."""
+    task, findings, device = session.task, session.findings, session.device
+    device.ready(task.guard_bytes)
+    session.tracker.enter("build")
+    training = build(task, task.batch, task.steps)
+    findings["sequences_per_step"] = training.sequences_per_step
+    session.tracker.enter("other")
+
+    def step() -> Any:
+        return training.step(session.tracker)
+
+    rule = StopRule(task.precision_ratio, task.point_seconds)
+    findings["warmup_samples_s"] = _warm_up(session, step)
+    meter = device.meter()
+    sampled = sample(lambda count: device.run_block(step, count), rule)
+    findings |= {
+        "conditions": meter.read(),
+        "samples_s": sampled.samples_s,
+        "converged": rule.converged(sampled.samples_s),
+        "host_enqueue_s": median(sampled.enqueue_s) if sampled.enqueue_s else None,
+        "block_wait_s": median(sampled.waits_s) if sampled.waits_s else None,
+        "loss": finite_loss(sampled.last),
+        "warnings": loss_warnings(sampled.last),
+    }
+    _time_phases(session, training.step)
+    return findings
+
+
+@dataclass(slots=True)
+class Sampled:
+    """Blocks of steps, joined."""
+
+    samples_s: list[float] = field(default_factory=list)
+    enqueue_s: list[float] = field(default_factory=list)
+    waits_s: list[float] = field(default_factory=list)
+    last: Any = None
+
+    def add(self, block: TimedBlock) -> None:
+        """Take up one block more."""
+        self.samples_s += block.samples_s
+        self.enqueue_s += block.enqueue_s
+        self.waits_s += [] if block.wait_s is None else [block.wait_s]
+        self.last = block.last
+
+
+def sample(run_block: Callable[[int], TimedBlock], rule: StopRule) -> Sampled:
+    """Durations of whole steps, boundary to boundary, in blocks between looks at the rule."""
+    sampled = Sampled()
+    elapsed_s = 0.0
+    while not rule.is_over(sampled.samples_s, elapsed_s):
+        block = run_block(rule.next_block(sampled.samples_s, elapsed_s))
+        sampled.add(block)
+        elapsed_s += sum(block.samples_s)
+    return sampled
+
+
+def _warm_up(session: Session, step: Callable[[], Any]) -> list[float]:
+    rule = WarmUpRule(session.task.point_seconds / 2)
+    samples: list[float] = []
+    while not rule.is_over(samples):
+        began_s = time.perf_counter()
+        step()
+        session.device.synchronize()
+        samples.append(time.perf_counter() - began_s)
+        session.tracker.announcing = False
+    return samples
+
+
+def _time_phases(session: Session, step: Callable[[Any], Any]) -> None:
+    """Steps with the phases timed, kept apart from the samples.
+
+    At each mark the device is waited for; what that costs is the difference between these steps
+    and the samples, both of which are kept.
+    """
+
+    def clock() -> float:
+        session.device.synchronize()
+        return time.perf_counter()
+
+    whole: list[float] = []
+    phases: dict[str, list[float]] = {}
+    began_s = time.perf_counter()
+    budget_s = PHASE_SHARE * session.task.point_seconds
+    while not whole or (len(whole) < MAX_PHASE_STEPS and time.perf_counter() - began_s < budget_s):
+        timer = PhaseTimer(session.tracker, clock)
+        step_began_s = clock()
+        step(timer)
+        whole.append(clock() - step_began_s)
+        timer.seconds["other"] = max(0.0, whole[-1] - sum(timer.seconds.values()))
+        for name, seconds in timer.seconds.items():
+            phases.setdefault(name, []).append(seconds)
+    session.findings |= {"phase_samples_s": phases, "phase_step_samples_s": whole}

@@ -1,0 +1,289 @@
+"""Who is trained in a study: the built-in lesson, or the user's factory; one way to ask either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from rnnprof.factory import Training
+from rnnprof.worker.workload.factories import BadFactoryError
+from rnnprof.worker.workload.lessons import Lesson
+from rnnprof.worker.workload.loss import finite_loss
+from rnnprof.worker.workload.precision import gradient_scaler
+from rnnprof.worker.workload.raw_gradients import (
+    Unknown,
+    clipping_heard,
+    raw_gradients,
+    unscaled_grad,
+)
+from rnnprof.worker.workload.workloads import OPTIMIZERS, build, seed_all
+
+if TYPE_CHECKING:
+    from rnnprof import protocol
+    from rnnprof.factory import PhaseMarker
+
+NO_PROBE: Final = (
+    "the factory tells no loss of the last time step: return rnnprof.Training(..., probe=), whose "
+    "probe() gives its inputs and that loss"
+)
+NO_OPTIMIZER: Final = "the factory tells no optimizer: return rnnprof.Training(..., optimizer=)"
+
+
+@dataclass(slots=True)
+class Clipping:
+    """How often ``clip_grad_norm_`` has clipped gradients; None until somebody calls it."""
+
+    steps: int | None = None
+
+    def note(self, total_norm: Any, max_norm: float) -> None:
+        """A norm that was measured, and the most it may be."""
+        self.steps = (self.steps or 0) + int(float(total_norm) > max_norm)
+
+
+class Learner(Protocol):
+    """What a study asks of a workload.
+
+    Attributes:
+        learning_rate, baseline_loss: None where a factory decides, or has none.
+        step_batch: sequences of the gradient of a factory's step; None where any can be asked.
+        has_fresh_loss: :meth:`fresh_loss` is of data that were not trained on.
+    """
+
+    learning_rate: float | None
+    baseline_loss: float | None
+    step_batch: int | None
+    has_fresh_loss: bool
+    clipping: Clipping
+
+    def train(self) -> float | None:
+        """One training step; its loss, None where that is no finite number."""
+
+    def fresh_loss(self) -> float:
+        """On data of no training step."""
+
+    def reach(self) -> tuple[str, list[float]]:
+        """Once: what the gradient is of, and its norm by lag.
+
+        Raises:
+            Unknown: why there is none.
+        """
+
+    def gradient(self, batch: int) -> list[Tensor]:
+        """Of the loss over fresh sequences, by parameter.
+
+        Raises:
+            Unknown: why there is none.
+        """
+
+
+def learner_of(task: protocol.Task, seed: int, mark: PhaseMarker) -> Learner:
+    """Built with all its randomness from *seed*."""
+    assert task.study is not None
+    seed_all(seed)
+    if task.factory_path is None:
+        return BuiltIn(task)
+    return FromFactory(build_seeded(task, seed), task.batch, task.steps, mark)
+
+
+def build_seeded(task: protocol.Task, seed: int) -> Training:
+    """The factory's training, as for every other pass but for the seed."""
+    return build(replace(task, seed=seed), task.batch, task.steps)
+
+
+FRESH_SEQUENCES: Final = 512
+"""A mean square error of 0.01 is then known to some 6%."""
+
+
+class BuiltIn:
+    """A lesson trained by the workload's optimizer."""
+
+    has_fresh_loss = True
+    step_batch: int | None = None
+
+    def __init__(self, task: protocol.Task) -> None:
+        study = task.study
+        assert study is not None
+        self.batch = task.batch
+        self.lesson = Lesson(task.workload, study, task.steps, torch.device(task.device))
+        self.parameters = list(self.lesson.model.parameters())
+        make = OPTIMIZERS[task.workload.optimizer]
+        self.optimizer = make(self.parameters) if make else None
+        self.learning_rate: float | None = study.rate_at(task.batch)
+        for group in self.optimizer.param_groups if self.optimizer else ():
+            group["lr"] = self.learning_rate
+        self.scaler = gradient_scaler(task.workload, self.lesson.device)
+        self.baseline_loss: float | None = self.lesson.task.baseline
+        self.clip_norm = study.clip_norm
+        self.clipping = Clipping(None if study.clip_norm is None else 0)
+
+    def train(self) -> float | None:
+        """Forward, backward, clipping, optimizer."""
+        self.lesson.model.zero_grad(set_to_none=True)
+        loss = self.lesson.loss(self.batch)
+        torch.autograd.backward(self.scaler.scale(loss))
+        if self.optimizer is None:
+            return finite_loss(loss)
+        if self.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+            self.clipping.note(norm, self.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return finite_loss(loss)
+
+    @torch.no_grad()
+    def fresh_loss(self) -> float:
+        """Over sequences drawn now; the generator goes on, so no training step sees them."""
+        self.lesson.model.eval()
+        loss = float(self.lesson.loss(FRESH_SEQUENCES))
+        self.lesson.model.train()
+        return loss
+
+    def reach(self) -> tuple[str, list[float]]:
+        """Each sequence's own gradient: sequences do not touch each other."""
+        inputs, targets = self.lesson.task.draw(self.batch)
+        inputs = inputs.requires_grad_()
+        losses = self.lesson.task.last_losses(self.lesson.outputs(inputs), targets)
+        [gradient] = unscaled_grad(losses.sum(), [inputs])
+        assert gradient is not None
+        return "input", norms_by_lag(gradient, time_dim=0)
+
+    def gradient(self, batch: int) -> list[Tensor]:
+        """Of the mean loss."""
+        found = unscaled_grad(self.lesson.loss(batch), self.parameters)
+        return [gradient for gradient in found if gradient is not None]
+
+
+class FromFactory:
+    """A user's training; what it does not tell is Unknown."""
+
+    has_fresh_loss = False
+    learning_rate: float | None = None
+    baseline_loss: float | None = None
+
+    def __init__(self, training: Training, batch: int, steps: int, mark: PhaseMarker) -> None:
+        self.training = training
+        self.step_batch: int | None = training.sequences_per_step or batch
+        self.steps = steps
+        self.mark = mark
+        self.clipping = Clipping()
+
+    def train(self) -> float | None:
+        """The user's own step, with an ear on torch's clipping."""
+        with clipping_heard(self.clipping.note):
+            return finite_loss(self.training.step(self.mark))
+
+    def fresh_loss(self) -> float:
+        """There is no way to ask for it."""
+        raise Unknown("a factory's step trains on all that it draws")
+
+    def reach(self) -> tuple[str, list[float]]:
+        """From the probe; of embedded words the embedding's output."""
+        with _embeddings(self.training.model) as embedded:
+            inputs, loss = self._probe()
+            of = "input"
+            if not inputs.is_floating_point():
+                if not embedded:
+                    raise Unknown(
+                        f"the probe's inputs are {inputs.dtype}, which have no gradient, and the "
+                        "model has no embedding: return what is differentiable"
+                    )
+                of, inputs = "embedding", _joined(embedded, self.steps)
+            if not inputs.requires_grad:
+                raise Unknown("the probe's inputs do not require a gradient: requires_grad_()")
+            [found] = unscaled_grad(loss, [inputs], allow_unused=True)
+        gradient = torch.zeros_like(inputs) if found is None else found
+        return of, norms_by_lag(gradient, _time_dim(gradient, self.steps))
+
+    def gradient(self, batch: int) -> list[Tensor]:  # noqa: ARG002  # a step has its own
+        """Of one training step, before clipping and without a loss scale; it changes no weight."""
+        optimizer = self.training.optimizer
+        if optimizer is None:
+            raise Unknown(NO_OPTIMIZER)
+        return raw_gradients(optimizer, lambda: self.training.step(self.mark))
+
+    def _probe(self) -> tuple[Tensor, Tensor]:
+        if self.training.probe is None:
+            raise Unknown(NO_PROBE)
+        returned = self.training.probe()
+        if not (isinstance(returned, tuple) and len(returned) == 2):
+            raise BadFactoryError("probe() returned no pair of (inputs, loss)")
+        inputs, loss = returned
+        for name, value in (("inputs", inputs), ("loss", loss)):
+            if not isinstance(value, Tensor):
+                kind = type(value).__name__
+                raise BadFactoryError(f"probe()'s {name} are no tensor but a {kind}")
+        return inputs, loss.sum()
+
+
+def norms_by_lag(gradient: Tensor, time_dim: int) -> list[float]:
+    """``|dL/dx_{T-k}|`` by k, the mean over sequences, from a gradient over (T, batch, ...)."""
+    by_time = gradient.detach().double().movedim(time_dim, 0)
+    per_sequence = by_time.flatten(2).norm(dim=-1) if by_time.dim() > 2 else by_time.abs()
+    return [float(norm) for norm in per_sequence.mean(dim=1).flip(0)]
+
+
+def _time_dim(gradient: Tensor, steps: int) -> int:
+    """Which of the first two dimensions is time; the first where both could be."""
+    if gradient.dim() >= 2:
+        for dim in (0, 1):
+            if gradient.shape[dim] == steps:
+                return dim
+    raise Unknown(
+        f"the probe's inputs have the shape {tuple(gradient.shape)}: time is to be one of the "
+        f"first two dimensions, and there are {steps} steps"
+    )
+
+
+@contextmanager
+def _embeddings(model: nn.Module | None) -> Iterator[list[Tensor]]:
+    """What the model's embeddings put out meanwhile."""
+    outputs: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        outputs.append(output)
+
+    modules: Sequence[nn.Module] = [] if model is None else list(model.modules())
+    hooks = [m.register_forward_hook(keep) for m in modules if isinstance(m, nn.Embedding)]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _joined(outputs: list[Tensor], steps: int) -> Tensor:
+    """The one output that all time steps went through."""
+    for output in outputs:
+        if output.dim() == 3 and steps in output.shape[:2]:
+            return output
+    shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
+    raise Unknown(f"no embedding put out all {steps} time steps at once, but {shapes}")
+
+
+@dataclass(slots=True)
+class Squares:
+    """Squared norms of the gradients of small batches and of the large one that they make."""
+
+    small: list[float] = field(default_factory=list)
+    big: list[float] = field(default_factory=list)
+
+    def draw(self, learner: Learner, small_batch: int, parts: int) -> None:
+        """One large batch, by its parts."""
+        total = learner.gradient(small_batch)
+        squared = _squared(total)
+        for _ in range(parts - 1):
+            gradients = learner.gradient(small_batch)
+            squared += _squared(gradients)
+            total = [whole + part for whole, part in zip(total, gradients, strict=True)]
+        self.small.append(squared / parts)
+        self.big.append(_squared(total) / parts**2)
+
+
+def _squared(gradients: Sequence[Tensor]) -> float:
+    return sum(float(gradient.double().square().sum()) for gradient in gradients)

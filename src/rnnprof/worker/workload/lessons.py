@@ -1,0 +1,157 @@
+"""What is learned in a study of trainability: generated tasks, seeded, of any length.
+
+The adding problem (Hochreiter and Schmidhuber, Long short-term memory, 1997): two of T random
+values are marked, and their sum is asked for at the end; who always says 1 has a mean square error
+of 1/6.  Copy memory (Arjovsky, Shah and Bengio, arXiv 1511.06464): ten symbols, a long silence, and
+then they are asked for in order; who guesses has a cross-entropy of ``10 ln 8 / T``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from rnnprof.runfile.study import COPIED, LEAST_STEPS, TASK_INPUTS, Study
+from rnnprof.worker.workload.layers import UnsupportedError, recurrent_module
+from rnnprof.worker.workload.precision import autocast, set_flags, tensor_dtype
+from rnnprof.workload import Workload
+
+SYMBOLS: Final = 8
+BLANK: Final = 8
+ASK: Final = 9
+"""Of the copy task's ten symbols: those that carry something, none, and the one that asks."""
+
+
+class LearningTask(Protocol):
+    """A generated task.
+
+    Attributes:
+        outputs: numbers that the model says at each time step.
+        baseline: the loss of who has learned nothing of the past.
+    """
+
+    outputs: int
+    baseline: float
+
+    def draw(self, batch: int) -> tuple[Tensor, Tensor]:
+        """Inputs of shape (T, batch, features) and targets."""
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Of each sequence, from outputs of shape (T, batch, outputs)."""
+
+    def last_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Of each sequence at the last time step alone."""
+
+
+class Adding:
+    """The adding problem of T steps; one mark in each half, drawn anew for each sequence."""
+
+    outputs = 1
+    baseline = 1 / 6
+
+    def __init__(self, steps: int, device: torch.device) -> None:
+        self.steps = steps
+        self.device = device
+
+    def draw(self, batch: int) -> tuple[Tensor, Tensor]:
+        """Values uniform in (0, 1) and marks; the sum of the two marked ones."""
+        values = torch.rand(self.steps, batch, device=self.device)
+        marks = torch.zeros_like(values)
+        half = self.steps // 2
+        every = torch.arange(batch, device=self.device)
+        marks[torch.randint(half, (batch,), device=self.device), every] = 1
+        marks[torch.randint(half, self.steps, (batch,), device=self.device), every] = 1
+        return torch.stack([values, marks], dim=-1), (values * marks).sum(0)
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Squared error at the last time step."""
+        return (outputs[-1, :, 0].float() - targets).square()
+
+    def last_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The same: the sum is asked for at the end."""
+        return self.losses(outputs, targets)
+
+
+class Copy:
+    """Copy memory of T steps in all: 10 to remember, T - 20 of silence, 10 to say."""
+
+    outputs = SYMBOLS
+
+    def __init__(self, steps: int, device: torch.device) -> None:
+        self.steps = steps
+        self.device = device
+        self.baseline = COPIED * math.log(SYMBOLS) / steps
+
+    def draw(self, batch: int) -> tuple[Tensor, Tensor]:
+        """Symbols as one hot of ten; those to be said, of shape (10, batch)."""
+        kept = torch.randint(SYMBOLS, (COPIED, batch), device=self.device)
+        symbols = torch.full((self.steps, batch), BLANK, device=self.device)
+        symbols[:COPIED] = kept
+        symbols[self.steps - COPIED - 1] = ASK
+        return nn.functional.one_hot(symbols, TASK_INPUTS["copy"]).float(), kept
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy of the ten, over all T as the task's authors count it."""
+        said = outputs[-COPIED:].float().permute(1, 2, 0)
+        each = nn.functional.cross_entropy(said, targets.T, reduction="none")
+        return each.sum(-1) / self.steps
+
+    def last_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy of the last of the ten."""
+        return nn.functional.cross_entropy(outputs[-1].float(), targets[-1], reduction="none")
+
+
+TASKS: Final[dict[str, Callable[[int, torch.device], LearningTask]]] = {
+    "adding": Adding,
+    "copy": Copy,
+}
+
+
+class Learner(nn.Module):
+    """A recurrent layer and a linear one above it: from (T, batch, features) to outputs."""
+
+    def __init__(self, workload: Workload, outputs: int) -> None:
+        super().__init__()
+        self.workload = workload
+        self.layer = recurrent_module(workload)
+        width = workload.proj_size or workload.hidden_size
+        self.head = nn.Linear(width * (2 if workload.bidirectional else 1), outputs)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Time comes first, whatever the layer has."""
+        if not self.workload.batch_first:
+            return self.head(self.layer(inputs)[0])  # type: ignore[no-any-return]
+        return self.head(self.layer(inputs.transpose(0, 1))[0]).transpose(0, 1)  # type: ignore[no-any-return]
+
+
+class Lesson:
+    """A task and who learns it, on one device, in the workload's precision."""
+
+    def __init__(self, workload: Workload, study: Study, steps: int, device: torch.device) -> None:
+        assert study.task is not None
+        if steps < LEAST_STEPS[study.task]:
+            raise UnsupportedError(
+                f"the {study.task} task has {LEAST_STEPS[study.task]} time steps at least"
+            )
+        set_flags(workload)
+        self.workload = workload
+        self.device = device
+        self.dtype = tensor_dtype(workload)
+        self.task = TASKS[study.task](steps, device)
+        self.model = Learner(workload, self.task.outputs).to(device, self.dtype)
+        self._forward = torch.compile(self.model) if workload.compile else self.model
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """What the model says at every time step."""
+        with autocast(self.workload, self.device):
+            said: Tensor = self._forward(inputs.to(self.dtype))
+        return said
+
+    def loss(self, batch: int) -> Tensor:
+        """The mean over fresh sequences."""
+        inputs, targets = self.task.draw(batch)
+        return self.task.losses(self.outputs(inputs), targets).mean()

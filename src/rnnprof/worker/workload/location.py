@@ -1,0 +1,19 @@
+"""Where in the user's own code an error arose."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from pathlib import Path
+from typing import Final
+
+_OWN_FOLDER: Final = str(Path(__file__).parents[2])
+
+
+def users_line(error: BaseException) -> str:
+    """The last line of the user's own code on the way to the error, if there is one."""
+    libraries = (*(sysconfig.get_path(name) for name in ("stdlib", "purelib")), _OWN_FOLDER, "<")
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(libraries):
+            return f" (at {Path(frame.filename).name}:{frame.lineno})"
+    return ""

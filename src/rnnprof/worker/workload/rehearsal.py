@@ -1,0 +1,64 @@
+"""A factory's first steps in a process that is given up, so that the proof's process is untouched.
+
+On a simulated GPU a step must not hang on what it reads from there, and seeing the reads takes a
+dispatch mode, under which torch allocates otherwise: it cannot be in force in the proof itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from rnnprof.simulate.description import GPU_VARIABLE
+from rnnprof.worker.workload.factories import BadFactoryError
+from rnnprof.worker.workload.layers import UnsupportedError
+from rnnprof.worker.workload.location import users_line
+from rnnprof.worker.workload.warm_up import warm_up
+
+if TYPE_CHECKING:
+    from rnnprof import protocol
+
+TOLD: dict[str, type[Exception]] = {
+    error.__name__: error for error in (BadFactoryError, UnsupportedError)
+}
+
+
+def rehearse(task: protocol.Task) -> None:
+    """Warm up a factory in a forked process, before this one has touched a simulated GPU.
+
+    Anything else that goes wrong there is left to the steps that count.
+
+    Raises:
+        UnsupportedError: a read on which sizes or the way of the code may hang.
+        BadFactoryError: the factory does not keep to the protocol.
+    """
+    if task.factory_path is None or GPU_VARIABLE not in os.environ:
+        return
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _warm_up_and_exit(task, writing)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        text = answer.read()
+    os.waitpid(pid, 0)
+    if text:
+        found: dict[str, Any] = json.loads(text)
+        raise TOLD[found["error"]](found["message"])
+
+
+def _warm_up_and_exit(task: protocol.Task, writing: int) -> NoReturn:
+    try:
+        with suppress(Exception), os.fdopen(writing, "w") as answer:
+            try:
+                warm_up(task)
+            except tuple(TOLD.values()) as error:
+                message = str(error) + users_line(error)
+                json.dump({"error": type(error).__name__, "message": message}, answer)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(0)

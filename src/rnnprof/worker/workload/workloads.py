@@ -1,0 +1,115 @@
+"""What a worker trains: the built-in recurrent cells, or the user's factory, in one form."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import torch
+
+from rnnprof import protocol
+from rnnprof.factory import Training
+from rnnprof.worker.workload.factories import adopt, load_factory, takes_worst
+from rnnprof.worker.workload.layers import recurrent_module
+from rnnprof.worker.workload.loops import Parts, step_of
+from rnnprof.worker.workload.precision import autocast, gradient_scaler, set_flags, tensor_dtype
+from rnnprof.workload import Workload
+
+OPTIMIZERS: Final[dict[str, Callable[..., torch.optim.Optimizer] | None]] = {
+    "none": None,
+    "sgd": lambda parameters: torch.optim.SGD(parameters, lr=1e-2),
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
+
+UNIT_VARIANCE_BOUND: Final = math.sqrt(3.0)
+"""Uniform values within it have variance 1, at a third of the cost of normal ones on a CPU."""
+
+
+def build(
+    task: protocol.Task,
+    batch: int,
+    steps: int,
+    lengths: tuple[int, ...] = (),
+    *,
+    worst: bool = False,
+) -> Training:
+    """Build model, optimizer and data for one shape, all random numbers from the task's seed.
+
+    With *lengths* the steps of a built-in workload go round these and then *steps*.
+
+    Args:
+        worst: a factory that can is to give the batch that takes the most memory.
+    """
+    seed_all(task.seed)
+    device = torch.device(task.device)
+    if task.factory_path is None:
+        set_flags(task.workload)
+        return recurrent_layer(task.workload, batch, (*lengths, steps), device)
+    factory = load_factory(task.factory_path)
+    seed_numpy(task.seed)  # the factory's file may have imported it
+    args = task.workload.factory.args if task.workload.factory else {}
+    if takes_worst(factory):
+        args = {"worst": worst, **args}
+    returned = factory(batch, steps, device, **args)
+    return adopt(returned, lambda parameters: _optimizer(task.workload.optimizer, parameters))
+
+
+def seed_all(seed: int) -> None:
+    """Seed Python's random numbers, torch's, and numpy's where it is there."""
+    random.seed(seed)
+    torch.manual_seed(seed)
+    seed_numpy(seed)
+
+
+def seed_numpy(seed: int) -> None:
+    """Seed numpy's global random numbers, which take 32 bits, if it is imported."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(seed % (1 << 32))
+
+
+def recurrent_layer(
+    workload: Workload, batch: int, lengths: tuple[int, ...], device: torch.device
+) -> Training:
+    """A recurrent layer on random input of shape (T, batch, input size), or batch first.
+
+    T goes round *lengths* from step to step.
+
+    The loss is the mean square of the output: it makes every gradient, and no more than one
+    tensor of the output's size beside them.
+    """
+    dtype = tensor_dtype(workload)
+    model = recurrent_module(workload).to(device, dtype)
+    forward = torch.compile(model) if workload.compile else model
+    in_turn = itertools.cycle(lengths)
+
+    def random_input() -> torch.Tensor:
+        steps = next(in_turn)
+        shape = (steps, batch, workload.input_size)
+        if workload.batch_first:
+            shape = (batch, steps, workload.input_size)
+        sequences = torch.empty(shape, device=device, dtype=dtype)
+        return sequences.uniform_(-UNIT_VARIANCE_BOUND, UNIT_VARIANCE_BOUND)
+
+    def run_forward(sequences: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        with autocast(workload, device):
+            return forward(sequences)  # type: ignore[no-any-return]
+
+    model.train(workload.mode == "train")
+    optimizer = None
+    if workload.mode == "train":
+        optimizer = _optimizer(workload.optimizer, model.parameters())
+    scaler = gradient_scaler(workload, device)
+    parts = Parts(model, random_input, run_forward, optimizer, scaler)
+    step = step_of(workload.loop, workload.mode, parts)
+    return Training(step, model, optimizer, sequences_per_step=batch)
+
+
+def _optimizer(name: str, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer | None:
+    make = OPTIMIZERS[name]
+    return None if make is None else make(parameters)

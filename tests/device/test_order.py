@@ -1,0 +1,168 @@
+"""``profile`` on a card, without one: workers asked, pinned, surveyed; the card locked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from fakes import FakeProbe
+from rnnprof import protocol
+from rnnprof.device.locks import card_lock
+from rnnprof.engine.identity import Survey, resolve_card_limit
+from rnnprof.engine.listener import Listener
+from rnnprof.engine.order import Order
+from rnnprof.engine.supervisor import Answer
+from rnnprof.errors import BadInputError, NoDeviceError, RunFileError, WorkerStartError
+from rnnprof.jobs import run_order
+from rnnprof.outcomes import Evidence
+from rnnprof.runfile.points import Grid
+from rnnprof.runfile.records import Header, Settings
+from rnnprof.workload import Workload
+
+GIB = 1 << 30
+MIB = 1 << 20
+UUID = "GPU-00000000-1111-2222-3333-444444444444"
+FACTS = {"device": "cuda", "device_name": "NVIDIA Fake 16", "device_uuid": UUID, "torch": "2.11"}
+SURVEY = {
+    "free_bytes": 15 * GIB, "total_bytes": 16 * GIB, "context_bytes": 600 * MIB,
+    "context_note": None, "warm_up_note": None,
+}  # fmt: skip
+
+
+@dataclass
+class FakeCrew:
+    """Workers on a card that is not there."""
+
+    facts: dict[str, Any] = field(default_factory=lambda: dict(FACTS))
+    survey: dict[str, Any] = field(default_factory=lambda: dict(SURVEY))
+    hello_error: Evidence | None = None
+    probe: FakeProbe = field(default_factory=FakeProbe)
+    asked: list[protocol.Task] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def ask(self, task: protocol.Task, deadline_s: float) -> Answer:
+        self.asked.append(task)
+        if task.do == "hello":
+            found = {"facts": self.facts, "factory_sha256": None}
+            return Answer(1, {} if self.hello_error else found, self.hello_error, 0.1)
+        if task.do == "survey":
+            return Answer(2, self.survey, None, 0.1)
+        return self.probe(task, deadline_s)
+
+
+def order(path: Path, **changes: Any) -> Order:
+    plain = Order(
+        Workload(), Grid((8, 16), (16, 32)), Settings(), path / "run.jsonl", device="cuda:0"
+    )
+    return replace(plain, **changes)
+
+
+def run(path: Path, crew: FakeCrew, **changes: Any) -> Any:
+    return run_order(order(path, **changes), Listener(), crew)
+
+
+@pytest.fixture(autouse=True)
+def _locks_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
+def test_once_the_card_is_known_every_worker_is_pinned_to_it(tmp_path: Path) -> None:
+    crew = FakeCrew()
+    header = run(tmp_path, crew).header
+    hello, survey, *passes = crew.asked
+    assert (hello.do, hello.device, hello.device_uuid) == ("hello", "cuda:0", None)
+    assert (survey.do, survey.device, survey.device_uuid) == ("survey", "cuda", UUID)
+    assert {(task.device, task.device_uuid) for task in passes} == {("cuda", UUID)}
+    assert {task.precision_ratio for task in passes} == {0.01}
+    assert header.limit_bytes == 15 * GIB
+    assert header.environment["device_name"] == "NVIDIA Fake 16"
+    assert header.environment["processor_name"]
+
+
+def test_on_the_cpu_nothing_is_surveyed(tmp_path: Path) -> None:
+    crew = FakeCrew(facts={"device": "cpu", "torch": "2.11"})
+    run(tmp_path, crew, device="cpu")
+    assert "survey" not in {task.do for task in crew.asked}
+    assert {(task.device, task.device_uuid) for task in crew.asked} == {("cpu", None)}
+    assert {task.precision_ratio for task in crew.asked} == {0.03}
+
+
+def test_a_card_stood_for_is_its_size_less_the_context(tmp_path: Path) -> None:
+    header = run(tmp_path, FakeCrew(), settings=Settings(card_bytes=8 * GIB)).header
+    assert header.limit_bytes == 8 * GIB - 600 * MIB
+
+
+def test_a_card_cannot_be_stood_for_by_a_processor(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="this is the CPU"):
+        run(tmp_path, FakeCrew(), device="cpu", settings=Settings(card_bytes=8 * GIB))
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes", "words"),
+    [
+        (Settings(memory_limit=20 * GIB), {}, "more than this card can give now: 15.0 GiB of"),
+        (Settings(card_bytes=24 * GIB), {}, "more than this card can give now"),
+        (Settings(card_bytes=500 * MIB), {}, "the context alone takes 600 MiB"),
+        (
+            Settings(card_bytes=8 * GIB),
+            {"context_bytes": None, "context_note": "no driver"},
+            r"not known here \(no driver\)",
+        ),
+    ],
+)
+def test_a_limit_that_cannot_be_is_told(
+    settings: Settings, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(BadInputError, match=words):
+        resolve_card_limit(settings, None, Survey(**{**SURVEY, **changes}))
+
+
+def test_a_run_is_resumed_under_its_own_limit(tmp_path: Path) -> None:
+    first = run(tmp_path, FakeCrew())
+    crew = FakeCrew(survey={**SURVEY, "free_bytes": 15 * GIB + MIB})
+    again = run(tmp_path, crew, extend=True, grid=Grid((8, 16, 32), (16, 32)))
+    assert again.header == first.header
+
+
+def test_another_card_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, FakeCrew())
+    other = FakeCrew(facts={**FACTS, "device_uuid": UUID.replace("4", "5")})
+    with pytest.raises(RunFileError, match="device_uuid"):
+        run(tmp_path, other, extend=True)
+
+
+def missing(message: str) -> FakeCrew:
+    evidence = Evidence(phase="factory", error_type="DeviceMissingError", message=message)
+    return FakeCrew(hello_error=evidence)
+
+
+def test_a_card_that_torch_does_not_see_is_no_device(tmp_path: Path) -> None:
+    with pytest.raises(NoDeviceError, match="--device cuda:0: torch sees no CUDA device"):
+        run(tmp_path, missing("torch sees no CUDA device"))
+
+
+def test_a_worker_that_dies_at_hello_is_told(tmp_path: Path) -> None:
+    crew = FakeCrew(hello_error=Evidence(signal=11))
+    with pytest.raises(WorkerStartError, match="SIGSEGV"):
+        run(tmp_path, crew)
+
+
+def test_two_runs_do_not_share_a_card(tmp_path: Path) -> None:
+    with card_lock(UUID):
+        with pytest.raises(NoDeviceError, match="another rnnprof is measuring on GPU-0000"):
+            run(tmp_path, FakeCrew())
+        with card_lock("GPU-another"):
+            pass
+    assert isinstance(run(tmp_path, FakeCrew()).header, Header)
+
+
+def test_the_cpu_needs_no_lock(tmp_path: Path) -> None:
+    with card_lock(None, tmp_path), card_lock(None, tmp_path):
+        assert not list(tmp_path.iterdir())

@@ -1,0 +1,216 @@
+"""The decision and the verdict: what a report says first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fakes import HEADER, a_fit, a_request, a_timing
+from report_samples import (
+    MIB,
+    all_oom,
+    grid_sample,
+    measured,
+    mixed,
+    one_point,
+    untouched,
+    view_from,
+)
+from rnnprof.advice.advise import LargestSafe, advise
+from rnnprof.points.fold import fold_run
+from rnnprof.report.model import View, view_of
+from rnnprof.report.text.verdict import Judgement, Trust, decision, judge_run
+from rnnprof.runfile.certificates import Certificate, EdgeStatus
+from rnnprof.runfile.points import Grid, Point, Role
+from rnnprof.runfile.records import Finished, Run, Settings
+from study_samples import studied
+
+
+def finished(view: View) -> View:
+    done = Finished(view.run.requests[-1].request, "2026-11-23T12:10:00Z", 600.0)
+    return replace(view, run=replace(view.run, finished=(done,)))
+
+
+def certified(steps: int, batch: int, **changes: object) -> Certificate:
+    known: dict[str, object] = {
+        "status": EdgeStatus.CERTIFIED, "granularity": 1, "at_most": 4096, "batch": batch,
+    }  # fmt: skip
+    return Certificate(steps=steps, **(known | changes))  # type: ignore[arg-type]
+
+
+# the verdict
+
+
+def test_a_whole_and_quiet_run_is_valid():
+    judgement = judge_run(finished(view_from(grid_sample((4, 8), (16, 32)))))
+    assert judgement == Judgement(
+        Trust.VALID, ("all 4 points were answered", "no timing that counts was disturbed")
+    )
+
+
+def test_a_run_that_was_stopped_is_unfinished():
+    judgement = judge_run(view_from(untouched()))
+    assert judgement.verdict is Trust.UNFINISHED
+    assert judgement.reasons[0] == "the last invocation did not come to its end"
+    assert judgement.reasons[1].startswith("4 points (B=4 T=16, B=4 T=32")
+    assert judgement.reasons[1].endswith("not reached")
+
+
+def test_what_is_missing_or_disturbed_is_told_by_its_points():
+    judgement = judge_run(finished(view_from(mixed())))
+    assert judgement.verdict is Trust.UNFINISHED
+    told = "; ".join(judgement.reasons)
+    for text in (
+        "1 point (B=4 T=64) not reached",
+        "1 point (B=4 T=128) crashed",
+        "1 point (B=16 T=16) timeout",
+        "1 point (B=32 T=32) failed",
+        "2 points (B=8 T=64, B=16 T=32) timed while disturbed",
+        "did not settle",
+    ):
+        assert text in told
+    assert "unsupported" not in told  # a good answer
+
+
+def test_out_of_memory_everywhere_is_a_valid_answer():
+    assert judge_run(finished(view_from(all_oom()))).verdict is Trust.VALID
+
+
+def test_an_edge_that_is_not_known_leaves_the_run_unfinished():
+    edge = certified(16, 4, status=EdgeStatus.INDETERMINATE, reason="at B=5: it died")
+    judgement = judge_run(finished(view_from(grid_sample((4,), (16,)), (edge,))))
+    assert judgement.verdict is Trust.UNFINISHED
+    assert "the edge at T=16 is not known: at B=5: it died" in judgement.reasons
+
+
+def anchored(*step_times_s: float) -> View:
+    """A run whose anchor was timed so often."""
+    point = Point(4, 16)
+    timings = [
+        a_timing(point, *[each] * 10, attempt=f"t{n}", role=Role.ANCHOR)
+        for n, each in enumerate(step_times_s)
+    ]
+    request = a_request(Grid((4,), (16,)))
+    done = Finished("r1", "2026-11-23T12:10:00Z", 600.0)
+    return view_of(Run(HEADER, (request,), (), (a_fit(point), *timings), (), (done,)), "a")
+
+
+def test_a_machine_whose_speed_drifted_is_disturbed():
+    judgement = judge_run(anchored(0.010, 0.0112))
+    assert judgement.verdict is Trust.DISTURBED
+    assert "drifted by 12%" in judgement.reasons[0]
+    assert "B=4 T=16" in judgement.reasons[0]
+
+
+def test_a_drift_within_the_timings_own_precision_is_none():
+    judgement = judge_run(anchored(0.010, 0.0103))
+    assert judgement.verdict is Trust.VALID
+    assert "the anchor B=4 T=16 drifted by 3%" in judgement.reasons
+
+
+# the decision
+
+
+def test_it_names_the_point_its_memory_its_speed_and_the_edge():
+    sample = grid_sample((4, 8, 16), (16, 32))
+    view = view_from(sample, (certified(32, 21),))
+    assert view.advice.point == Point(16, 32)
+    first, second = decision(view)
+    # 30 MiB + 16 * 32 * 36,000 bytes, as the samples have it
+    assert first.startswith("Use B=16, T=32: it takes 47.6 MiB, 9.3% of the limit of 512 MiB")
+    assert "100% of the best measured at this T; " in first
+    assert first.endswith("B=21 is proven to fit there, B=22 to be out of memory.")
+    assert second == "Recommended batch at each T: T=16: B=16; T=32: B=16."
+
+
+def test_a_share_of_the_best_is_told_with_the_best():
+    run, measurements = grid_sample((4, 8), (16,))
+    measurements |= {m.point: m for m in (rated(4, 970.0), rated(8, 1000.0))}
+    first = decision(view_from((run, measurements)))[0]
+    assert "Use B=4, T=16" in first
+    assert "97% of the best measured at this T (B=8)" in first
+
+
+def rated(batch, rate, half=0.001):
+    """A point at T=16 with so many time steps/s, known to *half*."""
+    at = batch * 16 / rate
+    interval = (at * (1 - half), at * (1 + half))
+    return measured(
+        batch, 16, time_steps_per_s=rate, step_time_s=at, step_time_within_ci_s=interval
+    )
+
+
+def test_where_the_times_decide_nothing_it_says_that_memory_is_decided():
+    run, measurements = grid_sample((4, 8), (16,))
+    measurements |= {m.point: m for m in (rated(4, 960.0, 0.03), rated(8, 1000.0))}
+    view = view_from((run, measurements))
+    tied = "B=4 or B=8 is the smallest batch within 5% of the best: times are known to 3%"
+    assert decision(view) == (f"At T=16 memory is decided, speed is not: {tied}.",)
+    safe = LargestSafe(16, 21, 20, is_measured=False, peak_bytes=48 * MIB)
+    told = replace(view, advice=replace(view.advice, largest_safe=(safe,)))
+    with_safe = f"{tied}; largest safe batch 20 (48.0 MiB, predicted)"
+    assert decision(told) == (f"At T=16 memory is decided, speed is not: {with_safe}.",)
+
+
+def test_an_open_t_stands_beside_one_that_is_decided():
+    run, measurements = grid_sample((4, 8), (16, 32))
+    measurements |= {m.point: m for m in (rated(4, 960.0, 0.03), rated(8, 1000.0))}
+    first, second = decision(view_from((run, measurements)))
+    assert first.startswith("Use B=8, T=32: ")
+    assert second == "Recommended batch at each T: T=16: B=4 or 8, not decided; T=32: B=8."
+
+
+def test_without_times_the_edges_answer():
+    fits = [a_fit(Point(b, 16), attempt=f"a{b}", peak_counted_bytes=b * MIB) for b in (8, 60)]
+    request = replace(a_request(Grid((), (16,))), command="max-batch")
+    edge = certified(16, 60, attempts=())
+    view = view_of(Run(HEADER, (request,), (), tuple(fits)), "a")
+    view = replace(view, frontier=(edge,), advice=advise(view.run, {}, (edge,)))
+    first = decision(replace(view, measurements={}))[0]
+    assert first == (
+        "At T=16 B=60 is the largest safe batch: it takes 60.0 MiB (measured) of the limit of 64.0 "
+        "MiB; B=60 is proven to fit there, B=61 to be out of memory. No step was timed in this "
+        "run, so no batch is recommended."
+    )
+
+
+def test_where_nothing_fits_or_nothing_was_run_it_says_so():
+    assert decision(view_from(all_oom())) == (
+        "Nothing that was tried fits under the limit of 512 MiB.",
+    )
+    assert decision(view_from(untouched())) == (
+        "This run does not tell yet what to use: no point was measured.",
+    )
+
+
+def test_a_point_without_headroom_is_not_advised():
+    run, _ = one_point()
+    point = run.points()[0]
+    tight = {point: measured(point.batch, point.steps, peak_counted_bytes=511 * MIB)}
+    assert decision(view_from((run, tight))) == (
+        "No point is known to leave 5% of the limit of 512 MiB free.",
+    )
+    assert Settings().headroom_ratio == 0.05
+
+
+def test_a_point_whose_memory_is_not_known_is_not_advised_for_its_allocated_bytes():
+    run, _ = one_point()
+    point = run.points()[0]
+    unknown = measured(point.batch, point.steps, peak_counted_bytes=None)
+    assert unknown.peak_allocated_bytes
+    assert decision(view_from((run, {point: unknown}))) == (
+        "No point is known to leave 5% of the limit of 512 MiB free.",
+    )
+
+
+def test_goodput_that_says_another_batch_is_told_beside_the_decision():
+    view, run = view_from(mixed()), studied()
+    [known] = advise(run, fold_run(run), ()).goodput
+    point = view.advice.point
+    assert point is not None
+    other = replace(known, steps=point.steps, batch=point.batch + 1)
+    beside = decision(replace(view, advice=replace(view.advice, goodput=(other,))))
+    assert beside[0] == decision(view)[0]
+    assert beside[1] == decision(view)[1]
+    assert beside[2].startswith(f"By goodput B={other.batch} is the better batch there: ")
+    same = replace(other, batch=point.batch)
+    assert decision(replace(view, advice=replace(view.advice, goodput=(same,)))) == decision(view)

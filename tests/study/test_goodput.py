@@ -1,0 +1,201 @@
+"""Goodput and chunks, from throughput, noise and reach that are given."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnprof.advice.advise import Cut, advise
+from rnnprof.points.fold import fold_run
+from rnnprof.points.measurement import Measurement
+from rnnprof.report.text.answer import advice_in_words
+from rnnprof.runfile.observations import Learning
+from rnnprof.runfile.points import Outcome, Point
+from rnnprof.study.goodput import chunk_for, goodput_at
+from rnnprof.study.noise_scale import NoiseScale
+from rnnprof.study.reach import reach_of
+from rnnprof.study.trainability import NoiseAt, ReachAt, Trainability, trainability_of
+from study_samples import studied
+
+
+def timed(batch: int, steps: int, per_s: float) -> Measurement:
+    return Measurement(Point(batch, steps), Outcome.MEASURED, time_steps_per_s=per_s)
+
+
+def noisy(sequences: float, low: float | None = None, high: float | None = None) -> Trainability:
+    interval = (sequences if low is None else low, sequences if high is None else high)
+    scale = NoiseScale(sequences, interval, 1.0, sequences, 20)
+    return Trainability(None, noise=(NoiseAt(16, 200, 8, 64, scale),))
+
+
+def saturating(batch: int) -> float:
+    """Sequences a second: nearly free up to 64, and no more beyond."""
+    return 1000.0 * batch / (batch + 64)
+
+
+POINTS = [timed(batch, 16, 16 * saturating(batch)) for batch in (16, 32, 64, 128, 256, 512)]
+
+
+def best(noise: float) -> int:
+    found = goodput_at(16, POINTS, noisy(noise))
+    assert found is not None
+    return found.batch
+
+
+def test_a_larger_noise_scale_advises_a_larger_batch() -> None:
+    batches = [best(noise) for noise in (0.0, 30.0, 300.0, 3000.0, 1e9)]
+    assert batches == sorted(batches)
+    assert batches[0] == 16
+    assert batches[-1] == 512
+
+
+def test_what_a_sequence_is_worth_goes_by_those_of_a_step() -> None:
+    """Four micro-batches a step: the gradient is of four times the batch."""
+    one = [replace(m, sequences_per_s=saturating(m.point.batch), step_time_s=m.point.batch
+        / saturating(m.point.batch)) for m in POINTS]  # fmt: skip
+    four = [replace(m, step_time_s=4 * (m.step_time_s or 0)) for m in one]
+    plain, accumulated = (goodput_at(16, each, noisy(300.0)) for each in (one, four))
+    alone = goodput_at(16, POINTS, noisy(300.0))
+    assert plain is not None
+    assert accumulated is not None
+    assert plain == alone
+    assert [p.efficiency for p in accumulated.points] == pytest.approx(
+        [(300 + 64) / (300 + 4 * batch) for batch in (16, 32, 64, 128, 256, 512)]
+    )
+
+
+@given(st.floats(0, 1e5))
+def test_the_smallest_batch_within_a_twentieth_of_the_best(noise: float) -> None:
+    found = goodput_at(16, POINTS, noisy(noise))
+    assert found is not None
+    worth = {
+        p.point.batch: saturating(p.point.batch) * (noise + 16) / (noise + p.point.batch)
+        for p in POINTS
+    }
+    most = max(worth.values())
+    assert worth[found.batch] >= 0.95 * most * (1 - 1e-9)
+    assert all(worth[b] < 0.95 * most * (1 + 1e-9) for b in worth if b < found.batch)
+
+
+def test_the_ends_of_the_interval_give_a_range_of_batches() -> None:
+    found = goodput_at(16, POINTS, noisy(100.0, 1.0, math.inf))
+    assert found is not None
+    assert found.range[0] <= found.batch <= found.range[1]
+    assert found.range == (16, 512)
+    assert "infinity" in found.reasons[1]
+    assert "at its ends the batch would be 16 and 512" in found.reasons[1]
+
+
+def test_without_a_noise_scale_at_that_length_there_is_no_goodput() -> None:
+    assert goodput_at(32, POINTS, noisy(100.0)) is None
+    unknown = NoiseScale(None, None, 0.0, 1.0, 20, "no bound")
+    nothing = Trainability(None, noise=(NoiseAt(16, 200, 8, 64, unknown),))
+    assert goodput_at(16, POINTS, nothing) is None
+
+
+def reaching(lags: dict[int, int], train_steps: int = 200) -> tuple[ReachAt, ...]:
+    """Gradients that fall to nothing after so many lags, by T."""
+    found = []
+    for steps, lag in lags.items():
+        norms = [1.0] * (lag + 1) + [1e-9] * (steps - lag - 1)
+        found.append(ReachAt(steps, train_steps, "input", reach_of([norms])))
+    return tuple(found)
+
+
+GRID = [timed(64, 16, 900.0), timed(64, 32, 1000.0), timed(64, 64, 800.0), timed(64, 128, 700.0)]
+FOUND = Trainability(None, reach=reaching({16: 15, 32: 31, 64: 60, 128: 70}))
+
+
+@pytest.mark.parametrize(("reach", "steps"), [(5, 32), (20, 32), (40, 64), (65, 128), (71, None)])
+def test_of_the_lengths_that_reach_so_far_the_fastest(reach: int, steps: int | None) -> None:
+    found = chunk_for(1000, reach, GRID, FOUND)
+    assert found.steps == steps
+    if steps is not None:
+        assert found.chunks == math.ceil(1000 / steps)
+    else:
+        assert "the furthest is 70 time steps, at T=128" in found.reasons[0]
+
+
+def test_a_faster_length_that_does_not_reach_is_told() -> None:
+    found = chunk_for(1000, 40, GRID, FOUND)
+    assert any("B=64 T=32 is faster" in reason and "only 31" in reason for reason in found.reasons)
+
+
+def test_a_chunk_is_no_longer_than_the_sequence() -> None:
+    assert chunk_for(40, 5, GRID, FOUND).steps == 32
+    assert "no T of at most 10" in chunk_for(10, 5, GRID, FOUND).reasons[0]
+
+
+def test_a_reach_that_nobody_measured_is_named_with_the_command() -> None:
+    found = chunk_for(1000, 5, GRID, Trainability(None))
+    assert found.steps is None
+    assert "rnnprof trainability --steps 16,32,64,128" in found.reasons[0]
+
+
+def test_the_reach_after_the_most_training_counts() -> None:
+    both = (*reaching({32: 3}, 0), *reaching({32: 31}, 200))
+    assert chunk_for(64, 20, GRID, Trainability(None, reach=both)).steps == 32
+
+
+# from a run file's own records
+
+
+def test_a_runs_own_study_is_folded() -> None:
+    found = trainability_of(studied())
+    [reach] = found.reach
+    assert reach.reach is not None
+    assert (reach.reach.reach, reach.clipped_ratio) == (2, 0.2)
+    [noise] = found.noise
+    assert noise.scale is not None
+    # |G|^2 = (16 - 6) / 14, tr S = 2 / (1/2 - 1/16)
+    assert noise.scale.sequences == pytest.approx((2 / (7 / 16)) / (10 / 14))
+    [target] = found.to_target
+    assert (target.reached, target.seeds, target.train_s, target.spread_s) == (
+        2,
+        3,
+        3.0,
+        (2.0, 3.0),
+    )
+
+
+def test_most_seeds_that_miss_the_target_leave_the_median_unknown() -> None:
+    run = studied()
+    missed = [
+        replace(o, reached=False) if isinstance(o, Learning) and o.seed > 0 else o
+        for o in run.observations
+    ]
+    [target] = trainability_of(replace(run, observations=tuple(missed))).to_target
+    assert (target.reached, target.train_s, target.at_start) == (1, None, False)
+
+
+def test_advice_tells_of_goodput_and_chunks() -> None:
+    run = studied()
+    advice = advise(run, fold_run(run), (), cut=Cut(64, 2))
+    [goodput] = advice.goodput
+    assert goodput.steps == 16
+    assert advice.chunk is not None
+    assert advice.chunk.steps == 16
+    assert any("goodput" in reason for reason in advice.reasons)
+    assert advice.unknown == ()
+    assert advise(run, fold_run(run), ()).chunk is None
+
+
+def test_where_goodput_says_another_batch_the_answer_begins_with_both() -> None:
+    run = studied()
+    advice = advise(run, fold_run(run), ())
+    assert advice.better_by_goodput is None
+    words = advice_in_words(advice).splitlines()
+    assert words[0] == "T=16: train with B=64"
+    assert "By goodput at T=16: train with B=64" in words
+    (one,) = advice.recommendations
+    other = replace(advice, recommendations=(replace(one, batch=8),))
+    assert other.better_by_goodput == advice.goodput[0]
+    words = advice_in_words(other).splitlines()
+    assert words[0] == "T=16: train with B=8"
+    assert "By goodput at T=16: train with B=64" in words
+    elsewhere = replace(advice, recommendations=(replace(one, batch=8, steps=32),))
+    assert elsewhere.better_by_goodput is None
