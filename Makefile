@@ -32,7 +32,7 @@ $(CUDA_STAMP): $(STAMP) tests/cuda/environment.py
 	touch $@
 
 profile: $(STAMP)
-	$(BIN)/rnnprof profile --cell lstm --memory-limit 1GiB --batch 16:512:x2 --steps 16:128:x2 \
+	$(BIN)/rnnprof profile --cell lstm --memory-limit 1GiB --batch 16:512:x2 --time-steps 16:128:x2 \
 	    --overwrite -o rnnprof-runs/lstm-1GiB.jsonl
 
 test: lint types imports unit

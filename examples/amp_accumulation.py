@@ -44,16 +44,16 @@ def read_letters() -> Tensor:
 class Windows(Dataset):
     """The text cut into (inputs, next letters) of (steps) each."""
 
-    def __init__(self, ids: Tensor, batch: int, steps: int) -> None:
-        shortest = MIN_BATCHES * batch * steps + 1  # one letter more: the last target
+    def __init__(self, ids: Tensor, batch: int, time_steps: int) -> None:
+        shortest = MIN_BATCHES * batch * time_steps + 1  # one letter more: the last target
         self.ids = ids.repeat(math.ceil(shortest / len(ids)))  # a text too short starts over
-        self.steps = steps
+        self.time_steps = time_steps
 
     def __len__(self) -> int:
-        return (len(self.ids) - 1) // self.steps
+        return (len(self.ids) - 1) // self.time_steps
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        letters = self.ids[index * self.steps : (index + 1) * self.steps + 1].long()
+        letters = self.ids[index * self.time_steps : (index + 1) * self.time_steps + 1].long()
         return letters[:-1], letters[1:]
 
 
@@ -71,7 +71,7 @@ class LetterModel(nn.Module):
 
 
 def make(
-    batch: int, steps: int, device: torch.device | str, *,
+    batch: int, time_steps: int, device: torch.device | str, *,
     cell: str = "gru", embedding_size: int = 64,
     hidden_size: int = 512, layers: int = 2, accumulate: int = 4, dtype: str | None = None,
     learning_rate: float = 2e-3, warmup: int = 50, clip: float = 1.0, num_workers: int = 2,
@@ -80,7 +80,7 @@ def make(
     kind, ids = torch.device(device).type, read_letters()
     precision = getattr(torch, dtype or ("float16" if kind == "cuda" else "bfloat16"))
     loader = DataLoader(
-        Windows(ids, batch, steps), batch_size=batch, shuffle=True, drop_last=True,
+        Windows(ids, batch, time_steps), batch_size=batch, shuffle=True, drop_last=True,
         num_workers=num_workers, persistent_workers=num_workers > 0, pin_memory=kind == "cuda",
     )  # fmt: skip
     model = LetterModel(cell, int(ids.max()) + 1, embedding_size, hidden_size, layers).to(device)

@@ -1,7 +1,8 @@
 """A text classifier on packed sequences of mixed length: bidirectional LSTM or GRU, last states.
 
 It tells which chapter of Python's language reference, as the standard library carries it, a passage
-comes from.  Lengths are a quarter of *steps* to *steps*, and one of a batch is *steps*: T is the
+comes from.  Lengths are a quarter of *time_steps* to *time_steps*, and one of a batch is
+*time_steps*: T is the
 longest.  The recurrence's tensors follow the sum of the lengths, so steps differ in memory.
 
     rnnprof profile --factory examples/packed_classifier.py:make --factory-arg cell=gru
@@ -51,14 +52,16 @@ def number(chapters: list[list[str]], vocabulary: int) -> list[Tensor]:
     return [torch.tensor([rank.get(word, UNKNOWN) for word in words]) for words in chapters]
 
 
-def draw_passages(chapters: list[Tensor], batch: int, steps: int) -> Iterator[tuple[Tensor, ...]]:
+def draw_passages(
+    chapters: list[Tensor], batch: int, time_steps: int
+) -> Iterator[tuple[Tensor, ...]]:
     """Batches without end of (words (batch, steps), lengths (batch), labels (batch))."""
-    chapters = [ids.repeat(math.ceil(steps / len(ids))) for ids in chapters]  # where too short
+    chapters = [ids.repeat(math.ceil(time_steps / len(ids))) for ids in chapters]  # where too short
     while True:
         labels = torch.randint(len(chapters), (batch,))
-        lengths = torch.randint(math.ceil(steps / 4), steps + 1, (batch,))
-        lengths[torch.randint(batch, ())] = steps
-        words = torch.full((batch, steps), PADDING)
+        lengths = torch.randint(math.ceil(time_steps / 4), time_steps + 1, (batch,))
+        lengths[torch.randint(batch, ())] = time_steps
+        words = torch.full((batch, time_steps), PADDING)
         for row, label, length in zip(words, labels, lengths, strict=True):
             start = torch.randint(len(chapters[label]) - length + 1, ())
             row[:length] = chapters[label][start : start + length]
@@ -87,16 +90,16 @@ class Classifier(nn.Module):
 
 
 def make(
-    batch: int, steps: int, device: torch.device | str, *,
+    batch: int, time_steps: int, device: torch.device | str, *,
     cell: str = "lstm", embedding_size: int = 300,
     hidden_size: int = 256, layers: int = 2, vocabulary: int = 4000, dropout: float = 0.3,
     learning_rate: float = 1e-3, clip: float = 1.0,
 ) -> Training:  # fmt: skip
-    """rnnprof's factory: *steps* is the length of each batch's longest passage."""
+    """rnnprof's factory: *time_steps* is the length of each batch's longest passage."""
     sizes = (vocabulary, embedding_size, hidden_size, layers, dropout)
     model = Classifier(cell, *sizes).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
-    passages = draw_passages(number(read_chapters(), vocabulary), batch, steps)
+    passages = draw_passages(number(read_chapters(), vocabulary), batch, time_steps)
 
     def step(phase: PhaseMarker) -> Tensor:
         with phase("data"):

@@ -2,7 +2,8 @@
 
 It learns to spell phrases of Python's language reference, as the standard library carries it,
 backwards.  The decoder is an nn.LSTMCell stepped in a Python loop with input feeding, as the paper
-has it.  Source and target are padded to *steps*; the loss ignores the padding, memory does not.
+has it.  Source and target are padded to *time_steps*; the loss ignores the padding, memory does
+not.
 
     rnnprof profile --factory examples/seq2seq_attention.py:make --factory-arg hidden_size=256
     python examples/seq2seq_attention.py      (trains a small one and prints its loss)
@@ -34,14 +35,14 @@ def read_text() -> str:
     return " ".join("\n".join(topics[name] for name in sorted(topics)).split())
 
 
-def draw_pairs(text: str, batch: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+def draw_pairs(text: str, batch: int, time_steps: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches without end of (sources, targets), both (batch, steps), each half full or more."""
     rank = {letter: i for i, letter in enumerate(sorted(set(text)), START + 1)}
     while True:
-        sources, targets = torch.full((2, batch, steps), PADDING)
+        sources, targets = torch.full((2, batch, time_steps), PADDING)
         for source, target in zip(sources, targets, strict=True):
-            start = random.randrange(len(text) - steps)
-            end = start + random.randint(steps // 2, steps - 1)
+            start = random.randrange(len(text) - time_steps)
+            end = start + random.randint(time_steps // 2, time_steps - 1)
             letters = [rank[letter] for letter in text[start:end]]
             source[: len(letters) + 1] = torch.tensor([*letters, END])
             target[: len(letters) + 1] = torch.tensor([*reversed(letters), END])
@@ -88,15 +89,16 @@ class Translator(nn.Module):
 
 
 def make(
-    batch: int, steps: int, device: torch.device | str, *,
+    batch: int, time_steps: int, device: torch.device | str, *,
     embedding_size: int = 256, hidden_size: int = 512,
     dropout: float = 0.2, learning_rate: float = 1e-3, clip: float = 5.0,
 ) -> Training:  # fmt: skip
-    """rnnprof's factory: *steps* is the padded length of source and target, the end mark's too."""
+    """rnnprof's factory: *time_steps* is the padded length of source and target, the end mark's
+    too."""
     text = read_text()
     model = Translator(START + 1 + len(set(text)), embedding_size, hidden_size, dropout).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    pairs = draw_pairs(text, batch, steps)
+    pairs = draw_pairs(text, batch, time_steps)
 
     def step(phase: PhaseMarker) -> Tensor:
         with phase("data"):

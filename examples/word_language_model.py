@@ -49,18 +49,18 @@ def number(words: list[str], vocabulary: int) -> tuple[Tensor, list[str]]:
 class Chunks(Dataset):
     """The text in *batch* contiguous columns, cut into (inputs, next words) of (steps, batch)."""
 
-    def __init__(self, ids: Tensor, batch: int, steps: int) -> None:
-        shortest = batch * (MIN_CHUNKS * steps + 1)  # one word more: the last target
+    def __init__(self, ids: Tensor, batch: int, time_steps: int) -> None:
+        shortest = batch * (MIN_CHUNKS * time_steps + 1)  # one word more: the last target
         ids = ids.repeat(-(-shortest // len(ids)))  # a text that is too short starts over
         length = len(ids) // batch
         self.columns = ids[: batch * length].view(batch, length).t().contiguous()
-        self.steps = steps
+        self.time_steps = time_steps
 
     def __len__(self) -> int:
-        return (len(self.columns) - 1) // self.steps
+        return (len(self.columns) - 1) // self.time_steps
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        words = self.columns[index * self.steps : (index + 1) * self.steps + 1]
+        words = self.columns[index * self.time_steps : (index + 1) * self.time_steps + 1]
         return words[:-1], words[1:]
 
 
@@ -106,15 +106,15 @@ def read_for_ever(loader: DataLoader):
 
 
 def make(
-    batch: int, steps: int, device: torch.device | str, *,
+    batch: int, time_steps: int, device: torch.device | str, *,
     embedding_size: int = 400, hidden_size: int = 1150,
     layers: int = 3, vocabulary: int = 10_000, dropout: float = 0.4, optimizer: str = "adamw",
     learning_rate: float | None = None, clip: float = 0.25, num_workers: int = 0,
 ) -> Training:  # fmt: skip
-    """rnnprof's factory: *steps* is the length of BPTT."""
+    """rnnprof's factory: *time_steps* is the length of BPTT."""
     ids, _ = number(read_words(), vocabulary)
     loader = DataLoader(
-        Chunks(ids, batch, steps), batch_size=None, num_workers=num_workers,
+        Chunks(ids, batch, time_steps), batch_size=None, num_workers=num_workers,
         persistent_workers=num_workers > 0, pin_memory=torch.device(device).type == "cuda",
     )  # fmt: skip
     model = LanguageModel(vocabulary, embedding_size, hidden_size, layers, dropout).to(device)

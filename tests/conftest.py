@@ -100,7 +100,7 @@ def warm(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked ``gpu`` skip with the reason where there is no card."""
+    """Tests marked ``gpu`` skip with the reason where there is no GPU."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and (reason := _no_gpu()):
         for item in marked:

@@ -1,4 +1,4 @@
-"""``torch.cuda`` without a card: what the CUDA device calls of it, over a fake allocator."""
+"""``torch.cuda`` without a GPU: what the CUDA device calls of it, over a fake allocator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GIB = 1 << 30
 
 @dataclass
 class FakeClock:
-    """Host and card time: each step takes *host_s* to submit and *card_s* to run."""
+    """Host and GPU time: each step takes *host_s* to submit and *card_s* to run."""
 
     host_s: float = 0.0
     card_s: float = 0.0
@@ -23,7 +23,7 @@ class FakeClock:
         return self.host_s
 
     def submit(self, host_s: float, card_s: float) -> None:
-        """The host submits work: it begins when the card is free and the host has said so."""
+        """The host submits work: it begins when the GPU is free and the host has said so."""
         self.host_s += host_s
         self.card_s = max(self.card_s, self.host_s) + card_s
 
@@ -45,7 +45,7 @@ class FakeEvent:
 
 @dataclass
 class FakeCuda:
-    """One or more equal cards.
+    """One or more equal GPUs.
 
     Attributes:
         others_bytes: device memory that other processes hold.
@@ -56,7 +56,7 @@ class FakeCuda:
     total_bytes: int = 16 * GIB
     others_bytes: int = 0
     context_bytes: int = 512 << 20
-    cards: int = 1
+    gpus: int = 1
     name: str = "NVIDIA Fake 16"
     uuid: str = "11111111-2222-3333-4444-555555555555"
     allocator: FakeCachingAllocator = field(default_factory=FakeCachingAllocator)
@@ -74,10 +74,10 @@ class FakeCuda:
         )
 
     def is_available(self) -> bool:
-        return self.cards > 0
+        return self.gpus > 0
 
     def device_count(self) -> int:
-        return self.cards
+        return self.gpus
 
     def set_device(self, index: int) -> None:
         self.current = index
@@ -141,7 +141,7 @@ class FakeCuda:
 
     @property
     def used_bytes(self) -> int:
-        """Of the card, by everyone."""
+        """Of the GPU, by everyone."""
         own = self.context_bytes + self.allocator.reserved if self.has_context else 0
         return self.others_bytes + own
 
@@ -150,7 +150,7 @@ class FakeCuda:
             raise RuntimeError("CUDA error: device-side assert triggered")
 
     def stepping(self, host_s: float, card_s: float) -> Callable[[], str]:
-        """A training step that takes so long on host and card."""
+        """A training step that takes so long on host and GPU."""
 
         def step() -> str:
             self.clock.submit(host_s, card_s)

@@ -1,4 +1,4 @@
-"""A stand-in for the module ``pynvml``: cards, slices and processes, and any error on any call.
+"""A stand-in for the module ``pynvml``: GPUs, slices and processes, and any error on any call.
 
 The errors are the real bindings' own, so that their codes and words are tested too.
 """
@@ -25,9 +25,9 @@ def error(name: str) -> pynvml.NVMLError:
 
 @dataclass
 class FakeCard:
-    """A card or a slice; change a field to change what is answered.
+    """A GPU or a slice; change a field to change what is answered.
 
-    ``refuses`` maps a function's name to the error that it raises for this card.
+    ``refuses`` maps a function's name to the error that it raises for this GPU.
     """
 
     uuid: str | bytes = "GPU-aaaaaaaa-0000-1111-2222-333333333333"
@@ -73,11 +73,11 @@ class FakeNvml:
 
     def __init__(
         self,
-        *cards: FakeCard,
+        *gpus: FakeCard,
         refuses: dict[str, Exception] | None = None,
         missing: tuple[str, ...] = (),
     ) -> None:
-        self.cards = list(cards)
+        self.gpus = list(gpus)
         self.refuses = refuses or {}
         self.missing = missing
         self.driver: str | bytes = "580.65.06"
@@ -114,71 +114,71 @@ class FakeNvml:
         return self.driver
 
     def nvmlDeviceGetCount(self) -> int:  # noqa: N802
-        return len(self.cards)
+        return len(self.gpus)
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> FakeCard:  # noqa: N802
-        return self.cards[index]
+        return self.gpus[index]
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> FakeCard:  # noqa: N802
-        slices = [entry for card in self.cards for entry in card.slices or () if entry is not None]
-        for card in [*self.cards, *slices]:
-            if card.uuid in (uuid, uuid.encode()):
-                return card
+        slices = [entry for gpu in self.gpus for entry in gpu.slices or () if entry is not None]
+        for gpu in [*self.gpus, *slices]:
+            if gpu.uuid in (uuid, uuid.encode()):
+                return gpu
         raise error("NotFound")
 
-    def nvmlDeviceGetUUID(self, card: FakeCard) -> str | bytes:  # noqa: N802
-        return card.uuid
+    def nvmlDeviceGetUUID(self, gpu: FakeCard) -> str | bytes:  # noqa: N802
+        return gpu.uuid
 
-    def nvmlDeviceGetName(self, card: FakeCard) -> str | bytes:  # noqa: N802
-        return card.name
+    def nvmlDeviceGetName(self, gpu: FakeCard) -> str | bytes:  # noqa: N802
+        return gpu.name
 
-    def nvmlDeviceGetMigMode(self, card: FakeCard) -> list[int]:  # noqa: N802
-        mode = int(card.slices is not None)
+    def nvmlDeviceGetMigMode(self, gpu: FakeCard) -> list[int]:  # noqa: N802
+        mode = int(gpu.slices is not None)
         return [mode, mode]
 
-    def nvmlDeviceGetMaxMigDeviceCount(self, card: FakeCard) -> int:  # noqa: N802
-        return len(card.slices or ())
+    def nvmlDeviceGetMaxMigDeviceCount(self, gpu: FakeCard) -> int:  # noqa: N802
+        return len(gpu.slices or ())
 
-    def nvmlDeviceGetMigDeviceHandleByIndex(self, card: FakeCard, index: int) -> FakeCard:  # noqa: N802
-        found = (card.slices or ())[index]
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, gpu: FakeCard, index: int) -> FakeCard:  # noqa: N802
+        found = (gpu.slices or ())[index]
         if found is None:
             raise error("NotFound")
         return found
 
-    def nvmlDeviceGetMemoryInfo(self, card: FakeCard, version: int | None = None) -> Any:  # noqa: N802
+    def nvmlDeviceGetMemoryInfo(self, gpu: FakeCard, version: int | None = None) -> Any:  # noqa: N802
         if version is None:
             return SimpleNamespace(
-                total=card.total_bytes, used=card.used_bytes + RESERVE_BYTES, version=1
+                total=gpu.total_bytes, used=gpu.used_bytes + RESERVE_BYTES, version=1
             )
         assert version == pynvml.nvmlMemory_v2
-        if "nvmlDeviceGetMemoryInfo_v2" in card.refuses:
-            raise card.refuses["nvmlDeviceGetMemoryInfo_v2"]
-        return SimpleNamespace(total=card.total_bytes, used=card.used_bytes, version=version)
+        if "nvmlDeviceGetMemoryInfo_v2" in gpu.refuses:
+            raise gpu.refuses["nvmlDeviceGetMemoryInfo_v2"]
+        return SimpleNamespace(total=gpu.total_bytes, used=gpu.used_bytes, version=version)
 
-    def nvmlDeviceGetClockInfo(self, card: FakeCard, clock: int) -> int:  # noqa: N802
+    def nvmlDeviceGetClockInfo(self, gpu: FakeCard, clock: int) -> int:  # noqa: N802
         return {
-            pynvml.NVML_CLOCK_SM: card.sm_clock_mhz,
-            pynvml.NVML_CLOCK_MEM: card.memory_clock_mhz,
+            pynvml.NVML_CLOCK_SM: gpu.sm_clock_mhz,
+            pynvml.NVML_CLOCK_MEM: gpu.memory_clock_mhz,
         }[clock]
 
-    def nvmlDeviceGetMaxClockInfo(self, card: FakeCard, clock: int) -> int:  # noqa: N802
-        return {pynvml.NVML_CLOCK_SM: card.max_sm_clock_mhz}[clock]
+    def nvmlDeviceGetMaxClockInfo(self, gpu: FakeCard, clock: int) -> int:  # noqa: N802
+        return {pynvml.NVML_CLOCK_SM: gpu.max_sm_clock_mhz}[clock]
 
-    def nvmlDeviceGetTemperature(self, card: FakeCard, sensor: int) -> int:  # noqa: N802
-        return {pynvml.NVML_TEMPERATURE_GPU: card.temperature_c}[sensor]
+    def nvmlDeviceGetTemperature(self, gpu: FakeCard, sensor: int) -> int:  # noqa: N802
+        return {pynvml.NVML_TEMPERATURE_GPU: gpu.temperature_c}[sensor]
 
     nvmlDeviceGetTemperatureV = nvmlDeviceGetTemperature  # noqa: N815
 
-    def nvmlDeviceGetPowerUsage(self, card: FakeCard) -> int:  # noqa: N802
-        return card.power_mw
+    def nvmlDeviceGetPowerUsage(self, gpu: FakeCard) -> int:  # noqa: N802
+        return gpu.power_mw
 
-    def nvmlDeviceGetEnforcedPowerLimit(self, card: FakeCard) -> int:  # noqa: N802
-        return card.power_limit_mw
+    def nvmlDeviceGetEnforcedPowerLimit(self, gpu: FakeCard) -> int:  # noqa: N802
+        return gpu.power_limit_mw
 
-    def nvmlDeviceGetCurrentClocksEventReasons(self, card: FakeCard) -> int:  # noqa: N802
-        return card.event_bits
+    def nvmlDeviceGetCurrentClocksEventReasons(self, gpu: FakeCard) -> int:  # noqa: N802
+        return gpu.event_bits
 
     nvmlDeviceGetCurrentClocksThrottleReasons = nvmlDeviceGetCurrentClocksEventReasons  # noqa: N815
 
-    def nvmlDeviceGetComputeRunningProcesses(self, card: FakeCard) -> list[Any]:  # noqa: N802
-        return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in card.processes]
+    def nvmlDeviceGetComputeRunningProcesses(self, gpu: FakeCard) -> list[Any]:  # noqa: N802
+        return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in gpu.processes]

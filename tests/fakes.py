@@ -30,19 +30,17 @@ from rnnprof.runfile.observations import (
     Timing,
 )
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
-from rnnprof.runfile.records import Finished, Header, Record, Request, Run, Settings
+from rnnprof.runfile.records import SCHEMA, Finished, Header, Record, Request, Run, Settings
 from rnnprof.workload import Workload
 
 MIB = 1 << 20
 AT_UTC = "2026-11-23T12:00:00Z"
 
 HEADER = Header(
-    schema=1,
+    schema=SCHEMA,
     run_id="0123456789ab",
-    rnnprof_version="0.1.0",
     workload=Workload(),
     environment={"device_name": "a processor of the tests", "processors": 2, "torch": "2.13.0"},
-    fingerprint="fedcba9876543210",
     limit_bytes=64 * MIB,
 )
 
@@ -69,23 +67,23 @@ class MemoryLaw:
     per_time_step_bytes: int = 1 << 15
 
     def bytes_at(self, point: Point) -> int:
-        return sum(self.census_at(point).values())
+        return sum(self.breakdown_at(point).values())
 
-    def census_at(self, point: Point) -> dict[str, int]:
+    def breakdown_at(self, point: Point) -> dict[str, int]:
         quarter = self.fixed_bytes // 4
         return {
             "weights": quarter,
             "gradients": quarter,
             "optimizer_state": self.fixed_bytes - 2 * quarter,
             "input": self.per_sequence_bytes * point.batch,
-            "saved": self.per_time_step_bytes * point.batch * point.steps,
+            "saved": self.per_time_step_bytes * point.batch * point.time_steps,
             **dict.fromkeys(("weight_casts", "library", "temporaries", "rounding"), 0),
         }
 
 
 def step_time_s(point: Point) -> float:
     """The median of what :class:`FakeProbe` reports."""
-    return 2e-3 + 1e-5 * point.batch * point.steps
+    return 2e-3 + 1e-5 * point.batch * point.time_steps
 
 
 def conditions(wall_s: float = 1.0, others_s: float = 0.0) -> Conditions:
@@ -116,7 +114,7 @@ def hangs(answer: Answer) -> Answer:
     return replace(answer, findings={}, evidence=evidence, wall_s=60.0)
 
 
-def is_disturbed(answer: Answer) -> Answer:
+def is_noisy(answer: Answer) -> Answer:
     """Another process took one of the two processors."""
     busy = protocol.encode(conditions(others_s=1.0))
     return replace(answer, findings={**answer.findings, "conditions": busy})
@@ -151,7 +149,7 @@ class FakeProbe:
 
     def __call__(self, task: protocol.Task, deadline_s: float) -> Answer:
         self.asked.append((task, deadline_s))
-        key = (task.batch, task.steps, task.do)
+        key = (task.batch, task.time_steps, task.do)
         twists = self.script.get(key, ())
         twist = twists[self.attempts[key]] if self.attempts[key] < len(twists) else fine
         self.attempts[key] += 1
@@ -161,14 +159,16 @@ class FakeProbe:
 
     def went_through(self, observations: Iterable[Observation]) -> FakeProbe:
         """Go on where a run was cut: what it observed has happened."""
-        self.attempts.update((o.batch, o.steps, type(o).__name__.lower()) for o in observations)
+        self.attempts.update(
+            (o.batch, o.time_steps, type(o).__name__.lower()) for o in observations
+        )
         return self
 
     def _untroubled(self, task: protocol.Task) -> Answer:
-        point = Point(task.batch, task.steps)
+        point = Point(task.batch, task.time_steps)
         wall_s = 1.0 + 100 * step_time_s(point)
         if task.do == "fit" and self.law.bytes_at(point) > self.limit_bytes:
-            asked = {"steps_run": 0, "train_steps": task.confirm_steps}
+            asked = {"train_steps_run": 0, "train_steps": task.confirm_steps}
             return Answer(len(self.asked), asked, self._oom(point), wall_s)
         passes = {
             "fit": self._fit,
@@ -178,20 +178,20 @@ class FakeProbe:
         }
         findings = passes[task.do](point)
         if task.do == "fit":
-            steps = max(task.confirm_steps, self.least_steps)
-            findings |= {"steps_run": steps, "train_steps": steps}
+            count = max(task.confirm_steps, self.least_steps)
+            findings |= {"train_steps_run": count, "train_steps": count}
         done = protocol.from_line(protocol.to_line(protocol.Done(findings)))
         assert isinstance(done, protocol.Done)
         return Answer(len(self.asked), done.findings, None, wall_s)
 
     def _oom(self, point: Point) -> Evidence:
-        saved = self.law.census_at(point)["saved"]
+        saved = self.law.breakdown_at(point)["saved"]
         return Evidence(
             phase="forward",
             error_type="RuntimeError",
             message=f"DefaultCPUAllocator: can't allocate memory: you tried to allocate {saved} "
             "bytes. Error code 12 (Cannot allocate memory)",
-            counted_bytes=self.law.bytes_at(point) - saved,
+            charged_bytes=self.law.bytes_at(point) - saved,
             limit_bytes=self.limit_bytes,
         )
 
@@ -205,10 +205,10 @@ class FakeProbe:
 
     def _fit(self, point: Point) -> dict[str, Any]:
         return {
-            "steps_run": 3,
+            "train_steps_run": 3,
             "baseline_bytes": 100 * MIB,
             "peak_process_bytes": 200 * MIB + self.law.bytes_at(point),
-            "peak_counted_bytes": self.law.bytes_at(point),
+            "peak_charged_bytes": self.law.bytes_at(point),
             "loss": 0.5,
         }
 
@@ -226,12 +226,12 @@ class FakeProbe:
         }
 
     def _memory(self, point: Point) -> dict[str, Any]:
-        census = self.law.census_at(point)
+        breakdown = self.law.breakdown_at(point)
         return {
-            "steps_run": 3,
+            "train_steps_run": 3,
             "optimizer_steps": 3,
             "peak_allocated_bytes": self.law.bytes_at(point),
-            "census": {**census, "phase": "backward"},
+            "breakdown": {**breakdown, "phase": "backward"},
             "net_bytes_per_step": 0,
             "ops": ["aten::mkldnn_rnn_layer"],
             "implementation": "fused",
@@ -308,7 +308,7 @@ def _observed(point: Point, changes: dict[str, Any]) -> dict[str, Any]:
     common = {
         "attempt": "a1",
         "batch": point.batch,
-        "steps": point.steps,
+        "time_steps": point.time_steps,
         "role": Role.GRID,
         "worker": 1,
         "process_index": 0,

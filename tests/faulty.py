@@ -91,24 +91,24 @@ def too_much() -> None:
 
 def twice() -> None:
     """Answers, and goes on to answer again."""
-    say_done(steps_run=3, samples_s=[1.0])
+    say_done(train_steps_run=3, samples_s=[1.0])
 
 
 def absurd() -> None:
     """Answers with fields of the wrong kind, and ends well."""
-    say_done(steps_run="many", samples_s=["fast"])
+    say_done(train_steps_run="many", samples_s=["fast"])
     os._exit(0)
 
 
 def negative() -> None:
     """Answers with numbers that cannot be, and ends well."""
-    say_done(steps_run=3, samples_s=[-1.0], peak_process_bytes=-5, peak_allocated_bytes=-5)
+    say_done(train_steps_run=3, samples_s=[-1.0], peak_process_bytes=-5, peak_allocated_bytes=-5)
     os._exit(0)
 
 
 def beyond() -> None:
     """Answers with a number that no machine has, and ends well."""
-    say_done(steps_run=3, samples_s=[1.0], peak_process_bytes=10**400)
+    say_done(train_steps_run=3, samples_s=[1.0], peak_process_bytes=10**400)
     os._exit(0)
 
 
@@ -145,7 +145,7 @@ FAULTS = {
 }  # fmt: skip
 
 
-def make(batch, steps, device, fault="nothing", where="forward", at_batch=0, loss="scalar"):
+def make(batch, time_steps, device, fault="nothing", where="forward", at_batch=0, loss="scalar"):
     """A tiny model whose step goes wrong in the phase *where*, at *at_batch* or everywhere."""
     wrong = FAULTS[fault] if batch == at_batch or not at_batch else nothing
     if where == "build":
@@ -158,7 +158,7 @@ def make(batch, steps, device, fault="nothing", where="forward", at_batch=0, los
         with phase("data"):
             if where == "data":
                 wrong()
-            x = torch.randn(batch * steps, 8, device=device)
+            x = torch.randn(batch * time_steps, 8, device=device)
         with phase("forward"):
             if where == "forward":
                 wrong()
@@ -182,31 +182,31 @@ def make(batch, steps, device, fault="nothing", where="forward", at_batch=0, los
     return rnnprof.Training(step, model=model, optimizer=optimizer)
 
 
-def short(batch, steps, device, vector=False):
+def short(batch, time_steps, device, vector=False):
     """The short form."""
     model = torch.nn.LSTM(8, 16)
 
     def forward_loss():
-        output, _ = model(torch.randn(steps, batch, 8))
+        output, _ = model(torch.randn(time_steps, batch, 8))
         return output.square().mean(dim=(0, 1)) if vector else output.square().mean()
 
     return model, forward_loss
 
 
-def bare(batch, steps, device):
+def bare(batch, time_steps, device):
     """The bare step, with one mark only."""
     model = torch.nn.GRU(8, 16)
 
     def step(phase):
         with phase("forward"):
-            loss = model(torch.randn(steps, batch, 8))[0].square().mean()
+            loss = model(torch.randn(time_steps, batch, 8))[0].square().mean()
         loss.backward()
         return loss
 
     return step
 
 
-def accumulating(batch, steps, device):
+def accumulating(batch, time_steps, device):
     """Two micro-batches a step: marks recur, and twice the batch is trained on."""
     model = torch.nn.LSTM(8, 16)
     optimizer = torch.optim.Adam(model.parameters())
@@ -215,7 +215,7 @@ def accumulating(batch, steps, device):
         optimizer.zero_grad(set_to_none=True)
         for _ in range(2):
             with phase("data"):
-                x = torch.randn(steps, batch, 8)
+                x = torch.randn(time_steps, batch, 8)
             with phase("forward"):
                 loss = model(x)[0].square().mean() / 2
             with phase("backward"):
@@ -227,7 +227,7 @@ def accumulating(batch, steps, device):
     return rnnprof.Training(step, model=model, optimizer=optimizer, sequences_per_step=2 * batch)
 
 
-def leaking(batch, steps, device):
+def leaking(batch, time_steps, device):
     """Keeps every output."""
     model = torch.nn.Linear(8, 8)
     kept = []
@@ -240,22 +240,22 @@ def leaking(batch, steps, device):
     return rnnprof.Training(step, model=model)
 
 
-def needs_even_batch(batch, steps, device):
+def needs_even_batch(batch, time_steps, device):
     """Raises for some shapes only, the warm-up's among them."""
     if batch < 4:
         raise ValueError("batch must be at least 4")
-    return make(batch, steps, device)
+    return make(batch, time_steps, device)
 
 
-def returns_module(batch, steps, device):
+def returns_module(batch, time_steps, device):
     return torch.nn.Linear(2, 2)
 
 
-def returns_none(batch, steps, device):
+def returns_none(batch, time_steps, device):
     return None
 
 
-def wrong_phase(batch, steps, device):
+def wrong_phase(batch, time_steps, device):
     def step(phase):
         with phase("fwd"):
             return torch.zeros(())
@@ -270,14 +270,14 @@ def takes_nothing():
 not_a_function = 3
 
 
-def two_kinds(batch, steps, device):
+def two_kinds(batch, time_steps, device):
     """A layer that oneDNN fuses and one that it does not."""
     lstm, gru = torch.nn.LSTM(8, 8), torch.nn.GRU(8, 8)
     model = torch.nn.ModuleList([lstm, gru])
 
     def step(phase):
         with phase("data"):
-            x = torch.randn(steps, batch, 8)
+            x = torch.randn(time_steps, batch, 8)
         with phase("forward"):
             loss = gru(lstm(x)[0])[0].square().mean()
         with phase("backward"):

@@ -32,16 +32,16 @@ def a_run(
 ) -> Run:
     grid = Grid(
         tuple(sorted({point.batch for point in points})),
-        tuple(sorted({point.steps for point in points})),
+        tuple(sorted({point.time_steps for point in points})),
     )
     finished = (Finished("r1", AT_UTC, 1.0),) if is_finished else ()
     return Run(header, (a_request(grid),), observations=observations, finished=finished, **more)
 
 
 def fit(batch: int = 64, peak: int | None = 40 * MIB, **changes: Any) -> Fit:
-    steps = changes.pop("steps", POINT.steps)
-    known = {"attempt": f"a{next(numbers)}", "peak_counted_bytes": peak, "steps_run": 10}
-    return a_fit(Point(batch, steps), **(known | changes))
+    time_steps = changes.pop("time_steps", POINT.time_steps)
+    known = {"attempt": f"a{next(numbers)}", "peak_charged_bytes": peak, "train_steps_run": 10}
+    return a_fit(Point(batch, time_steps), **(known | changes))
 
 
 def ooms(batch: int = 64, **changes: Any) -> Fit:
@@ -60,7 +60,7 @@ def measured(
     *medians_s: float, peak: int | None = 32 * MIB, point: Point = POINT
 ) -> list[Observation]:
     return [
-        a_fit(point, peak_counted_bytes=40 * MIB, steps_run=10, attempt=f"a{next(numbers)}"),
+        a_fit(point, peak_charged_bytes=40 * MIB, train_steps_run=10, attempt=f"a{next(numbers)}"),
         a_memory(point, peak_allocated_bytes=peak, attempt=f"a{next(numbers)}"),
         *timings(*medians_s, point=point),
     ]
@@ -68,5 +68,5 @@ def measured(
 
 def edge(*passes: Fit, at_most: int = 1000, granularity: int = 1) -> Run:
     terms = Terms(LIMIT, at_most, granularity)
-    certificate = conclude(POINT.steps, passes, terms, "r1")
+    certificate = conclude(POINT.time_steps, passes, terms, "r1")
     return a_run(*passes, certificates=(certificate,))

@@ -27,32 +27,32 @@ class Law:
     noise_ratio: float = 0.0
     seed: int = 0
 
-    def at(self, batch: int, steps: int) -> int:
-        smooth = max(plane.at(batch, steps) for plane in self.planes)
-        return max(1, round(smooth * (1 + self.noise_ratio * self._noise(batch, steps))))
+    def at(self, batch: int, time_steps: int) -> int:
+        smooth = max(plane.at(batch, time_steps) for plane in self.planes)
+        return max(1, round(smooth * (1 + self.noise_ratio * self._noise(batch, time_steps))))
 
-    def sample(self, batch: int, steps: int) -> Sample:
-        return Sample(Point(batch, steps), self.at(batch, steps))
+    def sample(self, batch: int, time_steps: int) -> Sample:
+        return Sample(Point(batch, time_steps), self.at(batch, time_steps))
 
-    def edge(self, steps: int, limit_bytes: float, most: int = MOST) -> int:
+    def edge(self, time_steps: int, limit_bytes: float, most: int = MOST) -> int:
         """The batch below the first that passes the limit."""
         # nothing below this can pass: planes grow with B, and noise is bounded
         calm = limit_bytes / (1 + self.noise_ratio) - 1
-        batch = max(0, math.floor(_meets(self.planes, steps, calm)) - 1)
-        while batch < most and self.at(batch + 1, steps) <= limit_bytes:
+        batch = max(0, math.floor(_meets(self.planes, time_steps, calm)) - 1)
+        while batch < most and self.at(batch + 1, time_steps) <= limit_bytes:
             batch += 1
         return min(batch, most)
 
-    def _noise(self, batch: int, steps: int) -> float:
+    def _noise(self, batch: int, time_steps: int) -> float:
         """Between -1 and 1, uniform."""
-        mixed = (batch * 0x9E3779B97F4A7C15 + steps * 0xC2B2AE3D27D4EB4F + self.seed) % 2**64
+        mixed = (batch * 0x9E3779B97F4A7C15 + time_steps * 0xC2B2AE3D27D4EB4F + self.seed) % 2**64
         for _ in range(2):
             mixed = ((mixed ^ (mixed >> 29)) * 0xBF58476D1CE4E5B9) % 2**64
         return (mixed ^ (mixed >> 32)) / 2**63 - 1
 
 
-def _meets(planes: Sequence[Plane], steps: int, limit_bytes: float) -> float:
-    edges = ((limit_bytes - plane.fixed) / max(plane.slope(steps), 1e-9) for plane in planes)
+def _meets(planes: Sequence[Plane], time_steps: int, limit_bytes: float) -> float:
+    edges = ((limit_bytes - plane.fixed) / max(plane.slope(time_steps), 1e-9) for plane in planes)
     return min(MOST, *edges)
 
 
@@ -77,11 +77,11 @@ def random_case(
     """A law, T and a limit whose edges are from 1 to the cap, over all lengths if any are given."""
     while True:
         law = random_law(rng, pieces, noise_ratio)
-        steps = round(_between(rng, 1, 512))
+        time_steps = round(_between(rng, 1, 512))
         limit_bytes = _between(rng, 64 * MIB, 80 * GIB)
-        edges = [law.edge(t, limit_bytes) for t in lengths or (steps,)]
+        edges = [law.edge(t, limit_bytes) for t in lengths or (time_steps,)]
         if all(1 <= edge < MOST for edge in edges):
-            return law, steps, limit_bytes
+            return law, time_steps, limit_bytes
 
 
 def _between(rng: random.Random, low: float, high: float) -> float:
@@ -124,23 +124,23 @@ def drive(
         size = size_bytes(units)
         search.learn(Try(units, Outcome.MEASURED, size))
         if size is not None:
-            samples.append(Sample(Point(units * search.granularity, search.steps), size))
+            samples.append(Sample(Point(units * search.granularity, search.time_steps), size))
     return run
 
 
 def drive_law(
     law: Law,
-    steps: int,
+    time_steps: int,
     limit_bytes: float,
     samples: list[Sample] | None = None,
     most: int = MOST,
     granularity: int = 1,
 ) -> Run:
     """A search under a law: what fits is what is below the first batch that does not."""
-    edge = law.edge(steps, limit_bytes, most * granularity)
+    edge = law.edge(time_steps, limit_bytes, most * granularity)
     return drive(
-        EdgeSearch(steps, limit_bytes, most, granularity),
+        EdgeSearch(time_steps, limit_bytes, most, granularity),
         lambda units: units * granularity <= edge,
-        lambda units: law.at(units * granularity, steps),
+        lambda units: law.at(units * granularity, time_steps),
         samples,
     )

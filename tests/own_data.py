@@ -20,15 +20,15 @@ def _step(layer, data):
     return step
 
 
-def limited(batch, steps, device, sequences=4):
+def limited(batch, time_steps, device, sequences=4):
     """A data set of so many sequences: a larger batch holds no more."""
-    whole = torch.randn(steps, sequences, 8)
+    whole = torch.randn(time_steps, sequences, 8)
     return _step(torch.nn.GRU(8, 4), lambda: whole[:, :batch])
 
 
-def ends(batch, steps, device, after=3, by="next", where="step"):
+def ends(batch, time_steps, device, after=3, by="next", where="step"):
     """Data for so many training steps, read at once or through a generator."""
-    batches = iter([torch.randn(steps, batch, 8)] * after)
+    batches = iter([torch.randn(time_steps, batch, 8)] * after)
 
     def generated():
         while True:
@@ -41,11 +41,11 @@ def ends(batch, steps, device, after=3, by="next", where="step"):
     return _step(torch.nn.GRU(8, 4), lambda: next(source))
 
 
-def drawn(batch, steps, device, by="torch"):
+def drawn(batch, time_steps, device, by="torch"):
     """Data drawn by one of the libraries, or by a generator with a seed of its own."""
 
     def draw():
-        size = steps * batch * 8
+        size = time_steps * batch * 8
         if by == "numpy":
             values = torch.from_numpy(np.random.rand(size)).float()
         elif by == "random":
@@ -54,17 +54,17 @@ def drawn(batch, steps, device, by="torch"):
             values = torch.rand(size, generator=torch.Generator().manual_seed(1))
         else:
             values = torch.rand(size)
-        return values.reshape(steps, batch, 8)
+        return values.reshape(time_steps, batch, 8)
 
     return _step(torch.nn.GRU(8, 4), draw)
 
 
-def told_worst(batch, steps, device, *, worst, expected):
+def told_worst(batch, time_steps, device, *, worst, expected):
     """Refuses to be told otherwise than is expected."""
     if worst != expected:
         raise ValueError(f"worst is {worst}")
-    return _step(torch.nn.GRU(8, 4), lambda: torch.randn(steps, batch, 8))
+    return _step(torch.nn.GRU(8, 4), lambda: torch.randn(time_steps, batch, 8))
 
 
-def own_worst(batch, steps, device, worst=None):
-    return told_worst(batch, steps, device, worst=worst, expected="mine")
+def own_worst(batch, time_steps, device, worst=None):
+    return told_worst(batch, time_steps, device, worst=worst, expected="mine")

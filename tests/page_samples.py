@@ -55,21 +55,23 @@ def a_report(view: View, *names: str, verdict: str = "VALID", label: str = "B=4"
         view=view,
         decision=("Use B=8, T=32: it takes 24.1 MiB.", "What would change it: nothing."),
         verdict=verdict,
-        verdict_reasons=("all points were answered", "no timing was disturbed"),
-        command="rnnprof profile --batch 4,8 \\\n    --steps 16,32",
+        verdict_reasons=("all points were answered", "no timing was noisy"),
+        command="rnnprof profile --batch 4,8 \\\n    --time-steps 16,32",
         charts={name: a_chart(name, label) for name in names or CHARTS},
     )
 
 
-def a_certificate(steps: int = 32, batch: int = 12) -> Certificate:
+def a_certificate(time_steps: int = 32, batch: int = 12) -> Certificate:
     return Certificate(
-        steps=steps,
+        time_steps=time_steps,
         status=EdgeStatus.CERTIFIED,
         granularity=1,
         at_most=65536,
         batch=batch,
-        fits=EdgeFit(batch, f"f1f1f1f1{steps:04}", 60 * MIB, 10),
-        fails=EdgeOom(batch + 1, f"a0a0a0a0{steps:04}", "backward", "can't <allocate>", 5 * MIB),
+        fits=EdgeFit(batch, f"f1f1f1f1{time_steps:04}", 60 * MIB, 10),
+        fails=EdgeOom(
+            batch + 1, f"a0a0a0a0{time_steps:04}", "backward", "can't <allocate>", 5 * MIB
+        ),
         confirm_steps=11,
         confirmations=3,
         probes=7,
@@ -81,18 +83,18 @@ def a_grid(name: str = "sample") -> View:
     return view_from(grid_sample((4, 8, 16), (16, 32), 200), (a_certificate(),), name)
 
 
-def large(batches: int = 20, steps: int = 20) -> Sample:
-    return grid_sample(range(8, 8 + 8 * batches, 8), range(10, 10 + 10 * steps, 10))
+def large(batches: int = 20, time_steps: int = 20) -> Sample:
+    return grid_sample(range(8, 8 + 8 * batches, 8), range(10, 10 + 10 * time_steps, 10))
 
 
 def observed(name: str = "observed", slower: float = 1.0) -> View:
-    """A run of real records: attempts, an OOM, a disturbed pass, an anchor that drifted."""
+    """A run of real records: attempts, an OOM, a noisy pass, an anchor that drifted."""
     small, big = Point(4, 16), Point(8, 16)
     oom = Failure(phase="backward", message="can't allocate", requested_bytes=5 * MIB)
     observations = (
         a_calibration(attempt="ca11b0000001", conditions=conditions()),
         a_timing(small, 0.010 * slower, attempt="a0c401000001", role=Role.ANCHOR),
-        a_fit(small, attempt="f10000000001", peak_counted_bytes=20 * MIB),
+        a_fit(small, attempt="f10000000001", peak_charged_bytes=20 * MIB),
         a_timing(small, 0.010 * slower, attempt="71b000000001", conditions=conditions()),
         a_memory(small, attempt="b3b000000001", peak_allocated_bytes=20 * MIB),
         a_fit(big, attempt="f10000000002", outcome=Outcome.OOM, reason="asked", failure=oom),

@@ -8,9 +8,9 @@ from rnnprof.advice.advise import advise
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.model import View, grid_points
 from rnnprof.runfile.certificates import Certificate
-from rnnprof.runfile.observations import Census
+from rnnprof.runfile.observations import Breakdown
 from rnnprof.runfile.points import Grid, Outcome, Point
-from rnnprof.runfile.records import Header, Request, Run, Settings
+from rnnprof.runfile.records import SCHEMA, Header, Host, Request, Run, Settings
 from rnnprof.workload import FactorySource, Workload
 
 MIB = 1 << 20
@@ -23,29 +23,28 @@ Sample = tuple[Run, dict[Point, Measurement]]
 
 def run_of(
     batch: Iterable[int],
-    steps: Iterable[int],
+    time_steps: Iterable[int],
     workload: Workload | None = None,
     environment: dict[str, object] | None = None,
 ) -> Run:
     facts = {"device_name": "AMD EPYC 7B13, 2 processors", "torch": "2.13.0+cpu"}
     header = Header(
-        schema=1,
+        schema=SCHEMA,
         run_id="0123456789abcdef",
-        rnnprof_version="0.1.0",
         workload=workload or Workload(),
         environment=facts if environment is None else environment,
-        fingerprint="fedcba9876543210",
         limit_bytes=LIMIT_BYTES,
     )
-    grid = Grid(tuple(batch), tuple(steps))
+    grid = Grid(tuple(batch), tuple(time_steps))
     request = Request("r1", "profile", grid, Settings(), "2026-11-23T12:00:00Z")
-    return Run(header=header, requests=(request,), path="runs/sample.jsonl")
+    host = Host("r1", LIMIT_BYTES, "0.1.0")
+    return Run(header, requests=(request,), hosts=(host,), path="runs/sample.jsonl")
 
 
-def measured(batch: int, steps: int, **changes: object) -> Measurement:
+def measured(batch: int, time_steps: int, **changes: object) -> Measurement:
     """A point as it might have been measured: time and memory grow with B*T."""
-    size = batch * steps
-    step_time_s = 2e-3 + steps * 1e-4 + size * 6e-5
+    size = batch * time_steps
+    step_time_s = 2e-3 + time_steps * 1e-4 + size * 6e-5
     known: dict[str, object] = {
         "step_time_s": step_time_s,
         "step_time_within_ci_s": (step_time_s * 0.99, step_time_s * 1.012),
@@ -55,24 +54,24 @@ def measured(batch: int, steps: int, **changes: object) -> Measurement:
         "phase_times_s": {"forward": step_time_s * 0.4, "backward": step_time_s * 0.6},
         "peak_allocated_bytes": 24 * MIB + size * 35_000,
         "peak_process_bytes": 224 * MIB + size * 36_000,
-        "peak_counted_bytes": 30 * MIB + size * 36_000,
-        "census": Census(6, 6, 12, 2, 0, 20, 0, 4, 1, "backward"),
+        "peak_charged_bytes": 30 * MIB + size * 36_000,
+        "breakdown": Breakdown(6, 6, 12, 2, 0, 20, 0, 4, 1, "backward"),
         "implementation": "fused",
     }
-    return Measurement(Point(batch, steps), Outcome.MEASURED, **(known | changes))  # type: ignore[arg-type]
+    return Measurement(Point(batch, time_steps), Outcome.MEASURED, **(known | changes))  # type: ignore[arg-type]
 
 
 def ended(
-    outcome: Outcome, batch: int, steps: int, phase: str | None = None, **changes: object
+    outcome: Outcome, batch: int, time_steps: int, phase: str | None = None, **changes: object
 ) -> Measurement:
     """A point that was not measured."""
     known: dict[str, object] = {"reason": f"the {outcome.value} of a test"}
-    return Measurement(Point(batch, steps), outcome, phase, **(known | changes))  # type: ignore[arg-type]
+    return Measurement(Point(batch, time_steps), outcome, phase, **(known | changes))  # type: ignore[arg-type]
 
 
-def grid_sample(batch: Iterable[int], steps: Iterable[int], oom_above: int = 12_000) -> Sample:
+def grid_sample(batch: Iterable[int], time_steps: Iterable[int], oom_above: int = 12_000) -> Sample:
     """A whole grid: out of memory above so many B*T, implied where that is dominated."""
-    run = run_of(batch, steps)
+    run = run_of(batch, time_steps)
     measurements: dict[Point, Measurement] = {}
     for point in run.points():
         measurements[point] = _by_size(point, measurements, oom_above)
@@ -80,16 +79,16 @@ def grid_sample(batch: Iterable[int], steps: Iterable[int], oom_above: int = 12_
 
 
 def _by_size(point: Point, known: dict[Point, Measurement], oom_above: int) -> Measurement:
-    if point.batch * point.steps <= oom_above:
-        return measured(point.batch, point.steps)
+    if point.batch * point.time_steps <= oom_above:
+        return measured(point.batch, point.time_steps)
     causes = [
         p for p, m in known.items()
-        if m.outcome is Outcome.OOM and p.batch <= point.batch and p.steps <= point.steps
+        if m.outcome is Outcome.OOM and p.batch <= point.batch and p.time_steps <= point.time_steps
     ]  # fmt: skip
     if causes:
         reason = f"{causes[0]} was out of memory"
-        return ended(Outcome.IMPLIED_OOM, point.batch, point.steps, reason=reason)
-    return ended(Outcome.OOM, point.batch, point.steps, "forward")
+        return ended(Outcome.IMPLIED_OOM, point.batch, point.time_steps, reason=reason)
+    return ended(Outcome.OOM, point.batch, point.time_steps, "forward")
 
 
 def mixed() -> Sample:
@@ -101,8 +100,8 @@ def mixed() -> Sample:
         ended(Outcome.UNSUPPORTED, 8, 128, "forward", reason="could not create a primitive"),
         ended(Outcome.FAILED, 32, 32, "build", reason="ValueError: " + "no good " * 30),
         measured(8, 16, converged=False),
-        measured(16, 32, disturbed="others used 0.9 of 2 processors"),
-        measured(8, 64, converged=False, disturbed="throttled for 0.4 s"),
+        measured(16, 32, noisy="others used 0.9 of 2 processors"),
+        measured(8, 64, converged=False, noisy="throttled for 0.4 s"),
         measured(4, 32, warnings=("the loss of the last step was nan",)),
         measured(8, 32, warnings=("the loss of the last step was nan",)),
     ]
@@ -145,11 +144,11 @@ def non_monotone() -> Sample:
 
 def hostile() -> Sample:
     """Names and reasons written to break a terminal, mathtext and markup."""
-    factory = FactorySource(HOSTILE, "0" * 64, {"size$": "$x^{2}$ <b>"})
+    factory = FactorySource(HOSTILE, {"size$": "$x^{2}$ <b>"})
     workload = Workload(cell=None, factory=factory)
     environment: dict[str, object] = {"device_name": "$\\beta$ <script>\n\x1b[2J" + "W" * 90}
     run = run_of((4, 8), (16, 32), workload, environment)
-    measurements = {p: measured(p.batch, p.steps) for p in run.points()}
+    measurements = {p: measured(p.batch, p.time_steps) for p in run.points()}
     reason = "\x1b[31m$broken$\n" + "深" * 60
     measurements[Point(8, 32)] = ended(Outcome.FAILED, 8, 32, "forward", reason=reason)
     return run, measurements
@@ -175,7 +174,7 @@ def view_from(sample: Sample, frontier: tuple[Certificate, ...] = (), name: str 
         measurements=measurements,
         frontier=frontier,
         advice=advise(run, measurements, frontier),
-        limit_bytes=run.header.limit_bytes,
+        limit_bytes=run.limit_bytes,
         headroom_ratio=settings.headroom_ratio,
         model=None,
     )

@@ -13,7 +13,7 @@ from rnnprof.runfile.study import Study
 def studied() -> Run:
     points = (Point(8, 16), Point(64, 16))
     observed = [
-        o for p in points for o in (a_fit(p, peak_counted_bytes=1 << 20), a_timing(p, *[1e-3] * 9))
+        o for p in points for o in (a_fit(p, peak_charged_bytes=1 << 20), a_timing(p, *[1e-3] * 9))
     ]
     gradient = a_gradient(
         Point(8, 16), train_steps=50, inputs="input", clipped_steps=10,

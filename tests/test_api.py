@@ -26,7 +26,7 @@ def test_profile_returns_what_load_reads(tmp_path: Path) -> None:
     run = rnnprof.profile(
         Workload(cell="gru", input_size=8, hidden_size=8),
         batch=[2],
-        steps="3,5",
+        time_steps="3,5",
         settings=Settings(memory_limit=256 << 20, point_seconds=0.05),
         output=path,
     )
@@ -40,11 +40,11 @@ def test_max_batch_returns_the_frontier_of_its_run(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     frontier = rnnprof.max_batch(
         Workload(cell="gru", input_size=8, hidden_size=8),
-        steps=[3, 5],
+        time_steps=[3, 5],
         settings=Settings(memory_limit=256 << 20, at_most=2),
         output=path,
     )
-    assert [(c.steps, c.status, c.batch) for c in frontier] == [
+    assert [(c.time_steps, c.status, c.batch) for c in frontier] == [
         (3, EdgeStatus.CAPPED, 2),
         (5, EdgeStatus.CAPPED, 2),
     ]
@@ -67,7 +67,12 @@ def factory(folder: Path) -> str:
 
 def test_what_fits_is_found_with_its_figures(tmp_path: Path) -> None:
     found = rnnprof.assert_fits(
-        factory(tmp_path), batch=4, steps=4, headroom=0.5, memory_limit="64MiB", confirm_steps=2
+        factory(tmp_path),
+        batch=4,
+        time_steps=4,
+        headroom=0.5,
+        memory_limit="64MiB",
+        confirm_steps=2,
     )
     assert found.verdict is Verdict.PASS
     assert found.measured == pytest.approx(16 << 20, rel=0.05)
@@ -78,7 +83,7 @@ def test_what_fits_is_found_with_its_figures(tmp_path: Path) -> None:
 def test_what_does_not_fit_fails_the_test(tmp_path: Path, headroom: float, said: str) -> None:
     with pytest.raises(AssertionError, match=said):
         rnnprof.assert_fits(
-            factory(tmp_path), batch=16 if headroom == 0 else 2, steps=8, headroom=headroom,
+            factory(tmp_path), batch=16 if headroom == 0 else 2, time_steps=8, headroom=headroom,
             memory_limit="64MiB", output=tmp_path / "kept.jsonl",
         )  # fmt: skip
     assert rnnprof.load(tmp_path / "kept.jsonl").is_finished
@@ -89,13 +94,13 @@ def test_a_function_is_found_in_its_file() -> None:
     import faulty
 
     with pytest.raises(BadInputError, match="returned None"):
-        rnnprof.assert_fits(faulty.returns_none, batch=2, steps=2, memory_limit="64MiB")
+        rnnprof.assert_fits(faulty.returns_none, batch=2, time_steps=2, memory_limit="64MiB")
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"factory": lambda batch, steps, device: None}, "at the top of a"),
+        ({"factory": lambda batch, time_steps, device: None}, "at the top of a"),
         ({"factory": "none.py:make"}, "no file none.py"),
         ({"factory": "train.py:make", "workload": Workload()}, "exclude each other"),
         ({"factory_args": {"each": 1}}, "needs a factory"),
@@ -106,7 +111,7 @@ def test_a_factory_that_no_process_can_find_is_refused(
     arguments: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(BadInputError, match=said):
-        rnnprof.assert_fits(batch=2, steps=2, **arguments)
+        rnnprof.assert_fits(batch=2, time_steps=2, **arguments)
 
 
 def test_what_cannot_be_told_is_no_failure_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +121,7 @@ def test_what_cannot_be_told_is_no_failure_of_the_model(monkeypatch: pytest.Monk
     monkeypatch.setattr("rnnprof.api.measure", lambda *_: None)
     monkeypatch.setattr("rnnprof.api.gate", lambda *_: open_)
     with pytest.raises(InconclusiveError, match="stood in the way"):
-        rnnprof.assert_fits(batch=2, steps=2)
+        rnnprof.assert_fits(batch=2, time_steps=2)
 
 
 def test_an_error_is_an_exception_with_the_same_words(tmp_path: Path) -> None:

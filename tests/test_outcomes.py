@@ -106,7 +106,7 @@ PRIMITIVE = "could not {} a primitive. Run workload with environment variable ON
 
 @pytest.mark.parametrize("word", ["execute", "create"])
 @pytest.mark.parametrize(
-    ("counted_bytes", "limit_bytes", "outcome"),
+    ("charged_bytes", "limit_bytes", "outcome"),
     [
         (900 << 20, GIB, Outcome.OOM),
         (513 << 20, GIB, Outcome.OOM),
@@ -117,13 +117,13 @@ PRIMITIVE = "could not {} a primitive. Run workload with environment variable ON
     ],
 )
 def test_a_failed_primitive_is_out_of_memory_only_when_memory_is_short(
-    counted_bytes, limit_bytes, outcome, word
+    charged_bytes, limit_bytes, outcome, word
 ):
     evidence = Evidence(
         phase="backward",
         error_type="RuntimeError",
         message=PRIMITIVE.format(word),
-        counted_bytes=counted_bytes,
+        charged_bytes=charged_bytes,
         limit_bytes=limit_bytes,
     )
     assert classify(evidence).outcome is outcome
@@ -173,7 +173,7 @@ def test_an_oom_says_where_how_much_and_of_what():
             phase="forward",
             error_type="RuntimeError",
             message=CPU_OOM,
-            counted_bytes=1000 << 20,
+            charged_bytes=1000 << 20,
             limit_bytes=GIB,
         )
     )
@@ -216,7 +216,7 @@ EVIDENCE = st.builds(
     deadline_s=st.none() | st.floats(0, 1e6),
     nonsense=st.none() | st.text(max_size=10),
     cgroup_oom_kills=st.none() | st.integers(0, 2),
-    counted_bytes=st.none() | st.integers(0, 1 << 40),
+    charged_bytes=st.none() | st.integers(0, 1 << 40),
     limit_bytes=st.none() | st.integers(1, 1 << 40),
     log_tail=st.text(max_size=40),
 )
@@ -270,11 +270,11 @@ def test_a_primitive_that_fails_with_memory_left_is_judged_by_a_smaller_batch() 
         phase="forward",
         error_type="RuntimeError",
         message="could not execute a primitive",
-        counted_bytes=10,
+        charged_bytes=10,
         limit_bytes=100,
     )
     assert is_suspect(early)
-    assert not is_suspect(replace(early, counted_bytes=60))  # it is out of memory without that
+    assert not is_suspect(replace(early, charged_bytes=60))  # it is out of memory without that
     assert not is_suspect(replace(early, limit_bytes=None))
     assert classify(replace(early, smaller_passed=True)).outcome is Outcome.OOM
     assert classify(replace(early, smaller_passed=False)).outcome is Outcome.FAILED

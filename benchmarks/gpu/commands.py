@@ -1,5 +1,5 @@
-"""Parts that run commands: the tests of a live card, profiles, the frontier, the doctor, precision,
-peers; then the census and the cost of every run that was written."""
+"""Parts that run commands: the tests of a live GPU, profiles, the frontier, the doctor, precision,
+peers; then the breakdown and the cost of every run that was written."""
 
 from __future__ import annotations
 
@@ -41,27 +41,33 @@ class Case:
 
 
 CASES: Final = (
-    Case("lstm", "--cell lstm --batch 32,128,512 --steps 64,256"),
-    Case("limit-2gib", "--hidden-size 1024 --memory-limit 2GiB --batch 64,256,1024 --steps 64,256"),
-    Case("gru", "--cell gru --batch 64,512 --steps 128"),
-    Case("rnn-tanh", "--cell rnn-tanh --batch 64,512 --steps 128"),
-    Case("language-model", f"--factory {LANGUAGE_MODEL} --batch 20,80 --steps 70"),
-    Case("loop", "--impl loop --batch 32,128 --steps 32"),
-    Case("amp-bf16", "--dtype amp-bf16 --batch 64,256 --steps 128"),
-    Case("amp-fp16", "--dtype amp-fp16 --batch 64,256 --steps 128"),
-    Case("card-16gib", "--card 16GiB --batch 256,2048 --steps 512"),
-    Case("native", "--impl native --batch 32,128 --steps 32"),
-    Case("bf16", "--dtype bf16 --batch 64,256 --steps 128"),
-    Case("fp16", "--dtype fp16 --batch 64,256 --steps 128 --optimizer sgd"),
-    Case("fp32-ieee", "--dtype fp32-ieee --batch 64,256 --steps 128"),
-    Case("tf32", "--dtype tf32 --batch 64,256 --steps 128"),
-    Case("lstm-2-bidirectional", "--layers 2 --bidirectional --dropout 0.2 --batch 64 --steps 128"),
-    Case("projection", "--proj-size 128 --batch 64 --steps 128"),
-    Case("compile", "--impl loop --compile --batch 32 --steps 16"),
+    Case("lstm", "--cell lstm --batch 32,128,512 --time-steps 64,256"),
+    Case(
+        "limit-2gib",
+        "--hidden-size 1024 --memory-limit 2GiB --batch 64,256,1024 --time-steps 64,256",
+    ),
+    Case("gru", "--cell gru --batch 64,512 --time-steps 128"),
+    Case("rnn-tanh", "--cell rnn-tanh --batch 64,512 --time-steps 128"),
+    Case("language-model", f"--factory {LANGUAGE_MODEL} --batch 20,80 --time-steps 70"),
+    Case("loop", "--impl loop --batch 32,128 --time-steps 32"),
+    Case("amp-bf16", "--dtype amp-bf16 --batch 64,256 --time-steps 128"),
+    Case("amp-fp16", "--dtype amp-fp16 --batch 64,256 --time-steps 128"),
+    Case("GPU-16gib", "--gpu-memory 16GiB --batch 256,2048 --time-steps 512"),
+    Case("native", "--impl native --batch 32,128 --time-steps 32"),
+    Case("bf16", "--dtype bf16 --batch 64,256 --time-steps 128"),
+    Case("fp16", "--dtype fp16 --batch 64,256 --time-steps 128 --optimizer sgd"),
+    Case("fp32-ieee", "--dtype fp32-ieee --batch 64,256 --time-steps 128"),
+    Case("tf32", "--dtype tf32 --batch 64,256 --time-steps 128"),
+    Case(
+        "lstm-2-bidirectional",
+        "--layers 2 --bidirectional --dropout 0.2 --batch 64 --time-steps 128",
+    ),
+    Case("projection", "--proj-size 128 --batch 64 --time-steps 128"),
+    Case("compile", "--impl loop --compile --batch 32 --time-steps 16"),
 )
 """By importance: where time runs out the last are left away."""
 
-DRY_CASES: Final = (Case("lstm", "--input-size 8 --hidden-size 8 --batch 2 --steps 4"),)
+DRY_CASES: Final = (Case("lstm", "--input-size 8 --hidden-size 8 --batch 2 --time-steps 4"),)
 
 
 def profiles(stage: Stage) -> None:
@@ -130,9 +136,9 @@ def run_command(command: list[str], timeout_s: float) -> Ended:
 
 
 POINT_FIELDS: Final = (
-    "batch", "steps", "outcome", "phase", "reason", "step_time_s", "step_time_within_ci_s",
+    "batch", "time_steps", "outcome", "phase", "reason", "step_time_s", "step_time_within_ci_s",
     "time_steps_per_s", "peak_allocated_bytes", "peak_reserved_bytes", "peak_process_bytes",
-    "census_reason", "disturbed", "warnings",
+    "breakdown_reason", "noisy", "warnings",
 )  # fmt: skip
 
 
@@ -149,8 +155,8 @@ def _document_figures(stdout: str) -> dict[str, Any]:
     }
 
 
-def census(stage: Stage) -> None:
-    """Does each census sum to the allocator's own peak, and where there is none, why?"""
+def account(stage: Stage) -> None:
+    """Does each breakdown sum to the allocator's own peak, and where there is none, why?"""
     tally: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     unequal, unreadable = [], []
@@ -161,27 +167,27 @@ def census(stage: Stage) -> None:
             unreadable.append(f"{path.name}: {error}")
             continue
         for memory in (o for o in run.observations if isinstance(o, Memory)):
-            verdict = census_verdict(memory)
+            verdict = breakdown_verdict(memory)
             tally[verdict] += 1
             where = f"{path.stem} {memory.point}"
             if verdict == "unequal":
                 unequal.append(where)
-            if verdict == "no census":
-                reasons[f"{path.stem}: {memory.census_reason}"] += 1
+            if verdict == "no breakdown":
+                reasons[f"{path.stem}: {memory.breakdown_reason}"] += 1
     stage.keep(counts=dict(tally), reasons=dict(reasons), unequal=unequal, unreadable=unreadable)
     if not tally:
         raise SkipPart("no run has a memory observation")
     if unequal or unreadable:
-        raise RuntimeError(f"{len(unequal)} censuses do not sum to the peak; {unreadable}")
+        raise RuntimeError(f"{len(unequal)} breakdowns do not sum to the peak; {unreadable}")
 
 
-def census_verdict(memory: Memory) -> str:
-    """``equal``, ``unequal``, ``no census``, or ``not measured``."""
+def breakdown_verdict(memory: Memory) -> str:
+    """``equal``, ``unequal``, ``no breakdown``, or ``not measured``."""
     if memory.outcome is not Outcome.MEASURED:
         return "not measured"
-    if memory.census is None:
-        return "no census"
-    equal = sum(memory.census.parts().values()) == memory.peak_allocated_bytes
+    if memory.breakdown is None:
+        return "no breakdown"
+    equal = sum(memory.breakdown.parts().values()) == memory.peak_allocated_bytes
     return "equal" if equal else "unequal"
 
 
@@ -191,7 +197,7 @@ def cost(stage: Stage) -> None:
     for path in sorted((stage.folder / "runs").glob("*.jsonl")):
         try:
             run = journal.load(path)
-        except RnnprofError:  # the census tells of it
+        except RnnprofError:  # the breakdown tells of it
             continue
         if run.is_finished and any(isinstance(o, Timing) for o in run.observations):
             parts = {name: round(seconds, 3) for name, seconds in shares(run).items()}
@@ -203,7 +209,7 @@ def cost(stage: Stage) -> None:
 
 
 def live_tests(stage: Stage) -> None:
-    """The project's tests that need a card."""
+    """The project's tests that need a GPU."""
     where = [str(ROOT / "tests" / "gpu")] if stage.is_dry else []
     command = [
         *(sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-rfEs", "-p", "no:cacheprovider"),
@@ -242,12 +248,14 @@ def peers(stage: Stage) -> None:
     stage.keep(**ended.figures(), output=ended.stdout[-2 * TAIL :])
 
 
-FRONTIER_OPTIONS: Final = {"cpu": "--input-size 8 --hidden-size 8 --steps 4 --at-most 8 "
-                           "--memory-limit 512MiB", "cuda": "--steps 128,256,512,1024"}  # fmt: skip
+FRONTIER_OPTIONS: Final = {
+    "cpu": "--input-size 8 --hidden-size 8 --time-steps 4 --at-most 8 --memory-limit 512MiB",
+    "cuda": "--time-steps 128,256,512,1024",
+}
 
 
 def frontier(stage: Stage) -> None:
-    """The edges at the card's own limit: what is free on it, to the last sequence."""
+    """The edges at the GPU's own limit: what is free on it, to the last sequence."""
     command = [
         *(sys.executable, "-m", "rnnprof", "max-batch", "--json", "--device", stage.device),
         *("-o", str(stage.folder / "runs" / "frontier.jsonl")),

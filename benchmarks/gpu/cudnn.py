@@ -23,21 +23,21 @@ SAMPLES: Final = 30
 
 def cliffs(stage: Stage) -> None:
     """Forward and backward steps around the sizes at which PyTorch chooses another algorithm."""
-    batches, hidden_sizes, steps, samples = CLIFF_BATCHES, CLIFF_HIDDEN, CLIFF_STEPS, SAMPLES
+    batches, hidden_sizes, time_steps, samples = CLIFF_BATCHES, CLIFF_HIDDEN, CLIFF_STEPS, SAMPLES
     if stage.is_dry:
-        batches, hidden_sizes, steps, samples = (2, 3), (8,), 4, 5
+        batches, hidden_sizes, time_steps, samples = (2, 3), (8,), 4, 5
     for dtype, hidden in itertools.product(CLIFF_DTYPES, hidden_sizes):
-        row = {batch: _cliff(stage.device, dtype, hidden, batch, steps, samples)
+        row = {batch: _cliff(stage.device, dtype, hidden, batch, time_steps, samples)
                for batch in batches}  # fmt: skip
         stage.keep(**{f"{str(dtype).removeprefix('torch.')} H={hidden}": row})
 
 
 def _cliff(
-    device: str, dtype: torch.dtype, hidden: int, batch: int, steps: int, samples: int
+    device: str, dtype: torch.dtype, hidden: int, batch: int, time_steps: int, samples: int
 ) -> dict[str, Any]:
     place: dict[str, Any] = {"device": device, "dtype": dtype}
     module = torch.nn.LSTM(hidden, hidden).to(**place)
-    sequences = torch.randn(steps, batch, hidden, **place, requires_grad=True)
+    sequences = torch.randn(time_steps, batch, hidden, **place, requires_grad=True)
 
     def step() -> None:
         module(sequences)[0].square().mean().backward()

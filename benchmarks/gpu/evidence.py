@@ -1,4 +1,4 @@
-"""Everything that only a card can prove, in one go, in a few files.
+"""Everything that only a GPU can prove, in one go, in a few files.
 
     PYTHONPATH=src python3 benchmarks/gpu [--output DIR] [--seconds 480] [--only PART]
     ... --dry-run      every part that can, on the CPU at tiny sizes
@@ -44,8 +44,8 @@ KILL_GRACE_S: Final = 3.0
 
 CUDNN_SIZES: Final = "cudnn-sizes.json"
 
-CARD: Final = "{card}"
-"""Stands in a folder's name for the card, until that is known."""
+CARD: Final = "{gpu}"
+"""Stands in a folder's name for the GPU, until that is known."""
 
 TAIL_LINES: Final = 12
 
@@ -92,7 +92,7 @@ PARTS: Final = (
     Part("cliffs", "benchmarks.gpu.cudnn:cliffs", 15, needs_kernels=True),
     Part("precision", "benchmarks.gpu.commands:precision", 20, needs_kernels=True),
     Part("long", "benchmarks.gpu.workers:long_steps", 15),
-    Part("census", "benchmarks.gpu.commands:census", 5),
+    Part("account", "benchmarks.gpu.commands:account", 5),
     Part("cost", "benchmarks.gpu.commands:cost", 5, needs_kernels=True),
     Part(
         "peers",
@@ -169,9 +169,9 @@ class Campaign:
         return [*module, part.name, part.entry, self.device, str(self.folder), str(seconds)]
 
     def _know(self, figures: dict[str, Any]) -> None:
-        """Put the libraries and the card at the head, and name the folder by the card."""
+        """Put the libraries and the GPU at the head, and name the folder by the GPU."""
         self.summary = {**figures, **self.summary}
-        name = re.sub(r"\W+", "-", (figures.get("card") or self.device).lower()).strip("-")
+        name = re.sub(r"\W+", "-", (figures.get("gpu") or self.device).lower()).strip("-")
         self.output = Path(str(self.output).replace(CARD, name))
 
     def _left_s(self) -> float:
@@ -273,7 +273,7 @@ def _commit(given: str | None) -> str | None:
 
 
 def _default_output() -> Path:
-    """$OUT, or a folder of the card's and the day's."""
+    """$OUT, or a folder of the GPU's and the day's."""
     if os.environ.get("OUT"):
         return Path(os.environ["OUT"])
     return ROOT / "reports" / CARD / datetime.now(UTC).strftime("%Y-%m-%d")
@@ -282,7 +282,7 @@ def _default_output() -> Path:
 def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--output", type=Path, help="default: $OUT, or reports/<card>/<date>")
+    parser.add_argument("--output", type=Path, help="default: $OUT, or reports/<GPU>/<date>")
     parser.add_argument("--seconds", type=float, default=TOTAL_S, help="for all parts together")
     names = [part.name for part in PARTS]
     parser.add_argument("--only", choices=names, action="append", help="may be repeated")

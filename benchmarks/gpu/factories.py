@@ -1,4 +1,4 @@
-"""Factories that go wrong on a card: device errors, a process that stops, memory that is short.
+"""Factories that go wrong on a GPU: device errors, a process that stops, memory that is short.
 
 Nothing goes wrong at the size of a fit pass's warm-up: the baseline is to stand before the fault.
 """
@@ -29,9 +29,9 @@ def device_assert(device):
 
 def illegal_address(device):
     """Writes where nothing is mapped."""
-    card = torch.device(device.type, torch.cuda.current_device())
-    storage = torch._C._construct_storage_from_data_pointer(1 << 12, card, 4096)
-    torch.empty(0, dtype=torch.uint8, device=card).set_(storage).fill_(1)
+    gpu = torch.device(device.type, torch.cuda.current_device())
+    storage = torch._C._construct_storage_from_data_pointer(1 << 12, gpu, 4096)
+    torch.empty(0, dtype=torch.uint8, device=gpu).set_(storage).fill_(1)
 
 
 def stop(_device):
@@ -61,7 +61,7 @@ class Wrong(torch.autograd.Function):
         return gradient, None
 
 
-def make(batch, steps, device, fault="nothing", where="forward"):
+def make(batch, time_steps, device, fault="nothing", where="forward"):
     """A small LSTM whose step goes wrong in *where*, forward or backward."""
     wrong = nothing if batch <= WARM_UP_SIZE else FAULTS[fault]
     model = torch.nn.LSTM(16, 16).to(device)
@@ -70,7 +70,7 @@ def make(batch, steps, device, fault="nothing", where="forward"):
     def step(phase):
         optimizer.zero_grad(set_to_none=True)
         with phase("data"):
-            x = torch.randn(steps, batch, 16, device=device)
+            x = torch.randn(time_steps, batch, 16, device=device)
         with phase("forward"):
             if where == "forward":
                 wrong(x.device)

@@ -98,7 +98,7 @@ class Stage:
 
 @dataclass(slots=True)
 class Bench:
-    """Fresh workers on the device of a part, pinned to its card as an ordinary run pins it."""
+    """Fresh workers on the device of a part, pinned to its GPU as an ordinary run pins it."""
 
     stage: Stage
     crew: Supervisor
@@ -111,7 +111,7 @@ class Bench:
         do: str,
         workload: Workload = TINY,
         batch: int = 4,
-        steps: int = 4,
+        time_steps: int = 4,
         *,
         deadline_s: float = DEADLINE_S,
         **changes: Any,
@@ -121,7 +121,7 @@ class Bench:
             do=do,
             workload=workload,
             batch=batch,
-            steps=steps,
+            time_steps=time_steps,
             device=self.device,
             device_uuid=self.uuid,
             limit_bytes=LIMIT_BYTES[self.stage.device],
@@ -131,7 +131,7 @@ class Bench:
 
 
 def bench_of(stage: Stage, crew: Supervisor) -> Bench:
-    """Learn of the card from a worker of *crew*.
+    """Learn of the GPU from a worker of *crew*.
 
     Raises:
         RuntimeError: the worker could not describe itself.
@@ -145,7 +145,7 @@ def bench_of(stage: Stage, crew: Supervisor) -> Bench:
 
 @contextmanager
 def open_bench(stage: Stage) -> Iterator[Bench]:
-    """Start the template and learn of the card.
+    """Start the template and learn of the GPU.
 
     Raises:
         RuntimeError: the worker could not describe itself.

@@ -405,11 +405,11 @@ def sizes(stage: Stage) -> None:
     torch.zeros(1, device="cuda")  # the context, and torch's cuDNN in this process
     library = load_library()
     cudnn = Cudnn(library)
-    card = torch.cuda.get_device_properties(0)
+    gpu = torch.cuda.get_device_properties(0)
     head = {
-        "gpu": card.name,
-        "capability": f"{card.major}.{card.minor}",
-        "multiprocessors": card.multi_processor_count,
+        "gpu": gpu.name,
+        "capability": f"{gpu.major}.{gpu.minor}",
+        "multiprocessors": gpu.multi_processor_count,
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "cudnn": cudnn_version(library),

@@ -1,4 +1,4 @@
-"""Parts about time: is a stranger on the card seen, and does measuring change the step?"""
+"""Parts about time: is a stranger on the GPU seen, and does measuring change the step?"""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ COMES_BEFORE_END: Final = 0.6
 """Share of those steps that are still to come when the stranger does, as the pass alone went."""
 
 REFUSED: Final = 4
-"""The exit code of a run on a card that another run holds."""
+"""The exit code of a run on a GPU that another run holds."""
 
 
 def neighbours(stage: Stage) -> None:
-    """A stranger during and throughout a timing pass; then two runs on one card."""
+    """A stranger during and throughout a timing pass; then two runs on one GPU."""
     workload = TINY if stage.is_dry else Workload()
     with open_bench(stage) as bench:
         alone = _timed(bench, workload)
@@ -60,7 +60,7 @@ def neighbours(stage: Stage) -> None:
 
 def _timed(bench: Bench, workload: Workload) -> dict[str, Any]:
     seconds = PASS_S[bench.stage.device]
-    size = {"batch": 4, "steps": 4} if bench.stage.is_dry else {"batch": 64, "steps": 128}
+    size = {"batch": 4, "time_steps": 4} if bench.stage.is_dry else {"batch": 64, "time_steps": 128}
     # a precision that is never reached: the pass lasts for all of its time
     answer = bench.ask("timing", workload, point_seconds=seconds, precision_ratio=1e-9, **size)
     if answer.evidence is not None:
@@ -110,13 +110,13 @@ def _wake(process: subprocess.Popen[str]) -> None:
 
 
 def _second_run(stage: Stage) -> dict[str, Any]:
-    """Start a run, and another while it holds the card; then ask the first to end."""
+    """Start a run, and another while it holds the GPU; then ask the first to end."""
     folder = stage.folder / "runs"
 
     def command(path: Path) -> list[str]:
         return [
             *(sys.executable, "-m", "rnnprof", "profile", "-q", "--device", stage.device),
-            *("--batch", "4,8,16", "--steps", "4", "--point-seconds", "0.2", "-o", str(path)),
+            *("--batch", "4,8,16", "--time-steps", "4", "--point-seconds", "0.2", "-o", str(path)),
             "--no-report",
         ]
 
@@ -138,7 +138,7 @@ def _second_run(stage: Stage) -> dict[str, Any]:
 
 
 def _await_content(path: Path, stage: Stage) -> None:
-    """The header is written once the card is held."""
+    """The header is written once the GPU is held."""
     while not (path.exists() and path.stat().st_size):
         if stage.left_s() < 1:
             raise TimeoutError(f"{path.name} was not begun in time")
@@ -165,11 +165,11 @@ def bias(stage: Stage) -> None:
         stage.keep(**{name: _compare(stage, *case)})
 
 
-def _compare(stage: Stage, workload: Workload, batch: int, steps: int) -> dict[str, Any]:
-    task = Task("timing", workload, batch, steps, device=stage.device)
+def _compare(stage: Stage, workload: Workload, batch: int, time_steps: int) -> dict[str, Any]:
+    task = Task("timing", workload, batch, time_steps, device=stage.device)
     device = open_device(task)
     device.ready(None)
-    training = build(task, batch, steps)
+    training = build(task, batch, time_steps)
     tracker = PhaseTracker(lambda _phase: None, announcing=False)
     rule = StopRule(precision_ratio=0.0, budget_s=0.0, floor_samples=ROUND_SAMPLES)
     quiet = nullcontext()

@@ -1,4 +1,4 @@
-"""Parts that ask workers: facts of the card, long sequences, faults, whether memory is right."""
+"""Parts that ask workers: facts of the GPU, long sequences, faults, whether memory is right."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from rnnprof.device.nvml import open_nvml
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
-from rnnprof.runfile.observations import CENSUS_PARTS
+from rnnprof.runfile.observations import BREAKDOWN_PARTS
 from rnnprof.units import GIB, MIB
 from rnnprof.workload import FactorySource, Workload
 
 
 def identity(stage: Stage) -> None:
-    """What the evidence is about: the libraries, the driver, the card."""
+    """What the evidence is about: the libraries, the driver, the GPU."""
     import rnnprof
 
     nvml, missing = open_nvml()
@@ -34,7 +34,7 @@ def identity(stage: Stage) -> None:
         cudnn=torch.backends.cudnn.version() if torch.version.cuda else None,
         driver=nvml.driver_version() if nvml else None,
         nvml_missing=missing,
-        card=None if stage.is_dry else torch.cuda.get_device_name(),
+        gpu=None if stage.is_dry else torch.cuda.get_device_name(),
     )
 
 
@@ -94,14 +94,14 @@ def breakdown_workloads() -> list[Workload]:
 def breakdown(stage: Stage) -> None:
     """Does the breakdown sum to the allocator's own peak, for each way to train?"""
     workloads = breakdown_workloads()
-    batch, steps = BREAKDOWN_POINT[stage.device]
+    batch, time_steps = BREAKDOWN_POINT[stage.device]
     tally: Counter[str] = Counter()
     reasons: dict[str, str] = {}
     with open_bench(stage) as bench:
         for workload in workloads[:4] if stage.is_dry else workloads:
             if stage.left_s() < LEAST_BREAKDOWN_S:
                 break
-            answer = bench.ask("memory", workload, batch, steps, deadline_s=stage.left_s())
+            answer = bench.ask("memory", workload, batch, time_steps, deadline_s=stage.left_s())
             verdict, reason = breakdown_verdict(answer)
             tally[verdict] += 1
             if reason is not None:
@@ -117,10 +117,10 @@ def breakdown_verdict(answer: Answer) -> tuple[str, str | None]:
         verdict = classify(answer.evidence)
         return str(verdict.outcome), verdict.reason
     found: Any = answer.findings
-    census, peak_bytes = found.get("census"), found.get("peak_allocated_bytes")
-    if census is None:
-        return "none", found.get("census_reason")
-    total_bytes = sum(census[part] for part in CENSUS_PARTS)
+    breakdown, peak_bytes = found.get("breakdown"), found.get("peak_allocated_bytes")
+    if breakdown is None:
+        return "none", found.get("breakdown_reason")
+    total_bytes = sum(breakdown[part] for part in BREAKDOWN_PARTS)
     if total_bytes != peak_bytes:
         return "unequal", f"parts sum to {total_bytes}, the peak is {peak_bytes} bytes"
     return "equal", None
@@ -140,10 +140,12 @@ HUGE_LIMIT_BYTES: Final = 120 * GIB
 def long_steps(stage: Stage) -> None:
     """Sequences at the ends of what an index holds: what error, and how it is judged."""
     with open_bench(stage) as bench:
-        for steps in (3, 4) if stage.is_dry else LONG_STEPS:
+        for time_steps in (3, 4) if stage.is_dry else LONG_STEPS:
             for cell in ("lstm", "gru"):
                 workload = Workload(cell=cell, input_size=8, hidden_size=8)
-                stage.keep(**{f"{cell} T={steps}": ending(bench.ask("fit", workload, 2, steps))})
+                stage.keep(
+                    **{f"{cell} T={time_steps}": ending(bench.ask("fit", workload, 2, time_steps))}
+                )
         if not stage.is_dry:
             free = int(bench.facts["device_memory_bytes"] * 0.9)
             limit = min(HUGE_LIMIT_BYTES, free)
@@ -189,7 +191,7 @@ def _fault(bench: Bench, arguments: dict[str, str]) -> dict[str, Any]:
 
 
 def _ask_factory(bench: Bench, arguments: dict[str, str], *, stops: bool = False) -> Any:
-    source = FactorySource(f"{FACTORIES.name}:make", "", dict(arguments))
+    source = FactorySource(f"{FACTORIES.name}:make", dict(arguments))
     return bench.ask(
         "fit",
         Workload(cell=None, input_size=0, hidden_size=0, layers=0, factory=source),
@@ -202,7 +204,7 @@ def _ask_factory(bench: Bench, arguments: dict[str, str], *, stops: bool = False
 TRUTH_CELLS: Final = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
 TRUTH_SHAPES: Final = ((64, 128), (256, 256))
 TRUTH_STEPS: Final = 3
-"""As many as a fit pass runs on a card."""
+"""As many as a fit pass runs on a GPU."""
 
 SLACK_BYTES: Final = {"cpu": MIB, "cuda": 0}
 SHORT_RATIO: Final = 0.9
@@ -213,40 +215,42 @@ def truth(stage: Stage) -> None:
     with open_bench(stage) as bench:
         shapes = ((16, 32),) if stage.is_dry else TRUTH_SHAPES
         for cell in ("lstm",) if stage.is_dry else TRUTH_CELLS:
-            for batch, steps in shapes:
-                stage.keep(**{f"{cell} B={batch} T={steps}": _truth(bench, cell, batch, steps)})
+            for batch, time_steps in shapes:
+                stage.keep(
+                    **{f"{cell} B={batch} T={time_steps}": _truth(bench, cell, batch, time_steps)}
+                )
 
 
-def _truth(bench: Bench, cell: str, batch: int, steps: int) -> dict[str, Any]:
+def _truth(bench: Bench, cell: str, batch: int, time_steps: int) -> dict[str, Any]:
     workload = Workload(cell=cell)
-    fit = bench.ask("fit", workload, batch, steps)
-    needed: Any = fit.findings.get("peak_counted_bytes")
+    fit = bench.ask("fit", workload, batch, time_steps)
+    needed: Any = fit.findings.get("peak_charged_bytes")
     if needed is None:
-        raise RuntimeError(f"{cell} B={batch} T={steps} did not fit: {ending(fit)}")
+        raise RuntimeError(f"{cell} B={batch} T={time_steps} did not fit: {ending(fit)}")
     slack = SLACK_BYTES[bench.stage.device]
-    enough = bench.ask("fit", workload, batch, steps, limit_bytes=needed + slack)
-    short = bench.ask("fit", workload, batch, steps, limit_bytes=int(SHORT_RATIO * needed))
+    enough = bench.ask("fit", workload, batch, time_steps, limit_bytes=needed + slack)
+    short = bench.ask("fit", workload, batch, time_steps, limit_bytes=int(SHORT_RATIO * needed))
     found = {
         "allocated_bytes": fit.findings.get("peak_allocated_bytes"),
-        "counted_bytes": needed,
+        "charged_bytes": needed,
         "baseline_bytes": fit.findings.get("baseline_bytes"),
         "at_what_it_needed": ending(enough),
         "at_90_percent": ending(short),
         "retries_at_90_percent": short.findings.get("retries"),
     }
     if not bench.stage.is_dry:
-        found["bare"] = in_child(lambda: bare_peaks(cell, batch, steps))
+        found["bare"] = in_child(lambda: bare_peaks(cell, batch, time_steps))
     return found
 
 
-def bare_peaks(cell: str, batch: int, steps: int) -> dict[str, int]:
+def bare_peaks(cell: str, batch: int, time_steps: int) -> dict[str, int]:
     """Peaks of the same training, written as a user would; in a process of its own."""
     torch.manual_seed(0)
     model = TRUTH_CELLS[cell](256, 512).to("cuda")
     optimizer = torch.optim.Adam(model.parameters())
     for _ in range(TRUTH_STEPS):
         optimizer.zero_grad(set_to_none=True)
-        sequences = torch.empty(steps, batch, 256, device="cuda").uniform_(-1, 1)
+        sequences = torch.empty(time_steps, batch, 256, device="cuda").uniform_(-1, 1)
         loss = model(sequences)[0].square().mean()
         loss.backward()
         optimizer.step()

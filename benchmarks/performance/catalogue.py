@@ -40,7 +40,7 @@ CATALOGUE: Final = {
         ),
         Benchmark(
             "fast", "What does --fast leave out, how well is it known, and what does it save?", 6,
-            smallest=("--cell", "lstm", "--batch", "2", "--steps", "2,4"),
+            smallest=("--cell", "lstm", "--batch", "2", "--time-steps", "2,4"),
         ),
         Benchmark(
             "startup", "How long until the first answer, and what is the template worth?", 3,

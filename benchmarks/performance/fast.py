@@ -1,6 +1,6 @@
 """What ``profile --fast`` leaves out, how far off it is there, and the time that it saves.
 
-    python -m benchmarks.performance.fast [--batch 4:128:x2] [--steps 16:128:x2]
+    python -m benchmarks.performance.fast [--batch 4:128:x2] [--time-steps 16:128:x2]
         [--output fast.json]
     python -m benchmarks.performance.fast RUN.jsonl [RUN.jsonl ...]
 
@@ -80,12 +80,16 @@ def row_of(name: str, run: Run) -> Row:
 
 def time_errors(times: Mapping[Point, float]) -> tuple[float, ...]:
     """How far each step time is off when its neighbours along B and T tell it, linearly."""
-    batches, lengths = sorted({p.batch for p in times}), sorted({p.steps for p in times})
+    batches, lengths = sorted({p.batch for p in times}), sorted({p.time_steps for p in times})
     errors = []
     for point, measured_s in times.items():
         told = [
-            _between(batches, point.batch, {b: times.get(Point(b, point.steps)) for b in batches}),
-            _between(lengths, point.steps, {t: times.get(Point(point.batch, t)) for t in lengths}),
+            _between(
+                batches, point.batch, {b: times.get(Point(b, point.time_steps)) for b in batches}
+            ),
+            _between(
+                lengths, point.time_steps, {t: times.get(Point(point.batch, t)) for t in lengths}
+            ),
         ]
         known = [each for each in told if each is not None]
         if known:
@@ -131,13 +135,21 @@ def _typical(errors: Sequence[float]) -> str:
     return format_ratio(median(map(abs, errors))) if errors else "-"
 
 
-def measured(cell: str, batch: str, steps: str) -> Run:
+def measured(cell: str, batch: str, time_steps: str) -> Run:
     """A sweep that leaves nothing out."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.jsonl"
         command = [
             *(sys.executable, "-m", "rnnprof", "profile", "--cell", cell, "--batch", batch),
-            *("--steps", steps, "--memory-limit", "1GiB", "--no-certify", "--no-report", "-q"),
+            *(
+                "--time-steps",
+                time_steps,
+                "--memory-limit",
+                "1GiB",
+                "--no-certify",
+                "--no-report",
+                "-q",
+            ),
             *("-o", str(path)),
         ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -149,14 +161,14 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", type=Path, help="run files, instead of new sweeps")
     parser.add_argument("--cell", choices=CELLS, action="append", help="[default: all]")
     parser.add_argument("--batch", default="4:128:x2")
-    parser.add_argument("--steps", default="16:128:x2")
+    parser.add_argument("--time-steps", default="16:128:x2")
     parser.add_argument("--output", type=Path, help="figures as JSON")
     arguments = parser.parse_args()
     print(HEAD, flush=True)
     rows = []
     for source in arguments.runs or arguments.cell or CELLS:
         is_file = isinstance(source, Path)
-        run = load(source) if is_file else measured(source, arguments.batch, arguments.steps)
+        run = load(source) if is_file else measured(source, arguments.batch, arguments.time_steps)
         rows.append(row_of(source.stem if is_file else source, run))
         print(line_of(rows[-1]), flush=True)
     if arguments.output:

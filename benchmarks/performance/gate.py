@@ -116,12 +116,12 @@ class Pair:
     """Both sides of one comparison, and what the gate said.
 
     Attributes:
-        base_s, new_s: medians of the undisturbed processes.
+        base_s, new_s: medians of the quiet processes.
         base_samples_s, new_samples_s: samples of each of these processes.
         verdict: of the limit in question.
         exit_code: of the command.
         detectable_ratio: the smallest change that the verdict could have found.
-        disturbed: processes that did not count.
+        noisy: processes that did not count.
     """
 
     base_s: tuple[float, ...]
@@ -133,7 +133,7 @@ class Pair:
     exit_code: int
     wall_s: float
     detectable_ratio: float | None = None
-    disturbed: int = 0
+    noisy: int = 0
 
 
 @dataclass(slots=True)
@@ -182,7 +182,8 @@ class Bench:
         budget = (
             f'version = 1\n[workload]\nfactory = "train.py:make"\n[measure]\n'
             f'memory-limit = "4GiB"\npoint-seconds = {POINT_SECONDS}\nprocesses = {processes}\n'
-            f"[growth]\nbatch = {point.batch}\nsteps = {point.steps}\ntime = {time_ratio}\n"
+            f"[growth]\nbatch = {point.batch}\ntime-steps = {point.time_steps}\n"
+            f"time = {time_ratio}\n"
         )
         new = self.folder / "new"
         (new / "budget.toml").write_text(budget)
@@ -208,7 +209,7 @@ class Bench:
             exit_code=ended.returncode,
             wall_s=wall_s,
             detectable_ratio=found["detectable_ratio"],
-            disturbed=sum(len(side.disturbed) for side in sides),
+            noisy=sum(len(side.noisy) for side in sides),
         )
 
 
@@ -368,7 +369,7 @@ def _progress(series: Series) -> None:
     last = series.pairs[-1]
     print(
         f"{series.name} {len(series.pairs)}: {last.verdict}, {last.wall_s:.0f} s, "
-        f"{last.disturbed} disturbed; {last.reason}",
+        f"{last.noisy} noisy; {last.reason}",
         file=sys.stderr, flush=True,
     )  # fmt: skip
 

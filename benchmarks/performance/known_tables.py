@@ -37,16 +37,16 @@ class Size:
     cell: str
     hidden: int
     batch: int
-    steps: int
+    time_steps: int
 
     @property
     def gflop(self) -> float:
         """Of one training step, in 10^9 floating-point operations."""
         workload = Workload(self.cell, self.hidden, self.hidden)
-        return (step_flops(workload, self.batch, self.steps)[0] or 0) / 1e9
+        return (step_flops(workload, self.batch, self.time_steps)[0] or 0) / 1e9
 
     def __str__(self) -> str:
-        return f"{self.cell} H={self.hidden} B={self.batch} T={self.steps}"
+        return f"{self.cell} H={self.hidden} B={self.batch} T={self.time_steps}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,10 @@ def read(name: str) -> Table:
     """The table ``workloads/NAME.toml``."""
     text = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     sizes = dict.fromkeys(
-        Size(group["cell"], group["hidden"], batch, steps)
+        Size(group["cell"], group["hidden"], batch, time_steps)
         for group in text["sizes"]
         for batch in group["batch"]
-        for steps in group["steps"]
+        for time_steps in group["time-steps"]
     )
     published = {
         Size(*row[:4]): tuple(each / 1e3 for each in row[4:]) for row in text["published_ms"]
@@ -87,13 +87,13 @@ def profiled(table: Table, sizes: list[Size], options: list[str]) -> Iterator[tu
     """Each size with its point in ``profile --json``; sizes of one shape share an invocation."""
     groups = defaultdict(list)
     for size in sizes:
-        groups[size.cell, size.hidden, size.steps].append(size)
-    for (cell, hidden, steps), group in groups.items():
+        groups[size.cell, size.hidden, size.time_steps].append(size)
+    for (cell, hidden, time_steps), group in groups.items():
         with tempfile.TemporaryDirectory() as folder:
             command = [
                 *(sys.executable, "-m", "rnnprof", "profile", "--cell", cell, "--json", "-q"),
                 *("--input-size", str(hidden), "--hidden-size", str(hidden)),
-                *("--optimizer", table.optimizer, "--steps", str(steps)),
+                *("--optimizer", table.optimizer, "--time-steps", str(time_steps)),
                 *("--batch", ",".join(str(size.batch) for size in group)),
                 *("--no-certify", "--no-report", "-o", f"{folder}/run.jsonl", *options),
             ]

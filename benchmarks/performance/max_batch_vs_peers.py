@@ -2,7 +2,7 @@
 
     python -m benchmarks.performance.max_batch_vs_peers [--only lstm] [--who rnnprof]
         [--limits 64MiB,128MiB]
-        [--steps 32,64,128] [--device cpu] [--output max_batch_vs_peers.json] [--quick]
+        [--time-steps 32,64,128] [--device cpu] [--output max_batch_vs_peers.json] [--quick]
 
 Each finder runs in a fresh interpreter.  The peers get what rnnprof's fit pass gives its workers:
 thread pools started and two tiny steps run before the baseline, a heap that gives back at once,
@@ -23,7 +23,7 @@ What is run:
 
 On a CPU oneDNN keeps what it has compiled for each shape, some 1 MiB a batch that was tried: peers
 search in one process, so that what they try leaves less for the next.  Its own out-of-memory says
-"could not create a primitive", which neither peer takes for one.  No card has been tried yet.
+"could not create a primitive", which neither peer takes for one.  No GPU has been tried yet.
 
 ``seconds`` is the wall clock of the whole process; ``search`` is from the first trial to its end,
 without the start: imports, rnnprof's template and first answers, the peers' tiny steps.
@@ -76,7 +76,7 @@ WORKLOADS: Final = {
         input_size=0,
         hidden_size=0,
         layers=0,
-        factory=FactorySource("word_language_model.py:make", "", SMALL_MODEL),
+        factory=FactorySource("word_language_model.py:make", SMALL_MODEL),
     ),
 }
 
@@ -120,7 +120,7 @@ class Case:
 
     name: str
     limit_bytes: int
-    steps: int
+    time_steps: int
     device: str = "cpu"
 
     @property
@@ -131,7 +131,9 @@ class Case:
     def task(self, **changes: Any) -> Task:
         """A fit pass of it."""
         path = f"{LANGUAGE_MODEL}:make" if self.workload.factory else None
-        task = Task("fit", self.workload, steps=self.steps, device=self.device, factory_path=path)
+        task = Task(
+            "fit", self.workload, time_steps=self.time_steps, device=self.device, factory_path=path
+        )
         return replace(task, limit_bytes=self.limit_bytes, guard_bytes=GUARD_BYTES, **changes)
 
 
@@ -141,7 +143,7 @@ class Trial:
 
     batch: int
     fits: bool
-    steps_run: int
+    train_steps_run: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +164,10 @@ class Finding:
     search_s: float | None = None
     note: str = ""
 
-    def was_run(self, steps: int) -> bool:
+    def was_run(self, time_steps: int) -> bool:
         """Whether the answer at T is a batch that the finder itself saw fit."""
-        answer = self.answers[steps]
-        return any(t.batch == answer and t.fits for t in self.trials.get(steps, ()))
+        answer = self.answers[time_steps]
+        return any(t.batch == answer and t.fits for t in self.trials.get(time_steps, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +191,14 @@ class Row:
 
     workload: str
     limit_bytes: int
-    steps: tuple[int, ...]
+    time_steps: tuple[int, ...]
     who: str
     answers: tuple[int | None, ...]
     truths: tuple[int | None, ...]
     errors_ratio: tuple[float | None, ...]
     probes: int | None
     ooms: int | None
-    steps_run: int | None
+    train_steps_run: int | None
     wall_s: float | None
     search_s: float | None
     note: str
@@ -259,12 +261,12 @@ class BruteForce:
 
     def finding(self) -> Finding:
         """As a finder's, for the table."""
-        steps, truth = self.case.steps, truth_of(self.fits())
+        time_steps, truth = self.case.time_steps, truth_of(self.fits())
         notes = [truth.reason, *self.others]
         if truth.fits_above:
             notes.append(f"fits above an OOM: B={', '.join(map(str, truth.fits_above))}")
-        trials = {steps: self.trials}
-        answers = {steps: truth.batch}
+        trials = {time_steps: self.trials}
+        answers = {time_steps: truth.batch}
         return Finding("brute force", answers, trials, self.spent_s, None, _together(notes))
 
     def _try(self, batch: int, confirm_steps: int) -> None:
@@ -273,8 +275,8 @@ class BruteForce:
         verdict = None if answer.evidence is None else classify(answer.evidence)
         if verdict is not None and verdict.outcome is not Outcome.OOM:
             self.others.append(f"B={batch} {verdict.outcome}: {verdict.reason}")
-        steps_run = int(answer.findings.get("steps_run", 0))  # type: ignore[call-overload]
-        self.trials.append(Trial(batch, answer.evidence is None, steps_run))
+        train_steps_run = int(answer.findings.get("train_steps_run", 0))  # type: ignore[call-overload]
+        self.trials.append(Trial(batch, answer.evidence is None, train_steps_run))
 
 
 # --- processes -----------------------------------------------------------------------------------
@@ -333,10 +335,13 @@ def ask_rnnprof(case: Case, lengths: Sequence[int]) -> Finding:
             trials = trials_of(run_file)
         except ValueError:
             return _unanswered(who, lengths, ended)
-    found = {certificate["steps"]: certificate for certificate in frontier}
-    answers = {steps: found[steps]["batch"] if steps in found else None for steps in lengths}
+    found = {certificate["time_steps"]: certificate for certificate in frontier}
+    answers = {
+        time_steps: found[time_steps]["batch"] if time_steps in found else None
+        for time_steps in lengths
+    }
     notes = [
-        f"T={c['steps']} {c['status']}: {c['reason']}"
+        f"T={c['time_steps']} {c['status']}: {c['reason']}"
         for c in frontier
         if c["status"] != "certified"
     ]
@@ -353,7 +358,7 @@ def rnnprof_command(case: Case, lengths: Sequence[int], run_file: Path) -> list[
             words += ["--factory-arg", f"{key}={value}"]
     return [
         *(sys.executable, "-m", "rnnprof", "max-batch", "--json", *words),
-        *("--steps", ",".join(map(str, lengths)), "--device", case.device),
+        *("--time-steps", ",".join(map(str, lengths)), "--device", case.device),
         *("--memory-limit", exact_bytes(case.limit_bytes), "-o", str(run_file)),
     ]
 
@@ -363,8 +368,8 @@ def trials_of(run_file: Path) -> dict[int, list[Trial]]:
     trials: dict[int, list[Trial]] = {}
     for fit in load(run_file).observations:
         if isinstance(fit, Fit):
-            trial = Trial(fit.batch, fit.outcome is Outcome.MEASURED, fit.steps_run)
-            trials.setdefault(fit.steps, []).append(trial)
+            trial = Trial(fit.batch, fit.outcome is Outcome.MEASURED, fit.train_steps_run)
+            trials.setdefault(fit.time_steps, []).append(trial)
     return trials
 
 
@@ -373,7 +378,7 @@ def ask_peer(who: str, case: Case) -> Finding:
     package = PEERS[who].package
     if importlib.util.find_spec(package) is None:
         note = f"not importable: no module named {package!r}"
-        return Finding(who, {case.steps: None}, note=note)
+        return Finding(who, {case.time_steps: None}, note=note)
     with tempfile.TemporaryDirectory() as name:
         told = json.dumps(encode(case))
         command = [
@@ -388,11 +393,11 @@ def ask_peer(who: str, case: Case) -> Finding:
         try:
             answer = decode(PeerAnswer, json.loads(ended.stdout), "answer")
         except ValueError:
-            return _unanswered(who, [case.steps], ended)
+            return _unanswered(who, [case.time_steps], ended)
     return Finding(
         who,
-        {case.steps: answer.batch},
-        {case.steps: answer.trials},
+        {case.time_steps: answer.batch},
+        {case.time_steps: answer.trials},
         ended.wall_s,
         ended.search_s,
         answer.error,
@@ -425,12 +430,12 @@ class Ledger:
 
     def begin(self, batch: int) -> None:
         """A batch is tried."""
-        self.trials.append(Trial(batch, fits=False, steps_run=0))
+        self.trials.append(Trial(batch, fits=False, train_steps_run=0))
 
     def stepped(self) -> None:
         """A training step has passed."""
         last = self.trials[-1]
-        self.trials[-1] = replace(last, steps_run=last.steps_run + 1)
+        self.trials[-1] = replace(last, train_steps_run=last.train_steps_run + 1)
 
     def passed(self) -> None:
         """The trial has come to its end."""
@@ -456,7 +461,7 @@ def accelerate_search(case: Case, ledger: Ledger) -> Search:
     @find_executable_batch_size(starting_batch_size=START_BATCH)
     def train(batch_size: int) -> int:
         with ledger.trial(batch_size):
-            training = build(case.task(), batch_size, case.steps)
+            training = build(case.task(), batch_size, case.time_steps)
             for _ in range(TRIAL_STEPS):
                 training.step(lambda _name: nullcontext())
                 ledger.stepped()
@@ -470,11 +475,11 @@ def lightning_search(mode: str, case: Case, ledger: Ledger) -> Search:
     import lightning
     from lightning.pytorch.tuner import Tuner
 
-    def trainer(steps: int) -> Any:
+    def trainer(time_steps: int) -> Any:
         return lightning.Trainer(
             accelerator="gpu" if case.device.startswith("cuda") else "cpu",
             devices=1,
-            max_steps=steps,
+            max_steps=time_steps,
             gradient_clip_val=CLIP if case.workload.factory else None,
             logger=False,
             enable_checkpointing=False,
@@ -483,7 +488,7 @@ def lightning_search(mode: str, case: Case, ledger: Ledger) -> Search:
         )
 
     # what Lightning imports and makes at its first fit belongs to the baseline
-    trainer(TINY).fit(lightning_module(replace(case, steps=TINY), Ledger()))
+    trainer(TINY).fit(lightning_module(replace(case, time_steps=TINY), Ledger()))
     return lambda: Tuner(trainer(LIGHTNING_TRAINER_STEPS)).scale_batch_size(  # type: ignore[no-any-return]
         lightning_module(case, ledger), mode=mode, max_trials=100
     )
@@ -507,7 +512,7 @@ def lightning_module(case: Case, ledger: Ledger) -> Any:
             return self.optimizer_of(self.parameters())
 
         def training_step(self, indices: Any, _: int) -> Any:
-            return self.loss_of(len(indices), case.steps, self.device)
+            return self.loss_of(len(indices), case.time_steps, self.device)
 
         def on_train_start(self) -> None:
             ledger.begin(self.batch_size)
@@ -531,8 +536,8 @@ def network(workload: Workload) -> tuple[Any, Callable[..., Any], Callable[..., 
     if workload.factory is None:
         layer = recurrent_module(workload)
 
-        def layer_loss(batch: int, steps: int, device: Any) -> Any:
-            sequences = torch.empty((steps, batch, workload.input_size), device=device)
+        def layer_loss(batch: int, time_steps: int, device: Any) -> Any:
+            sequences = torch.empty((time_steps, batch, workload.input_size), device=device)
             return layer(sequences.uniform_(-1, 1))[0].square().mean()
 
         return layer, layer_loss, torch.optim.Adam
@@ -542,8 +547,8 @@ def network(workload: Workload) -> tuple[Any, Callable[..., Any], Callable[..., 
         sizes[name] for name in ("vocabulary", "embedding_size", "hidden_size", "layers")
     ), 0.4)  # fmt: skip
 
-    def word_loss(batch: int, steps: int, device: Any) -> Any:
-        words = torch.randint(sizes["vocabulary"], (steps + 1, batch), device=device)
+    def word_loss(batch: int, time_steps: int, device: Any) -> Any:
+        words = torch.randint(sizes["vocabulary"], (time_steps + 1, batch), device=device)
         return model(words[:-1], words[1:], model.zero_state(batch))[0]
 
     return model, word_loss, torch.optim.AdamW
@@ -580,17 +585,17 @@ def serve_peer(who: str, case: Case) -> PeerAnswer:
     try:
         batch = search()
     except Exception as raised:
-        error = in_words(raised, limit.counted_bytes(), case.limit_bytes)
+        error = in_words(raised, limit.charged_bytes(), case.limit_bytes)
     device.lift_limit()
     assert torch._dynamo
     return PeerAnswer(batch, tuple(ledger.trials), error)
 
 
-def in_words(raised: Exception, counted_bytes: int | None, limit_bytes: int) -> str:
+def in_words(raised: Exception, charged_bytes: int | None, limit_bytes: int) -> str:
     """What ended a peer's search, and whether rnnprof would have taken it for short memory."""
     name, message = type(raised).__name__, str(raised)
     evidence = Evidence(
-        error_type=name, message=message, counted_bytes=counted_bytes, limit_bytes=limit_bytes
+        error_type=name, message=message, charged_bytes=charged_bytes, limit_bytes=limit_bytes
     )
     first_line = message.strip().partition("\n")[0][:200]
     said = f"raised {name}: {first_line}"
@@ -619,19 +624,21 @@ def print_alone(search: Callable[[], PeerAnswer]) -> NoReturn:
 def row_of(case: Case, finding: Finding, truths: Mapping[int, Truth]) -> Row:
     """A finder's line, judged by the truth."""
     lengths = tuple(finding.answers)
-    trials = [trial for steps in lengths for trial in finding.trials.get(steps, ())]
+    trials = [trial for time_steps in lengths for trial in finding.trials.get(time_steps, ())]
     was_run = finding.wall_s is not None
     return Row(
         workload=case.name,
         limit_bytes=case.limit_bytes,
-        steps=lengths,
+        time_steps=lengths,
         who=finding.who,
         answers=tuple(finding.answers.values()),
-        truths=tuple(truths[steps].batch for steps in lengths),
-        errors_ratio=tuple(_error(finding.answers[steps], truths[steps]) for steps in lengths),
+        truths=tuple(truths[time_steps].batch for time_steps in lengths),
+        errors_ratio=tuple(
+            _error(finding.answers[time_steps], truths[time_steps]) for time_steps in lengths
+        ),
         probes=len(trials) if was_run else None,
         ooms=sum(not trial.fits for trial in trials) if was_run else None,
-        steps_run=sum(trial.steps_run for trial in trials) if was_run else None,
+        train_steps_run=sum(trial.train_steps_run for trial in trials) if was_run else None,
         wall_s=finding.wall_s,
         search_s=finding.search_s,
         note=_together([finding.note, *_remarks(finding, truths)]),
@@ -647,12 +654,12 @@ def _error(answer: int | None, truth: Truth) -> float | None:
 
 
 def _remarks(finding: Finding, truths: Mapping[int, Truth]) -> Iterator[str]:
-    for steps, answer in finding.answers.items():
-        batch = truths[steps].batch
+    for time_steps, answer in finding.answers.items():
+        batch = truths[time_steps].batch
         if answer is not None and batch is not None and answer > batch:
-            is_above = answer in truths[steps].fits_above
+            is_above = answer in truths[time_steps].fits_above
             yield f"B={answer} " + ("fits, above an OOM" if is_above else "does not fit")
-        if answer and finding.who != "brute force" and not finding.was_run(steps):
+        if answer and finding.who != "brute force" and not finding.was_run(time_steps):
             yield f"B={answer} was never run"
 
 
@@ -686,12 +693,12 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.workload,
         format_bytes(row.limit_bytes),
-        _joined(row.steps),
+        _joined(row.time_steps),
         row.who,
         _joined(row.answers),
         _joined(row.truths),
         _joined(errors),
-        *(_joined([count]) for count in (row.probes, row.ooms, row.steps_run)),
+        *(_joined([count]) for count in (row.probes, row.ooms, row.train_steps_run)),
         *("-" if s is None else f"{s:.1f}" for s in (row.wall_s, row.search_s)),
         row.note,
     )
@@ -724,23 +731,26 @@ class Campaign:
     def run(self, name: str, limit_bytes: int, device: str) -> None:
         """Each T by itself, then all of them at once."""
         truths: dict[int, Truth] = {}
-        for steps in self.lengths:
-            case = Case(name, limit_bytes, steps, device)
+        for time_steps in self.lengths:
+            case = Case(name, limit_bytes, time_steps, device)
             findings = [self._ask(who, case) for who in self.finders]
             force = self._force(case, findings)
-            truths[steps] = truth_of(force.fits())
+            truths[time_steps] = truth_of(force.fits())
             self._keep(row_of(case, found, truths) for found in (*findings, force.finding()))
         if len(self.lengths) > 1 and "rnnprof" in self.finders:
             self._keep([row_of(case, ask_rnnprof(case, self.lengths), truths)])
 
     def _ask(self, who: str, case: Case) -> Finding:
-        print(f"{case.name} {format_bytes(case.limit_bytes)} T={case.steps} {who}", file=sys.stderr)
-        return ask_rnnprof(case, [case.steps]) if who == "rnnprof" else ask_peer(who, case)
+        print(
+            f"{case.name} {format_bytes(case.limit_bytes)} T={case.time_steps} {who}",
+            file=sys.stderr,
+        )
+        return ask_rnnprof(case, [case.time_steps]) if who == "rnnprof" else ask_peer(who, case)
 
     def _force(self, case: Case, findings: Sequence[Finding]) -> BruteForce:
-        answers = [answer for found in findings if (answer := found.answers[case.steps])]
+        answers = [answer for found in findings if (answer := found.answers[case.time_steps])]
         force = BruteForce(self.crew, case)
-        is_middle = case.steps == self.lengths[len(self.lengths) // 2]
+        is_middle = case.time_steps == self.lengths[len(self.lengths) // 2]
         answer = answers[0] if answers else FIRST_BATCH  # rnnprof's, where it has one
         force.run(answer, self.around, self.drawn if is_middle else 0)
         self.forces.append(force)
@@ -773,7 +783,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", choices=WORKLOADS, action="append", help="a workload")
     parser.add_argument("--who", choices=("rnnprof", *PEERS), action="append", help="a finder")
     parser.add_argument("--limits", help=f"[{LIMITS}]")
-    parser.add_argument("--steps", help=f"[{STEPS}]")
+    parser.add_argument("--time-steps", help=f"[{STEPS}]")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--output", type=Path, help="everything as JSON")
     parser.add_argument("--quick", action="store_true", help="one workload, limit and T")
@@ -788,7 +798,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     quick = arguments.quick
     names = (arguments.only or list(WORKLOADS))[: 1 if quick else None]
     limits = (arguments.limits or (QUICK_LIMIT if quick else LIMITS)).split(",")
-    lengths = parse_axis(arguments.steps or (QUICK_STEPS if quick else STEPS))
+    lengths = parse_axis(arguments.time_steps or (QUICK_STEPS if quick else STEPS))
     began_s = time.monotonic()
     with Supervisor() as crew:
         campaign = Campaign(crew, lengths, arguments.who or ["rnnprof", *PEERS])

@@ -66,7 +66,7 @@ def cases(sizes: Mapping[str, int]) -> Iterator[Case]:
     for cell in ("lstm", "gru", "rnn-tanh"):
         for impl in ("fused", "loop"):
             yield Case(f"{cell} {impl}", Workload(cell=cell, impl=impl, **sizes))
-    source = FactorySource("word_language_model.py:make", "0", {})
+    source = FactorySource("word_language_model.py:make", {})
     model = Workload(cell=None, factory=source)
     yield Case("word language model", model, f"{LANGUAGE_MODEL}:make")
 
@@ -75,9 +75,9 @@ def measure(crew: Supervisor, case: Case, values: Sequence[int]) -> list[Seen]:
     """Every point of the grid, by a fit and a memory pass."""
     return [
         seen
-        for steps in values
+        for time_steps in values
         for batch in values
-        if (seen := _measure_point(crew, case, Point(batch, steps))) is not None
+        if (seen := _measure_point(crew, case, Point(batch, time_steps))) is not None
     ]
 
 
@@ -85,7 +85,7 @@ def _measure_point(crew: Supervisor, case: Case, point: Point) -> Seen | None:
     found: dict[str, Any] = {}
     for do in ("fit", "memory"):
         task = Task(
-            do, case.workload, point.batch, point.steps,
+            do, case.workload, point.batch, point.time_steps,
             factory_path=case.factory_path, limit_bytes=LIMIT_BYTES, guard_bytes=guard_bytes(),
         )  # fmt: skip
         answer = crew.ask(task, DEADLINE_S)
@@ -93,7 +93,7 @@ def _measure_point(crew: Supervisor, case: Case, point: Point) -> Seen | None:
             print(f"{case.name} {point}: {answer.evidence}", file=sys.stderr)
             return None
         found |= answer.findings
-    return Seen(point, found["peak_counted_bytes"], found["phase_peak_bytes"])
+    return Seen(point, found["peak_charged_bytes"], found["phase_peak_bytes"])
 
 
 def counted_samples(seen: Sequence[Seen]) -> list[Sample]:
@@ -158,7 +158,9 @@ def main() -> int:
                 "grid": arguments.grid,
                 "counted": errors(seen, counted_samples, lambda s: s.counted),
                 "allocated": errors(seen, allocated_samples, lambda s: max(s.allocated.values())),
-                "points": [[s.point.batch, s.point.steps, s.counted, s.allocated] for s in seen],
+                "points": [
+                    [s.point.batch, s.point.time_steps, s.counted, s.allocated] for s in seen
+                ],
             }
             rows.append(row)
             _write(arguments.output, rows)

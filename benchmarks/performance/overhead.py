@@ -44,19 +44,19 @@ LANGUAGE_MODEL = Path(__file__).parents[2] / "examples" / "word_language_model.p
 SMALL_MODEL = {"embedding_size": 64, "hidden_size": 128, "vocabulary": 1000}
 
 CASES: dict[str, dict[str, Any]] = {
-    "lstm 256->512, B=16 T=32": {"workload": Workload(), "batch": 16, "steps": 32},
+    "lstm 256->512, B=16 T=32": {"workload": Workload(), "batch": 16, "time_steps": 32},
     "gru 128->256, B=16 T=32": {
         "workload": Workload(cell="gru", input_size=128, hidden_size=256),
         "batch": 16,
-        "steps": 32,
+        "time_steps": 32,
     },
     "word language model 64/128, B=8 T=16": {
         "workload": Workload(
-            cell=None, factory=FactorySource("word_language_model.py:make", "", SMALL_MODEL)
+            cell=None, factory=FactorySource("word_language_model.py:make", SMALL_MODEL)
         ),
         "factory_path": f"{LANGUAGE_MODEL}:make",
         "batch": 8,
-        "steps": 16,
+        "time_steps": 16,
     },
 }
 
@@ -82,7 +82,7 @@ def by_bare_loop(step: Callable[[Any], Any]) -> float:
 def alternate(case: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Step times of both loops in this process, for as long as asked."""
     task = Task(do="timing", **case)
-    step = build(task, task.batch, task.steps).step
+    step = build(task, task.batch, task.time_steps).step
     for _ in range(WARM_UP_STEPS):
         by_bare_loop(step)
     found: dict[str, Any] = {"rnnprof_s": [], "bare_s": []}
@@ -92,7 +92,7 @@ def alternate(case: dict[str, Any], seconds: float) -> dict[str, Any]:
         for name, measure in turns:
             found[name].append(measure(step))
         turns.reverse()
-    found["disturbed"] = judge(meter.read())
+    found["noisy"] = judge(meter.read())
     return found
 
 
@@ -166,7 +166,7 @@ def main() -> None:
             f"{name:38} {format_seconds(statistics.median(found['bare_process_medians_s'])):>8}"
             f"  rnnprof/bare {found['ratio']:.4f} [{low:.4f}, {high:.4f}]"
             f"  {found['pairs']} pairs; processes lie {format_ratio(found['process_spread'])} apart"
-            f"  disturbed {sum(child['disturbed'] is not None for child in found['children'])}"
+            f"  noisy {sum(child['noisy'] is not None for child in found['children'])}"
             f" of {arguments.processes}",
             flush=True,
         )

@@ -44,7 +44,7 @@ def outcome(wanted, batch):
         error = f"{type(raised).__name__}: {raised}".partition("\n")[0]
     return {
         "batch": batch,
-        "steps_run": len(passed),
+        "train_steps_run": len(passed),
         "error": error,
         "reserved_bytes": passed[-1] if passed else None,
         "allocated_bytes": allocated_bytes,

@@ -93,7 +93,7 @@ class Ran:
     """
 
     batch: int
-    steps_run: int
+    train_steps_run: int
     error: str
     reserved_bytes: int | None
     allocated_bytes: int | None
@@ -140,7 +140,7 @@ def ask(case: Case, folder: Path) -> Row:
     command = [
         *(sys.executable, "-c", ANSWER_ALONE, "max-batch", "--json", "--quiet"),
         *("--simulate", case.gpu, "--cell", case.cell, "--impl", case.impl),
-        *("--memory-limit", case.limit, "--steps", str(TIME_STEPS)),
+        *("--memory-limit", case.limit, "--time-steps", str(TIME_STEPS)),
         *("--input-size", str(INPUT_SIZE), "--hidden-size", str(HIDDEN_SIZE)),
         *("-o", str(folder / "run.jsonl"), "--overwrite"),
     ]
@@ -240,7 +240,7 @@ def _ending(ran: Ran | None) -> str:
     if ran.fits:
         return "fits"
     how = "OOM" if ran.is_out_of_memory else "error"
-    return f"{how}, step {ran.steps_run + 1}"
+    return f"{how}, step {ran.train_steps_run + 1}"
 
 
 def notes(rows: Iterable[Row]) -> Iterator[str]:

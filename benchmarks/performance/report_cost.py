@@ -28,15 +28,15 @@ DEADLINE_S: Final = 300.0
 def measure(points: int, folder: Path) -> dict[str, Any]:
     """Seconds and sizes of the report of a run of about so many points."""
     run = folder / f"{points}.jsonl"
-    batches, steps = square_grid(points)
-    write_run(run, batches, steps)
+    batches, time_steps = square_grid(points)
+    write_run(run, batches, time_steps)
     command = [sys.executable, "-m", "rnnprof", "report", str(run), "-o", str(folder / "report")]
     began = time.perf_counter()
     subprocess.run([*command, "-q"], check=True, capture_output=True, timeout=DEADLINE_S)
     wall_s = time.perf_counter() - began
     sizes = {path.name: path.stat().st_size for path in (folder / "report").iterdir()}
     return {
-        "points": len(batches) * len(steps),
+        "points": len(batches) * len(time_steps),
         "aim_s": AIM_S.get(points),
         "wall_s": wall_s,
         "run_bytes": run.stat().st_size,

@@ -133,13 +133,13 @@ class PlainTrial:
     """A batch in the plain loop, in a process of its own.
 
     Attributes:
-        steps_run: training steps that passed.
+        train_steps_run: training steps that passed.
         error: what ended it, in words; empty where all training steps passed.
         wall_s: from the fork to the end of the process.
     """
 
     batch: int
-    steps_run: int
+    train_steps_run: int
     error: str
     wall_s: float
 
@@ -253,7 +253,7 @@ def try_plainly(case: Case, batch: int) -> dict[str, Any]:
     except Exception as raised:
         first_line = str(raised).strip().partition("\n")[0]
         error = f"{type(raised).__name__}: {first_line[:WORDS]}"
-    return {"steps_run": ledger.trials[-1].steps_run, "error": error}
+    return {"train_steps_run": ledger.trials[-1].train_steps_run, "error": error}
 
 
 @dataclass(slots=True)
@@ -323,7 +323,7 @@ def rnnprof_command(case: Case, run_file: Path) -> list[str]:
     limit = [] if case.limit_bytes is None else ["--memory-limit", case.limit]
     return [
         *(sys.executable, "-m", "rnnprof", "max-batch", "--json", "--simulate", MODEL, *limit),
-        *("--cell", case.cell, "--impl", case.impl, "--steps", str(STEPS)),
+        *("--cell", case.cell, "--impl", case.impl, "--time-steps", str(STEPS)),
         *("--input-size", str(INPUT_SIZE), "--hidden-size", str(HIDDEN_SIZE)),
         *("-o", str(run_file)),
     ]
@@ -353,7 +353,7 @@ def rnnprof_advice(told: Mapping[str, Any]) -> list[Answer]:
 
 def trial_of(fit: Fit) -> Trial:
     """A fit pass of the run file."""
-    return Trial(fit.batch, fit.outcome is Outcome.MEASURED, fit.steps_run)
+    return Trial(fit.batch, fit.outcome is Outcome.MEASURED, fit.train_steps_run)
 
 
 # --- the peers -----------------------------------------------------------------------------------
@@ -559,7 +559,7 @@ def _end_of(held: PlainTrial | None) -> str:
         return ""
     usual = held.error.startswith("OutOfMemoryError")
     how = "out of memory" if usual else held.error
-    return f"plain loop: {how} at training step {held.steps_run + 1}"
+    return f"plain loop: {how} at training step {held.train_steps_run + 1}"
 
 
 def compare(case: Case) -> Comparison:

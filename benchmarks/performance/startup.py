@@ -60,7 +60,7 @@ def first_measurement() -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         arguments = (
-            *("profile", "--batch", "16", "--steps", "16", "--no-certify", "--no-report"),
+            *("profile", "--batch", "16", "--time-steps", "16", "--no-certify", "--no-report"),
             *("--memory-limit", "512MiB", "-o", "run.jsonl"),
         )
         with subprocess.Popen(
@@ -111,14 +111,14 @@ def frontier(crew: type[Supervisor], lengths: int) -> dict[str, Any]:
     ):
         began_s = time.perf_counter()
         edges = rnnprof.max_batch(
-            FRONTIER, steps=LENGTHS[:lengths], settings=Settings(memory_limit=LIMIT_BYTES),
+            FRONTIER, time_steps=LENGTHS[:lengths], settings=Settings(memory_limit=LIMIT_BYTES),
             output=Path(folder) / "run.jsonl",
         )  # fmt: skip
         wall_s = time.perf_counter() - began_s
     return {
         "wall_s": wall_s,
         "probes": sum(edge.probes for edge in edges),
-        "batches": {edge.steps: edge.batch for edge in edges},
+        "batches": {edge.time_steps: edge.batch for edge in edges},
     }
 
 

@@ -85,10 +85,19 @@ def point_seconds(grid: str) -> float:
 
 def sweep(grid: str) -> tuple[Run, float]:
     """``rnnprof profile`` of a grid, and its wall seconds from the shell's point of view."""
-    batch, steps = GRIDS[grid]
+    batch, time_steps = GRIDS[grid]
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            *(sys.executable, "-m", "rnnprof", "profile", "--batch", batch, "--steps", steps),
+            *(
+                sys.executable,
+                "-m",
+                "rnnprof",
+                "profile",
+                "--batch",
+                batch,
+                "--time-steps",
+                time_steps,
+            ),
             *("--memory-limit", LIMIT, "--point-seconds", str(point_seconds(grid))),
             *("--no-certify", "--no-report", "-q", "-o", f"{folder}/run.jsonl"),
         ]
@@ -118,8 +127,8 @@ def plainly(grid: str) -> dict[str, float]:
     rule, timed_s = StopRule(PRECISION, point_seconds(grid)), 0.0
     batches, lengths = (parse_axis(text) for text in GRIDS[grid])
     for batch in batches:
-        for steps in lengths:
-            training = build(Task(do="timing", workload=Workload()), batch, steps)
+        for time_steps in lengths:
+            training = build(Task(do="timing", workload=Workload()), batch, time_steps)
             tracker = PhaseTracker(lambda _phase: None, announcing=False)
             timer = Timer("step(tracker)", globals={"step": training.step, "tracker": tracker})
             timer.timeit(3)

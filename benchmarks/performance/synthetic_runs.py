@@ -14,9 +14,18 @@ from typing import Final
 from rnnprof import __version__
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.runfile.journal import to_line
-from rnnprof.runfile.observations import Census, Conditions, Failure, Fit, Memory, Timing
+from rnnprof.runfile.observations import Breakdown, Conditions, Failure, Fit, Memory, Timing
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
-from rnnprof.runfile.records import SCHEMA, Finished, Header, Record, Request, Settings, Started
+from rnnprof.runfile.records import (
+    SCHEMA,
+    Finished,
+    Header,
+    Host,
+    Record,
+    Request,
+    Settings,
+    Started,
+)
 from rnnprof.workload import Workload
 
 MIB: Final = 1 << 20
@@ -30,10 +39,10 @@ SAMPLES: Final = 120
 AT_UTC: Final = "2026-01-01T00:{:02d}:{:02d}Z"
 
 
-def write_run(path: Path, batches: Sequence[int], steps: Sequence[int], seed: int = 0) -> int:
+def write_run(path: Path, batches: Sequence[int], time_steps: Sequence[int], seed: int = 0) -> int:
     """Write a finished run over the grid; returns the number of its records."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [to_line(record) for record in _records(Grid(tuple(batches), tuple(steps)), seed)]
+    lines = [to_line(record) for record in _records(Grid(tuple(batches), tuple(time_steps)), seed)]
     path.write_bytes(b"".join(lines))
     return len(lines)
 
@@ -54,9 +63,9 @@ def _spread(low: int, high: int, count: int) -> list[int]:
     return values
 
 
-def counted_bytes(point: Point) -> int:
+def charged_bytes(point: Point) -> int:
     """What the law says that a point takes."""
-    per_sequence = PER_SEQUENCE_BYTES + PER_TIME_STEP_BYTES * point.steps
+    per_sequence = PER_SEQUENCE_BYTES + PER_TIME_STEP_BYTES * point.time_steps
     return 4 * WEIGHTS_BYTES + per_sequence * point.batch
 
 
@@ -64,12 +73,13 @@ def _records(grid: Grid, seed: int) -> Iterator[Record]:
     rng = random.Random(seed)
     environment = {"device": "cpu", "device_name": "synthetic", "torch": "synthetic"}
     workload = Workload()
-    yield Header(SCHEMA, "0" * 16, __version__, workload, environment, "0" * 16, LIMIT_BYTES)
+    yield Header(SCHEMA, "0" * 16, workload, environment, LIMIT_BYTES)
     yield Request("r1", "profile", grid, Settings(memory_limit=LIMIT_BYTES), AT_UTC.format(0, 0))
+    yield Host("r1", LIMIT_BYTES, __version__)
     for number, point in enumerate(grid.points()):
         yield from _point(number, point, rng)
-    for steps in grid.steps:
-        yield from _edge(steps)
+    for time_steps in grid.time_steps:
+        yield from _edge(time_steps)
     yield Finished("r1", AT_UTC.format(59, 59), 3599.0)
 
 
@@ -78,7 +88,7 @@ def _point(number: int, point: Point, rng: random.Random) -> Iterator[Record]:
         attempt = f"{kind[0]}{number}"
         minute, second = divmod(number % 3600, 60)
         at = AT_UTC.format(minute, second)
-        yield Started(attempt, kind, point.batch, point.steps, Role.GRID, 0, "r1", at)
+        yield Started(attempt, kind, point.batch, point.time_steps, Role.GRID, 0, "r1", at)
         if kind == "fit":
             fit = _fit(attempt, point, Role.GRID)
             yield fit
@@ -88,43 +98,46 @@ def _point(number: int, point: Point, rng: random.Random) -> Iterator[Record]:
             yield _timing(attempt, point, rng) if kind == "timing" else _memory(attempt, point)
 
 
-def _edge(steps: int) -> Iterator[Record]:
-    batch = (LIMIT_BYTES - counted_bytes(Point(0, steps))) // (
-        PER_SEQUENCE_BYTES + PER_TIME_STEP_BYTES * steps
+def _edge(time_steps: int) -> Iterator[Record]:
+    batch = (LIMIT_BYTES - charged_bytes(Point(0, time_steps))) // (
+        PER_SEQUENCE_BYTES + PER_TIME_STEP_BYTES * time_steps
     )
-    fits = _fit(f"e{steps}-fits", Point(batch, steps), Role.PROBE)
-    fails = _fit(f"e{steps}-fails", Point(batch + 1, steps), Role.PROBE)
+    fits = _fit(f"e{time_steps}-fits", Point(batch, time_steps), Role.PROBE)
+    fails = _fit(f"e{time_steps}-fails", Point(batch + 1, time_steps), Role.PROBE)
     yield fits
     yield fails
     yield Certificate(
-        steps=steps, status=EdgeStatus.CERTIFIED, granularity=1, at_most=65536, batch=batch,
-        fits=EdgeFit(batch, fits.attempt, fits.peak_counted_bytes, fits.steps_run),
+        time_steps=time_steps, status=EdgeStatus.CERTIFIED, granularity=1, at_most=65536,
+        batch=batch,
+        fits=EdgeFit(batch, fits.attempt, fits.peak_charged_bytes, fits.train_steps_run),
         fails=EdgeOom(batch + 1, fails.attempt, "backward", "can't allocate memory", 4096),
         confirmations=1, probes=2, ooms=1, attempts=(fits.attempt, fails.attempt), request="r1",
     )  # fmt: skip
 
 
 def _fit(attempt: str, point: Point, role: Role) -> Fit:
-    size = counted_bytes(point)
+    size = charged_bytes(point)
     known = {
-        "attempt": attempt, "batch": point.batch, "steps": point.steps, "role": role, "worker": 1,
+        "attempt": attempt, "batch": point.batch, "time_steps": point.time_steps, "role": role,
+        "worker": 1,
         "process_index": 0, "request": "r1", "wall_s": 1.0, "limit_bytes": LIMIT_BYTES,
     }  # fmt: skip
     if size > LIMIT_BYTES:
         failure = Failure("backward", "RuntimeError", "can't allocate memory", 4096)
         return Fit(outcome=Outcome.OOM, reason="out of memory", failure=failure, **known)
     return Fit(
-        outcome=Outcome.MEASURED, steps_run=10, baseline_bytes=100 * MIB, conditions=_conditions(),
-        peak_process_bytes=size + 200 * MIB, peak_counted_bytes=size, loss=0.5, **known,
+        outcome=Outcome.MEASURED, train_steps_run=10, baseline_bytes=100 * MIB,
+        conditions=_conditions(),
+        peak_process_bytes=size + 200 * MIB, peak_charged_bytes=size, loss=0.5, **known,
     )  # fmt: skip
 
 
 def _timing(attempt: str, point: Point, rng: random.Random) -> Timing:
-    step_s = 2e-3 + 1e-5 * point.steps + 4e-6 * point.batch * point.steps
+    step_s = 2e-3 + 1e-5 * point.time_steps + 4e-6 * point.batch * point.time_steps
     samples = tuple(step_s * rng.gauss(1.0, 0.02) for _ in range(SAMPLES))
     shares = {"data": 0.02, "forward": 0.35, "backward": 0.55, "optimizer": 0.08}
     return Timing(
-        attempt=attempt, batch=point.batch, steps=point.steps, role=Role.GRID, worker=1,
+        attempt=attempt, batch=point.batch, time_steps=point.time_steps, role=Role.GRID, worker=1,
         process_index=0, request="r1", outcome=Outcome.MEASURED, wall_s=2.0, samples_s=samples,
         warmup_samples_s=samples[:4], converged=True,
         phase_samples_s={phase: (share * step_s,) * 10 for phase, share in shares.items()},
@@ -134,16 +147,17 @@ def _timing(attempt: str, point: Point, rng: random.Random) -> Timing:
 
 
 def _memory(attempt: str, point: Point) -> Memory:
-    saved = PER_TIME_STEP_BYTES * point.batch * point.steps
+    saved = PER_TIME_STEP_BYTES * point.batch * point.time_steps
     data = PER_SEQUENCE_BYTES * point.batch
-    census = Census(
+    breakdown = Breakdown(
         WEIGHTS_BYTES, WEIGHTS_BYTES, 2 * WEIGHTS_BYTES, data, 0, saved, 0, MIB, 0, "backward"
     )
     phases = {"data": data, "forward": saved, "backward": saved + MIB, "optimizer": MIB}
     return Memory(
-        attempt=attempt, batch=point.batch, steps=point.steps, role=Role.GRID, worker=1,
-        process_index=0, request="r1", outcome=Outcome.MEASURED, wall_s=1.0, steps_run=3,
-        optimizer_steps=3, peak_allocated_bytes=sum(census.parts().values()), census=census,
+        attempt=attempt, batch=point.batch, time_steps=point.time_steps, role=Role.GRID, worker=1,
+        process_index=0, request="r1", outcome=Outcome.MEASURED, wall_s=1.0, train_steps_run=3,
+        optimizer_steps=3, peak_allocated_bytes=sum(breakdown.parts().values()),
+        breakdown=breakdown,
         phase_peak_bytes=phases, phase_live_bytes=phases, net_bytes_per_step=0,
         implementation="fused",
     )  # fmt: skip

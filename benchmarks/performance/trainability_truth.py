@@ -37,7 +37,7 @@ DISTANCE: Final = 1.0
 LABEL_NOISE: Final = 2.0
 
 
-def make_linear(batch: int, steps: int, device: Any, gain: float) -> Any:  # noqa: ARG001
+def make_linear(batch: int, time_steps: int, device: Any, gain: float) -> Any:  # noqa: ARG001
     """The factory of the linear network."""
     import torch
 
@@ -47,7 +47,7 @@ def make_linear(batch: int, steps: int, device: Any, gain: float) -> Any:  # noq
     inward = torch.randn(INPUTS, HIDDEN) / math.sqrt(INPUTS)
 
     def probe() -> Any:
-        inputs = torch.randn(steps, batch, INPUTS, requires_grad=True)
+        inputs = torch.randn(time_steps, batch, INPUTS, requires_grad=True)
         state = torch.zeros(batch, HIDDEN)
         for each in inputs:
             state = state @ recurrent + each @ inward
@@ -71,7 +71,7 @@ def measured_slope(gain: float) -> dict[str, Any]:
                 "0",
             ),
             *("--factory", f"{Path(__file__).resolve()}:make_linear", "--factory-arg"),
-            *(f"gain={gain}", "--batch", "8", "--steps", str(STEPS), "--reach-at", "0"),
+            *(f"gain={gain}", "--batch", "8", "--time-steps", str(STEPS), "--reach-at", "0"),
             *("-o", str(Path(folder) / "reach.jsonl"), "--memory-limit", "1GiB"),
         ]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -16,7 +16,7 @@ force, and the sentence that goes with the status.  Only the status is judged ri
 certificate holds for its horizon, and brute force runs longer on purpose.
 
 A folder of cases holds one folder a case: Python files with functions that are called ``make...``,
-and a README whose last line holds options (``--steps 24 --memory-limit 48MiB --factory-arg
+and a README whose last line holds options (``--time-steps 24 --memory-limit 48MiB --factory-arg
 hidden=48 size=8``; ``[...]`` is left out, ``LOG=file`` stands for a variable).  A case without such
 a function is listed as no factory.
 """
@@ -85,7 +85,7 @@ class Case:
     name: str
     folder: Path
     factory: str | None
-    steps: str = STEPS
+    time_steps: str = STEPS
     limit: str = LIMIT
     args: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
@@ -130,7 +130,7 @@ class Row:
 
     case: Case
     status: str
-    steps: int | None = None
+    time_steps: int | None = None
     batch: int | None = None
     requested: int | None = None
     seen: int | None = None
@@ -185,11 +185,11 @@ def options_of(readme: str) -> dict[str, Any]:
     """Keyword arguments of :class:`Case` from a README's last line."""
     *_, last = ["", *readme.strip().splitlines()]
     line = re.sub(r"\[.*?\]", "", last)
-    steps = re.search(r"--steps ([\d,]+)", line)
+    time_steps = re.search(r"--time-steps ([\d,]+)", line)
     limit = re.search(r"--memory-limit (\w+)", line)
     args = re.search(r"--factory-arg((?: +\w+=\S+)+)", line)
     return {
-        "steps": steps[1].rstrip(",") if steps else README_STEPS,
+        "time_steps": time_steps[1].rstrip(",") if time_steps else README_STEPS,
         "limit": limit[1] if limit else LIMIT,
         "args": tuple(a for a in args[1].split() if not a.endswith("...")) if args else (),
         "variables": tuple(re.findall(r"\b([A-Z_]+)=file\b", line)),
@@ -239,7 +239,7 @@ def command_of(case: Case, run_file: Path) -> list[str]:
     words = [word for each in case.args for word in ("--factory-arg", each)]
     return [
         *(sys.executable, "-m", "rnnprof", "max-batch", "--json", "-q", "--device", "cpu"),
-        *("--factory", str(case.factory), *words, "--steps", case.steps),
+        *("--factory", str(case.factory), *words, "--time-steps", case.time_steps),
         *("--memory-limit", case.limit, "-o", str(run_file)),
     ]
 
@@ -268,12 +268,12 @@ def fits_of(run: Run | None) -> list[Fit]:
 
 def row_of(case: Case, edge: Mapping[str, Any], fits: Iterable[Fit]) -> Row:
     """The row of a certificate; fields that an older or newer rnnprof lacks are unknown."""
-    steps = edge.get("time_steps", edge.get("steps"))
-    cited = _cited(edge, [fit for fit in fits if fit.steps == steps])
+    time_steps = edge.get("time_steps", edge.get("steps"))
+    cited = _cited(edge, [fit for fit in fits if fit.time_steps == time_steps])
     return Row(
         case,
         edge["status"],
-        steps=steps,
+        time_steps=time_steps,
         batch=edge.get("batch"),
         requested=cited.batch if cited else None,
         seen=cited.seen[-1].batch if cited and cited.seen else None,
@@ -335,12 +335,12 @@ def truth_of(row: Row, try_batch: Callable[[int], Trial]) -> dict[int, str]:
 
 
 def _trial(crew: Supervisor, row: Row, run: Run, count: int, batch: int) -> Trial:
-    assert row.steps is not None
+    assert row.time_steps is not None
     task = Task(
         do="fit",
         workload=run.header.workload,
         batch=batch,
-        steps=row.steps,
+        time_steps=row.time_steps,
         seed=TRUTH_SEED,
         factory_path=str(row.case.factory),
         limit_bytes=run.header.limit_bytes,
@@ -348,7 +348,7 @@ def _trial(crew: Supervisor, row: Row, run: Run, count: int, batch: int) -> Tria
         confirm_steps=count,
     )
     found = crew.ask(task, TRUTH_DEADLINE_S)
-    passed = int(found.findings.get("steps_run", 0))  # type: ignore[call-overload]
+    passed = int(found.findings.get("train_steps_run", 0))  # type: ignore[call-overload]
     return Trial(passed, None if found.evidence is None else classify(found.evidence).outcome.value)
 
 
@@ -371,7 +371,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     counts = (row.horizon, row.probes, row.ooms)
     return (
         row.case.name,
-        *map(_text, (row.steps, row.batch, row.requested, row.seen)),
+        *map(_text, (row.time_steps, row.batch, row.requested, row.seen)),
         row.status,
         {None: "-", True: "yes", False: f"no: {' or '.join(row.case.right)}"}[row.is_right],
         *map(_text, counts),

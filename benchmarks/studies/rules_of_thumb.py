@@ -78,22 +78,22 @@ class Seen:
         """Points with a throughput."""
         return [m for m in self.points.values() if m.time_steps_per_s]
 
-    def at_steps(self, steps: int) -> list[Measurement]:
+    def at_steps(self, time_steps: int) -> list[Measurement]:
         """Of them those at a T, by batch."""
         return sorted(
-            (m for m in self.timed if m.point.steps == steps), key=lambda m: m.point.batch
+            (m for m in self.timed if m.point.time_steps == time_steps), key=lambda m: m.point.batch
         )
 
     def at_batch(self, batch: int) -> list[Measurement]:
         """Of them those at a B, by T."""
         return sorted(
-            (m for m in self.timed if m.point.batch == batch), key=lambda m: m.point.steps
+            (m for m in self.timed if m.point.batch == batch), key=lambda m: m.point.time_steps
         )
 
     @property
     def lengths(self) -> list[int]:
         """Every T that was timed."""
-        return sorted({m.point.steps for m in self.timed})
+        return sorted({m.point.time_steps for m in self.timed})
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +153,10 @@ def over_batch(
 ) -> dict[str, tuple[Sequence[float], Sequence[float]]]:
     """A value over B, a line for each T."""
     return {
-        f"T={steps}": (
-            [m.point.batch for m in seen.at_steps(steps)], [value(m) for m in seen.at_steps(steps)],
+        f"T={time_steps}": (
+            [m.point.batch for m in seen.at_steps(time_steps)], [value(m) for m in seen.at_steps(time_steps)],
         )
-        for steps in seen.lengths
+        for time_steps in seen.lengths
     }  # fmt: skip
 
 
@@ -201,13 +201,13 @@ def too_large_does_not_fit(seen: Seen) -> Judged:
     verdict = HOLDS if proven else NOT_HERE
     limit = format_bytes(seen.limit_bytes)
     told = ", ".join(
-        f"T={c.steps}: {c.batch} fits, {c.batch + c.granularity} does not"
+        f"T={c.time_steps}: {c.batch} fits, {c.batch + c.granularity} does not"
         for c in proven
         if c.batch
     )
     capped = len(known) - len(proven)
     also = f" At {capped} T no batch that was tried was too large." if capped else ""
-    product = [(c.batch or 0) * c.steps for c in proven]
+    product = [(c.batch or 0) * c.time_steps for c in proven]
     spread = (
         f" B x T at the edge lies between {min(product)} and {max(product)}."
         if len(product) > 1
@@ -215,7 +215,7 @@ def too_large_does_not_fit(seen: Seen) -> Judged:
     )
 
     def draw(axes: Axes) -> None:
-        lines(axes, {"edge": ([c.steps for c in known], [float(c.batch or 0) for c in known])})
+        lines(axes, {"edge": ([c.time_steps for c in known], [float(c.batch or 0) for c in known])})
         label(axes, "time steps T", "largest batch that fits")
         axes.set_yscale("log", base=2)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -262,14 +262,14 @@ def more_steps_cost_more(seen: Seen) -> Judged:
     at = seen.at_batch(batch)
     first, last = at[0], at[-1]
     step = (last.step_time_s or 0) / (first.step_time_s or 1)
-    length = last.point.steps / first.point.steps
+    length = last.point.time_steps / first.point.time_steps
     speed = rate(last) / rate(first)
     verdict = HOLDS if speed < 1 - CLEAR_RATIO else CONDITIONS
 
     def draw(axes: Axes) -> None:
         chosen = (8, 32, 128)
         lines(axes, {
-            f"B={b}": ([m.point.steps for m in seen.at_batch(b)], [1e3 * (m.step_time_s or 0) for m in seen.at_batch(b)])
+            f"B={b}": ([m.point.time_steps for m in seen.at_batch(b)], [1e3 * (m.step_time_s or 0) for m in seen.at_batch(b)])
             for b in chosen if seen.at_batch(b)
         })  # fmt: skip
         label(axes, "time steps T", "step time, ms")
@@ -278,10 +278,10 @@ def more_steps_cost_more(seen: Seen) -> Judged:
 
     return Judged(
         verdict,
-        f"At B={batch}, from T={first.point.steps} to T={last.point.steps} ({length:.0f} times) a step "
+        f"At B={batch}, from T={first.point.time_steps} to T={last.point.time_steps} ({length:.0f} times) a step "
         f"takes {step:.1f} times as long; per time step the speed changes by {speed - 1:+.0%}. So "
         f"{'each time step runs slower, too' if verdict == HOLDS else 'a step costs more, and no time step runs slower'}.",
-        f"B={batch} 时，T 从 {first.point.steps} 增到 {last.point.steps}（{length:.0f} 倍），每步耗时 {step:.1f} 倍；"
+        f"B={batch} 时，T 从 {first.point.time_steps} 增到 {last.point.time_steps}（{length:.0f} 倍），每步耗时 {step:.1f} 倍；"
         f"按时间步计的速度变化 {speed - 1:+.0%}。",
         draw,
     )
@@ -297,16 +297,16 @@ def batch_changes_convergence(seen: Seen) -> Judged:
         first, last = known[0], known[-1]
         ratio = (last.sequences or 0) / (first.sequences or 1)
         rising.append(ratio > 1 + 4 * CLEAR_RATIO)
-        steps = (last.train_steps or 0) / (first.train_steps or 1)
+        time_steps = (last.train_steps or 0) / (first.train_steps or 1)
         told.append(
             f"T={t}: B={last.point.batch} takes {ratio:.1f} times the sequences of "
-            f"B={first.point.batch} and {steps:.2f} times the steps"
+            f"B={first.point.batch} and {time_steps:.2f} times the steps"
         )
         chinese.append(
-            f"T={t}：B={last.point.batch} 所需序列数是 B={first.point.batch} 的 {ratio:.1f} 倍，步数是 {steps:.2f} 倍"
+            f"T={t}：B={last.point.batch} 所需序列数是 B={first.point.batch} 的 {ratio:.1f} 倍，步数是 {time_steps:.2f} 倍"
         )
     noise = [
-        f"T={each.steps}: {each.scale.sequences:.3g}"
+        f"T={each.time_steps}: {each.scale.sequences:.3g}"
         for each in seen.study.noise
         if each.scale and each.scale.sequences is not None
     ]
@@ -331,8 +331,8 @@ def batch_changes_convergence(seen: Seen) -> Judged:
 
 
 def more_steps_remember_more(seen: Seen) -> Judged:
-    before = {e.steps: e for e in seen.study.reach if e.reach and e.train_steps == 0}
-    after = {e.steps: e for e in seen.study.reach if e.reach and e.train_steps > 0}
+    before = {e.time_steps: e for e in seen.study.reach if e.reach and e.train_steps == 0}
+    after = {e.time_steps: e for e in seen.study.reach if e.reach and e.train_steps > 0}
     told = [
         f"T={t}: {_reached(before[t])} before, {_reached(after[t])} after training"
         for t in before
@@ -444,7 +444,7 @@ def lower_but_not_too_far(seen: Seen) -> Judged:
 
 def short_chunks(seen: Seen) -> Judged:
     batch = 32
-    at = {m.point.steps: m for m in seen.at_batch(batch)}
+    at = {m.point.time_steps: m for m in seen.at_batch(batch)}
     longest = max(at)
     short = [t for t in (10, 20, 30) if t in at]
     memory = {
@@ -452,13 +452,13 @@ def short_chunks(seen: Seen) -> Judged:
         for t in short
     }
     speed = {t: rate(at[t]) / rate(at[longest]) for t in short}
-    reach = {e.steps: e.reach for e in seen.study.reach if e.train_steps > 0 and e.reach}
+    reach = {e.time_steps: e.reach for e in seen.study.reach if e.train_steps > 0 and e.reach}
     cut = [t for t, r in reach.items() if t <= 30 and r.is_cut]
     told = "; ".join(
         f"T={t}: {format_ratio(memory[t])} of the memory, {speed[t]:.2f} times the speed"
         for t in short
     )
-    trained = {e.steps: e for e in seen.study.reach if e.train_steps > 0 and e.reach}
+    trained = {e.time_steps: e for e in seen.study.reach if e.train_steps > 0 and e.reach}
     known = ", ".join(f"T={t}: {_reached(e)}" for t, e in trained.items())
     known_chinese = "，".join(f"T={t}：{_reached(e, '至少')}" for t, e in trained.items())
 
@@ -485,29 +485,29 @@ def large_b_small_t(seen: Seen) -> Judged:
     budgets = [seen.limit_bytes * share for share in (0.125, 0.25, 0.5, 1.0)]
     best = []
     for budget in budgets:
-        fits = [m for m in seen.timed if m.peak_counted_bytes and m.peak_counted_bytes <= budget]
+        fits = [m for m in seen.timed if m.peak_charged_bytes and m.peak_charged_bytes <= budget]
         if fits:
             best.append((budget, max(fits, key=rate)))
     told = "; ".join(
-        f"within {format_bytes(budget)}: B={m.point.batch} T={m.point.steps}, {format_rate(rate(m))}"
+        f"within {format_bytes(budget)}: B={m.point.batch} T={m.point.time_steps}, {format_rate(rate(m))}"
         for budget, m in best
     )
     spread = []
     for budget, top in best:
-        fits = [m for m in seen.timed if m.peak_counted_bytes and m.peak_counted_bytes <= budget]
-        near = [m.point.steps for m in fits if rate(m) >= (1 - NEAR_BEST) * rate(top)]
+        fits = [m for m in seen.timed if m.peak_charged_bytes and m.peak_charged_bytes <= budget]
+        near = [m.point.time_steps for m in fits if rate(m) >= (1 - NEAR_BEST) * rate(top)]
         spread.append((min(near), max(near)))
     free = sum(high > 2 * low for low, high in spread)
     near_told = ", ".join(f"{low} to {high}" for low, high in spread)
     near_chinese = "，".join(f"{low} 至 {high}" for low, high in spread)
     chinese = "；".join(
-        f"{format_bytes(budget)} 以内 B={m.point.batch} T={m.point.steps}，{format_rate(rate(m))}"
+        f"{format_bytes(budget)} 以内 B={m.point.batch} T={m.point.time_steps}，{format_rate(rate(m))}"
         for budget, m in best
     )
 
     def draw(axes: Axes) -> None:
         lines(axes, {
-            f"T={t}": ([(m.peak_counted_bytes or math.nan) / 2**20 for m in seen.at_steps(t)], [rate(m) / 1e3 for m in seen.at_steps(t)])
+            f"T={t}": ([(m.peak_charged_bytes or math.nan) / 2**20 for m in seen.at_steps(t)], [rate(m) / 1e3 for m in seen.at_steps(t)])
             for t in seen.lengths
         })  # fmt: skip
         label(axes, "counted by the limit, MiB", "thousand time steps/s")
@@ -541,7 +541,7 @@ RULES: Final = (
 def _by_batch(seen: Seen) -> dict[int, list[ToTarget]]:
     groups: dict[int, list[ToTarget]] = {}
     for each in seen.study.to_target:
-        groups.setdefault(each.point.steps, []).append(each)
+        groups.setdefault(each.point.time_steps, []).append(each)
     return groups
 
 
@@ -567,7 +567,15 @@ def _curve(each: ReachAt) -> tuple[Sequence[float], Sequence[float]]:
 
 def measure_profile(folder: Path) -> None:
     """Times and peaks over the grid, each time in several processes; then the edges beyond it."""
-    common = (*CELL, "--steps", STEPS, "--memory-limit", LIMIT, "-o", str(folder / "profile.jsonl"))
+    common = (
+        *CELL,
+        "--time-steps",
+        STEPS,
+        "--memory-limit",
+        LIMIT,
+        "-o",
+        str(folder / "profile.jsonl"),
+    )
     for command in (
         [
             *("profile", *common, "--batch", BATCH, "--point-seconds", "0.5"),

@@ -1,7 +1,7 @@
 """Does the batch that goodput advises come to the target about as soon as any?
 
     python -m benchmarks.studies.time_to_target [--output FOLDER] [--batch 16:512:x2]
-        [--steps 10,30,100]
+        [--time-steps 10,30,100]
     python -m benchmarks.studies.time_to_target --reuse RUN.jsonl
 
 Real trainings of an LSTM on the adding problem, three seeds at each batch and T, to a target loss
@@ -46,7 +46,7 @@ class Row:
         noise: the noise scale that the advice rests on.
     """
 
-    steps: int
+    time_steps: int
     quickest: int | None
     quickest_s: float | None
     advised: int | None
@@ -61,9 +61,9 @@ def rnnprof(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "rnnprof", *arguments], check=True)
 
 
-def measure(path: Path, batch: str, steps: str, target: float, seconds: float) -> Run:
+def measure(path: Path, batch: str, time_steps: str, target: float, seconds: float) -> Run:
     """The study, then the profile, into one run file."""
-    grid = ("--batch", batch, "--steps", steps, *LIMIT, "-o", str(path))
+    grid = ("--batch", batch, "--time-steps", time_steps, *LIMIT, "-o", str(path))
     rnnprof(
         *("trainability", *CELL, *grid, "--target", str(target), "--train-seconds", str(seconds)),
         *("--learning-rate", "0.003", "--overwrite"),
@@ -78,22 +78,22 @@ def measure(path: Path, batch: str, steps: str, target: float, seconds: float) -
 def rows_of(run: Run) -> list[Row]:
     """A row for each T."""
     measurements = fold_run(run)
-    goodput = {each.steps: each for each in advise(run, measurements, ()).goodput}
+    goodput = {each.time_steps: each for each in advise(run, measurements, ()).goodput}
     found = trainability_of(run)
     rows = []
-    for steps in sorted({each.point.steps for each in found.to_target}):
-        at = [each for each in found.to_target if each.point.steps == steps]
-        good = goodput.get(steps)
+    for time_steps in sorted({each.point.time_steps for each in found.to_target}):
+        at = [each for each in found.to_target if each.point.time_steps == time_steps]
+        good = goodput.get(time_steps)
         rates = {
             m.point.batch: m.time_steps_per_s
             for m in measurements.values()
-            if m.point.steps == steps and m.time_steps_per_s
+            if m.point.time_steps == time_steps and m.time_steps_per_s
         }
         fastest = max(rates, key=lambda batch: rates[batch] or 0.0, default=None)
         best = min((e for e in at if e.train_s), key=lambda e: e.train_s or 0.0, default=None)
         rows.append(
             Row(
-                steps,
+                time_steps,
                 best.point.batch if best else None,
                 best.train_s if best else None,
                 good.batch if good else None,
@@ -121,7 +121,7 @@ def lines_of(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         seconds = "-" if row.quickest_s is None else f"{row.quickest_s:.2f} s"
         lines.append(
-            f"{row.steps:>5} {_batch(row.quickest):>9} {seconds:>9} {_batch(row.advised):>11} "
+            f"{row.time_steps:>5} {_batch(row.quickest):>9} {seconds:>9} {_batch(row.advised):>11} "
             f"{_percent(row.advised_over):>8} {_batch(row.fastest):>9} "
             f"{_percent(row.fastest_over):>8}  {'-' if row.noise is None else f'{row.noise:.3g}'}"
         )
@@ -144,7 +144,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, help="a folder for the run file and the table")
     parser.add_argument("--batch", default="16:512:x2")
-    parser.add_argument("--steps", default="10,30,100")
+    parser.add_argument("--time-steps", default="10,30,100")
     parser.add_argument("--target", type=float, default=0.02)
     parser.add_argument("--train-seconds", type=float, default=25.0)
     parser.add_argument("--reuse", type=Path, help="judge a run of this benchmark again")
@@ -152,7 +152,7 @@ def main() -> int:
     folder = arguments.output or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
     run = load(arguments.reuse) if arguments.reuse else measure(
-        folder / "adding-problem.jsonl", arguments.batch, arguments.steps, arguments.target,
+        folder / "adding-problem.jsonl", arguments.batch, arguments.time_steps, arguments.target,
         arguments.train_seconds,
     )  # fmt: skip
     rows = rows_of(run)

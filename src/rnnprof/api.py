@@ -38,7 +38,7 @@ def profile(
     workload: Workload | None = None,
     *,
     batch: Axis | None = None,
-    steps: Axis | None = None,
+    time_steps: Axis | None = None,
     settings: Settings | None = None,
     output: str | Path,
     device: str = "auto",
@@ -63,7 +63,7 @@ def profile(
     defaults = DEFAULT_AXES[place.kind]
     order = Order(
         workload or Workload(),
-        Grid(_axis(batch or defaults[0]), _axis(steps or defaults[1])),
+        Grid(_axis(batch or defaults[0]), _axis(time_steps or defaults[1])),
         _settings(settings or Settings(point_seconds=DEFAULT_POINT_SECONDS[place.kind]), place),
         Path(output),
         device=place.device,
@@ -78,7 +78,7 @@ def profile(
 def max_batch(
     workload: Workload | None = None,
     *,
-    steps: Axis | None = None,
+    time_steps: Axis | None = None,
     settings: Settings | None = None,
     output: str | Path,
     device: str = "auto",
@@ -101,7 +101,7 @@ def max_batch(
         RnnprofError: as the command ``rnnprof max-batch`` tells.
     """
     place = _place(device, simulate)
-    lengths = _axis(steps or DEFAULT_AXES[place.kind][1])
+    lengths = _axis(time_steps or DEFAULT_AXES[place.kind][1])
     order = Order(
         workload or Workload(),
         Grid((), lengths),
@@ -115,14 +115,14 @@ def max_batch(
         overwrite=overwrite,
     )
     run = run_order(order, listener or Listener())
-    return tuple(each for each in frontier_of(run) if each.steps in lengths)
+    return tuple(each for each in frontier_of(run) if each.time_steps in lengths)
 
 
 def assert_fits(
     factory: str | Callable[..., Any] | None = None,
     *,
     batch: int,
-    steps: int,
+    time_steps: int,
     headroom: float = 0.0,
     memory_limit: int | str | None = None,
     workload: Workload | None = None,
@@ -157,7 +157,7 @@ def assert_fits(
     """
     made = _workload(workload, factory, factory_args or {})
     required = Required(confirm_steps=confirm_steps)
-    budget = Budget(fits=(MustFit(Point(batch, steps), headroom),), required=required)
+    budget = Budget(fits=(MustFit(Point(batch, time_steps), headroom),), required=required)
     settings = Settings(memory_limit=_bytes(memory_limit), confirm_steps=confirm_steps)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fits.jsonl" if output is None else Path(output)
@@ -237,7 +237,7 @@ def _workload(
     if workload is not None:
         raise BadInputError("a workload and a factory exclude each other")
     path, reference = factory_place(factory if isinstance(factory, str) else _home_of(factory))
-    return _Made(workload_of(FactorySource(reference, "", dict(args))), path)
+    return _Made(workload_of(FactorySource(reference, dict(args))), path)
 
 
 def _home_of(factory: Callable[..., Any]) -> str:

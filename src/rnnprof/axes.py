@@ -16,7 +16,7 @@ DEFAULT_AXES: Final = {"cpu": ("4:128:x2", "16:128:x2"), "cuda": ("8:1024:x2", "
 """Batch and steps by the kind of device, where nothing is given."""
 
 DEFAULT_POINT_SECONDS: Final = {"cpu": 2.0, "cuda": 1.0}
-"""A card's clock is steadier than a shared processor."""
+"""A GPU's clock is steadier than a shared processor."""
 
 _NUMBER: Final = re.compile(r"\d{1,12}")
 _RANGE: Final = re.compile(r"(\d{1,12}):(\d{1,12}):(x|\+)(\d{1,6}(?:\.\d{1,6})?)")

@@ -72,7 +72,7 @@ SUSPECT_PATTERNS: Final = (
     r"CUBLAS_STATUS_NOT_INITIALIZED",
     r"CUDNN_STATUS_NOT_INITIALIZED",
 )
-"""Near a full card a library's handle does not come up, and says only this; so does a broken
+"""Near a full GPU a library's handle does not come up, and says only this; so does a broken
 driver.  Half the batch in a fresh worker tells which."""
 
 # printed by the C++ runtime just before abort(), by libgomp just before exit(1)
@@ -97,7 +97,7 @@ class Evidence:
         nonsense: what was wrong with the worker's answer.
         cgroup_oom_kills: kills that the cgroup counted meanwhile; None where it cannot be known.
         smaller_passed: after a suspect error, whether half the batch went through; else None.
-        counted_bytes, limit_bytes: in use and allowed when the exception was raised.
+        charged_bytes, limit_bytes: in use and allowed when the exception was raised.
     """
 
     phase: str | None = None
@@ -110,13 +110,13 @@ class Evidence:
     nonsense: str | None = None
     cgroup_oom_kills: int | None = None
     smaller_passed: bool | None = None
-    counted_bytes: int | None = None
+    charged_bytes: int | None = None
     limit_bytes: int | None = None
     log_tail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Classification:
     """An outcome and its reason in one sentence."""
 
     outcome: Outcome
@@ -131,11 +131,11 @@ def is_suspect(evidence: Evidence) -> bool:
     return suspect and not evidence.timed_out
 
 
-def classify(evidence: Evidence) -> Judgement:
+def classify(evidence: Evidence) -> Classification:
     """Judge how an attempt ended."""
     where = f"in {evidence.phase}" if evidence.phase else "before its first phase"
     if evidence.timed_out:
-        return Judgement(
+        return Classification(
             Outcome.TIMEOUT, f"no answer {where} within {evidence.deadline_s or 0:.0f} s"
         )
     if evidence.error_type is not None:
@@ -143,44 +143,50 @@ def classify(evidence: Evidence) -> Judgement:
     return _classify_death(evidence, where)
 
 
-def _classify_exception(evidence: Evidence, where: str) -> Judgement:
+def _classify_exception(evidence: Evidence, where: str) -> Classification:
     message = evidence.message or ""
     first_line = message.strip().splitlines()[0][:300] if message.strip() else "no message"
     if evidence.error_type == DATA_ENDED_TYPE:
-        return Judgement(Outcome.FAILED, first_line)
+        return Classification(Outcome.FAILED, first_line)
     said = f"{where}: {evidence.error_type}: {first_line}"
     if _is_oom(evidence, message):
-        return Judgement(Outcome.OOM, _oom_reason(evidence, where), requested_bytes(message))
+        return Classification(Outcome.OOM, _oom_reason(evidence, where), requested_bytes(message))
     if is_suspect(evidence) and evidence.smaller_passed:
-        return Judgement(
+        return Classification(
             Outcome.OOM,
             f"{_oom_reason(evidence, where)}: a library could not start, and does at "
             f"half the batch ({evidence.error_type}: {first_line})",
         )
     if _matches(SUSPECT_PATTERNS, message):
-        return Judgement(Outcome.CRASHED, f"a library could not start {said}")
+        return Classification(Outcome.CRASHED, f"a library could not start {said}")
     if _matches(DEVICE_CRASH_PATTERNS, message):
-        return Judgement(Outcome.CRASHED, f"the device failed {said}")
+        return Classification(Outcome.CRASHED, f"the device failed {said}")
     if evidence.error_type == UNSUPPORTED_TYPE or _matches(UNSUPPORTED_PATTERNS, message):
-        return Judgement(Outcome.UNSUPPORTED, f"not supported {said}")
-    return Judgement(Outcome.FAILED, f"raised {said}")
+        return Classification(Outcome.UNSUPPORTED, f"not supported {said}")
+    return Classification(Outcome.FAILED, f"raised {said}")
 
 
-def _classify_death(evidence: Evidence, where: str) -> Judgement:
+def _classify_death(evidence: Evidence, where: str) -> Classification:
     if evidence.signal == signals.SIGKILL and evidence.cgroup_oom_kills:
-        return Judgement(Outcome.OOM, f"the host's out-of-memory killer ended the worker {where}")
+        return Classification(
+            Outcome.OOM, f"the host's out-of-memory killer ended the worker {where}"
+        )
     if evidence.nonsense is not None:
-        return Judgement(
+        return Classification(
             Outcome.CRASHED, f"the worker's answer {where} is unusable: {evidence.nonsense}"
         )
     by_library = evidence.signal == signals.SIGABRT or evidence.exit_code == 1
     if by_library and re.search(FATAL_OOM_LOG, evidence.log_tail):
-        return Judgement(Outcome.OOM, f"a library ended the worker {where}, out of host memory")
+        return Classification(
+            Outcome.OOM, f"a library ended the worker {where}, out of host memory"
+        )
     if evidence.signal is not None:
-        return Judgement(
+        return Classification(
             Outcome.CRASHED, f"the worker died {where} of {_signal_name(evidence.signal)}"
         )
-    return Judgement(Outcome.CRASHED, f"the worker exited {where} with code {evidence.exit_code}")
+    return Classification(
+        Outcome.CRASHED, f"the worker exited {where} with code {evidence.exit_code}"
+    )
 
 
 def _is_oom(evidence: Evidence, message: str) -> bool:
@@ -188,9 +194,9 @@ def _is_oom(evidence: Evidence, message: str) -> bool:
         return True
     if not re.search(PRIMITIVE_FAILED, message):
         return False
-    if evidence.counted_bytes is None or evidence.limit_bytes is None:
+    if evidence.charged_bytes is None or evidence.limit_bytes is None:
         return False
-    return evidence.counted_bytes > SHORT_OF_MEMORY_RATIO * evidence.limit_bytes
+    return evidence.charged_bytes > SHORT_OF_MEMORY_RATIO * evidence.limit_bytes
 
 
 def _is_unclear_primitive(evidence: Evidence, message: str) -> bool:
@@ -205,10 +211,10 @@ def _oom_reason(evidence: Evidence, where: str) -> str:
     asked = requested_bytes(evidence.message or "")
     wanted = f", asking for {format_bytes(asked)}" if asked is not None else ""
     used = ""
-    if evidence.counted_bytes and evidence.limit_bytes:
+    if evidence.charged_bytes and evidence.limit_bytes:
         # autograd has let go of much by the time that its error is heard of
         used = (
-            f" ({format_bytes(evidence.counted_bytes)} of {format_bytes(evidence.limit_bytes)} "
+            f" ({format_bytes(evidence.charged_bytes)} of {format_bytes(evidence.limit_bytes)} "
             "still in use as the error arrived)"
         )
     return f"out of memory {where}{wanted}{used}"

@@ -60,16 +60,16 @@ class Task:
     Attributes:
         do: ``hello``, ``check``, ``rates``, ``fit``, ``memory``, ``timing``, ``gradient`` or
             ``training``.
-        device: ``cpu``; ``cuda`` or ``cuda:N`` by torch's own numbering; once the card is known
+        device: ``cpu``; ``cuda`` or ``cuda:N`` by torch's own numbering; once the GPU is known
             always ``cuda``.
-        device_uuid: the card, by its UUID: the worker sees no other.
+        device_uuid: the GPU, by its UUID: the worker sees no other.
         factory_path: file or module of the user's factory, and its function.
         limit_bytes: of a fit pass, above the baseline.
         predicted_bytes: what the memory model expects of a fit pass; None where it knows nothing.
         guard_bytes: address space that no pass may exceed, so that the machine lives.
         confirm_steps: training steps of a fit pass, at least; the second finds the optimizer's
             state in place, and what a step leaves behind is told by the memory pass.
-        lengths: T of the mixed steps that end a fit pass at *steps*; empty for none.
+        lengths: T of the mixed steps that end a fit pass at *time_steps*; empty for none.
         precision_ratio: half-width of the median's interval at which timing stops.
         study: of a gradient or training pass.
         train_steps: training steps before a gradient pass looks.
@@ -78,7 +78,7 @@ class Task:
     do: str
     workload: Workload
     batch: int = 1
-    steps: int = 1
+    time_steps: int = 1
     device: str = "cpu"
     device_uuid: str | None = None
     seed: int = 0
@@ -113,7 +113,7 @@ class Raised:
     """The pass ended in an exception.
 
     Attributes:
-        counted_bytes: what the limit counted above the baseline when it was raised.
+        charged_bytes: what the limit counted above the baseline when it was raised.
         bad_factory: the factory does not keep to the protocol: the user's input is at fault.
         findings: what was known by then.
     """
@@ -121,7 +121,7 @@ class Raised:
     error_type: str
     message: str
     phase: str
-    counted_bytes: int | None = None
+    charged_bytes: int | None = None
     limit_bytes: int | None = None
     bad_factory: bool = False
     findings: dict[str, Any] = field(default_factory=dict)

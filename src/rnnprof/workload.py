@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rnnprof.errors import BadInputError
+from rnnprof.ranges import Probability, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +16,10 @@ class FactorySource:
 
     Attributes:
         reference: file name or module, and function: ``train.py:make``.
-        sha256: of its source file.
         args: what ``--factory-arg`` hands to it.
     """
 
     reference: str
-    sha256: str
     args: dict[str, Any] = field(default_factory=dict)
 
 
@@ -54,12 +53,12 @@ class Workload:
 
     cell: str | None = "lstm"
     impl: str = "fused"
-    input_size: int = 256
-    hidden_size: int = 512
-    layers: int = 1
+    input_size: Size = 256
+    hidden_size: Size = 512
+    layers: Size = 1
     bidirectional: bool = False
-    dropout: float = 0.0
-    proj_size: int = 0
+    dropout: Probability = 0.0
+    proj_size: Size = 0
     batch_first: bool = False
     dtype: str = "fp32"
     optimizer: str = "adam"

@@ -32,26 +32,26 @@ LAW = MemoryLaw()
 EDGE = (LIMIT - LAW.fixed_bytes) // (LAW.per_sequence_bytes + 16 * LAW.per_time_step_bytes)
 
 
-def timed(batch: int, rate: float, steps: int = 16, **changes: object) -> Measurement:
+def timed(batch: int, rate: float, time_steps: int = 16, **changes: object) -> Measurement:
     """A point with so many time steps/s, known to half a hundredth."""
-    step_s = batch * steps / rate
+    step_s = batch * time_steps / rate
     known: dict[str, object] = {
         "step_time_s": step_s,
         "step_time_within_ci_s": (0.995 * step_s, 1.005 * step_s),
         "time_steps_per_s": rate,
-        "peak_counted_bytes": batch * MIB // 4,
+        "peak_charged_bytes": batch * MIB // 4,
     }
-    return Measurement(Point(batch, steps), Outcome.MEASURED, **(known | changes))
+    return Measurement(Point(batch, time_steps), Outcome.MEASURED, **(known | changes))
 
 
-def fit_at(batch: int, steps: int = 16, **changes: object):
-    point = Point(batch, steps)
-    known = {"peak_counted_bytes": LAW.bytes_at(point), "attempt": f"f{batch}x{steps}"}
+def fit_at(batch: int, time_steps: int = 16, **changes: object):
+    point = Point(batch, time_steps)
+    known = {"peak_charged_bytes": LAW.bytes_at(point), "attempt": f"f{batch}x{time_steps}"}
     return a_fit(point, **(known | changes))
 
 
-def certified(batch: int | None = EDGE, steps: int = 16, **changes: object) -> Certificate:
-    plain = Certificate(steps, EdgeStatus.CERTIFIED, 1, 65536, batch)
+def certified(batch: int | None = EDGE, time_steps: int = 16, **changes: object) -> Certificate:
+    plain = Certificate(time_steps, EdgeStatus.CERTIFIED, 1, 65536, batch)
     return replace(plain, **changes)
 
 
@@ -76,14 +76,14 @@ def advised(
 
 
 def recommended(advice: Advice) -> dict[int, int | None]:
-    return {each.steps: each.batch for each in advice.recommendations}
+    return {each.time_steps: each.batch for each in advice.recommendations}
 
 
 def test_one_recommendation_for_each_t_that_was_timed():
     points = [timed(8, 800), timed(16, 1000), timed(8, 400, 64), timed(32, 700, 64)]
     advice = advised([*points, Measurement(Point(8, 128), Outcome.OOM)])
     assert recommended(advice) == {16: 16, 64: 32}
-    assert [advice.at(steps) for steps in (16, 64)] == list(advice.recommendations)
+    assert [advice.at(time_steps) for time_steps in (16, 64)] == list(advice.recommendations)
     assert advice.at(128) is None
     assert advice.at(64).reasons == (
         "700 time steps/s, the best at this T", "it takes 8.00 MiB, 12% of the limit of 64.0 MiB",
@@ -105,7 +105,7 @@ def test_the_longest_t_that_is_decided_stands_for_all():
 
 def test_a_t_whose_training_steps_leave_memory_behind_is_not_advised():
     leak = certified(
-        None, steps=32, status=EdgeStatus.NOT_STATIONARY,
+        None, time_steps=32, status=EdgeStatus.NOT_STATIONARY,
         reason="each training step leaves 1.00 MiB; B=8 lasts about 9 training steps",
     )  # fmt: skip
     points = [timed(8, 700, 16), timed(8, 1000, 32)]
@@ -135,12 +135,12 @@ def test_where_nothing_was_timed_nothing_is_advised(points):
     ("point", "why"),
     [
         (timed(8, 100, retries=3), "thrashes"),
-        (timed(8, 100, peak_counted_bytes=None), "what it takes is not known"),
+        (timed(8, 100, peak_charged_bytes=None), "what it takes is not known"),
         (
-            timed(8, 100, peak_counted_bytes=None, peak_allocated_bytes=MIB),
+            timed(8, 100, peak_charged_bytes=None, peak_allocated_bytes=MIB),
             "what it takes is not known",
         ),
-        (timed(8, 100, peak_counted_bytes=int(USABLE) + 1), "leaves less than 5% of the limit"),
+        (timed(8, 100, peak_charged_bytes=int(USABLE) + 1), "leaves less than 5% of the limit"),
     ],
 )
 def test_without_a_point_that_will_do_nothing_is_recommended(point, why):
@@ -155,26 +155,26 @@ def test_without_a_point_that_will_do_nothing_is_recommended(point, why):
 
 
 def test_the_headroom_excludes_and_what_was_faster_is_told():
-    points = [timed(8, 700), timed(16, 1000, peak_counted_bytes=int(USABLE) + 1)]
+    points = [timed(8, 700), timed(16, 1000, peak_charged_bytes=int(USABLE) + 1)]
     advice = advised(points)
     assert recommended(advice) == {16: 8}
     assert advice.main.reasons[-1] == (
         "B=16 is faster (1.00 k time steps/s), but leaves less than 5% of the limit"
     )
-    within = [points[0], replace(points[1], peak_counted_bytes=int(USABLE))]
+    within = [points[0], replace(points[1], peak_charged_bytes=int(USABLE))]
     assert recommended(advised(within)) == {16: 16}
     assert recommended(advised(points, run=a_run(headroom_ratio=0.0))) == {16: 16}
 
 
 def test_what_was_left_out_at_another_t_is_told_there():
-    too_large = timed(16, 1000, 64, peak_counted_bytes=int(USABLE) + 1)
+    too_large = timed(16, 1000, 64, peak_charged_bytes=int(USABLE) + 1)
     advice = advised([timed(8, 700), timed(8, 600, 64), too_large])
     assert [len(each.reasons) for each in advice.recommendations] == [2, 3]
     assert "B=16 is faster" in advice.at(64).reasons[-1]
 
 
 def test_the_reserve_is_no_room():
-    points = [timed(8, 700), timed(16, 1000, peak_counted_bytes=40 * MIB)]
+    points = [timed(8, 700), timed(16, 1000, peak_charged_bytes=40 * MIB)]
     assert recommended(advised(points)) == {16: 16}
     assert recommended(advised(points, run=a_run(reserve_bytes=30 * MIB))) == {16: 8}
 
@@ -186,7 +186,7 @@ def test_what_thrashes_is_left_out():
 
 
 def test_what_takes_nobody_knows_how_much_is_left_out():
-    unknown = timed(16, 1000, peak_counted_bytes=None)
+    unknown = timed(16, 1000, peak_charged_bytes=None)
     allocated = replace(unknown, peak_allocated_bytes=MIB, peak_process_bytes=MIB)
     for left_out in (unknown, allocated):
         advice = advised([timed(8, 700), left_out])
@@ -197,7 +197,7 @@ def test_what_takes_nobody_knows_how_much_is_left_out():
 
 
 def test_what_is_slower_is_not_told():
-    slower = timed(16, 600, peak_counted_bytes=LIMIT)
+    slower = timed(16, 600, peak_charged_bytes=LIMIT)
     assert len(advised([timed(8, 700), slower]).main.reasons) == 2
 
 
@@ -211,10 +211,10 @@ def test_what_was_left_out_is_told_where_speed_is_open_too():
 # the drift of the run's own anchor
 
 
-def drifting(*medians_s: float, steps: int = 16) -> list[object]:
-    anchor = Point(4, steps)
+def drifting(*medians_s: float, time_steps: int = 16) -> list[object]:
+    anchor = Point(4, time_steps)
     return [
-        a_timing(anchor, at, attempt=f"a{steps}x{index}", role=Role.ANCHOR)
+        a_timing(anchor, at, attempt=f"a{time_steps}x{index}", role=Role.ANCHOR)
         for index, at in enumerate(medians_s)
     ]
 
@@ -229,7 +229,7 @@ def test_the_drift_of_the_machine_leaves_open_what_the_intervals_decide():
 
 def test_the_anchor_that_drifted_most_counts():
     """A run that was extended has one for each of its grids."""
-    run = a_run(*drifting(0.1, 0.1, steps=8), *drifting(0.1, 0.11, steps=64))
+    run = a_run(*drifting(0.1, 0.1, time_steps=8), *drifting(0.1, 0.11, time_steps=64))
     (one,) = advised([timed(8, 965), timed(16, 1000)], run=run).recommendations
     assert one.reasons[0].endswith("the machine's speed drifted by 10%")
 
@@ -255,7 +255,7 @@ def test_a_shorter_t_that_is_faster_beyond_doubt_is_told_with_its_cost():
         [timed(8, 1000, 16), timed(8, 1000, 64)],
         [timed(8, 1009, 16), timed(8, 1000, 64)],
         [timed(8, 2000, 16, step_time_within_ci_s=None), timed(8, 1000, 64)],
-        [timed(8, 2000, 16), timed(8, 1000, 64, disturbed="throttled for 0.4 s")],
+        [timed(8, 2000, 16), timed(8, 1000, 64, noisy="throttled for 0.4 s")],
         [timed(8, 2000, 16), timed(16, 1990, 16), timed(8, 1000, 64), timed(16, 1050, 64)],
     ],
 )
@@ -292,7 +292,7 @@ def test_a_simulated_gpu_has_no_recommendation():
 
 
 @pytest.mark.parametrize(
-    ("effective", "steps", "words"),
+    ("effective", "time_steps", "words"),
     [
         (128, 4, "4 steps of accumulation at B=32 make the batch of 128"),
         (100, 4, "4 steps of accumulation at B=25 make the batch of 100"),
@@ -304,9 +304,9 @@ def test_a_simulated_gpu_has_no_recommendation():
         (5, 1, "the batch of 5 fits at once: it needs no accumulation"),
     ],
 )
-def test_the_effective_batch(effective, steps, words):
+def test_the_effective_batch(effective, time_steps, words):
     advice = advised([timed(32, 1000)], effective_batch=effective)
-    assert (advice.effective_batch, advice.main.accumulation_steps) == (effective, steps)
+    assert (advice.effective_batch, advice.main.accumulation_steps) == (effective, time_steps)
     assert advice.main.reasons[-1] == words
 
 
@@ -355,7 +355,7 @@ def test_a_batch_predicted_by_the_model():
 
 def test_what_is_only_likely_to_leave_the_headroom_is_not_advised():
     run = a_run(
-        *SEEN, replace(SEEN[1], peak_counted_bytes=round(1.03 * SEEN[1].peak_counted_bytes))
+        *SEEN, replace(SEEN[1], peak_charged_bytes=round(1.03 * SEEN[1].peak_charged_bytes))
     )
     model = model_of(run, LIMIT)
     edge = int(model.edge(16, USABLE))
@@ -364,7 +364,7 @@ def test_what_is_only_likely_to_leave_the_headroom_is_not_advised():
 
 
 def test_what_fits_with_an_emptied_cache_is_neither_advised_nor_learned_from():
-    thrashing = replace(SEEN[-1], peak_counted_bytes=LIMIT // 2, retries=8)
+    thrashing = replace(SEEN[-1], peak_charged_bytes=LIMIT // 2, retries=8)
     run = a_run(*SEEN[:-1], thrashing)
     assert largest_safe(run) == largest_safe(a_run(*SEEN[:-1]))
     assert largest_safe(run).batch < EDGE
@@ -372,7 +372,7 @@ def test_what_fits_with_an_emptied_cache_is_neither_advised_nor_learned_from():
 
 def test_a_batch_that_was_measured_to_leave_the_headroom():
     largest = next(b for b in range(EDGE, 0, -1) if LAW.bytes_at(Point(b, 16)) <= USABLE)
-    noisy = [replace(SEEN[1], peak_counted_bytes=round(1.03 * SEEN[1].peak_counted_bytes))]
+    noisy = [replace(SEEN[1], peak_charged_bytes=round(1.03 * SEEN[1].peak_charged_bytes))]
     run = a_run(*SEEN, *noisy)
     assert largest_safe(run).batch < largest  # the model's bound is wide
     found = largest_safe(a_run(*SEEN, *noisy, fit_at(largest)))
@@ -388,21 +388,21 @@ def test_the_edge_itself_where_it_leaves_the_headroom():
 
 def test_the_highest_peak_of_a_batch_counts():
     """Ten steps may take more than two."""
-    more = fit_at(48, attempt="again", peak_counted_bytes=int(USABLE) + 1)
+    more = fit_at(48, attempt="again", peak_charged_bytes=int(USABLE) + 1)
     for fits in ((fit_at(48), more), (more, fit_at(48))):
         assert largest_safe(a_run(fit_at(16), *fits), certified(48)).batch < 48
 
 
-def unsteady(batch: int, steps_run: int, **changes: object):
+def unsteady(batch: int, train_steps_run: int, **changes: object):
     """A pass whose memory doubles after the second training step."""
     full = LAW.bytes_at(Point(batch, 16))
-    peaks = tuple(full // 2 if number < 2 else full for number in range(steps_run))
+    peaks = tuple(full // 2 if number < 2 else full for number in range(train_steps_run))
     known = {
-        "steps_run": steps_run, "train_steps": steps_run,
+        "train_steps_run": train_steps_run, "train_steps": train_steps_run,
         "step_peak_bytes": peaks, "live_bytes": peaks,
     }  # fmt: skip
-    attempt = f"{batch}-{steps_run}"
-    return fit_at(batch, attempt=attempt, peak_counted_bytes=peaks[-1], **(known | changes))
+    attempt = f"{batch}-{train_steps_run}"
+    return fit_at(batch, attempt=attempt, peak_charged_bytes=peaks[-1], **(known | changes))
 
 
 def test_short_passes_that_a_proof_has_contradicted_teach_nothing():
@@ -432,7 +432,7 @@ def test_passes_under_another_limit_teach_nothing():
 
 def test_where_no_batch_leaves_the_headroom():
     law = replace(LAW, fixed_bytes=int(USABLE))
-    fits = [fit_at(b, peak_counted_bytes=law.bytes_at(Point(b, 16))) for b in (1, 3, 5)]
+    fits = [fit_at(b, peak_charged_bytes=law.bytes_at(Point(b, 16))) for b in (1, 3, 5)]
     assert largest_safe(a_run(*fits), certified(5)) == LargestSafe(16, 5, None, False, None)
 
 
@@ -449,7 +449,7 @@ def test_without_an_edge_there_is_nothing_to_largest_safe(status):
     headroom=st.sampled_from([0.0, 0.05, 0.5]),
 )
 def test_never_above_the_edge_nor_beyond_the_headroom(sizes, edge, granularity, headroom):
-    fits = [fit_at(batch, peak_counted_bytes=size) for batch, size in sizes.items()]
+    fits = [fit_at(batch, peak_charged_bytes=size) for batch, size in sizes.items()]
     run = a_run(*fits, headroom_ratio=headroom)
     found = largest_safe(run, certified(edge, granularity=granularity))
     if found.batch is None:
@@ -482,7 +482,7 @@ def test_smaller_limits_are_predicted_apart():
 
 def test_where_nothing_would_fit_it_is_said():
     law = MemoryLaw(fixed_bytes=40 * MIB)
-    fits = [fit_at(b, peak_counted_bytes=law.bytes_at(Point(b, 16))) for b in (2, 9, 30, 40)]
+    fits = [fit_at(b, peak_charged_bytes=law.bytes_at(Point(b, 16))) for b in (2, 9, 30, 40)]
     advice = advised([], [certified(42)], a_run(*fits))
     assert advice.predictions == ("under 32.0 MiB the edges would be T=16: none",)
 
@@ -501,16 +501,16 @@ def test_multiples_alone_are_predicted():
 
 
 @pytest.mark.parametrize(
-    ("limit_gib", "cards"),
+    ("limit_gib", "gpus"),
     [(40, ["24.0 GiB", "32.0 GiB"]), (16, ["8.00 GiB", "12.0 GiB"]), (8, [])],
 )
-def test_on_a_card_the_next_smaller_ones_are_predicted(limit_gib, cards):
+def test_on_a_card_the_next_smaller_ones_are_predicted(limit_gib, gpus):
     limit = limit_gib << 30
     run = a_run(*(replace(f, limit_bytes=limit) for f in SEEN), environment={"device": "cuda"})
     run = replace(run, header=replace(run.header, limit_bytes=limit))
     advice = advised([], [certified()], run)
     assert [sentence.split(" the ")[0] for sentence in advice.predictions] == [
-        f"under {card}" for card in cards
+        f"under {gpu}" for gpu in gpus
     ]
 
 
@@ -532,7 +532,7 @@ def test_what_speed_and_memory_do_not_tell_is_said_with_the_command_that_does():
     [sentence] = advised([timed(8, 1000)]).unknown
     assert sentence == (
         "what a sequence is worth at this batch, and how far back gradients reach at this T: "
-        "rnnprof trainability --steps 16 finds it out"
+        "rnnprof trainability --time-steps 16 finds it out"
     )
     assert advised([]).unknown == ()
 

@@ -32,7 +32,7 @@ def timed(batch: int, rate: float, half: float | None = 0.005, **changes: object
         "step_time_s": step_s,
         "step_time_within_ci_s": interval,
         "time_steps_per_s": rate,
-        "peak_counted_bytes": batch * MIB // 4,
+        "peak_charged_bytes": batch * MIB // 4,
     }  # fmt: skip
     return Measurement(Point(batch, STEPS), Outcome.MEASURED, **(known | changes))
 
@@ -77,12 +77,12 @@ def test_one_batch_alone_is_said_to_be_the_only_one():
         one = found(point, drift=0.3)
         assert (one.batch, one.tied, one.reasons[0]) == (8, (), only)
         assert len(one.reasons) == 2
-    noisy = found(timed(8, 1000, disturbed=NOISE))
+    noisy = found(timed(8, 1000, noisy=NOISE))
     assert (noisy.batch, noisy.reasons[1]) == (8, f"it was timed while {NOISE}")
 
 
 def test_a_peak_that_is_not_known_is_not_told():
-    assert len(found(timed(8, 1000, peak_counted_bytes=None)).reasons) == 1
+    assert len(found(timed(8, 1000, peak_charged_bytes=None)).reasons) == 1
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_drift_leaves_decided_what_is_further_apart():
 def test_a_noisy_time_decides_nothing(which):
     """Neither for its own batch, nor against another within a factor of two."""
     changes: list[dict[str, object]] = [{}, {}, {}]
-    changes[which] = {"disturbed": NOISE}
+    changes[which] = {"noisy": NOISE}
     rates = ((8, 600), (16, 1000), (32, 700))
     one = found(*(timed(*each, **more) for each, more in zip(rates, changes, strict=True)))
     noisy = rates[which][0]
@@ -171,7 +171,7 @@ def test_a_noisy_time_decides_nothing(which):
 
 def test_a_factor_of_two_is_no_noise():
     """What is slower by more is out, however badly its time is known."""
-    points = [timed(8, 450, None), timed(16, 1000), timed(32, 440, disturbed=NOISE)]
+    points = [timed(8, 450, None), timed(16, 1000), timed(32, 440, noisy=NOISE)]
     assert found(*points).batch == 16
 
 

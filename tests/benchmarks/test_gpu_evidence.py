@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from benchmarks.gpu import evidence as gpu_evidence
-from benchmarks.gpu.commands import census_verdict
+from benchmarks.gpu.commands import breakdown_verdict
 from benchmarks.gpu.evidence import (
     CARD,
     IDENTITY,
@@ -29,7 +29,7 @@ from benchmarks.gpu.evidence import (
     parse_arguments,
 )
 
-from rnnprof.runfile.observations import Census, Memory
+from rnnprof.runfile.observations import Breakdown, Memory
 from rnnprof.runfile.points import Outcome, Role
 
 PARTS_OF_OURS = """
@@ -94,7 +94,10 @@ def test_the_budgets_leave_room_for_killing_and_packing() -> None:
 
 def test_one_part_can_be_chosen_and_the_identity_comes_with_it() -> None:
     assert chosen(parse_arguments([])) == list(PARTS)
-    assert [p.name for p in chosen(parse_arguments(["--only", "census"]))] == ["identity", "census"]
+    assert [p.name for p in chosen(parse_arguments(["--only", "breakdown"]))] == [
+        "identity",
+        "breakdown",
+    ]
     rest = chosen(parse_arguments(["--skip", "profiles"]))
     assert len(rest) == len(PARTS) - 1
 
@@ -177,36 +180,36 @@ def test_whatever_the_parts_write_comes_in_a_few_files(campaign: Campaign) -> No
 
 def test_the_folder_is_named_by_the_card(campaign: Campaign, tmp_path: Path) -> None:
     campaign.output = tmp_path / CARD / "today"
-    campaign._know({"card": "NVIDIA H200 (141 GB)", "torch": "2"})
+    campaign._know({"gpu": "NVIDIA H200 (141 GB)", "torch": "2"})
     assert campaign.output == tmp_path / "nvidia-h200-141-gb" / "today"
     assert campaign.summary["torch"] == "2"
 
 
 @pytest.mark.parametrize(
-    ("peak_bytes", "outcome", "has_census", "expected"),
+    ("peak_bytes", "outcome", "has_breakdown", "expected"),
     [
         (45, Outcome.MEASURED, True, "equal"),
         (46, Outcome.MEASURED, True, "unequal"),
-        (45, Outcome.MEASURED, False, "no census"),
+        (45, Outcome.MEASURED, False, "no breakdown"),
         (None, Outcome.OOM, False, "not measured"),
     ],
 )
-def test_a_census_is_held_against_the_allocators_peak(
-    peak_bytes: int | None, outcome: Outcome, has_census: bool, expected: str
+def test_a_breakdown_is_held_against_the_allocators_peak(
+    peak_bytes: int | None, outcome: Outcome, has_breakdown: bool, expected: str
 ) -> None:
     memory = Memory(
-        attempt="a", batch=1, steps=1, role=Role.GRID, worker=0, process_index=0, request="r",
+        attempt="a", batch=1, time_steps=1, role=Role.GRID, worker=0, process_index=0, request="r",
         outcome=outcome, wall_s=0.0, peak_allocated_bytes=peak_bytes,
-        census=Census(*range(1, 10), phase="backward") if has_census else None,
+        breakdown=Breakdown(*range(1, 10), phase="backward") if has_breakdown else None,
     )  # fmt: skip
-    assert census_verdict(memory) == expected
+    assert breakdown_verdict(memory) == expected
 
 
 @pytest.mark.slow
 def test_a_dry_run_of_real_parts_is_packed_with_its_identity(tmp_path: Path) -> None:
     only = [
         word
-        for name in ("sizes", "breakdown", "profiles", "census", "cost")
+        for name in ("sizes", "breakdown", "profiles", "account", "cost")
         for word in ("--only", name)
     ]
     command = [sys.executable, str(ROOT / "benchmarks" / "gpu"), "--dry-run"]
@@ -226,11 +229,11 @@ def test_a_dry_run_of_real_parts_is_packed_with_its_identity(tmp_path: Path) -> 
     statuses = {name: part["status"] for name, part in summary["parts"].items()}
     assert statuses == {
         IDENTITY.name: "ok", "sizes": "skipped", "breakdown": "ok", "profiles": "ok",
-        "census": "ok", "cost": "ok",
+        "account": "ok", "cost": "ok",
     }  # fmt: skip
     assert summary["parts"]["breakdown"]["figures"]["counts"] == {"equal": 4}
     assert summary["parts"]["profiles"]["figures"]["lstm"]["points"][0]["outcome"] == "measured"
-    assert summary["parts"]["census"]["figures"]["counts"] == {"equal": 1}
+    assert summary["parts"]["account"]["figures"]["counts"] == {"equal": 1}
     assert summary["parts"]["cost"]["figures"]["lstm"]["over_the_least"] > 1
     with tarfile.open(tmp_path / "out" / "runs.tar.gz") as tar:
         assert tar.getnames() == ["runs/lstm.jsonl"]

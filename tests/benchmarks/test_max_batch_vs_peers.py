@@ -72,9 +72,11 @@ def test_a_search_without_failures_ends_at_the_cap() -> None:
 
 
 def test_a_row_is_judged_by_the_truth() -> None:
-    trials = {32: [Trial(8, fits=True, steps_run=3), Trial(16, fits=False, steps_run=1)]}
+    trials = {
+        32: [Trial(8, fits=True, train_steps_run=3), Trial(16, fits=False, train_steps_run=1)]
+    }
     row = row_of(CASE, Finding("x", {32: 12}, trials, 5.0, 2.0), {32: Truth(10)})
-    assert (row.probes, row.ooms, row.steps_run) == (2, 1, 4)
+    assert (row.probes, row.ooms, row.train_steps_run) == (2, 1, 4)
     assert row.errors_ratio == (pytest.approx(0.2),)
     assert row.note == "B=12 does not fit; B=12 was never run"
     known = row_of(CASE, Finding("x", {32: 8}, trials, 5.0, 2.0), {32: Truth(None)})
@@ -87,7 +89,7 @@ def test_a_peer_that_is_not_there_is_a_row_that_says_so(monkeypatch: pytest.Monk
     monkeypatch.setitem(peers.PEERS, "absent", absent)
     row = row_of(CASE, peers.ask_peer("absent", CASE), {32: Truth(10)})
     assert row.note == "not importable: no module named 'no_such_package'"
-    assert (row.answers, row.probes, row.steps_run, row.wall_s) == ((None,), None, None, None)
+    assert (row.answers, row.probes, row.train_steps_run, row.wall_s) == ((None,), None, None, None)
     assert table([row]).splitlines()[1].split()[:11] == [
         "lstm", "64.0", "MiB", "32", "absent", "-", "10", "-", "-", "-", "-",
     ]  # fmt: skip
@@ -116,7 +118,7 @@ def test_a_trial_that_does_not_end_has_failed() -> None:
     with ledger.trial(8):
         ledger.stepped()
     assert ledger.trials == [
-        Trial(16, fits=False, steps_run=1), Trial(8, fits=True, steps_run=1),
+        Trial(16, fits=False, train_steps_run=1), Trial(8, fits=True, train_steps_run=1),
     ]  # fmt: skip
 
 

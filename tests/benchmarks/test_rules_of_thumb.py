@@ -31,13 +31,14 @@ BATCH = (8, 31, 32, 33, 63, 64, 65, 127, 128, 129, 256)
 STEPS = (10, 20, 30, 80)
 
 
-def point(batch: int, steps: int, per_s: float) -> Measurement:
+def point(batch: int, time_steps: int, per_s: float) -> Measurement:
     return Measurement(
-        Point(batch, steps), Outcome.MEASURED, time_steps_per_s=per_s,
-        step_time_s=batch * steps / per_s,
-        step_time_within_ci_s=(0.99 * batch * steps / per_s, 1.01 * batch * steps / per_s),
-        peak_allocated_bytes=MIB + 4096 * batch * steps,
-        peak_counted_bytes=MIB + 5000 * batch * steps,
+        Point(batch, time_steps), Outcome.MEASURED, time_steps_per_s=per_s,
+        step_time_s=batch * time_steps / per_s,
+        step_time_within_ci_s=(0.99 * batch * time_steps / per_s,
+        1.01 * batch * time_steps / per_s),
+        peak_allocated_bytes=MIB + 4096 * batch * time_steps,
+        peak_charged_bytes=MIB + 5000 * batch * time_steps,
     )  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def seen(flat: bool = False, favoured: float = 1.0) -> Seen:
         return rate * (favoured if batch in POWERS else 1.0)
 
     points = {Point(b, t): point(b, t, per_s(b)) for b in BATCH for t in STEPS}
-    passed = a_fit(Point(100, 80), steps_run=10, peak_counted_bytes=LIMIT)
+    passed = a_fit(Point(100, 80), train_steps_run=10, peak_charged_bytes=LIMIT)
     failed = a_fit(Point(101, 80), outcome=Outcome.OOM)
     edge = conclude(80, [passed, failed], Terms(LIMIT, 1000))
     return Seen(points, (edge,), trainability_of(studied()), LIMIT)

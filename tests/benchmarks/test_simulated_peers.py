@@ -44,7 +44,7 @@ def plain_loop(monkeypatch: pytest.MonkeyPatch, passing: set[int]) -> PlainLoop:
 
     def outcome(_: Case, batch: int) -> dict[str, Any]:
         fits = batch in passing
-        return {"steps_run": 30 if fits else 1, "error": "" if fits else OOM}
+        return {"train_steps_run": 30 if fits else 1, "error": "" if fits else OOM}
 
     monkeypatch.setattr(benchmark, "try_plainly", outcome)
     return PlainLoop(CASE)
@@ -85,7 +85,7 @@ def test_a_batch_that_passes_above_the_truth_is_a_stray(monkeypatch: pytest.Monk
 
 
 def test_an_answer_is_judged_by_the_plain_loop() -> None:
-    failed = Trial(90, fits=False, steps_run=0)
+    failed = Trial(90, fits=False, train_steps_run=0)
     found = comparison(
         Answer("above", 128, (failed, Trial(128, True, 10)), wall_s=9.0, search_s=2.0),
         Answer("unseen", 100, (Trial(50, True, 10),), wall_s=9.0, search_s=2.0),

@@ -22,27 +22,27 @@ def test_the_twelve_have_a_factory_and_a_right_status_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("last_line", "steps", "limit", "args", "variables"),
+    ("last_line", "time_steps", "limit", "args", "variables"),
     [
         ("Nothing is said.", "24", "48MiB", (), ()),
-        ("x --steps 24,48 --memory-limit 64MiB", "24,48", "64MiB", (), ()),
-        ("--factory-arg a=1 [use=False] --steps 8; more", "8", "48MiB", ("a=1",), ()),
-        ("--factory-arg a=1 b=x kind=... --steps 8", "8", "48MiB", ("a=1", "b=x"), ()),
+        ("x --time-steps 24,48 --memory-limit 64MiB", "24,48", "64MiB", (), ()),
+        ("--factory-arg a=1 [use=False] --time-steps 8; more", "8", "48MiB", ("a=1",), ()),
+        ("--factory-arg a=1 b=x kind=... --time-steps 8", "8", "48MiB", ("a=1", "b=x"), ()),
         ("its lengths: LOG=file; two commands", "24", "48MiB", (), ("LOG",)),
-        ("workers=2 / workers=0, --steps 24 --memory-limit 64MiB", "24", "64MiB", (), ()),
+        ("workers=2 / workers=0, --time-steps 24 --memory-limit 64MiB", "24", "64MiB", (), ()),
     ],
 )
 def test_options_stand_in_the_last_line(
-    last_line: str, steps: str, limit: str, args: tuple[str, ...], variables: tuple[str, ...]
+    last_line: str, time_steps: str, limit: str, args: tuple[str, ...], variables: tuple[str, ...]
 ) -> None:
-    assert unsteady_steps.options_of(f"--steps 99\n{last_line}\n") == {
-        "steps": steps, "limit": limit, "args": args, "variables": variables,
+    assert unsteady_steps.options_of(f"--time-steps 99\n{last_line}\n") == {
+        "time_steps": time_steps, "limit": limit, "args": args, "variables": variables,
     }  # fmt: skip
 
 
 def test_a_folders_cases(tmp_path: Path) -> None:
     files = {
-        "one/README": "--steps 8", "one/train.py": "def make(): ...\ndef helper(): ...",
+        "one/README": "--time-steps 8", "one/train.py": "def make(): ...\ndef helper(): ...",
         "two/README": "a script", "two/train.py": "print()",
         "three/README": "", "three/train.py": "from nets import make as make_net\ndef make(): ...",
         "notes/more.txt": "",
@@ -51,7 +51,7 @@ def test_a_folders_cases(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     cases = unsteady_steps.cases_in(tmp_path)
-    assert [(case.name, case.factory, case.steps) for case in cases] == [
+    assert [(case.name, case.factory, case.time_steps) for case in cases] == [
         ("one", "train.py:make", "8"),
         ("three train.py:make_net", "train.py:make_net", "24"),
         ("three train.py:make", "train.py:make", "24"),
@@ -73,7 +73,12 @@ def test_brute_force_looks_farther_where_an_edge_is_not_as_certified() -> None:
 @pytest.mark.parametrize("name", ["steps", "time_steps"])
 def test_a_certificate_of_an_older_or_newer_rnnprof_has_a_row(name: str) -> None:
     row = unsteady_steps.row_of(ROW.case, {name: 16, "status": "not_stationary", "new": {}}, [])
-    assert (row.steps, row.status, row.batch, row.is_right) == (16, "not_stationary", None, False)
+    assert (row.time_steps, row.status, row.batch, row.is_right) == (
+        16,
+        "not_stationary",
+        None,
+        False,
+    )
     line = unsteady_steps.table([row]).splitlines()[1]
     assert line.split()[5:8] == ["not_stationary", "no:", "certified"]
     assert unsteady_steps.summary([row, ROW]) == "1 of 2 statuses are right"

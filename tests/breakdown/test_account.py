@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnprof.breakdown.account import AllocatorEvent, Snapshot, Span, Trace, account
-from rnnprof.runfile.observations import CENSUS_PARTS
+from rnnprof.runfile.observations import BREAKDOWN_PARTS
 
 PHASES = ("data", "forward", "backward", "optimizer")
 
@@ -22,7 +22,7 @@ class Tape:
     now_ns: int = 0
     events: list[AllocatorEvent] = field(default_factory=list)
     phases: list[Span] = field(default_factory=list)
-    steps: list[Span] = field(default_factory=list)
+    train_steps: list[Span] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     live: dict[int, int] = field(default_factory=dict)
 
@@ -56,14 +56,14 @@ class Tape:
         start_ns = self.tick()
         for name, does in phases.items():
             self.phase(name, *does)
-        self.steps.append(Span(f"step{len(self.steps)}", start_ns, self.tick()))
+        self.train_steps.append(Span(f"step{len(self.train_steps)}", start_ns, self.tick()))
 
     def look(self, **addresses: set[int]) -> None:
         named = {part: frozenset(found) for part, found in addresses.items()}
         self.snapshots.append(Snapshot(self.tick(), named))
 
     def trace(self) -> Trace:
-        return Trace(self.events, self.phases, self.steps, self.snapshots)
+        return Trace(self.events, self.phases, self.train_steps, self.snapshots)
 
     def _event(self, address: int, size_bytes: int) -> None:
         total = self.before_bytes + sum(self.live.values())
@@ -84,13 +84,13 @@ def a_training_step(tape: Tape) -> None:
 
 
 def parts_of(tape: Tape) -> dict[str, int]:
-    """The parts of the census that are not zero."""
+    """The parts of the breakdown that are not zero."""
     result = account(tape.trace())
     assert result.reason is None
-    assert result.census is not None
-    parts = result.census.parts()
+    assert result.breakdown is not None
+    parts = result.breakdown.parts()
     assert sum(parts.values()) == result.peak_bytes
-    assert tuple(parts) == CENSUS_PARTS
+    assert tuple(parts) == BREAKDOWN_PARTS
     return {name: size for name, size in parts.items() if size}
 
 
@@ -101,7 +101,7 @@ def test_each_part_lands_where_it_should():
     assert parts_of(tape) == {
         "weights": 100, "input": 7, "gradients": 100, "optimizer_state": 200, "temporaries": 40,
     }  # fmt: skip
-    assert account(tape.trace()).census.phase == "optimizer"
+    assert account(tape.trace()).breakdown.phase == "optimizer"
 
 
 def test_saved_is_what_outlives_forward():
@@ -114,7 +114,7 @@ def test_saved_is_what_outlives_forward():
         backward=[(92, 30), (92, 0), (4, 0), (3, 0)],
     )
     assert parts_of(tape) == {"weights": 100, "input": 7, "saved": 55, "temporaries": 30}
-    assert account(tape.trace()).census.phase == "backward"
+    assert account(tape.trace()).breakdown.phase == "backward"
 
 
 def test_a_peak_within_forward_tells_saved_from_scratch():
@@ -130,7 +130,7 @@ def test_a_peak_in_build():
     tape.step(forward=[(3, 5), (3, 0)])
     assert parts_of(tape) == {"weights": 100, "temporaries": 900}
     result = account(tape.trace())
-    assert result.census.phase == "build"
+    assert result.breakdown.phase == "build"
     assert result.phase_peak_bytes == {"build": 1000, "forward": 105}
 
 
@@ -185,7 +185,7 @@ def test_marks_may_recur():
     assert account(tape.trace()).phase_peak_bytes == {"forward": 30, "backward": 30}
 
 
-def test_bytes_outside_every_mark_leave_no_census_but_the_peak():
+def test_bytes_outside_every_mark_leave_no_breakdown_but_the_peak():
     tape = Tape()
     tape.phase("build", (1, 100))
     tape.look(weights={1})
@@ -193,7 +193,7 @@ def test_bytes_outside_every_mark_leave_no_census_but_the_peak():
     tape.step(forward=[(3, 5), (3, 0)])
     result = account(tape.trace())
     assert result.peak_bytes == 130
-    assert result.census is None
+    assert result.breakdown is None
     assert result.reason is not None
     assert result.reason.startswith("25 bytes at the peak were allocated outside every phase mark")
 
@@ -214,24 +214,24 @@ def test_a_named_storage_needs_no_mark():
     assert parts_of(tape) == {"weights": 100, "saved": 50}
 
 
-def test_a_free_without_its_malloc_leaves_no_census():
+def test_a_free_without_its_malloc_leaves_no_breakdown():
     tape = Tape(before_bytes=40)
     tape.phase("build", (1, 100))
     tape.stray_free(77, 40)
     tape.step(forward=[(3, 50)], backward=[(3, 0)])
     result = account(tape.trace())
-    assert result.census is None
+    assert result.breakdown is None
     assert result.reason == "1 freed blocks were allocated before the trace began"
 
 
-def test_a_block_freed_twice_leaves_no_census():
+def test_a_block_freed_twice_leaves_no_breakdown():
     tape = Tape(before_bytes=40)
     tape.phase("build", (1, 100), (2, 40), (2, 0))
     tape.stray_free(2, 40)
     assert account(tape.trace()).reason == "1 freed blocks were allocated before the trace began"
 
 
-def test_a_malloc_that_the_trace_lost_leaves_no_census():
+def test_a_malloc_that_the_trace_lost_leaves_no_breakdown():
     """The allocator's own total shows it."""
     tape = Tape()
     tape.phase("build", (1, 100), (2, 50))
@@ -239,7 +239,7 @@ def test_a_malloc_that_the_trace_lost_leaves_no_census():
     tape.events[0] = AllocatorEvent(tape.events[0].at_ns, 2, 50, 50)
     tape.step(forward=[(3, 5)])
     result = account(tape.trace())
-    assert result.census is None
+    assert result.breakdown is None
     assert result.reason == "blocks sum to 55, the allocator's peak is 155 bytes"
 
 
@@ -258,9 +258,9 @@ def test_events_may_come_out_of_order():
     assert account(tape.trace()) == expected
 
 
-def test_without_events_there_is_no_census():
+def test_without_events_there_is_no_breakdown():
     result = account(Trace([], [], [], []))
-    assert (result.peak_bytes, result.census) == (0, None)
+    assert (result.peak_bytes, result.breakdown) == (0, None)
     assert result.reason == "the allocator reported no event"
 
 
@@ -315,18 +315,18 @@ def well_formed(draw: st.DrawFn) -> Tape:
 
 
 @given(well_formed())
-def test_the_census_of_a_well_formed_trace_sums_to_the_peak(tape):
+def test_the_breakdown_of_a_well_formed_trace_sums_to_the_peak(tape):
     result = account(tape.trace())
     if not tape.events:
-        assert result.census is None
+        assert result.breakdown is None
         return
-    assert result.census is not None, result.reason
-    parts = result.census.parts()
+    assert result.breakdown is not None, result.reason
+    parts = result.breakdown.parts()
     assert sum(parts.values()) == result.peak_bytes
     assert min(parts.values()) >= 0
     assert result.peak_bytes == max(e.total_bytes for e in tape.events) - tape.before_bytes
     assert max(result.phase_peak_bytes.values()) == result.peak_bytes
-    assert result.phase_peak_bytes[result.census.phase] == result.peak_bytes
+    assert result.phase_peak_bytes[result.breakdown.phase] == result.peak_bytes
 
 
 @pytest.mark.parametrize("part", ["weights", "gradients", "optimizer_state"])
@@ -345,9 +345,9 @@ def test_copies_of_weights_in_another_type_are_a_part_of_their_own():
     trace = tape.trace()
     at_ns = next(event.at_ns for event in trace.events if event.address == 2)
     cast = Snapshot(at_ns, {"weight_casts": frozenset({2})})
-    result = account(Trace(trace.events, trace.phases, trace.steps, [*trace.snapshots, cast]))
-    assert result.census is not None
-    assert (result.census.weight_casts, result.census.saved) == (50, 30)
+    result = account(Trace(trace.events, trace.phases, trace.train_steps, [*trace.snapshots, cast]))
+    assert result.breakdown is not None
+    assert (result.breakdown.weight_casts, result.breakdown.saved) == (50, 30)
 
 
 def test_a_cast_into_what_the_optimizer_holds_stays_the_optimizers():

@@ -111,7 +111,7 @@ def test_rates_are_read_from_a_calibration() -> None:
 
 
 def traffic(workload: Workload, cache_bytes: int | None = None) -> int:
-    found = least_traffic_bytes(workload, batch=3, steps=5, cache_bytes=cache_bytes)
+    found = least_traffic_bytes(workload, batch=3, time_steps=5, cache_bytes=cache_bytes)
     assert found is not None
     return found
 
@@ -161,5 +161,5 @@ def test_layers_and_directions_add_up() -> None:
 
 
 def test_the_traffic_of_a_factory_is_unknown() -> None:
-    workload = Workload(cell=None, factory=FactorySource("train.py:make", "0"))
+    workload = Workload(cell=None, factory=FactorySource("train.py:make"))
     assert least_traffic_bytes(workload, 3, 5, None) is None

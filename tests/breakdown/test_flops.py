@@ -30,8 +30,8 @@ WORKLOADS = st.builds(
 )
 
 
-def flops(workload: Workload, batch: int = 3, steps: int = 5) -> int:
-    count, reason = step_flops(workload, batch, steps)
+def flops(workload: Workload, batch: int = 3, time_steps: int = 5) -> int:
+    count, reason = step_flops(workload, batch, time_steps)
     assert count is not None
     assert reason is None
     return count
@@ -69,17 +69,17 @@ def test_with_the_input_gradient_a_backward_pass_is_twice_the_forward() -> None:
 
 
 def test_a_factory_has_no_formula() -> None:
-    workload = Workload(cell=None, factory=FactorySource("train.py:make", "0"))
+    workload = Workload(cell=None, factory=FactorySource("train.py:make"))
     assert step_flops(workload, 3, 5) == (None, NO_FORMULA)
 
 
 @given(WORKLOADS, SIZES, SIZES, SIZES)
 def test_the_count_is_linear_in_batch_and_steps(
-    workload: Workload, batch: int, steps: int, times: int
+    workload: Workload, batch: int, time_steps: int, times: int
 ) -> None:
-    once = flops(workload, batch, steps)
-    assert flops(workload, times * batch, steps) == times * once
-    assert flops(workload, batch, times * steps) == times * once
+    once = flops(workload, batch, time_steps)
+    assert flops(workload, times * batch, time_steps) == times * once
+    assert flops(workload, batch, times * time_steps) == times * once
 
 
 @given(WORKLOADS, SIZES)

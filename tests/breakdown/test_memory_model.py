@@ -47,7 +47,7 @@ def model_of(samples) -> MemoryModel:
 
 
 def on_grid(law: Law) -> list[Sample]:
-    return [law.sample(batch, steps) for batch, steps in GRID]
+    return [law.sample(batch, time_steps) for batch, time_steps in GRID]
 
 
 def held_out(rng: random.Random, count: int = 30) -> list[Point]:
@@ -59,7 +59,9 @@ def held_out(rng: random.Random, count: int = 30) -> list[Point]:
 
 def worst_error(model: MemoryModel, law: Law, rng: random.Random) -> float:
     smooth = Law(law.planes)
-    return max(abs(model.predict_bytes(p) / smooth.at(p.batch, p.steps) - 1) for p in held_out(rng))
+    return max(
+        abs(model.predict_bytes(p) / smooth.at(p.batch, p.time_steps) - 1) for p in held_out(rng)
+    )
 
 
 def well_sampled_law(rng: random.Random, pieces: int, noise_ratio: float = 0.0) -> Law:
@@ -109,7 +111,7 @@ def test_the_upper_bound_is_not_passed_within_the_samples(pieces, noise_ratio):
         law = well_sampled_law(rng, pieces, noise_ratio)
         model = model_of(on_grid(law))
         passed = [
-            law.at(p.batch, p.steps) > model.upper_bytes(p) for p in held_out(rng)
+            law.at(p.batch, p.time_steps) > model.upper_bytes(p) for p in held_out(rng)
         ]  # fmt: skip
         assert not any(passed)
         assert model.margin_ratio >= noise_ratio
@@ -144,23 +146,23 @@ def test_predictions_are_finite_and_positive_above_the_samples(samples):
         assert model is None
         return
     assert model is not None
-    least = Point(min(s.point.batch for s in counted), min(s.point.steps for s in counted))
-    for at in (least, Point(least.batch + 7, least.steps), Point(65_536, 512)):
+    least = Point(min(s.point.batch for s in counted), min(s.point.time_steps for s in counted))
+    for at in (least, Point(least.batch + 7, least.time_steps), Point(65_536, 512)):
         assert 0 < model.predict_bytes(at) < math.inf
         assert model.upper_bytes(at) > model.predict_bytes(at)
     assert math.isfinite(model.margin_ratio)
-    assert model.lengths == len({sample.point.steps for sample in counted})
+    assert model.lengths == len({sample.point.time_steps for sample in counted})
 
 
 @given(samples_of_anything, st.integers(1, 512), st.floats(1, 1e13))
-def test_the_edge_is_where_the_prediction_meets_the_limit(samples, steps, limit_bytes):
+def test_the_edge_is_where_the_prediction_meets_the_limit(samples, time_steps, limit_bytes):
     model = MemoryModel.fit(samples)
     if model is None:
         return
-    edge = model.edge(steps, limit_bytes)
-    peak = max(plane.at(edge, steps) for plane in model.planes) if 0 < edge < 1e15 else None
+    edge = model.edge(time_steps, limit_bytes)
+    peak = max(plane.at(edge, time_steps) for plane in model.planes) if 0 < edge < 1e15 else None
     assert peak is None or peak == pytest.approx(limit_bytes, rel=1e-3)
-    assert model.safe_edge(steps, limit_bytes) <= edge
+    assert model.safe_edge(time_steps, limit_bytes) <= edge
 
 
 def test_a_flat_plane_above_the_limit_leaves_the_safe_edge_below_the_edge():
@@ -175,23 +177,25 @@ def test_a_flat_plane_above_the_limit_leaves_the_safe_edge_below_the_edge():
 def test_one_sample_gives_all_bytes_to_time_steps(point, size_bytes):
     model = model_of([Sample(point, size_bytes)])
     assert model.predict_bytes(point) == pytest.approx(size_bytes)
-    double = Point(2 * point.batch, point.steps)
+    double = Point(2 * point.batch, point.time_steps)
     assert model.predict_bytes(double) == pytest.approx(2 * size_bytes)
     assert model.slope_bytes(point) == pytest.approx(size_bytes / point.batch)
 
 
 @given(seeds, st.integers(1, 512))
-def test_samples_of_one_length_are_exact_at_it(seed, steps):
+def test_samples_of_one_length_are_exact_at_it(seed, time_steps):
     law = random_law(random.Random(seed))
-    model = model_of(law.sample(batch, steps) for batch in (3, 50, 700))
-    assert model.predict_bytes(Point(5000, steps)) == pytest.approx(law.at(5000, steps), rel=1e-4)
+    model = model_of(law.sample(batch, time_steps) for batch in (3, 50, 700))
+    assert model.predict_bytes(Point(5000, time_steps)) == pytest.approx(
+        law.at(5000, time_steps), rel=1e-4
+    )
     assert model.lengths == 1
 
 
 @given(seeds, st.integers(1, 4096))
 def test_samples_of_one_batch_are_exact_at_it_and_not_below_larger_ones(seed, batch):
     law = random_law(random.Random(seed))
-    model = model_of(law.sample(batch, steps) for steps in (2, 33, 512))
+    model = model_of(law.sample(batch, time_steps) for time_steps in (2, 33, 512))
     assert model.predict_bytes(Point(batch, 100)) == pytest.approx(law.at(batch, 100), rel=1e-4)
     assert model.predict_bytes(Point(2 * batch, 100)) >= 0.9999 * law.at(2 * batch, 100)
 
@@ -215,7 +219,7 @@ def test_bytes_of_nothing_or_less_are_no_samples():
 
 
 def test_bytes_that_bend_upward_do_not_fall_below_zero():
-    bent = [Sample(Point(batch, steps), size) for batch, steps, size in BENT]
+    bent = [Sample(Point(batch, time_steps), size) for batch, time_steps, size in BENT]
     plane = fit_plane(bent)
     assert plane.at(1, 1) < 0
     assert model_of(bent).predict_bytes(Point(1, 1)) == 10
@@ -224,9 +228,9 @@ def test_bytes_that_bend_upward_do_not_fall_below_zero():
 def test_phases_have_planes_of_their_own():
     backward, optimizer = Law((Plane(MIB, 0, 5000),)), Law((Plane(90 * MIB, 0, 0.5),))
     samples = [
-        Sample(Point(batch, steps), law.at(batch, steps), phase)
+        Sample(Point(batch, time_steps), law.at(batch, time_steps), phase)
         for law, phase in ((backward, "backward"), (optimizer, "optimizer"))
-        for batch, steps in ((4, 16), (64, 16), (64, 128))
+        for batch, time_steps in ((4, 16), (64, 16), (64, 128))
     ]
     model = model_of(samples)
     assert len(model.planes) == 2

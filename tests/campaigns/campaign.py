@@ -151,7 +151,7 @@ def lost(before: Run | None, after: Run | None) -> int:
 
 
 def repeated(run: Run) -> int:
-    """Measured passes that were measured again, though nothing had disturbed them."""
+    """Measured passes that were measured again, though nothing had noisy them."""
     seen: dict[tuple[Point, str, int], Observation] = {}
     count = 0
     for now in run.observations:
@@ -160,8 +160,8 @@ def repeated(run: Run) -> int:
         key = (now.point, type(now).__name__, now.process_index)
         before = seen.get(key)
         if before is not None:
-            disturbed = isinstance(before, Timing) and judge(before.conditions) is not None
-            count += not disturbed
+            noisy = isinstance(before, Timing) and judge(before.conditions) is not None
+            count += not noisy
         seen[key] = now
     return count
 

@@ -48,7 +48,9 @@ def combinations() -> list[Workload]:
 
 def try_one(crew: Supervisor, workload: Workload) -> dict[str, Any]:
     """The outcome of one combination, with its reason and warnings."""
-    task = Task(do="fit", workload=workload, batch=2, steps=3, limit_bytes=GIB, guard_bytes=4 * GIB)
+    task = Task(
+        do="fit", workload=workload, batch=2, time_steps=3, limit_bytes=GIB, guard_bytes=4 * GIB
+    )
     answer = crew.ask(task, DEADLINE_S)
     verdict = classify(answer.evidence) if answer.evidence else None
     return {

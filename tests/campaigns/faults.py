@@ -43,7 +43,7 @@ MIB: Final = 1 << 20
 FAULTY: Final = Point(4, 4)
 """The point that goes wrong; its neighbour at B=2 does not."""
 
-SMALL: Final = ("--batch", "2,4", "--steps", "4", "--memory-limit", "256MiB")
+SMALL: Final = ("--batch", "2,4", "--time-steps", "4", "--memory-limit", "256MiB")
 PHASES: Final = ("build", "data", "forward", "backward", "optimizer")
 FULL_AT_BYTES: Final = 8192
 
@@ -194,7 +194,7 @@ def in_worker_faults() -> Iterator[Fault]:
         "nonsense": "unusable: not JSON: b'what?'",
         "too_much": "a line of more than 16777216 bytes",
         "twice": "it went on after its answer",
-        "absurd": "steps_run: expected a whole number",
+        "absurd": "train_steps_run: expected int",
         "negative": "fit.peak_process_bytes: expected",
         "beyond": "fit.peak_process_bytes: expected",
     }.items():
@@ -203,7 +203,7 @@ def in_worker_faults() -> Iterator[Fault]:
 
 def below_the_weights(folder: Path) -> Seen:
     """A limit that not even the model fits under."""
-    sizes = ("--batch", "4", "--steps", "4", "--hidden-size", "512", "--memory-limit", "1MiB")
+    sizes = ("--batch", "4", "--time-steps", "4", "--hidden-size", "512", "--memory-limit", "1MiB")
     return run_in(
         folder, [sys.executable, "-m", "rnnprof", "profile", "--no-report", *sizes, "-o", RUN_FILE]
     )
@@ -274,7 +274,7 @@ def killed_by_the_host(folder: Path) -> Seen:
     """Shared memory, which RLIMIT_DATA does not count, beyond what the control group may hold."""
     with memory_group(900 * MIB) as group:
         faulty = {"fault": "shared_memory", "where": "forward", "at_batch": 4}
-        command = profile_command("--batch", "2,4", "--steps", "4", **faulty)
+        command = profile_command("--batch", "2,4", "--time-steps", "4", **faulty)
         return run_in(folder, within(group, command))
 
 

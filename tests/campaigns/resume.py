@@ -33,7 +33,7 @@ def begin(_task: protocol.Task, _deadline_s: float) -> NoReturn:
 def main() -> int:
     run = load(Path(sys.argv[1]))
     rates = Calibration(
-        attempt="rates", batch=1, steps=1, role=Role.PROBE, worker=1, process_index=0,
+        attempt="rates", batch=1, time_steps=1, role=Role.PROBE, worker=1, process_index=0,
         request="r1", outcome=Outcome.MEASURED, wall_s=1.0,
     )  # fmt: skip
     last = [each for each in run.observations if isinstance(each, Memory)][-1]
@@ -41,7 +41,7 @@ def main() -> int:
     run = replace(run, observations=(rates, *left))
     observer = Observer(
         task=protocol.Task(do="fit", workload=run.header.workload),
-        request=run.requests[-1], limit_bytes=run.header.limit_bytes, probe=begin,
+        request=run.requests[-1], limit_bytes=run.limit_bytes, probe=begin,
         record=lambda _record: None, guard_bytes=lambda: 1 << 40,
     )  # fmt: skip
     sweep = Sweep(observer, Listener())

@@ -4,7 +4,7 @@ Each trial starts the command, stops it, and looks at what is left: processes, t
 was printed.  Every other stop comes after a delay that is uniform over the life of a run that
 nothing disturbs; those between come once the file has grown to a size that is uniform over what is
 still to be written, since on a busy machine a delay may always end before the first line.  The next
-trial goes on with the same file; a finished one is compared with the undisturbed run and a new one
+trial goes on with the same file; a finished one is compared with the quiet run and a new one
 is begun.
 """
 
@@ -37,7 +37,7 @@ from rnnprof.errors import RunFileError
 from rnnprof.runfile.records import Run
 
 COMMAND: Final = profile_command(
-    *("--batch", "2,4,8", "--steps", "4,8", "--memory-limit", "256MiB"),
+    *("--batch", "2,4,8", "--time-steps", "4,8", "--memory-limit", "256MiB"),
     fault="oom",
     where="backward",
     at_batch=8,
@@ -64,10 +64,10 @@ class Tally:
     Attributes:
         stopped: trials in which the signal met the command alive.
         lost: observations that stood in the file before the stop and not after it.
-        repeated: measured passes that were measured again without having been disturbed.
+        repeated: measured passes that were measured again without having been noisy.
         damaged: run files that could not be read.
         late: interrupts that took longer than two seconds.
-        unlike: finished runs whose points ended otherwise than undisturbed.
+        unlike: finished runs whose points ended otherwise than quiet.
         wrong_codes: exit codes that the signal should not give.
         before_python: interrupts that met Python before the first line of rnnprof.
         stop_s: from the signal to the end, each.
@@ -113,7 +113,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Undisturbed:
+class Unnoisy:
     """The command when nobody stops it.
 
     Attributes:
@@ -139,7 +139,7 @@ class Stopper:
     """One thread's trials with one signal, SIGKILL or SIGINT."""
 
     number: signal.Signals
-    whole: Undisturbed
+    whole: Unnoisy
     rng: random.Random
     folder: Path
     tally: Tally = field(default_factory=Tally)
@@ -256,7 +256,7 @@ def _is_pythons_own(ended: Ended, moment: Moment | None) -> bool:
 
 
 @cache
-def undisturbed() -> Undisturbed:
+def unnoisy() -> Unnoisy:
     """What the command does when nobody stops it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -266,14 +266,14 @@ def undisturbed() -> Undisturbed:
         run = load(folder)
         assert run is not None, ended.stderr
         assert run.is_finished, ended.stderr
-        return Undisturbed(life_s, size_of(folder), outcomes(run))
+        return Unnoisy(life_s, size_of(folder), outcomes(run))
 
 
 def stop_often(number: signal.Signals, wanted: int, at_once: int = 2, seed: int = 0) -> Tally:
     """Stop the command *wanted* times with signal *number*, *at_once* trials at a time."""
     # a shell that starts a command in the background has it ignore Ctrl-C, and all its children
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    whole = undisturbed()
+    whole = unnoisy()
     total = Tally()
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(at_once) as pool:
         stoppers = []

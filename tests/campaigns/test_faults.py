@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from campaigns.campaign import Ended
 from campaigns.faults import Fault, Seen, all_faults, row_of, try_fault
 from campaigns.stops import stop_often
 from conftest import FACTORIES
-from fakes import HEADER, a_calibration, a_fit, a_timing
+from fakes import HEADER, a_fit, a_timing
 from rnnprof.engine.observer import observation_of
 from rnnprof.engine.supervisor import Supervisor
 from rnnprof.protocol import Task
@@ -22,7 +23,6 @@ from rnnprof.runfile import journal
 from rnnprof.runfile.codec import DecodeError
 from rnnprof.runfile.points import Outcome, Point, Role
 from rnnprof.runfile.records import Started
-from rnnprof.runfile.validation import check
 from rnnprof.workload import FactorySource, Workload
 
 GIB = 1 << 30
@@ -41,20 +41,18 @@ def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
         ("nonsense", "not JSON: b'what?'"),
         ("too_much", "a line of more than 16777216 bytes"),
         ("twice", "it went on after its answer"),
-        ("absurd", "fit.steps_run: expected a whole number"),
-        ("negative", "fit.peak_process_bytes: expected a number not below zero"),
-        ("beyond", "fit.peak_process_bytes: expected a number below 2^63"),
+        ("absurd", "fit.train_steps_run: expected int"),
+        ("negative", "fit.peak_process_bytes: expected int >= 0"),
+        ("beyond", "fit.peak_process_bytes: expected int <= "),
     ],
 )
 def test_a_worker_whose_answer_cannot_be(supervisor: Supervisor, fault: str, words: str) -> None:
     task = Task(
         do="fit",
-        workload=Workload(
-            cell=None, factory=FactorySource("faulty.py:make", "0", {"fault": fault})
-        ),
+        workload=Workload(cell=None, factory=FactorySource("faulty.py:make", {"fault": fault})),
         factory_path=f"{FACTORIES}:make",
         batch=4,
-        steps=4,
+        time_steps=4,
         limit_bytes=GIB,
     )
     observation = observation_of(STARTED, supervisor.ask(task, 60), GIB)
@@ -149,31 +147,24 @@ def test_a_template_that_still_imports_is_not_waited_for(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"peak_process_bytes": -1}, "fit.peak_process_bytes: expected a number not below zero"),
-        ({"limit_bytes": 1 << 63}, "fit.limit_bytes: expected a number below 2"),
-        ({"wall_s": -0.5}, "fit.wall_s: expected a number not below zero"),
+        ({"peak_process_bytes": -1}, "fit.peak_process_bytes: expected int >= 0"),
+        ({"limit_bytes": 1 << 63}, "fit.limit_bytes: expected int <= "),
+        ({"wall_s": -0.5}, "fit.wall_s: expected float >= 0"),
     ],
 )
 def test_numbers_that_cannot_be(changes: dict[str, object], words: str) -> None:
     fit = a_fit(Point(4, 4), **changes)
-    with pytest.raises(DecodeError, match=words.replace(".", r"\.")):
-        check(fit)
-    with pytest.raises(ValueError, match="expected a number"):
+    with pytest.raises(DecodeError, match=re.escape(words)):
         journal.from_line(journal.to_line(fit).rstrip(b"\n"))
 
 
-@pytest.mark.parametrize("odd", [[1.0, -2.0], [3, [-1]], {"part_s": [0.5, -0.5]}])
-def test_numbers_deep_within_what_is_free_in_form(odd: object) -> None:
-    calibration = a_calibration(parameters={"spent_s": odd})
-    with pytest.raises(DecodeError, match=r"calibration\.parameters\.spent_s.*not below zero"):
-        check(calibration)
-
-
 def test_a_step_of_no_time_is_no_sample() -> None:
-    with pytest.raises(DecodeError, match="above zero, found 0"):
-        check(a_timing(Point(4, 4), 0.0))
+    timing = a_timing(Point(4, 4), 0.0)
+    with pytest.raises(DecodeError, match=r"timing\.samples_s\[0\]: expected float > 0"):
+        journal.from_line(journal.to_line(timing).rstrip(b"\n"))
 
 
 def test_a_factorys_own_arguments_may_be_any_number() -> None:
-    source = FactorySource("a:b", "0", {"shift_s": -1, "key": 10**30})
-    check(replace(HEADER, workload=Workload(cell=None, factory=source)))
+    source = FactorySource("a:b", {"shift_s": -1, "key": 10**30})
+    header = replace(HEADER, workload=Workload(cell=None, factory=source))
+    assert journal.from_line(journal.to_line(header).rstrip(b"\n")) == header

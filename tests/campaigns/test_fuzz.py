@@ -103,7 +103,7 @@ VALUES = st.one_of(
 )
 """Without NUL, which no command line can hold."""
 GOOD_LINES = [
-    ["--batch", "8:64:x2", "--steps", "16,32", "--memory-limit", "1GiB", "--seed", "3"],
+    ["--batch", "8:64:x2", "--time-steps", "16,32", "--memory-limit", "1GiB", "--seed", "3"],
     ["--cell", "gru", "--hidden-size", "64", "--layers", "2", "-o", "x.jsonl", "--json", "-q"],
     ["--factory", f"{FACTORIES}:make", "--factory-arg", "fault=oom", "--timeout", "3", "-vv"],
     ["--processes", "3", "--point-seconds", "0.5", "--extend", "--no-prune", "--report", "charts"],

@@ -28,8 +28,8 @@ def refused(result: subprocess.CompletedProcess[str], *words: str, code: int = 2
         (["--batch", "1:64:x1"], "must be above 1"),
         (["--batch", "8;16"], "is not understood"),
         (["--batch", ""], "is not understood"),
-        (["--steps", "1:100000:+1"], "more than 1000 values"),
-        (["--steps", "99999999999999"], "is not understood"),
+        (["--time-steps", "1:100000:+1"], "more than 1000 values"),
+        (["--time-steps", "99999999999999"], "is not understood"),
         (["--memory-limit", "lots"], "'lots' is not a size"),
         (["--memory-limit", "0"], "above zero"),
         (["--memory-limit", "800"], "800 bytes? write 800MiB, or 800B for bytes"),
@@ -94,7 +94,7 @@ def test_an_unknown_command_names_the_nearest(warm: CommandLine) -> None:
 )
 def test_factories(warm: CommandLine, tmp_path: Path, function: str, words: str) -> None:
     result = warm(
-        "profile", "--factory", f"{FACTORIES}:{function}", "--batch", "2,4", "--steps", "4",
+        "profile", "--factory", f"{FACTORIES}:{function}", "--batch", "2,4", "--time-steps", "4",
         "-o", "run.jsonl",
     )  # fmt: skip
     refused(result, words, f"--factory {FACTORIES}:{function}")
@@ -130,7 +130,7 @@ def test_a_module_that_is_not_there(warm: CommandLine) -> None:
         (b"hello", "is not an rnnprof run file"),
         (b"\x00\xff\x00", "is not an rnnprof run file"),
         (b'{"kind":"header","schema":99,"checksum":"0123456789abcdef"}\n', "upgrade rnnprof"),
-        (b'{"kind":"header","schema":1,"checksum":"0123456789abcdef"}\n', "line 1"),
+        (b'{"kind":"header","schema":2,"checksum":"0123456789abcdef"}\n', "line 1"),
     ],
 )
 def test_run_files_that_are_not_ours_are_left_alone(

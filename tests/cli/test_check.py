@@ -57,8 +57,8 @@ def budget(folder: Path, text: str) -> str:
     return "budget.toml"
 
 
-FITS = "[[fits]]\nbatch = 16\nsteps = 32\n"
-TIGHT = '[[peak]]\nbatch = 16\nsteps = 32\nat-most = "1MiB"\n'
+FITS = "[[fits]]\nbatch = 16\ntime-steps = 32\n"
+TIGHT = '[[peak]]\nbatch = 16\ntime-steps = 32\nat-most = "1MiB"\n'
 
 Told = Callable[[list[str]], tuple[int, str, str]]
 
@@ -119,7 +119,7 @@ def test_a_baseline_is_neither_the_run_nor_written_over(folder: Path, told: Told
 
 
 def test_a_point_that_is_missing_fails(folder: Path, told: Told) -> None:
-    text = "[[fits]]\nbatch = 999\nsteps = 32\n"  # a larger batch that fits would answer
+    text = "[[fits]]\nbatch = 999\ntime-steps = 32\n"  # a larger batch that fits would answer
     assert told(["check", "run.jsonl", "--budget", budget(folder, text)])[0] == 1
 
 
@@ -170,8 +170,8 @@ def test_every_form_is_written(folder: Path, told: Told, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[[fitts]]\nbatch = 1\nsteps = 1\n", "fits"),
-        ("[[fits]]\nbatch = 16\n", "steps"),
+        ("[[fitts]]\nbatch = 1\ntime-steps = 1\n", "fits"),
+        ("[[fits]]\nbatch = 16\n", "time-steps"),
         ("[[fits]\n", "not valid TOML"),
         ("[workload]\ncel = 'gru'\n" + FITS, "did you mean 'cell'"),
         (FITS + FITS, "fits[2] names the same as fits[1]"),
@@ -197,15 +197,15 @@ point-seconds = 0.05
 at-most = 4
 processes = 1
 [[max-batch]]
-steps = 4
+time-steps = 4
 at-least = 4
 [[fits]]
 batch = 3
-steps = 8
+time-steps = 8
 headroom = "5%"
 [[peak]]
 batch = 2
-steps = 4
+time-steps = 4
 at-most = "32MiB"
 """
     result = warm("check", "--budget", budget(tmp_path, text), "-o", "made.jsonl", "-q")
@@ -293,13 +293,13 @@ def checkouts(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_two_checkouts_in_turn(rnnprof: CommandLine, checkouts: Path) -> None:
     result = rnnprof(
-        "compare", "old", "new", "--factory", "train.py:make", "--batch", "2", "--steps", "4",
+        "compare", "old", "new", "--factory", "train.py:make", "--batch", "2", "--time-steps", "4",
         "--processes", "2", "--point-seconds", "0.05", "--memory-limit", "256MiB", "--json", "-q",
         "-o", "both.jsonl",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     document = json.loads(result.stdout)
-    assert [each["name"] for each in document["differences"]] == ["workload.factory.sha256"]
+    assert [each["name"] for each in document["differences"]] == ["source train.py"]
     [point] = document["points"]
     assert point["allocated_bytes"]["new"] - point["allocated_bytes"]["base"] >= 4 << 20
     assert point["verdict"]["memory"] == "more"
@@ -322,7 +322,7 @@ point-seconds = 0.05
 processes = 1
 [growth]
 batch = 2
-steps = 4
+time-steps = 4
 """
     here = budget(checkouts / "new", text)
     result = rnnprof("check", "--budget", f"new/{here}", "--against", "old", "-q")
@@ -341,7 +341,7 @@ steps = 4
     ("arguments", "said"),
     [
         (["compare", "run.jsonl", "."], "give two alike"),
-        (["compare", ".", "."], "give --batch and --steps"),
+        (["compare", ".", "."], "give --batch and --time-steps"),
         (["compare", ".", "nowhere"], "neither a run file"),
         (["compare", "run.jsonl", "run.jsonl", "--batch", "8"], "still to be measured"),
         (["check", "run.jsonl", "--budget", "b.toml", "--against", "."], "leave RUN out"),

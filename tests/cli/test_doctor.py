@@ -57,10 +57,10 @@ def both_bindings() -> dict[str, Any]:
 
 
 def busy_and_hot() -> dict[str, Any]:
-    card = FakeCard(
+    gpu = FakeCard(
         used_bytes=20 * GIB, processes=[(31337, 20 * GIB)], temperature_c=91, event_bits=0x48
     )
-    return {"nvml": FakeNvml(card), "group_throttled_s": lambda: 93.4}
+    return {"nvml": FakeNvml(gpu), "group_throttled_s": lambda: 93.4}
 
 
 def mig_in_a_container() -> dict[str, Any]:
@@ -86,7 +86,7 @@ MACHINES: dict[str, tuple[Callable[[], dict[str, Any]], int]] = {
     "1-no-nvidia": (no_nvidia, 0),
     "2-h200": (h200, 0),
     "3-driver-missing": (driver_missing, 0),
-    "4-cpu-torch-beside-a-card": (cpu_torch_beside_a_card, 0),
+    "4-cpu-torch-beside-a-GPU": (cpu_torch_beside_a_card, 0),
     "5-both-bindings": (both_bindings, 0),
     "6-busy-and-hot": (busy_and_hot, 0),
     "7-mig-in-a-container": (mig_in_a_container, 0),

@@ -20,7 +20,7 @@ from rnnprof.runfile.journal import load, to_line
 from rnnprof.runfile.points import Grid
 from rnnprof.runfile.records import Request, Settings
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "run-1.jsonl"
+GOLDEN = Path(__file__).parents[1] / "golden" / "run-2.jsonl"
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_csv_is_what_comes_out_of_the_pipe(rnnprof: CommandLine, run_file: str) 
     frame = pd.read_csv(io.StringIO(result.stdout))
     assert len(frame) == 9
     assert set(frame["run"]) == {"run.jsonl"}
-    assert frame.loc[0, ["batch", "steps", "outcome"]].tolist() == [8, 16, "measured"]
+    assert frame.loc[0, ["batch", "time_steps", "outcome"]].tolist() == [8, 16, "measured"]
 
 
 def test_json_is_what_profile_prints(rnnprof: CommandLine, run_file: str) -> None:
@@ -148,7 +148,7 @@ def test_the_ending_of_the_file_chooses(run_file: str, tmp_path: Path) -> None:
 
 def test_the_format_given_beats_the_ending(run_file: str, tmp_path: Path) -> None:
     assert run(["export", run_file, "--format", "csv", "-o", "run.json"]) == 0
-    assert (tmp_path / "run.json").read_bytes().startswith(b"batch,steps,outcome,")
+    assert (tmp_path / "run.json").read_bytes().startswith(b"batch,time_steps,outcome,")
 
 
 def test_an_older_export_is_replaced(
@@ -166,7 +166,7 @@ def test_a_dash_is_stdout(
     run_file: str, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     assert run(["export", run_file, "-o", "-"]) == 0
-    assert capsysbinary.readouterr().out.startswith(b"batch,steps,")
+    assert capsysbinary.readouterr().out.startswith(b"batch,time_steps,")
     assert not (tmp_path / "-").exists()
 
 
@@ -177,7 +177,7 @@ def test_several_runs_are_one_table(run_file: str, tmp_path: Path) -> None:
     for frame in (pd.read_csv("both.csv"), pd.read_parquet("both.parquet")):
         assert frame["run"].tolist() == ["run.jsonl"] * 9 + ["again.jsonl"] * 9
     text = (tmp_path / "both.csv").read_text()
-    assert text.count("batch,steps") == 1
+    assert text.count("batch,time_steps") == 1
     assert len(list(csv.reader(io.StringIO(text)))) == 19
 
 
@@ -238,9 +238,9 @@ def test_the_run_is_kept_whatever_its_names(
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b"batch,steps\r\n", "is not an rnnprof run file"),
+        (b"batch,time_steps\r\n", "is not an rnnprof run file"),
         (b'{"kind":"header","schema":99,"checksum":"0123456789abcdef"}\n', "upgrade rnnprof"),
-        (GOLDEN.read_bytes().replace(b'"batch":8', b'"batch":9', 1), "line 3: its checksum"),
+        (GOLDEN.read_bytes().replace(b'"batch":8', b'"batch":9', 1), "line 4: its checksum"),
     ],
 )
 def test_what_is_no_run(

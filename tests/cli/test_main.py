@@ -82,7 +82,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
 
 MEASURED = Measurement(
     Point(4, 8), Outcome.MEASURED, step_time_s=0.01, time_steps_per_s=3200.0,
-    peak_counted_bytes=1 << 20, peak_allocated_bytes=3 << 20, peak_process_bytes=5 << 20,
+    peak_charged_bytes=1 << 20, peak_allocated_bytes=3 << 20, peak_process_bytes=5 << 20,
 )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_one_plain_line_a_point(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_line_tells_no_other_memory_than_what_the_limit_counts() -> None:
-    unknown = replace(MEASURED, peak_counted_bytes=None)
+    unknown = replace(MEASURED, peak_charged_bytes=None)
     assert describe(unknown) == "B=4 T=8: 10.0 ms a step, 3.20 k/s, memory -"
 
 

@@ -32,7 +32,7 @@ LINE = re.compile(
 def test_the_edge_at_each_length_in_a_line_and_it_holds(
     warm: CommandLine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = warm("max-batch", *STEADY, "--steps", "32,64", "-o", "run.jsonl")
+    result = warm("max-batch", *STEADY, "--time-steps", "32,64", "-o", "run.jsonl")
     assert result.returncode == 0, result.stderr
     assert result.stderr == "wrote\n  run.jsonl\n"
     *lines, proven, charged, first, last = result.stdout.splitlines()
@@ -66,7 +66,7 @@ def check_against_profile(
     """The sweep's own passes agree, as near as one heap is to another; ``advise`` repeats it."""
     below, above = round(0.95 * batch), round(1.05 * batch)
     result = warm(
-        "profile", *STEADY, "--batch", f"{below},{above}", "--steps", "64",
+        "profile", *STEADY, "--batch", f"{below},{above}", "--time-steps", "64",
         "--point-seconds", "0.05", "--headroom", "0", "--json", "-o", path.name,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -98,7 +98,7 @@ def check_advise(path: Path, edges: str, capsys: pytest.CaptureFixture[str]) -> 
     assert lines[3].startswith("  - under 31.5 MiB the edges would be T=32: about ")
     whole = json.loads(advised(capsys, path, "--json", "--effective-batch", "999"))
     assert whole["advice"]["effective_batch"] == 999
-    assert [at["steps"] for at in whole["advice"]["largest_safe"]] == [32, 64]
+    assert [at["time_steps"] for at in whole["advice"]["largest_safe"]] == [32, 64]
     assert all(at["accumulation_steps"] > 1 for at in whole["advice"]["largest_safe"])
     assert [edge["status"] for edge in whole["frontier"]] == ["certified", "certified"]
 
@@ -112,7 +112,17 @@ def advised(capsys: pytest.CaptureFixture[str], path: Path, *arguments: str) -> 
 
 
 def test_the_document(warm: CommandLine, tmp_path: Path) -> None:
-    command = ("max-batch", *TINY, *LIMIT, "--steps", "16", "--at-most", "40", "--lengths", "4,8")
+    command = (
+        "max-batch",
+        *TINY,
+        *LIMIT,
+        "--time-steps",
+        "16",
+        "--at-most",
+        "40",
+        "--lengths",
+        "4,8",
+    )
     result = warm(*command, "--granularity", "8", "--confirm", "2", "--reserve", "2MiB", "--json")
     assert result.returncode == 0, result.stderr
     whole = json.loads(result.stdout)
@@ -127,11 +137,11 @@ def test_the_document(warm: CommandLine, tmp_path: Path) -> None:
         "environment",
     ]
     (edge,) = whole["frontier"]
-    assert (edge["steps"], edge["status"], edge["batch"]) == (16, "capped", 40)
+    assert (edge["time_steps"], edge["status"], edge["batch"]) == (16, "capped", 40)
     assert (edge["granularity"], edge["at_most"], edge["fails"]) == (8, 40, None)
     assert edge["fits"]["batch"] == 40
     assert 0 < edge["fits"]["peak_bytes"] < 22 << 20
-    assert edge["fits"]["steps_run"] == 12  # whole rounds over three lengths
+    assert edge["fits"]["train_steps_run"] == 12  # whole rounds over three lengths
     assert (edge["confirmations"], edge["ooms"]) == (2, 0)
     fits = journal.load(tmp_path / "run.jsonl").observations
     assert edge["probes"] == len(edge["attempts"]) == len(fits)
@@ -149,7 +159,7 @@ def test_the_document(warm: CommandLine, tmp_path: Path) -> None:
 def test_nothing_that_fits_is_exit_5(warm: CommandLine, tmp_path: Path) -> None:
     # below the weights: memory is short while they are built, before oneDNN can meet it
     limit = ("--hidden-size", "512", "--memory-limit", "2MiB")
-    result = warm("max-batch", *TINY, "--steps", "16", *limit)
+    result = warm("max-batch", *TINY, "--time-steps", "16", *limit)
     assert result.returncode == 5, result.stderr
     assert result.stdout == "T=16: nothing fits: B=1 is out of memory\n"
     outcomes = {o.batch: o.outcome for o in journal.load(tmp_path / "run.jsonl").observations}
@@ -161,7 +171,7 @@ def test_nothing_that_fits_is_exit_5(warm: CommandLine, tmp_path: Path) -> None:
     [
         (["--at-most", "8", "--granularity", "16"], "--at-most 8 is below --granularity 16"),
         (["--at-most", "0"], "at-most"),
-        (["--lengths", "8,17"], "--lengths 17 is longer than --steps 16"),
+        (["--lengths", "8,17"], "--lengths 17 is longer than --time-steps 16"),
         (["--lengths", "0"], "between 1 and"),
         (["--lengths", "4", "--factory", f"{FACTORIES}:make"], "a factory has its own lengths"),
         (["--reserve", "0"], "above zero"),
@@ -169,8 +179,8 @@ def test_nothing_that_fits_is_exit_5(warm: CommandLine, tmp_path: Path) -> None:
         (["--headroom", "-1%"], "is not a share"),
         (["--confirm", "0"], "confirm"),
         (["--confirm-steps", "0"], "confirm-steps"),
-        (["--card", "8GiB"], "--card stands for another CUDA card"),
-        (["--card", "8GiB", "--memory-limit", "8MiB"], "exclude each other"),
+        (["--gpu-memory", "8GiB"], "--gpu-memory stands for another CUDA GPU"),
+        (["--gpu-memory", "8GiB", "--memory-limit", "8MiB"], "exclude each other"),
         (["--effective-batch", "0"], "effective-batch"),
         (["--batch", "8"], "--batch"),
         (["-o", "run.json"], "NAME.jsonl"),
@@ -181,7 +191,7 @@ def test_bad_input(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    assert run(["max-batch", "--device", "cpu", "--steps", "16,32", *arguments]) == 2
+    assert run(["max-batch", "--device", "cpu", "--time-steps", "16,32", *arguments]) == 2
     captured = capsys.readouterr()
     assert words in captured.err
     assert captured.out == ""
@@ -189,7 +199,7 @@ def test_bad_input(
 
 
 def test_a_reserve_that_leaves_nothing_is_refused(warm: CommandLine) -> None:
-    result = warm("max-batch", *TINY, *LIMIT, "--steps", "16", "--reserve", "24MiB")
+    result = warm("max-batch", *TINY, *LIMIT, "--time-steps", "16", "--reserve", "24MiB")
     assert result.returncode == 2
     assert "--reserve 24.0 MiB leaves nothing of the limit of 24.0 MiB" in result.stderr
     assert "Traceback" not in result.stderr

@@ -59,7 +59,7 @@ def test_a_run_file_is_named_as_one() -> None:
 
 def test_the_same_order_at_each_place(asked) -> None:
     context, options = asked(
-        profile, "--simulate", "t4,h100", "--batch", "8,16", "--steps", "4", "-o", "run.jsonl"
+        profile, "--simulate", "t4,h100", "--batch", "8,16", "--time-steps", "4", "-o", "run.jsonl"
     )
     first, second = orders_of(context, options)
     assert [order.gpu and order.gpu.model for order in (first, second)] == ["t4", "h100"]
@@ -69,7 +69,7 @@ def test_the_same_order_at_each_place(asked) -> None:
 
 
 def test_the_largest_batch_has_no_batches_to_run(asked) -> None:
-    context, options = asked(max_batch, "--device", "cpu", "--steps", "4", "--overwrite")
+    context, options = asked(max_batch, "--device", "cpu", "--time-steps", "4", "--overwrite")
     [order] = orders_of(context, options, "max-batch", "-max-batch")
     assert (order.grid, order.command, order.gpu) == (Grid((), (4,)), "max-batch", None)
     assert order.path.name == "lstm-256-512-1-cpu-max-batch.jsonl"

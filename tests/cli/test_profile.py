@@ -16,7 +16,7 @@ from rnnprof.runfile.observations import Calibration
 from rnnprof.runfile.points import Outcome
 
 SMALL = (
-    "--hidden-size", "32", "--input-size", "16", "--batch", "2,4", "--steps", "4,8",
+    "--hidden-size", "32", "--input-size", "16", "--batch", "2,4", "--time-steps", "4,8",
     "--point-seconds", "0.05", "--memory-limit", "256MiB", "-o", "run.jsonl",
     "--no-certify",  # the edges have tests of their own
 )  # fmt: skip
@@ -48,15 +48,15 @@ def test_profile_answers_and_leaves_its_files(rnnprof: CommandLine, tmp_path: Pa
 
 def test_json_is_one_document_and_an_oom_is_a_good_answer(warm: CommandLine) -> None:
     result = warm(
-        "profile", "--hidden-size", "64", "--batch", "2,512,1024", "--steps", "64,128",
+        "profile", "--hidden-size", "64", "--batch", "2,512,1024", "--time-steps", "64,128",
         "--memory-limit", "64MiB", "--point-seconds", "0.05", "-o", "run.jsonl", "--json", "-q",
         "--no-certify",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    points = {(p["batch"], p["steps"]): p for p in document(result)["points"]}
+    points = {(p["batch"], p["time_steps"]): p for p in document(result)["points"]}
     assert len(points) == 6
     assert points[2, 64]["outcome"] == "measured"
-    assert points[2, 64]["census_bytes"]["weights"] > 0
+    assert points[2, 64]["breakdown_bytes"]["weights"] > 0
     large = {points[b, t]["outcome"] for b in (512, 1024) for t in (64, 128)}
     assert large <= {"oom", "implied_oom"}
     oom = next(p for p in points.values() if p["outcome"] == "oom")
@@ -66,7 +66,7 @@ def test_json_is_one_document_and_an_oom_is_a_good_answer(warm: CommandLine) -> 
 
 def test_nothing_that_fits_is_exit_5(warm: CommandLine) -> None:
     result = warm(
-        "profile", "--batch", "4", "--steps", "4", "--memory-limit", "1MiB", "-o", "run.jsonl"
+        "profile", "--batch", "4", "--time-steps", "4", "--memory-limit", "1MiB", "-o", "run.jsonl"
     )
     assert result.returncode == 5
     assert "OOM" in result.stdout
@@ -83,7 +83,7 @@ def test_a_failing_point_is_exit_5_and_keeps_the_rest(warm: CommandLine) -> None
         "at_batch=4",
     )
     assert result.returncode == 5
-    points = {(p["batch"], p["steps"]): p["outcome"] for p in document(result)["points"]}
+    points = {(p["batch"], p["time_steps"]): p["outcome"] for p in document(result)["points"]}
     assert points == {(2, 4): "measured", (2, 8): "measured", (4, 4): "crashed", (4, 8): "crashed"}
 
 
@@ -98,7 +98,7 @@ def test_a_nan_loss_is_measured_with_a_warning(warm: CommandLine) -> None:
 def test_a_timeout_is_an_outcome(warm: CommandLine) -> None:
     result = warm(
         "profile", *FACTORY, "--factory-arg", "fault=hang", "--factory-arg", "at_batch=4",
-        "--timeout", "3", "--steps", "4", "--json",
+        "--timeout", "3", "--time-steps", "4", "--json",
     )  # fmt: skip
     assert result.returncode == 5
     outcomes = {p["batch"]: (p["outcome"], p["phase"]) for p in document(result)["points"]}
@@ -122,7 +122,7 @@ def test_a_finished_file_is_kept_extended_or_begun_anew(warm: CommandLine, tmp_p
     assert "workload.hidden_size: 32 in the file, 33 now" in other.stderr
     assert path.read_bytes() == before
 
-    extended = warm("profile", *small, "--extend", "--steps", "4,16")
+    extended = warm("profile", *small, "--extend", "--time-steps", "4,16")
     assert extended.returncode == 0, extended.stderr
     assert path.read_bytes().startswith(before)
     observed = journal.load(path).observations
@@ -144,7 +144,7 @@ def test_another_limit_or_source_is_refused(warm: CommandLine, tmp_path: Path) -
     source.write_text(FACTORIES.read_text() + "\n# changed\n")
     changed = warm(*command, "--extend")
     assert changed.returncode == 2
-    assert "workload.factory.sha256" in changed.stderr
+    assert "sources.train.py: " in changed.stderr
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_stopped_and_given_again_nothing_is_lost_or_done_twice(
         if o.role == "grid" and o.outcome is Outcome.MEASURED
     ]
     repeated = {key for key in passes if passes.count(key) > 1}
-    assert all(key[1].__name__ == "Timing" for key in repeated), "only a disturbed timing repeats"
+    assert all(key[1].__name__ == "Timing" for key in repeated), "only a noisy timing repeats"
     assert len({key[0] for key in passes}) == 4
 
 
@@ -203,11 +203,11 @@ def test_two_writers_are_one_too_many(tmp_path: Path, rnnprof: CommandLine) -> N
 
 def test_configuration_by_file_and_environment(warm: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "rnnprof.toml").write_text(
-        'batch = "2"\nsteps = 4\nhidden-size = 8\npoint-seconds = 0.05\noutput = "a.jsonl"\n'
+        'batch = "2"\ntime-steps = 4\nhidden-size = 8\npoint-seconds = 0.05\noutput = "a.jsonl"\n'
     )
-    result = warm("profile", "--json", "--steps", "5", RNNPROF_HIDDEN_SIZE="9")
+    result = warm("profile", "--json", "--time-steps", "5", RNNPROF_HIDDEN_SIZE="9")
     assert result.returncode == 0, result.stderr
     run = journal.load(tmp_path / "a.jsonl")
     assert run.grid.batch == (2,)
-    assert run.grid.steps == (5,)
+    assert run.grid.time_steps == (5,)
     assert run.header.workload.hidden_size == 9

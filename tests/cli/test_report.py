@@ -9,7 +9,7 @@ import pytest
 
 from conftest import CommandLine
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "run-1.jsonl"
+GOLDEN = Path(__file__).parents[1] / "golden" / "run-2.jsonl"
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_wrong_input_is_one_clear_error(
 ) -> None:
     folder = run_file.parent
     text = run_file.read_text()
-    (folder / "newer.jsonl").write_text(text.replace('"schema":1', '"schema":99'))
+    (folder / "newer.jsonl").write_text(text.replace('"schema":2', '"schema":99'))
     (folder / "taken").mkdir()
     (folder / "taken" / "report.html").write_text("theirs")
     (folder / "closed").write_text("no directory")

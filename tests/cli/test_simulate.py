@@ -31,7 +31,7 @@ from rnnprof.simulate.description import describe
 
 MEMORY_ALONE = Settings(processes=0)
 HEAD = "version = 1\n"
-THROUGHPUT = "[[throughput]]\nbatch = 8\nsteps = 16\nat-least = 100\n"
+THROUGHPUT = "[[throughput]]\nbatch = 8\ntime-steps = 16\nat-least = 100\n"
 
 
 @pytest.fixture
@@ -57,12 +57,12 @@ def refused(
         (["max-batch", "--simulate", "h10"], "did you mean"),
         (["max-batch", "--simulate", "memory=16GiB,sms=0,capability=7.5"], "sms"),
         (["max-batch", "--simulate", "t4", "--device", "cpu"], "exclude each other"),
-        (["max-batch", "--simulate", "t4", "--card", "8GiB"], "exclude each other"),
+        (["max-batch", "--simulate", "t4", "--gpu-memory", "8GiB"], "exclude each other"),
         (["profile", "--simulate", "t4", "--point-seconds", "1"], "there are no times"),
         (["profile", "--simulate", "t4", "--processes", "3"], "there are no times"),
         (["profile", "--simulate", "t4", "--compile"], "triton compiles kernels"),
         (["trainability", "--simulate", "t4"], "takes kernels"),
-        (["compare", ".", ".", "--batch", "2", "--steps", "2", "--simulate", "t4"], "times"),
+        (["compare", ".", ".", "--batch", "2", "--time-steps", "2", "--simulate", "t4"], "times"),
         (["check", "--budget", "fast.toml", "--simulate", "t4"], "limits a throughput"),
         (["check", "--budget", "fits.toml", "--simulate", "t4,T4"], "t4 is named twice"),
         (["check", "--budget", "fits.toml", "--simulate", "t4,"], "no GPU to simulate is named"),
@@ -82,16 +82,16 @@ def test_what_a_simulated_gpu_cannot_answer_is_refused(
     refused, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
     (tmp_path / "fast.toml").write_text(HEAD + THROUGHPUT)
-    (tmp_path / "fits.toml").write_text(HEAD + "[[fits]]\nbatch = 8\nsteps = 16\n")
+    (tmp_path / "fits.toml").write_text(HEAD + "[[fits]]\nbatch = 8\ntime-steps = 16\n")
     (tmp_path / "two.toml").write_text(
-        HEAD + "[[fits]]\nbatch = 8\nsteps = 16\n[measure]\nsimulate = 't4,h100'\n"
+        HEAD + "[[fits]]\nbatch = 8\ntime-steps = 16\n[measure]\nsimulate = 't4,h100'\n"
     )
     assert said in refused(arguments)
 
 
 @pytest.mark.skipif(torch.version.cuda is not None, reason="torch is a build with CUDA")
 def test_a_torch_without_cuda_is_one_sentence_with_the_remedy(refused) -> None:
-    said = refused(["max-batch", "--simulate", "t4", "--steps", "16"], code=4)
+    said = refused(["max-batch", "--simulate", "t4", "--time-steps", "16"], code=4)
     assert "is not a CUDA build" in said
     assert "pip install --no-deps torch" in said
 
@@ -112,7 +112,7 @@ def simulated(folder: Path, model: str, settings: Settings = MEMORY_ALONE) -> Ru
         Listener(),
         65536,
     )
-    frontier.run(grid.steps)
+    frontier.run(grid.time_steps)
     made = run_of(records, folder / f"{model}.jsonl")
     assert made is not None
     return made
@@ -164,7 +164,7 @@ def test_the_command_that_repeats_it_simulates_too(tmp_path: Path) -> None:
 
 # a gate of several GPUs, measured by a fake
 
-BATCH_64 = HEAD + "[[fits]]\nbatch = 64\nsteps = 32\n"
+BATCH_64 = HEAD + "[[fits]]\nbatch = 64\ntime-steps = 32\n"
 LAW_LIMITS = {"t4": 64 << 20, "h100": 256 << 20}
 """B=64 T=32 takes 76 MiB by the law of :class:`FakeProbe`."""
 
@@ -182,7 +182,7 @@ def gate(
         header = replace(HEADER, environment=facts)
         probe = FakeProbe(limit_bytes=LAW_LIMITS[gpu.model], least_steps=10)
         monkeypatch.setattr("fakes.HEADER", header)
-        points = Grid((asked.fits[0].batch,), (asked.fits[0].steps,))
+        points = Grid((asked.fits[0].batch,), (asked.fits[0].time_steps,))
         return run_into(order.path, probe, points, order.settings)
 
     def check(*arguments: str) -> tuple[int, str, str]:

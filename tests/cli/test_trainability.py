@@ -15,7 +15,7 @@ from rnnprof.runfile.points import Outcome
 from rnnprof.study.trainability import trainability_of
 
 SMALL = (
-    "trainability", "--hidden-size", "16", "--steps", "6", "--draws", "10", "--parts", "4",
+    "trainability", "--hidden-size", "16", "--time-steps", "6", "--draws", "10", "--parts", "4",
     "--small-batch", "4", "--train-steps", "5", "--memory-limit", "256MiB", "-o", "study.jsonl",
 )  # fmt: skip
 TARGET = (
@@ -30,7 +30,10 @@ def test_reach_noise_and_time_to_target_and_what_is_there_is_not_run_again(
     result = warm(*SMALL, *TARGET, "--json", "-q")
     assert result.returncode == 0, result.stderr
     document = json.loads(result.stdout)
-    assert [(each["steps"], each["train_steps"]) for each in document["reach"]] == [(6, 0), (6, 5)]
+    assert [(each["time_steps"], each["train_steps"]) for each in document["reach"]] == [
+        (6, 0),
+        (6, 5),
+    ]
     assert all(len(each["reach"]["ratios"]) == 6 for each in document["reach"])
     [noise] = document["noise"]
     assert (noise["train_steps"], noise["small_batch"], noise["big_batch"]) == (5, 4, 16)
@@ -134,7 +137,7 @@ def test_a_factory_of_words_with_a_probe_and_without(warm: CommandLine, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--task", "copy", "--steps", "20"], "21 time steps"),
+        (["--task", "copy", "--time-steps", "20"], "21 time steps"),
         (["--input-size", "5"], "has 2 features"),
         (["--mode", "inference"], "learns nothing"),
         (["--optimizer", "none", "--target", "0.1"], "reaches no target"),

@@ -31,7 +31,7 @@ def asked(rnnprof: CommandLine, function: str, limit: str, *more: str) -> tuple[
     """Exit code, document and what was said, within the time for it."""
     before_s = children_s()
     result = rnnprof(
-        "max-batch", "--factory", f"{FACTORIES}:{function}", "--steps", "16", "--memory-limit",
+        "max-batch", "--factory", f"{FACTORIES}:{function}", "--time-steps", "16", "--memory-limit",
         limit, "--json", "-q", "-o", "run.jsonl", *more, OMP_NUM_THREADS="1",
     )  # fmt: skip
     assert children_s() - before_s < ENOUGH_CPU_S
@@ -102,7 +102,7 @@ def test_a_length_above_it_is_answered_beside_the_other(rnnprof: CommandLine) ->
     """One T that cannot run does not cost the answer at another."""
     before_s = children_s()
     result = rnnprof(
-        "max-batch", "--factory", f"{FACTORIES}:needs_long_sequences", "--steps", "16,64",
+        "max-batch", "--factory", f"{FACTORIES}:needs_long_sequences", "--time-steps", "16,64",
         "--memory-limit", "64MiB", "--json", "-q", "-o", "run.jsonl", OMP_NUM_THREADS="1",
     )  # fmt: skip
     assert children_s() - before_s < 2 * ENOUGH_CPU_S

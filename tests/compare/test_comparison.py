@@ -31,7 +31,7 @@ from rnnprof.maxbatch.certify import Terms, conclude
 from rnnprof.runfile.codec import encode
 from rnnprof.runfile.observations import Observation
 from rnnprof.runfile.points import Grid, Outcome, Point
-from rnnprof.runfile.records import Header, Run
+from rnnprof.runfile.records import Host, Run
 from rnnprof.stats.estimate import (
     NOISE_FLOOR_RATIO,
     Estimate,
@@ -159,7 +159,7 @@ def test_the_ratio_lies_within_its_interval_and_is_of_the_times_shown() -> None:
     assert change.ratio == pytest.approx((change.new_s or 0) / (change.base_s or 1))
 
 
-def test_the_process_is_the_unit_and_a_disturbed_one_does_not_count() -> None:
+def test_the_process_is_the_unit_and_a_noisy_one_does_not_count() -> None:
     found = ProcessMedians.of(
         [
             a_timing(POINT, 1.0, 2.0, 9.0, process_index=0),
@@ -171,7 +171,7 @@ def test_the_process_is_the_unit_and_a_disturbed_one_does_not_count() -> None:
     )
     assert found.medians_s == (2.0, 4.0)
     assert found.shortage() == (
-        "2 of at least 3 processes (1 disturbed: other processes took 90% of a processor)"
+        "2 of at least 3 processes (1 noisy: other processes took 90% of a processor)"
     )
 
 
@@ -197,8 +197,8 @@ def test_the_geometric_mean_of_nothing_is_unknown() -> None:
     assert geometric_mean([]) is None
 
 
-def with_facts(**facts: Any) -> Header:
-    return replace(HEADER, environment={**HEADER.environment, **facts})
+def with_facts(**facts: Any) -> Run:
+    return Run(replace(HEADER, environment={**HEADER.environment, **facts}))
 
 
 @pytest.mark.parametrize(
@@ -228,20 +228,20 @@ def test_facts_that_differ(name: str, base: Any, new: Any, affects: Affects) -> 
 
 
 def test_a_fact_that_one_run_lacks_is_unknown_there() -> None:
-    (found,) = differences(HEADER, with_facts(driver="575.2"))
+    (found,) = differences(Run(HEADER), with_facts(driver="575.2"))
     assert str(found) == "driver unknown in the baseline, 575.2 in the run"
     assert found.affects is Affects.EVERYTHING
 
 
 def test_equal_headers_do_not_differ() -> None:
-    other_identity = replace(HEADER, run_id="another", fingerprint="another")
-    assert differences(HEADER, other_identity) == ()
+    other_identity = Run(replace(HEADER, run_id="another"))
+    assert differences(Run(HEADER), other_identity) == ()
 
 
 def test_workload_and_limit_come_in_order_of_weight() -> None:
     gru = Workload(cell="gru", dtype="bf16")
-    other = replace(HEADER, workload=gru, limit_bytes=1, rnnprof_version="9")
-    assert [(each.name, each.affects) for each in differences(HEADER, other)] == [
+    other = Run(replace(HEADER, workload=gru, limit_bytes=1), hosts=(Host("r1", 1, "9"),))
+    assert [(each.name, each.affects) for each in differences(Run(HEADER), other)] == [
         ("workload.cell", Affects.EVERYTHING),
         ("workload.dtype", Affects.EVERYTHING),
         ("limit_bytes", Affects.LIMIT),
@@ -250,26 +250,27 @@ def test_workload_and_limit_come_in_order_of_weight() -> None:
 
 
 def test_the_source_of_a_factory_may_change_and_its_arguments_may_not() -> None:
-    def made(sha256: str, **args: Any) -> Header:
-        source = FactorySource("train.py:make", sha256, args)
-        return replace(HEADER, workload=Workload(cell=None, factory=source))
+    def made(sha256: str, **args: Any) -> Run:
+        source = FactorySource("train.py:make", args)
+        workload = Workload(cell=None, factory=source)
+        return Run(replace(HEADER, workload=workload, sources={"train.py": sha256}))
 
     found = differences(made("aa", hidden=1), made("bb", hidden=2))
     assert {each.name: each.affects for each in found} == {
-        "workload.factory.sha256": Affects.NOTHING,
+        "source train.py": Affects.NOTHING,
         "workload.factory.args": Affects.EVERYTHING,
     }
-    assert differences(HEADER, made("aa"))[0].affects is Affects.EVERYTHING
+    assert differences(Run(HEADER), made("aa"))[0].affects is Affects.EVERYTHING
 
 
 def observed(points: Iterable[Point], scale: float = 1.0, processes: int = 3) -> list[Observation]:
     """A law of bytes and of time, the same for every process up to a per mille."""
     found: list[Observation] = []
     for point in points:
-        size = point.batch * point.steps
+        size = point.batch * point.time_steps
         peak = int((8 * MIB + 4096 * size) * scale)
         found += [
-            a_fit(point, peak_counted_bytes=2 * peak),
+            a_fit(point, peak_charged_bytes=2 * peak),
             a_memory(point, peak_allocated_bytes=peak),
         ]
         found += [
@@ -279,8 +280,8 @@ def observed(points: Iterable[Point], scale: float = 1.0, processes: int = 3) ->
     return found
 
 
-def run_of(batch: Sequence[int], steps: Sequence[int], scale: float = 1.0) -> Run:
-    grid = Grid(tuple(batch), tuple(steps))
+def run_of(batch: Sequence[int], time_steps: Sequence[int], scale: float = 1.0) -> Run:
+    grid = Grid(tuple(batch), tuple(time_steps))
     return a_run(observed(grid.points(), scale), grid)
 
 
@@ -288,13 +289,13 @@ def test_two_runs_side_by_side() -> None:
     base, new = run_of((4, 8, 16), (16, 32)), run_of((8, 16, 32), (16, 32), scale=1.5)
     found = compare(base, new)
     assert [str(each.point) for each in found.points] == [
-        f"B={batch} T={steps}" for steps in (16, 32) for batch in (4, 8, 16, 32)
+        f"B={batch} T={time_steps}" for time_steps in (16, 32) for batch in (4, 8, 16, 32)
     ]
     assert found.points_timed == 4
     assert found.time_ratio == pytest.approx(1.5)
     both = found.points[1]
     assert both.allocated_bytes.ratio == pytest.approx(1.5, rel=1e-5)
-    assert both.counted_bytes.base == 2 * (both.allocated_bytes.base or 0)
+    assert both.charged_bytes.base == 2 * (both.allocated_bytes.base or 0)
     # of what is charged, which the sample makes twice what is allocated
     assert both.bytes_per_time_step.base == pytest.approx(2 * (8 * MIB / 128 + 4096))
     assert found.slope_bytes.base == pytest.approx(2 * 4096, rel=1e-3)
@@ -342,13 +343,16 @@ def test_noise_of_five_processes_is_rarely_called_a_change(seed: int) -> None:
 
 def test_runs_of_other_devices_are_not_judged() -> None:
     other = with_facts(device_name="another")
-    base, new = run_of((4,), (16,)), replace(run_of((4,), (16,)), header=other)
+    base, new = run_of((4,), (16,)), replace(run_of((4,), (16,)), header=other.header)
     assert [each.verdict for each in compare(base, new).points] == [None]
 
 
 def test_another_torch_is_what_is_compared_where_both_were_measured_in_turn() -> None:
-    base, new = run_of((4,), (16,)), replace(run_of((4,), (16,)), header=with_facts(torch="9.9"))
-    assert differences(base.header, new.header)[0].affects is Affects.EVERYTHING
+    base, new = (
+        run_of((4,), (16,)),
+        replace(run_of((4,), (16,)), header=with_facts(torch="9.9").header),
+    )
+    assert differences(base, new)[0].affects is Affects.EVERYTHING
     found = compare(base, new, in_turn=True)
     assert [(each.name, each.affects) for each in found.differences] == [("torch", Affects.NOTHING)]
     assert found.points[0].verdict is not None
@@ -363,11 +367,11 @@ def test_a_point_of_one_run_alone_has_one_side() -> None:
     assert only_base.allocated_bytes.ratio is None
 
 
-@pytest.mark.parametrize(("batch", "steps"), [((4, 8), (16,)), ((4,), (16, 32))])
+@pytest.mark.parametrize(("batch", "time_steps"), [((4, 8), (16,)), ((4,), (16, 32))])
 def test_one_batch_or_one_length_does_not_tell_the_slope(
-    batch: tuple[int, ...], steps: tuple[int, ...]
+    batch: tuple[int, ...], time_steps: tuple[int, ...]
 ) -> None:
-    assert compare(run_of(batch, steps), run_of(batch, steps)).slope_bytes.base is None
+    assert compare(run_of(batch, time_steps), run_of(batch, time_steps)).slope_bytes.base is None
 
 
 def test_a_comparison_is_json() -> None:
@@ -377,12 +381,12 @@ def test_a_comparison_is_json() -> None:
 
 
 def test_frontiers_stand_side_by_side() -> None:
-    def edge(steps: int, batch: int) -> Any:
-        passed = a_fit(Point(batch, steps), steps_run=10, peak_counted_bytes=1)
-        failed = a_fit(Point(batch + 1, steps), outcome=Outcome.OOM)
-        return conclude(steps, [passed, failed], Terms(HEADER.limit_bytes, 100))
+    def edge(time_steps: int, batch: int) -> Any:
+        passed = a_fit(Point(batch, time_steps), train_steps_run=10, peak_charged_bytes=1)
+        failed = a_fit(Point(batch + 1, time_steps), outcome=Outcome.OOM)
+        return conclude(time_steps, [passed, failed], Terms(HEADER.limit_bytes, 100))
 
     found = compare_frontiers([edge(16, 40), edge(32, 20)], [edge(32, 15), edge(64, 7)])
-    assert [(each.steps, each.ratio) for each in found] == [(16, None), (32, 0.75), (64, None)]
+    assert [(each.time_steps, each.ratio) for each in found] == [(16, None), (32, 0.75), (64, None)]
     assert found[0].new is None
     assert found[2].base is None

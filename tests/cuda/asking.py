@@ -19,7 +19,7 @@ def set_nvml(state):
     inject("")
 
 
-def make(batch, steps, device, code="", fault=""):
+def make(batch, time_steps, device, code="", fault=""):
     """Nothing is made on the GPU: the code is the first to ask for it."""
     import torch
 

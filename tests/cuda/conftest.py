@@ -87,7 +87,7 @@ class Gpu:
 
 
 @pytest.fixture(scope="session")
-def card(gpu: GpuDescription | None) -> Iterator[Gpu]:
+def workers(gpu: GpuDescription | None) -> Iterator[Gpu]:
     kept = {name: os.environ.pop(name, None) for name in ("CUDA_VISIBLE_DEVICES",)}
     with Supervisor(gpu=gpu) as crew:
         yield Gpu(crew)

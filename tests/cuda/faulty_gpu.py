@@ -17,7 +17,7 @@ def inject(fault):
     ctypes.CDLL(None).rnnprof_simulate_reset()
 
 
-def make(batch, steps, device, fault="", where="forward", growing=0):
+def make(batch, time_steps, device, fault="", where="forward", growing=0):
     """An LSTM; at every size but the warm-up's the calls fail from *where* on."""
     model = torch.nn.LSTM(16, 32, batch_first=False).to(device)
     optimizer = torch.optim.Adam(model.parameters())
@@ -32,7 +32,7 @@ def make(batch, steps, device, fault="", where="forward", growing=0):
         optimizer.zero_grad(set_to_none=True)
         with phase("data"):
             arm("data")
-            x = torch.empty(steps, batch, 16, device=device).uniform_()
+            x = torch.empty(time_steps, batch, 16, device=device).uniform_()
             kept.append(torch.empty(growing, dtype=torch.uint8, device=device))
         with phase("forward"):
             arm("forward")
@@ -51,10 +51,10 @@ def make(batch, steps, device, fault="", where="forward", growing=0):
     return rnnprof.Training(step, model=model, optimizer=optimizer)
 
 
-def reads_lengths(batch, steps, device, kind="item"):
+def reads_lengths(batch, time_steps, device, kind="item"):
     """Asks the GPU how long the sequences are."""
     model = torch.nn.LSTM(16, 32).to(device)
-    lengths = torch.full((batch,), steps, device=device)
+    lengths = torch.full((batch,), time_steps, device=device)
 
     def step(phase):
         with phase("data"):
@@ -74,14 +74,14 @@ def reads_lengths(batch, steps, device, kind="item"):
     return step
 
 
-def convolves(batch, steps, device):
+def convolves(batch, time_steps, device):
     """A convolution by cuDNN, then an LSTM."""
     convolution = torch.nn.Conv1d(16, 16, 3, padding=1).to(device)
     model = torch.nn.LSTM(16, 32).to(device)
 
     def step(phase):
         with phase("forward"):
-            x = convolution(torch.empty(batch, 16, steps, device=device)).permute(2, 0, 1)
+            x = convolution(torch.empty(batch, 16, time_steps, device=device)).permute(2, 0, 1)
             loss = model(x)[0].square().mean()
         with phase("backward"):
             loss.backward()
@@ -90,7 +90,7 @@ def convolves(batch, steps, device):
     return step
 
 
-def compiles(batch, steps, device):
+def compiles(batch, time_steps, device):
     """A loop through torch.compile."""
     cell = torch.compile(torch.nn.LSTMCell(16, 32).to(device))
     x = torch.empty(batch, 16, device=device)
@@ -102,10 +102,10 @@ def compiles(batch, steps, device):
     return step
 
 
-def captures(batch, steps, device):
+def captures(batch, time_steps, device):
     """A CUDA graph."""
     model = torch.nn.LSTM(16, 32).to(device)
-    x = torch.empty(steps, batch, 16, device=device)
+    x = torch.empty(time_steps, batch, 16, device=device)
 
     def step(phase):
         with phase("forward"):

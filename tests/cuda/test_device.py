@@ -24,17 +24,17 @@ def _simulated(gpu: GpuDescription | None) -> None:
 
 
 @pytest.fixture
-def ask(card: Any) -> Any:
+def ask(workers: Any) -> Any:
     """Run code in a fresh worker before any CUDA call; what it leaves in ``said`` comes back."""
 
     def run(code: str, fault: str = "") -> Any:
-        source = FactorySource(
-            "asking.py:make", "", {"code": textwrap.dedent(code), "fault": fault}
-        )
+        source = FactorySource("asking.py:make", {"code": textwrap.dedent(code), "fault": fault})
         workload = Workload(cell=None, input_size=0, hidden_size=0, layers=0, factory=source)
-        answer = card.ask("hello", workload, factory_path=f"{FACTORIES}:make")
+        answer = workers.ask("hello", workload, factory_path=f"{FACTORIES}:make")
         assert answer.evidence is None, answer.evidence
-        check = card.ask("check", workload, factory_path=f"{FACTORIES}:make", batch=1, steps=1)
+        check = workers.ask(
+            "check", workload, factory_path=f"{FACTORIES}:make", batch=1, time_steps=1
+        )
         assert check.evidence is not None
         message = check.evidence.message or ""
         assert message.startswith("said "), message
@@ -63,7 +63,7 @@ try:
     refused = False
 except torch.OutOfMemoryError:
     refused = True
-counted, peaks = limit.counted_bytes(), limit.peaks()
+counted, peaks = limit.charged_bytes(), limit.peaks()
 device.lift_limit()
 more = torch.empty(60 * MIB, dtype=torch.uint8, device="cuda")
 said = before, refused, counted, peaks, more.nbytes
@@ -72,7 +72,7 @@ said = before, refused, counted, peaks, more.nbytes
     before, refused, counted, peaks, more = said
     assert before == {"baseline_bytes": 0, "context_bytes": gpu.context_bytes}
     assert refused
-    assert counted == peaks["peak_counted_bytes"] == 60 << 20
+    assert counted == peaks["peak_charged_bytes"] == 60 << 20
     assert peaks["peak_process_bytes"] == gpu.context_bytes + (60 << 20)
     assert peaks["retries"] is None
     assert more == 60 << 20
@@ -191,8 +191,8 @@ except DeviceMissingError as error:
     assert "there is no cuda:1" in said
 
 
-def test_where_the_pinned_gpu_is_gone_torch_sees_none(card: Any) -> None:
-    evidence = card.ask("survey", device_uuid="GPU-00000000").evidence
+def test_where_the_pinned_gpu_is_gone_torch_sees_none(workers: Any) -> None:
+    evidence = workers.ask("survey", device_uuid="GPU-00000000").evidence
     assert evidence is not None
     assert "torch sees no CUDA device" in (evidence.message or "")
 
@@ -204,9 +204,9 @@ def test_nvml_lists_the_gpu_and_its_processes(ask: Any, gpu: GpuDescription) -> 
 import os
 from rnnprof.device.nvml import open_nvml, same_uuid, visible_cards
 nvml, missing = open_nvml()
-cards = nvml.cards()
+GPUs = nvml.GPUs()
 named = (uuid, "0", "7", None, "0,0", "x", "0,7")
-visible = [visible_cards(cards, each) for each in named]
+visible = [visible_cards(GPUs, each) for each in named]
 nobody = nvml.others("GPU-none", 1)
 conditions = nvml.read(uuid, os.getpid())
 others = nvml.others(uuid, os.getpid())
@@ -214,7 +214,7 @@ unknown = nvml.read("GPU-none", 1).unknown
 stranger = nvml.read(uuid, 1)
 nvml.close()
 said = (
-    cards[0].uuid, cards[0].name, cards[0].memory_bytes, [len(each) for each in visible],
+    GPUs[0].uuid, GPUs[0].name, GPUs[0].memory_bytes, [len(each) for each in visible],
     conditions.own_bytes, sorted(conditions.unknown), others, bool(unknown),
     stranger.unknown.get("own_bytes"), same_uuid(uuid, uuid.removeprefix("GPU-")), nobody[0],
 )
@@ -249,7 +249,7 @@ EVERYTHING = "temperature_c=61;power_mw=250500;power_limit_mw=400000"
 
 NO_PERMISSION = "NVML: Insufficient Permissions"
 UNREADABLE = {
-    "nvmlDeviceGetCount_v2:1": f"the cards cannot be counted: {NO_PERMISSION}",
+    "nvmlDeviceGetCount_v2:1": f"the GPUs cannot be counted: {NO_PERMISSION}",
     "nvmlDeviceGetHandleByIndex_v2:1": f"GPU 0 cannot be read: {NO_PERMISSION}",
     "nvmlDeviceGetName:1": f"GPU 0 cannot be read: {NO_PERMISSION}",
     "nvmlDeviceGetMaxMigDeviceCount:1": (
@@ -271,13 +271,13 @@ said = {{}}
 for call in {list(UNREADABLE)}:
     inject(call + ":no_permission")
     survey = nvml.survey()
-    said[call] = len(survey.cards), survey.skipped
+    said[call] = len(survey.GPUs), survey.skipped
 """
     )
     assert {call: skipped for call, (_, skipped) in said.items()} == {
         call: (sentence,) for call, sentence in UNREADABLE.items()
     }
-    assert [cards for cards, _ in said.values()] == [0, 0, 0, 1, 2, 2]
+    assert [workers_of for workers_of, _ in said.values()] == [0, 0, 0, 1, 2, 2]
 
 
 def test_a_gpu_in_mig_mode_stands_for_its_first_slice(ask: Any, gpu: GpuDescription) -> None:
@@ -287,17 +287,17 @@ def test_a_gpu_in_mig_mode_stands_for_its_first_slice(ask: Any, gpu: GpuDescript
 from rnnprof.device.nvml import visible_cards
 kept = torch.empty(64 * MIB, dtype=torch.uint8, device="cuda")
 set_nvml("slices=5368709120,0,10737418240")
-cards = nvml.cards()
-described = [(card.uuid, card.name, card.memory_bytes, card.parent_uuid) for card in cards]
-_, first, second = cards
+GPUs = nvml.GPUs()
+described = [(GPU.uuid, GPU.name, GPU.memory_bytes, GPU.parent_uuid) for GPU in GPUs]
+_, first, second = GPUs
 named = ("0", uuid, first.uuid, second.uuid, "0," + first.uuid)
-visible = [[card.uuid for card in visible_cards(cards, each)] for each in named]
-used = [nvml.read(card.uuid.removeprefix("MIG-"), os.getpid()) for card in (first, second)]
+visible = [[GPU.uuid for GPU in visible_cards(GPUs, each)] for each in named]
+used = [nvml.read(GPU.uuid.removeprefix("MIG-"), os.getpid()) for GPU in (first, second)]
 unknown = used[0].unknown
 used = [(each.used_bytes, each.own_bytes) for each in used]
 by_uuid = open_nvml()[0].read(second.uuid.removeprefix("MIG-"), 1).used_bytes
 set_nvml("slices=0")
-empty = nvml.cards()
+empty = nvml.GPUs()
 said = described, visible, used, unknown, by_uuid, len(empty), visible_cards(empty, "0")
 """
     )

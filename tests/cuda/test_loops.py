@@ -46,35 +46,35 @@ def by_hand(gpu: GpuDescription | None) -> Any:
     return run
 
 
-def fit(card: Any, workload: Workload) -> dict[str, Any]:
-    found: dict[str, Any] = card.measured(
-        "fit", workload, batch=BATCH, steps=TIME_STEPS, confirm_steps=TRAINING_STEPS
+def fit(workers: Any, workload: Workload) -> dict[str, Any]:
+    found: dict[str, Any] = workers.measured(
+        "fit", workload, batch=BATCH, time_steps=TIME_STEPS, confirm_steps=TRAINING_STEPS
     )
     return found
 
 
 @pytest.mark.parametrize("impl", ["native", "fused"])
-def test_the_plain_loop_takes_what_a_script_takes(card: Any, by_hand: Any, impl: str) -> None:
+def test_the_plain_loop_takes_what_a_script_takes(workers: Any, by_hand: Any, impl: str) -> None:
     script = by_hand(impl)
     assert script["error"] == ""
-    plain = fit(card, replace(LAYER, impl=impl))
-    assert plain["steps_run"] == script["steps_run"]
+    plain = fit(workers, replace(LAYER, impl=impl))
+    assert plain["train_steps_run"] == script["train_steps_run"]
     assert plain["peak_allocated_bytes"] == script["allocated_bytes"]
-    assert plain["peak_counted_bytes"] == script["reserved_bytes"]
-    function = fit(card, replace(LAYER, impl=impl, loop="function"))
+    assert plain["peak_charged_bytes"] == script["reserved_bytes"]
+    function = fit(workers, replace(LAYER, impl=impl, loop="function"))
     assert function["peak_allocated_bytes"] < plain["peak_allocated_bytes"]
 
 
-def test_nothing_of_the_workload_precedes_it_on_a_gpu(card: Any) -> None:
-    found = fit(card, LAYER)
+def test_nothing_of_the_workload_precedes_it_on_a_gpu(workers: Any) -> None:
+    found = fit(workers, LAYER)
     assert (found["baseline_bytes"], found["baseline_note"]) == (0, None)
 
 
 @pytest.mark.parametrize("mode", ["train", "inference"])
-def test_what_a_loop_holds_is_in_the_breakdown(card: Any, mode: str) -> None:
-    plain = card.measured("memory", replace(LAYER, mode=mode))
-    function = card.measured("memory", replace(LAYER, mode=mode, loop="function"))
+def test_what_a_loop_holds_is_in_the_breakdown(workers: Any, mode: str) -> None:
+    plain = workers.measured("memory", replace(LAYER, mode=mode))
+    function = workers.measured("memory", replace(LAYER, mode=mode, loop="function"))
     for found in (plain, function):
-        assert found["census"], found["census_reason"]
+        assert found["breakdown"], found["breakdown_reason"]
         assert found["net_bytes_per_step"] == 0
     assert plain["peak_allocated_bytes"] > function["peak_allocated_bytes"]

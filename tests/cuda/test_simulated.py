@@ -17,7 +17,7 @@ from conftest import CommandLine
 from rnnprof.errors import BadInputError
 from rnnprof.outcomes import classify
 from rnnprof.runfile import journal
-from rnnprof.runfile.observations import CENSUS_PARTS, Fit
+from rnnprof.runfile.observations import BREAKDOWN_PARTS, Fit
 from rnnprof.runfile.points import Outcome
 from rnnprof.simulate.description import GpuDescription
 from rnnprof.units import GIB, MIB
@@ -47,75 +47,77 @@ def _simulated(gpu: GpuDescription | None) -> None:
 
 
 def of_factory(function: str, **args: Any) -> dict[str, Any]:
-    source = FactorySource(f"{FACTORIES.name}:{function}", "", args)
+    source = FactorySource(f"{FACTORIES.name}:{function}", args)
     workload = Workload(cell=None, input_size=0, hidden_size=0, layers=0, factory=source)
     return {"workload": workload, "factory_path": f"{FACTORIES}:{function}"}
 
 
-def test_the_facts_say_that_it_is_simulated(card: Any, gpu: GpuDescription) -> None:
-    assert card.facts["device_name"] == f"{gpu.name} (simulated)"
-    assert card.facts["simulated"] == gpu.as_text()
-    assert card.facts["device_uuid"] == gpu.uuid
-    assert card.facts["device_memory_bytes"] == gpu.memory_bytes
-    assert card.facts["capability"] == "8.0"
-    assert card.facts["driver"]
-    assert card.facts["cudnn"]
+def test_the_facts_say_that_it_is_simulated(workers: Any, gpu: GpuDescription) -> None:
+    assert workers.facts["device_name"] == f"{gpu.name} (simulated)"
+    assert workers.facts["simulated"] == gpu.as_text()
+    assert workers.facts["device_uuid"] == gpu.uuid
+    assert workers.facts["device_memory_bytes"] == gpu.memory_bytes
+    assert workers.facts["capability"] == "8.0"
+    assert workers.facts["driver"]
+    assert workers.facts["cudnn"]
 
 
-def test_the_survey_tells_the_context(card: Any, gpu: GpuDescription) -> None:
-    survey = card.measured("survey")
+def test_the_survey_tells_the_context(workers: Any, gpu: GpuDescription) -> None:
+    survey = workers.measured("survey")
     assert survey["context_bytes"] == gpu.context_bytes
     assert survey["free_bytes"] == gpu.memory_bytes - gpu.context_bytes
 
 
-def test_a_fit_stays_within_its_limit(card: Any, gpu: GpuDescription) -> None:
-    found = card.measured("fit")
-    assert found["steps_run"] >= 3
-    assert 0 < found["peak_allocated_bytes"] <= found["peak_counted_bytes"] <= 2 * GIB
-    assert found["peak_counted_bytes"] % (2 * MIB) == 0, "whole pages of the driver"
-    assert found["peak_process_bytes"] == found["peak_counted_bytes"] + gpu.context_bytes
+def test_a_fit_stays_within_its_limit(workers: Any, gpu: GpuDescription) -> None:
+    found = workers.measured("fit")
+    assert found["train_steps_run"] >= 3
+    assert 0 < found["peak_allocated_bytes"] <= found["peak_charged_bytes"] <= 2 * GIB
+    assert found["peak_charged_bytes"] % (2 * MIB) == 0, "whole pages of the driver"
+    assert found["peak_process_bytes"] == found["peak_charged_bytes"] + gpu.context_bytes
     assert found["retries"] == 0
 
 
-def test_past_its_limit_a_fit_is_out_of_memory_in_torchs_words(card: Any) -> None:
-    answer = card.ask("fit", Workload(), batch=512, steps=256, limit_bytes=256 * MIB)
+def test_past_its_limit_a_fit_is_out_of_memory_in_torchs_words(workers: Any) -> None:
+    answer = workers.ask("fit", Workload(), batch=512, time_steps=256, limit_bytes=256 * MIB)
     assert answer.evidence is not None
     verdict = classify(answer.evidence)
     assert verdict.outcome is Outcome.OOM, verdict.reason
     assert "CUDA out of memory. Tried to allocate" in (answer.evidence.message or "")
     assert verdict.requested_bytes
-    assert (answer.evidence.counted_bytes or 0) <= 256 * MIB
+    assert (answer.evidence.charged_bytes or 0) <= 256 * MIB
 
 
-def check_breakdown(card: Any, cell: str, impl: str, dtype: str, optimizer: str) -> dict[str, Any]:
+def check_breakdown(
+    workers: Any, cell: str, impl: str, dtype: str, optimizer: str
+) -> dict[str, Any]:
     workload = replace(SMALL, cell=cell, impl=impl, dtype=dtype, optimizer=optimizer)
-    found = card.measured("memory", workload)
-    census = found["census"]
-    assert census, found["census_reason"]
-    assert sum(census[part] for part in CENSUS_PARTS) == found["peak_allocated_bytes"]
-    assert min(census[part] for part in CENSUS_PARTS) >= 0
+    found = workers.measured("memory", workload)
+    breakdown = found["breakdown"]
+    assert breakdown, found["breakdown_reason"]
+    assert sum(breakdown[part] for part in BREAKDOWN_PARTS) == found["peak_allocated_bytes"]
+    assert min(breakdown[part] for part in BREAKDOWN_PARTS) >= 0
     assert found["net_bytes_per_step"] == 0
     assert found["implementation"] == impl
     return found
 
 
 @pytest.mark.parametrize("case", dict.fromkeys(ONE_VARIED), ids="-".join)
-def test_the_breakdown_sums_to_the_byte(card: Any, case: tuple[str, str, str, str]) -> None:
-    found = check_breakdown(card, *case)
+def test_the_breakdown_sums_to_the_byte(workers: Any, case: tuple[str, str, str, str]) -> None:
+    found = check_breakdown(workers, *case)
     _, _, dtype, optimizer = case
-    weights = found["census"]["weights"]
+    weights = found["breakdown"]["weights"]
     if dtype == "fp32":
         assert weights == found["model_bytes"]["weights"]
         states = 2 if optimizer.startswith("adam") else 0
-        assert found["census"]["optimizer_state"] == states * weights
+        assert found["breakdown"]["optimizer_state"] == states * weights
     if dtype.startswith("amp"):
-        assert found["census"]["weight_casts"] > 0
+        assert found["breakdown"]["weight_casts"] > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", EVERY, ids="-".join)
-def test_every_breakdown_sums_to_the_byte(card: Any, case: tuple[str, str, str, str]) -> None:
-    check_breakdown(card, *case)
+def test_every_breakdown_sums_to_the_byte(workers: Any, case: tuple[str, str, str, str]) -> None:
+    check_breakdown(workers, *case)
 
 
 DEVICE_FAULTS = ("device_assert", "illegal_address", "launch_failure", "ecc", "device_lost")
@@ -134,27 +136,27 @@ DEVICE_FAULTS = ("device_assert", "illegal_address", "launch_failure", "ecc", "d
     ],
 )
 def test_a_fault_is_judged_and_its_phase_named(
-    card: Any, fault: str, where: str, outcome: Outcome
+    workers: Any, fault: str, where: str, outcome: Outcome
 ) -> None:
     kind = of_factory("make", fault=fault, where=where)
     # the allocator's cache is what the warm-up has left: more than that has to be asked for
-    answer = card.ask("fit", **kind, batch=4096, steps=32)
+    answer = workers.ask("fit", **kind, batch=4096, time_steps=32)
     assert answer.evidence is not None
     verdict = classify(answer.evidence)
     assert verdict.outcome is outcome, verdict.reason
     assert answer.evidence.phase == where
-    assert card.measured("fit")["steps_run"] >= 3, "the next worker is fine"
+    assert workers.measured("fit")["train_steps_run"] >= 3, "the next worker is fine"
 
 
-def test_near_the_limit_a_library_that_cannot_start_is_out_of_memory(card: Any) -> None:
+def test_near_the_limit_a_library_that_cannot_start_is_out_of_memory(workers: Any) -> None:
     kind = of_factory("make", fault="cublasCreate_v2:1:alloc_failed:sticky", where="build")
-    answer = card.ask("fit", **kind)
+    answer = workers.ask("fit", **kind)
     assert answer.evidence is None or classify(answer.evidence).outcome is Outcome.OOM
 
 
 @pytest.mark.parametrize("kind", ["item", "list", "copy", "nonzero"])
-def test_lengths_that_are_read_from_the_gpu_are_unsupported(card: Any, kind: str) -> None:
-    answer = card.ask("fit", **of_factory("reads_lengths", kind=kind))
+def test_lengths_that_are_read_from_the_gpu_are_unsupported(workers: Any, kind: str) -> None:
+    answer = workers.ask("fit", **of_factory("reads_lengths", kind=kind))
     assert answer.evidence is not None
     verdict = classify(answer.evidence)
     assert verdict.outcome is Outcome.UNSUPPORTED, verdict.reason
@@ -163,8 +165,8 @@ def test_lengths_that_are_read_from_the_gpu_are_unsupported(card: Any, kind: str
 
 
 @pytest.mark.parametrize("function", ["convolves", "captures", "compiles"])
-def test_what_has_no_kernel_here_is_unsupported(card: Any, function: str) -> None:
-    answer = card.ask("fit", **of_factory(function))
+def test_what_has_no_kernel_here_is_unsupported(workers: Any, function: str) -> None:
+    answer = workers.ask("fit", **of_factory(function))
     assert answer.evidence is not None
     verdict = classify(answer.evidence)
     assert verdict.outcome is Outcome.UNSUPPORTED, verdict.reason
@@ -203,7 +205,7 @@ def test_the_largest_batch_is_proven_on_both_sides(
 ) -> None:
     ended = rnnprof(
         "max-batch", "--simulate", "t4", "--cell", cell, "--impl", "native", "--memory-limit",
-        "1GiB", "--steps", "64", "--json", "-o", "run.jsonl", "-q",
+        "1GiB", "--time-steps", "64", "--json", "-o", "run.jsonl", "-q",
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     [edge] = json.loads(ended.stdout)["frontier"]
@@ -216,7 +218,7 @@ def test_the_largest_batch_is_proven_on_both_sides(
 
 def test_a_profile_has_memory_and_no_times(rnnprof: CommandLine, tmp_path: Path) -> None:
     ended = rnnprof(
-        "profile", "--simulate", "t4", "--batch", "8,32", "--steps", "16", "--json", "-o",
+        "profile", "--simulate", "t4", "--batch", "8,32", "--time-steps", "16", "--json", "-o",
         "run.jsonl", "-q",
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
@@ -224,15 +226,15 @@ def test_a_profile_has_memory_and_no_times(rnnprof: CommandLine, tmp_path: Path)
     for point in document["points"]:
         assert (point["outcome"], point["simulated"]) == ("measured", True)
         assert point["step_time_s"] is None
-        parts = {k: v for k, v in point["census_bytes"].items() if k != "phase"}
+        parts = {k: v for k, v in point["breakdown_bytes"].items() if k != "phase"}
         assert sum(parts.values()) == point["peak_allocated_bytes"]
     assert document["advice"]["recommendations"] == []
 
 
 def test_a_gate_of_memory_on_a_runner_without_a_gpu(rnnprof: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "budget.toml").write_text(
-        "version = 1\n[workload]\nhidden-size = 512\n[[fits]]\nbatch = 64\nsteps = 128\n"
-        "headroom = '5%'\n[[max-batch]]\nsteps = 128\nat-least = 1000000\n"
+        "version = 1\n[workload]\nhidden-size = 512\n[[fits]]\nbatch = 64\ntime-steps = 128\n"
+        "headroom = '5%'\n[[max-batch]]\ntime-steps = 128\nat-least = 1000000\n"
         "[measure]\nat-most = 1000000\n"
     )
     ended = rnnprof(
@@ -247,7 +249,7 @@ def test_a_gate_of_memory_on_a_runner_without_a_gpu(rnnprof: CommandLine, tmp_pa
 def test_a_gate_of_two_gpus_judges_each(rnnprof: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "budget.toml").write_text(
         "version = 1\n[workload]\ninput-size = 64\nhidden-size = 128\nimpl = 'native'\n"
-        "[[fits]]\nbatch = 2048\nsteps = 64\n"
+        "[[fits]]\nbatch = 2048\ntime-steps = 64\n"
         "[measure]\nconfirm-steps = 3\nsimulate = 'memory=1GiB,sms=20,capability=8.6,t4'\n"
     )
     ended = rnnprof("check", "--budget", "budget.toml", "-o", "run.jsonl", "--json", "-q")
@@ -262,11 +264,11 @@ def test_a_gate_of_two_gpus_judges_each(rnnprof: CommandLine, tmp_path: Path) ->
 
 def test_the_api_asks_of_a_simulated_gpu_too(tmp_path: Path) -> None:
     found = rnnprof.assert_fits(
-        workload=SMALL, batch=64, steps=32, simulate="memory=1GiB,sms=20,capability=8.6",
+        workload=SMALL, batch=64, time_steps=32, simulate="memory=1GiB,sms=20,capability=8.6",
         headroom=0.05, confirm_steps=3, output=tmp_path / "run.jsonl",
     )  # fmt: skip
     assert found.measured is not None
     assert 0 < found.measured < GIB
     assert rnnprof.load(tmp_path / "run.jsonl").is_simulated
     with pytest.raises(BadInputError, match="give one GPU"):
-        rnnprof.assert_fits(workload=SMALL, batch=64, steps=32, simulate="t4,h100")
+        rnnprof.assert_fits(workload=SMALL, batch=64, time_steps=32, simulate="t4,h100")

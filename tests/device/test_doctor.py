@@ -10,15 +10,15 @@ import pytest
 from rnnprof.device import doctor
 from rnnprof.device.doctor import Remark, diagnose
 from rnnprof.device.inspection import (
-    CardFacts,
     Facts,
     FolderFacts,
+    GpuFacts,
     HostFacts,
     NvidiaFacts,
     PlatformFacts,
     TorchFacts,
 )
-from rnnprof.device.nvml import Card, NvmlMissing, OtherProcess
+from rnnprof.device.nvml import Gpu, NvmlMissing, OtherProcess
 from rnnprof.device.verified import EvidencePack
 from rnnprof.runfile.observations import DeviceConditions
 
@@ -28,7 +28,7 @@ QUIET = DeviceConditions(
     sm_clock_mhz=1980, max_sm_clock_mhz=1980, temperature_c=38, event_reasons=(), used_bytes=0,
     unknown={"own_bytes": "no context"},
 )  # fmt: skip
-CARD = CardFacts(Card(0, "GPU-aa", "NVIDIA H200", 140 * GIB), True, QUIET, ())
+CARD = GpuFacts(Gpu(0, "GPU-aa", "NVIDIA H200", 140 * GIB), True, QUIET, ())
 NO_DRIVER = NvidiaFacts(missing=NvmlMissing("no_driver", "no driver"), pci_cards=0)
 
 CPU_ONLY = Facts(
@@ -41,7 +41,7 @@ CPU_ONLY = Facts(
 GPU = replace(
     CPU_ONLY,
     torch=TorchFacts(True, "2.9.1", "12.8"),
-    nvidia=NvidiaFacts(driver="580.65.06", pci_cards=1, cards=(CARD,), nvidia_ml_py="13.580"),
+    nvidia=NvidiaFacts(driver="580.65.06", pci_cards=1, gpus=(CARD,), nvidia_ml_py="13.580"),
 )
 
 
@@ -58,12 +58,12 @@ def nvidia(facts: Facts = GPU, **changes: Any) -> Facts:
     return replace(facts, nvidia=replace(facts.nvidia, **changes))
 
 
-def card(**changes: Any) -> Facts:
-    return nvidia(cards=(replace(CARD, **changes),))
+def gpu(**changes: Any) -> Facts:
+    return nvidia(gpus=(replace(CARD, **changes),))
 
 
 def conditions(**changes: Any) -> Facts:
-    return card(conditions=replace(QUIET, **changes))
+    return gpu(conditions=replace(QUIET, **changes))
 
 
 def levels(facts: Facts) -> set[str]:
@@ -78,7 +78,7 @@ def test_a_healthy_machine_is_ok_throughout():
 
 def test_a_machine_without_a_card_measures_on_the_cpu():
     assert levels(CPU_ONLY) == {"ok", "note"}
-    assert only(CPU_ONLY, "NVML") == Remark("note", "NVML", "no driver, and no card is seen")
+    assert only(CPU_ONLY, "NVML") == Remark("note", "NVML", "no driver, and no GPU is seen")
     assert diagnose(CPU_ONLY, ()).can_measure == {"cpu": True, "cuda": False}
 
 
@@ -102,7 +102,7 @@ class TestTorch:
         ):
             finding = only(facts, "torch")
             assert finding.level == "problem"
-            assert "built without CUDA, beside an NVIDIA card" in finding.text
+            assert "built without CUDA, beside an NVIDIA GPU" in finding.text
             assert "CUDA build of torch" in finding.remedy
             assert diagnose(facts, ()).can_measure == {"cpu": True, "cuda": False}
 
@@ -123,25 +123,25 @@ class TestDriver:
         ],
     )
     def test_each_reason_has_its_remedy(self, kind, level):
-        missing = nvidia(missing=NvmlMissing(kind, "the reason"), cards=(), pci_cards=None)
+        missing = nvidia(missing=NvmlMissing(kind, "the reason"), gpus=(), pci_cards=None)
         finding = only(missing, "NVML")
         assert (finding.level, finding.text) == (level, "the reason")
         assert finding.remedy
         beside = only(nvidia(missing, pci_cards=2), "NVML")
-        assert (beside.level, beside.text) == ("problem", "the reason, beside 2 NVIDIA cards")
+        assert (beside.level, beside.text) == ("problem", "the reason, beside 2 NVIDIA GPUs")
         assert beside.remedy == finding.remedy
         assert diagnose(missing, ()).can_measure == {"cpu": True, "cuda": False}
 
     def test_the_remedies_differ(self):
         kinds = ("no_bindings", "no_driver", "driver_not_loaded", "no_permission")
         remedies = {
-            only(nvidia(missing=NvmlMissing(kind, "x"), cards=()), "NVML").remedy for kind in kinds
+            only(nvidia(missing=NvmlMissing(kind, "x"), gpus=()), "NVML").remedy for kind in kinds
         }
         assert len(remedies) == len(kinds)
 
     @pytest.mark.parametrize("kind", ["not_supported", "other"])
     def test_a_reason_without_a_remedy(self, kind):
-        finding = only(nvidia(missing=NvmlMissing(kind, "odd"), cards=(), pci_cards=0), "NVML")
+        finding = only(nvidia(missing=NvmlMissing(kind, "odd"), gpus=(), pci_cards=0), "NVML")
         assert finding == Remark("problem", "NVML", "odd", None)
 
     def test_a_card_that_cannot_be_read(self):
@@ -150,7 +150,7 @@ class TestDriver:
         assert found[1].text == "GPU 1 cannot be read: lost"
 
     def test_a_driver_without_cards(self):
-        found = said(nvidia(cards=()), "NVIDIA driver")
+        found = said(nvidia(gpus=()), "NVIDIA driver")
         assert [finding.level for finding in found] == ["ok", "note"]
         assert "--gpus all" in found[1].remedy
 
@@ -178,38 +178,38 @@ class TestVisibility:
 
     def test_all_hidden(self):
         hidden = nvidia(
-            cards=(replace(CARD, is_visible=False, conditions=None),), visible_devices=""
+            gpus=(replace(CARD, is_visible=False, conditions=None),), visible_devices=""
         )
         finding = only(hidden, self.NAME)
-        assert (finding.level, finding.text) == ("problem", "'' hides every card")
+        assert (finding.level, finding.text) == ("problem", "'' hides every GPU")
         assert diagnose(hidden, ()).can_measure == {"cpu": True, "cuda": False}
         assert said(hidden, "GPU 0") == []
 
     def test_some_hidden(self):
-        other = CardFacts(Card(1, "GPU-bb", "NVIDIA L4", GIB), is_visible=False)
-        finding = only(nvidia(cards=(CARD, other), visible_devices="0"), self.NAME)
-        assert (finding.level, finding.text) == ("note", "'0' shows 1 of 2 cards")
+        other = GpuFacts(Gpu(1, "GPU-bb", "NVIDIA L4", GIB), is_visible=False)
+        finding = only(nvidia(gpus=(CARD, other), visible_devices="0"), self.NAME)
+        assert (finding.level, finding.text) == ("note", "'0' shows 1 of 2 GPUs")
 
     def test_nothing_to_hide(self):
-        assert said(GPU, self.NAME) == said(nvidia(cards=(), visible_devices=""), self.NAME) == []
+        assert said(GPU, self.NAME) == said(nvidia(gpus=(), visible_devices=""), self.NAME) == []
 
 
 class TestMig:
-    PARENT = CardFacts(Card(0, "GPU-aa", "NVIDIA H200", None, mig_on=True), is_visible=False)
+    PARENT = GpuFacts(Gpu(0, "GPU-aa", "NVIDIA H200", None, mig_on=True), is_visible=False)
     SLICE = replace(
-        CARD, card=Card(0, "MIG-bbbbbbbb-0000", "NVIDIA H200 MIG 1g", GIB, parent_uuid="GPU-aa")
+        CARD, gpu=Gpu(0, "MIG-bbbbbbbb-0000", "NVIDIA H200 MIG 1g", GIB, parent_uuid="GPU-aa")
     )
 
     def test_a_slice(self):
-        facts = nvidia(cards=(self.PARENT, self.SLICE))
+        facts = nvidia(gpus=(self.PARENT, self.SLICE))
         found = said(facts, "GPU 0 MIG-bbbbbbbb")
         assert [finding.level for finding in found] == ["ok", "note"]
         assert "slice" in found[1].text
-        assert said(facts, "CUDA_VISIBLE_DEVICES") == [], "a card in MIG mode is not hidden"
+        assert said(facts, "CUDA_VISIBLE_DEVICES") == [], "a GPU in MIG mode is not hidden"
         assert diagnose(facts, ()).can_measure["cuda"]
 
     def test_mode_on_and_no_device(self):
-        facts = nvidia(cards=(self.PARENT,))
+        facts = nvidia(gpus=(self.PARENT,))
         assert only(facts, "MIG").level == "problem"
         assert not diagnose(facts, ()).can_measure["cuda"]
 
@@ -221,7 +221,7 @@ class TestCard:
 
     def test_who_it_is(self):
         assert only(GPU, "GPU 0").text == "NVIDIA H200, 140 GiB"
-        nameless = card(card=replace(CARD.card, memory_bytes=None))
+        nameless = gpu(gpu=replace(CARD.gpu, memory_bytes=None))
         assert only(nameless, "GPU 0").text == "NVIDIA H200, memory unknown"
 
     @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ class TestCard:
     )
     def test_others(self, others, words):
         processes = tuple(OtherProcess(pid, size) for pid, size in enumerate(others))
-        finding = said(card(others=processes), "GPU 0")[1]
+        finding = said(gpu(others=processes), "GPU 0")[1]
         assert (finding.level, finding.text) == ("problem", words)
         assert "stop what else runs" in finding.remedy
 
@@ -246,7 +246,7 @@ class TestCard:
         assert finding.text.startswith("9.00 GiB are in use by processes that NVML does not list")
 
     def test_others_unknown(self):
-        finding = said(card(others=None, others_unknown="NVML: no"), "GPU 0")[1]
+        finding = said(gpu(others=None, others_unknown="NVML: no"), "GPU 0")[1]
         assert finding == Remark("note", "GPU 0", "whether others use it is unknown (NVML: no)")
 
     def test_throttling(self):

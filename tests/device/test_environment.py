@@ -8,7 +8,7 @@ import platform
 import re
 import socket
 
-from rnnprof.device.environment import fingerprint, machine_facts, processor_name
+from rnnprof.device.environment import machine_facts, processor_name
 from rnnprof.device.process import usable_processors
 
 CPUINFO = """\
@@ -58,10 +58,3 @@ def test_a_processor_without_a_name_is_its_architecture(tmp_path, monkeypatch):
     assert processor_name(cpuinfo) == platform.machine()
     cpuinfo.write_text("processor\t: 0\nmodel name\t:\nBogoMIPS\t: 50.00\n")
     assert processor_name(cpuinfo) == platform.machine()
-
-
-def test_the_fingerprint_is_of_the_facts_and_not_of_their_order():
-    facts = {"device_name": "x", "processors": 2}
-    assert fingerprint(facts) == fingerprint(dict(reversed(facts.items())))
-    assert fingerprint(facts) != fingerprint(facts | {"processors": 3})
-    assert re.fullmatch(r"[0-9a-f]{16}", fingerprint(facts))

@@ -48,8 +48,8 @@ def machine(tmp_path: Path) -> Machine:
     )
 
 
-def with_cards(machine: Machine, *cards: FakeCard, **environ: str) -> tuple[Machine, FakeNvml]:
-    library = FakeNvml(*cards)
+def with_cards(machine: Machine, *gpus: FakeCard, **environ: str) -> tuple[Machine, FakeNvml]:
+    library = FakeNvml(*gpus)
     return replace(machine, open_nvml=lambda: Nvml.open(library), environ=environ), library
 
 
@@ -154,15 +154,15 @@ class TestNvidia:
     def test_why_there_is_none(self, machine):
         seen = inspect(machine).nvidia
         assert seen.missing.kind == "no_driver"
-        assert (seen.cards, seen.driver, seen.visible_devices) == ((), None, None)
+        assert (seen.gpus, seen.driver, seen.visible_devices) == ((), None, None)
 
     def test_a_card_in_full(self, machine):
-        card = FakeCard(used_bytes=GIB, processes=[(1 << 30, GIB), (os.getpid(), GIB)])
-        here, library = with_cards(machine, card)
+        gpu = FakeCard(used_bytes=GIB, processes=[(1 << 30, GIB), (os.getpid(), GIB)])
+        here, library = with_cards(machine, gpu)
         seen = inspect(here).nvidia
-        (only,) = seen.cards
+        (only,) = seen.gpus
         assert (seen.missing, seen.driver, seen.skipped) == (None, "580.65.06", ())
-        assert (only.card.name, only.is_visible) == ("NVIDIA H200", True)
+        assert (only.gpu.name, only.is_visible) == ("NVIDIA H200", True)
         assert only.conditions.used_bytes == only.conditions.own_bytes == GIB
         assert only.others == (OtherProcess(1 << 30, GIB),)
         assert library.opened == 0, "NVML is given back"
@@ -170,29 +170,29 @@ class TestNvidia:
     def test_why_others_are_unknown(self, machine):
         refuses = {"nvmlDeviceGetComputeRunningProcesses": error("NoPermission")}
         here, _ = with_cards(machine, FakeCard(refuses=refuses))
-        (only,) = inspect(here).nvidia.cards
+        (only,) = inspect(here).nvidia.gpus
         assert (only.others, only.others_unknown) == (None, "NVML: Insufficient Permissions")
 
     def test_hidden_cards_are_named_and_left_alone(self, machine):
-        cards = FakeCard(), FakeCard(uuid="GPU-bb")
-        here, library = with_cards(machine, *cards, CUDA_VISIBLE_DEVICES="1")
+        gpus = FakeCard(), FakeCard(uuid="GPU-bb")
+        here, library = with_cards(machine, *gpus, CUDA_VISIBLE_DEVICES="1")
         seen = inspect(here).nvidia
         assert seen.visible_devices == "1"
-        assert [card.is_visible for card in seen.cards] == [False, True]
-        assert seen.cards[0].conditions is None
+        assert [gpu.is_visible for gpu in seen.gpus] == [False, True]
+        assert seen.gpus[0].conditions is None
         asked = [arguments[0] for name, arguments in library.calls if name.endswith("PowerUsage")]
-        assert asked == [cards[1]]
+        assert asked == [gpus[1]]
 
     def test_slices_are_visible_and_their_card_is_not(self, machine):
         here, _ = with_cards(machine, FakeCard(slices=[mig_slice()]))
-        assert [(card.card.is_mig, card.is_visible) for card in inspect(here).nvidia.cards] == [
+        assert [(gpu.gpu.is_mig, gpu.is_visible) for gpu in inspect(here).nvidia.gpus] == [
             (False, False), (True, True),
         ]  # fmt: skip
 
     def test_a_card_that_cannot_be_read(self, machine):
         lost = FakeCard(refuses={"nvmlDeviceGetUUID": error("GpuIsLost")})
         seen = inspect(with_cards(machine, lost)[0]).nvidia
-        assert (seen.cards, seen.skipped) == ((), ("GPU 0 cannot be read: NVML: GPU is lost",))
+        assert (seen.gpus, seen.skipped) == ((), ("GPU 0 cannot be read: NVML: GPU is lost",))
 
     def test_both_bindings(self, machine):
         versions = {"nvidia-ml-py": "12.535.161", "pynvml": "11.5.3"}
@@ -200,7 +200,7 @@ class TestNvidia:
         assert (seen.nvidia_ml_py, seen.pynvml) == ("12.535.161", "11.5.3")
 
     @pytest.mark.parametrize(
-        ("vendor", "of_class", "cards"),
+        ("vendor", "of_class", "gpus"),
         [
             ("0x10de\n", "0x030200\n", 1),
             ("0x10de\n", "0x030000\n", 1),
@@ -209,13 +209,13 @@ class TestNvidia:
             ("0x1002\n", "0x030000\n", 0),
         ],
     )
-    def test_cards_on_the_bus(self, machine, vendor, of_class, cards):
+    def test_cards_on_the_bus(self, machine, vendor, of_class, gpus):
         device = machine.pci / "0000:17:00.0"
         device.mkdir(parents=True)
         (device / "vendor").write_text(vendor)
         (device / "class").write_text(of_class)
         (machine.pci / "0000:18:00.0").mkdir()
-        assert inspect(machine).nvidia.pci_cards == cards
+        assert inspect(machine).nvidia.pci_cards == gpus
 
     def test_a_bus_that_cannot_be_read(self, machine):
         assert inspect(machine).nvidia.pci_cards is None

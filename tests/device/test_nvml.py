@@ -12,7 +12,7 @@ import pytest
 from fake_nvml import GIB, RESERVE_BYTES, FakeCard, FakeNvml, error, mig_slice
 from rnnprof.device import nvml as module
 from rnnprof.device.nvml import (
-    Card,
+    Gpu,
     Nvml,
     NvmlMissing,
     OtherProcess,
@@ -28,14 +28,14 @@ UUID = "GPU-aaaaaaaa-0000-1111-2222-333333333333"
 SLICE = "MIG-bbbbbbbb-0000-1111-2222-333333333333"
 
 
-def opened(*cards: FakeCard, **options) -> Nvml:
-    nvml = Nvml.open(FakeNvml(*cards, **options))
+def opened(*gpus: FakeCard, **options) -> Nvml:
+    nvml = Nvml.open(FakeNvml(*gpus, **options))
     assert isinstance(nvml, Nvml)
     return nvml
 
 
-def read(card: FakeCard, **options) -> DeviceConditions:
-    return opened(card, **options).read(UUID, PID)
+def read(gpu: FakeCard, **options) -> DeviceConditions:
+    return opened(gpu, **options).read(UUID, PID)
 
 
 class TestOpening:
@@ -109,54 +109,54 @@ class TestOpening:
 
 class TestCards:
     def test_physical_cards_in_nvmls_order(self):
-        cards = opened(FakeCard(), FakeCard(uuid="GPU-bb", name="NVIDIA L4")).cards()
-        assert cards == (
-            Card(0, UUID, "NVIDIA H200", 140 * GIB),
-            Card(1, "GPU-bb", "NVIDIA L4", 140 * GIB),
+        gpus = opened(FakeCard(), FakeCard(uuid="GPU-bb", name="NVIDIA L4")).gpus()
+        assert gpus == (
+            Gpu(0, UUID, "NVIDIA H200", 140 * GIB),
+            Gpu(1, "GPU-bb", "NVIDIA L4", 140 * GIB),
         )
-        assert not any(card.is_mig for card in cards)
+        assert not any(gpu.is_mig for gpu in gpus)
 
     def test_old_bindings_answer_in_bytes(self):
-        assert opened(FakeCard(uuid=b"GPU-aa", name=b"Tesla V100")).cards() == (
-            Card(0, "GPU-aa", "Tesla V100", 140 * GIB),
+        assert opened(FakeCard(uuid=b"GPU-aa", name=b"Tesla V100")).gpus() == (
+            Gpu(0, "GPU-aa", "Tesla V100", 140 * GIB),
         )
 
     def test_slices_follow_their_card(self):
         second = mig_slice(uuid="MIG-cc")
         survey = opened(FakeCard(slices=[mig_slice(), None, second, None])).survey()
         assert survey.skipped == ()
-        assert survey.cards == (
-            Card(0, UUID, "NVIDIA H200", 140 * GIB, mig_on=True),
-            Card(0, SLICE, "NVIDIA H200 MIG 1g.18gb", 16 * GIB, parent_uuid=UUID),
-            Card(0, "MIG-cc", "NVIDIA H200 MIG 1g.18gb", 16 * GIB, parent_uuid=UUID),
+        assert survey.gpus == (
+            Gpu(0, UUID, "NVIDIA H200", 140 * GIB, mig_on=True),
+            Gpu(0, SLICE, "NVIDIA H200 MIG 1g.18gb", 16 * GIB, parent_uuid=UUID),
+            Gpu(0, "MIG-cc", "NVIDIA H200 MIG 1g.18gb", 16 * GIB, parent_uuid=UUID),
         )
-        assert [card.is_mig for card in survey.cards] == [False, True, True]
+        assert [gpu.is_mig for gpu in survey.gpus] == [False, True, True]
 
     def test_a_card_without_mig_has_no_slices(self):
-        card = FakeCard(refuses={"nvmlDeviceGetMigMode": error("NotSupported")})
-        assert [entry.mig_on for entry in opened(card).cards()] == [False]
+        gpu = FakeCard(refuses={"nvmlDeviceGetMigMode": error("NotSupported")})
+        assert [entry.mig_on for entry in opened(gpu).gpus()] == [False]
 
     def test_memory_that_is_not_told_is_unknown_and_the_card_is_kept(self):
-        card = FakeCard(refuses={"nvmlDeviceGetMemoryInfo": error("NoPermission")})
-        assert opened(card).cards() == (Card(0, UUID, "NVIDIA H200", None),)
+        gpu = FakeCard(refuses={"nvmlDeviceGetMemoryInfo": error("NoPermission")})
+        assert opened(gpu).gpus() == (Gpu(0, UUID, "NVIDIA H200", None),)
 
     @pytest.mark.parametrize(
         "function", ["nvmlDeviceGetHandleByIndex", "nvmlDeviceGetUUID", "nvmlDeviceGetName"]
     )
     def test_a_card_that_cannot_be_read_is_skipped_with_the_reason(self, function):
         survey = opened(FakeCard(), refuses={function: error("GpuIsLost")}).survey()
-        assert survey.cards == ()
+        assert survey.gpus == ()
         assert survey.skipped == ("GPU 0 cannot be read: NVML: GPU is lost",)
 
     def test_a_lost_card_does_not_hide_the_next(self):
         lost = FakeCard(refuses={"nvmlDeviceGetUUID": error("GpuIsLost")})
         survey = opened(lost, FakeCard()).survey()
-        assert [card.index for card in survey.cards] == [1]
+        assert [gpu.index for gpu in survey.gpus] == [1]
         assert survey.skipped == ("GPU 0 cannot be read: NVML: GPU is lost",)
 
     def test_cards_that_cannot_be_counted(self):
         survey = opened(refuses={"nvmlDeviceGetCount": error("Unknown")}).survey()
-        assert survey == module.Survey((), ("the cards cannot be counted: NVML: Unknown Error",))
+        assert survey == module.Survey((), ("the GPUs cannot be counted: NVML: Unknown Error",))
 
     def test_slices_that_cannot_be_read_are_told(self):
         silent = mig_slice(refuses={"nvmlDeviceGetUUID": error("NoPermission")})
@@ -180,13 +180,13 @@ class TestCards:
 
 class TestConditions:
     def test_everything_is_told(self):
-        card = FakeCard(
+        gpu = FakeCard(
             used_bytes=3 * GIB,
             sm_clock_mhz=1755,
             event_bits=0x4,
             processes=[(7, GIB), (PID, 2 * GIB)],
         )
-        assert read(card) == DeviceConditions(
+        assert read(gpu) == DeviceConditions(
             sm_clock_mhz=1755,
             max_sm_clock_mhz=1980,
             memory_clock_mhz=3201,
@@ -215,8 +215,8 @@ class TestConditions:
     )
     @pytest.mark.parametrize("name", ["NotSupported", "NoPermission", "GpuIsLost"])
     def test_each_refusal_costs_its_own_field_alone(self, function, unknown, name):
-        card = FakeCard(processes=[(PID, GIB)], refuses={function: error(name)})
-        seen = read(card)
+        gpu = FakeCard(processes=[(PID, GIB)], refuses={function: error(name)})
+        seen = read(gpu)
         assert seen.unknown == dict.fromkeys(unknown, f"NVML: {error(name)}")
         for field in fields(seen):
             assert (getattr(seen, field.name) is None) == (field.name in unknown)
@@ -234,15 +234,15 @@ class TestConditions:
         ],
     )
     def test_a_function_under_its_other_name(self, first, second, field, value):
-        card = FakeCard(event_bits=0x8)
-        library = FakeNvml(card)
+        gpu = FakeCard(event_bits=0x8)
+        library = FakeNvml(gpu)
         assert getattr(open_nvml(library)[0].read(UUID, PID), field) == value
         assert first in {name for name, _ in library.calls}
         assert second not in {name for name, _ in library.calls}
         refused = {first: error("FunctionNotFound")}
-        assert getattr(read(card, refuses=refused), field) == value
-        assert getattr(read(card, missing=(first,)), field) == value
-        neither = read(card, missing=(first, second))
+        assert getattr(read(gpu, refuses=refused), field) == value
+        assert getattr(read(gpu, missing=(first,)), field) == value
+        neither = read(gpu, missing=(first, second))
         assert getattr(neither, field) is None
         assert neither.unknown[field] == f"the installed NVML bindings have no {second}"
 
@@ -253,20 +253,20 @@ class TestConditions:
         assert read(FakeCard(used_bytes=GIB)).used_bytes == GIB
 
     def test_an_older_driver_counts_its_reserve(self):
-        card = FakeCard(
+        gpu = FakeCard(
             used_bytes=GIB, refuses={"nvmlDeviceGetMemoryInfo_v2": error("FunctionNotFound")}
         )
-        assert read(card).used_bytes == GIB + RESERVE_BYTES
+        assert read(gpu).used_bytes == GIB + RESERVE_BYTES
         assert read(FakeCard(used_bytes=GIB), missing=("nvmlMemory_v2",)).used_bytes == (
             GIB + RESERVE_BYTES
         )
 
     def test_a_version_once_chosen_is_kept(self):
         """A switch of version would pass for others' taking the driver's reserve."""
-        card = FakeCard(used_bytes=GIB)
-        nvml = opened(card)
+        gpu = FakeCard(used_bytes=GIB)
+        nvml = opened(gpu)
         assert nvml.read(UUID, PID).used_bytes == GIB
-        card.refuses["nvmlDeviceGetMemoryInfo_v2"] = error("Unknown")
+        gpu.refuses["nvmlDeviceGetMemoryInfo_v2"] = error("Unknown")
         seen = nvml.read(UUID, PID)
         assert (seen.used_bytes, seen.unknown["used_bytes"]) == (None, "NVML: Unknown Error")
 
@@ -285,12 +285,12 @@ class TestConditions:
 
     def test_bindings_of_another_version_than_the_driver(self):
         mismatch = pynvml.NVMLLibraryMismatchError("versions differ")
-        card = FakeCard(refuses={"nvmlDeviceGetComputeRunningProcesses": mismatch})
-        assert read(card).unknown == {"own_bytes": "NVML: versions differ"}
+        gpu = FakeCard(refuses={"nvmlDeviceGetComputeRunningProcesses": mismatch})
+        assert read(gpu).unknown == {"own_bytes": "NVML: versions differ"}
 
     def test_a_slice_tells_its_memory_and_little_else(self):
-        card = mig_slice(used_bytes=5 * GIB, processes=[(PID, 4 * GIB)])
-        seen = opened(FakeCard(slices=[card])).read(SLICE, PID)
+        gpu = mig_slice(used_bytes=5 * GIB, processes=[(PID, 4 * GIB)])
+        seen = opened(FakeCard(slices=[gpu])).read(SLICE, PID)
         assert (seen.used_bytes, seen.own_bytes) == (5 * GIB, 4 * GIB)
         assert set(seen.unknown) == set(module._FIELDS) - {"used_bytes", "own_bytes"}
         assert set(seen.unknown.values()) == {"NVML: Not Supported"}
@@ -304,7 +304,7 @@ class TestConditions:
     ):
         nvml = opened(FakeCard(used_bytes=1, slices=[mig_slice(used_bytes=2)]))
         if surveyed:
-            nvml.cards()
+            nvml.gpus()
         assert nvml.read(uuid, PID).used_bytes == used_bytes
 
     def test_an_unknown_card_has_one_reason_for_everything(self):
@@ -314,8 +314,8 @@ class TestConditions:
 
 class TestOthers:
     def test_all_but_ours(self):
-        card = FakeCard(processes=[(7, 20 * GIB), (PID, GIB), (8, None)])
-        others, reason = opened(card).others(UUID, PID)
+        gpu = FakeCard(processes=[(7, 20 * GIB), (PID, GIB), (8, None)])
+        others, reason = opened(gpu).others(UUID, PID)
         assert others == (OtherProcess(7, 20 * GIB), OtherProcess(8, None))
         assert reason is None
 
@@ -375,9 +375,9 @@ def test_one_device_by_either_spelling(first, second, same):
     assert same_uuid(second, first) is same
 
 
-A, B, C = (Card(index, f"GPU-{name}{name}", "card", GIB) for index, name in enumerate("abc"))
-SLICED = Card(1, "GPU-ss", "card", GIB, mig_on=True)
-S1, S2 = (Card(1, f"MIG-{name}", "slice", GIB, parent_uuid="GPU-ss") for name in "12")
+A, B, C = (Gpu(index, f"GPU-{name}{name}", "gpu", GIB) for index, name in enumerate("abc"))
+SLICED = Gpu(1, "GPU-ss", "gpu", GIB, mig_on=True)
+S1, S2 = (Gpu(1, f"MIG-{name}", "slice", GIB, parent_uuid="GPU-ss") for name in "12")
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ S1, S2 = (Card(1, f"MIG-{name}", "slice", GIB, parent_uuid="GPU-ss") for name in
         ("GPU-bb", (B,)),
         ("GPU-b,GPU-a", (B, A)),
         ("gpu-bb", ()),
-        ("GPU-", ()),  # names no single card
+        ("GPU-", ()),  # names no single GPU
         ("GPU-ff,GPU-aa", ()),
         ("GPU-aa,1", (A, B)),
     ],

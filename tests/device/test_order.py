@@ -1,4 +1,4 @@
-"""``profile`` on a card, without one: workers asked, pinned, surveyed; the card locked."""
+"""``profile`` on a GPU, without one: workers asked, pinned, surveyed; the GPU locked."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from fakes import FakeProbe
 from rnnprof import protocol
-from rnnprof.device.locks import card_lock
-from rnnprof.engine.identity import Survey, resolve_card_limit
+from rnnprof.device.locks import gpu_lock
+from rnnprof.engine.identity import Survey, resolve_gpu_limit
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.order import Order
 from rnnprof.engine.supervisor import Answer
@@ -34,7 +34,7 @@ SURVEY = {
 
 @dataclass
 class FakeCrew:
-    """Workers on a card that is not there."""
+    """Workers on a GPU that is not there."""
 
     facts: dict[str, Any] = field(default_factory=lambda: dict(FACTS))
     survey: dict[str, Any] = field(default_factory=lambda: dict(SURVEY))
@@ -50,7 +50,7 @@ class FakeCrew:
     def ask(self, task: protocol.Task, deadline_s: float) -> Answer:
         self.asked.append(task)
         if task.do == "hello":
-            found = {"facts": self.facts, "factory_sha256": None}
+            found = {"facts": self.facts, "sources": {}}
             return Answer(1, {} if self.hello_error else found, self.hello_error, 0.1)
         if task.do == "survey":
             return Answer(2, self.survey, None, 0.1)
@@ -75,15 +75,17 @@ def _locks_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_once_the_card_is_known_every_worker_is_pinned_to_it(tmp_path: Path) -> None:
     crew = FakeCrew()
-    header = run(tmp_path, crew).header
+    found = run(tmp_path, crew)
     hello, survey, *passes = crew.asked
     assert (hello.do, hello.device, hello.device_uuid) == ("hello", "cuda:0", None)
     assert (survey.do, survey.device, survey.device_uuid) == ("survey", "cuda", UUID)
     assert {(task.device, task.device_uuid) for task in passes} == {("cuda", UUID)}
     assert {task.precision_ratio for task in passes} == {0.01}
-    assert header.limit_bytes == 15 * GIB
-    assert header.environment["device_name"] == "NVIDIA Fake 16"
-    assert header.environment["processor_name"]
+    assert (found.header.limit_bytes, found.limit_bytes) == (None, 15 * GIB)
+    assert found.header.environment["device_name"] == "NVIDIA Fake 16"
+    assert "device_uuid" not in found.header.environment
+    assert found.hosts[0].facts["device_uuid"] == UUID
+    assert found.hosts[0].facts["processor_name"]
 
 
 def test_on_the_cpu_nothing_is_surveyed(tmp_path: Path) -> None:
@@ -95,23 +97,24 @@ def test_on_the_cpu_nothing_is_surveyed(tmp_path: Path) -> None:
 
 
 def test_a_card_stood_for_is_its_size_less_the_context(tmp_path: Path) -> None:
-    header = run(tmp_path, FakeCrew(), settings=Settings(card_bytes=8 * GIB)).header
-    assert header.limit_bytes == 8 * GIB - 600 * MIB
+    found = run(tmp_path, FakeCrew(), settings=Settings(gpu_memory_bytes=8 * GIB))
+    assert found.limit_bytes == 8 * GIB - 600 * MIB
+    assert (found.header.limit_bytes, found.header.gpu_memory_bytes) == (None, 8 * GIB)
 
 
 def test_a_card_cannot_be_stood_for_by_a_processor(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="this is the CPU"):
-        run(tmp_path, FakeCrew(), device="cpu", settings=Settings(card_bytes=8 * GIB))
+        run(tmp_path, FakeCrew(), device="cpu", settings=Settings(gpu_memory_bytes=8 * GIB))
 
 
 @pytest.mark.parametrize(
     ("settings", "changes", "words"),
     [
-        (Settings(memory_limit=20 * GIB), {}, "more than this card can give now: 15.0 GiB of"),
-        (Settings(card_bytes=24 * GIB), {}, "more than this card can give now"),
-        (Settings(card_bytes=500 * MIB), {}, "the context alone takes 600 MiB"),
+        (Settings(memory_limit=20 * GIB), {}, "more than this GPU can give now: 15.0 GiB of"),
+        (Settings(gpu_memory_bytes=24 * GIB), {}, "more than this GPU can give now"),
+        (Settings(gpu_memory_bytes=500 * MIB), {}, "the context alone takes 600 MiB"),
         (
-            Settings(card_bytes=8 * GIB),
+            Settings(gpu_memory_bytes=8 * GIB),
             {"context_bytes": None, "context_note": "no driver"},
             r"not known here \(no driver\)",
         ),
@@ -121,7 +124,7 @@ def test_a_limit_that_cannot_be_is_told(
     settings: Settings, changes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(BadInputError, match=words):
-        resolve_card_limit(settings, None, Survey(**{**SURVEY, **changes}))
+        resolve_gpu_limit(settings, None, Survey(**{**SURVEY, **changes}))
 
 
 def test_a_run_is_resumed_under_its_own_limit(tmp_path: Path) -> None:
@@ -131,11 +134,18 @@ def test_a_run_is_resumed_under_its_own_limit(tmp_path: Path) -> None:
     assert again.header == first.header
 
 
-def test_another_card_is_refused(tmp_path: Path) -> None:
+def test_another_model_is_refused(tmp_path: Path) -> None:
     run(tmp_path, FakeCrew())
-    other = FakeCrew(facts={**FACTS, "device_uuid": UUID.replace("4", "5")})
-    with pytest.raises(RunFileError, match="device_uuid"):
+    other = FakeCrew(facts={**FACTS, "device_name": "NVIDIA Fake 24"})
+    with pytest.raises(RunFileError, match="device_name: 'NVIDIA Fake 16' in the file"):
         run(tmp_path, other, extend=True)
+
+
+def test_another_gpu_of_the_same_model_goes_on(tmp_path: Path) -> None:
+    run(tmp_path, FakeCrew())
+    uuid = UUID.replace("4", "5")
+    found = run(tmp_path, FakeCrew(facts={**FACTS, "device_uuid": uuid}), extend=True)
+    assert [host.facts["device_uuid"] for host in found.hosts] == [UUID, uuid]
 
 
 def missing(message: str) -> FakeCrew:
@@ -155,14 +165,14 @@ def test_a_worker_that_dies_at_hello_is_told(tmp_path: Path) -> None:
 
 
 def test_two_runs_do_not_share_a_card(tmp_path: Path) -> None:
-    with card_lock(UUID):
+    with gpu_lock(UUID):
         with pytest.raises(NoDeviceError, match="another rnnprof is measuring on GPU-0000"):
             run(tmp_path, FakeCrew())
-        with card_lock("GPU-another"):
+        with gpu_lock("GPU-another"):
             pass
     assert isinstance(run(tmp_path, FakeCrew()).header, Header)
 
 
 def test_the_cpu_needs_no_lock(tmp_path: Path) -> None:
-    with card_lock(None, tmp_path), card_lock(None, tmp_path):
+    with gpu_lock(None, tmp_path), gpu_lock(None, tmp_path):
         assert not list(tmp_path.iterdir())

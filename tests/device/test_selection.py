@@ -1,4 +1,4 @@
-"""Which device a name means: torch's build, NVML's cards and CUDA_VISIBLE_DEVICES decide."""
+"""Which device a name means: torch's build, NVML's GPUs and CUDA_VISIBLE_DEVICES decide."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 
 from rnnprof.device.inspection import TorchFacts
-from rnnprof.device.nvml import Card
+from rnnprof.device.nvml import Gpu
 from rnnprof.device.selection import Selected, find_place
 from rnnprof.errors import BadInputError, NoDeviceError
 
 CUDA_BUILD = TorchFacts(is_installed=True, version="2.11.0", cuda="13.0")
 CPU_BUILD = TorchFacts(is_installed=True, version="2.11.0+cpu", cuda=None)
-CARD = Card(0, "GPU-abc", "NVIDIA Fake", 16 << 30)
+CARD = Gpu(0, "GPU-abc", "NVIDIA Fake", 16 << 30)
 
 
 def place(
-    text: str, torch: TorchFacts = CUDA_BUILD, cards: Any = (CARD,), **environ: str
+    text: str, torch: TorchFacts = CUDA_BUILD, gpus: Any = (CARD,), **environ: str
 ) -> Selected:
-    nvml: Any = SimpleNamespace(cards=lambda: cards, close=lambda: None)
-    opened = (None, "no driver") if cards is None else (nvml, None)
+    nvml: Any = SimpleNamespace(gpus=lambda: gpus, close=lambda: None)
+    opened = (None, "no driver") if gpus is None else (nvml, None)
     return find_place(text, lambda: torch, lambda: opened, environ)
 
 
@@ -31,7 +31,7 @@ def test_auto_is_a_card_where_torch_and_nvml_know_of_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("torch", "cards", "environ"),
+    ("torch", "gpus", "environ"),
     [
         (CPU_BUILD, (CARD,), {}),
         (CUDA_BUILD, None, {}),
@@ -40,8 +40,8 @@ def test_auto_is_a_card_where_torch_and_nvml_know_of_one() -> None:
         (CUDA_BUILD, (CARD,), {"CUDA_VISIBLE_DEVICES": "-1"}),
     ],
 )
-def test_auto_is_the_cpu_otherwise(torch: TorchFacts, cards: Any, environ: dict[str, str]) -> None:
-    assert place("auto", torch, cards, **environ) == Selected("cpu")
+def test_auto_is_the_cpu_otherwise(torch: TorchFacts, gpus: Any, environ: dict[str, str]) -> None:
+    assert place("auto", torch, gpus, **environ) == Selected("cpu")
 
 
 def test_names_and_uuids() -> None:
@@ -52,7 +52,7 @@ def test_names_and_uuids() -> None:
     assert place("MIG-abc/1/0").uuid == "MIG-abc/1/0"
 
 
-@pytest.mark.parametrize("text", ["cuda:", "cuda:x", "gpu", "tpu", "", "cuda:0 ", "GPU-a b"])
+@pytest.mark.parametrize("text", ["cuda:", "cuda:x", "gpu", "tpu", "", "cuda:0 ", "gpu-a b"])
 def test_what_is_no_device_is_told(text: str) -> None:
     with pytest.raises(BadInputError, match="write auto, cpu, cuda"):
         place(text)

@@ -92,7 +92,7 @@ def predictions(device: str, free_bytes: int) -> tuple[list[int | None], list[in
     )
     fits = [observer.observe(Point(batch, 16), "fit") for batch in (4, 8, 16, 32)]
     observer.observe(POINT, "timing:0")
-    taken = [fit.peak_counted_bytes or 0 for fit in fits if isinstance(fit, Fit)]
+    taken = [fit.peak_charged_bytes or 0 for fit in fits if isinstance(fit, Fit)]
     return [task.predicted_bytes for task, _ in probe.asked], taken
 
 

@@ -36,7 +36,7 @@ def test_the_order_is_a_permutation_that_the_seed_decides(grid, seed):
 
 def test_the_order_is_not_that_of_size():
     points = Grid(tuple(range(1, 9)), tuple(range(1, 9))).points()
-    order = [point.batch * point.steps for point in shuffled(points, 0)]
+    order = [point.batch * point.time_steps for point in shuffled(points, 0)]
     assert order != sorted(order)
     assert shuffled(points, 0) != shuffled(points, 1)
 
@@ -46,7 +46,7 @@ def test_the_anchor_is_a_point_with_at_most_a_quarter_below_it(grid):
     points = grid.points()
     anchor = anchor_of(points)
     assert anchor in points
-    smaller = [p for p in points if p.batch * p.steps < anchor.batch * anchor.steps]
+    smaller = [p for p in points if p.batch * p.time_steps < anchor.batch * anchor.time_steps]
     assert len(smaller) <= len(points) / 4
 
 
@@ -54,12 +54,14 @@ def test_the_anchor_is_a_point_with_at_most_a_quarter_below_it(grid):
 def test_a_dominating_oom_really_dominates(point, ooms):
     found = dominating_oom(point, ooms)
     dominates = [
-        o for o in ooms if o != point and o.batch <= point.batch and o.steps <= point.steps
+        o
+        for o in ooms
+        if o != point and o.batch <= point.batch and o.time_steps <= point.time_steps
     ]
     assert (found is None) == (not dominates)
     if found is not None:
         assert found in dominates
-        assert all(found.batch * found.steps <= o.batch * o.steps for o in dominates)
+        assert all(found.batch * found.time_steps <= o.batch * o.time_steps for o in dominates)
 
 
 def test_the_smallest_dominating_oom_is_named():
@@ -74,7 +76,7 @@ def test_before_anything_is_known_the_deadline_is_generous():
 
 @given(point=POINTS, other=POINTS, costs=COSTS)
 def test_the_deadline_grows_with_size(point, other, costs):
-    small, large = sorted((point, other), key=lambda p: p.batch * p.steps)
+    small, large = sorted((point, other), key=lambda p: p.batch * p.time_steps)
     assert MIN_DEADLINE_S <= deadline_s(small, costs) <= deadline_s(large, costs)
 
 

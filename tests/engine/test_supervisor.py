@@ -47,13 +47,13 @@ def ask(
     **args: object,
 ) -> Answer:
     """Run one pass of a factory of ``faulty.py``."""
-    source = FactorySource(f"faulty.py:{function}", "0", dict(args))
+    source = FactorySource(f"faulty.py:{function}", dict(args))
     task = Task(
         do=do,
         workload=Workload(cell=None, factory=source),
         factory_path=f"{FACTORIES}:{function}",
         batch=4,
-        steps=4,
+        time_steps=4,
         limit_bytes=GIB,
         guard_bytes=2 * GIB,
         point_seconds=0.05,
@@ -93,7 +93,7 @@ def check_fault(supervisor: Supervisor, fault: str, where: str) -> None:
 def test_garbage_on_stdout_is_no_answer(supervisor: Supervisor) -> None:
     answer = ask(supervisor, fault="garbage", where="forward")
     assert answer.evidence is None
-    assert answer.findings["steps_run"] == 2
+    assert answer.findings["train_steps_run"] == 2
 
 
 @pytest.mark.alone
@@ -147,7 +147,7 @@ def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
         "from rnnprof.protocol import Task\n"
         "from rnnprof.workload import FactorySource, Workload\n"
         "def hold(path):\n"
-        "    source = FactorySource('faulty.py:make', '0', {'fault': 'hang_with_child'})\n"
+        "    source = FactorySource('faulty.py:make', {'fault': 'hang_with_child'})\n"
         "    task = Task(do='timing', workload=Workload(cell=None, factory=source),\n"
         "                factory_path=path, batch=4, steps=4)\n"
         "    with Supervisor() as crew:\n"

@@ -25,7 +25,7 @@ from fakes import (
     finds,
     fine,
     hangs,
-    is_disturbed,
+    is_noisy,
     run_into,
     step_time_s,
 )
@@ -37,7 +37,7 @@ from rnnprof.points.fold import anchor_drift, fold_run
 from rnnprof.points.known import MIN_SAMPLES, KnownPeaks
 from rnnprof.points.noise import judge
 from rnnprof.runfile.journal import load, run_of, to_line
-from rnnprof.runfile.observations import CENSUS_PARTS, Fit, Observation, Timing
+from rnnprof.runfile.observations import BREAKDOWN_PARTS, Fit, Observation, Timing
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
 from rnnprof.runfile.records import Record, Run, Settings
 
@@ -98,9 +98,9 @@ def test_the_numbers_are_those_of_the_law():
     for point, measurement in fold_run(swept(probe)).items():
         assert measurement.outcome is Outcome.MEASURED
         assert measurement.step_time_s == pytest.approx(step_time_s(point))
-        assert measurement.peak_counted_bytes == probe.law.bytes_at(point)
-        assert sum(measurement.census.parts().values()) == measurement.peak_allocated_bytes
-        assert tuple(measurement.census.parts()) == CENSUS_PARTS
+        assert measurement.peak_charged_bytes == probe.law.bytes_at(point)
+        assert sum(measurement.breakdown.parts().values()) == measurement.peak_allocated_bytes
+        assert tuple(measurement.breakdown.parts()) == BREAKDOWN_PARTS
 
 
 def test_each_attempt_is_announced_before_it_is_observed():
@@ -110,7 +110,7 @@ def test_each_attempt_is_announced_before_it_is_observed():
     for started, observation in zip(run.started, run.observations, strict=True):
         assert started.attempt == observation.attempt
         assert started.observes == kind_of(observation)
-        assert (started.batch, started.steps) == (observation.batch, observation.steps)
+        assert (started.batch, started.time_steps) == (observation.batch, observation.time_steps)
         assert (started.role, started.process_index) == (
             observation.role,
             observation.process_index,
@@ -148,7 +148,7 @@ def test_points_above_an_oom_are_not_run():
     assert {point for point, outcome in found.items() if outcome is Outcome.OOM} >= EDGE
     implied = {point for point, outcome in found.items() if outcome is Outcome.IMPLIED_OOM}
     assert implied
-    assert not implied & {Point(task.batch, task.steps) for task, _ in probe.asked}
+    assert not implied & {Point(task.batch, task.time_steps) for task, _ in probe.asked}
 
 
 def test_without_pruning_every_point_is_run():
@@ -162,7 +162,7 @@ def test_an_oom_ends_a_point():
     for point, outcome in outcomes(run).items():
         assert passes_at(run, point) == ([] if outcome is Outcome.IMPLIED_OOM else ["fit"])
     oom = next(o for o in run.observations if isinstance(o, Fit))
-    assert oom.failure.requested_bytes == MemoryLaw().census_at(oom.point)["saved"]
+    assert oom.failure.requested_bytes == MemoryLaw().breakdown_at(oom.point)["saved"]
     assert oom.reason.startswith("out of memory in forward, asking for ")
     assert isinstance(oom, Fit)
     assert oom.limit_bytes == HEADER.limit_bytes
@@ -174,7 +174,7 @@ def test_an_oom_ends_a_point():
 def test_the_anchor_comes_first_midway_and_last():
     run = swept(FakeProbe(limit_bytes=AMPLE))
     anchor = anchor_of(GRID.points())
-    roles = [(started.role, Point(started.batch, started.steps)) for started in run.started]
+    roles = [(started.role, Point(started.batch, started.time_steps)) for started in run.started]
     assert roles[:2] == [(Role.PROBE, RATES_POINT), (Role.GRID, anchor)]
     again = [index for index, (role, _) in enumerate(roles) if role is Role.ANCHOR]
     assert [roles[index][1] for index in again] == [anchor, anchor]
@@ -190,7 +190,7 @@ def test_the_order_is_shuffled_by_the_seed():
         return list(dict.fromkeys(o.point for o in run.observations))
 
     assert order(0) == order(0) != order(1)
-    sizes = [point.batch * point.steps for point in order(0)]
+    sizes = [point.batch * point.time_steps for point in order(0)]
     assert sizes != sorted(sizes)
 
 
@@ -225,25 +225,25 @@ def scripted(do: str, *twists, **settings) -> tuple[Run, FakeListener]:
     return run, listener
 
 
-def test_a_disturbed_timing_is_repeated_once_and_the_clean_one_counts():
-    run, listener = scripted("timing", is_disturbed)
+def test_a_noisy_timing_is_repeated_once_and_the_clean_one_counts():
+    run, listener = scripted("timing", is_noisy)
     assert passes_at(run, BAD_POINT) == ["fit", "timing", "timing", "memory"]
-    assert fold_run(run)[BAD_POINT].disturbed is None
+    assert fold_run(run)[BAD_POINT].noisy is None
     assert listener.notes == [
         "B=16 T=32: other processes took 100% of a processor while it was timed; timing it again"
     ]
 
 
-def test_a_timing_disturbed_again_is_kept_with_its_flag():
-    run, _ = scripted("timing", is_disturbed, is_disturbed, is_disturbed)
+def test_a_timing_noisy_again_is_kept_with_its_flag():
+    run, _ = scripted("timing", is_noisy, is_noisy, is_noisy)
     assert passes_at(run, BAD_POINT) == ["fit", "timing", "timing", "memory"]
     measurement = fold_run(run)[BAD_POINT]
     assert measurement.outcome is Outcome.MEASURED
-    assert measurement.disturbed == "other processes took 100% of a processor"
+    assert measurement.noisy == "other processes took 100% of a processor"
 
 
 def test_each_process_is_repeated_for_itself():
-    run, _ = scripted("timing", is_disturbed, fine, is_disturbed, fine, processes=2)
+    run, _ = scripted("timing", is_noisy, fine, is_noisy, fine, processes=2)
     timings = [o for o in run.observations if isinstance(o, Timing) and o.point == BAD_POINT]
     assert [o.process_index for o in timings] == [0, 0, 1, 1]
     assert [judge(o.conditions) is None for o in timings] == [False, True, False, True]
@@ -255,7 +255,7 @@ def test_a_crash_is_tried_once_more(do):
     assert Counter(passes_at(run, BAD_POINT)) == Counter([*PASSES, do])
     measurement = fold_run(run)[BAD_POINT]
     assert measurement.outcome is Outcome.MEASURED
-    assert measurement.census is not None
+    assert measurement.breakdown is not None
 
 
 @pytest.mark.parametrize("do", PASSES)
@@ -263,10 +263,10 @@ def test_a_point_that_crashed_twice_is_set_aside(do):
     run, _ = scripted(do, dies, dies, dies)
     assert passes_at(run, BAD_POINT).count(do) == 2
     measurement = fold_run(run)[BAD_POINT]
-    if do == "memory":  # the time stands, and the census says why it does not
+    if do == "memory":  # the time stands, and the breakdown says why it does not
         assert measurement.outcome is Outcome.MEASURED
-        assert measurement.census is None
-        assert "SIGSEGV" in measurement.census_reason
+        assert measurement.breakdown is None
+        assert "SIGSEGV" in measurement.breakdown_reason
     else:
         assert measurement.outcome is Outcome.CRASHED
         assert measurement.phase == "backward"
@@ -284,13 +284,13 @@ def test_a_hang_is_not_tried_again():
 @pytest.mark.parametrize(
     ("do", "findings", "words"),
     [
-        ("fit", {"steps_run": "three"}, "fit.steps_run: expected a whole number"),
-        ("fit", {"conditions": []}, "fit.conditions: expected an object"),
-        ("timing", {"samples_s": 5}, "timing.samples_s: expected a list"),
-        ("timing", {"samples_s": [0.5, None]}, "timing.samples_s[1]: expected a number"),
+        ("fit", {"train_steps_run": "three"}, "fit.train_steps_run: expected int"),
+        ("fit", {"conditions": []}, "fit.conditions: expected object"),
+        ("timing", {"samples_s": 5}, "timing.samples_s: expected array"),
+        ("timing", {"samples_s": [0.5, None]}, "timing.samples_s[1]: expected float"),
         ("timing", {"samples_s": [float("inf")]}, "timing.samples_s[0]"),
         ("timing", {"loss": float("nan")}, "timing.loss"),
-        ("memory", {"census": {"weights": 1}}, "memory.census"),
+        ("memory", {"breakdown": {"weights": 1}}, "memory.breakdown"),
     ],
 )
 def test_findings_that_make_no_sense_are_a_crash(do, findings, words):
@@ -318,7 +318,9 @@ def test_the_task_says_all_that_a_worker_needs():
         assert task.guard_bytes == 1 << 30
         assert task.point_seconds == 0.5
         is_proof = task.do == "fit"
-        assert task.seed == (proof_seed(7, Point(task.batch, task.steps), 0) if is_proof else 7)
+        assert task.seed == (
+            proof_seed(7, Point(task.batch, task.time_steps), 0) if is_proof else 7
+        )
 
 
 def test_the_deadline_follows_what_was_seen():
@@ -354,9 +356,9 @@ def test_a_deadline_of_the_users_own_overrules():
 class SquareLaw(MemoryLaw):
     """Memory that no plane describes."""
 
-    def census_at(self, point: Point) -> dict[str, int]:
-        census = MemoryLaw.census_at(self, point)
-        return {**census, "saved": census["saved"] * point.batch}
+    def breakdown_at(self, point: Point) -> dict[str, int]:
+        breakdown = MemoryLaw.breakdown_at(self, point)
+        return {**breakdown, "saved": breakdown["saved"] * point.batch}
 
 
 def test_fast_leaves_out_the_memory_passes_whose_peak_is_known():
@@ -365,13 +367,13 @@ def test_fast_leaves_out_the_memory_passes_whose_peak_is_known():
     run = swept(probe, grid, Settings(fast=True), listener)
     folded = fold_run(run)
     assert {m.outcome for m in folded.values()} == {Outcome.MEASURED}
-    assert all(m.step_time_s and m.peak_counted_bytes for m in folded.values())
+    assert all(m.step_time_s and m.peak_charged_bytes for m in folded.values())
     left_out = {point: m for point, m in folded.items() if m.peak_allocated_bytes is None}
     assert 5 <= len(left_out) <= len(folded) - MIN_SAMPLES
     for point, measurement in left_out.items():
         assert "memory" not in passes_at(run, point)
-        assert measurement.census is None
-        assert "left out by --fast" in (measurement.census_reason or "")
+        assert measurement.breakdown is None
+        assert "left out by --fast" in (measurement.breakdown_reason or "")
         known = KnownPeaks.of(run.observations).at(point)
         assert known is not None
         assert known.peak_bytes == pytest.approx(probe.law.bytes_at(point), rel=1e-6)
@@ -387,8 +389,8 @@ def test_fast_measures_what_no_model_tells():
 
 def test_fast_leaves_nothing_out_beyond_what_was_measured():
     run = swept(FakeProbe(limit_bytes=AMPLE), GRID, Settings(fast=True))
-    largest = Point(max(GRID.batch), max(GRID.steps))
-    smallest = Point(min(GRID.batch), min(GRID.steps))
+    largest = Point(max(GRID.batch), max(GRID.time_steps))
+    smallest = Point(min(GRID.batch), min(GRID.time_steps))
     assert "memory" in passes_at(run, largest)
     assert "memory" in passes_at(run, smallest)
 
@@ -441,8 +443,8 @@ def test_a_point_that_is_implied_does_not_make_the_rest_look_quick():
 
 TROUBLES: Script = {
     (8, 16, "fit"): [dies],
-    (4, 32, "timing"): [is_disturbed],
-    (8, 32, "timing"): [is_disturbed, is_disturbed],
+    (4, 32, "timing"): [is_noisy],
+    (8, 32, "timing"): [is_noisy, is_noisy],
     (4, 64, "memory"): [dies, dies],
     (16, 16, "timing"): [dies, dies],
     (16, 32, "fit"): [hangs],

@@ -66,21 +66,23 @@ def test_files_are_valid_by_the_published_schemas(path, kind):
 
 
 def test_the_action_is_complete(action):
-    steps = action["runs"]["steps"]
+    time_steps = action["runs"]["steps"]
     assert action["runs"]["using"] == "composite"
-    assert all(step["shell"] == "bash" for step in steps)  # a composite step must name its shell
+    assert all(
+        step["shell"] == "bash" for step in time_steps
+    )  # a composite step must name its shell
     assert set(action["inputs"]) == {"budget", "run", "baseline", "strict", "python", "args"}
     for name, output in action["outputs"].items():
         assert output["value"] == "${{ steps.check.outputs.%s }}" % name  # noqa: UP031
-    assert "check" in [step.get("id") for step in steps]
+    assert "check" in [step.get("id") for step in time_steps]
 
 
 @pytest.mark.parametrize("path", [ACTION, WORKFLOW])
 def test_no_expression_stands_in_a_script(path):
     """What is put into a script's text is run; a variable is not."""
     document = load(path)
-    steps = document["runs"]["steps"] if path == ACTION else document["jobs"]["gate"]["steps"]
-    scripts = [step["run"] for step in steps if "run" in step]
+    time_steps = document["runs"]["steps"] if path == ACTION else document["jobs"]["gate"]["steps"]
+    scripts = [step["run"] for step in time_steps if "run" in step]
     assert scripts
     assert not any("${{" in script for script in scripts)
 

@@ -107,7 +107,7 @@ def profile(name, folder):
     command = [
         sys.executable, "-m", "rnnprof", "profile", "--factory", f"{EXAMPLES / name}.py:make",
         "--factory-arg", "hidden_size=16", "--factory-arg", "embedding_size=8",
-        "--batch", "2,4", "--steps", "12", "--point-seconds", "0.05",
+        "--batch", "2,4", "--time-steps", "12", "--point-seconds", "0.05",
         "--memory-limit", "1GiB", "--json", "--no-certify", "--no-report",
     ]  # fmt: skip
     environment = {**kept, "OMP_NUM_THREADS": "1"}  # others run beside it
@@ -126,11 +126,11 @@ def test_profile_measures_every_point(name, tmp_path):
     done, left_running = profile(name, tmp_path)
     assert done.returncode == 0, done.stderr
     points = json.loads(done.stdout)["points"]
-    assert [(p["batch"], p["steps"]) for p in points] == [(2, 12), (4, 12)]
+    assert [(p["batch"], p["time_steps"]) for p in points] == [(2, 12), (4, 12)]
     for point in points:
         assert point["outcome"] == "measured", point["reason"]
-        assert point["census_bytes"] is not None, point["census_reason"]
-        parts = {part: size for part, size in point["census_bytes"].items() if part != "phase"}
+        assert point["breakdown_bytes"] is not None, point["breakdown_reason"]
+        parts = {part: size for part, size in point["breakdown_bytes"].items() if part != "phase"}
         assert sum(parts.values()) == point["peak_allocated_bytes"] > 0
         assert min(parts.values()) >= 0
         assert {*PHASES} <= {*point["phase_times_s"]}
@@ -196,9 +196,9 @@ def test_clipping_bounds_the_norm(name):
 # packed_classifier
 
 
-def drawn(module, batch, steps, count=20):
+def drawn(module, batch, time_steps, count=20):
     chapters = [torch.arange(100) + 2, torch.arange(30) + 200]
-    passages = module.draw_passages(chapters, batch, steps)
+    passages = module.draw_passages(chapters, batch, time_steps)
     return chapters, [next(passages) for _ in range(count)]
 
 
@@ -211,11 +211,11 @@ def test_lengths_are_mixed_and_one_at_least_is_full(packed_classifier):
     assert any(row.tolist() != sorted(row, reverse=True) for row in lengths)
 
 
-@pytest.mark.parametrize("steps", [20, 70])  # 70: longer than a chapter, which starts over
-def test_passages_are_their_chapters_text_and_then_padding(packed_classifier, steps):
-    chapters, batches = drawn(packed_classifier, 4, steps)
+@pytest.mark.parametrize("time_steps", [20, 70])  # 70: longer than a chapter, which starts over
+def test_passages_are_their_chapters_text_and_then_padding(packed_classifier, time_steps):
+    chapters, batches = drawn(packed_classifier, 4, time_steps)
     for words, lengths, labels in batches:
-        assert words.shape == (4, steps)
+        assert words.shape == (4, time_steps)
         for row, length, label in zip(words, lengths, labels, strict=True):
             assert not row[length:].any()
             source = chapters[label].repeat(3)

@@ -156,9 +156,9 @@ def test_state_and_text_start_over_when_the_text_ends(example, short_text):
 
 
 def test_batches_are_the_text_in_columns(example, words):
-    batch, steps, vocabulary = 5, 7, 300
+    batch, time_steps, vocabulary = 5, 7, 300
     _, ranked = example.number(words, vocabulary)
-    training = example.make(batch, steps, "cpu", **{**TINY, "vocabulary": vocabulary})
+    training = example.make(batch, time_steps, "cpu", **{**TINY, "vocabulary": vocabulary})
     calls = watch(training.model)
     run(training, 3)
     known, column_length = set(ranked), len(words) // batch
@@ -167,8 +167,8 @@ def test_batches_are_the_text_in_columns(example, words):
         start = column * column_length
         read = [ranked[i] for call in calls for i in call[0][:, column]]
         wanted = [ranked[i] for call in calls for i in call[1][:, column]]
-        assert read == source[start : start + 3 * steps]
-        assert wanted == source[start + 1 : start + 3 * steps + 1]
+        assert read == source[start : start + 3 * time_steps]
+        assert wanted == source[start + 1 : start + 3 * time_steps + 1]
 
 
 def test_a_large_vocabulary_holds_every_word(example, words):
@@ -215,25 +215,25 @@ def test_gradient_is_clipped(example):
 
 
 def test_text_wraps_where_batch_and_steps_exceed_it(example, short_text):
-    text, batch, steps = short_text(100), 8, 40
-    training = example.make(batch, steps, "cpu", **TINY)
+    text, batch, time_steps = short_text(100), 8, 40
+    training = example.make(batch, time_steps, "cpu", **TINY)
     calls = watch(training.model)
     run(training, 2)
     _, ranked = example.number(text, TINY["vocabulary"])
     columns = [[ranked[i] for call in calls for i in call[0][:, b]] for b in range(batch)]
-    assert {len(column) for column in columns} == {2 * steps}
-    assert columns[0] == text[: 2 * steps]
+    assert {len(column) for column in columns} == {2 * time_steps}
+    assert columns[0] == text[: 2 * time_steps]
     endless = text * (batch * 10)
-    length = (100 * -(-batch * (example.MIN_CHUNKS * steps + 1) // 100)) // batch
+    length = (100 * -(-batch * (example.MIN_CHUNKS * time_steps + 1) // 100)) // batch
     for number, column in enumerate(columns):
-        assert column == endless[number * length : number * length + 2 * steps]
+        assert column == endless[number * length : number * length + 2 * time_steps]
     assert any(tensor.any() for tensor in flat(calls[1][2]))  # so state is carried here too
 
 
 def test_a_batch_larger_than_the_text_trains(example, words):
-    batch, steps = 1200, 100
-    assert batch * steps > len(words)
-    chunks = example.Chunks(example.number(words, 60)[0], batch, steps)
+    batch, time_steps = 1200, 100
+    assert batch * time_steps > len(words)
+    chunks = example.Chunks(example.number(words, 60)[0], batch, time_steps)
     assert len(chunks) >= example.MIN_CHUNKS
     inputs, targets = chunks[len(chunks) - 1]
-    assert inputs.shape == targets.shape == (steps, batch)
+    assert inputs.shape == targets.shape == (time_steps, batch)

@@ -42,26 +42,26 @@ memory-limit = "1GiB"
 at-most = 4096
 [[fits]]
 batch = 64
-steps = 128
+time-steps = 128
 headroom = "5%"
 [[fits]]
 batch = 32
-steps = 256
+time-steps = 256
 [[max-batch]]
-steps = 128
+time-steps = 128
 at-least = 512
 [[peak]]
 batch = 64
-steps = 128
+time-steps = 128
 at-most = "800MiB"
 [[peak]]
 batch = 64
-steps = 128
+time-steps = 128
 at-most = 1000000
 of = "process"
 [[throughput]]
 batch = 64
-steps = 32
+time-steps = 32
 at-least = 12000.5
 [growth]
 memory = "1%"
@@ -81,7 +81,8 @@ def refusal(text: str) -> str:
 
 
 def entry(kind: str, **values: Any) -> dict[str, Any]:
-    return {"version": 1, kind: [values]}
+    written = {name.replace("_", "-"): value for name, value in values.items()}
+    return {"version": 1, kind: [written]}
 
 
 def test_a_whole_budget_is_read() -> None:
@@ -126,13 +127,13 @@ def test_what_has_to_be_measured() -> None:
 def test_what_measures_is_read_before_anything_is_written(key: str, value: object, said: str):
     with pytest.raises(BadInputError, match=rf"^b: measure\.{key} is ") as refused:
         parse_budget(
-            {"version": 1, "fits": [{"batch": 1, "steps": 1}], "measure": {key: value}}, "b"
+            {"version": 1, "fits": [{"batch": 1, "time-steps": 1}], "measure": {key: value}}, "b"
         )
     assert said in str(refused.value)
 
 
 def test_growth_may_name_points_of_its_own() -> None:
-    text = 'version = 1\n[growth]\nbatch = "8,16"\nsteps = 32\n'
+    text = 'version = 1\n[growth]\nbatch = "8,16"\ntime-steps = 32\n'
     points = (Point(8, 32), Point(16, 32))
     assert parsed(text).growth == Growth(points=points)
     assert points_asked(parsed(text)) == Asked(points, points, points, ())
@@ -141,10 +142,10 @@ def test_growth_may_name_points_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("batch = 8", "growth.steps is missing"),
-        ('batch = "8:"\nsteps = 8', "growth.batch is '8:'"),
-        ('batch = "1:999:+1"\nsteps = "1:999:+1"', "more than 1000 points"),
-        ("batch = true\nsteps = 8", "growth.batch is true"),
+        ("batch = 8", "growth.time-steps is missing"),
+        ('batch = "8:"\ntime-steps = 8', "growth.batch is '8:'"),
+        ('batch = "1:999:+1"\ntime-steps = "1:999:+1"', "more than 1000 points"),
+        ("batch = true\ntime-steps = 8", "growth.batch is true"),
     ],
 )
 def test_points_of_growth_that_are_none(text: str, said: str) -> None:
@@ -177,19 +178,19 @@ def test_growth_alone_is_a_budget_with_the_defaults() -> None:
             ["measure.memory_limit is no key", "'memory-limit'"],
         ),
         (
-            WHOLE.replace("steps = 256", "steps = 256\nheadrom = 0.1"),
+            WHOLE.replace("time-steps = 256", "time-steps = 256\nheadrom = 0.1"),
             ["fits[2].headrom is no key", "did you mean 'headroom'?"],
         ),
         (WHOLE.replace("batch = 32", ""), ["fits[2].batch is missing", "a whole number"]),
         (WHOLE.replace("batch = 32", "batch = 64.0"), ["fits[2].batch is 64.0"]),
         (WHOLE.replace("of = ", "of = 'live' #"), ["peak[2].of is 'live'", '"allocated"']),
         (
-            WHOLE.replace("batch = 32\nsteps = 256", "batch = 64\nsteps = 128"),
+            WHOLE.replace("batch = 32\ntime-steps = 256", "batch = 64\ntime-steps = 128"),
             ["fits[2] names the same as fits[1]", "keep one"],
         ),
         (WHOLE.replace('of = "process"', ""), ["peak[2] names the same as peak[1]"]),
         (
-            WHOLE + "[[max-batch]]\nsteps = 128\nat-least = 9",
+            WHOLE + "[[max-batch]]\ntime-steps = 128\nat-least = 9",
             ["max-batch[2] names the same as max-batch[1]"],
         ),
         (
@@ -209,23 +210,23 @@ NOT_SIZES = [True, False, 0, -1, 1.5, math.nan, math.inf, "64", 2**31, 2**63, 10
 
 
 @pytest.mark.parametrize("value", NOT_SIZES)
-@pytest.mark.parametrize("key", ["batch", "steps"])
+@pytest.mark.parametrize("key", ["batch", "time-steps"])
 def test_sizes_are_whole_numbers_above_zero(key: str, value: object) -> None:
-    table = entry("fits", **{"batch": 64, "steps": 128} | {key: value})
+    table = entry("fits", **{"batch": 64, "time-steps": 128} | {key: value})
     with pytest.raises(BadInputError, match=rf"^b: fits\[1\]\.{key} is .*write a whole number"):
         parse_budget(table, "b")
 
 
 @pytest.mark.parametrize("value", [True, 0, -1, "0", "-5MiB", "8 EB", "", "9" * 400, 2**63, 1.5])
 def test_byte_limits_are_sizes(value: object) -> None:
-    table = entry("peak", batch=1, steps=1, **{"at-most": value})
+    table = entry("peak", batch=1, time_steps=1, **{"at-most": value})
     with pytest.raises(BadInputError, match=r"^b: peak\[1\]\.at-most is .*800MiB"):
         parse_budget(table, "b")
 
 
 @pytest.mark.parametrize("value", [True, 0, -1.0, math.nan, math.inf, 2**63, "9", 5e-324])
 def test_rates_are_numbers_above_zero(value: object) -> None:
-    table = entry("throughput", batch=1, steps=1, **{"at-least": value})
+    table = entry("throughput", batch=1, time_steps=1, **{"at-least": value})
     with pytest.raises(BadInputError, match=r"^b: throughput\[1\]\.at-least is .*per second"):
         parse_budget(table, "b")
 
@@ -267,7 +268,7 @@ names = st.one_of(
     st.text(max_size=6),
     st.sampled_from([
         "version", "workload", "measure", "fits", "max-batch", "peak", "throughput", "growth",
-        "batch", "steps", "headroom", "at-least", "at-most", "of", "memory", "memory-bytes",
+        "batch", "time-steps", "headroom", "at-least", "at-most", "of", "memory", "memory-bytes",
         "time", "device", "at-most",
     ]),
 )  # fmt: skip
@@ -299,10 +300,10 @@ def test_any_table_is_a_budget_or_bad_input(table: dict[str, Any]) -> None:
 PLACES = [
     (kind, key)
     for kind, keys in {
-        "fits": ("batch", "steps", "headroom"),
-        "max-batch": ("steps", "at-least"),
-        "peak": ("batch", "steps", "at-most", "of"),
-        "throughput": ("batch", "steps", "at-least"),
+        "fits": ("batch", "time-steps", "headroom"),
+        "max-batch": ("time-steps", "at-least"),
+        "peak": ("batch", "time-steps", "at-most", "of"),
+        "throughput": ("batch", "time-steps", "at-least"),
         "growth": ("memory", "memory-bytes", "time"),
         "measure": ("at-most", "device"),
     }.items()
@@ -321,9 +322,9 @@ def test_any_value_in_any_place_of_a_good_budget(place: tuple[str, str], value: 
 
 def test_a_number_that_python_does_not_print_is_refused_all_the_same() -> None:
     with pytest.raises(BadInputError, match="a number of 20001 bits"):
-        parse_budget(entry("fits", batch=1 << 20_000, steps=1), "b")
+        parse_budget(entry("fits", batch=1 << 20_000, time_steps=1), "b")
 
 
 def test_a_date_is_shown_as_it_is() -> None:
     with pytest.raises(BadInputError, match=r"datetime\.date"):
-        parse_budget(entry("fits", batch=date(2026, 11, 24), steps=1), "b")
+        parse_budget(entry("fits", batch=date(2026, 11, 24), time_steps=1), "b")

@@ -23,8 +23,8 @@ from rnnprof.runfile.records import Run, Settings
 from rnnprof.simulate.description import describe
 
 FITS = Budget(fits=(MustFit(POINT),))
-BATCH = Budget(max_batch=(LeastBatch(POINT.steps, 64),))
-PEAK = Budget(peak=(MostPeak(POINT, 64 * MIB, "counted"),))
+BATCH = Budget(max_batch=(LeastBatch(POINT.time_steps, 64),))
+PEAK = Budget(peak=(MostPeak(POINT, 64 * MIB, "charged"),))
 RATE = Budget(throughput=(LeastThroughput(POINT, 1e-3),))
 GROWTH = Budget(growth=Growth())
 
@@ -40,7 +40,7 @@ def requiring(budget: Budget, **conditions: Any) -> Budget:
 
 
 def with_settings(run: Run, **settings: Any) -> Run:
-    grid = Grid((POINT.batch,), (POINT.steps,))
+    grid = Grid((POINT.batch,), (POINT.time_steps,))
     return replace(run, requests=(a_request(grid, Settings(**settings)),))
 
 
@@ -51,20 +51,22 @@ def on(run: Run, **facts: object) -> Run:
 
 def searched_under(limit_bytes: int) -> Run:
     passes = [fit(100, limit_bytes=limit_bytes), ooms(101, limit_bytes=limit_bytes)]
-    certificate = conclude(POINT.steps, passes, Terms(limit_bytes, 1000), "r1")
+    certificate = conclude(POINT.time_steps, passes, Terms(limit_bytes, 1000), "r1")
     return a_run(*passes, certificates=(certificate,))
 
 
-def proven_over(steps: int) -> Run:
-    passes = [fit(100, steps_run=steps), ooms(101)]
-    certificate = conclude(POINT.steps, passes, Terms(LIMIT, 1000, confirm_steps=steps), "r1")
+def proven_over(time_steps: int) -> Run:
+    passes = [fit(100, train_steps_run=time_steps), ooms(101)]
+    certificate = conclude(
+        POINT.time_steps, passes, Terms(LIMIT, 1000, confirm_steps=time_steps), "r1"
+    )
     return a_run(*passes, certificates=(certificate,))
 
 
-def stopped_after(steps: int) -> Run:
+def stopped_after(time_steps: int) -> Run:
     """Nothing is proven: the bracket is open when the search ends."""
-    passes = [fit(100, steps_run=steps), ooms(500)]
-    certificate = conclude(POINT.steps, passes, Terms(LIMIT, 1000), "r1")
+    passes = [fit(100, train_steps_run=time_steps), ooms(500)]
+    certificate = conclude(POINT.time_steps, passes, Terms(LIMIT, 1000), "r1")
     return a_run(*passes, certificates=(certificate,))
 
 
@@ -73,14 +75,14 @@ def leaking() -> Run:
     passes = [
         fit(
             64,
-            steps_run=count,
+            train_steps_run=count,
             train_steps=count,
             live_bytes=live[:count],
             step_peak_bytes=live[:1],
         )
         for count in (10, 30)
     ]
-    certificate = conclude(POINT.steps, passes, Terms(LIMIT, 1000), "r1")
+    certificate = conclude(POINT.time_steps, passes, Terms(LIMIT, 1000), "r1")
     return a_run(*passes, certificates=(certificate,))
 
 
@@ -131,13 +133,15 @@ CASES = [
          lambda: with_settings(a_run(fit()), reserve_bytes=8 * MIB), N,
          "B=64 ran under a limit of 64.0 MiB, and 56.0 MiB are asked for"),
     Case("two training steps", FITS,
-         lambda: a_run(fit(steps_run=2)), I, "B=64 fits over 2 training steps, 10 are asked for"),
+         lambda: a_run(fit(train_steps_run=2)), I,
+         "B=64 fits over 2 training steps, 10 are asked for"),
     Case("no training step", FITS,
-         lambda: a_run(fit(steps_run=0)), I, "B=64 fits over 0 training steps, 10 are asked for"),
+         lambda: a_run(fit(train_steps_run=0)), I,
+         "B=64 fits over 0 training steps, 10 are asked for"),
     Case("fewer steps than the budget has", requiring(FITS, confirm_steps=20),
          lambda: a_run(fit()), I, "B=64 fits over 10 training steps, 20 are asked for"),
     Case("a larger batch over two training steps", FITS,
-         lambda: a_run(fit(128, steps_run=2)), F, "missing: the run has no measurement"),
+         lambda: a_run(fit(128, train_steps_run=2)), F, "missing: the run has no measurement"),
     Case("a crash after a pass", FITS,
          lambda: a_run(fit(), ends(Outcome.CRASHED)), F, "missing: crashed: it ended so"),
     Case("a timeout after a pass", FITS,
@@ -145,7 +149,7 @@ CASES = [
     Case("a failure after a pass", FITS,
          lambda: a_run(fit(), ends(Outcome.FAILED)), F, "missing: failed: it ended so"),
     Case("a short pass after a crash", FITS,
-         lambda: a_run(ends(Outcome.CRASHED), fit(steps_run=2)), F, "missing: crashed"),
+         lambda: a_run(ends(Outcome.CRASHED), fit(train_steps_run=2)), F, "missing: crashed"),
     Case("out of memory after a pass", FITS,
          lambda: a_run(fit(), ooms()), F, "B=64 has fitted as well as run out of memory"),
     Case("a pass after out of memory", FITS,
@@ -170,7 +174,7 @@ CASES = [
     Case("a search that was stopped after two training steps", BATCH,
          lambda: stopped_after(2), I, "B=100 has fitted over 2 training steps, 10 are asked for"),
     Case("a largest batch that nobody sought", BATCH,
-         lambda: a_run(fit(steps_run=2)), I, "fits over 2 training steps"),
+         lambda: a_run(fit(train_steps_run=2)), I, "fits over 2 training steps"),
     Case("a largest batch of a leak", BATCH, leaking, F, "not stationary"),
     Case("a peak under another limit", PEAK,
          lambda: a_run(*in_grid(fit(limit_bytes=OTHER))), N, "B=64 ran under a limit of 32.0 MiB"),
@@ -227,11 +231,11 @@ def test_the_same_evidence_where_it_carries_passes() -> None:
 
 
 def test_a_size_without_its_unit_is_refused() -> None:
-    table = {"fits": [{"batch": 64, "steps": 128}], "measure": {"memory-limit": 800}}
+    table = {"fits": [{"batch": 64, "time-steps": 128}], "measure": {"memory-limit": 800}}
     with pytest.raises(BadInputError, match="a size with its unit"):
         parse_budget({"version": 1, **table}, "budget.toml")
 
 
 def test_a_point_of_another_length_shows_nothing() -> None:
-    found = gate(FITS, a_run(fit(steps=64), points=[POINT, Point(64, 64)]))
+    found = gate(FITS, a_run(fit(time_steps=64), points=[POINT, Point(64, 64)]))
     assert found.verdict is Verdict.FAIL

@@ -48,7 +48,7 @@ GROWTH = Finding(
     measured=0.0123, baseline=0.0118, interval=(1.012, 1.071), detectable_ratio=0.031,
 )  # fmt: skip
 OTHER_CARD = Finding(
-    "memory_growth", "B=64 T=512", Verdict.NOT_COMPARABLE, "the baseline is another card's"
+    "memory_growth", "B=64 T=512", Verdict.NOT_COMPARABLE, "the baseline is another GPU's"
 )
 RATE = Finding(
     "throughput", "B=64 T=128", Verdict.PASS, "its low end is above the limit",
@@ -169,7 +169,7 @@ FAIL            peak B=64 T=128: 612 MiB, limit 600 MiB: 2.0% above what the
 INCONCLUSIVE    time_growth B=64 T=128: 12.3 ms, baseline 11.8 ms, 95% interval
                 +1.2% to +7.1%: the interval holds the limit of 5% (could have
                 told 3.1%)
-NOT COMPARABLE  memory_growth B=64 T=512: the baseline is another card's
+NOT COMPARABLE  memory_growth B=64 T=512: the baseline is another GPU's
 
 FAIL: 1 of 4 checks failed; 1 had nothing alike to be compared with; 1 could not
   be decided."""
@@ -185,7 +185,7 @@ lstm-256, against main, lstm 256-\>512, fp32, adam, NVIDIA H200, limit 1.00 GiB,
 | Verdict | Check | Measured | 95% interval | Limit | Baseline | Could have told | Reason |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 | ❌ FAIL | peak B=64 T=128 | 612 MiB | - | 600 MiB | - | - | 2.0% above what the budget allows |
-| 🚫 NOT COMPARABLE | memory\_growth B=64 T=512 | - | - | - | - | - | the baseline is another card's |
+| 🚫 NOT COMPARABLE | memory\_growth B=64 T=512 | - | - | - | - | - | the baseline is another GPU's |
 | ⚠️ INCONCLUSIVE | time\_growth B=64 T=128 | 12.3 ms | +1.2% to +7.1% | - | 11.8 ms | 3.1% | the interval holds the limit of 5% |
 | ✅ PASS | throughput B=64 T=128 | 663 k time steps/s | 650 k time steps/s to 676 k time steps/s | 500 k time steps/s | - | - | its low end is above the limit |
 
@@ -205,7 +205,7 @@ def test_annotations_to_the_letter():
     )
     assert other == (
         "::error file=b.toml,title=rnnprof NOT COMPARABLE%3A memory_growth B=64 T=512::"
-        "the baseline is another card's"
+        "the baseline is another GPU's"
     )
     assert growth == (
         "::warning file=b.toml,title=rnnprof INCONCLUSIVE%3A time_growth B=64 T=128::12.3 ms, "

@@ -52,7 +52,7 @@ def only(budget: Budget, run: Run) -> Finding:
 
 
 def fits(run: Run, headroom: float = 0.0, batch: int = 64) -> Finding:
-    return only(Budget(fits=(MustFit(Point(batch, POINT.steps), headroom),)), run)
+    return only(Budget(fits=(MustFit(Point(batch, POINT.time_steps), headroom),)), run)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_batch_that_went_both_ways_does_not_fit() -> None:
 
 
 def test_an_unknown_peak_fits_and_leaves_the_headroom_open() -> None:
-    run = a_run(fit(peak=None, peak_counted_reason="the probe died"))
+    run = a_run(fit(peak=None, peak_charged_reason="the probe died"))
     assert fits(run).verdict is Verdict.PASS
     assert fits(run, 0.1).verdict is Verdict.INCONCLUSIVE
     assert "the probe died" in fits(run, 0.1).reason
@@ -110,7 +110,7 @@ def test_a_larger_batch_that_fits_answers_as_far_as_it_does() -> None:
 def test_a_smaller_batch_or_length_out_of_memory_answers_too() -> None:
     assert fits(a_run(ooms(32, role=Role.PROBE))).verdict is Verdict.FAIL
     points = [Point(64, 64), POINT]
-    run = a_run(ooms(64, steps=64), points=points)
+    run = a_run(ooms(64, time_steps=64), points=points)
     assert "B=64 T=64 was out of memory" in fits(run).reason
 
 
@@ -164,7 +164,7 @@ def test_what_the_run_does_not_have_fails(budget: Budget) -> None:
 
 
 def max_batch(run: Run, at_least: int) -> tuple[Verdict, float | None]:
-    finding = only(Budget(max_batch=(LeastBatch(POINT.steps, at_least),)), run)
+    finding = only(Budget(max_batch=(LeastBatch(POINT.time_steps, at_least),)), run)
     assert finding.limit == at_least
     return finding.verdict, finding.measured
 
@@ -242,12 +242,12 @@ def test_a_peak_is_held_against_its_limit_as_it_is(at_most: int, verdict: Verdic
 
 def test_a_peak_of_each_kind() -> None:
     run = a_run(
-        fit(peak_process_bytes=5 * MIB, peak_counted_bytes=3 * MIB),
+        fit(peak_process_bytes=5 * MIB, peak_charged_bytes=3 * MIB),
         a_memory(POINT, peak_allocated_bytes=1 * MIB, peak_reserved_bytes=2 * MIB),
     )
     peaks = {of: peak(run, MIB, of).measured for of in ("allocated", "reserved", "process",
-                                                        "counted")}  # fmt: skip
-    assert peaks == {"allocated": MIB, "reserved": 2 * MIB, "process": 5 * MIB, "counted": 3 * MIB}
+                                                        "charged")}  # fmt: skip
+    assert peaks == {"allocated": MIB, "reserved": 2 * MIB, "process": 5 * MIB, "charged": 3 * MIB}
 
 
 def test_an_unknown_peak_is_inconclusive_with_its_reason() -> None:
@@ -300,12 +300,12 @@ def test_few_processes_tell_a_factor_of_two(processes: int, share: float, verdic
     assert f"{processes} of at least 3 processes" in finding.reason
 
 
-def test_disturbed_processes_prove_nothing() -> None:
+def test_noisy_processes_prove_nothing() -> None:
     noise = conditions(1.0, others_s=0.9)
     slow = [a_timing(POINT, 9.0, process_index=i, conditions=noise) for i in range(5)]
     finding = throughput(a_run(*measured(), *slow), RATE)
     assert finding.verdict is Verdict.INCONCLUSIVE
-    assert "disturbed: other processes" in finding.reason
+    assert "noisy: other processes" in finding.reason
 
 
 def test_a_point_that_was_not_timed_is_missing() -> None:
@@ -425,10 +425,10 @@ def with_facts(**facts: Any) -> Header:
 
 
 def test_another_device_is_not_comparable_and_nothing_else_is_judged() -> None:
-    other = with_facts(device_name="another card", driver="9")
+    other = with_facts(device_name="another GPU", driver="9")
     (finding,) = growth(a_run(*slower(1)), a_run(*slower(9), header=other))
     assert (finding.kind, finding.verdict) == ("comparable", Verdict.NOT_COMPARABLE)
-    assert "another card" in finding.reason
+    assert "another GPU" in finding.reason
     assert "driver" in finding.reason
 
 

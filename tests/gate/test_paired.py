@@ -34,8 +34,8 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
 
     def profile(order: Order, *_: object) -> Any:
         orders.append(order)
-        header = SimpleNamespace(limit_bytes=1000 + len(orders))
-        return SimpleNamespace(name=f"{order.path.stem} {len(orders)}", header=header)
+        name, limit_bytes = f"{order.path.stem} {len(orders)}", 1000 + len(orders)
+        return SimpleNamespace(name=name, limit_bytes=limit_bytes)
 
     monkeypatch.setattr(alternate, "run_order", profile)
     return orders
@@ -59,11 +59,11 @@ def test_both_sides_have_the_limit_that_the_first_has_resolved(done: list[Order]
 def test_each_length_is_timed_on_both_sides_before_the_next(done: list[Order]) -> None:
     points = (Point(8, 16), Point(4, 32), Point(8, 32))
     measure_in_turn(asked(*points), side("a", 2), side("b", 2), Listener())
-    told = [(order.path.stem, order.grid.batch, order.grid.steps) for order in done]
+    told = [(order.path.stem, order.grid.batch, order.grid.time_steps) for order in done]
     assert told == [
-        (name, batch, steps)
+        (name, batch, time_steps)
         for names in ("ab", "ba")
-        for batch, steps in (((8,), (16,)), ((4, 8), (32,)))
+        for batch, time_steps in (((8,), (16,)), ((4, 8), (32,)))
         for name in names
     ]
 

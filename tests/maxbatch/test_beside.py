@@ -55,7 +55,7 @@ def test_what_an_earlier_invocation_has_run_stays() -> None:
     [
         (Workload(loop="function"), EDGE),
         (Workload(mode="inference"), EDGE),
-        (workload_of(FactorySource("train.py:make", "")), EDGE),
+        (workload_of(FactorySource("train.py:make")), EDGE),
         (Workload(), replace(EDGE, status=EdgeStatus.CAPPED)),
         (Workload(), replace(EDGE, status=EdgeStatus.NOTHING_FITS, batch=None)),
     ],
@@ -98,12 +98,12 @@ def test_the_answer_says_where_a_step_function_fits_more(outcome: Outcome) -> No
     told = frontier_document(run, [EDGE], advice)
     assert told["loop"] == "plain"
     assert told["step_function"] == [
-        {"steps": STEPS, "plain_batch": 99, "batch": TRIED, "fits": fits}
+        {"time_steps": STEPS, "plain_batch": 99, "batch": TRIED, "fits": fits}
     ]
 
 
 def test_a_factory_has_its_own_loop() -> None:
-    factory = workload_of(FactorySource("train.py:make", ""))
+    factory = workload_of(FactorySource("train.py:make"))
     run = Run(replace(HEADER, workload=factory))
     assert loop_of(factory) is None
     assert "loop" not in frontier_in_words(run, [EDGE], Advice(), 0.05)

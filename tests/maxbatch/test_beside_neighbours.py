@@ -38,7 +38,7 @@ def test_each_neighbour_is_run_once_over_a_whole_proof() -> None:
     fits = look_around(Run(HEADER), heard)
     assert sorted(fit.batch for fit in fits) == neighbours_to_run(EDGE)
     assert {fit.role for fit in fits} == {Role.NEIGHBOUR}
-    whole = {fit.steps_run for fit in fits if fit.outcome is Outcome.MEASURED}
+    whole = {fit.train_steps_run for fit in fits if fit.outcome is Outcome.MEASURED}
     assert whole == {EDGE.confirm_steps}
     assert heard.progress[-1] == (len(fits), len(fits)), "the line on the terminal ends"
     [found] = neighbours_of(Run(HEADER, observations=fits), [EDGE])

@@ -22,8 +22,8 @@ TERMS = Terms(HEADER.limit_bytes, at_most=100)
 numbers = itertools.count(1)
 
 
-def passes(batch: int, steps_run: int = 10, **changes: object) -> Fit:
-    known = {"steps_run": steps_run, "peak_counted_bytes": batch * MIB // 2}
+def passes(batch: int, train_steps_run: int = 10, **changes: object) -> Fit:
+    known = {"train_steps_run": train_steps_run, "peak_charged_bytes": batch * MIB // 2}
     return attempt(batch, **(known | changes))
 
 
@@ -37,8 +37,8 @@ def ends(batch: int, outcome: Outcome, reason: str = "it did not go well") -> Fi
 
 
 def attempt(batch: int, **changes: object) -> Fit:
-    steps = changes.pop("steps", STEPS)
-    return a_fit(Point(batch, steps), attempt=f"a{next(numbers)}", **changes)
+    time_steps = changes.pop("time_steps", STEPS)
+    return a_fit(Point(batch, time_steps), attempt=f"a{next(numbers)}", **changes)
 
 
 def concluded(*fits: Fit, terms: Terms = TERMS) -> Certificate:
@@ -55,8 +55,8 @@ def status_of(*fits: Fit, terms: Terms = TERMS) -> tuple[EdgeStatus, int | None]
 
 def test_a_fit_that_empties_the_cache_is_a_proof_and_thrashing_is_told():
     fits = (
-        passes(40, peak_counted_bytes=50 * MIB, peak_allocated_bytes=36 * MIB, retries=0),
-        passes(50, peak_counted_bytes=41 * MIB, peak_allocated_bytes=40 * MIB, retries=8),
+        passes(40, peak_charged_bytes=50 * MIB, peak_allocated_bytes=36 * MIB, retries=0),
+        passes(50, peak_charged_bytes=41 * MIB, peak_allocated_bytes=40 * MIB, retries=8),
         ooms(51),
     )
     certificate = concluded(*fits)
@@ -82,8 +82,8 @@ def test_thrashing_once_without_another_proof():
 
 def test_allocated_bytes_that_fall_are_a_fall():
     fits = (
-        passes(40, peak_counted_bytes=50 * MIB, peak_allocated_bytes=48 * MIB),
-        passes(50, peak_counted_bytes=50 * MIB, peak_allocated_bytes=30 * MIB),
+        passes(40, peak_charged_bytes=50 * MIB, peak_allocated_bytes=48 * MIB),
+        passes(50, peak_charged_bytes=50 * MIB, peak_allocated_bytes=30 * MIB),
         ooms(51),
     )
     certificate = concluded(*fits)
@@ -97,7 +97,7 @@ def test_allocated_bytes_that_fall_are_a_fall():
 def test_certified_by_both_sides():
     fits = (passes(16, 2), passes(40), ooms(60), ooms(41))
     assert conclude(STEPS, fits, TERMS, "r7") == Certificate(
-        steps=STEPS,
+        time_steps=STEPS,
         status=EdgeStatus.CERTIFIED,
         granularity=1,
         at_most=100,
@@ -136,11 +136,11 @@ def test_nothing_fits():
 
 
 def test_nothing_fits_after_training_steps_that_left_memory_behind():
-    later = ooms(1, steps_run=9, live_bytes=tuple(range(0, 9 * MIB, MIB)))
-    assert concluded(ooms(16), ooms(1, steps_run=1), later).reason == (
+    later = ooms(1, train_steps_run=9, live_bytes=tuple(range(0, 9 * MIB, MIB)))
+    assert concluded(ooms(16), ooms(1, train_steps_run=1), later).reason == (
         "B=1 is out of memory after 9 training steps, each of which left 1.00 MiB behind"
     )
-    once = concluded(ooms(16), ooms(1, steps_run=1))
+    once = concluded(ooms(16), ooms(1, train_steps_run=1))
     assert once.reason == "B=1 is out of memory after 1 training step"
 
 
@@ -192,9 +192,9 @@ def test_a_contradiction_is_shown_as_it_was_run():
 # the same batch, both ways
 
 
-@pytest.mark.parametrize("steps_run", [2, 10])
-def test_a_batch_that_went_both_ways_is_taken_not_to_fit(steps_run):
-    fits = [passes(39), passes(40, steps_run), ooms(40)]
+@pytest.mark.parametrize("train_steps_run", [2, 10])
+def test_a_batch_that_went_both_ways_is_taken_not_to_fit(train_steps_run):
+    fits = [passes(39), passes(40, train_steps_run), ooms(40)]
     for ordered in itertools.permutations(fits):
         certificate = concluded(*ordered)
         assert (certificate.status, certificate.batch) == (EdgeStatus.CERTIFIED, 39)
@@ -302,7 +302,7 @@ def test_a_proof_whose_worker_died_says_so():
 
 
 def test_memory_that_falls_with_the_batch():
-    fits = (passes(30, peak_counted_bytes=20 * MIB), passes(40, peak_counted_bytes=12 * MIB))
+    fits = (passes(30, peak_charged_bytes=20 * MIB), passes(40, peak_charged_bytes=12 * MIB))
     certificate = concluded(*fits, ooms(41))
     assert certificate.status is EdgeStatus.INDETERMINATE
     assert certificate.reason == (
@@ -345,7 +345,7 @@ def test_a_pass_of_too_few_steps_is_no_proof():
     assert concluded(*fits).status is EdgeStatus.INDETERMINATE
     assert missing(*fits) == 40
     assert missing(*fits, passes(40, 10)) is None
-    assert concluded(*fits, passes(40, 10)).fits.steps_run == 10
+    assert concluded(*fits, passes(40, 10)).fits.train_steps_run == 10
 
 
 def test_each_fresh_worker_is_asked_for():
@@ -421,8 +421,8 @@ def run_with(*certificates: Certificate, fits=EDGE, confirm: int = 1) -> Run:
     return Run(HEADER, (request,), observations=tuple(fits), certificates=certificates)
 
 
-def written(*fits: Fit, terms: Terms = TERMS, steps: int = STEPS) -> Certificate:
-    return conclude(steps, fits, terms, "r1")
+def written(*fits: Fit, terms: Terms = TERMS, time_steps: int = STEPS) -> Certificate:
+    return conclude(time_steps, fits, terms, "r1")
 
 
 def test_a_certificate_is_derived_again():
@@ -472,15 +472,15 @@ def test_without_its_attempts_it_is_void():
 
 
 def test_attempts_of_another_length_make_it_void():
-    assert frontier_of(run_with(replace(written(*EDGE), steps=32))) == ()
+    assert frontier_of(run_with(replace(written(*EDGE), time_steps=32))) == ()
 
 
 def test_the_last_at_each_length_counts():
-    other = (passes(20, steps=8), ooms(21, steps=8))
+    other = (passes(20, time_steps=8), ooms(21, time_steps=8))
     first = written(EDGE[0])
     assert first.status is EdgeStatus.INDETERMINATE
-    run = run_with(first, written(*other, steps=8), written(*EDGE), fits=(*EDGE, *other))
-    found = [(c.steps, c.status, c.batch) for c in frontier_of(run)]
+    run = run_with(first, written(*other, time_steps=8), written(*EDGE), fits=(*EDGE, *other))
+    found = [(c.time_steps, c.status, c.batch) for c in frontier_of(run)]
     assert found == [(8, EdgeStatus.CERTIFIED, 20), (STEPS, EdgeStatus.CERTIFIED, 40)]
 
 

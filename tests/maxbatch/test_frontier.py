@@ -48,9 +48,9 @@ LENGTHS = (16, 32, 64, 128)
 AT_MOST = 65536
 
 
-def edge(law: MemoryLaw, steps: int, limit_bytes: int = HEADER.limit_bytes) -> int:
+def edge(law: MemoryLaw, time_steps: int, limit_bytes: int = HEADER.limit_bytes) -> int:
     """The largest batch that fits, by the law itself."""
-    slope = law.per_sequence_bytes + law.per_time_step_bytes * steps
+    slope = law.per_sequence_bytes + law.per_time_step_bytes * time_steps
     return (limit_bytes - law.fixed_bytes) // slope
 
 
@@ -61,7 +61,7 @@ EDGE = edge(MemoryLaw(), 16)
 def runs_out(answer: Answer) -> Answer:
     evidence = Evidence("backward", "RuntimeError", "DefaultCPUAllocator: can't allocate memory")
     asked = answer.findings["train_steps"]
-    return replace(answer, findings={"steps_run": 4, "train_steps": asked}, evidence=evidence)
+    return replace(answer, findings={"train_steps_run": 4, "train_steps": asked}, evidence=evidence)
 
 
 def is_unsupported(answer: Answer) -> Answer:
@@ -85,7 +85,7 @@ class Heard(Listener):
         self.told.append(f"{fit.outcome} {fit.point}")
 
     def proved(self, certificate: Certificate, done: int, total: int) -> None:
-        self.told.append(f"proved T={certificate.steps}")
+        self.told.append(f"proved T={certificate.time_steps}")
         self.progress.append((done, total))
 
 
@@ -109,9 +109,9 @@ class Search:
         observer.limit_bytes -= self.reserve_bytes
         frontier = Frontier(observer, self.record, self.listener, self.at_most)
         frontier.recall(self.whole)
-        certificates = {c.steps: c for c in frontier.run(lengths)}
-        cited = {steps: c for steps, c in certificates.items() if c.attempts}
-        assert {c.steps: c for c in frontier_of(self.whole)} == cited
+        certificates = {c.time_steps: c for c in frontier.run(lengths)}
+        cited = {time_steps: c for time_steps, c in certificates.items() if c.attempts}
+        assert {c.time_steps: c for c in frontier_of(self.whole)} == cited
         return certificates
 
     def record(self, record: Record) -> None:
@@ -128,8 +128,8 @@ class Search:
     def fits(self) -> list[Fit]:
         return [o for o in self.whole.observations if isinstance(o, Fit)]
 
-    def batches(self, steps: int = 16) -> list[int]:
-        return [fit.batch for fit in self.fits if fit.steps == steps]
+    def batches(self, time_steps: int = 16) -> list[int]:
+        return [fit.batch for fit in self.fits if fit.time_steps == time_steps]
 
 
 def searched(
@@ -156,12 +156,12 @@ def searched(
 def test_every_edge_is_exact_and_cheap(law):
     search = Search(FakeProbe(law=law))
     found = search.run(*LENGTHS)
-    for steps, certificate in found.items():
+    for time_steps, certificate in found.items():
         assert certificate.status is EdgeStatus.CERTIFIED
-        assert certificate.batch == edge(law, steps)
+        assert certificate.batch == edge(law, time_steps)
         assert certificate.fails.batch == certificate.batch + 1
-        assert certificate.fits.steps_run >= 10
-        assert certificate.fits.peak_bytes == law.bytes_at(Point(certificate.batch, steps))
+        assert certificate.fits.train_steps_run >= 10
+        assert certificate.fits.peak_bytes == law.bytes_at(Point(certificate.batch, time_steps))
     assert len(search.fits) <= 4 * len(LENGTHS) + 4
     assert sum(fit.outcome is Outcome.OOM for fit in search.fits) <= 2 * len(LENGTHS)
 
@@ -176,9 +176,9 @@ def test_every_edge_is_exact_and_cheap(law):
 def test_whatever_the_law_the_answer_is_true(law, lengths, at_most, granularity, confirm):
     settings = Settings(granularity=granularity, confirm=confirm)
     search = Search(FakeProbe(law=law), settings, at_most)
-    for steps, certificate in search.run(*lengths).items():
+    for time_steps, certificate in search.run(*lengths).items():
         most = at_most // granularity * granularity
-        batch = min(edge(law, steps), most) // granularity * granularity
+        batch = min(edge(law, time_steps), most) // granularity * granularity
         status = EdgeStatus.CERTIFIED if batch < most else EdgeStatus.CAPPED
         if most == 0:
             status = EdgeStatus.INDETERMINATE
@@ -186,7 +186,7 @@ def test_whatever_the_law_the_answer_is_true(law, lengths, at_most, granularity,
             status = EdgeStatus.NOTHING_FITS
         assert (certificate.status, certificate.batch or 0) == (status, max(batch, 0))
         assert certificate.confirmations == (confirm if certificate.batch else 0)
-        assert max(search.batches(steps), default=0) <= at_most
+        assert max(search.batches(time_steps), default=0) <= at_most
 
 
 def test_nothing_fits():
@@ -200,7 +200,7 @@ def test_nothing_fits():
 def test_capped():
     certificate, search = searched_law(MemoryLaw(), at_most=50)
     assert (certificate.status, certificate.batch) == (EdgeStatus.CAPPED, 50)
-    assert certificate.fits.steps_run == 10
+    assert certificate.fits.train_steps_run == 10
     assert max(search.batches()) == 50
 
 
@@ -223,7 +223,7 @@ class EmptiedCache(FakeProbe):
         allocated = self.law.bytes_at(point)
         is_emptied = 1.25 * allocated > self.limit_bytes
         reserved = allocated if is_emptied else round(1.25 * allocated)
-        peaks = {"peak_counted_bytes": reserved, "peak_allocated_bytes": allocated}
+        peaks = {"peak_charged_bytes": reserved, "peak_allocated_bytes": allocated}
         return super()._fit(point) | peaks | {"retries": 8 * is_emptied}
 
 
@@ -243,10 +243,10 @@ def test_an_emptied_cache_ends_in_a_proof_that_says_so():
 def test_the_edge_is_run_over_all_the_steps_and_what_is_far_from_it_is_not():
     probe = FakeProbe()
     certificate = Search(probe, Settings(confirm_steps=25)).run(16)[16]
-    steps = {task.batch: task.confirm_steps for task, _ in probe.asked}
-    assert certificate.fits.steps_run == certificate.confirm_steps == 25
-    assert steps[certificate.batch] == 25
-    assert steps[16] == EXPLORING_STEPS
+    time_steps = {task.batch: task.confirm_steps for task, _ in probe.asked}
+    assert certificate.fits.train_steps_run == certificate.confirm_steps == 25
+    assert time_steps[certificate.batch] == 25
+    assert time_steps[16] == EXPLORING_STEPS
 
 
 def test_fewer_steps_than_a_far_batch_takes_are_kept():
@@ -258,7 +258,7 @@ def test_fewer_steps_than_a_far_batch_takes_are_kept():
 
 def test_the_answer_passes_in_as_many_fresh_workers_as_asked_for():
     certificate, search = searched(confirm=3)
-    at_edge = [fit for fit in search.fits if fit.batch == EDGE and fit.steps_run >= 10]
+    at_edge = [fit for fit in search.fits if fit.batch == EDGE and fit.train_steps_run >= 10]
     assert len({fit.worker for fit in at_edge}) == 3
     assert (certificate.status, certificate.batch) == (EdgeStatus.CERTIFIED, EDGE)
     assert certificate.confirmations == 3
@@ -309,7 +309,7 @@ def test_two_steps_that_fit_prove_nothing_of_ten():
 def test_workers_that_never_run_enough_steps_do_not_keep_it_running():
     class Idle(FakeProbe):
         def __call__(self, task, deadline_s):
-            return finds(steps_run=1)(super().__call__(task, deadline_s))
+            return finds(train_steps_run=1)(super().__call__(task, deadline_s))
 
     search = Search(Idle())
     certificate = search.run(16)[16]
@@ -336,7 +336,7 @@ class Stepping(FakeProbe):
 
     def __call__(self, task: protocol.Task, deadline_s: float) -> Answer:
         self.asked.append((task, deadline_s))
-        worker, usual = len(self.asked), self.law.bytes_at(Point(task.batch, task.steps))
+        worker, usual = len(self.asked), self.law.bytes_at(Point(task.batch, task.time_steps))
         live: list[int] = []
         peaks: list[int] = []
         evidence = None
@@ -349,8 +349,8 @@ class Stepping(FakeProbe):
             live.append(int(usual * self.live(*place)))
             peaks.append(max(int(usual * self.above(*place)), *peaks[-1:], 0))
         findings = {
-            "steps_run": len(live), "train_steps": task.confirm_steps, "live_bytes": live,
-            "step_peak_bytes": peaks, "peak_counted_bytes": peaks[-1] if peaks else None,
+            "train_steps_run": len(live), "train_steps": task.confirm_steps, "live_bytes": live,
+            "step_peak_bytes": peaks, "peak_charged_bytes": peaks[-1] if peaks else None,
         }  # fmt: skip
         return Answer(worker, findings, evidence, 1.0)
 
@@ -553,7 +553,7 @@ def test_stopped_at_any_probe_and_given_again_it_comes_to_the_same(confirm):
         assert seen == after
         times = Counter(fit.point for fit in again.fits if fit.outcome is Outcome.MEASURED)
         assert max(times.values()) <= confirm + 1  # a pass of few steps may come before the proof
-        proofs = Counter(fit.point for fit in again.fits if fit.steps_run >= 10)
+        proofs = Counter(fit.point for fit in again.fits if fit.train_steps_run >= 10)
         assert max(proofs.values()) <= confirm
         assert len(again.fits) <= len(through.fits) + 2
 
@@ -650,7 +650,7 @@ def test_the_listener_hears_of_every_probe_and_of_every_edge():
 def test_certificates_are_recorded_as_they_come_and_answered_by_length():
     search = Search(FakeProbe())
     assert list(search.run(16, 128, 32)) == [16, 32, 128]
-    assert [c.steps for c in search.whole.certificates] == [128, 16, 32]
+    assert [c.time_steps for c in search.whole.certificates] == [128, 16, 32]
     assert {c.request for c in search.whole.certificates} == {"r1"}
 
 
@@ -684,7 +684,7 @@ class FakeCrew:
 
     def ask(self, task: protocol.Task, deadline_s: float) -> Answer:
         if task.do == "hello":
-            found = {"facts": {"device": "cpu", "torch": "2.11"}, "factory_sha256": None}
+            found = {"facts": {"device": "cpu", "torch": "2.11"}, "sources": {}}
             return Answer(1, found, None, 0.1)
         return self.probe(task, deadline_s)
 
@@ -702,12 +702,12 @@ def profiled(path: Path, **changes: Any) -> tuple[Run, FakeProbe]:
 
 def test_profile_proves_the_edges_inside_its_grid(tmp_path):
     run, probe = profiled(tmp_path)
-    found = {c.steps: c for c in frontier_of(run)}
+    found = {c.time_steps: c for c in frontier_of(run)}
     inside = edge(MemoryLaw(), 64)
     assert 16 < inside < 64 < EDGE
     assert (found[16].status, found[16].batch) == (EdgeStatus.CAPPED, 64)
     assert (found[64].status, found[64].batch) == (EdgeStatus.CERTIFIED, inside)
-    assert found[64].fits.steps_run == found[16].fits.steps_run == 10
+    assert found[64].fits.train_steps_run == found[16].fits.train_steps_run == 10
     assert max(task.batch for task, _ in probe.asked) == 64
     grid = {o.attempt for o in run.observations if isinstance(o, Fit) and o.role is Role.GRID}
     assert len(grid & set(found[64].attempts)) == 3
@@ -724,13 +724,13 @@ def test_profile_without_edges(tmp_path):
 def test_a_smaller_grid_added_later_is_capped_by_itself(tmp_path):
     profiled(tmp_path)
     run, _ = profiled(tmp_path, grid=Grid((8,), (64,)), extend=True)
-    certificate = {c.steps: c for c in frontier_of(run)}[64]
+    certificate = {c.time_steps: c for c in frontier_of(run)}[64]
     assert (certificate.status, certificate.batch) == (EdgeStatus.CAPPED, 8)
 
 
 def test_max_batch_alone_times_nothing(tmp_path):
     run, probe = profiled(tmp_path, command="max-batch", grid=Grid((), (16, 64)))
-    found = {c.steps: c.batch for c in frontier_of(run)}
+    found = {c.time_steps: c.batch for c in frontier_of(run)}
     assert found == {16: EDGE, 64: edge(MemoryLaw(), 64)}
     assert {task.do for task, _ in probe.asked} == {"fit"}
     assert run.is_finished
@@ -739,7 +739,7 @@ def test_max_batch_alone_times_nothing(tmp_path):
 def test_the_reserve_is_taken_off_the_limit(tmp_path):
     settings = Settings(memory_limit=HEADER.limit_bytes, reserve_bytes=16 * MIB)
     run, probe = profiled(tmp_path, command="max-batch", grid=Grid((), (16,)), settings=settings)
-    assert run.header.limit_bytes == HEADER.limit_bytes
+    assert run.limit_bytes == HEADER.limit_bytes
     assert {task.limit_bytes for task, _ in probe.asked} == {48 * MIB}
     assert [c.batch for c in frontier_of(run)] == [edge(MemoryLaw(), 16, 48 * MIB)]
 

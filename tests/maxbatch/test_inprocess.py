@@ -55,7 +55,7 @@ class FakeBudget:
             self.depth -= 1
             reading.peak_bytes = self.taken(self.batch) if self.taken else None
 
-    def counted_bytes(self) -> int | None:
+    def charged_bytes(self) -> int | None:
         return None
 
     def run(self, work: Callable[[], None]) -> None:
@@ -319,8 +319,8 @@ def test_an_argument_that_cannot_be_used_is_named(options: dict[str, Any], words
 
 def test_a_card_that_torch_does_not_see_is_said() -> None:
     if torch.cuda.is_available():
-        pytest.skip("there is a card")
-    with pytest.raises(NoDeviceError, match="no card"):
+        pytest.skip("there is a GPU")
+    with pytest.raises(NoDeviceError, match="no GPU"):
         rnnprof.largest_batch(pytest.fail, device="cuda")
 
 
@@ -502,54 +502,54 @@ def test_what_a_step_leaks_counts() -> None:
     assert held <= 1.1 * found.limit_bytes
 
 
-# CUDA without a card
+# CUDA without a GPU
 
 
 @pytest.fixture
-def card(monkeypatch: pytest.MonkeyPatch) -> Any:
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
     cuda = FakeCuda()
     monkeypatch.setattr(budgets, "open_budget", lambda _: budgets.CudaBudget(cuda))
     return cuda
 
 
-def training_on(card: Any, fixed: int, each: int) -> Callable[[int], None]:
+def training_on(gpu: Any, fixed: int, each: int) -> Callable[[int], None]:
     def step(batch: int) -> None:
-        addresses = [card.allocator.malloc(fixed)]
+        addresses = [gpu.allocator.malloc(fixed)]
         try:
-            addresses.append(card.allocator.malloc(each * batch))
+            addresses.append(gpu.allocator.malloc(each * batch))
         except FakeOutOfMemoryError:
             raise RuntimeError("CUDA out of memory. Tried to allocate 1.00 GiB.") from None
         finally:
             for address in addresses:
-                card.allocator.free(address)
+                gpu.allocator.free(address)
 
     return step
 
 
-def test_a_card_under_a_limit_is_searched_by_what_it_reserves(card: Any) -> None:
-    step = training_on(card, 64 * MIB, 4 * MIB)
+def test_a_card_under_a_limit_is_searched_by_what_it_reserves(gpu: Any) -> None:
+    step = training_on(gpu, 64 * MIB, 4 * MIB)
     found = rnnprof.largest_batch(step, memory_limit="1GiB")
     assert found.batch == (1024 - 64) // 4
     assert found.limit_bytes == 1 << 30
     assert found.fits is not None
     assert found.fits.peak_bytes == 1 << 30
-    assert card.fraction == 1.0
-    assert card.allocator.reserved == 0
+    assert gpu.fraction == 1.0
+    assert gpu.allocator.reserved == 0
 
 
-def test_an_emptied_cache_is_said_and_is_no_fall_of_memory(card: Any) -> None:
+def test_an_emptied_cache_is_said_and_is_no_fall_of_memory(gpu: Any) -> None:
     """Tensors take 4 MiB a sequence; the cache takes a fourth more, while there is room."""
     last = 0
 
     def step(batch: int) -> None:
         nonlocal last
         last = batch
-        card.retries += 5 * batch > 1024
+        gpu.retries += 5 * batch > 1024
         if 4 * batch > 1024:
             raise RuntimeError("CUDA out of memory. Tried to allocate 1.00 GiB.")
 
-    card.max_memory_allocated = lambda: 4 * last * MIB
-    card.max_memory_reserved = lambda: (5 if 5 * last <= 1024 else 4) * last * MIB
+    gpu.max_memory_allocated = lambda: 4 * last * MIB
+    gpu.max_memory_reserved = lambda: (5 if 5 * last <= 1024 else 4) * last * MIB
     found = rnnprof.largest_batch(step, memory_limit="1GiB", confirm_steps=3)
     assert (found.status, found.batch) == (EdgeStatus.CERTIFIED, 256)
     assert found.reason == (
@@ -561,36 +561,36 @@ def test_an_emptied_cache_is_said_and_is_no_fall_of_memory(card: Any) -> None:
     assert max(probe.batch for probe in found.history) < 300
 
 
-def test_a_card_without_a_limit_keeps_its_fraction(card: Any) -> None:
-    card.others_bytes = 2 << 30
-    card.set_per_process_memory_fraction = pytest.fail
-    card.allocator.limit = card.mem_get_info()[0] - card.context_bytes
-    found = rnnprof.largest_batch(training_on(card, 64 * MIB, 4 * MIB))
-    assert found.batch == (card.allocator.limit - 64 * MIB) // (4 * MIB)
+def test_a_card_without_a_limit_keeps_its_fraction(gpu: Any) -> None:
+    gpu.others_bytes = 2 << 30
+    gpu.set_per_process_memory_fraction = pytest.fail
+    gpu.allocator.limit = gpu.mem_get_info()[0] - gpu.context_bytes
+    found = rnnprof.largest_batch(training_on(gpu, 64 * MIB, 4 * MIB))
+    assert found.batch == (gpu.allocator.limit - 64 * MIB) // (4 * MIB)
 
 
-def test_a_card_that_has_less_says_so(card: Any) -> None:
-    with pytest.raises(BadInputError, match="more than this card can give"):
+def test_a_card_that_has_less_says_so(gpu: Any) -> None:
+    with pytest.raises(BadInputError, match="more than this GPU can give"):
         rnnprof.largest_batch(pytest.fail, memory_limit="17GiB")
 
 
-def test_the_fraction_is_restored_after_an_error(card: Any) -> None:
-    card.get_per_process_memory_fraction = lambda: 0.5
+def test_the_fraction_is_restored_after_an_error(gpu: Any) -> None:
+    gpu.get_per_process_memory_fraction = lambda: 0.5
 
     def step(batch: int) -> None:
-        assert card.fraction == (0.5 if batch == 2 else pytest.approx(1 / 16))
+        assert gpu.fraction == (0.5 if batch == 2 else pytest.approx(1 / 16))
         if batch > 2:
             raise ValueError(batch)
 
-    card.fraction = 0.5
+    gpu.fraction = 0.5
     with pytest.raises(ValueError, match="16"):
         rnnprof.largest_batch(step, memory_limit="1GiB")
-    assert card.fraction == 0.5
+    assert gpu.fraction == 0.5
 
 
-def test_a_broken_context_hides_no_error(card: Any) -> None:
+def test_a_broken_context_hides_no_error(gpu: Any) -> None:
     def step(batch: int) -> None:
-        card.broken = True
+        gpu.broken = True
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     with pytest.raises(RuntimeError, match="illegal memory access"):

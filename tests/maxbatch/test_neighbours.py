@@ -12,7 +12,7 @@ from rnnprof.runfile.records import Run
 
 
 def certificate(batch: int | None, granularity: int = 1, **changes: object) -> Certificate:
-    known = {"steps": 16, "status": EdgeStatus.CERTIFIED, "at_most": 65536}
+    known = {"time_steps": 16, "status": EdgeStatus.CERTIFIED, "at_most": 65536}
     return Certificate(batch=batch, granularity=granularity, **(known | changes))  # type: ignore[arg-type]
 
 

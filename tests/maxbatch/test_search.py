@@ -105,16 +105,16 @@ def test_samples_of_other_lengths_may_be_wrong(edge, samples):
     st.floats(1e3, 1e13),
     caps,
 )
-def test_piecewise_bytes_with_jumps(pieces, jumps, steps, limit_bytes, most):
+def test_piecewise_bytes_with_jumps(pieces, jumps, time_steps, limit_bytes, most):
     def size_bytes(units: int) -> int:
-        size = max(plane.at(units, steps) for plane in pieces)
+        size = max(plane.at(units, time_steps) for plane in pieces)
         return int(size * math.prod(factor for start, factor in jumps if units >= start))
 
     low, high = 0, most + 1  # one of the edges, where a jump down makes several
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if size_bytes(middle) <= limit_bytes else (low, middle)
-    run = drive(EdgeSearch(steps, limit_bytes, most), lambda units: units <= low, size_bytes)
+    run = drive(EdgeSearch(time_steps, limit_bytes, most), lambda units: units <= low, size_bytes)
     check(run, low, most)
 
 
@@ -148,9 +148,9 @@ def test_laws_of_recurrent_networks(pieces, noise_ratio, median_probes, most_pro
     rng = random.Random(1)
     runs = []
     for _ in range(200):
-        law, steps, limit_bytes = random_case(rng, pieces, noise_ratio)
-        run = drive_law(law, steps, limit_bytes)
-        check(run, law.edge(steps, limit_bytes), MOST)
+        law, time_steps, limit_bytes = random_case(rng, pieces, noise_ratio)
+        run = drive_law(law, time_steps, limit_bytes)
+        check(run, law.edge(time_steps, limit_bytes), MOST)
         runs.append(run)
     assert share([run.probes for run in runs], 0.5) <= median_probes
     assert share([run.probes for run in runs], 0.95) <= most_probes
@@ -177,9 +177,9 @@ def test_a_frontier_learns_from_its_other_lengths(
     for _ in range(30):
         law, _, limit_bytes = random_case(rng, pieces, noise_ratio, LENGTHS)
         samples: list[Sample] = []
-        runs = [drive_law(law, steps, limit_bytes, samples) for steps in LENGTHS]
-        for steps, run in zip(LENGTHS, runs, strict=True):
-            check(run, law.edge(steps, limit_bytes), MOST)
+        runs = [drive_law(law, time_steps, limit_bytes, samples) for time_steps in LENGTHS]
+        for time_steps, run in zip(LENGTHS, runs, strict=True):
+            check(run, law.edge(time_steps, limit_bytes), MOST)
         probes.append(sum(run.probes for run in runs))
         ooms.append(sum(run.ooms for run in runs))
     assert share(probes, 0.5) <= median_probes
@@ -189,10 +189,10 @@ def test_a_frontier_learns_from_its_other_lengths(
 
 @given(seeds, st.sampled_from([2, 8, 64]))
 def test_the_answer_is_proven_in_multiples(seed, granularity):
-    law, steps, limit_bytes = random_case(random.Random(seed))
+    law, time_steps, limit_bytes = random_case(random.Random(seed))
     most = MOST // granularity
-    run = drive_law(law, steps, limit_bytes, most=most, granularity=granularity)
-    check(run, law.edge(steps, limit_bytes) // granularity, most)
+    run = drive_law(law, time_steps, limit_bytes, most=most, granularity=granularity)
+    check(run, law.edge(time_steps, limit_bytes) // granularity, most)
     assert run.probes <= 6
 
 
@@ -324,7 +324,7 @@ def search_under(cache: Cache, *, tells_retries: bool) -> tuple[EdgeSearch, int,
         tried = cache.run(units, tells_retries=tells_retries)
         search.learn(tried)
         if tried.size_bytes is not None and not tried.retries:
-            samples.append(Sample(Point(units, search.steps), tried.size_bytes))
+            samples.append(Sample(Point(units, search.time_steps), tried.size_bytes))
     outcomes = [tried.outcome for tried in search.tries]
     return search, len(outcomes), outcomes.count(Outcome.OOM)
 

@@ -34,9 +34,9 @@ KIB = 1 << 10
 
 def a_fit(batch: int, live: Sequence[int], asked: int | None = None, **changes: object) -> Fit:
     fit = Fit(
-        attempt=f"a{batch}-{len(live)}", batch=batch, steps=16, role=Role.PROBE, worker=1,
+        attempt=f"a{batch}-{len(live)}", batch=batch, time_steps=16, role=Role.PROBE, worker=1,
         process_index=0, request="r1", outcome=Outcome.MEASURED, wall_s=1.0, limit_bytes=LIMIT,
-        steps_run=len(live), train_steps=len(live) if asked is None else asked,
+        train_steps_run=len(live), train_steps=len(live) if asked is None else asked,
         live_bytes=tuple(live), step_peak_bytes=tuple(live),
     )  # fmt: skip
     return replace(fit, **changes)  # type: ignore[arg-type]
@@ -204,6 +204,6 @@ def test_two_passes_that_died_late_say_so_too_and_one_does_not():
     ]
     assert not is_varying([short, late[0]])
     assert is_varying([short, *late])
-    early = [replace(fit, steps_run=1) for fit in late]
+    early = [replace(fit, train_steps_run=1) for fit in late]
     assert not is_varying([short, *early])
     assert not is_varying([replace(fit, train_steps=0) for fit in late])  # a file of before

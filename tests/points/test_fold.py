@@ -15,17 +15,17 @@ from rnnprof.points.fold import (
     missing_passes,
     rates_of,
 )
-from rnnprof.runfile.observations import Census, Failure
+from rnnprof.runfile.observations import Breakdown, Failure
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
 from rnnprof.workload import FactorySource, Workload
 
 POINT = Point(8, 16)
 GRID = Grid((4, 8, 16), (16, 32))
-CENSUS = Census(10, 10, 20, 5, 0, 40, 0, 10, 5, "backward")
+BREAKDOWN = Breakdown(10, 10, 20, 5, 0, 40, 0, 10, 5, "backward")
 BUSY = conditions(others_s=1.0)
 
-FIT = a_fit(POINT, peak_process_bytes=300, peak_counted_bytes=110)
-MEMORY = a_memory(POINT, peak_allocated_bytes=100, census=CENSUS, implementation="fused")
+FIT = a_fit(POINT, peak_process_bytes=300, peak_charged_bytes=110)
+MEMORY = a_memory(POINT, peak_allocated_bytes=100, breakdown=BREAKDOWN, implementation="fused")
 
 
 def oom_at(point: Point):
@@ -46,7 +46,7 @@ def test_a_measured_point_has_all_its_numbers():
     timing = a_timing(POINT, *samples, phase_samples_s={"forward": (0.1, 0.3, 0.2), "backward": ()})
     measurement = fold(POINT, [FIT, timing, MEMORY])
     assert measurement.outcome is Outcome.MEASURED
-    assert (measurement.phase, measurement.reason, measurement.disturbed) == (None, None, None)
+    assert (measurement.phase, measurement.reason, measurement.noisy) == (None, None, None)
     assert measurement.step_time_s == 0.5
     assert measurement.step_time_within_ci_s == (0.4, 0.7)
     assert measurement.step_time_ci_s is None
@@ -55,9 +55,9 @@ def test_a_measured_point_has_all_its_numbers():
     assert measurement.time_steps_per_s == 256
     assert measurement.phase_times_s == {"forward": 0.2}
     assert measurement.peak_process_bytes == 300
-    assert measurement.peak_counted_bytes == 110
+    assert measurement.peak_charged_bytes == 110
     assert measurement.peak_allocated_bytes == 100
-    assert measurement.census == CENSUS
+    assert measurement.breakdown == BREAKDOWN
     assert measurement.implementation == "fused"
 
 
@@ -126,26 +126,26 @@ def test_a_memory_pass_that_did_not_come_through_leaves_its_reason():
     memory = a_memory(POINT, outcome=Outcome.FAILED, reason="raised in build")
     measurement = fold(POINT, [FIT, a_timing(POINT, *[1.0] * 6), memory])
     assert measurement.outcome is Outcome.MEASURED
-    assert measurement.census is None
-    assert measurement.census_reason == "raised in build"
+    assert measurement.breakdown is None
+    assert measurement.breakdown_reason == "raised in build"
 
 
 @pytest.mark.parametrize("clean_first", [True, False])
-def test_of_a_repeated_timing_the_undisturbed_one_counts(clean_first):
+def test_of_a_repeated_timing_the_unnoisy_one_counts(clean_first):
     clean = a_timing(POINT, *[1.0] * 6, conditions=conditions())
-    disturbed = a_timing(POINT, *[3.0] * 6, conditions=BUSY)
-    timings = [clean, disturbed] if clean_first else [disturbed, clean]
+    noisy = a_timing(POINT, *[3.0] * 6, conditions=BUSY)
+    timings = [clean, noisy] if clean_first else [noisy, clean]
     measurement = fold(POINT, [FIT, *timings])
     assert measurement.step_time_s == 1.0
-    assert measurement.disturbed is None
+    assert measurement.noisy is None
 
 
-def test_a_timing_disturbed_twice_is_kept_and_flagged():
+def test_a_timing_noisy_twice_is_kept_and_flagged():
     timings = [a_timing(POINT, *[t] * 6, conditions=BUSY) for t in (3.0, 2.0)]
     measurement = fold(POINT, [FIT, *timings])
     assert measurement.outcome is Outcome.MEASURED
     assert measurement.step_time_s == 2.0
-    assert measurement.disturbed == "other processes took 100% of a processor"
+    assert measurement.noisy == "other processes took 100% of a processor"
 
 
 def test_three_processes_give_an_interval_between_processes():
@@ -178,7 +178,7 @@ def test_warnings_are_told_once():
 
 TIMING = a_timing(POINT, *[1.0] * 6, conditions=conditions())
 CRASHED_FIT, CRASHED_TIMING = crash_of(a_fit), crash_of(a_timing)
-DISTURBED = a_timing(POINT, *[1.0] * 6, conditions=BUSY)
+NOISY = a_timing(POINT, *[1.0] * 6, conditions=BUSY)
 
 
 @pytest.mark.parametrize(
@@ -201,12 +201,12 @@ DISTURBED = a_timing(POINT, *[1.0] * 6, conditions=BUSY)
         ([FIT, TIMING, crash_of(a_memory)], ["memory"]),
         ([FIT, TIMING, crash_of(a_memory), crash_of(a_memory)], []),
         ([FIT, a_timing(POINT, outcome=Outcome.TIMEOUT), MEMORY], []),
-        # a run that was cut after a disturbed pass still owes its repetition
-        ([FIT, DISTURBED, MEMORY], ["timing:0"]),
-        ([FIT, DISTURBED, DISTURBED, MEMORY], []),
-        ([FIT, DISTURBED, TIMING, MEMORY], []),
-        ([FIT, DISTURBED, CRASHED_TIMING, MEMORY], ["timing:0"]),
-        ([FIT, CRASHED_TIMING, DISTURBED, MEMORY], ["timing:0"]),
+        # a run that was cut after a noisy pass still owes its repetition
+        ([FIT, NOISY, MEMORY], ["timing:0"]),
+        ([FIT, NOISY, NOISY, MEMORY], []),
+        ([FIT, NOISY, TIMING, MEMORY], []),
+        ([FIT, NOISY, CRASHED_TIMING, MEMORY], ["timing:0"]),
+        ([FIT, CRASHED_TIMING, NOISY, MEMORY], ["timing:0"]),
     ],
 )
 def test_which_passes_a_point_still_needs(observations, missing):
@@ -253,15 +253,15 @@ def test_without_an_anchor_timed_twice_there_is_no_drift():
     assert anchor_drift(a_run([a_timing(POINT, 1.0), crashed], GRID)) is None
 
 
-def test_a_disturbed_pass_is_no_drift_of_the_machine():
+def test_a_noisy_pass_is_no_drift_of_the_machine():
     timings = anchored(1.0, 1.02) + anchored(1.0, 1.5, conditions=BUSY)[1:]
     drift = anchor_drift(a_run(timings, GRID))
     assert drift is not None
     assert drift.ratio == pytest.approx(0.02)
 
 
-FLOPS = step_flops(HEADER.workload, POINT.batch, POINT.steps)[0] or 0
-FACTORY = Workload(cell=None, factory=FactorySource("train.py:make", "0"))
+FLOPS = step_flops(HEADER.workload, POINT.batch, POINT.time_steps)[0] or 0
+FACTORY = Workload(cell=None, factory=FactorySource("train.py:make"))
 RATES = Rates(matmul_flop_per_s=2.0 * FLOPS, copy_bytes_per_s=1e15)
 SECOND = a_timing(POINT, *[1.0] * 6)
 
@@ -341,7 +341,7 @@ def test_a_run_is_folded_with_its_own_workload_and_rates() -> None:
     assert measurement.matmul_share_ratio == 0.25
 
 
-def test_the_last_undisturbed_rates_count() -> None:
+def test_the_last_unnoisy_rates_count() -> None:
     def rates(per_s: float, **changes):
         return a_calibration(figures={"matmul_flop_per_s": per_s}, **changes)
 
@@ -349,20 +349,20 @@ def test_the_last_undisturbed_rates_count() -> None:
     assert rates_of([rates(1.0, what="reserve")]) is None
     assert rates_of([rates(1.0, outcome=Outcome.CRASHED)]) is None
     assert rates_of([rates(1.0), rates(2.0)]) == Rates(2.0, None, 32 * MIB)
-    disturbed = rates(3.0, conditions=BUSY)
-    assert rates_of([rates(1.0), rates(2.0), disturbed]) == Rates(2.0, None, 32 * MIB)
-    assert rates_of([disturbed]) == Rates(3.0, None, 32 * MIB)
+    noisy = rates(3.0, conditions=BUSY)
+    assert rates_of([rates(1.0), rates(2.0), noisy]) == Rates(2.0, None, 32 * MIB)
+    assert rates_of([noisy]) == Rates(3.0, None, 32 * MIB)
 
 
 def test_a_calibration_is_no_part_of_a_point() -> None:
-    at_a_point = a_calibration(batch=POINT.batch, steps=POINT.steps)
+    at_a_point = a_calibration(batch=POINT.batch, time_steps=POINT.time_steps)
     assert by_point([a_calibration(), at_a_point]) == {}
     assert fold_run(a_run([at_a_point], GRID)) == {}
     assert missing_passes([at_a_point, FIT, TIMING, MEMORY], 1) == []
 
 
 def test_on_cuda_the_reserved_peak_is_that_of_plain_training() -> None:
-    fit = a_fit(POINT, peak_counted_bytes=110, peak_allocated_bytes=90, retries=2)
+    fit = a_fit(POINT, peak_charged_bytes=110, peak_allocated_bytes=90, retries=2)
     memory = a_memory(POINT, peak_allocated_bytes=100, peak_reserved_bytes=400)
     measurement = fold(POINT, [fit, SECOND, memory])
     assert measurement.peak_reserved_bytes == 110
@@ -371,20 +371,20 @@ def test_on_cuda_the_reserved_peak_is_that_of_plain_training() -> None:
     unknown = a_fit(POINT, peak_allocated_bytes=90)
     assert fold(POINT, [unknown, SECOND, memory]).peak_reserved_bytes == 400
     on_cpu = fold(POINT, [FIT, SECOND, MEMORY])
-    assert (on_cpu.peak_reserved_bytes, on_cpu.peak_counted_bytes) == (None, 110)
+    assert (on_cpu.peak_reserved_bytes, on_cpu.peak_charged_bytes) == (None, 110)
     assert on_cpu.retries is None
 
 
-def test_enough_undisturbed_processes_go_without_a_disturbed_one():
-    """So that more processes can decide what a disturbed one left open."""
+def test_enough_unnoisy_processes_go_without_a_noisy_one():
+    """So that more processes can decide what a noisy one left open."""
     noisy = a_timing(Point(8, 16), 0.9, process_index=0, conditions=conditions(others_s=1.5))
     times = enumerate((0.1, 0.11, 0.12), 1)
     clean = [a_timing(Point(8, 16), at, process_index=index) for index, at in times]
     few = fold(Point(8, 16), [a_fit(Point(8, 16)), noisy, *clean[:2]])
-    assert few.disturbed
+    assert few.noisy
     assert few.step_time_ci_s == (0.1, 0.9)
     enough = fold(Point(8, 16), [a_fit(Point(8, 16)), noisy, *clean])
-    assert enough.disturbed is None
+    assert enough.noisy is None
     assert (enough.step_time_s, enough.step_time_ci_s) == (0.11, (0.1, 0.12))
 
 

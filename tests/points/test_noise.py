@@ -58,7 +58,7 @@ def test_every_disturbance_is_told():
 
 
 def on_gpu(drift_bytes: int | None = 0, **after: Any) -> Conditions:
-    """A pass on a quiet card that begins idle and ends as *after* says."""
+    """A pass on a quiet GPU that begins idle and ends as *after* says."""
     idle = DeviceConditions(sm_clock_mhz=345, max_sm_clock_mhz=1980, event_reasons=("GpuIdle",))
     busy = {"sm_clock_mhz": 1980, "max_sm_clock_mhz": 1980, "event_reasons": ()}
     return Conditions(
@@ -97,7 +97,7 @@ def test_a_quiet_or_unknown_card_disturbs_nothing(conditions):
 )
 def test_a_card_that_slows_itself_down_is_told(reason):
     text = judge(on_gpu(event_reasons=("SwPowerCap", reason)))
-    assert text == f"the card slowed itself down ({reason})"
+    assert text == f"the GPU slowed itself down ({reason})"
 
 
 def test_what_slowed_the_card_before_the_pass_is_not_held_against_it():
@@ -110,7 +110,7 @@ def test_what_slowed_the_card_before_the_pass_is_not_held_against_it():
 @pytest.mark.parametrize("reasons", [(), ("SyncBoost",)])
 def test_a_low_clock_that_nothing_explains_is_told(reasons):
     text = judge(on_gpu(sm_clock_mhz=1484, event_reasons=reasons))
-    assert text == "the card ran at 1484 MHz, 75% of its highest clock"
+    assert text == "the GPU ran at 1484 MHz, 75% of its highest clock"
 
 
 def test_memory_that_others_took_is_told():
@@ -122,6 +122,6 @@ def test_the_card_and_the_processors_are_both_told():
     quiet = on_gpu(1 << 30, event_reasons=("HwSlowdown",), sm_clock_mhz=300)
     text = judge(replace(quiet, cpu_own_s=1.0, cpu_busy_s=3.0))
     assert text == (
-        "other processes took 100% of a processor; the card slowed itself down (HwSlowdown); "
-        "the card ran at 300 MHz, 15% of its highest clock; others took 1.00 GiB of device memory"
+        "other processes took 100% of a processor; the GPU slowed itself down (HwSlowdown); "
+        "the GPU ran at 300 MHz, 15% of its highest clock; others took 1.00 GiB of device memory"
     )

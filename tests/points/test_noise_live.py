@@ -1,4 +1,4 @@
-"""A disturbance on the real machine is seen, judged, repeated once and told."""
+"""A noise on the real machine is seen, judged, repeated once and told."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 COMMAND = [
     *(sys.executable, "-m", "rnnprof", "profile", "--hidden-size", "128", "--input-size", "64"),
-    *("--batch", "16", "--steps", "32", "--point-seconds", "1", "--memory-limit", "256MiB"),
+    *("--batch", "16", "--time-steps", "32", "--point-seconds", "1", "--memory-limit", "256MiB"),
     *("-o", "run.jsonl", "--no-certify", "--no-report"),
 ]
 """One point whose steps take long enough for the kernel's ticks of 10 ms to count them."""
@@ -44,7 +44,7 @@ def busy_strangers() -> Iterator[None]:
 
 
 def profiled(command: list[str], folder: Path) -> tuple[Ended, Run, list[str | None]]:
-    """The end of the command, its run, and what disturbed each timing pass in order."""
+    """The end of the command, its run, and what noisy each timing pass in order."""
     ended = Command.start(command, folder).end()
     assert ended.exit_code == 0, ended.stderr
     run = load(folder)
@@ -79,5 +79,5 @@ def test_a_quota_that_stops_the_pass_is_seen_repeated_and_told(tmp_path: Path) -
 
 def test_without_a_stranger_nothing_of_that_kind_is_said(tmp_path: Path) -> None:
     """On a machine that is itself busy this cannot be seen: then it is told, as it must be."""
-    ended, _, judged = profiled(profile_command("--batch", "2", "--steps", "4"), tmp_path)
+    ended, _, judged = profiled(profile_command("--batch", "2", "--time-steps", "4"), tmp_path)
     assert ("timing it again" in ended.stderr) == (judged[0] is not None)

@@ -18,14 +18,16 @@ own = st.integers(1, 700)
 quick = settings(max_examples=30)
 
 
-def saw(batch: int, *seen: Seen, steps: int = T, **changes: object) -> Fit:
-    return a_fit(Point(batch, steps), seen=seen, steps_run=2, **changes)
+def saw(batch: int, *seen: Seen, time_steps: int = T, **changes: object) -> Fit:
+    return a_fit(Point(batch, time_steps), seen=seen, train_steps_run=2, **changes)
 
 
-def layer(batch: int, calls: int = 1, steps: int = T, step: int = 1) -> Seen:
+def layer(batch: int, calls: int = 1, time_steps: int = T, step: int = 1) -> Seen:
     """A layer that is called so often with (steps, batch, 8)."""
     sequences = batch * calls
-    return Seen(step, batch, steps, sequences, sequences * steps, 8 * sequences * steps)
+    return Seen(
+        step, batch, time_steps, sequences, sequences * time_steps, 8 * sequences * time_steps
+    )
 
 
 def modules(elements: int, step: int = 1) -> Seen:
@@ -106,13 +108,13 @@ def test_a_fixed_number_of_micro_batches_is_not_flagged(asked: list[int], parts:
 @quick
 @given(batches, st.integers(1, 9))
 def test_chunks_are_not_flagged(asked: list[int], chunks: int):
-    assert not unused_batches([saw(b, layer(b, calls=chunks, steps=4)) for b in asked])
+    assert not unused_batches([saw(b, layer(b, calls=chunks, time_steps=4)) for b in asked])
 
 
 @quick
 @given(st.lists(st.tuples(st.integers(1, 5000), st.integers(1, 90)), min_size=2, max_size=8))
 def test_random_lengths_are_not_flagged(asked: list[tuple[int, int]]):
-    assert not unused_batches([saw(b, layer(b, steps=length)) for b, length in asked])
+    assert not unused_batches([saw(b, layer(b, time_steps=length)) for b, length in asked])
 
 
 @quick
@@ -173,22 +175,22 @@ def test_recurrent_layers_in_one_probe_alone_show_nothing():
 
 
 def test_memory_that_does_not_grow_is_found():
-    fits = [saw(16, peak_counted_bytes=50 * MIB), saw(1024, peak_counted_bytes=50 * MIB)]
+    fits = [saw(16, peak_charged_bytes=50 * MIB), saw(1024, peak_charged_bytes=50 * MIB)]
     expected = "requested 1024, and a step takes no more memory than at B=16"
     assert ignored(fits) == expected
-    assert ignored([fits[0], saw(512, peak_counted_bytes=50 * MIB)]) is None
+    assert ignored([fits[0], saw(512, peak_charged_bytes=50 * MIB)]) is None
 
 
 @quick
 @given(batches, st.integers(1, 8), st.integers(1, 1 << 45))
 def test_memory_beside_large_weights_is_not_flagged(asked: list[int], each: int, fixed: int):
-    fits = [saw(b, peak_counted_bytes=fixed + each * b * T) for b in asked]
+    fits = [saw(b, peak_charged_bytes=fixed + each * b * T) for b in asked]
     assert not unused_batches(fits)
 
 
 def test_on_cuda_the_allocated_bytes_count():
     fits = [
-        saw(b, peak_counted_bytes=20 * MIB, peak_allocated_bytes=(1 << 20) + 64 * b)
+        saw(b, peak_charged_bytes=20 * MIB, peak_allocated_bytes=(1 << 20) + 64 * b)
         for b in (2, 1024)
     ]
     assert ignored(fits) is None
@@ -201,10 +203,10 @@ def test_on_cuda_the_allocated_bytes_count():
     ("seen", "said"),
     [
         (layer(8), None),
-        (layer(8, steps=T - 1), None),
-        (layer(8, calls=4, steps=T // 4), None),
+        (layer(8, time_steps=T - 1), None),
+        (layer(8, calls=4, time_steps=T // 4), None),
         (layer(4, calls=2), None),
-        (layer(8, steps=2), "recurrent layers see 2 time steps where T=16, 0.12 of them"),
+        (layer(8, time_steps=2), "recurrent layers see 2 time steps where T=16, 0.12 of them"),
     ],
 )
 def test_the_lengths_at_one_t(seen: Seen, said: str | None):
@@ -212,9 +214,9 @@ def test_the_lengths_at_one_t(seen: Seen, said: str | None):
 
 
 def test_the_lengths_over_several_t():
-    strided = [saw(8, layer(8, steps=t // 8), steps=t) for t in (64, 128, 256)]
+    strided = [saw(8, layer(8, time_steps=t // 8), time_steps=t) for t in (64, 128, 256)]
     assert used_lengths(strided) == "recurrent layers see 32 time steps where T=256, 0.12 of them"
-    fixed = [saw(8, layer(8, steps=20), steps=t) for t in (64, 128)]
+    fixed = [saw(8, layer(8, time_steps=20), time_steps=t) for t in (64, 128)]
     assert (
         used_lengths(fixed) == "T is not used: of 128 time steps requested, recurrent layers saw 20"
     )
@@ -235,5 +237,5 @@ def test_proofs_that_drew_the_same_data_are_told():
 def test_other_data_other_batches_and_unknown_marks_are_not():
     assert same_data([saw(8, data_mark=0.25), saw(8, data_mark=0.5)]) is None
     assert same_data([saw(8, data_mark=0.25), saw(9, data_mark=0.25)]) is None
-    assert same_data([saw(8, data_mark=0.25), saw(8, data_mark=0.25, steps=T + 1)]) is None
+    assert same_data([saw(8, data_mark=0.25), saw(8, data_mark=0.25, time_steps=T + 1)]) is None
     assert same_data([saw(8), saw(8)]) is None

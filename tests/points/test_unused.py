@@ -23,7 +23,7 @@ def a_run_of(data: int) -> Run:
     for batch in BATCHES:
         given = min(batch, data)
         seen = (Seen(1, given, T, given, given * T, given * T * 8),)
-        fit = a_fit(Point(batch, T), steps_run=2, seen=seen, peak_counted_bytes=MIB)
+        fit = a_fit(Point(batch, T), train_steps_run=2, seen=seen, peak_charged_bytes=MIB)
         observations += [fit, a_timing(Point(batch, T), *[0.01] * 9)]
     return a_run(observations, Grid(BATCHES, (T,)))
 

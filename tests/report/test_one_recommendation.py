@@ -43,12 +43,12 @@ GRID = Grid(BATCHES, tuple(RATES))
 
 
 def observed(point: Point, rate: float | None, number: int) -> list[object]:
-    step_s = point.batch * point.steps / (rate or 1000.0)
+    step_s = point.batch * point.time_steps / (rate or 1000.0)
     samples = [step_s * share for share in (0.99, 1.01) * 6]
     peak = point.batch * MIB // 4 if rate else HEADER.limit_bytes - 1
     name = f"{number:08x}"
     return [
-        a_fit(point, attempt=f"f1{name}", peak_counted_bytes=peak, steps_run=10),
+        a_fit(point, attempt=f"f1{name}", peak_charged_bytes=peak, train_steps_run=10),
         a_timing(point, *samples, attempt=f"71{name}"),
         a_memory(point, attempt=f"3e{name}", peak_allocated_bytes=MIB),
     ]
@@ -61,7 +61,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         journal.append(HEADER)
         journal.append(a_request(GRID))
         for number, point in enumerate(GRID.points()):
-            rate = RATES[point.steps][BATCHES.index(point.batch)]
+            rate = RATES[point.time_steps][BATCHES.index(point.batch)]
             for record in observed(point, rate, number):
                 journal.append(record)  # type: ignore[arg-type]
         journal.append(Finished("r1", AT_UTC, 12.5))
@@ -88,7 +88,7 @@ def of_document(whole: dict[str, object]) -> dict[int, tuple[int, ...]]:
     advice = whole["advice"]
     assert isinstance(advice, dict)
     return {
-        each["steps"]: tuple(each["tied"] or filter(None, [each["batch"]]))
+        each["time_steps"]: tuple(each["tied"] or filter(None, [each["batch"]]))
         for each in advice["recommendations"]
     }
 
@@ -96,7 +96,7 @@ def of_document(whole: dict[str, object]) -> dict[int, tuple[int, ...]]:
 def test_in_the_api(run: Run) -> None:
     advice = advise(run, fold_run(run), frontier_of(run))
     found = {
-        each.steps: each.tied or tuple(filter(None, [each.batch]))
+        each.time_steps: each.tied or tuple(filter(None, [each.batch]))
         for each in advice.recommendations
     }
     assert found == TRUE
@@ -116,16 +116,16 @@ def test_by_advise(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines()[:12])) <= 80
     found = {}
-    for steps, told, reason in re.findall(
+    for time_steps, told, reason in re.findall(
         r"^T=(\d+): (.*)\n  - (.*(?:\n    .*)*)", text, re.MULTILINE
     ):
         if told == "memory is decided, speed is not":
-            found[int(steps)] = batches(reason.partition(" is the smallest")[0])
+            found[int(time_steps)] = batches(reason.partition(" is the smallest")[0])
         else:
-            found[int(steps)] = batches(told)
+            found[int(time_steps)] = batches(told)
     assert found == TRUE
     assert "To decide it:\nrnnprof profile " in text
-    assert "--batch 16,32 --steps 32 " in text.replace(" \\\n    ", " ")
+    assert "--batch 16,32 --time-steps 32 " in text.replace(" \\\n    ", " ")
 
 
 def test_in_json(path: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,12 +145,12 @@ def outlined(figure: Figure, name: str) -> dict[int, tuple[int, ...]]:
         head, _, row = str(box.get_gid()).partition("-recommended-")
         if row and head == name:
             column = round(box.get_x() + box.get_width() / 2)
-            found[GRID.steps[int(row)]] = (BATCHES[column],)
+            found[GRID.time_steps[int(row)]] = (BATCHES[column],)
     return found
 
 
 def test_in_the_pictures(run: Run) -> None:
-    decided = {steps: each if len(each) == 1 else () for steps, each in TRUE.items()}
+    decided = {time_steps: each if len(each) == 1 else () for time_steps, each in TRUE.items()}
     whole = trade_off(run, fold_run(run))
     assert [outlined(whole, name) for name in ("memory", "rate")] == [decided, decided]
     charts = heatmaps(view_of(run, "one"))
@@ -169,12 +169,12 @@ def test_on_the_page(report: Path) -> None:
     assert "T=32: memory is decided, speed is not. B=16 or B=32 is the smallest batch" in text
     assert "T=64: nothing to recommend." in text
     assert "T=128: train with B=8." in text
-    assert "--batch 16,32 --steps 32 " in text.replace(" \\ ", " ")
+    assert "--batch 16,32 --time-steps 32 " in text.replace(" \\ ", " ")
 
 
 def test_in_the_summary(report: Path) -> None:
     text = (report / "summary.md").read_text()
     rows = re.findall(r"^\| (\d+) \| [^|]* \| ([^|]*) \| [^|]* \| [^|]* \|$", text, re.MULTILINE)
-    assert {int(steps): batches(told) for steps, told in rows} == TRUE
+    assert {int(time_steps): batches(told) for time_steps, told in rows} == TRUE
     told = "T=16: B=16; T=32: B=16 or 32, not decided; T=64: none; T=128: B=8."
     assert f"Recommended batch at each T: {told}" in text

@@ -21,10 +21,10 @@ from rnnprof.runfile.points import Grid, Outcome, Point, Role
 from rnnprof.runfile.records import Settings
 from rnnprof.workload import Workload
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "run-1.jsonl"
-SHA256 = "3b820817a999a29c1fe528fbd904e487315dbe45c4e68dbe115d1e18aaba5c7e"
+GOLDEN = Path(__file__).parents[1] / "golden" / "run-2.jsonl"
+SHA256 = "77df6ed0353e3a74c3270c11893533e703c79c05499143e2730d99502e47b726"
 LINES = GOLDEN.read_bytes().splitlines()
-SCHEMA = json.loads((files("rnnprof") / "schemas" / "run-1.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((files("rnnprof") / "schemas" / "run-2.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
 
 MIB = 1 << 20
@@ -52,14 +52,18 @@ def test_each_line_validates_and_is_read(line):
 
 def test_the_identity(run):
     header = run.header
-    assert (header.schema, header.run_id, header.rnnprof_version) == (1, "0123456789ab", "0.1.0")
+    assert (header.schema, header.run_id, run.rnnprof_version) == (2, "0123456789ab", "0.1.0")
     assert header.workload == Workload(
         cell="lstm", impl="fused", input_size=256, hidden_size=512, layers=1,
         dtype="fp32", optimizer="adam", mode="train", factory=None,
     )  # fmt: skip
     assert header.environment["device_name"] == "a processor of the tests"
-    assert header.fingerprint == "fedcba9876543210"
-    assert header.limit_bytes == 64 * MIB
+    assert (header.limit_bytes, header.gpu_memory_bytes, header.sources) == (64 * MIB, None, {})
+    assert [(host.request, host.limit_bytes) for host in run.hosts] == [
+        ("r1", 64 * MIB),
+        ("r2", 64 * MIB),
+    ]
+    assert run.environment == header.environment | {"processors": 2}
 
 
 def test_the_run_was_interrupted_and_resumed(run):
@@ -103,34 +107,34 @@ def test_a_measured_point(folded):
     assert measurement.time_steps_per_s == pytest.approx(39024.39)
     assert measurement.phase_times_s == pytest.approx({"forward": 0.001312, "backward": 0.001968})
     assert measurement.peak_allocated_bytes == 13_107_200
-    assert measurement.peak_counted_bytes == 13_107_200
+    assert measurement.peak_charged_bytes == 13_107_200
     assert measurement.peak_process_bytes == 222_822_400
     assert measurement.peak_reserved_bytes is None
     assert measurement.implementation == "fused"
-    assert (measurement.reason, measurement.disturbed, measurement.warnings) == (None, None, ())
+    assert (measurement.reason, measurement.noisy, measurement.warnings) == (None, None, ())
 
 
-def test_its_census(folded):
-    census = folded[Point(8, 16)].census
-    assert census.phase == "backward"
-    assert census.parts() == {
+def test_its_breakdown(folded):
+    breakdown = folded[Point(8, 16)].breakdown
+    assert breakdown.phase == "backward"
+    assert breakdown.parts() == {
         "weights": 2_097_152, "gradients": 2_097_152, "optimizer_state": 4_194_304,
         "input": 524_288, "weight_casts": 0, "saved": 4_194_304, "library": 0,
         "temporaries": 0, "rounding": 0,
     }  # fmt: skip
 
 
-def test_a_timing_that_was_disturbed_is_clean_after_its_repetition_or_flagged(folded):
-    assert folded[Point(16, 16)].disturbed is None
+def test_a_timing_that_was_noisy_is_clean_after_its_repetition_or_flagged(folded):
+    assert folded[Point(16, 16)].noisy is None
     assert folded[Point(16, 16)].step_time_s == 0.00456
-    assert folded[Point(64, 16)].disturbed == "other processes took 100% of a processor"
+    assert folded[Point(64, 16)].noisy == "other processes took 100% of a processor"
 
 
 def test_a_memory_pass_that_crashed_twice_leaves_its_reason(folded):
     measurement = folded[Point(16, 32)]
     assert measurement.step_time_s == pytest.approx(0.00712)
-    assert (measurement.census, measurement.peak_allocated_bytes) == (None, None)
-    assert measurement.census_reason == "the worker died in backward of SIGSEGV"
+    assert (measurement.breakdown, measurement.peak_allocated_bytes) == (None, None)
+    assert measurement.breakdown_reason == "the worker died in backward of SIGSEGV"
 
 
 REASONS = {
@@ -166,11 +170,9 @@ def test_the_anchor(run):
 
 
 def test_conditions_are_kept(run):
-    disturbed = [
-        o.conditions for o in run.observations if o.conditions and o.conditions.wall_s == 1
-    ]
-    assert {c.cpu_busy_s for c in disturbed} == {1.0, 2.0}
-    assert {(c.cpu_count, c.cpu_own_s, c.throttled_s) for c in disturbed} == {(2, 1.0, 0.0)}
+    noisy = [o.conditions for o in run.observations if o.conditions and o.conditions.wall_s == 1]
+    assert {c.cpu_busy_s for c in noisy} == {1.0, 2.0}
+    assert {(c.cpu_count, c.cpu_own_s, c.throttled_s) for c in noisy} == {(2, 1.0, 0.0)}
 
 
 def test_it_can_be_written_on(tmp_path, run):
@@ -187,3 +189,10 @@ def test_damage_in_it_is_found(tmp_path):
     copy.write_bytes(GOLDEN.read_bytes().replace(b"0.00328", b"0.00327", 1))
     with pytest.raises(RunFileError, match=r"line \d+: its checksum does not match"):
         load(copy)
+
+
+def test_the_schema_that_was_never_released_is_refused_in_a_sentence(tmp_path):
+    old = tmp_path / "old.jsonl"
+    old.write_bytes(LINES[0].replace(b'"schema":2', b'"schema":1') + b"\n")
+    with pytest.raises(RunFileError, match=r"is of schema 1, which was never released: measure"):
+        load(old)

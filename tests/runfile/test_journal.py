@@ -30,19 +30,18 @@ from fakes import (
 from rnnprof.errors import RunFileError
 from rnnprof.runfile import journal
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
+from rnnprof.runfile.differences import differences
 from rnnprof.runfile.journal import (
-    differences,
     from_line,
     load,
-    merge,
     open_journal,
     read,
     run_of,
     to_line,
 )
-from rnnprof.runfile.observations import Census, Failure
+from rnnprof.runfile.observations import Breakdown, Failure
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
-from rnnprof.runfile.records import KIND_OF, KINDS, Finished, Settings, Started
+from rnnprof.runfile.records import KIND_OF, KINDS, SCHEMA, Finished, Host, Settings, Started
 from rnnprof.runfile.study import Study
 from rnnprof.workload import FactorySource, Workload
 
@@ -51,6 +50,7 @@ STARTED = Started("a1", "fit", 8, 16, Role.GRID, 0, "r1", AT_UTC)
 RECORDS = [
     HEADER,
     a_request(Grid((8, 16), (16,)), Settings(memory_limit=1 << 30, timeout_s=5.0, study=Study())),
+    Host("r1", HEADER.limit_bytes, "0.1.0", {"processors": 2}),
     STARTED,
     a_fit(
         POINT,
@@ -66,7 +66,9 @@ RECORDS = [
         conditions=conditions(),
         warnings=("the loss of the last step was nan",),
     ),
-    a_memory(POINT, census=Census(1, 2, 3, 4, 5, 6, 7, 8, 9, "backward"), ops=("aten::lstm",)),
+    a_memory(
+        POINT, breakdown=Breakdown(1, 2, 3, 4, 5, 6, 7, 8, 9, "backward"), ops=("aten::lstm",)
+    ),
     a_calibration(),
     a_gradient(POINT, train_steps=5, inputs="input", lag_norms=((1.0, None),), small_batch=4),
     a_learning(POINT, seed=2, target_loss=0.1, losses=((0, None), (20, 0.05)), reached=True),
@@ -148,10 +150,10 @@ def forged(text: str) -> bytes:
     ("text", "message"),
     [
         ('{"kind":"surprise"', "kind 'surprise' is not known"),
-        ('{"sort":"header"', "kind None is not known"),
-        ('{"kind":["header"]', "is not known"),
-        ('{"kind":"finished","request":"r1"', "'at_utc' is missing"),
-        ('{"kind":"finished",', "Expecting"),
+        ('{"sort":"header"', "field kind"),
+        ('{"kind":["header"]', "kind: expected str"),
+        ('{"kind":"finished","request":"r1"', "missing required field at_utc"),
+        ('{"kind":"finished",', "malformed"),
     ],
 )
 def test_a_whole_line_of_no_record_is_told(text, message):
@@ -183,9 +185,9 @@ def test_what_was_appended_is_loaded(path):
     assert run.header == HEADER
     assert run.requests == (RECORDS[1],)
     assert run.started == (STARTED,)
-    assert run.observations == tuple(RECORDS[3:9])
-    assert run.certificates == (RECORDS[9],)
-    assert run.finished == (RECORDS[10],)
+    assert run.observations == tuple(RECORDS[4:10])
+    assert run.certificates == (RECORDS[10],)
+    assert run.finished == (RECORDS[11],)
     assert run.is_finished
     assert run.path == str(path)
 
@@ -325,10 +327,10 @@ def test_a_foreign_file_is_refused_and_left_as_it_is(path, content, discard):
 
 @pytest.mark.parametrize("tail", [b"", b'{"kind":"certificate","checksum":"0"}\n', b"torn"])
 def test_a_newer_schema_asks_for_an_upgrade(path, tail):
-    content = to_line(replace(HEADER, schema=2)) + tail
+    content = to_line(replace(HEADER, schema=SCHEMA + 1)) + tail
     path.write_bytes(content)
     for opening in (load, opened_and_closed):
-        with pytest.raises(RunFileError, match=r"schema 2; .* upgrade rnnprof"):
+        with pytest.raises(RunFileError, match=r"schema 3; .* upgrade rnnprof"):
             opening(path)
     assert path.read_bytes() == content
 
@@ -540,26 +542,10 @@ def test_a_run_that_cannot_be_replaced_is_left_as_it_is(path, monkeypatch, fault
     opened_and_closed(path)
 
 
-# two files of one run
+# two identities
 
 
-def test_files_of_one_run_merge_by_union(path):
-    first, second = run_of(RECORDS[:4], path), run_of([HEADER, *RECORDS[1:2], *RECORDS[4:]], path)
-    merged = merge(first, second)
-    assert merged == run_of(RECORDS, path)
-    assert merge(merged, first) == merged
-    assert merge(first, first) == first
-    swapped = merge(second, first).observations
-    assert sorted(swapped, key=to_line) == sorted(merged.observations, key=to_line)
-
-
-def test_files_of_different_runs_do_not_merge(path):
-    other = replace(HEADER, limit_bytes=1, run_id="other")
-    with pytest.raises(RunFileError, match=r"other.jsonl is another run than .*run.jsonl: limit"):
-        merge(run_of([HEADER], path), run_of([other], path.with_name("other.jsonl")))
-
-
-FACTORY = FactorySource("train.py:make", "1" * 64, {"width": 3})
+FACTORY = FactorySource("train.py:make", {"width": 3})
 ENVIRONMENT = HEADER.environment
 
 
@@ -579,12 +565,11 @@ ENVIRONMENT = HEADER.environment
             {"workload": replace(HEADER.workload, factory=FACTORY)},
             [
                 "workload.factory.reference: None in the file, 'train.py:make' now",
-                f"workload.factory.sha256: None in the file, '{'1' * 64}' now",
                 "workload.factory.args.width: None in the file, 3 now",
             ],
         ),
         (
-            {"environment": ENVIRONMENT | {"torch": "2.14.0"}, "fingerprint": "0", "run_id": "0"},
+            {"environment": ENVIRONMENT | {"torch": "2.14.0"}, "run_id": "0"},
             ["torch: '2.13.0' in the file, '2.14.0' now"],
         ),
         (
@@ -592,8 +577,8 @@ ENVIRONMENT = HEADER.environment
             ["torch: '2.13.0' in the file, None now"],
         ),
         (
-            {"rnnprof_version": "0.2.0"},
-            ["rnnprof_version: '0.1.0' in the file, '0.2.0' now"],
+            {"sources": {"model.py": "ff"}},
+            ["sources.model.py: None in the file, 'ff' now"],
         ),
     ],
 )

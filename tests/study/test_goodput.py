@@ -22,8 +22,8 @@ from rnnprof.study.trainability import NoiseAt, ReachAt, Trainability, trainabil
 from study_samples import studied
 
 
-def timed(batch: int, steps: int, per_s: float) -> Measurement:
-    return Measurement(Point(batch, steps), Outcome.MEASURED, time_steps_per_s=per_s)
+def timed(batch: int, time_steps: int, per_s: float) -> Measurement:
+    return Measurement(Point(batch, time_steps), Outcome.MEASURED, time_steps_per_s=per_s)
 
 
 def noisy(sequences: float, low: float | None = None, high: float | None = None) -> Trainability:
@@ -100,9 +100,9 @@ def test_without_a_noise_scale_at_that_length_there_is_no_goodput() -> None:
 def reaching(lags: dict[int, int], train_steps: int = 200) -> tuple[ReachAt, ...]:
     """Gradients that fall to nothing after so many lags, by T."""
     found = []
-    for steps, lag in lags.items():
-        norms = [1.0] * (lag + 1) + [1e-9] * (steps - lag - 1)
-        found.append(ReachAt(steps, train_steps, "input", reach_of([norms])))
+    for time_steps, lag in lags.items():
+        norms = [1.0] * (lag + 1) + [1e-9] * (time_steps - lag - 1)
+        found.append(ReachAt(time_steps, train_steps, "input", reach_of([norms])))
     return tuple(found)
 
 
@@ -110,12 +110,14 @@ GRID = [timed(64, 16, 900.0), timed(64, 32, 1000.0), timed(64, 64, 800.0), timed
 FOUND = Trainability(None, reach=reaching({16: 15, 32: 31, 64: 60, 128: 70}))
 
 
-@pytest.mark.parametrize(("reach", "steps"), [(5, 32), (20, 32), (40, 64), (65, 128), (71, None)])
-def test_of_the_lengths_that_reach_so_far_the_fastest(reach: int, steps: int | None) -> None:
+@pytest.mark.parametrize(
+    ("reach", "time_steps"), [(5, 32), (20, 32), (40, 64), (65, 128), (71, None)]
+)
+def test_of_the_lengths_that_reach_so_far_the_fastest(reach: int, time_steps: int | None) -> None:
     found = chunk_for(1000, reach, GRID, FOUND)
-    assert found.steps == steps
-    if steps is not None:
-        assert found.chunks == math.ceil(1000 / steps)
+    assert found.time_steps == time_steps
+    if time_steps is not None:
+        assert found.chunks == math.ceil(1000 / time_steps)
     else:
         assert "the furthest is 70 time steps, at T=128" in found.reasons[0]
 
@@ -126,19 +128,19 @@ def test_a_faster_length_that_does_not_reach_is_told() -> None:
 
 
 def test_a_chunk_is_no_longer_than_the_sequence() -> None:
-    assert chunk_for(40, 5, GRID, FOUND).steps == 32
+    assert chunk_for(40, 5, GRID, FOUND).time_steps == 32
     assert "no T of at most 10" in chunk_for(10, 5, GRID, FOUND).reasons[0]
 
 
 def test_a_reach_that_nobody_measured_is_named_with_the_command() -> None:
     found = chunk_for(1000, 5, GRID, Trainability(None))
-    assert found.steps is None
-    assert "rnnprof trainability --steps 16,32,64,128" in found.reasons[0]
+    assert found.time_steps is None
+    assert "rnnprof trainability --time-steps 16,32,64,128" in found.reasons[0]
 
 
 def test_the_reach_after_the_most_training_counts() -> None:
     both = (*reaching({32: 3}, 0), *reaching({32: 31}, 200))
-    assert chunk_for(64, 20, GRID, Trainability(None, reach=both)).steps == 32
+    assert chunk_for(64, 20, GRID, Trainability(None, reach=both)).time_steps == 32
 
 
 # from a run file's own records
@@ -176,9 +178,9 @@ def test_advice_tells_of_goodput_and_chunks() -> None:
     run = studied()
     advice = advise(run, fold_run(run), (), cut=Cut(64, 2))
     [goodput] = advice.goodput
-    assert goodput.steps == 16
+    assert goodput.time_steps == 16
     assert advice.chunk is not None
-    assert advice.chunk.steps == 16
+    assert advice.chunk.time_steps == 16
     assert any("goodput" in reason for reason in advice.reasons)
     assert advice.unknown == ()
     assert advise(run, fold_run(run), ()).chunk is None
@@ -197,5 +199,5 @@ def test_where_goodput_says_another_batch_the_answer_begins_with_both() -> None:
     words = advice_in_words(other).splitlines()
     assert words[0] == "T=16: train with B=8"
     assert "By goodput at T=16: train with B=64" in words
-    elsewhere = replace(advice, recommendations=(replace(one, batch=8, steps=32),))
+    elsewhere = replace(advice, recommendations=(replace(one, batch=8, time_steps=32),))
     assert elsewhere.better_by_goodput is None

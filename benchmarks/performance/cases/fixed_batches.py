@@ -9,9 +9,9 @@ from torch.utils.data import DataLoader, TensorDataset
 BATCH_SIZE = 24
 
 
-def slices_small_data(batch, steps, device, sequences=300, hidden=32):
+def slices_small_data(batch, time_steps, device, sequences=300, hidden=32):
     """``data[:batch]`` of 300 sequences: above 300 every batch is the same."""
-    data = torch.randn(sequences, steps, 16)
+    data = torch.randn(sequences, time_steps, 16)
     rnn = nn.LSTM(16, hidden, batch_first=True).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
 
@@ -25,9 +25,9 @@ def slices_small_data(batch, steps, device, sequences=300, hidden=32):
     return step
 
 
-def loads_constant(batch, steps, device, hidden=32):
+def loads_constant(batch, time_steps, device, hidden=32):
     """The loader was made with a constant, which nobody replaced."""
-    data = TensorDataset(torch.randn(1000, steps, 16))
+    data = TensorDataset(torch.randn(1000, time_steps, 16))
     loader = DataLoader(data, batch_size=BATCH_SIZE, shuffle=True, drop_last=True)
     rnn = nn.GRU(16, hidden, batch_first=True).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
@@ -49,7 +49,7 @@ def loads_constant(batch, steps, device, hidden=32):
     return step
 
 
-def one_series(batch, steps, device, hidden=32):
+def one_series(batch, time_steps, device, hidden=32):
     """T steps of one long series at a time; the batch does no more than scale the learning rate."""
     series, done = torch.randn(20000, 16), [0]
     rnn = nn.LSTM(16, hidden).to(device)
@@ -57,10 +57,10 @@ def one_series(batch, steps, device, hidden=32):
     state = [None]
 
     def step(phase):
-        start = done[0] * steps % (len(series) - steps)
+        start = done[0] * time_steps % (len(series) - time_steps)
         done[0] += 1
         optimizer.zero_grad()
-        output, (h, c) = rnn(series[start : start + steps], state[0])
+        output, (h, c) = rnn(series[start : start + time_steps], state[0])
         state[0] = h.detach(), c.detach()
         loss = output.square().mean()
         loss.backward()

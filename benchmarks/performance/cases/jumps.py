@@ -6,14 +6,14 @@ import torch
 from torch import nn
 
 
-def evaluates(batch, steps, device, every=6, times=6, hidden=32):
+def evaluates(batch, time_steps, device, every=6, times=6, hidden=32):
     """Every few steps an evaluation of a larger batch, as evaluations have: no graph is kept."""
     rnn, head = nn.GRU(16, hidden).to(device), nn.Linear(hidden, 8).to(device)
     optimizer = torch.optim.Adam([*rnn.parameters(), *head.parameters()])
     done = [0]
 
     def loss_of(sequences):
-        return head(rnn(torch.randn(steps, sequences, 16))[0]).square().mean()
+        return head(rnn(torch.randn(time_steps, sequences, 16))[0]).square().mean()
 
     def step(phase):
         optimizer.zero_grad()
@@ -29,7 +29,7 @@ def evaluates(batch, steps, device, every=6, times=6, hidden=32):
     return step
 
 
-def distills(batch, steps, device, after=15, hidden=32):
+def distills(batch, time_steps, device, after=15, hidden=32):
     """From a late step on the batch also passes through a teacher, whose outputs are kept."""
     rnn, teacher = nn.GRU(16, hidden).to(device), nn.GRU(16, 4 * hidden).to(device)
     match = nn.Linear(hidden, 4 * hidden).to(device)
@@ -38,7 +38,7 @@ def distills(batch, steps, device, after=15, hidden=32):
 
     def step(phase):
         done[0] += 1
-        x = torch.randn(steps, batch, 16)
+        x = torch.randn(time_steps, batch, 16)
         optimizer.zero_grad()
         output = rnn(x)[0]
         loss = output.square().mean()

@@ -9,13 +9,13 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 
-def uniform(batch, steps, device, hidden=32):
+def uniform(batch, time_steps, device, hidden=32):
     """Each sequence has a length of its own, from 1 to T; they are packed."""
     rnn = nn.LSTM(16, hidden).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
 
     def step(phase):
-        lengths = torch.randint(1, steps + 1, (batch,))
+        lengths = torch.randint(1, time_steps + 1, (batch,))
         packed = pack_padded_sequence(
             torch.randn(int(lengths.max()), batch, 16), lengths, enforce_sorted=False
         )
@@ -28,13 +28,13 @@ def uniform(batch, steps, device, hidden=32):
     return step
 
 
-def rarely_long(batch, steps, device, hidden=32, rare=0.1):
+def rarely_long(batch, time_steps, device, hidden=32, rare=0.1):
     """Batches of a quarter of T, and one in ten of all of it."""
     rnn = nn.GRU(16, hidden).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
 
     def step(phase):
-        length = steps if random.random() < rare else max(1, steps // 4)
+        length = time_steps if random.random() < rare else max(1, time_steps // 4)
         optimizer.zero_grad()
         loss = rnn(torch.randn(length, batch, 16))[0].square().mean()
         loss.backward()
@@ -44,7 +44,7 @@ def rarely_long(batch, steps, device, hidden=32, rare=0.1):
     return step
 
 
-def curriculum(batch, steps, device, hidden=32, until=8):
+def curriculum(batch, time_steps, device, hidden=32, until=8):
     """Sequences become longer with each step until they are T long."""
     rnn = nn.LSTM(16, hidden).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
@@ -52,7 +52,7 @@ def curriculum(batch, steps, device, hidden=32, until=8):
 
     def step(phase):
         done[0] += 1
-        length = max(1, steps * min(done[0], until) // until)
+        length = max(1, time_steps * min(done[0], until) // until)
         optimizer.zero_grad()
         loss = rnn(torch.randn(length, batch, 16))[0].square().mean()
         loss.backward()

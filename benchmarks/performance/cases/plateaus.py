@@ -11,7 +11,7 @@ SHAPES = 4
 REPLAYED = 8
 
 
-def caches_shapes(batch, steps, device, hidden=32):
+def caches_shapes(batch, time_steps, device, hidden=32):
     """A mask is kept for each of four lengths, which come in turn."""
     rnn = nn.GRU(16, hidden).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
@@ -23,7 +23,7 @@ def caches_shapes(batch, steps, device, hidden=32):
         return masks[length]
 
     def step(phase):
-        length = max(1, steps - done[0] % SHAPES)
+        length = max(1, time_steps - done[0] % SHAPES)
         done[0] += 1
         optimizer.zero_grad()
         loss = (rnn(torch.randn(length, batch, 16))[0] * mask_of(length)).square().mean()
@@ -34,14 +34,14 @@ def caches_shapes(batch, steps, device, hidden=32):
     return step
 
 
-def replays(batch, steps, device, hidden=32):
+def replays(batch, time_steps, device, hidden=32):
     """The last eight batches are kept, and the oldest of them is trained on once more."""
     rnn = nn.LSTM(16, hidden).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
     kept = deque(maxlen=REPLAYED)
 
     def step(phase):
-        kept.append(torch.randn(steps, batch, 16))
+        kept.append(torch.randn(time_steps, batch, 16))
         optimizer.zero_grad()
         loss = rnn(kept[-1])[0].square().mean()
         loss.backward()

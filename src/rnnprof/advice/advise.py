@@ -27,8 +27,8 @@ from rnnprof.units import format_bytes, format_rate, format_ratio
 SMALLER_LIMITS: Final = (0.5,)
 """Shares of the limit for which the advice tells what would change, predicted."""
 
-CARD_SIZES: Final = tuple(gib << 30 for gib in (8, 12, 16, 24, 32, 40, 48, 80, 141))
-"""Memory of common cards, for a run on a card: the next two smaller ones are told of."""
+GPU_SIZES: Final = tuple(gib << 30 for gib in (8, 12, 16, 24, 32, 40, 48, 80, 141))
+"""Memory of common GPUs, for a run on a GPU: the next two smaller ones are told of."""
 
 SIMULATED: Final = (
     "a simulated GPU runs no kernel: memory is known, speed is not; the largest safe batch stands "
@@ -51,7 +51,7 @@ class LargestSafe:
         accumulation_steps: to make the effective batch asked for; None where none was.
     """
 
-    steps: int
+    time_steps: int
     edge: int | None
     batch: int | None
     is_measured: bool
@@ -87,29 +87,29 @@ class Advice:
     def main(self) -> Recommendation | None:
         """The one that stands for all where there is room for one: at the longest T decided."""
         decided = [each for each in self.recommendations if each.batch is not None]
-        return max(decided, key=lambda each: each.steps, default=None)
+        return max(decided, key=lambda each: each.time_steps, default=None)
 
     @property
     def point(self) -> Point | None:
         """Its point."""
         main = self.main
-        return None if main is None or main.batch is None else Point(main.batch, main.steps)
+        return None if main is None or main.batch is None else Point(main.batch, main.time_steps)
 
     @property
     def points(self) -> tuple[Point, ...]:
         """The recommended points, one at each T whose batch is decided."""
         found = self.recommendations
-        return tuple(Point(each.batch, each.steps) for each in found if each.batch is not None)
+        return tuple(Point(each.batch, each.time_steps) for each in found if each.batch is not None)
 
-    def at(self, steps: int) -> Recommendation | None:
+    def at(self, time_steps: int) -> Recommendation | None:
         """The recommendation at a T; None where nothing was timed there."""
-        return next((each for each in self.recommendations if each.steps == steps), None)
+        return next((each for each in self.recommendations if each.time_steps == time_steps), None)
 
     @property
     def better_by_goodput(self) -> Goodput | None:
         """Where goodput is known at the main T, and says another batch than speed does."""
         main = self.main
-        here = [each for each in self.goodput if main and each.steps == main.steps]
+        here = [each for each in self.goodput if main and each.time_steps == main.time_steps]
         return here[0] if here and main and here[0].batch != main.batch else None
 
 
@@ -142,7 +142,7 @@ class Bounds:
 def model_of(run: Run, limit_bytes: int) -> MemoryModel | None:
     """The memory model of a run's own fit passes."""
     fits = evident_fits(run, limit_bytes)
-    return MemoryModel.fit(Sample(fit.point, fit.peak_counted_bytes or 0) for fit in fits)
+    return MemoryModel.fit(Sample(fit.point, fit.peak_charged_bytes or 0) for fit in fits)
 
 
 def advise(
@@ -159,10 +159,11 @@ def advise(
     model = model_of(run, bounds.limit_bytes)
     peaks = _peaks(run, bounds.limit_bytes)
     safe = tuple(
-        largest_safe(c, bounds, model, peaks.get(c.steps, {}), effective_batch) for c in frontier
+        largest_safe(c, bounds, model, peaks.get(c.time_steps, {}), effective_batch)
+        for c in frontier
     )
-    leaks = {c.steps: c for c in frontier if c.status is EdgeStatus.NOT_STATIONARY}
-    steady = [m for point, m in measurements.items() if point.steps not in leaks]
+    leaks = {c.time_steps: c for c in frontier if c.status is EdgeStatus.NOT_STATIONARY}
+    steady = [m for point, m in measurements.items() if point.time_steps not in leaks]
     drift = anchor_drift(run)
     drift_ratio = 0.0 if drift is None else drift.ratio
     found: tuple[Recommendation, ...] = ()
@@ -170,7 +171,7 @@ def advise(
     if not run.is_simulated:
         found = _recommendations(steady, bounds, drift_ratio, effective_batch)
         reasons = (
-            *(f"T={c.steps} is not stationary: {c.reason}" for c in leaks.values()),
+            *(f"T={c.time_steps} is not stationary: {c.reason}" for c in leaks.values()),
             *(() if leaks else _nothing_usable(steady, found)),
             *_other_lengths(steady, found, drift_ratio),
         )
@@ -182,7 +183,7 @@ def advise(
         recommendations=found,
         largest_safe=safe,
         reasons=reasons,
-        predictions=_smaller(model, bounds, frontier, is_card=_is_card(run)),
+        predictions=_smaller(model, bounds, frontier, is_gpu=_is_gpu(run)),
         effective_batch=effective_batch,
         goodput=_goodput(usable, trained),
         chunk=None if cut is None else chunk_for(cut.length, cut.reach, usable, trained),
@@ -200,10 +201,10 @@ def _recommendations(
 ) -> tuple[Recommendation, ...]:
     """At each T that was timed, ascending."""
     found = []
-    for steps in sorted({m.point.steps for m in steady if _is_timed(m)}):
-        timed = [m for m in steady if m.point.steps == steps and _is_timed(m)]
+    for time_steps in sorted({m.point.time_steps for m in steady if _is_timed(m)}):
+        timed = [m for m in steady if m.point.time_steps == time_steps and _is_timed(m)]
         usable = [m for m in timed if _is_usable(m, bounds)]
-        one = recommend(steps, usable, bounds.limit_bytes, drift_ratio)
+        one = recommend(time_steps, usable, bounds.limit_bytes, drift_ratio)
         reasons = (*one.reasons, *_left_out(timed, usable, bounds))
         if not usable:
             reasons = ("no point was timed that fits with headroom", *reasons)
@@ -234,7 +235,9 @@ def _other_lengths(
 ) -> tuple[str, ...]:
     """That another T trains faster than the longest, beyond the intervals, and what it costs."""
     by_point = {m.point: m for m in steady}
-    decided = [by_point[Point(each.batch, each.steps)] for each in found if each.batch is not None]
+    decided = [
+        by_point[Point(each.batch, each.time_steps)] for each in found if each.batch is not None
+    ]
     if not decided:
         return ()
     ranges = {m.point: Rates.of(m, drift_ratio) for m in decided}
@@ -245,7 +248,7 @@ def _other_lengths(
     gain = format_ratio(rate(best) / rate(longest) - 1)
     sentence = (
         f"{best.point} trains {gain} more time steps/s than {longest.point}, and its gradients "
-        f"reach back {best.point.steps} time steps at most"
+        f"reach back {best.point.time_steps} time steps at most"
     )
     return (sentence,)
 
@@ -257,35 +260,37 @@ def _is_usable(measurement: Measurement, bounds: Bounds) -> bool:
 
 
 def _goodput(usable: Sequence[Measurement], trained: Trainability) -> tuple[Goodput, ...]:
-    lengths = sorted({each.point.steps for each in usable})
-    found = (goodput_at(steps, usable, trained) for steps in lengths)
+    lengths = sorted({each.point.time_steps for each in usable})
+    found = (goodput_at(time_steps, usable, trained) for time_steps in lengths)
     return tuple(each for each in found if each is not None)
 
 
 def _by_goodput(advice: Advice) -> list[str]:
     """What the noise scale says of the batch that is recommended by throughput alone."""
     main = advice.main
-    here = next((each for each in advice.goodput if main and each.steps == main.steps), None)
+    here = next(
+        (each for each in advice.goodput if main and each.time_steps == main.time_steps), None
+    )
     if main is None or here is None:
         return []
     if here.batch == main.batch:
-        return [f"at T={main.steps} it is also the batch with the best goodput"]
-    return [f"at T={main.steps} B={here.batch} is better by goodput: see below"]
+        return [f"at T={main.time_steps} it is also the batch with the best goodput"]
+    return [f"at T={main.time_steps} B={here.batch} is better by goodput: see below"]
 
 
 def _unknown(main: Recommendation | None, trained: Trainability) -> tuple[str, ...]:
     """What speed and memory alone do not tell of the point recommended."""
     if main is None:
         return ()
-    steps = main.steps
+    time_steps = main.time_steps
     open_ = []
-    if trained.noise_at(steps) is None:
+    if trained.noise_at(time_steps) is None:
         open_.append("what a sequence is worth at this batch")
-    if all(each.steps != steps for each in trained.reach):
+    if all(each.time_steps != time_steps for each in trained.reach):
         open_.append("how far back gradients reach at this T")
     if not open_:
         return ()
-    return (f"{', and '.join(open_)}: rnnprof trainability --steps {steps} finds it out",)
+    return (f"{', and '.join(open_)}: rnnprof trainability --time-steps {time_steps} finds it out",)
 
 
 def largest_safe(
@@ -298,23 +303,23 @@ def largest_safe(
     """The largest multiple of the granularity that leaves the headroom at a T.
 
     Args:
-        measured: counted peaks at that T in bytes, by batch.
+        measured: charged peaks at that T in bytes, by batch.
     """
-    steps, edge = certificate.steps, certificate.batch
+    time_steps, edge = certificate.time_steps, certificate.batch
     if certificate.status is EdgeStatus.BATCH_NOT_USED:
         edge = None
     if edge is None or model is None:
-        return LargestSafe(steps, edge, None, False, None)
+        return LargestSafe(time_steps, edge, None, False, None)
     batch = _largest_within(certificate, bounds, model, measured)
     if batch == 0:
-        return LargestSafe(steps, edge, None, False, None)
+        return LargestSafe(time_steps, edge, None, False, None)
     peak = measured.get(batch)
     return LargestSafe(
-        steps,
+        time_steps,
         edge,
         batch,
         peak is not None,
-        peak or round(model.predict_bytes(Point(batch, steps))),
+        peak or round(model.predict_bytes(Point(batch, time_steps))),
         None if effective_batch is None else math.ceil(effective_batch / batch),
     )
 
@@ -327,9 +332,11 @@ def _largest_within(
     known = [b for b, peak in measured.items() if b <= edge and peak <= bounds.usable_bytes]
     best = max((batch for batch in known if batch % unit == 0), default=0)
     batch = edge // unit * unit
-    while batch > best and not _is_within(Point(batch, certificate.steps), bounds, model, measured):
+    while batch > best and not _is_within(
+        Point(batch, certificate.time_steps), bounds, model, measured
+    ):
         predicted = min(
-            model.safe_edge(certificate.steps, bounds.usable_bytes), float(batch - unit)
+            model.safe_edge(certificate.time_steps, bounds.usable_bytes), float(batch - unit)
         )
         batch = max(0, int(predicted)) // unit * unit
     return max(batch, best)
@@ -343,11 +350,11 @@ def _is_within(
 
 
 def _peaks(run: Run, limit_bytes: int) -> dict[int, dict[int, int]]:
-    """The highest counted peaks under the limit, by T and batch, as measured."""
+    """The highest charged peaks under the limit, by T and batch, as measured."""
     peaks: dict[int, dict[int, int]] = defaultdict(dict)
     for fit in evident_fits(run, limit_bytes):
-        here = peaks[fit.steps]
-        here[fit.batch] = max(fit.peak_counted_bytes or 0, here.get(fit.batch, 0))
+        here = peaks[fit.time_steps]
+        here[fit.batch] = max(fit.peak_charged_bytes or 0, here.get(fit.batch, 0))
     return peaks
 
 
@@ -363,7 +370,7 @@ def _leaves_headroom(measurement: Measurement, bounds: Bounds) -> bool:
 
 
 def _peak(measurement: Measurement) -> int | None:
-    return measurement.peak_counted_bytes
+    return measurement.peak_charged_bytes
 
 
 def _left_out(
@@ -407,25 +414,25 @@ def _smaller(
     bounds: Bounds,
     frontier: Sequence[Certificate],
     *,
-    is_card: bool,
+    is_gpu: bool,
 ) -> tuple[str, ...]:
     """What would fit under smaller limits, predicted."""
     known = [c for c in frontier if c.status in (EdgeStatus.CERTIFIED, EdgeStatus.CAPPED)]
     if model is None or not known:
         return ()
     limits: Sequence[float] = [share * bounds.limit_bytes for share in SMALLER_LIMITS]
-    if is_card:
-        limits = [size for size in CARD_SIZES if size < 0.9 * bounds.limit_bytes][-2:]
+    if is_gpu:
+        limits = [size for size in GPU_SIZES if size < 0.9 * bounds.limit_bytes][-2:]
     sentences = []
     for limit in limits:
-        edges = [f"T={c.steps}: {_predicted(model, c, limit)}" for c in known]
+        edges = [f"T={c.time_steps}: {_predicted(model, c, limit)}" for c in known]
         sentences.append(f"under {format_bytes(limit)} the edges would be {', '.join(edges)}")
     return tuple(sentences)
 
 
 def _predicted(model: MemoryModel, certificate: Certificate, limit: float) -> str:
     unit, batch = certificate.granularity, certificate.batch or 0
-    edge = int(max(0.0, min(model.safe_edge(certificate.steps, limit), float(batch))))
+    edge = int(max(0.0, min(model.safe_edge(certificate.time_steps, limit), float(batch))))
     if edge < unit:
         return "none"
     if edge == batch and certificate.status is EdgeStatus.CAPPED:
@@ -433,5 +440,5 @@ def _predicted(model: MemoryModel, certificate: Certificate, limit: float) -> st
     return f"about {edge // unit * unit}"
 
 
-def _is_card(run: Run) -> bool:
-    return run.header.environment.get("device") == "cuda"
+def _is_gpu(run: Run) -> bool:
+    return run.environment.get("device") == "cuda"

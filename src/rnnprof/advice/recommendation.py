@@ -39,7 +39,7 @@ class Recommendation:
         reasons: why, one sentence each.
     """
 
-    steps: int
+    time_steps: int
     batch: int | None
     tied: tuple[int, ...] = ()
     to_time: tuple[int, ...] = ()
@@ -61,18 +61,18 @@ class Rates:
     def of(cls, measurement: Measurement, drift_ratio: float) -> Rates:
         """Without an interval, or with a noisy time, it may be off by a factor of two."""
         interval, step_s = _interval(measurement), measurement.step_time_s
-        if measurement.disturbed or interval is None or not step_s:
+        if measurement.noisy or interval is None or not step_s:
             return cls(rate(measurement) / FAR_FACTOR, rate(measurement) * FAR_FACTOR)
         shortest_s, longest_s = interval
         # two points lie as much further apart as the speed changed, half of it at each
-        steps = rate(measurement) * step_s
+        time_steps = rate(measurement) * step_s
         spread = math.sqrt(1 + drift_ratio)
-        high = steps / shortest_s * spread if shortest_s > 0 else math.inf
-        return cls(steps / longest_s / spread, high)
+        high = time_steps / shortest_s * spread if shortest_s > 0 else math.inf
+        return cls(time_steps / longest_s / spread, high)
 
 
 def recommend(
-    steps: int, usable: Sequence[Measurement], limit_bytes: int, drift_ratio: float = 0.0
+    time_steps: int, usable: Sequence[Measurement], limit_bytes: int, drift_ratio: float = 0.0
 ) -> Recommendation:
     """The batch to train with at a T.
 
@@ -82,7 +82,7 @@ def recommend(
     """
     ordered = sorted(usable, key=lambda each: each.point.batch)
     if not ordered:
-        return Recommendation(steps, None)
+        return Recommendation(time_steps, None)
     ranges = {each.point.batch: Rates.of(each, drift_ratio) for each in ordered}
     found = tuple(batch for batch in ranges if _may_be_smallest(batch, ranges)) or tuple(ranges)
     if len(found) > 1:
@@ -90,12 +90,16 @@ def recommend(
         to_time = tuple(b for b, each in ranges.items() if b in found or each.high >= least)
         among = [each for each in ordered if each.point.batch in to_time]
         why, by_drift = _why_open(found, among, drift_ratio)
-        return Recommendation(steps, None, found, to_time, by_drift, reasons=(why,))
+        return Recommendation(time_steps, None, found, to_time, by_drift, reasons=(why,))
     chosen = next(each for each in ordered if each.point.batch == found[0])
-    peak = chosen.peak_counted_bytes
+    peak = chosen.peak_charged_bytes
     reasons = (_why(chosen, ordered), *_noise(chosen), *_memory(peak, limit_bytes))
     return Recommendation(
-        steps, chosen.point.batch, time_steps_per_s=rate(chosen), peak_bytes=peak, reasons=reasons
+        time_steps,
+        chosen.point.batch,
+        time_steps_per_s=rate(chosen),
+        peak_bytes=peak,
+        reasons=reasons,
     )
 
 
@@ -142,7 +146,7 @@ def _why(chosen: Measurement, ordered: Sequence[Measurement]) -> str:
 
 
 def _noise(chosen: Measurement) -> tuple[str, ...]:
-    return (f"it was timed while {chosen.disturbed}",) if chosen.disturbed else ()
+    return (f"it was timed while {chosen.noisy}",) if chosen.noisy else ()
 
 
 def _memory(peak_bytes: int | None, limit_bytes: int) -> tuple[str, ...]:
@@ -161,7 +165,7 @@ def _why_open(
     *others, last = (f"B={batch}" for batch in tied)
     near = format_ratio(NEAR_BEST_RATIO)
     head = f"{', '.join(others)} or {last} is the smallest batch within {near} of the best"
-    noisy = [each for each in among if each.disturbed]
+    noisy = [each for each in among if each.noisy]
     if noisy:
         return f"{head}: the time of B={noisy[0].point.batch} is noisy", False
     halves = [half_interval_ratio(each) for each in among]

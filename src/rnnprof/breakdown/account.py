@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from rnnprof.runfile.observations import CENSUS_PARTS, Census
+from rnnprof.runfile.observations import BREAKDOWN_PARTS, Breakdown
 
 HELD_PARTS: Final = ("weights", "gradients", "optimizer_state")
 """What model and optimizer hold: such a storage is never taken for anything else."""
@@ -84,7 +84,7 @@ class Trace:
 
     events: Sequence[AllocatorEvent]
     phases: Sequence[Span]
-    steps: Sequence[Span]
+    train_steps: Sequence[Span]
     snapshots: Sequence[Snapshot]
 
 
@@ -94,7 +94,7 @@ class Account:
 
     Attributes:
         peak_bytes: the allocator's own peak.
-        census: the parts at the peak, which sum to it; None with *reason*.
+        breakdown: the parts at the peak, which sum to it; None with *reason*.
         phase_peak_bytes: within each phase, the highest of all steps.
         phase_live_bytes: after each phase of the last step; after its last mark where it recurs.
         net_bytes_per_step: left behind by the last step; None below two steps.
@@ -103,7 +103,7 @@ class Account:
     """
 
     peak_bytes: int
-    census: Census | None
+    breakdown: Breakdown | None
     reason: str | None
     phase_peak_bytes: dict[str, int] = field(default_factory=dict)
     phase_live_bytes: dict[str, int] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class Account:
 
 
 def account(trace: Trace) -> Account:
-    """Replay a trace and take the census at the instant of its peak."""
+    """Replay a trace and take the breakdown at the instant of its peak."""
     if not trace.events:
         return Account(0, None, "the allocator reported no event")
     events = sorted(trace.events, key=lambda event: event.at_ns)
@@ -120,17 +120,19 @@ def account(trace: Trace) -> Account:
     totals = [event.total_bytes - offset for event in events]
     peak_index = max(range(len(totals)), key=totals.__getitem__)
     blocks, unmatched = _blocks(events, trace.snapshots)
-    census, reason = _census_at(events[peak_index].at_ns, totals[peak_index], blocks, trace.phases)
+    breakdown, reason = _breakdown_at(
+        events[peak_index].at_ns, totals[peak_index], blocks, trace.phases
+    )
     if unmatched:
-        census, reason = None, f"{unmatched} freed blocks were allocated before the trace began"
+        breakdown, reason = None, f"{unmatched} freed blocks were allocated before the trace began"
     curve = _Curve([event.at_ns for event in events], totals)
     return Account(
         totals[peak_index],
-        census,
+        breakdown,
         reason,
         _phase_peaks(curve, trace.phases),
         _phase_lives(curve, trace),
-        _net_of_last_step(curve, trace.steps),
+        _net_of_last_step(curve, trace.train_steps),
         _named_live(blocks, trace.snapshots),
     )
 
@@ -185,10 +187,10 @@ def _named_live(blocks: Sequence[Block], snapshots: Sequence[Snapshot]) -> dict[
     return sums
 
 
-def _census_at(
+def _breakdown_at(
     at_ns: int, peak_bytes: int, blocks: Sequence[Block], phases: Sequence[Span]
-) -> tuple[Census | None, str | None]:
-    parts = dict.fromkeys(CENSUS_PARTS, 0)
+) -> tuple[Breakdown | None, str | None]:
+    parts = dict.fromkeys(BREAKDOWN_PARTS, 0)
     outside_bytes = 0
     for block in blocks:
         if block.is_live_at(at_ns):
@@ -208,7 +210,7 @@ def _census_at(
             None,
             f"blocks sum to {sum(parts.values())}, the allocator's peak is {peak_bytes} bytes",
         )
-    return Census(**parts, phase=_phase_at(at_ns, phases) or "other"), None
+    return Breakdown(**parts, phase=_phase_at(at_ns, phases) or "other"), None
 
 
 def _part_by_phase(block: Block, phases: Sequence[Span]) -> str | None:
@@ -259,15 +261,15 @@ def _phase_peaks(curve: _Curve, phases: Sequence[Span]) -> dict[str, int]:
 
 
 def _phase_lives(curve: _Curve, trace: Trace) -> dict[str, int]:
-    if not trace.steps:
+    if not trace.train_steps:
         return {}
-    start_ns = trace.steps[-1].start_ns
+    start_ns = trace.train_steps[-1].start_ns
     return {
         span.name: curve.value(span.end_ns) for span in trace.phases if span.start_ns >= start_ns
     }
 
 
-def _net_of_last_step(curve: _Curve, steps: Sequence[Span]) -> int | None:
-    if len(steps) < 2:
+def _net_of_last_step(curve: _Curve, spans: Sequence[Span]) -> int | None:
+    if len(spans) < 2:
         return None
-    return curve.value(steps[-1].end_ns) - curve.value(steps[-2].end_ns)
+    return curve.value(spans[-1].end_ns) - curve.value(spans[-2].end_ns)

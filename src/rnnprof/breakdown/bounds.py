@@ -115,7 +115,7 @@ def verdict(
 
 
 def least_traffic_bytes(
-    workload: Workload, batch: int, steps: int, cache_bytes: int | None
+    workload: Workload, batch: int, time_steps: int, cache_bytes: int | None
 ) -> int | None:
     """Estimate what one step must at least move through the device's memory.
 
@@ -129,35 +129,37 @@ def least_traffic_bytes(
     if workload.cell not in GATES or workload.factory is not None:
         return None
     parts = layers(workload)
-    once = sum(_traffic(workload, layer, batch, steps, 1) for layer in parts)
+    once = sum(_traffic(workload, layer, batch, time_steps, 1) for layer in parts)
     if once <= (cache_bytes or 0):
         return 0
     return sum(
-        _traffic(workload, layer, batch, steps, _rereads(workload, layer, steps, cache_bytes))
+        _traffic(
+            workload, layer, batch, time_steps, _rereads(workload, layer, time_steps, cache_bytes)
+        )
         for layer in parts
     )
 
 
-def _traffic(workload: Workload, layer: Layer, batch: int, steps: int, rereads: int) -> int:
+def _traffic(workload: Workload, layer: Layer, batch: int, time_steps: int, rereads: int) -> int:
     """Bytes of all layers alike, with their recurrent weights read *rereads* times a pass."""
     is_training = workload.mode == "train"
     weights = layer.input_weights + layer.recurrent_weights * rereads
     values = layer.outputs + (layer.inputs if layer.is_first else 0)
-    moved = (weights + values * batch * steps) * _value_bytes(workload)
+    moved = (weights + values * batch * time_steps) * _value_bytes(workload)
     if not is_training:
         return layer.count * moved
     again = layer.recurrent_weights * rereads + (0 if layer.is_first else layer.input_weights)
     saved = layer.gates * layer.hidden + (layer.hidden if workload.cell == "lstm" else 0)
-    moved += (again + (values + 2 * saved) * batch * steps) * _value_bytes(workload)
+    moved += (again + (values + 2 * saved) * batch * time_steps) * _value_bytes(workload)
     parameters = layer.input_weights + layer.recurrent_weights + layer.biases
     passes = 1 + OPTIMIZER_PASSES[workload.optimizer]  # the gradients are written once
     return layer.count * (moved + parameters * passes * _parameter_bytes(workload))
 
 
-def _rereads(workload: Workload, layer: Layer, steps: int, cache_bytes: int | None) -> int:
+def _rereads(workload: Workload, layer: Layer, time_steps: int, cache_bytes: int | None) -> int:
     """How often a pass must read the recurrent weights; where the cache is unknown, once."""
     size_bytes = layer.recurrent_weights * _value_bytes(workload)
-    return steps if cache_bytes is not None and size_bytes > cache_bytes else 1
+    return time_steps if cache_bytes is not None and size_bytes > cache_bytes else 1
 
 
 def _value_bytes(workload: Workload) -> int:

@@ -82,26 +82,27 @@ def layers(workload: Workload) -> tuple[Layer, ...]:
     return first, Layer(deeper, gates, inputs, hidden, projected, is_first=False)
 
 
-def forward_flops(layer: Layer, batch: int, steps: int) -> int:
-    """Of one forward pass over *batch* sequences of *steps* time steps, in all that are alike."""
+def forward_flops(layer: Layer, batch: int, time_steps: int) -> int:
+    """Of one forward pass over *batch* sequences of *time_steps* time steps, in all that are
+    alike."""
     weights = layer.input_weights + layer.recurrent_weights
-    return FLOPS_PER_WEIGHT * layer.count * weights * batch * steps
+    return FLOPS_PER_WEIGHT * layer.count * weights * batch * time_steps
 
 
-def backward_flops(layer: Layer, batch: int, steps: int, *, input_gradient: bool) -> int:
+def backward_flops(layer: Layer, batch: int, time_steps: int, *, input_gradient: bool) -> int:
     """Of one backward pass; without *input_gradient* the input's own gradient is not made."""
-    whole = 2 * forward_flops(layer, batch, steps)
-    unneeded = FLOPS_PER_WEIGHT * layer.count * layer.input_weights * batch * steps
+    whole = 2 * forward_flops(layer, batch, time_steps)
+    unneeded = FLOPS_PER_WEIGHT * layer.count * layer.input_weights * batch * time_steps
     return whole if input_gradient else whole - unneeded
 
 
-def step_flops(workload: Workload, batch: int, steps: int) -> tuple[int | None, str | None]:
+def step_flops(workload: Workload, batch: int, time_steps: int) -> tuple[int | None, str | None]:
     """Of one training (or inference) step, or None and why there is no such number."""
     if workload.cell not in GATES or workload.factory is not None:
         return None, NO_FORMULA
     total = 0
     for layer in layers(workload):
-        total += forward_flops(layer, batch, steps)
+        total += forward_flops(layer, batch, time_steps)
         if workload.mode == "train":
-            total += backward_flops(layer, batch, steps, input_gradient=not layer.is_first)
+            total += backward_flops(layer, batch, time_steps, input_gradient=not layer.is_first)
     return total, None

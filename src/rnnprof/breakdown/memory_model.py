@@ -54,7 +54,7 @@ class Sample:
     @property
     def terms(self) -> tuple[float, float, float]:
         """One, B and B*T."""
-        return 1.0, float(self.point.batch), float(self.point.batch * self.point.steps)
+        return 1.0, float(self.point.batch), float(self.point.batch * self.point.time_steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,13 @@ class Plane:
     per_sequence: float
     per_step: float
 
-    def at(self, batch: float, steps: float) -> float:
+    def at(self, batch: float, time_steps: float) -> float:
         """Bytes at a point."""
-        return self.fixed + batch * self.slope(steps)
+        return self.fixed + batch * self.slope(time_steps)
 
-    def slope(self, steps: float) -> float:
+    def slope(self, time_steps: float) -> float:
         """Bytes that one sequence more takes."""
-        return self.per_sequence + self.per_step * steps
+        return self.per_sequence + self.per_step * time_steps
 
     @property
     def rises(self) -> bool:
@@ -80,7 +80,7 @@ class Plane:
 
     def error(self, sample: Sample) -> float:
         """Relative error at a sample; positive where the plane is too high."""
-        predicted = self.at(sample.point.batch, sample.point.steps)
+        predicted = self.at(sample.point.batch, sample.point.time_steps)
         return (predicted - sample.size_bytes) / sample.size_bytes
 
 
@@ -116,11 +116,11 @@ class MemoryModel:
         worst = max(abs(_best_error(fitted[sample.phase], sample)) for sample in everything)
         left_out = max(_left_out_error(fitted[name], group) for name, group in by_phase.items())
         margin = max(LEAST_MARGIN_RATIO, MARGIN_FACTOR * max(worst, left_out))
-        return cls(planes, worst, margin, len({s.point.steps for s in everything}))
+        return cls(planes, worst, margin, len({s.point.time_steps for s in everything}))
 
     def predict_bytes(self, point: Point) -> float:
         """The peak at a point; never below a byte, whatever few samples say of a small one."""
-        return max(1.0, *(plane.at(point.batch, point.steps) for plane in self.planes))
+        return max(1.0, *(plane.at(point.batch, point.time_steps) for plane in self.planes))
 
     def upper_bytes(self, point: Point) -> float:
         """The peak that is not expected to be passed."""
@@ -128,27 +128,27 @@ class MemoryModel:
 
     def slope_bytes(self, point: Point) -> float:
         """Bytes that one sequence more takes, near a point."""
-        highest = max(self.planes, key=lambda plane: plane.at(point.batch, point.steps))
-        return highest.slope(point.steps)
+        highest = max(self.planes, key=lambda plane: plane.at(point.batch, point.time_steps))
+        return highest.slope(point.time_steps)
 
-    def edge(self, steps: int, limit_bytes: float) -> float:
+    def edge(self, time_steps: int, limit_bytes: float) -> float:
         """The batch at which the peak meets the limit; may be negative or infinite."""
         edges = []
         for plane in self.planes:
-            slope = plane.slope(steps)
+            slope = plane.slope(time_steps)
             if slope > _TINY:
                 edges.append((limit_bytes - plane.fixed) / slope)
             elif plane.fixed > limit_bytes:
                 edges.append(0.0)  # no batch fits; another plane may say so more strongly
         return min(edges, default=float("inf"))
 
-    def safe_edge(self, steps: int, limit_bytes: float) -> float:
+    def safe_edge(self, time_steps: int, limit_bytes: float) -> float:
         """The batch whose upper bound meets the limit."""
-        return self.edge(steps, limit_bytes / (1 + self.margin_ratio))
+        return self.edge(time_steps, limit_bytes / (1 + self.margin_ratio))
 
 
 def _place(sample: Sample) -> tuple[int, int, str, float]:
-    return sample.point.batch, sample.point.steps, sample.phase, sample.size_bytes
+    return sample.point.batch, sample.point.time_steps, sample.phase, sample.size_bytes
 
 
 def _best_error(pieces: Sequence[Plane], sample: Sample) -> float:
@@ -206,8 +206,8 @@ def _pieces(samples: Sequence[Sample]) -> list[Plane]:
 def _floored(pieces: list[Plane], samples: Sequence[Sample]) -> list[Plane]:
     """With a level beside them where they fall below zero: in the samples' lowest corner."""
     batch = min(sample.point.batch for sample in samples)
-    steps = min(sample.point.steps for sample in samples)
-    if max(plane.at(batch, steps) for plane in pieces) > 0:
+    time_steps = min(sample.point.time_steps for sample in samples)
+    if max(plane.at(batch, time_steps) for plane in pieces) > 0:
         return pieces
     return [*pieces, Plane(min(sample.size_bytes for sample in samples), 0.0, 0.0)]
 
@@ -221,7 +221,7 @@ def _alternate(samples: Sequence[Sample], count: int) -> list[Plane]:
     keys: tuple[Callable[[Sample], float], ...] = (
         lambda sample: sample.size_bytes,
         lambda sample: sample.point.batch,
-        lambda sample: sample.point.steps,
+        lambda sample: sample.point.time_steps,
     )
     fits = (_settle(_slices(sorted(samples, key=key), count), samples) for key in keys)
     return min(fits, key=lambda pieces: _worst(pieces, samples))

@@ -240,9 +240,6 @@ def _differing(workload: Workload, run: Run) -> tuple[str, ...]:
     from rnnprof.runfile.codec import encode
 
     asked, found = encode(workload), encode(run.header.workload)
-    for each in (asked, found):
-        if each["factory"]:  # a budget tells no hash: its source is what stands in the file today
-            each["factory"].pop("sha256")
     return tuple(
         f"{name.replace('_', '-')} is {found[name]!r}, the budget has {asked[name]!r}"
         for name in asked
@@ -259,7 +256,7 @@ def _orders(asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]) -
     if options["processes"] is not None:
         asked["processes"] = options["processes"]
     asked |= {
-        "batch": (), "steps": (), "at_most": budget.measure.get("at-most"),
+        "batch": (), "time_steps": (), "at_most": budget.measure.get("at-most"),
         "output": options["output"], "extend": False, "overwrite": True,
     }  # fmt: skip
     orders = orders_of(asked["context"], asked, suffix="-check")
@@ -384,7 +381,7 @@ def _told(run: Run, base: Run | None, options: Mapping[str, Any], gpu: str | Non
         base_name=Path(base.path or "baseline").name if base else None,
         workload=header.workload.describe(),
         device=str(header.environment.get("device_name") or "not known"),
-        limit_bytes=header.limit_bytes,
+        limit_bytes=run.limit_bytes,
         command=shlex.join(words),
         budget_name=str(options["budget"]),
         is_strict=options["strict"],

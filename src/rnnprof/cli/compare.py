@@ -23,8 +23,10 @@ EXIT_NOT_COMPARABLE: Final = 3
 @click.argument("base")
 @click.argument("new")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option("--batch", type=opt.AXIS, metavar="AXIS", help="To measure: sequences per batch.")
-@click.option("--steps", type=opt.AXIS, metavar="AXIS", help="To measure: time steps.")
+@click.option(
+    "-B", "--batch", type=opt.AXIS, metavar="AXIS", help="To measure: sequences per batch."
+)
+@click.option("-T", "--time-steps", type=opt.AXIS, metavar="AXIS", help="To measure: time steps.")
 @click.option(
     "--processes", type=click.IntRange(1, 100), default=PROCESSES, metavar="N", show_default=True,
     help="To measure: timing processes per point and side, in turn.",
@@ -46,7 +48,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
     BASE and NEW are run files; or each a checkout (a folder) or an environment (its folder or its
     Python), which are then measured in turn on this machine, one process here, one there. The
-    workload options say what, --batch and --steps where.
+    workload options say what, --batch and --time-steps where.
 
     Differences of workload and machine first, then the step time over all points, each point with
     its interval and verdict, the largest batches, and bytes per time step. Exit code 3 where the
@@ -54,7 +56,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
     \b
     rnnprof compare before.jsonl after.jsonl
-    rnnprof compare ../main . --factory train.py:make --batch 64 --steps 128
+    rnnprof compare ../main . --factory train.py:make --batch 64 --time-steps 128
     """  # fmt: skip
     from rnnprof.compare.comparison import Affects, compare
 
@@ -84,7 +86,7 @@ def _loaded(ctx: click.Context, options: dict[str, Any], places: list[Any]) -> t
         raise BadInputError(
             "one of BASE and NEW is a run file and the other is not: give two alike"
         )
-    for name in ("batch", "steps", "output"):
+    for name in ("batch", "time_steps", "output"):
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise BadInputError(f"--{name} is for what is still to be measured, not for run files")
     return load(Path(options["base"])), load(Path(options["new"]))
@@ -96,8 +98,8 @@ def _measured(ctx: click.Context, options: dict[str, Any], places: list[Any]) ->
     from rnnprof.gate.budget import Asked
     from rnnprof.gate.paired import measure_in_turn
 
-    if options["batch"] is None or options["steps"] is None:
-        raise BadInputError("checkouts are compared at points: give --batch and --steps")
+    if options["batch"] is None or options["time_steps"] is None:
+        raise BadInputError("checkouts are compared at points: give --batch and --time-steps")
     order = _order(options)
     paths = (base_path(order.path), order.path)
     sides = [
@@ -121,12 +123,12 @@ def _order(options: dict[str, Any]) -> Order:
     place = opt.place_from(options)
     chosen = {
         name: options[name]
-        for name in ("memory_limit", "card_bytes", "point_seconds", "processes", "seed")
+        for name in ("memory_limit", "gpu_memory_bytes", "point_seconds", "processes", "seed")
         if options[name] is not None
     }
     return Order(
         workload=Workload(),
-        grid=Grid(options["batch"], options["steps"]),
+        grid=Grid(options["batch"], options["time_steps"]),
         settings=Settings(timeout_s=options["timeout"], prune=False, certify=False, **chosen),
         path=run_path(options["output"], f"compare-{place.kind}"),
         device=place.device,

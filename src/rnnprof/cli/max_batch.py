@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 @click.command(cls=ConfiguredCommand)
 @opt.workload_options
 @click.option(
-    "--steps",
+    "-T",
+    "--time-steps",
     type=opt.AXIS,
     metavar="AXIS",
-    envvar="RNNPROF_STEPS",
+    envvar="RNNPROF_TIME_STEPS",
     help="Time steps per sequence: 128 or 16:128:x2.  [default: 16:128:x2; on CUDA 16:512:x2]",
 )
 @opt.place_options
@@ -81,9 +82,10 @@ def _check(options: dict[str, Any], workload: Workload) -> None:
         return
     if workload.factory is not None:
         raise BadInputError("--lengths is for the built-in cells: a factory has its own lengths")
-    if max(options["lengths"]) > min(options["steps"]):
+    if max(options["lengths"]) > min(options["time_steps"]):
         raise BadInputError(
-            f"--lengths {max(options['lengths'])} is longer than --steps {min(options['steps'])}: "
+            f"--lengths {max(options['lengths'])} is longer than --time-steps "
+            f"{min(options['time_steps'])}: "
             "each round ends at its longest, T"
         )
 
@@ -109,8 +111,8 @@ def _found(run: Run, options: dict[str, Any]) -> tuple[tuple[Certificate, ...], 
     from rnnprof.advice.advise import advise
     from rnnprof.maxbatch.certify import frontier_of
 
-    asked = set(options["steps"])
-    frontier = tuple(c for c in frontier_of(run) if c.steps in asked)
+    asked = set(options["time_steps"])
+    frontier = tuple(c for c in frontier_of(run) if c.time_steps in asked)
     return frontier, advise(run, {}, frontier, options["effective_batch"])
 
 

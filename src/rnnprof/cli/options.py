@@ -204,7 +204,7 @@ def workload_from(ctx: click.Context, options: dict[str, Any]) -> tuple[Workload
         path, reference = factory_place(options["factory"])
     except BadInputError as error:
         raise BadInputError(f"--factory {error}") from None
-    source = FactorySource(reference, "", _factory_args(options["factory_args"]))
+    source = FactorySource(reference, _factory_args(options["factory_args"]))
     return workload_of(source, options["optimizer"]), path
 
 
@@ -217,7 +217,7 @@ def _factory_args(pairs: tuple[str, ...]) -> dict[str, Any]:
             raise BadInputError(f"--factory-arg {pair}: write NAME=VALUE")
         if name in args:
             raise BadInputError(f"--factory-arg {name} is given twice")
-        if name in ("batch", "steps", "device"):
+        if name in ("batch", "time_steps", "device"):
             raise BadInputError(f"--factory-arg {name}: rnnprof itself hands {name} to the factory")
         args[name] = _value(text)
     return args
@@ -236,15 +236,16 @@ def place_options(function: F) -> F:
     options = [
         click.option(
             "--device", default="auto", metavar="DEVICE", envvar="RNNPROF_DEVICE",
-            show_default=True, help="auto, cpu, cuda, cuda:N or a card's UUID.",
+            show_default=True, help="auto, cpu, cuda, cuda:N or a GPU's UUID.",
         ),
         click.option(
             "--memory-limit", type=BYTES, metavar="SIZE", envvar="RNNPROF_MEMORY_LIMIT",
             help="What training may reserve for tensors, as 512MiB.  [default: what is free]",
         ),
         click.option(
-            "--card", "card_bytes", type=BYTES, metavar="SIZE", envvar="RNNPROF_CARD",
-            help="The limit of a CUDA card of that size, less its context.",
+            "--gpu-memory", "gpu_memory_bytes", type=BYTES, metavar="SIZE",
+            envvar="RNNPROF_GPU_MEMORY",
+            help="The limit of a CUDA GPU of that size, less its context.",
         ),
         click.option(
             "--simulate", metavar="MODEL[,MODEL...]", envvar="RNNPROF_SIMULATE",
@@ -335,9 +336,8 @@ def settings_from(options: dict[str, Any]) -> Settings:
     chosen = {
         name: options[name]
         for name in (
-            "memory_limit", "card_bytes", "point_seconds", "processes", "seed", "confirm_steps",
-            "through",
-            "confirm", "granularity", "at_most", "lengths",
+            "memory_limit", "gpu_memory_bytes", "point_seconds", "processes", "seed",
+            "confirm_steps", "through", "confirm", "granularity", "at_most", "lengths",
         )
         if options.get(name) is not None
     }  # fmt: skip
@@ -359,7 +359,7 @@ def place_from(options: dict[str, Any]) -> Selected:
 
     Raises:
         BadInputError: no device, or two limits.
-        NoDeviceError: a card, and torch is a build without CUDA.
+        NoDeviceError: a GPU, and torch is a build without CUDA.
     """
     [place] = places_from(options)  # several are simulated, which the callers refuse
     return place
@@ -370,12 +370,12 @@ def places_from(options: dict[str, Any]) -> tuple[Selected, ...]:
 
     Raises:
         BadInputError: no device, or two limits.
-        NoDeviceError: a card, and torch is a build without CUDA.
+        NoDeviceError: a GPU, and torch is a build without CUDA.
     """
     from rnnprof.device.selection import find_place, simulated_places
 
-    if options["memory_limit"] is not None and options["card_bytes"] is not None:
-        raise BadInputError("--memory-limit and --card exclude each other")
+    if options["memory_limit"] is not None and options["gpu_memory_bytes"] is not None:
+        raise BadInputError("--memory-limit and --gpu-memory exclude each other")
     places: tuple[Selected, ...]
     if options.get("simulate") is None:
         places = (find_place(options["device"]),)
@@ -383,9 +383,10 @@ def places_from(options: dict[str, Any]) -> tuple[Selected, ...]:
         _refuse_times(options)
         places = simulated_places(options["simulate"], options["device"])
     place = places[0]
-    batch, steps = (parse_axis(text) for text in DEFAULT_AXES[place.kind])
+    batch, time_steps = (parse_axis(text) for text in DEFAULT_AXES[place.kind])
     defaults = {
-        "batch": batch, "steps": steps, "point_seconds": DEFAULT_POINT_SECONDS[place.kind],
+        "batch": batch, "time_steps": time_steps,
+        "point_seconds": DEFAULT_POINT_SECONDS[place.kind],
     }  # fmt: skip
     for name, value in defaults.items():
         if name in options and options[name] is None:
@@ -412,8 +413,10 @@ def _refuse_times(options: dict[str, Any]) -> None:
     Raises:
         BadInputError: names the option.
     """
-    if options["card_bytes"] is not None:
-        raise BadInputError("--card and --simulate exclude each other: describe the GPU's memory")
+    if options["gpu_memory_bytes"] is not None:
+        raise BadInputError(
+            "--gpu-memory and --simulate exclude each other: describe the GPU's memory"
+        )
     if options.get("point_seconds") is not None:
         raise BadInputError(f"--point-seconds and --simulate: {NO_KERNEL}, there are no times")
     if (options.get("processes") or 1) > 1:

@@ -41,7 +41,7 @@ def orders_of(
     return [
         Order(
             workload=workload,
-            grid=Grid(options.get("batch", ()), options["steps"]),
+            grid=Grid(options.get("batch", ()), options["time_steps"]),
             settings=settings,
             path=path,
             command=command,

@@ -35,6 +35,7 @@ DRIFT_RATIO: Final = 0.05
 @click.command(cls=ConfiguredCommand)
 @opt.workload_options
 @click.option(
+    "-B",
     "--batch",
     type=opt.AXIS,
     metavar="AXIS",
@@ -43,10 +44,11 @@ DRIFT_RATIO: Final = 0.05
     "[default: 4:128:x2; on CUDA 8:1024:x2]",
 )
 @click.option(
-    "--steps",
+    "-T",
+    "--time-steps",
     type=opt.AXIS,
     metavar="AXIS",
-    envvar="RNNPROF_STEPS",
+    envvar="RNNPROF_TIME_STEPS",
     help="Time steps per sequence.  [default: 16:128:x2; on CUDA 16:512:x2]",
 )
 @opt.place_options

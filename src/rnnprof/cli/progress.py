@@ -95,7 +95,7 @@ class Bar(Listener):
         self._write("")
 
     def looking_around(self, certificate: Certificate, done: int, total: int) -> None:
-        around = f"T={certificate.steps}: neighbours of {certificate.batch}"
+        around = f"T={certificate.time_steps}: neighbours of {certificate.batch}"
         self._write(f"{around}, {done} of {total}" if done < total else "")
 
     def _write(self, text: str) -> None:
@@ -113,7 +113,7 @@ def _doing(point: Point, observes: str) -> str:
 def describe_probe(fit: Fit) -> str:
     """What came of trying a batch, in one line."""
     if fit.outcome is Outcome.MEASURED:
-        return f"fits: {format_bytes(fit.peak_counted_bytes)} over {fit.steps_run} steps"
+        return f"fits: {format_bytes(fit.peak_charged_bytes)} over {fit.train_steps_run} steps"
     return fit.reason or fit.outcome.value
 
 
@@ -121,7 +121,7 @@ def describe(measurement: Measurement) -> str:
     """A point in one line."""
     if measurement.outcome is not Outcome.MEASURED:
         return f"{measurement.point}: {measurement.outcome}: {measurement.reason}"
-    size_bytes = measurement.peak_counted_bytes
+    size_bytes = measurement.peak_charged_bytes
     return (
         f"{measurement.point}: {format_seconds(measurement.step_time_s)} a step, "
         f"{format_rate(measurement.time_steps_per_s)}, memory {format_bytes(size_bytes)}"

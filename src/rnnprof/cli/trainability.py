@@ -37,11 +37,11 @@ def _count(flag: str, default: int, text: str, least: int = 1) -> Callable[[opt.
 @click.command(cls=ConfiguredCommand)
 @opt.workload_options
 @click.option(
-    "--batch", type=opt.AXIS, default=DEFAULT_BATCH, metavar="AXIS", show_default=True,
+    "-B", "--batch", type=opt.AXIS, default=DEFAULT_BATCH, metavar="AXIS", show_default=True,
     help="Batches to train with; gradients are looked at over the smallest.",
 )  # fmt: skip
 @click.option(
-    "--steps", type=opt.AXIS, default=DEFAULT_STEPS, metavar="AXIS", show_default=True,
+    "-T", "--time-steps", type=opt.AXIS, default=DEFAULT_STEPS, metavar="AXIS", show_default=True,
     help="Time steps per sequence.",
 )  # fmt: skip
 @click.option(
@@ -104,7 +104,7 @@ def _order(ctx: click.Context, options: dict[str, Any]) -> Order:
     workload = _for_task(ctx, workload, study)
     return Order(
         workload=workload,
-        grid=Grid(options["batch"], options["steps"]),
+        grid=Grid(options["batch"], options["time_steps"]),
         settings=replace(settings, study=study),
         path=run_path(options["output"], f"{workload.name}-{place.kind}-trainability"),
         command="trainability",
@@ -154,8 +154,8 @@ def _for_task(ctx: click.Context, workload: Workload, study: Study) -> Workload:
             f"--input-size {workload.input_size}: the {study.task} task has {inputs} features"
         )
     least = LEAST_STEPS[study.task]
-    if min(ctx.params["steps"]) < least:
-        raise BadInputError(f"--steps: the {study.task} task has {least} time steps at least")
+    if min(ctx.params["time_steps"]) < least:
+        raise BadInputError(f"--time-steps: the {study.task} task has {least} time steps at least")
     return replace(workload, input_size=inputs)
 
 

@@ -23,7 +23,7 @@ from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.codec import encode
 from rnnprof.runfile.observations import Observation
 from rnnprof.runfile.points import Outcome, Point
-from rnnprof.runfile.records import Header, Run
+from rnnprof.runfile.records import Run
 from rnnprof.stats.estimate import (
     SIGNIFICANCE,
     Estimate,
@@ -41,6 +41,9 @@ RECOMMENDED_PROCESSES: Final = 5
 LEAST_S: Final = 1e-12
 """No step is over in a picosecond: what a run file says below it is kept away from zero."""
 
+
+SOURCE: Final = "source "
+"""Before the name of a user's file, in the name of a difference."""
 
 HASH_COLUMNS: Final = 12
 """Of a hash in words: enough to tell two apart; the run file has all of it."""
@@ -70,7 +73,7 @@ _SOFTWARE: Final = frozenset({
 """Facts of an environment of Python: where two were measured in turn, they are what is compared."""
 
 _TIME: Final = frozenset({"processor_name", "processors"})
-"""Facts of the host beside a card: they decide how fast steps are submitted, not their bytes."""
+"""Facts of the host beside a GPU: they decide how fast steps are submitted, not their bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +91,14 @@ class Difference:
 
     def _short(self, value: Any) -> str:
         text = _shown(value)
-        return text[:HASH_COLUMNS] if self.name.endswith("sha256") else text
+        return text[:HASH_COLUMNS] if self.name.startswith(SOURCE) else text
 
 
-def differences(base: Header, new: Header, *, in_turn: bool = False) -> tuple[Difference, ...]:
-    """Each field in which two headers differ, what matters most first.
+def differences(base: Run, new: Run, *, in_turn: bool = False) -> tuple[Difference, ...]:
+    """Each fact in which two runs differ, what matters most first.
 
-    The source of a factory may differ (its ``sha256``): that a change of the code changes nothing
-    else is what is to be found out.  So may the card of a kind (``device_uuid``), the kernel, the
+    The user's sources may differ: that a change of the code changes nothing else is what is to be
+    found out.  So may the GPU of a kind (``device_uuid``), the kernel, the
     Python and the rnnprof.  A fact that this version does not know is told, and affects nothing.
 
     Args:
@@ -111,21 +114,21 @@ def differences(base: Header, new: Header, *, in_turn: bool = False) -> tuple[Di
     return tuple(sorted(found, key=lambda difference: order.index(difference.affects)))
 
 
-def _facts(header: Header) -> dict[str, Any]:
-    environment: dict[str, Any] = encode(header.environment)
-    workload = encode(header.workload)
+def _facts(run: Run) -> dict[str, Any]:
+    workload = encode(run.header.workload)
     factory = workload.pop("factory") or {}
     return {
         **{f"workload.{name}": value for name, value in workload.items()},
         **{f"workload.factory.{name}": value for name, value in factory.items()},
-        **environment,
-        "limit_bytes": header.limit_bytes,
-        "rnnprof_version": header.rnnprof_version,
+        **{f"{SOURCE}{name}": value for name, value in run.header.sources.items()},
+        **run.environment,
+        "limit_bytes": run.limit_bytes,
+        "rnnprof_version": run.rnnprof_version,
     }
 
 
 def _affects(name: str, *, in_turn: bool) -> Affects:
-    if name == "workload.factory.sha256" or (in_turn and name in _SOFTWARE):
+    if name.startswith(SOURCE) or (in_turn and name in _SOFTWARE):
         return Affects.NOTHING
     if name.startswith("workload.") or name in _EVERYTHING:
         return Affects.EVERYTHING
@@ -143,28 +146,28 @@ class ProcessMedians:
     """How long B sequences took at a point, process by process.
 
     Attributes:
-        medians_s: of each process that nothing disturbed.  A step that trains on more than B
+        medians_s: of each process that was not noisy.  A step that trains on more than B
             sequences (accumulation) counts by its share, so that two runs stay comparable.
-        disturbed: for each other process, what disturbed it.
+        noisy: for each other process, what noisy it.
     """
 
     medians_s: tuple[float, ...] = ()
-    disturbed: tuple[str, ...] = ()
+    noisy: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, observations: Sequence[Observation]) -> ProcessMedians:
         """Of a point's observations: the timing that counts for each process."""
-        medians, disturbed = [], []
+        medians, noisy = [], []
         for timing in timings_of(observations):
             if timing.outcome is not Outcome.MEASURED or not timing.samples_s:
                 continue
             if (what := judge(timing.conditions)) is not None:
-                disturbed.append(what)
+                noisy.append(what)
                 continue
             sequences = timing.sequences_per_step or timing.batch
             seconds = median(timing.samples_s) * timing.batch / sequences
             medians.append(max(LEAST_S, seconds))
-        return cls(tuple(medians), tuple(disturbed))
+        return cls(tuple(medians), tuple(noisy))
 
     @property
     def are_enough(self) -> bool:
@@ -181,8 +184,8 @@ class ProcessMedians:
         if self.are_enough:
             return None
         text = f"{len(self.medians_s)} of at least {MIN_PROCESSES} processes"
-        if self.disturbed:
-            text += f" ({len(self.disturbed)} disturbed: {self.disturbed[0]})"
+        if self.noisy:
+            text += f" ({len(self.noisy)} noisy: {self.noisy[0]})"
         return text
 
 
@@ -193,7 +196,7 @@ class TimeChange:
     Attributes:
         base_s, new_s: geometric means of the processes' medians, for B sequences.
         ratio: new over base.
-        interval: 95% interval of the ratio; None below 3 undisturbed processes on either side.
+        interval: 95% interval of the ratio; None below 3 quiet processes on either side.
         processes: that count, in the baseline and in the run.
         estimate: what the interval is from; None with it.
         reason: why there is no ratio or no interval.
@@ -279,9 +282,9 @@ class PointComparison:
     Attributes:
         verdict: what can be said of it; None where it is not judged.
         base_outcome, new_outcome: None where that run does not have the point.
-        counted_bytes: peak of what the memory limit counts: the memory that is shown.
+        charged_bytes: peak of what the memory limit counts: the memory that is shown.
         allocated_bytes: peak by the allocator.
-        bytes_per_time_step: counted peak over B*T.
+        bytes_per_time_step: charged peak over B*T.
     """
 
     point: Point
@@ -289,7 +292,7 @@ class PointComparison:
     new_outcome: Outcome | None
     time: TimeChange
     allocated_bytes: Change
-    counted_bytes: Change
+    charged_bytes: Change
     bytes_per_time_step: Change
     verdict: PointVerdict | None = None
 
@@ -298,7 +301,7 @@ class PointComparison:
 class EdgeComparison:
     """The largest batch at one T that either run has; the ratio is of the two batches."""
 
-    steps: int
+    time_steps: int
     base: Certificate | None
     new: Certificate | None
     ratio: float | None
@@ -315,7 +318,7 @@ class RunComparison:
             no point is timed in both.  It says nothing where a difference affects time.
         points_timed: that it is of.
         frontier: by steps.
-        slope_bytes: what one time step more of one sequence takes, of the counted peak, by the
+        slope_bytes: what one time step more of one sequence takes, of the charged peak, by the
             memory model at the largest point of both; None where the points do not tell.
     """
 
@@ -333,7 +336,7 @@ def compare(base: Run, new: Run, *, in_turn: bool = False) -> RunComparison:
     Args:
         in_turn: they were measured in turn on one machine.
     """
-    found = differences(base.header, new.header, in_turn=in_turn)
+    found = differences(base, new, in_turn=in_turn)
     affected = {difference.affects for difference in found}
     points = compare_points(base, new)
     if Affects.EVERYTHING not in affected:
@@ -353,7 +356,7 @@ def compare_points(base: Run, new: Run) -> tuple[PointComparison, ...]:
     """Every point that either run has, by steps and then by batch."""
     left, right = fold_run(base), fold_run(new)
     seen = by_point(base.observations), by_point(new.observations)
-    ordered = sorted({*left, *right}, key=lambda point: (point.steps, point.batch))
+    ordered = sorted({*left, *right}, key=lambda point: (point.time_steps, point.batch))
     return tuple(_compare_point(point, (left, right), seen) for point in ordered)
 
 
@@ -365,7 +368,7 @@ def _compare_point(
     base, new = (side.get(point) for side in measured)
     times = [ProcessMedians.of(side.get(point, ())) for side in seen]
     counted = Change.of(
-        base.peak_counted_bytes if base else None, new.peak_counted_bytes if new else None
+        base.peak_charged_bytes if base else None, new.peak_charged_bytes if new else None
     )
     return PointComparison(
         point,
@@ -391,7 +394,7 @@ def judge_points(
         if estimate is not None:
             time = _time_changed(estimate, rejects=next(rejected))
             detectable = smallest_detectable_ratio(estimate, 0.0, SIGNIFICANCE / 2 / len(known))
-        verdict = PointVerdict(time, _memory_changed(each.counted_bytes), detectable)
+        verdict = PointVerdict(time, _memory_changed(each.charged_bytes), detectable)
         judged.append(replace(each, verdict=verdict))
     return tuple(judged)
 
@@ -423,22 +426,28 @@ def compare_frontiers(
     base: Iterable[Certificate], new: Iterable[Certificate]
 ) -> tuple[EdgeComparison, ...]:
     """The certificates of two runs at every T that either has."""
-    left, right = ({each.steps: each for each in side} for side in (base, new))
-    pairs = [(steps, left.get(steps), right.get(steps)) for steps in sorted({*left, *right})]
+    left, right = ({each.time_steps: each for each in side} for side in (base, new))
+    pairs = [
+        (time_steps, left.get(time_steps), right.get(time_steps))
+        for time_steps in sorted({*left, *right})
+    ]
     return tuple(
         EdgeComparison(
-            steps, one, other, _ratio(one.batch if one else None, other.batch if other else None)
+            time_steps,
+            one,
+            other,
+            _ratio(one.batch if one else None, other.batch if other else None),
         )
-        for steps, one, other in pairs
+        for time_steps, one, other in pairs
     )
 
 
 def _slopes(points: Sequence[PointComparison]) -> Change:
     """Bytes per time step of both runs, from the points that both have."""
-    both = [each for each in points if each.counted_bytes.ratio is not None]
+    both = [each for each in points if each.charged_bytes.ratio is not None]
     return Change.of(
-        _slope([Sample(each.point, each.counted_bytes.base or 0) for each in both]),
-        _slope([Sample(each.point, each.counted_bytes.new or 0) for each in both]),
+        _slope([Sample(each.point, each.charged_bytes.base or 0) for each in both]),
+        _slope([Sample(each.point, each.charged_bytes.new or 0) for each in both]),
     )
 
 
@@ -448,8 +457,10 @@ def _slope(samples: Sequence[Sample]) -> float | None:
     batches = {sample.point.batch for sample in samples}
     if model is None or model.lengths < 2 or len(batches) < 2:
         return None
-    largest = max((s.point for s in samples), key=lambda point: (point.batch * point.steps, point))
-    highest = max(model.planes, key=lambda plane: plane.at(largest.batch, largest.steps))
+    largest = max(
+        (s.point for s in samples), key=lambda point: (point.batch * point.time_steps, point)
+    )
+    highest = max(model.planes, key=lambda plane: plane.at(largest.batch, largest.time_steps))
     return highest.per_step
 
 
@@ -458,7 +469,7 @@ def _allocated(measurement: Measurement | None) -> int | None:
 
 
 def _share(size_bytes: float | None, point: Point) -> float | None:
-    size = point.batch * point.steps
+    size = point.batch * point.time_steps
     return None if size_bytes is None or size == 0 else size_bytes / size
 
 

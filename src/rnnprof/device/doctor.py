@@ -11,9 +11,9 @@ from rnnprof.units import GIB, MIB, format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from rnnprof.device.inspection import (
-        CardFacts,
         Facts,
         FolderFacts,
+        GpuFacts,
         HostFacts,
         NvidiaFacts,
         PlatformFacts,
@@ -83,9 +83,9 @@ def diagnose(facts: Facts, verified: Sequence[EvidencePack]) -> Diagnosis:
         *_driver(nvidia, facts.torch),
         *_bindings(nvidia),
         *_visibility(nvidia),
-        *(finding for card in nvidia.cards if card.is_visible for finding in _card(card)),
+        *(finding for gpu in nvidia.gpus if gpu.is_visible for finding in _gpu(gpu)),
         _cuda_path(verified),
-        *_platform(facts.platform, has_cards=bool(nvidia.cards)),
+        *_platform(facts.platform, has_cards=bool(nvidia.gpus)),
         *_host(facts.host),
         _folder(facts.folder),
     ]
@@ -93,7 +93,7 @@ def diagnose(facts: Facts, verified: Sequence[EvidencePack]) -> Diagnosis:
 
 
 def _can_measure(facts: Facts) -> dict[str, bool]:
-    visible = any(card.is_visible for card in facts.nvidia.cards)
+    visible = any(gpu.is_visible for gpu in facts.nvidia.gpus)
     return {
         "cpu": facts.torch.is_installed and facts.platform.system != "Windows",
         "cuda": facts.torch.is_installed and facts.torch.cuda is not None and visible,
@@ -107,8 +107,8 @@ def _torch(torch: TorchFacts, nvidia: NvidiaFacts) -> Iterator[Remark]:
         yield Remark("problem", "torch", torch.unknown, "install torch anew")
     elif torch.cuda is not None:
         yield Remark("ok", "torch", f"{torch.version}, built for CUDA {torch.cuda}")
-    elif nvidia.cards or nvidia.pci_cards:
-        text = f"{torch.version} is built without CUDA, beside an NVIDIA card"
+    elif nvidia.gpus or nvidia.pci_cards:
+        text = f"{torch.version} is built without CUDA, beside an NVIDIA GPU"
         yield Remark("problem", "torch", text, CUDA_BUILD)
     else:
         yield Remark("ok", "torch", f"{torch.version}, built without CUDA")
@@ -121,25 +121,25 @@ def _driver(nvidia: NvidiaFacts, torch: TorchFacts) -> Iterator[Remark]:
     yield Remark("ok", "NVIDIA driver", nvidia.driver or "loaded; its version is unknown")
     for text in nvidia.skipped:
         yield Remark("problem", "NVIDIA driver", text, "see nvidia-smi; a reset or reboot may help")
-    if not nvidia.cards and not nvidia.skipped:
+    if not nvidia.gpus and not nvidia.skipped:
         remedy = "in a container, start it with the GPUs (--gpus all)"
-        yield Remark("note", "NVIDIA driver", "it shows no card", remedy)
+        yield Remark("note", "NVIDIA driver", "it shows no GPU", remedy)
 
 
 def _missing(nvidia: NvidiaFacts, torch: TorchFacts) -> Remark:
-    """Without any sign of a card a missing driver is only worth a note."""
+    """Without any sign of a GPU a missing driver is only worth a note."""
     missing = nvidia.missing
     assert missing is not None, "asked only where NVML cannot be used"
     remedy = DRIVER_REMEDIES.get(missing.kind)
     if nvidia.pci_cards:
-        cards = "card" if nvidia.pci_cards == 1 else "cards"
-        text = f"{missing.reason}, beside {nvidia.pci_cards} NVIDIA {cards}"
+        gpus = "GPU" if nvidia.pci_cards == 1 else "GPUs"
+        text = f"{missing.reason}, beside {nvidia.pci_cards} NVIDIA {gpus}"
         return Remark("problem", "NVML", text, remedy)
     if missing.kind not in ("no_driver", "no_bindings"):
         return Remark("problem", "NVML", missing.reason, remedy)
     if torch.cuda is not None:
         return Remark("note", "NVML", missing.reason, remedy)
-    return Remark("note", "NVML", f"{missing.reason}, and no card is seen")
+    return Remark("note", "NVML", f"{missing.reason}, and no GPU is seen")
 
 
 def _bindings(nvidia: NvidiaFacts) -> Iterator[Remark]:
@@ -157,30 +157,30 @@ def _bindings(nvidia: NvidiaFacts) -> Iterator[Remark]:
 
 
 def _visibility(nvidia: NvidiaFacts) -> Iterator[Remark]:
-    name, cards = "CUDA_VISIBLE_DEVICES", nvidia.cards
-    if not cards:
+    name, gpus = "CUDA_VISIBLE_DEVICES", nvidia.gpus
+    if not gpus:
         return
-    usable = [card for card in cards if not card.card.mig_on]
+    usable = [gpu for gpu in gpus if not gpu.gpu.mig_on]
     if not usable:
         remedy = "make one (nvidia-smi mig -cgi PROFILE -C), or turn MIG off"
         yield Remark("problem", "MIG", "it is on, and no MIG device exists", remedy)
-    elif not any(card.is_visible for card in cards):
-        text = f"{nvidia.visible_devices!r} hides every card"
-        yield Remark("problem", name, text, f"unset {name}, or name a card")
-    elif not all(card.is_visible for card in usable):
-        shown = sum(card.is_visible for card in usable)
+    elif not any(gpu.is_visible for gpu in gpus):
+        text = f"{nvidia.visible_devices!r} hides every GPU"
+        yield Remark("problem", name, text, f"unset {name}, or name a GPU")
+    elif not all(gpu.is_visible for gpu in usable):
+        shown = sum(gpu.is_visible for gpu in usable)
         yield Remark(
-            "note", name, f"{nvidia.visible_devices!r} shows {shown} of {len(usable)} cards"
+            "note", name, f"{nvidia.visible_devices!r} shows {shown} of {len(usable)} GPUs"
         )
 
 
-def _card(facts: CardFacts) -> Iterator[Remark]:
-    card, subject = facts.card, _name(facts)
-    memory = f"{format_bytes(card.memory_bytes)}" if card.memory_bytes else "memory unknown"
-    yield Remark("ok", subject, f"{card.name}, {memory}")
-    if card.is_mig:
-        text = "a slice of a card: work on the card's other slices may disturb times"
-        yield Remark("note", subject, text, "measure on a whole card where times matter")
+def _gpu(facts: GpuFacts) -> Iterator[Remark]:
+    gpu, subject = facts.gpu, _name(facts)
+    memory = f"{format_bytes(gpu.memory_bytes)}" if gpu.memory_bytes else "memory unknown"
+    yield Remark("ok", subject, f"{gpu.name}, {memory}")
+    if gpu.is_mig:
+        text = "a slice of a GPU: work on the GPU's other slices may disturb times"
+        yield Remark("note", subject, text, "measure on a whole GPU where times matter")
     yield from _others(facts, subject)
     reasons = slowdowns(facts.conditions)
     if reasons:
@@ -189,20 +189,20 @@ def _card(facts: CardFacts) -> Iterator[Remark]:
     yield from _untold(facts, subject)
 
 
-def _name(facts: CardFacts) -> str:
-    card = facts.card
-    return f"GPU {card.index} {card.uuid[:12]}" if card.is_mig else f"GPU {card.index}"
+def _name(facts: GpuFacts) -> str:
+    gpu = facts.gpu
+    return f"GPU {gpu.index} {gpu.uuid[:12]}" if gpu.is_mig else f"GPU {gpu.index}"
 
 
-def _temperature(facts: CardFacts) -> str:
+def _temperature(facts: GpuFacts) -> str:
     conditions = facts.conditions
     if conditions is None or conditions.temperature_c is None:
         return ""
     return f" at {conditions.temperature_c} °C"
 
 
-def _others(facts: CardFacts, subject: str) -> Iterator[Remark]:
-    remedy = "stop what else runs on it, or take another card with --device"
+def _others(facts: GpuFacts, subject: str) -> Iterator[Remark]:
+    remedy = "stop what else runs on it, or take another GPU with --device"
     used_bytes = facts.conditions.used_bytes if facts.conditions is not None else None
     if facts.others:
         count = len(facts.others)
@@ -216,7 +216,7 @@ def _others(facts: CardFacts, subject: str) -> Iterator[Remark]:
         yield Remark("note", subject, text)
 
 
-def _held(facts: CardFacts) -> str:
+def _held(facts: GpuFacts) -> str:
     sizes = [other.used_bytes for other in facts.others or ()]
     known = [size for size in sizes if size is not None]
     if not known:
@@ -225,8 +225,8 @@ def _held(facts: CardFacts) -> str:
     return f"{least}{format_bytes(sum(known))}"
 
 
-def _untold(facts: CardFacts, subject: str) -> Iterator[Remark]:
-    """What NVML does not tell of the card; doctor itself holds no memory on it."""
+def _untold(facts: GpuFacts, subject: str) -> Iterator[Remark]:
+    """What NVML does not tell of the GPU; doctor itself holds no memory on it."""
     unknown = facts.conditions.unknown if facts.conditions is not None else {}
     fields: dict[str, list[str]] = {}
     for field, reason in unknown.items():
@@ -248,7 +248,7 @@ def _platform(platform: PlatformFacts, *, has_cards: bool) -> Iterator[Remark]:
         text = "on Windows nothing is measured on the CPU, and no process's device memory"
         yield Remark("problem", "platform", text, "use Linux, or WSL 2")
     elif platform.system != "Linux":
-        text = f"on {platform.system} no limit is set, and peaks and disturbances are unknown"
+        text = f"on {platform.system} no limit is set, and peaks and noise are unknown"
         yield Remark("note", "platform", text, "use Linux where memory matters")
     elif not platform.is_glibc:
         text = "the C library is not glibc: memory on the CPU may grow in steps"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -36,9 +34,3 @@ def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
         if key.strip() == "model name" and value.strip():
             return value.strip()
     return platform.processor() or platform.machine()
-
-
-def fingerprint(facts: dict[str, Any]) -> str:
-    """A hash of the facts: equal where two runs can be compared."""
-    text = json.dumps(facts, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -18,14 +18,14 @@ from typing import Any, Final
 import psutil
 
 from rnnprof.device import cgroup
-from rnnprof.device.nvml import Card, Nvml, NvmlMissing, OtherProcess, visible_cards
+from rnnprof.device.nvml import Gpu, Nvml, NvmlMissing, OtherProcess, visible_cards
 from rnnprof.device.process import usable_processors
 from rnnprof.runfile.observations import DeviceConditions
 
 RUNS: Final = "rnnprof-runs"
 NVIDIA_VENDOR: Final = "0x10de"
 DISPLAY_CLASS: Final = "0x03"
-"""PCI's class of display controllers: compute cards are among them, audio and switches not."""
+"""PCI's class of display controllers: compute GPUs are among them, audio and switches not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +79,15 @@ class TorchFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class CardFacts:
-    """A card or a slice of one.
+class GpuFacts:
+    """A GPU or a slice of one.
 
     Attributes:
         is_visible: left by CUDA_VISIBLE_DEVICES; only then are the others read.
         others: processes on it; None where unknown, with the reason in *others_unknown*.
     """
 
-    card: Card
+    gpu: Gpu
     is_visible: bool
     conditions: DeviceConditions | None = None
     others: tuple[OtherProcess, ...] | None = None
@@ -96,19 +96,19 @@ class CardFacts:
 
 @dataclass(frozen=True, slots=True)
 class NvidiaFacts:
-    """What is known of NVIDIA's cards and software.
+    """What is known of NVIDIA's GPUs and software.
 
     Attributes:
         missing: why NVML cannot be used; None where it can.
-        pci_cards: NVIDIA cards on the PCI bus, driver or not; None where the bus cannot be read.
-        skipped: cards that NVML counts and cannot read, with the reason.
+        pci_cards: NVIDIA GPUs on the PCI bus, driver or not; None where the bus cannot be read.
+        skipped: GPUs that NVML counts and cannot read, with the reason.
         nvidia_ml_py, pynvml: installed versions of the bindings and of their deprecated namesake.
     """
 
     missing: NvmlMissing | None = None
     driver: str | None = None
     pci_cards: int | None = None
-    cards: tuple[CardFacts, ...] = ()
+    gpus: tuple[GpuFacts, ...] = ()
     skipped: tuple[str, ...] = ()
     visible_devices: str | None = None
     nvidia_ml_py: str | None = None
@@ -251,19 +251,19 @@ def _nvidia(machine: Machine) -> NvidiaFacts:
         return NvidiaFacts(missing=opened, **known)
     try:
         survey = opened.survey()
-        visible = visible_cards(survey.cards, visible_devices)
-        cards = tuple(_card(opened, card, card in visible) for card in survey.cards)
+        visible = visible_cards(survey.gpus, visible_devices)
+        gpus = tuple(_gpu(opened, gpu, gpu in visible) for gpu in survey.gpus)
         driver = opened.driver_version()
     finally:
         opened.close()
-    return NvidiaFacts(driver=driver, cards=cards, skipped=survey.skipped, **known)
+    return NvidiaFacts(driver=driver, gpus=gpus, skipped=survey.skipped, **known)
 
 
-def _card(nvml: Nvml, card: Card, is_visible: bool) -> CardFacts:
+def _gpu(nvml: Nvml, gpu: Gpu, is_visible: bool) -> GpuFacts:
     if not is_visible:
-        return CardFacts(card, is_visible)
-    others, reason = nvml.others(card.uuid, os.getpid())
-    return CardFacts(card, is_visible, nvml.read(card.uuid, os.getpid()), others, reason)
+        return GpuFacts(gpu, is_visible)
+    others, reason = nvml.others(gpu.uuid, os.getpid())
+    return GpuFacts(gpu, is_visible, nvml.read(gpu.uuid, os.getpid()), others, reason)
 
 
 def _pci_cards(bus: Path) -> int | None:

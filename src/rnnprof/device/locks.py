@@ -1,4 +1,4 @@
-"""One run per card: two at once would be slow, and short of memory by each other."""
+"""One run per GPU: two at once would be slow, and short of memory by each other."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rnnprof.errors import NoDeviceError
 
 
 @contextlib.contextmanager
-def card_lock(uuid: str | None, folder: Path | None = None) -> Iterator[None]:
-    """Hold the card of that UUID for this process; nothing to hold on the CPU.
+def gpu_lock(uuid: str | None, folder: Path | None = None) -> Iterator[None]:
+    """Hold the GPU of that UUID for this process; nothing to hold on the CPU.
 
     Raises:
         NoDeviceError: another rnnprof measures on it.

@@ -1,8 +1,8 @@
-"""NVIDIA cards through NVML: which there are, and how each stands at one instant.  Without torch.
+"""NVIDIA GPUs through NVML: which there are, and how each stands at one instant.  Without torch.
 
 Nothing here raises: a machine without a driver, a container that hides processes and a slice of a
-card that tells less than a whole one are ordinary; each answer is a value, or None and a reason.
-NVML knows nothing of CUDA_VISIBLE_DEVICES: cards are matched by UUID, and :func:`visible_cards`
+GPU that tells less than a whole one are ordinary; each answer is a value, or None and a reason.
+NVML knows nothing of CUDA_VISIBLE_DEVICES: GPUs are matched by UUID, and :func:`visible_cards`
 says which of them CUDA shows.  Source: NVIDIA's NVML API reference, and nvidia-ml-py's own code.
 """
 
@@ -57,7 +57,7 @@ _MISSING: Final[dict[int, tuple[MissingKind, str]]] = {
 }  # fmt: skip
 
 NOT_LISTED: Final = (
-    "NVML lists no such process: it holds no context on the card, or a container hides its number"
+    "NVML lists no such process: it holds no context on the GPU, or a container hides its number"
 )
 NOT_COUNTED: Final = "NVML does not tell a process's memory on this system"
 
@@ -71,15 +71,15 @@ class NvmlMissing:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """A physical card, or a MIG device on one.
+class Gpu:
+    """A physical GPU, or a MIG device on one.
 
     Attributes:
-        index: of the physical card, in NVML's order, that of the PCI bus.
+        index: of the physical GPU, in NVML's order, that of the PCI bus.
         uuid: ``GPU-...`` or ``MIG-...``.
         memory_bytes: all of it; None where the driver does not tell this user.
-        parent_uuid: of the card that a MIG device is a slice of; None for a physical card.
-        mig_on: a physical card that is in MIG mode, and so is used by its slices alone.
+        parent_uuid: of the GPU that a MIG device is a slice of; None for a physical GPU.
+        mig_on: a physical GPU that is in MIG mode, and so is used by its slices alone.
     """
 
     index: int
@@ -91,21 +91,21 @@ class Card:
 
     @property
     def is_mig(self) -> bool:
-        """Whether this is a slice of a card."""
+        """Whether this is a slice of a GPU."""
         return self.parent_uuid is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The cards that could be read, and for each that could not, what and why."""
+    """The GPUs that could be read, and for each that could not, what and why."""
 
-    cards: tuple[Card, ...]
+    gpus: tuple[Gpu, ...]
     skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class OtherProcess:
-    """A process with a context on a card; its memory is None where NVML does not tell."""
+    """A process with a context on a GPU; its memory is None where NVML does not tell."""
 
     pid: int
     used_bytes: int | None
@@ -143,41 +143,41 @@ def same_uuid(first: str, second: str) -> bool:
     )
 
 
-def visible_cards(cards: Sequence[Card], environ_value: str | None) -> tuple[Card, ...]:
-    """The cards that CUDA_VISIBLE_DEVICES leaves, in its order; None leaves them all.
+def visible_cards(gpus: Sequence[Gpu], environ_value: str | None) -> tuple[Gpu, ...]:
+    """The GPUs that CUDA_VISIBLE_DEVICES leaves, in its order; None leaves them all.
 
     Read as CUDA's programming guide and torch do: numbers or beginnings of UUIDs; the first entry
-    that is no card ends the list, and one card named twice empties it.  A card in MIG mode stands
+    that is no GPU ends the list, and one GPU named twice empties it.  A GPU in MIG mode stands
     for its first slice.  Numbers are taken in PCI order, CUDA's own where CUDA_DEVICE_ORDER is
     PCI_BUS_ID.
     """
     if environ_value is None:
-        return tuple(card for card in cards if not card.mig_on)
-    found: list[Card] = []
+        return tuple(gpu for gpu in gpus if not gpu.mig_on)
+    found: list[Gpu] = []
     for entry in environ_value.split(","):
-        card = _named(entry.strip(), cards)
-        if card is None:
+        gpu = _named(entry.strip(), gpus)
+        if gpu is None:
             break
-        if card in found:
+        if gpu in found:
             return ()
-        found.append(card)
+        found.append(gpu)
     return tuple(found)
 
 
-def _named(entry: str, cards: Sequence[Card]) -> Card | None:
+def _named(entry: str, gpus: Sequence[Gpu]) -> Gpu | None:
     if entry.startswith(("GPU-", "MIG-")):
-        matching = [card for card in cards if card.uuid.lower().startswith(entry.lower())]
+        matching = [gpu for gpu in gpus if gpu.uuid.lower().startswith(entry.lower())]
     elif number := re.match(r"\d+", entry):
-        matching = [card for card in cards if card.index == int(number[0]) and not card.is_mig]
+        matching = [gpu for gpu in gpus if gpu.index == int(number[0]) and not gpu.is_mig]
     else:
         matching = []
-    return _usable(matching[0], cards) if len(matching) == 1 else None
+    return _usable(matching[0], gpus) if len(matching) == 1 else None
 
 
-def _usable(card: Card, cards: Iterable[Card]) -> Card | None:
-    if not card.mig_on:
-        return card
-    return next((slice_ for slice_ in cards if slice_.parent_uuid == card.uuid), None)
+def _usable(gpu: Gpu, gpus: Iterable[Gpu]) -> Gpu | None:
+    if not gpu.mig_on:
+        return gpu
+    return next((slice_ for slice_ in gpus if slice_.parent_uuid == gpu.uuid), None)
 
 
 def _split(uuid: str) -> tuple[str, str]:
@@ -217,23 +217,23 @@ class Nvml:
         answer = self._ask("nvmlSystemGetDriverVersion")
         return None if answer.reason is not None else _text(answer.value)
 
-    def cards(self) -> tuple[Card, ...]:
-        """Every card that can be read, each followed by the MIG devices on it."""
-        return self.survey().cards
+    def gpus(self) -> tuple[Gpu, ...]:
+        """Every GPU that can be read, each followed by the MIG devices on it."""
+        return self.survey().gpus
 
     def survey(self) -> Survey:
-        """The cards as :meth:`cards` gives them, and what could not be read."""
+        """The GPUs as :meth:`GPUs` gives them, and what could not be read."""
         count = self._ask("nvmlDeviceGetCount")
         if count.reason is not None:
-            return Survey((), (f"the cards cannot be counted: {count.reason}",))
+            return Survey((), (f"the GPUs cannot be counted: {count.reason}",))
         read = [entry for index in range(count.value) for entry in self._read_card(index)]
         return Survey(
-            tuple(entry for entry in read if isinstance(entry, Card)),
+            tuple(entry for entry in read if isinstance(entry, Gpu)),
             tuple(entry for entry in read if isinstance(entry, str)),
         )
 
     def read(self, uuid: str, pid: int) -> DeviceConditions:
-        """How the card stands now, and how much of its memory is the process *pid*'s."""
+        """How the GPU stands now, and how much of its memory is the process *pid*'s."""
         handle = self._handle(uuid)
         answers = (
             dict.fromkeys(_FIELDS, handle) if handle.reason else self._conditions(handle.value, pid)
@@ -244,7 +244,7 @@ class Nvml:
         )
 
     def others(self, uuid: str, pid: int) -> tuple[tuple[OtherProcess, ...] | None, str | None]:
-        """The processes on the card other than *pid*, or None and the reason.
+        """The processes on the GPU other than *pid*, or None and the reason.
 
         A container may hide them, so an empty answer proves nothing where memory is in use.
         """
@@ -254,39 +254,39 @@ class Nvml:
             return None, answer.reason
         return tuple(process for process in answer.value if process.pid != pid), None
 
-    def _read_card(self, index: int) -> Iterator[Card | str]:
-        """The card and its slices; a text for each of them that cannot be read."""
+    def _read_card(self, index: int) -> Iterator[Gpu | str]:
+        """The GPU and its slices; a text for each of them that cannot be read."""
         handle = self._ask("nvmlDeviceGetHandleByIndex", index)
         if handle.reason is not None:
             yield f"GPU {index} cannot be read: {handle.reason}"
             return
         mode = self._ask("nvmlDeviceGetMigMode", handle.value)
         mig_on = mode.reason is None and mode.value[0] == ENABLED
-        card = self._describe(handle.value, index, None, mig_on)
-        yield card
-        if mig_on and isinstance(card, Card):
-            yield from self._slices(handle.value, card)
+        gpu = self._describe(handle.value, index, None, mig_on)
+        yield gpu
+        if mig_on and isinstance(gpu, Gpu):
+            yield from self._slices(handle.value, gpu)
 
-    def _slices(self, parent: Any, card: Card) -> Iterator[Card | str]:
+    def _slices(self, parent: Any, gpu: Gpu) -> Iterator[Gpu | str]:
         most = self._ask("nvmlDeviceGetMaxMigDeviceCount", parent)
         if most.reason is not None:
-            yield f"the MIG devices of GPU {card.index} cannot be counted: {most.reason}"
+            yield f"the MIG devices of GPU {gpu.index} cannot be counted: {most.reason}"
             return
         for place in range(most.value):
             handle = self._ask("nvmlDeviceGetMigDeviceHandleByIndex", parent, place)
             if handle.reason is None:
-                yield self._describe(handle.value, card.index, card.uuid, mig_on=False)
+                yield self._describe(handle.value, gpu.index, gpu.uuid, mig_on=False)
             elif handle.code != NOT_FOUND:  # a place that holds no device
-                yield f"MIG device {place} of GPU {card.index} cannot be read: {handle.reason}"
+                yield f"MIG device {place} of GPU {gpu.index} cannot be read: {handle.reason}"
 
     def _describe(
         self, handle: Any, index: int, parent_uuid: str | None, mig_on: bool
-    ) -> Card | str:
+    ) -> Gpu | str:
         uuid, name = self._ask("nvmlDeviceGetUUID", handle), self._ask("nvmlDeviceGetName", handle)
         reason = uuid.reason or name.reason
         if reason is not None:
             return f"{'MIG device of ' if parent_uuid else ''}GPU {index} cannot be read: {reason}"
-        card = Card(
+        gpu = Gpu(
             index=index,
             uuid=_text(uuid.value),
             name=_text(name.value),
@@ -294,15 +294,15 @@ class Nvml:
             parent_uuid=parent_uuid,
             mig_on=mig_on,
         )
-        self._handles[card.uuid] = handle
-        return card
+        self._handles[gpu.uuid] = handle
+        return gpu
 
     def _handle(self, uuid: str) -> _Answer:
         """NVML's handle of a device, by a UUID with or without its prefix."""
         for known, handle in self._handles.items():
             if same_uuid(known, uuid):
                 return _Answer(handle)
-        answer = _Answer(None, f"NVML knows no card {uuid}")
+        answer = _Answer(None, f"NVML knows no GPU {uuid}")
         for full in [uuid] if _split(uuid)[0] else [f"GPU-{uuid}", f"MIG-{uuid}"]:
             answer = self._ask("nvmlDeviceGetHandleByUUID", full)
             if answer.reason is None:

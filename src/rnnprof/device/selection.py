@@ -13,7 +13,7 @@ from rnnprof.device.nvml import Nvml, open_nvml, visible_cards
 from rnnprof.errors import BadInputError, NoDeviceError
 from rnnprof.simulate.description import GpuDescription, describe_all
 
-FORMS: Final = "auto, cpu, cuda, cuda:N or a card's UUID (GPU-...)"
+FORMS: Final = "auto, cpu, cuda, cuda:N or a GPU's UUID (GPU-...)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ def find_place(
     opener: Callable[[], tuple[Nvml | None, str | None]] = open_nvml,
     environ: Mapping[str, str] = os.environ,
 ) -> Selected:
-    """The place that *text* names; ``auto`` is a card if torch and NVML both know of one.
+    """The place that *text* names; ``auto`` is a GPU if torch and NVML both know of one.
 
     Raises:
         BadInputError: it names no device.
-        NoDeviceError: a card is asked for, and torch is a build without CUDA.
+        NoDeviceError: a GPU is asked for, and torch is a build without CUDA.
     """
     if text == "cpu":
         return Selected("cpu")
@@ -87,6 +87,6 @@ def _has_card(
     if nvml is None:
         return False
     try:
-        return bool(visible_cards(nvml.cards(), environ.get("CUDA_VISIBLE_DEVICES")))
+        return bool(visible_cards(nvml.gpus(), environ.get("CUDA_VISIBLE_DEVICES")))
     finally:
         nvml.close()

@@ -1,4 +1,4 @@
-"""On which cards the CUDA code has been proven: the packs of evidence that the repository keeps."""
+"""On which GPUs the CUDA code has been proven: the packs of evidence that the repository keeps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class EvidencePack:
-    """Runs of the CUDA code on a real card, kept in ``reports/<gpu>/<date>/``.
+    """Runs of the CUDA code on a real GPU, kept in ``reports/<gpu>/<date>/``.
 
     Attributes:
         gpu: name of the folder, as ``h200``.

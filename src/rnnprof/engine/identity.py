@@ -1,4 +1,4 @@
-"""Who a run is: workload, environment and limit, resolved once into its header."""
+"""Who a run is, where it runs, and the limit that it has there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from rnnprof.device.environment import fingerprint, machine_facts
+from rnnprof.device.environment import machine_facts
 from rnnprof.device.process import available_bytes
+from rnnprof.engine.order import Order
 from rnnprof.errors import BadInputError
 from rnnprof.runfile.codec import encode
-from rnnprof.runfile.records import SCHEMA, Header, Settings
+from rnnprof.runfile.records import SCHEMA, Header, Host, Settings
 from rnnprof.units import MIB, format_bytes
 from rnnprof.version import VERSION
-from rnnprof.workload import Workload
 
 RESERVE_RATIO: Final = 0.05
 MIN_RESERVE_BYTES: Final = 512 * MIB
@@ -24,28 +24,48 @@ SAME_RATIO: Final = 0.01
 """What is free goes up and down by this share of a limit from one minute to the next."""
 
 
-def make_header(workload: Workload, facts: dict[str, Any], limit_bytes: int) -> Header:
-    """The identity of a run of *workload* here; *facts* are the worker's."""
-    machine = machine_facts()
-    if facts.get("device") == "cuda":
-        machine["processor_name"] = machine.pop("device_name")  # the device is the card
-    environment = {**machine, **facts}
+IDENTITY: Final = frozenset({
+    "device", "device_name", "simulated", "architecture", "capability", "multiprocessors", "driver",
+    "torch", "cuda", "cudnn", "cudnn_benchmark", "cudnn_allow_tf32", "float32_matmul_precision",
+    "deterministic_algorithms", "allocator", "allocator_settings", "threads", "interop_threads",
+    "onednn", "cpu_capability",
+})  # fmt: skip
+"""Facts that choose kernels, workspaces or arithmetic; the others are the machine's own."""
+
+
+def make_header(order: Order, facts: dict[str, Any], sources: dict[str, str]) -> Header:
+    """The identity of a run of the order; *facts* are the worker's."""
+    everything = _facts(facts)
     header = Header(
         schema=SCHEMA,
         run_id="",
-        rnnprof_version=VERSION,
-        workload=workload,
-        environment=environment,
-        fingerprint=fingerprint(environment),
-        limit_bytes=limit_bytes,
+        workload=order.workload,
+        environment={name: fact for name, fact in everything.items() if name in IDENTITY},
+        limit_bytes=order.settings.memory_limit,
+        gpu_memory_bytes=order.settings.gpu_memory_bytes,
+        sources=dict(sorted(sources.items())),
     )
     text = json.dumps(encode(header), sort_keys=True).encode()
     return replace(header, run_id=hashlib.blake2b(text, digest_size=6).hexdigest())
 
 
+def host_of(facts: dict[str, Any], limit_bytes: int) -> Host:
+    """Where an invocation runs, before it has its id."""
+    own = {name: fact for name, fact in _facts(facts).items() if name not in IDENTITY}
+    return Host("", limit_bytes, VERSION, own)
+
+
+def _facts(facts: dict[str, Any]) -> dict[str, Any]:
+    """Of the machine and of the worker."""
+    machine = machine_facts()
+    if facts.get("device") == "cuda":
+        machine["processor_name"] = machine.pop("device_name")  # the device is the GPU
+    return {**machine, **facts}
+
+
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A card as a worker found it, once the workload had run on it and was gone.
+    """A GPU as a worker found it, once the workload had run on it and was gone.
 
     Attributes:
         context_bytes: of a worker's CUDA context; None with *context_note*.
@@ -59,40 +79,40 @@ class Survey:
     warm_up_note: str | None = None
 
 
-def resolve_card_limit(settings: Settings, kept_bytes: int | None, survey: Survey) -> int:
-    """The limit on a card: as asked, or that of the card stood for, or what is free.
+def resolve_gpu_limit(settings: Settings, kept_bytes: int | None, survey: Survey) -> int:
+    """The limit on a GPU: as asked, or that of the GPU stood for, or what is free.
 
     Args:
         kept_bytes: the limit that a run has already, or the other side of a comparison: it is kept
             though less may be free by now.
 
     Raises:
-        BadInputError: when this card does not have that much.
+        BadInputError: when this GPU does not have that much.
     """
     limit = settings.memory_limit or kept_bytes or survey.free_bytes
-    if settings.card_bytes is not None:
-        limit = _stand_in_limit(settings.card_bytes, survey)
+    if settings.gpu_memory_bytes is not None:
+        limit = _stand_in_limit(settings.gpu_memory_bytes, survey)
     if limit > survey.free_bytes and limit != kept_bytes:
         raise BadInputError(
-            f"a limit of {format_bytes(limit)} is more than this card can give now: "
+            f"a limit of {format_bytes(limit)} is more than this GPU can give now: "
             f"{format_bytes(survey.free_bytes)} of {format_bytes(survey.total_bytes)} are free; "
-            "give a smaller --memory-limit or --card"
+            "give a smaller --memory-limit or --gpu-memory"
         )
     return limit
 
 
-def _stand_in_limit(card_bytes: int, survey: Survey) -> int:
+def _stand_in_limit(gpu_memory_bytes: int, survey: Survey) -> int:
     if survey.context_bytes is None:
         raise BadInputError(
-            f"--card: what the context takes is not known here ({survey.context_note}); give "
-            "--memory-limit, the card's size less its context"
+            f"--gpu-memory: what the context takes is not known here ({survey.context_note}); give "
+            "--memory-limit, the GPU's size less its context"
         )
-    if card_bytes <= survey.context_bytes:
+    if gpu_memory_bytes <= survey.context_bytes:
         raise BadInputError(
-            f"--card {format_bytes(card_bytes)}: the context alone takes "
+            f"--gpu-memory {format_bytes(gpu_memory_bytes)}: the context alone takes "
             f"{format_bytes(survey.context_bytes)}"
         )
-    return card_bytes - survey.context_bytes
+    return gpu_memory_bytes - survey.context_bytes
 
 
 def resolve_limit(asked_bytes: int | None, kept_bytes: int | None = None) -> int:

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from rnnprof.device.locks import card_lock
+from rnnprof.device.locks import gpu_lock
 from rnnprof.engine.identity import (
     Survey,
     guard_bytes,
+    host_of,
     make_header,
-    resolve_card_limit,
+    resolve_gpu_limit,
     resolve_limit,
     shortage,
 )
@@ -31,11 +32,11 @@ from rnnprof.errors import (
 )
 from rnnprof.outcomes import classify
 from rnnprof.runfile.codec import decode, encode
-from rnnprof.runfile.journal import Journal, differences, open_journal
+from rnnprof.runfile.differences import differences
+from rnnprof.runfile.journal import Journal, open_journal
 from rnnprof.runfile.points import Outcome, Point
-from rnnprof.runfile.records import Finished, Header, Request, Run
+from rnnprof.runfile.records import Finished, Header, Host, Request, Run
 from rnnprof.units import format_bytes
-from rnnprof.workload import FactorySource
 
 HELLO_DEADLINE_S: Final = 120.0
 CHECK_DEADLINE_S: Final = 300.0
@@ -83,13 +84,14 @@ def carry_out(
         contextlib.ExitStack() as held,
     ):
         _refuse_early(journal.run, order)
-        place = _identify(order, journal.run, crew)
-        held.enter_context(card_lock(None if order.gpu else place.uuid))
-        header = _make_header(place, journal.run, crew, listener)
-        order = replace(place.order, workload=header.workload)
-        _check_factory(order, crew)
-        request = _claim(journal, header, order)
-        job = Job(order, _observer(order, header, request, journal, crew), journal, listener)
+        site = _identify(order, journal.run, crew)
+        held.enter_context(gpu_lock(None if order.gpu else site.uuid))
+        limit_bytes = _resolved_limit(site.order, journal.run, crew, listener)
+        sources = site.sources | _check_factory(site.order, crew)
+        order, header = site.order, make_header(site.order, site.facts, sources)
+        request = _claim(journal, header, order, host_of(site.facts, limit_bytes))
+        observer = _observer(order, limit_bytes, request, journal, crew)
+        job = Job(order, observer, journal, listener)
         work(job)
         journal.append(Finished(request.request, utc_now(), time.monotonic() - began_s))
         return job.run
@@ -126,35 +128,37 @@ def _request_differences(last: Request, order: Order) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a workload will be measured: the order with its card pinned, and the worker's facts."""
+    """Where a workload will be measured, as a worker found it.
+
+    Attributes:
+        order: with its GPU pinned.
+        facts: of machine, device and libraries.
+        sources: of the user's files that importing the factory loads.
+    """
 
     order: Order
     facts: dict[str, Any]
+    sources: dict[str, str]
 
     @property
     def uuid(self) -> str | None:
-        """The card's; None on the CPU."""
+        """The GPU's; None on the CPU."""
         return self.order.device_uuid
 
 
 def _identify(order: Order, run: Run | None, crew: Supervisor) -> Site:
     """Ask a worker what torch, the device and the factory are."""
     if order.device == "cpu":  # refused before torch is imported
-        _refuse_card(order)
+        _refuse_gpu_memory(order)
         resolve_limit(order.settings.memory_limit, _kept_limit(order, run))
     answer = crew.ask(order.task("hello"), HELLO_DEADLINE_S)
     if answer.evidence is not None:
         raise _hello_error(order, answer)
     facts = answer.findings["facts"]
     assert isinstance(facts, dict)
-    workload = order.workload
-    if workload.factory is not None:
-        sha256 = str(answer.findings["factory_sha256"])
-        source = FactorySource(workload.factory.reference, sha256, workload.factory.args)
-        workload = replace(workload, factory=source)
     uuid = facts.get("device_uuid")
-    pinned = order.device if uuid is None else "cuda"
-    return Site(replace(order, workload=workload, device=pinned, device_uuid=uuid), facts)
+    pinned = replace(order, device=order.device if uuid is None else "cuda", device_uuid=uuid)
+    return Site(pinned, facts, decode(dict[str, str], answer.findings["sources"], "sources"))
 
 
 def _hello_error(order: Order, answer: Answer) -> RnnprofError:
@@ -167,71 +171,80 @@ def _hello_error(order: Order, answer: Answer) -> RnnprofError:
     return WorkerStartError(f"the worker could not describe itself: {reason}")
 
 
-def _refuse_card(order: Order) -> None:
-    if order.settings.card_bytes is not None:
+def _refuse_gpu_memory(order: Order) -> None:
+    if order.settings.gpu_memory_bytes is not None:
         raise BadInputError(
-            "--card stands for another CUDA card, and this is the CPU: give --memory-limit"
+            "--gpu-memory stands for another CUDA GPU, and this is the CPU: give --memory-limit"
         )
 
 
 def _kept_limit(order: Order, run: Run | None) -> int | None:
     """The limit that is resolved already: of the run, or of the other side."""
-    return run.header.limit_bytes if run is not None else order.kept_limit_bytes
+    return run.limit_bytes if run is not None else order.kept_limit_bytes
 
 
-def _make_header(place: Site, run: Run | None, crew: Supervisor, listener: Listener) -> Header:
-    """The run's identity, with its limit resolved once; that less is free by now is told."""
-    order, free_bytes = place.order, None
-    kept = _kept_limit(order, run)
+def _resolved_limit(order: Order, run: Run | None, crew: Supervisor, listener: Listener) -> int:
+    """What training may be charged, resolved once for a run; that less is free by now is told."""
+    free_bytes, kept = None, _kept_limit(order, run)
     if order.device == "cpu":
         limit_bytes = resolve_limit(order.settings.memory_limit, kept)
     else:
         survey = _survey(order, crew)
         free_bytes = survey.free_bytes
-        limit_bytes = resolve_card_limit(order.settings, kept, survey)
+        limit_bytes = resolve_gpu_limit(order.settings, kept, survey)
     short = None if kept is None else shortage(limit_bytes, free_bytes)
     is_told = order.extend and order.kept_limit_bytes is not None  # a later turn of a comparison
     if short is not None and not is_told:
         listener.noted(short)
-    return make_header(order.workload, place.facts, limit_bytes)
+    return limit_bytes
 
 
 def _survey(order: Order, crew: Supervisor) -> Survey:
     answer = crew.ask(order.task("survey"), HELLO_DEADLINE_S)
     if answer.evidence is not None:
         reason = classify(answer.evidence).reason
-        raise WorkerStartError(f"the worker could not survey the card: {reason}")
+        raise WorkerStartError(f"the worker could not survey the GPU: {reason}")
     return decode(Survey, answer.findings, "survey")
 
 
-def _check_factory(order: Order, crew: Supervisor) -> None:
+def _check_factory(order: Order, crew: Supervisor) -> dict[str, str]:
     """One step of the smallest point, so that a broken factory is told before the sweep.
 
     Where it raises there, one at the longest T: a model may need more time steps than the shortest.
+
+    Returns:
+        The sha256 of the user's files that are loaded by the end of that step.
     """
     if order.factory_path is None:
-        return
-    batch, lengths = min(order.grid.batch, default=CHECK_BATCH), order.grid.steps
+        return {}
+    batch, lengths = min(order.grid.batch, default=CHECK_BATCH), order.grid.time_steps
     raised = None
-    for steps in sorted({min(lengths), max(lengths)}):
-        found = _error_at(Point(batch, steps), order, crew)
-        if found is None:
-            return
-        raised = raised or found
-    if raised is not None:
-        raise raised
+    for time_steps in sorted({min(lengths), max(lengths)}):
+        answer = _one_step(Point(batch, time_steps), order, crew)
+        error = _error_of(answer, Point(batch, time_steps), order)
+        if error is None:
+            return decode(dict[str, str], answer.findings.get("sources", {}), "sources")
+        raised = raised or error
+    assert raised is not None, "there is at least one T"
+    raise raised
 
 
-def _error_at(point: Point, order: Order, crew: Supervisor) -> BadInputError | None:
-    """What one step of the factory raises at a point; None for nothing.
+def _one_step(point: Point, order: Order, crew: Supervisor) -> Answer:
+    task = replace(
+        order.task("check"),
+        batch=point.batch,
+        time_steps=point.time_steps,
+        guard_bytes=guard_bytes(),
+    )
+    return crew.ask(task, order.settings.timeout_s or CHECK_DEADLINE_S)
+
+
+def _error_of(answer: Answer, point: Point, order: Order) -> BadInputError | None:
+    """What one step of the factory raised at a point; None for nothing.
 
     Raises:
         BadInputError: the factory does not keep to the protocol, whatever the point.
     """
-    task = replace(
-        order.task("check"), batch=point.batch, steps=point.steps, guard_bytes=guard_bytes()
-    )
-    answer = crew.ask(task, order.settings.timeout_s or CHECK_DEADLINE_S)
     if answer.evidence is None:
         return None
     if answer.bad_factory:
@@ -250,8 +263,8 @@ def _factory_error(order: Order, answer: Answer, where: str = "") -> BadInputErr
     return BadInputError(f"--factory {order.factory_path}{where}: {reason}")
 
 
-def _claim(journal: Journal, header: Header, order: Order) -> Request:
-    """Write the header or see that it is the same, then this invocation's request."""
+def _claim(journal: Journal, header: Header, order: Order, host: Host) -> Request:
+    """Write the header or see that it is the same, then this invocation's request and host."""
     run = journal.run
     if run is None and not order.overwrite:
         journal.append(header)
@@ -264,22 +277,23 @@ def _claim(journal: Journal, header: Header, order: Order) -> Request:
         )
     request = Request(uuid.uuid4().hex[:12], order.command, order.grid, order.settings, utc_now())
     journal.append(request)
+    journal.append(replace(host, request=request.request))
     return request
 
 
 def _observer(
-    order: Order, header: Header, request: Request, journal: Journal, crew: Supervisor
+    order: Order, limit_bytes: int, request: Request, journal: Journal, crew: Supervisor
 ) -> Observer:
     reserve = order.settings.reserve_bytes
-    if reserve >= header.limit_bytes:
+    if reserve >= limit_bytes:
         raise BadInputError(
             f"--reserve {format_bytes(reserve)} leaves nothing of the limit of "
-            f"{format_bytes(header.limit_bytes)}"
+            f"{format_bytes(limit_bytes)}"
         )
     return Observer(
         task=order.task("fit"),
         request=request,
-        limit_bytes=header.limit_bytes - reserve,
+        limit_bytes=limit_bytes - reserve,
         probe=crew.ask,
         record=journal.append,
         guard_bytes=guard_bytes,

@@ -18,7 +18,6 @@ from rnnprof.runfile.codec import DecodeError, decode, encode
 from rnnprof.runfile.observations import Calibration, Failure, Fit, Memory, Observation, Timing
 from rnnprof.runfile.points import Outcome, Point, Role
 from rnnprof.runfile.records import KIND_OF, KINDS, Record, Request, Run, Started
-from rnnprof.runfile.validation import check
 
 KIND_OF_PASS: Final = {"rates": "calibration"}
 """The record of a pass, where it has another name."""
@@ -95,7 +94,7 @@ class Observer:
             attempt=uuid.uuid4().hex[:12],
             observes=observes,
             batch=point.batch,
-            steps=point.steps,
+            time_steps=point.time_steps,
             role=role,
             process_index=int(index or 0),
             request=self.request.request,
@@ -129,7 +128,7 @@ class Observer:
             self.task,
             do=observes,
             batch=point.batch,
-            steps=point.steps,
+            time_steps=point.time_steps,
             limit_bytes=self.limit_bytes,
             predicted_bytes=self._predicted_bytes(point) if predicts else None,
             guard_bytes=guard_bytes,
@@ -156,20 +155,20 @@ class Observer:
             if observation.limit_bytes == self.limit_bytes:
                 self.peaks += _sample_of(observation)
         if observation.outcome is Outcome.MEASURED:
-            size = observation.batch * observation.steps
+            size = observation.batch * observation.time_steps
             self.costs[KIND_OF[type(observation)]].append(Cost(size, observation.wall_s))
 
 
 def _sample_of(fit: Fit) -> list[Sample]:
     """Its peak, unless an emptied cache has made it smaller."""
-    if fit.outcome is not Outcome.MEASURED or fit.retries or not fit.peak_counted_bytes:
+    if fit.outcome is not Outcome.MEASURED or fit.retries or not fit.peak_charged_bytes:
         return []
-    return [Sample(fit.point, fit.peak_counted_bytes)]
+    return [Sample(fit.point, fit.peak_charged_bytes)]
 
 
 def proof_seed(seed: int, point: Point, number: int) -> int:
     """The seed of the fit pass with this *number* at a point, from 0: the same on every machine."""
-    text = f"{seed} {point.batch} {point.steps} {number}"
+    text = f"{seed} {point.batch} {point.time_steps} {number}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
 
@@ -178,7 +177,7 @@ def observation_of(started: Started, answer: Answer, limit_bytes: int) -> Observ
     fields = {
         "attempt": started.attempt,
         "batch": started.batch,
-        "steps": started.steps,
+        "time_steps": started.time_steps,
         "role": started.role.value,
         "process_index": started.process_index,
         "request": started.request,
@@ -190,7 +189,6 @@ def observation_of(started: Started, answer: Answer, limit_bytes: int) -> Observ
     try:
         observation = _decoded(started.observes, {**answer.findings, **fields}, answer.evidence)
         _check_complete(observation)
-        check(observation)
     except DecodeError as error:
         return _decoded(started.observes, fields, Evidence(nonsense=str(error)))
     return observation
@@ -210,8 +208,8 @@ def _check_complete(observation: Observation) -> None:
         raise DecodeError("timing.samples_s: no sample above zero")
     if isinstance(observation, Calibration) and not (observation.figures or observation.warnings):
         raise DecodeError("calibration.figures: no rate was found")
-    if isinstance(observation, (Fit, Memory)) and observation.steps_run < 1:
-        raise DecodeError("steps_run: no step was run")
+    if isinstance(observation, (Fit, Memory)) and observation.train_steps_run < 1:
+        raise DecodeError("train_steps_run: no step was run")
 
 
 def _decoded(observes: str, fields: dict[str, Any], evidence: Evidence | None) -> Observation:

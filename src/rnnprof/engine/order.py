@@ -24,7 +24,7 @@ class Order:
         workload: with a factory, its source's hash is still empty.
         command: ``profile``; ``max-batch``, whose grid has no batches; ``fits``, which only runs
             each point once; or ``trainability``, whose settings have a study.
-        device: ``cpu``, ``cuda`` or ``cuda:N``; with *device_uuid* the card is known already.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; with *device_uuid* the GPU is known already.
         gpu: the GPU that is simulated; None where the device is present.
         factory_path: where the factory is: ``path/to/file.py:function`` or ``module:function``.
         extend: add points to a run, also to a finished one.

@@ -31,7 +31,7 @@ def anchor_of(points: Sequence[Point]) -> Point:
 
     It is the one whose size B*T stands at the lower quartile of the grid.
     """
-    by_size = sorted(points, key=lambda point: (point.batch * point.steps, point.steps))
+    by_size = sorted(points, key=lambda point: (point.batch * point.time_steps, point.time_steps))
     return by_size[(len(by_size) - 1) // 4]
 
 
@@ -49,9 +49,9 @@ def deadline_s(point: Point, costs: Sequence[Cost]) -> float:
         return FIRST_DEADLINE_S
     slowest = max(cost.wall_s / cost.size for cost in costs)
     largest_wall = max(cost.wall_s for cost in costs)
-    scaled = slowest * point.batch * point.steps
+    scaled = slowest * point.batch * point.time_steps
     # the rate of a tiny point is all overhead: bound it by growth from the largest seen
-    by_growth = largest_wall * max(1.0, point.batch * point.steps / max(c.size for c in costs))
+    by_growth = largest_wall * max(1.0, point.batch * point.time_steps / max(c.size for c in costs))
     return max(MIN_DEADLINE_S, DEADLINE_FACTOR * min(scaled, by_growth))
 
 
@@ -62,10 +62,10 @@ def remaining_s(
 
     A point's weight is a fixed share for its start-up and timing budget, and its size.
     """
-    typical = median(point.batch * point.steps for point in sizes)
+    typical = median(point.batch * point.time_steps for point in sizes)
 
     def weight(point: Point) -> float:
-        return 1.0 + point.batch * point.steps / typical
+        return 1.0 + point.batch * point.time_steps / typical
 
     done_weight = sum(weight(point) for point, _ in done)
     if done_weight == 0:

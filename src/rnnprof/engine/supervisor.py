@@ -372,7 +372,7 @@ def _evidence(
             phase=raised.phase,
             error_type=raised.error_type,
             message=raised.message,
-            counted_bytes=raised.counted_bytes,
+            charged_bytes=raised.charged_bytes,
             limit_bytes=raised.limit_bytes,
         )
     if worker.exited is not None and not timed_out:

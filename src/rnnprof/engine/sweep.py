@@ -88,7 +88,7 @@ class Sweep:
         self.listener.closed()
 
     def _measure_rates(self) -> None:
-        """The device's own rates, once in this very run; a disturbed measurement is repeated.
+        """The device's own rates, once in this very run; a noisy measurement is repeated.
 
         Where nothing is timed there is nothing to compare with them.
         """
@@ -146,7 +146,7 @@ class Sweep:
         return Measurement(point, Outcome.IMPLIED_OOM, reason=reason)
 
     def _observe_well(self, point: Point, name: str) -> None:
-        """Observe, and tell where a disturbance makes it necessary again."""
+        """Observe, and tell where a noise makes it necessary again."""
         observation = self.observe(point, name)
         text = judge(observation.conditions) if isinstance(observation, Timing) else None
         if text and name in self._missing(point):

@@ -20,7 +20,7 @@ from rnnprof.runfile.points import Point
 
 VERSION: Final = 1
 
-PEAKS: Final = ("allocated", "reserved", "process", "counted")
+PEAKS: Final = ("allocated", "reserved", "process", "charged")
 """What a peak may be of: live in the allocator, reserved by it, held by the process, or what the
 memory limit counts."""
 
@@ -50,7 +50,7 @@ class MustFit:
 class LeastBatch:
     """The largest batch at one T has to be *at_least* so large."""
 
-    steps: int
+    time_steps: int
     at_least: int
 
 
@@ -146,10 +146,10 @@ def points_asked(budget: Budget) -> Asked:
         ordered([*fits, *memory, *timed]),
         ordered(memory),
         ordered(timed),
-        tuple(sorted({limit.steps for limit in budget.max_batch})),
+        tuple(sorted({limit.time_steps for limit in budget.max_batch})),
         ordered(fits),
     )
 
 
 def ordered(points: Iterable[Point]) -> tuple[Point, ...]:
-    return tuple(sorted(set(points), key=lambda point: (point.steps, point.batch)))
+    return tuple(sorted(set(points), key=lambda point: (point.time_steps, point.batch)))

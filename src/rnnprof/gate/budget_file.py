@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 MEASURE_KEYS: Final = (
-    "device", "simulate", "memory-limit", "card", "point-seconds", "processes", "confirm-steps",
+    "device", "simulate", "memory-limit", "gpu", "point-seconds", "processes", "confirm-steps",
     "granularity", "reserve", "at-most", "seed", "timeout",
 )  # fmt: skip
 """Options of a measurement that a budget may set, by their names on the command line."""
@@ -68,7 +68,7 @@ def parse_budget(table: Mapping[str, Any], name: str) -> Budget:
     measure, required = _measure(root)
     budget = Budget(
         fits=root.entries("fits", _must_fit, lambda limit: limit.point),
-        max_batch=root.entries("max-batch", _least_batch, lambda limit: limit.steps),
+        max_batch=root.entries("max-batch", _least_batch, lambda limit: limit.time_steps),
         peak=root.entries("peak", _most_peak, lambda limit: (limit.point, limit.of)),
         throughput=root.entries("throughput", _least_throughput, lambda limit: limit.point),
         growth=_growth(root),
@@ -198,35 +198,35 @@ def _check_something_asked(budget: Budget, place: TomlPath) -> None:
 
 
 def _must_fit(table: _Table) -> MustFit:
-    table.allow(("batch", "steps", "headroom"))
+    table.allow(("batch", "time-steps", "headroom"))
     return MustFit(_point(table), table.get("headroom", _HEADROOM, 0.0))
 
 
 def _least_batch(table: _Table) -> LeastBatch:
-    table.allow(("steps", "at-least"))
-    return LeastBatch(table.get("steps", _SIZE), table.get("at-least", _SIZE))
+    table.allow(("time-steps", "at-least"))
+    return LeastBatch(table.get("time-steps", _SIZE), table.get("at-least", _SIZE))
 
 
 def _most_peak(table: _Table) -> MostPeak:
-    table.allow(("batch", "steps", "at-most", "of"))
+    table.allow(("batch", "time-steps", "at-most", "of"))
     of = table.get("of", _PEAK, PEAKS[0])
     return MostPeak(_point(table), table.get("at-most", _BYTES), of)
 
 
 def _least_throughput(table: _Table) -> LeastThroughput:
-    table.allow(("batch", "steps", "at-least"))
+    table.allow(("batch", "time-steps", "at-least"))
     return LeastThroughput(_point(table), table.get("at-least", _RATE))
 
 
 def _point(table: _Table) -> Point:
-    return Point(table.get("batch", _SIZE), table.get("steps", _SIZE))
+    return Point(table.get("batch", _SIZE), table.get("time-steps", _SIZE))
 
 
 def _growth(root: _Table) -> Growth | None:
     table = root.inner("growth")
     if table is None:
         return None
-    table.allow(("memory", "memory-bytes", "time", "batch", "steps"))
+    table.allow(("memory", "memory-bytes", "time", "batch", "time-steps"))
     return Growth(
         table.get("memory", _SHARE, MEMORY_GROWTH_RATIO),
         table.get("memory-bytes", _BYTES_OR_NONE, MEMORY_GROWTH_BYTES),
@@ -236,13 +236,13 @@ def _growth(root: _Table) -> Growth | None:
 
 
 def _growth_points(table: _Table) -> tuple[Point, ...]:
-    """The grid that ``batch`` and ``steps`` make; both are there, or neither."""
-    if not {"batch", "steps"} & set(table.values):
+    """The grid that ``batch`` and ``time_steps`` make; both are there, or neither."""
+    if not {"batch", "time-steps"} & set(table.values):
         return ()
-    batch, steps = (table.get(name, _AXIS) for name in ("batch", "steps"))
-    if len(batch) * len(steps) > MAX_GROWTH_POINTS:
+    batch, time_steps = (table.get(name, _AXIS) for name in ("batch", "time-steps"))
+    if len(batch) * len(time_steps) > MAX_GROWTH_POINTS:
         raise table.place.error(f"makes more than {MAX_GROWTH_POINTS} points: give fewer")
-    return ordered(Grid(batch, steps).points())
+    return ordered(Grid(batch, time_steps).points())
 
 
 def _measure(root: _Table) -> tuple[dict[str, Any], Required]:

@@ -43,7 +43,7 @@ class Required:
         found = [self._device(run), self._simulated(run)]
         settings = settings_of(run) or Settings()
         sizes = (
-            ("limit", self.limit_bytes, run.header.limit_bytes),
+            ("limit", self.limit_bytes, run.limit_bytes),
             ("reserve", self.reserve_bytes, settings.reserve_bytes),
         )
         found += [
@@ -55,14 +55,14 @@ class Required:
         return tuple(text for text in found if text)
 
     def _device(self, run: Run) -> str | None:
-        has = run.header.environment.get("device")
+        has = run.environment.get("device")
         if self.device is None or self.device == "auto" or has is None:
             return None
         asked = "cpu" if self.device == "cpu" else "cuda"
         return None if asked == has else f"the device is {has}, the budget has {self.device}"
 
     def _simulated(self, run: Run) -> str | None:
-        has = run.header.environment.get("simulated")
+        has = run.environment.get("simulated")
         if self.simulated is None:
             on_a_gpu = self.device is not None and self.device not in ("auto", "cpu")
             return "the GPU is simulated" if has is not None and on_a_gpu else None
@@ -79,7 +79,7 @@ class Required:
         reserve = self.reserve_bytes
         if reserve is None:
             reserve = settings.reserve_bytes
-        return run.header.limit_bytes - reserve
+        return run.limit_bytes - reserve
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Evidence:
 
     def shows(self, fit: Fit) -> bool:
         """Whether a pass that fitted ran through enough training steps."""
-        return fit.outcome is Outcome.MEASURED and fit.steps_run >= self.confirm_steps
+        return fit.outcome is Outcome.MEASURED and fit.train_steps_run >= self.confirm_steps
 
     def went_both_ways(self, batch: int) -> bool:
         """Whether a batch has fitted as well as run out of memory."""
@@ -149,10 +149,14 @@ class Evidence:
 
     def too_few(self, fit: Fit) -> str:
         """Why a pass that fitted is no proof."""
-        times = "1 training step" if fit.steps_run == 1 else f"{fit.steps_run} training steps"
+        times = (
+            "1 training step"
+            if fit.train_steps_run == 1
+            else f"{fit.train_steps_run} training steps"
+        )
         return f"B={fit.batch} fits over {times}, {self.confirm_steps} are asked for: no proof"
 
 
 def proven_steps(certificate: Certificate) -> int:
     """Training steps that the answer of a certificate passed; 0 where nothing was proven."""
-    return certificate.fits.steps_run or 0 if certificate.fits else 0
+    return certificate.fits.train_steps_run or 0 if certificate.fits else 0

@@ -28,9 +28,9 @@ _FitVerdict = tuple[Verdict, str, float | None, float | None]
 def _fit_verdict(limit: MustFit, seen: Seen) -> _FitVerdict:
     """By the last attempt at the point itself, or else by those at the same T."""
     point = limit.point
-    if (unusable := seen.unusable_at(point.steps)) is not None:
+    if (unusable := seen.unusable_at(point.time_steps)) is not None:
         return Verdict.FAIL, unusable, None, None
-    evidence = seen.evidence_at(point.steps)
+    evidence = seen.evidence_at(point.time_steps)
     last = evidence.last_at(point.batch)
     ooms = evidence.ooms_up_to(point.batch)
     if last is not None and last.outcome not in KNOWN_ENDS:
@@ -66,7 +66,7 @@ def _not_through(fit: Fit) -> _FitVerdict:
 
 def _counted(fit: Fit) -> float:
     """The bytes that the limit counts; where they are unknown, more than any."""
-    return math.inf if fit.peak_counted_bytes is None else fit.peak_counted_bytes
+    return math.inf if fit.peak_charged_bytes is None else fit.peak_charged_bytes
 
 
 def _oom_in_words(fit: Fit) -> str:
@@ -78,9 +78,9 @@ def _oom_in_words(fit: Fit) -> str:
 def _within_headroom(fit: Fit, limit: MustFit) -> _FitVerdict:
     """A pass that fits, held against the limit without its headroom."""
     usable = fit.limit_bytes * (1 - limit.headroom_ratio)
-    needed = fit.peak_counted_bytes
+    needed = fit.peak_charged_bytes
     if needed is None:
-        why = f"its peak is not known ({fit.peak_counted_reason or 'it was not recorded'})"
+        why = f"its peak is not known ({fit.peak_charged_reason or 'it was not recorded'})"
         if limit.headroom_ratio == 0:
             return Verdict.PASS, f"it fits; {why}", None, usable
         return Verdict.INCONCLUSIVE, f"it fits, but {why}", None, usable
@@ -110,7 +110,7 @@ def _fits_above(fit: Fit, limit: MustFit) -> _FitVerdict:
 
 
 def judge_batch(limit: LeastBatch, seen: Seen) -> Finding:
-    certificate, evidence = seen.frontier.get(limit.steps), seen.evidence_at(limit.steps)
+    certificate, evidence = seen.frontier.get(limit.time_steps), seen.evidence_at(limit.time_steps)
     if certificate is None:
         verdict, reason, batch = _batch_without_proof(limit, evidence)
     else:
@@ -118,7 +118,7 @@ def judge_batch(limit: LeastBatch, seen: Seen) -> Finding:
         batch = certificate.batch
         if (doubt := _doubt(certificate, evidence, verdict)) is not None:
             verdict, reason = doubt
-    where = f"T={limit.steps}"
+    where = f"T={limit.time_steps}"
     return Finding("max_batch", where, verdict, reason, "sequences", batch, limit.at_least)
 
 
@@ -193,5 +193,5 @@ def _batch_without_proof(
         return Verdict.INCONCLUSIVE, evidence.too_few(largest), batch
     if not evidence.same_limit and (other := evidence.other_limit()) is not None:
         return Verdict.NOT_COMPARABLE, f"not comparable: {other}", batch
-    reason = f"missing: the run did not look for the largest batch at T={limit.steps}"
+    reason = f"missing: the run did not look for the largest batch at T={limit.time_steps}"
     return Verdict.FAIL, reason, batch

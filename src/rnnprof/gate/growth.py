@@ -41,7 +41,7 @@ def judge_growth(
     Each point that the baseline measured is judged; what only the run has is told.  Where
     no time is asked for, those are judged that both have.
     """
-    found = differences(base.header, new.header, in_turn=in_turn)
+    found = differences(base, new, in_turn=in_turn)
     standing = _of(found, Affects.EVERYTHING)
     if standing:
         return (_not_comparable("comparable", standing),)
@@ -50,7 +50,7 @@ def judge_growth(
     judged = [each for each in points if each.base_outcome is Outcome.MEASURED]
     present = [each for each in judged if each.new_outcome is Outcome.MEASURED]
     absent = [each for each in judged if each.new_outcome is not Outcome.MEASURED]
-    smaller_limit = new.header.limit_bytes < base.header.limit_bytes
+    smaller_limit = new.limit_bytes < base.limit_bytes
     timed = [each for each in present if asks_time or _has_times(each)]
     if new.is_simulated:  # no kernel ran
         timed = []
@@ -119,7 +119,7 @@ def _judge_memory(each: PointComparison, growth: Growth, seen: Seen) -> Finding:
     """
     kind, change = "allocated", each.allocated_bytes
     if change.base is None or change.new is None:
-        kind, change = "charged", each.counted_bytes
+        kind, change = "charged", each.charged_bytes
     base, new, where = change.base, change.new, str(each.point)
     if new is None or base is None:
         verdict, reason = _peak_unknown(each, seen)

@@ -6,7 +6,7 @@ How each is judged:
   Only where others had taken the memory that the limit promised is it INCONCLUSIVE: the machine
   stood in the way, not the model.
 * Memory hardly varies and is held against its limit as it is.
-* Time is judged by the medians of three and more undisturbed processes.  FAIL: that the limit is
+* Time is judged by the medians of three and more quiet processes.  FAIL: that the limit is
   kept is rejected at 5%, by Holm over all points of the kind.  PASS: the one-sided 95% bound lies
   within the limit.  Otherwise INCONCLUSIVE, with the smallest change that could have been found.
 * With fewer processes time is INCONCLUSIVE, except that a throughput budget which is missed, or
@@ -123,7 +123,7 @@ def _judge_throughputs(limits: Sequence[LeastThroughput], seen: Seen) -> list[Fi
 
 def _allowed_s(limit: LeastThroughput) -> float:
     """How long B sequences of T steps may take."""
-    return limit.point.batch * limit.point.steps / limit.at_least_per_s
+    return limit.point.batch * limit.point.time_steps / limit.at_least_per_s
 
 
 def _throughput_of_many(
@@ -150,7 +150,7 @@ def _throughput_of_few(limit: LeastThroughput, medians: ProcessMedians, seen: Se
     if medians.typical_s is None:
         verdict, reason = untimed(limit.point, medians, seen)
         return Finding("throughput", where, verdict, reason, "time_steps_per_s", limit=least)
-    rate = limit.point.batch * limit.point.steps / medians.typical_s
+    rate = limit.point.batch * limit.point.time_steps / medians.typical_s
     verdict = Verdict.INCONCLUSIVE
     if max(rate, least) > FEW_PROCESSES_FACTOR * min(rate, least):
         verdict = Verdict.PASS if rate > least else Verdict.FAIL

@@ -119,7 +119,7 @@ class _Turns:
                 order = replace(pair[place], kept_limit_bytes=self.limit_bytes)
                 self.listener.noted(f"{SIDES[place]}: {order.path.name}")
                 done[place] = run_order(order, self.listener, self.sides[place][1])
-                self.limit_bytes = done[place].header.limit_bytes
+                self.limit_bytes = done[place].limit_bytes
             runs = (done[0], done[1])
         return runs
 

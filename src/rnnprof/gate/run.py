@@ -35,7 +35,7 @@ def asked_of(budget: Budget, base: Run | None) -> Asked:
     measured = {p for p, m in points.items() if m.outcome is Outcome.MEASURED}
     known = {p for p in measured if points[p].peak_allocated_bytes is not None}
     timed = measured if budget.asks_time else {p for p in measured if points[p].step_time_s}
-    edges = {certificate.steps for certificate in frontier_of(base)}
+    edges = {certificate.time_steps for certificate in frontier_of(base)}
     return replace(
         asked,
         fits=tuple(sorted({*asked.fits, *measured})),
@@ -100,7 +100,7 @@ def orders_of(asked: Asked, order: Order) -> Iterator[Order]:
         *timed_orders(asked.timed, order, order.settings.processes),
         *timed_orders(sorted(whole.difference(asked.timed)), order, 0),
         *(
-            _order(order, "fits", (point.batch,), (point.steps,))
+            _order(order, "fits", (point.batch,), (point.time_steps,))
             for point in asked.fits
             if point in asked.proofs or point not in whole
         ),
@@ -116,12 +116,14 @@ def timed_orders(points: Iterable[Point], order: Order, processes: int) -> Itera
     """A sweep for each T, of the batches asked for there."""
     by_steps: dict[int, list[int]] = defaultdict(list)
     for point in points:
-        by_steps[point.steps].append(point.batch)
+        by_steps[point.time_steps].append(point.batch)
     settings = replace(order.settings, processes=processes, certify=False, prune=False)
-    for steps in sorted(by_steps):
-        each = _order(order, "profile", tuple(sorted(by_steps[steps])), (steps,))
+    for time_steps in sorted(by_steps):
+        each = _order(order, "profile", tuple(sorted(by_steps[time_steps])), (time_steps,))
         yield replace(each, settings=settings, extend=True, overwrite=False)
 
 
-def _order(order: Order, command: str, batch: tuple[int, ...], steps: tuple[int, ...]) -> Order:
-    return replace(order, command=command, grid=Grid(batch, steps))
+def _order(
+    order: Order, command: str, batch: tuple[int, ...], time_steps: tuple[int, ...]
+) -> Order:
+    return replace(order, command=command, grid=Grid(batch, time_steps))

@@ -29,7 +29,7 @@ from rnnprof.units import format_ratio
 FEW_PROCESSES_FACTOR: Final = 2.0
 """Far beyond what processes of the same code differ by on one machine: 10% is much."""
 
-MORE: Final = f"{RECOMMENDED_PROCESSES} undisturbed ones do better (--processes)"
+MORE: Final = f"{RECOMMENDED_PROCESSES} quiet ones do better (--processes)"
 
 MAX_TOLD: Final = 20
 """Differences and points that one reason lists before it counts the rest."""
@@ -59,27 +59,27 @@ class Seen:
 
     @classmethod
     def of(cls, run: Run, required: Required | None = None) -> Seen:
-        frontier = {certificate.steps: certificate for certificate in frontier_of(run)}
+        frontier = {certificate.time_steps: certificate for certificate in frontier_of(run)}
         observations = by_point(run.observations)
         return cls(run, required or Required(), fold_run(run), observations, frontier)
 
-    def fits_at(self, steps: int) -> list[Fit]:
+    def fits_at(self, time_steps: int) -> list[Fit]:
         """Every fit pass at T, of the grid and of the search for the edge."""
         fits = [o for o in self.run.observations if isinstance(o, Fit) and o.is_of_the_workload]
-        return [fit for fit in fits if fit.steps == steps]
+        return [fit for fit in fits if fit.time_steps == time_steps]
 
-    def evidence_at(self, steps: int) -> Evidence:
+    def evidence_at(self, time_steps: int) -> Evidence:
         """What the fit passes at T show under the conditions required."""
         limit_bytes = self.required.limit_of(self.run)
-        return Evidence(self.fits_at(steps), limit_bytes, self.required.confirm_steps)
+        return Evidence(self.fits_at(time_steps), limit_bytes, self.required.confirm_steps)
 
-    def unusable_at(self, steps: int) -> str | None:
+    def unusable_at(self, time_steps: int) -> str | None:
         """What the training step does at T that no batch can be passed with; None for nothing."""
-        certificate = self.frontier.get(steps)
+        certificate = self.frontier.get(time_steps)
         if certificate is not None and certificate.status in UNUSABLE:
             return f"{certificate.status.value.replace('_', ' ')}: {certificate.reason}"
         settings = settings_of(self.run) or Settings()
-        leak = leak_of(self.fits_at(steps), settings.confirm_steps, settings.granularity)
+        leak = leak_of(self.fits_at(time_steps), settings.confirm_steps, settings.granularity)
         return None if leak is None else f"not stationary: {leak}"
 
     def medians_at(self, point: Point) -> ProcessMedians:
@@ -120,7 +120,7 @@ def peak_of(limit: MostPeak, seen: Seen) -> tuple[Verdict, str, int | None]:
         return (*seen.absence(limit.point), None)
     last = passes[-1]
     if isinstance(last, Fit) and last.limit_bytes != seen.required.limit_of(seen.run):
-        other = seen.evidence_at(limit.point.steps).other_limit([limit.point.batch])
+        other = seen.evidence_at(limit.point.time_steps).other_limit([limit.point.batch])
         return Verdict.NOT_COMPARABLE, f"not comparable: {other}", None
     if was_crowded_out(last):
         return Verdict.INCONCLUSIVE, f"the machine stood in the way: {last.reason}", None
@@ -132,9 +132,9 @@ def peak_of(limit: MostPeak, seen: Seen) -> tuple[Verdict, str, int | None]:
 
 
 def untimed(point: Point, medians: ProcessMedians, seen: Seen) -> tuple[Verdict, str]:
-    """A point of which no undisturbed process was timed."""
-    if medians.disturbed:
-        return Verdict.INCONCLUSIVE, f"every process was disturbed: {medians.disturbed[0]}"
+    """A point of which no quiet process was timed."""
+    if medians.noisy:
+        return Verdict.INCONCLUSIVE, f"every process was noisy: {medians.noisy[0]}"
     return seen.absence(point)
 
 
@@ -172,7 +172,7 @@ def signed(ratio: float) -> str:
 
 
 def has_reserved(observations: Iterable[Observation]) -> bool:
-    """Whether the fit pass counted what the caching allocator reserves, as it does on a card."""
+    """Whether the fit pass counted what the caching allocator reserves, as it does on a GPU."""
     return any(isinstance(o, Fit) and o.peak_allocated_bytes is not None for o in observations)
 
 

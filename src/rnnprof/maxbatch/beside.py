@@ -29,7 +29,7 @@ def try_step_functions(
     seen = {o.point for o in before.observations if o.role is Role.STEP_FUNCTION}
     for certificate in certificates:
         batch = batch_to_try(certificate, workload)
-        if batch is None or (point := Point(batch, certificate.steps)) in seen:
+        if batch is None or (point := Point(batch, certificate.time_steps)) in seen:
             continue
         listener.probing(point, "whether a step function fits 5% more")
         fit = observer.observe(
@@ -53,11 +53,11 @@ def run_neighbours(
     """Each in a fresh worker, over as many training steps as a proof; what is there stays."""
     seen = {o.point for o in before.observations if o.role is Role.NEIGHBOUR}
     for certificate in certificates:
-        points = [Point(batch, certificate.steps) for batch in neighbours_to_run(certificate)]
+        points = [Point(batch, certificate.time_steps) for batch in neighbours_to_run(certificate)]
         for done, point in enumerate(points):
             if point not in seen:
                 listener.looking_around(certificate, done, len(points))
-                steps = certificate.confirm_steps
-                observer.observe(point, "fit", Role.NEIGHBOUR, confirm_steps=steps)
+                count = certificate.confirm_steps
+                observer.observe(point, "fit", Role.NEIGHBOUR, confirm_steps=count)
         if points:
             listener.looking_around(certificate, len(points), len(points))

@@ -79,7 +79,7 @@ class Terms:
         units = fit.batch // self.granularity
         if units > self.most_units:
             return Try(self.most_units, fit.outcome)
-        known = (fit.peak_counted_bytes, fit.peak_allocated_bytes, fit.retries)
+        known = (fit.peak_charged_bytes, fit.peak_allocated_bytes, fit.retries)
         return Try(units, fit.outcome, *known)
 
     def tries(self, fits: Sequence[Fit]) -> list[Try]:
@@ -87,9 +87,9 @@ class Terms:
         known = [self.try_of(fit) for fit in fits if fit.outcome in KNOWN_ENDS]
         return [tried for tried in known if 1 <= tried.units <= self.most_units]
 
-    def search(self, steps: int, fits: Sequence[Fit]) -> EdgeSearch:
+    def search(self, time_steps: int, fits: Sequence[Fit]) -> EdgeSearch:
         """The search at T, with what is known of it."""
-        search = EdgeSearch(steps, self.limit_bytes, self.most_units, self.granularity)
+        search = EdgeSearch(time_steps, self.limit_bytes, self.most_units, self.granularity)
         search.bisects = is_varying(fits)
         search.recall(self.tries(self.evident(fits)))
         return search
@@ -110,11 +110,11 @@ class Terms:
 
     def is_long(self, fit: Fit) -> bool:
         """Whether a pass ran through as many steps as a probe near the edge has to."""
-        return fit.outcome is Outcome.MEASURED and fit.steps_run >= self.confirm_steps
+        return fit.outcome is Outcome.MEASURED and fit.train_steps_run >= self.confirm_steps
 
     def is_proof(self, fit: Fit) -> bool:
         """Whether a pass ran as many steps as a proof has to."""
-        return fit.outcome is Outcome.MEASURED and fit.steps_run >= self.horizon
+        return fit.outcome is Outcome.MEASURED and fit.train_steps_run >= self.horizon
 
 
 def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int | None:
@@ -137,11 +137,11 @@ def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int 
     return None
 
 
-def conclude(steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -> Certificate:
+def conclude(time_steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -> Certificate:
     """The certificate that the fit passes at one T amount to."""
     terms = terms.lasting(fits)
     evident = terms.evident(fits)
-    search = terms.search(steps, fits)
+    search = terms.search(time_steps, fits)
     batch = _largest_run(search, evident, terms)
     stopped = _given_up(fits, request) or STOPPED
     status, reason = _judge(search, evident, terms, spread_in_words(fits), stopped)
@@ -156,7 +156,7 @@ def conclude(steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -
         low, high = contradicting
         best, ooms = _best_proof(evident, high, terms), _ooms(evident, low)
     return Certificate(
-        steps=steps,
+        time_steps=time_steps,
         status=status,
         granularity=terms.granularity,
         at_most=terms.at_most,
@@ -164,7 +164,7 @@ def conclude(steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -
         fits=_edge_fit(best) if best else None,
         fails=_edge_oom(ooms[-1]) if ooms else None,
         confirm_steps=terms.confirm_steps,
-        horizon=best.steps_run if best else None,
+        horizon=best.train_steps_run if best else None,
         confirmations=_proofs(fits, batch, terms),
         probes=len(fits),
         ooms=sum(fit.outcome is Outcome.OOM for fit in fits),
@@ -232,11 +232,13 @@ def _judge(
 def _none_fits(fits: Sequence[Fit], terms: Terms) -> str:
     """Why the smallest batch does not fit, where its first training steps did."""
     failed = _ooms(fits, terms.granularity)
-    ran = max(failed, key=lambda fit: fit.steps_run, default=None)
+    ran = max(failed, key=lambda fit: fit.train_steps_run, default=None)
     out_of_memory = f"B={terms.granularity} is out of memory"
-    if ran is None or ran.steps_run == 0:
+    if ran is None or ran.train_steps_run == 0:
         return out_of_memory
-    often = "1 training step" if ran.steps_run == 1 else f"{ran.steps_run} training steps"
+    often = (
+        "1 training step" if ran.train_steps_run == 1 else f"{ran.train_steps_run} training steps"
+    )
     rise = rise_of(ran.live_bytes)
     left = f", each of which left {format_bytes(rise)} behind" if rise else ""
     return f"{out_of_memory} after {often}{left}"
@@ -336,7 +338,7 @@ def _ooms(fits: Sequence[Fit], batch: int | None) -> list[Fit]:
 
 
 def _edge_fit(fit: Fit) -> EdgeFit:
-    return EdgeFit(fit.batch, fit.attempt, fit.peak_counted_bytes, fit.steps_run)
+    return EdgeFit(fit.batch, fit.attempt, fit.peak_charged_bytes, fit.train_steps_run)
 
 
 def _edge_oom(fit: Fit) -> EdgeOom:
@@ -363,13 +365,13 @@ def evident_fits(run: Run, limit_bytes: int) -> list[Fit]:
     by_length: dict[int, list[Fit]] = defaultdict(list)
     for fit in run.observations:
         if isinstance(fit, Fit) and fit.is_of_the_workload and fit.limit_bytes == limit_bytes:
-            by_length[fit.steps].append(fit)
+            by_length[fit.time_steps].append(fit)
     return [
         fit
         for fits in by_length.values()
         if leak_of(fits, terms.confirm_steps, settings.granularity) is None
         for fit in terms.lasting(fits).evident(fits)
-        if fit.outcome is Outcome.MEASURED and fit.peak_counted_bytes and not fit.retries
+        if fit.outcome is Outcome.MEASURED and fit.peak_charged_bytes and not fit.retries
     ]
 
 
@@ -382,7 +384,7 @@ def settings_of(run: Run) -> Settings | None:
 def training_limit_of(run: Run) -> int:
     """What training may take, in bytes: the limit without what is set aside of it."""
     settings = settings_of(run)
-    return run.header.limit_bytes - (settings.reserve_bytes if settings else 0)
+    return run.limit_bytes - (settings.reserve_bytes if settings else 0)
 
 
 def frontier_of(run: Run) -> tuple[Certificate, ...]:
@@ -395,8 +397,8 @@ def frontier_of(run: Run) -> tuple[Certificate, ...]:
     for certificate in run.certificates:
         again = _derived(certificate, by_attempt, settings.get(certificate.request, Settings()))
         if again is not None:
-            derived[certificate.steps] = again
-    return tuple(derived[steps] for steps in sorted(derived))
+            derived[certificate.time_steps] = again
+    return tuple(derived[time_steps] for time_steps in sorted(derived))
 
 
 def _derived(
@@ -405,7 +407,7 @@ def _derived(
     fits = [by_attempt[attempt] for attempt in certificate.attempts if attempt in by_attempt]
     if len(fits) < len(certificate.attempts) or not fits:
         return None
-    if any(fit.steps != certificate.steps for fit in fits):
+    if any(fit.time_steps != certificate.time_steps for fit in fits):
         return None
     terms = Terms(
         limit_bytes=fits[-1].limit_bytes,
@@ -415,4 +417,4 @@ def _derived(
         through=settings.through,
         confirm=settings.confirm,
     )
-    return conclude(certificate.steps, fits, terms, certificate.request)
+    return conclude(certificate.time_steps, fits, terms, certificate.request)

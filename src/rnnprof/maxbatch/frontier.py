@@ -70,26 +70,26 @@ class Frontier:
             if fit.role in UNSOUGHT:
                 continue
             if fit.limit_bytes == self.observer.limit_bytes:
-                self.known[fit.steps].append(fit)
+                self.known[fit.time_steps].append(fit)
 
     def run(self, lengths: Iterable[int]) -> tuple[Certificate, ...]:
         """Certify each T, in the order in which each teaches the next the most."""
         ordered = order_of(lengths)
         certificates = []
-        for done, steps in enumerate(ordered):
-            certificate = self.certify(steps)
+        for done, time_steps in enumerate(ordered):
+            certificate = self.certify(time_steps)
             self.record(certificate)
             certificates.append(certificate)
             self.listener.proved(certificate, done + 1, len(ordered))
-        return tuple(sorted(certificates, key=lambda certificate: certificate.steps))
+        return tuple(sorted(certificates, key=lambda certificate: certificate.time_steps))
 
-    def certify(self, steps: int) -> Certificate:
+    def certify(self, time_steps: int) -> Certificate:
         """Search the edge at one T until it is proven or cannot be."""
-        fits, request = self.known[steps], self.observer.request.request
-        search = self._terms_at(steps).search(steps, fits)
+        fits, request = self.known[time_steps], self.observer.request.request
+        search = self._terms_at(time_steps).search(time_steps, fits)
         while not (_is_unsupported(fits) or probes_of(fits, request) >= MOST_PROBES):
             search = self._settle_suspicion(search)
-            terms = self._terms_at(steps)
+            terms = self._terms_at(time_steps)
             if _leaks(fits, terms) or ignored(fits) is not None:
                 break
             search = self._without_short_passes(search)
@@ -100,36 +100,40 @@ class Frontier:
             )
             if batch is None or _is_set_aside(batch, fits) or self._is_tired(batch, fits):
                 break
-            point = Point(batch, steps)
+            point = Point(batch, time_steps)
             self.listener.probing(point, self._why(batch, search, model))
             is_near = units is None or self._is_near(point, model)
             fit = self._probe(point, self._steps_of(point, is_near=is_near))
             if fit.outcome in KNOWN_ENDS:
                 search.learn(terms.try_of(fit))
-        return conclude(steps, fits, self._terms, request)
+        return conclude(time_steps, fits, self._terms, request)
 
     def _settle_suspicion(self, search: EdgeSearch) -> EdgeSearch:
         """Run for longer what looks as if training steps left memory behind; the search, with
         what has come of it.
         """
-        terms, fits = self._terms, self.known[search.steps]
+        terms, fits = self._terms, self.known[search.time_steps]
         before, count = len(fits), confirming_steps(terms.confirm_steps)
         while (batch := batch_to_confirm(fits, terms.confirm_steps, terms.granularity)) is not None:
-            point = Point(batch, search.steps)
+            point = Point(batch, search.time_steps)
             self.listener.probing(point, LEAVES_MEMORY)
             self._probe(point, count)
         is_new = len(fits) > before
-        return self._terms_at(search.steps).search(search.steps, fits) if is_new else search
+        return (
+            self._terms_at(search.time_steps).search(search.time_steps, fits) if is_new else search
+        )
 
     def _without_short_passes(self, search: EdgeSearch) -> EdgeSearch:
         """The search, begun anew with what is evident, once memory is seen to differ by step."""
-        if search.bisects or not self._is_varying(search.steps):
+        if search.bisects or not self._is_varying(search.time_steps):
             return search
-        return self._terms_at(search.steps).search(search.steps, self.known[search.steps])
+        return self._terms_at(search.time_steps).search(
+            search.time_steps, self.known[search.time_steps]
+        )
 
-    def _is_varying(self, steps: int) -> bool:
+    def _is_varying(self, time_steps: int) -> bool:
         """Whether a few training steps at this T say nothing of more of them."""
-        return is_varying(self.known[steps])
+        return is_varying(self.known[time_steps])
 
     def _is_tired(self, batch: int, fits: Sequence[Fit]) -> bool:
         """Whether a batch has been tried so often that another time will not prove it either."""
@@ -139,7 +143,7 @@ class Frontier:
 
     def _steps_of(self, point: Point, *, is_near: bool) -> int:
         """Training steps of a probe: few where its bytes are all that is wanted of it."""
-        fits, terms = self.known[point.steps], self._terms_at(point.steps)
+        fits, terms = self.known[point.time_steps], self._terms_at(point.time_steps)
         is_varying_somewhere = any(map(self._is_varying, self.known))
         if is_varying_somewhere or any(f.point == point and terms.is_long(f) for f in fits):
             return terms.horizon
@@ -151,7 +155,7 @@ class Frontier:
         """Whether the batch may well be the edge itself, and is worth the steps of a proof."""
         if model is None or len(self._samples()) < MIN_SAMPLES_TO_TRUST:
             return False
-        beyond = Point(math.ceil(point.batch * (1 + NEAR_RATIO)), point.steps)
+        beyond = Point(math.ceil(point.batch * (1 + NEAR_RATIO)), point.time_steps)
         return model.predict_bytes(beyond) > self._terms.limit_bytes
 
     def _probe(self, point: Point, count: int) -> Fit:
@@ -161,17 +165,17 @@ class Frontier:
             point, "fit", Role.PROBE, confirm_steps=count, lengths=settings.lengths
         )
         assert isinstance(fit, Fit)
-        self.known[point.steps].append(fit)
+        self.known[point.time_steps].append(fit)
         self.listener.probed(fit)
         return fit
 
     def _samples(self) -> list[Sample]:
         """Peaks of all T, without those that an emptied cache has made smaller."""
         return [
-            Sample(fit.point, fit.peak_counted_bytes)
-            for steps, fits in self.known.items()
-            for fit in self._terms_at(steps).evident(fits)
-            if fit.outcome is Outcome.MEASURED and fit.peak_counted_bytes and not fit.retries
+            Sample(fit.point, fit.peak_charged_bytes)
+            for time_steps, fits in self.known.items()
+            for fit in self._terms_at(time_steps).evident(fits)
+            if fit.outcome is Outcome.MEASURED and fit.peak_charged_bytes and not fit.retries
         ]
 
     def _why(self, batch: int, search: EdgeSearch, model: MemoryModel | None) -> str:
@@ -181,35 +185,36 @@ class Frontier:
             between += f" to {search.fails * search.granularity - search.granularity}"
         if model is None:
             return between if search.tries else "nothing is known yet"
-        predicted = model.predict_bytes(Point(batch, search.steps))
+        predicted = model.predict_bytes(Point(batch, search.time_steps))
         limit = format_bytes(self._terms.limit_bytes)
-        before = [fit for fit in self.known[search.steps] if fit.batch == batch]
+        before = [fit for fit in self.known[search.time_steps] if fit.batch == batch]
         if before and before[-1].outcome is Outcome.CRASHED:
             return "once more: its worker died"
         if before:
             return (
-                f"to prove it in a fresh worker over {self._horizon(search.steps)} training steps"
+                f"to prove it in a fresh worker over {self._horizon(search.time_steps)} training "
+                f"steps"
                 f"{self._cost(before[-1])}"
             )
         return f"{format_bytes(predicted)} of {limit} predicted; {between}"
 
     def _cost(self, before: Fit) -> str:
         """What a longer horizon takes, by a shorter pass at the same batch."""
-        horizon = self._horizon(before.steps)
-        if not 0 < before.steps_run < horizon or horizon == self._settings.confirm_steps:
+        horizon = self._horizon(before.time_steps)
+        if not 0 < before.train_steps_run < horizon or horizon == self._settings.confirm_steps:
             return ""
-        return f", about {format_seconds(before.wall_s / before.steps_run * horizon)}"
+        return f", about {format_seconds(before.wall_s / before.train_steps_run * horizon)}"
 
     @property
     def _settings(self) -> Settings:
         return self.observer.request.settings
 
-    def _terms_at(self, steps: int) -> Terms:
+    def _terms_at(self, time_steps: int) -> Terms:
         """Those of a proof at T, by what has been seen there."""
-        return self._terms.lasting(self.known[steps])
+        return self._terms.lasting(self.known[time_steps])
 
-    def _horizon(self, steps: int) -> int:
-        return self._terms_at(steps).horizon
+    def _horizon(self, time_steps: int) -> int:
+        return self._terms_at(time_steps).horizon
 
     @property
     def _terms(self) -> Terms:
@@ -255,6 +260,6 @@ def order_of(lengths: Iterable[int]) -> list[int]:
     return ordered
 
 
-def _distance(steps: int, others: Sequence[int]) -> float:
+def _distance(time_steps: int, others: Sequence[int]) -> float:
     """How far a T lies from the nearest of others, as a ratio."""
-    return min((max(steps, t) / min(steps, t) for t in others), default=float("inf"))
+    return min((max(time_steps, t) / min(time_steps, t) for t in others), default=float("inf"))

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from rnnprof.breakdown.memory_model import MemoryModel, Sample
 from rnnprof.errors import BadInputError
 from rnnprof.maxbatch.search import EdgeSearch, Try
-from rnnprof.outcomes import Evidence, Judgement, classify
+from rnnprof.outcomes import Classification, Evidence, classify
 from rnnprof.points.seen import Use, ignored_uses
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.codec import decode
@@ -147,8 +147,8 @@ def largest_batch(
         granularity: the batch is sought among its multiples.
         headroom: share of the limit that ``train_with`` leaves free.
         memory_limit: bytes, or a text as ``512MiB``; None for what the machine can give (CPU), or
-            for no other limit than the card itself (CUDA).
-        device: ``cpu``, ``cuda`` (the current card), or ``auto``: a card if torch has one.
+            for no other limit than the GPU itself (CUDA).
+        device: ``cpu``, ``cuda`` (the current GPU), or ``auto``: a GPU if torch has one.
         confirm_steps: how often ``step(batch)`` has to pass, one after the other.  Near a limit on
             the CPU it runs once more before, with a sixteenth more, so that oneDNN has compiled.
         start: the first batch to try, rounded up to the granularity; 16 times it by default.
@@ -156,7 +156,7 @@ def largest_batch(
 
     Raises:
         BadInputError: an argument that cannot be used, or a limit that the machine cannot give.
-        NoDeviceError: CUDA is asked for, and torch has no card.
+        NoDeviceError: CUDA is asked for, and torch has no GPU.
         Exception: step's own, if it is not out of memory, with a note that names the batch.
     """
     _check(at_most, granularity, headroom, confirm_steps, start)
@@ -176,7 +176,7 @@ def largest_batch(
     return hunt.result(at_most, headroom)
 
 
-Attempt: TypeAlias = "tuple[Reading | None, tuple[Judgement, str] | None]"
+Attempt: TypeAlias = "tuple[Reading | None, tuple[Classification, str] | None]"
 """What a run that passed took, or the verdict on an OOM and its own words."""
 
 
@@ -231,7 +231,7 @@ class Runner:
             with self.budget.in_force(slack=slack) as reading:
                 self.budget.run(lambda: self._steps(batch, count))
         except Exception as error:  # the limit is lifted: there is memory to judge it in
-            used_bytes = (reading.peak_bytes if reading else None) or self.budget.counted_bytes()
+            used_bytes = (reading.peak_bytes if reading else None) or self.budget.charged_bytes()
             verdict = classify(self._evidence(error, batch, used_bytes))
             if verdict.outcome is not Outcome.OOM:
                 error.add_note(f"rnnprof.largest_batch: raised by step({batch})")
@@ -261,7 +261,7 @@ class Runner:
             error_type=type(error).__name__,
             message=str(error),
             smaller_passed=any(probe.passed and probe.batch < batch for probe in self.history),
-            counted_bytes=used_bytes,
+            charged_bytes=used_bytes,
             limit_bytes=self.budget.limit_bytes,
         )
 
@@ -270,7 +270,7 @@ def _probe(
     batch: int,
     wall_s: float,
     took: Reading | None,
-    error: tuple[Judgement, str] | None,
+    error: tuple[Classification, str] | None,
     *,
     is_warm_up: bool,
 ) -> Probe:

@@ -30,7 +30,7 @@ class Neighbours:
         fits, ooms: batches, ascending.
     """
 
-    steps: int
+    time_steps: int
     batch: int
     fits: tuple[int, ...]
     ooms: tuple[int, ...]
@@ -71,14 +71,18 @@ def neighbours_of(run: Run, frontier: Sequence[Certificate]) -> tuple[Neighbours
     for certificate in frontier:
         here = [
             o for o in run.observations
-            if isinstance(o, Fit) and o.role is Role.NEIGHBOUR and o.steps == certificate.steps
+            if isinstance(o,
+            Fit) and o.role is Role.NEIGHBOUR and o.time_steps == certificate.time_steps
         ]  # fmt: skip
         if here and certificate.batch is not None:
             fits = {o.batch for o in here if o.outcome is Outcome.MEASURED}
             ooms = {o.batch for o in here if o.outcome is Outcome.OOM}
             found.append(
                 Neighbours(
-                    certificate.steps, certificate.batch, tuple(sorted(fits)), tuple(sorted(ooms))
+                    certificate.time_steps,
+                    certificate.batch,
+                    tuple(sorted(fits)),
+                    tuple(sorted(ooms)),
                 )
             )
     return tuple(found)

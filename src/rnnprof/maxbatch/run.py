@@ -21,7 +21,7 @@ def certify(job: Job, at_most: int, *, looks_around: bool = False) -> None:
     """Prove the largest batch up to *at_most* at each T of the grid."""
     frontier = Frontier(job.observer, job.journal.append, job.listener, at_most)
     frontier.recall(job.run)
-    certificates = frontier.run(job.order.grid.steps)
+    certificates = frontier.run(job.order.grid.time_steps)
     if job.order.device != "cpu":
         try_step_functions(job.observer, certificates, job.listener, job.run)
     if looks_around:
@@ -43,7 +43,7 @@ def run_once(job: Job) -> None:
 
 def _tells(fit: Fit, count: int) -> bool:
     """Whether a pass need not be run again: it did not fit, or fitted over as many steps."""
-    return fit.outcome is not Outcome.MEASURED or fit.steps_run >= count
+    return fit.outcome is not Outcome.MEASURED or fit.train_steps_run >= count
 
 
 def _settle_suspicion(fits: list[Fit], job: Job) -> None:
@@ -51,7 +51,7 @@ def _settle_suspicion(fits: list[Fit], job: Job) -> None:
     settings = job.order.settings
     confirm, unit = settings.confirm_steps, settings.granularity
     while (batch := batch_to_confirm(fits, confirm, unit)) is not None:
-        point = Point(batch, fits[0].steps)
+        point = Point(batch, fits[0].time_steps)
         job.listener.probing(point, LEAVES_MEMORY)
         fits.append(_run_point(point, confirming_steps(confirm), job))
 

@@ -132,7 +132,7 @@ class EdgeSearch:
         fits_unpredicted: fits where the bytes had said that it does not, since last right.
     """
 
-    steps: int
+    time_steps: int
     limit_bytes: float
     most: int
     granularity: int = 1
@@ -271,7 +271,7 @@ class EdgeSearch:
         if model is None:
             return self._first()
         # nothing has passed at this T: ask for what passes, for a success tells the bytes
-        edge = model.safe_edge(self.steps, self.limit_bytes)
+        edge = model.safe_edge(self.time_steps, self.limit_bytes)
         if model.lengths == 1:
             edge *= ONE_LENGTH_RATIO
         return self._whole(edge / self.granularity)
@@ -336,7 +336,7 @@ class EdgeSearch:
         if secants := _secants(known, _size):
             return max(secants)
         if model is not None and not _is_proportional(model):
-            point = Point(last.units * self.granularity, self.steps)
+            point = Point(last.units * self.granularity, self.time_steps)
             return model.slope_bytes(point) * self.granularity
         return _size(last) / last.units
 

@@ -77,7 +77,7 @@ class Leak:
             f"B={self.batch} lasts about {self.lasts} training steps"
         )
         if self.failed is not None:
-            words += f", B={self.failed.batch} lasted {self.failed.steps_run}"
+            words += f", B={self.failed.batch} lasted {self.failed.train_steps_run}"
         return words
 
 
@@ -128,7 +128,7 @@ def leak_of(fits: Sequence[Fit], confirm_steps: int, granularity: int = 1) -> Le
     if any(map(_has_ended, long)):
         return None
     for fit in long:
-        rise = rise_of(fit.live_bytes, max(WINDOW, fit.steps_run // 2), CONFIRM_RATIO)
+        rise = rise_of(fit.live_bytes, max(WINDOW, fit.train_steps_run // 2), CONFIRM_RATIO)
         is_known = fit.outcome is Outcome.MEASURED or fit.batch <= granularity
         if is_known and is_suspected(fit) and rise >= _least_bytes(fit):
             return Leak(fit.batch, rise, _lasts(fit, rise), _failed_above(fits, fit.batch))
@@ -185,10 +185,10 @@ def is_varying(fits: Iterable[Fit]) -> bool:
     """Whether what a few training steps take says nothing of what more of them take."""
     fits = list(fits)
     explored = explored_steps(fits)
-    late = sum(f.outcome is Outcome.OOM and f.steps_run >= explored > 0 for f in fits)
+    late = sum(f.outcome is Outcome.OOM and f.train_steps_run >= explored > 0 for f in fits)
     if late >= LATE_OOMS or any(grown_ratio(fit, explored) > GROWN_RATIO for fit in fits):
         return True
-    passed = {f.batch: f.steps_run for f in fits if f.outcome is Outcome.MEASURED}
+    passed = {f.batch: f.train_steps_run for f in fits if f.outcome is Outcome.MEASURED}
     contradicted = any(
         f.outcome is Outcome.OOM and f.train_steps > passed.get(f.batch, f.train_steps)
         for f in fits
@@ -200,7 +200,7 @@ def _falls(fits: Iterable[Fit]) -> bool:
     """Whether a larger batch held clearly less than a smaller one."""
     highest = 0
     for fit in sorted(fits, key=lambda fit: fit.batch):
-        held = fit.peak_allocated_bytes or fit.peak_counted_bytes
+        held = fit.peak_allocated_bytes or fit.peak_charged_bytes
         if fit.outcome is not Outcome.MEASURED or held is None:
             continue
         if held < (1 - FALL_RATIO) * highest:
@@ -243,16 +243,16 @@ def _long(fits: Iterable[Fit], confirm_steps: int) -> list[Fit]:
     """The passes that were to run long enough, and ran for longer than a proof."""
     asked = confirming_steps(confirm_steps)
     least = max(confirm_steps, WINDOW) + SETTLED_STEPS
-    return [fit for fit in fits if fit.train_steps >= asked and fit.steps_run >= least]
+    return [fit for fit in fits if fit.train_steps >= asked and fit.train_steps_run >= least]
 
 
 def _lasts(fit: Fit, rise: float) -> int:
     """Training steps until the limit is reached, at this rate from the end of the pass on."""
     if fit.outcome is not Outcome.MEASURED or not fit.step_peak_bytes:
-        return fit.steps_run
-    return fit.steps_run + int(max(0.0, fit.limit_bytes - fit.step_peak_bytes[-1]) / rise)
+        return fit.train_steps_run
+    return fit.train_steps_run + int(max(0.0, fit.limit_bytes - fit.step_peak_bytes[-1]) / rise)
 
 
 def _failed_above(fits: Iterable[Fit], batch: int) -> Fit | None:
-    failed = [f for f in fits if f.outcome is Outcome.OOM and f.batch > batch and f.steps_run]
+    failed = [f for f in fits if f.outcome is Outcome.OOM and f.batch > batch and f.train_steps_run]
     return min(failed, key=lambda fit: fit.batch, default=None)

@@ -31,7 +31,7 @@ class StepFunction:
         fits: whether its training steps passed; None where it ended otherwise.
     """
 
-    steps: int
+    time_steps: int
     plain_batch: int
     batch: int
     fits: bool | None
@@ -57,15 +57,15 @@ def batch_to_try(certificate: Certificate, workload: Workload) -> int | None:
 def step_functions_of(run: Run, frontier: Sequence[Certificate]) -> tuple[StepFunction, ...]:
     """Of each certificate beside which a step function was run."""
     fits = {
-        (o.steps, o.batch): o
+        (o.time_steps, o.batch): o
         for o in run.observations
         if isinstance(o, Fit) and o.role is Role.STEP_FUNCTION
     }
     found = []
     for certificate in frontier:
         batch = batch_to_try(certificate, run.header.workload)
-        if batch is not None and (fit := fits.get((certificate.steps, batch))) is not None:
+        if batch is not None and (fit := fits.get((certificate.time_steps, batch))) is not None:
             assert certificate.batch is not None
             ended = {Outcome.MEASURED: True, Outcome.OOM: False}.get(fit.outcome)
-            found.append(StepFunction(certificate.steps, certificate.batch, batch, ended))
+            found.append(StepFunction(certificate.time_steps, certificate.batch, batch, ended))
     return tuple(found)

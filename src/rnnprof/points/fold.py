@@ -27,8 +27,8 @@ MIN_PROCESSES: Final = 3
 MAX_CRASHES: Final = 2
 """A point that crashed twice is set aside: the third time would not go better."""
 
-MAX_DISTURBED: Final = 2
-"""A timing that was disturbed is repeated once, then kept with its flag."""
+MAX_NOISY: Final = 2
+"""A timing that was noisy is repeated once, then kept with its flag."""
 
 O = TypeVar("O", bound=Observation)  # noqa: E741
 
@@ -59,10 +59,10 @@ def _without_unused(
     fits: dict[int, list[Fit]] = defaultdict(list)
     for point in folded:
         if (fit := _last(Fit, seen.get(point, ()))) is not None:
-            fits[point.steps].append(fit)
-    unused = {steps: unused_batches(group) for steps, group in fits.items()}
+            fits[point.time_steps].append(fit)
+    unused = {time_steps: unused_batches(group) for time_steps, group in fits.items()}
     return {
-        point: _without_throughput(measurement, unused.get(point.steps, {}).get(point.batch))
+        point: _without_throughput(measurement, unused.get(point.time_steps, {}).get(point.batch))
         for point, measurement in folded.items()
     }
 
@@ -85,7 +85,7 @@ def _without_memory(measurement: Measurement, known: KnownPeaks) -> Measurement:
     peak = known.at(measurement.point)
     if peak is None or measurement.outcome is not Outcome.MEASURED:
         return measurement
-    return replace(measurement, census_reason=peak.reason())
+    return replace(measurement, breakdown_reason=peak.reason())
 
 
 def by_point(observations: Sequence[Observation]) -> dict[Point, list[Observation]]:
@@ -98,7 +98,7 @@ def by_point(observations: Sequence[Observation]) -> dict[Point, list[Observatio
 
 
 def rates_of(observations: Sequence[Observation]) -> Rates | None:
-    """The device's rates: of the last calibration that nothing disturbed, or else of the last."""
+    """The device's rates: of the last calibration that was not noisy, or else of the last."""
     known = [
         observation
         for observation in observations
@@ -143,7 +143,7 @@ def fold(
 
 
 def timings_of(observations: Sequence[Observation]) -> list[Timing]:
-    """The timing pass that counts for each process: an undisturbed one, or else the last."""
+    """The timing pass that counts for each process: an quiet one, or else the last."""
     by_process: dict[int, Timing] = {}
     for timing in observations:
         if isinstance(timing, Timing):
@@ -175,15 +175,15 @@ def missing_passes(observations: Sequence[Observation], processes: int) -> list[
 
 
 def _needs_run(passes: Sequence[Observation]) -> bool:
-    """Whether a pass was never run, or crashed or was disturbed once: that may be bad luck."""
+    """Whether a pass was never run, or crashed or was noisy once: that may be bad luck."""
     if not passes:
         return True
     if passes[-1].outcome is Outcome.CRASHED:
         return sum(o.outcome is Outcome.CRASHED for o in passes) < MAX_CRASHES
-    return _is_disturbed(passes[-1]) and sum(map(_is_disturbed, passes)) < MAX_DISTURBED
+    return _is_noisy(passes[-1]) and sum(map(_is_noisy, passes)) < MAX_NOISY
 
 
-def _is_disturbed(observation: Observation) -> bool:
+def _is_noisy(observation: Observation) -> bool:
     return isinstance(observation, Timing) and judge(observation.conditions) is not None
 
 
@@ -211,7 +211,7 @@ def anchor_drift(run: Run) -> Drift | None:
         medians = tuple(
             median(o.samples_s)
             for o in run.observations
-            if isinstance(o, Timing) and o.point == point and o.samples_s and not _is_disturbed(o)
+            if isinstance(o, Timing) and o.point == point and o.samples_s and not _is_noisy(o)
         )
         if len(medians) >= 2:
             found.append(Drift(point, medians))
@@ -237,21 +237,21 @@ def _memory_fields(fit: Fit | None, memory: Memory | None) -> dict[str, Any]:
         fields |= {
             "peak_allocated_bytes": memory.peak_allocated_bytes,
             "peak_reserved_bytes": memory.peak_reserved_bytes,
-            "census": memory.census,
-            "census_reason": memory.census_reason or memory.reason,
+            "breakdown": memory.breakdown,
+            "breakdown_reason": memory.breakdown_reason or memory.reason,
             "implementation": memory.implementation,
         }
     if fit is not None:
         fields |= {
             "peak_process_bytes": fit.peak_process_bytes,
-            "peak_counted_bytes": fit.peak_counted_bytes,
+            "peak_charged_bytes": fit.peak_charged_bytes,
             "retries": fit.retries,
         }
         if (most := largest(fit.seen)) is not None:
             fields |= {"seen_batch": most.batch, "seen_time_steps": most.time_steps}
         # on CUDA the limit counts what is reserved, and the fit pass is the plain training
-        if fit.peak_allocated_bytes is not None and fit.peak_counted_bytes is not None:
-            fields["peak_reserved_bytes"] = fit.peak_counted_bytes
+        if fit.peak_allocated_bytes is not None and fit.peak_charged_bytes is not None:
+            fields["peak_reserved_bytes"] = fit.peak_charged_bytes
     return fields
 
 
@@ -263,11 +263,11 @@ def _work(
         return Work(memory.flops_per_step, None)
     if workload is None:
         return Work(None, None, "the workload is not known")
-    flops, reason = step_flops(workload, point.batch, point.steps)
+    flops, reason = step_flops(workload, point.batch, point.time_steps)
     if memory is not None and memory.flops_reason:
         reason = memory.flops_reason
     cache_bytes = rates.cache_bytes if rates else None
-    traffic = least_traffic_bytes(workload, point.batch, point.steps, cache_bytes)
+    traffic = least_traffic_bytes(workload, point.batch, point.time_steps, cache_bytes)
     return Work(flops, traffic, reason)
 
 
@@ -293,23 +293,23 @@ def _timing_fields(timings: Sequence[Timing]) -> dict[str, Any]:
     timed = [timing for timing in timings if timing.samples_s]
     if not timed:
         return {}
-    clean = [timing for timing in timed if not _is_disturbed(timing)]
+    clean = [timing for timing in timed if not _is_noisy(timing)]
     timed = clean if len(clean) >= MIN_PROCESSES else timed
     medians = [median(timing.samples_s) for timing in timed]
     step_s = median(medians)
     sequences = timed[0].sequences_per_step or timed[0].batch
-    disturbed = [text for timing in timed if (text := judge(timing.conditions))]
+    noisy = [text for timing in timed if (text := judge(timing.conditions))]
     return {
         "step_time_s": step_s,
         "step_time_within_ci_s": median_interval(timed[0].samples_s) if len(timed) == 1 else None,
         "step_time_ci_s": (min(medians), max(medians)) if len(medians) >= MIN_PROCESSES else None,
         "converged": all(timing.converged for timing in timed),
         "sequences_per_s": sequences / step_s,
-        "time_steps_per_s": sequences * timed[0].steps / step_s,
+        "time_steps_per_s": sequences * timed[0].time_steps / step_s,
         "host_enqueue_s": _median_known([timing.host_enqueue_s for timing in timed]),
         "block_wait_s": _median_known([timing.block_wait_s for timing in timed]),
         "phase_times_s": _phase_medians(timed[0]),
-        "disturbed": disturbed[0] if disturbed else None,
+        "noisy": noisy[0] if noisy else None,
     }
 
 

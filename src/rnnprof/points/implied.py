@@ -12,6 +12,6 @@ def dominating_oom(point: Point, ooms: Iterable[Point]) -> Point | None:
     below = [
         oom
         for oom in ooms
-        if oom != point and oom.batch <= point.batch and oom.steps <= point.steps
+        if oom != point and oom.batch <= point.batch and oom.time_steps <= point.time_steps
     ]
-    return min(below, key=lambda oom: (oom.batch * oom.steps, oom), default=None)
+    return min(below, key=lambda oom: (oom.batch * oom.time_steps, oom), default=None)

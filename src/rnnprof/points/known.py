@@ -32,7 +32,7 @@ class KnownPeak:
     samples: int
 
     def reason(self) -> str:
-        """Why there is no census of the point."""
+        """Why there is no breakdown of the point."""
         return (
             f"left out by --fast: by {self.samples} other memory passes its allocated peak is "
             f"{format_bytes(self.peak_bytes)} within {format_ratio(self.error_ratio)}"
@@ -78,6 +78,6 @@ class KnownPeaks:
         return KnownPeak(peak_bytes, self.model.margin_ratio, len(self.points))
 
     def _surround(self, point: Point) -> bool:
-        return any(o.batch <= point.batch and o.steps <= point.steps for o in self.points) and any(
-            o.batch >= point.batch and o.steps >= point.steps for o in self.points
-        )
+        return any(
+            o.batch <= point.batch and o.time_steps <= point.time_steps for o in self.points
+        ) and any(o.batch >= point.batch and o.time_steps >= point.time_steps for o in self.points)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rnnprof.runfile.observations import (
-    Census,
+    Breakdown,
 )
 from rnnprof.runfile.points import Outcome, Point
 
@@ -30,7 +30,7 @@ class Measurement:
         retries: of the caching allocator under the limit, after step 2.
         seen_batch, seen_time_steps: of the largest call of a recurrent layer; None where unknown.
         unused: why a step does not use the batch requested: it then has no throughput.
-        disturbed: what disturbed the timing, or None.
+        noisy: what noisy the timing, or None.
     """
 
     point: Point
@@ -54,13 +54,13 @@ class Measurement:
     peak_allocated_bytes: int | None = None
     peak_reserved_bytes: int | None = None
     peak_process_bytes: int | None = None
-    peak_counted_bytes: int | None = None
+    peak_charged_bytes: int | None = None
     retries: int | None = None
-    census: Census | None = None
-    census_reason: str | None = None
+    breakdown: Breakdown | None = None
+    breakdown_reason: str | None = None
     implementation: str | None = None
     seen_batch: int | None = None
     seen_time_steps: int | None = None
     unused: str | None = None
-    disturbed: str | None = None
+    noisy: str | None = None
     warnings: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Whether something else on the machine disturbed a pass: raw conditions to a judgement."""
+"""Whether other work made a pass noisy: raw conditions to a judgement."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MIN_SECONDS: Final = 0.05
 SLOWDOWNS: Final = frozenset(
     {"HwSlowdown", "SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown"}
 )
-"""NVML's reasons that mean a card in distress.  SwPowerCap is none: under load it is the normal."""
+"""NVML's reasons that mean a GPU in distress.  SwPowerCap is none: under load it is the normal."""
 
 CLOCK_EXPLAINED: Final = frozenset({"GpuIdle", "SwPowerCap", "ApplicationsClocksSetting"})
-"""Reasons for a low clock that are no disturbance: nothing to do, the power limit, a set clock."""
+"""Reasons for a low clock that are no noise: nothing to do, the power limit, a set clock."""
 
 SM_CLOCK_RATIO: Final = 0.75
 """Of the highest clock; nvbench throws away what it sampled under 75% of the default clock."""
@@ -32,7 +32,7 @@ OTHERS_DRIFT_BYTES: Final = 64 * MIB
 
 
 def judge(conditions: Conditions | None) -> str | None:
-    """What disturbed the pass, in words, or None."""
+    """What made the pass noisy, in words, or None."""
     if conditions is None or conditions.wall_s <= 0:
         return None
     others, steal = _others_s(conditions), conditions.cpu_steal_s
@@ -68,14 +68,14 @@ def _judge_one(
 
 
 def slowdowns(device: DeviceConditions | None) -> tuple[str, ...]:
-    """The reasons, by NVML's names, for which the card is slowing itself down."""
+    """The reasons, by NVML's names, for which the GPU is slowing itself down."""
     reasons = device.event_reasons if device is not None else None
     return tuple(reason for reason in reasons or () if reason in SLOWDOWNS)
 
 
 def _judge_slowdown(device: DeviceConditions | None) -> str | None:
     reasons = slowdowns(device)
-    return f"the card slowed itself down ({', '.join(reasons)})" if reasons else None
+    return f"the GPU slowed itself down ({', '.join(reasons)})" if reasons else None
 
 
 def _judge_clock(device: DeviceConditions | None) -> str | None:
@@ -88,7 +88,7 @@ def _judge_clock(device: DeviceConditions | None) -> str | None:
     ratio = clock_mhz / max_mhz
     if ratio >= SM_CLOCK_RATIO:
         return None
-    return f"the card ran at {clock_mhz} MHz, {format_ratio(ratio)} of its highest clock"
+    return f"the GPU ran at {clock_mhz} MHz, {format_ratio(ratio)} of its highest clock"
 
 
 def _judge_drift(drift_bytes: int | None) -> str | None:

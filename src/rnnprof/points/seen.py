@@ -47,17 +47,17 @@ class Use:
     """
 
     batch: int
-    steps: int
+    time_steps: int
     seen: tuple[Seen, ...] = ()
     peak_bytes: int | None = None
 
     @classmethod
     def of(cls, fit: Fit) -> Use:
         """Of a fit pass; on CUDA by what tensors took, since segments hide small growth."""
-        peak = fit.peak_counted_bytes
+        peak = fit.peak_charged_bytes
         if fit.peak_allocated_bytes is not None:
             peak = fit.peak_allocated_bytes
-        return cls(fit.batch, fit.steps, fit.seen, peak)
+        return cls(fit.batch, fit.time_steps, fit.seen, peak)
 
     @property
     def most(self) -> Seen | None:
@@ -133,8 +133,10 @@ def used_lengths(fits: Sequence[Fit]) -> str | None:
     factors = {}
     for fit in fits:
         if _passed(fit) and (factor := _length_of(fit)) is not None:
-            factors[fit.steps] = factor
-    if not factors or all(abs(seen / steps - 1) <= LENGTH_RATIO for steps, seen in factors.items()):
+            factors[fit.time_steps] = factor
+    if not factors or all(
+        abs(seen / time_steps - 1) <= LENGTH_RATIO for time_steps, seen in factors.items()
+    ):
         return None
     low, high = min(factors), max(factors)
     if high >= APART_RATIO * low and _is_flat(low, high, factors[low], factors[high]):
@@ -151,7 +153,7 @@ def same_data(fits: Sequence[Fit]) -> str | None:
     for fit in fits:
         if fit.data_mark is None:
             continue
-        known = marks[fit.batch, fit.steps]
+        known = marks[fit.batch, fit.time_steps]
         if fit.data_mark in known:
             return (
                 f"both proofs of B={fit.batch} drew the same data: the factory seeds itself, or "
@@ -217,7 +219,7 @@ def _bytes_stay(smaller: Use, larger: Use) -> bool:
     before, after = smaller.peak_bytes, larger.peak_bytes
     if not before or after is None or larger.batch < BYTES_RANGE * smaller.batch:
         return False
-    data_bytes = (larger.batch - smaller.batch) * larger.steps
+    data_bytes = (larger.batch - smaller.batch) * larger.time_steps
     return after - before < min(BYTES_GROWTH_RATIO * before, data_bytes)
 
 
@@ -247,9 +249,9 @@ def _length_of(fit: Fit) -> int | None:
     most = largest(fit.seen)
     if most is None or most.time_steps is None:
         return None
-    whole = most.positions / (fit.batch * fit.steps)
-    if most.time_steps < fit.steps and abs(whole - 1) <= LENGTH_RATIO:
-        return fit.steps
+    whole = most.positions / (fit.batch * fit.time_steps)
+    if most.time_steps < fit.time_steps and abs(whole - 1) <= LENGTH_RATIO:
+        return fit.time_steps
     return most.time_steps
 
 

@@ -51,9 +51,9 @@ class View:
         return tuple(sorted({point.batch for point in self.places}))
 
     @property
-    def steps(self) -> tuple[int, ...]:
+    def time_steps(self) -> tuple[int, ...]:
         """The axis of time steps, ascending."""
-        return tuple(sorted({point.steps for point in self.places}))
+        return tuple(sorted({point.time_steps for point in self.places}))
 
     @property
     def edges(self) -> tuple[SeenEdge, ...]:
@@ -95,7 +95,7 @@ class SeenEdge:
         certificate: what probes between and beyond the grid's batches have proven.
     """
 
-    steps: int
+    time_steps: int
     fits: int | None
     fails: Measurement | None
     is_largest: bool
@@ -109,20 +109,22 @@ class SeenEdge:
 
 def seen_edges(run: Run, measurements: Measurements) -> tuple[SeenEdge, ...]:
     """The edge seen on the grid at each T, ascending."""
-    by_steps = groupby(grid_points(run, measurements), key=lambda point: point.steps)
-    proven = {certificate.steps: certificate for certificate in frontier_of(run)}
+    by_steps = groupby(grid_points(run, measurements), key=lambda point: point.time_steps)
+    proven = {certificate.time_steps: certificate for certificate in frontier_of(run)}
     return tuple(
-        replace(_seen_edge(steps, list(group), measurements), certificate=proven.get(steps))
-        for steps, group in by_steps
+        replace(
+            _seen_edge(time_steps, list(group), measurements), certificate=proven.get(time_steps)
+        )
+        for time_steps, group in by_steps
     )
 
 
-def _seen_edge(steps: int, places: Sequence[Point], measurements: Measurements) -> SeenEdge:
+def _seen_edge(time_steps: int, places: Sequence[Point], measurements: Measurements) -> SeenEdge:
     known = [measurements[point] for point in places if point in measurements]
     fits = max((m.point.batch for m in known if m.outcome is Outcome.MEASURED), default=None)
     failing = [m for m in known if m.outcome in OOM_OUTCOMES]
     return SeenEdge(
-        steps=steps,
+        time_steps=time_steps,
         fits=fits,
         fails=min(failing, key=lambda m: m.point.batch, default=None),
         is_largest=fits == places[-1].batch,
@@ -145,14 +147,14 @@ def throughput(measurement: Measurement) -> float | None:
 
 def grid_points(run: Run, measurements: Measurements) -> tuple[Point, ...]:
     """Every point asked for or measured, by steps and then by batch."""
-    return tuple(sorted({*run.points(), *measurements}, key=lambda p: (p.steps, p.batch)))
+    return tuple(sorted({*run.points(), *measurements}, key=lambda p: (p.time_steps, p.batch)))
 
 
 def flags(measurement: Measurement) -> str:
-    """``~`` where the time did not converge, ``!`` where it was disturbed."""
+    """``~`` where the time did not converge, ``!`` where it was noisy."""
     if throughput(measurement) is None:
         return ""
-    return ("~" if measurement.converged is False else "") + ("!" if measurement.disturbed else "")
+    return ("~" if measurement.converged is False else "") + ("!" if measurement.noisy else "")
 
 
 def memory_bytes(measurement: Measurement) -> int | None:
@@ -161,7 +163,7 @@ def memory_bytes(measurement: Measurement) -> int | None:
     Allocated, reserved and process bytes stand in the page's table of points, JSON and CSV.
     """
     is_measured = measurement.outcome is Outcome.MEASURED
-    return measurement.peak_counted_bytes if is_measured else None
+    return measurement.peak_charged_bytes if is_measured else None
 
 
 OOM_OUTCOMES: Final = frozenset({Outcome.OOM, Outcome.IMPLIED_OOM})

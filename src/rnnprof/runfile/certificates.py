@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
+from rnnprof.ranges import Bytes, Count, Whole
+
 
 class EdgeStatus(enum.StrEnum):
     """What is known of the largest batch at one T."""
@@ -31,13 +33,13 @@ class EdgeFit:
     Attributes:
         peak_bytes: of what the limit counts; None where it is not known.
         attempt: the observation that proves it.
-        steps_run: training steps that passed.
+        train_steps_run: training steps that passed.
     """
 
-    batch: int
+    batch: Count
     attempt: str
-    peak_bytes: int | None = None
-    steps_run: int = 0
+    peak_bytes: Bytes | None = None
+    train_steps_run: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,11 @@ class EdgeOom:
         attempt: the observation that proves it.
     """
 
-    batch: int
+    batch: Count
     attempt: str
     phase: str | None = None
     message: str | None = None
-    requested_bytes: int | None = None
+    requested_bytes: Bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +80,18 @@ class Certificate:
         reason: what stands in the way of a certificate, or what else to know.
     """
 
-    steps: int
+    time_steps: Count
     status: EdgeStatus
-    granularity: int
-    at_most: int
-    batch: int | None = None
+    granularity: Count
+    at_most: Count
+    batch: Count | None = None
     fits: EdgeFit | None = None
     fails: EdgeOom | None = None
-    confirm_steps: int = 10
-    horizon: int | None = None
-    confirmations: int = 0
-    probes: int = 0
-    ooms: int = 0
+    confirm_steps: Count = 10
+    horizon: Whole | None = None
+    confirmations: Count = 0
+    probes: Count = 0
+    ooms: Count = 0
     attempts: tuple[str, ...] = ()
     reason: str | None = None
     request: str = ""

@@ -14,13 +14,13 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rnnprof.errors import RunFileError
 from rnnprof.runfile.certificates import Certificate
-from rnnprof.runfile.codec import decode, encode
+from rnnprof.runfile.codec import decode_json, encode
 from rnnprof.runfile.observations import Fit, Observation
 from rnnprof.runfile.records import (
     KIND_OF,
@@ -28,15 +28,17 @@ from rnnprof.runfile.records import (
     SCHEMA,
     Finished,
     Header,
+    Host,
     Record,
     Request,
     Run,
     Started,
 )
-from rnnprof.runfile.validation import check
+from rnnprof.runfile.validation import check_workload
 
 _CHECKSUM: Final = re.compile(rb',"checksum":"([0-9a-f]{16})"\}')
 _CHECKSUM_BYTES: Final = len(b',"checksum":""}') + 16
+_KIND: Final = re.compile(rb'\{"kind":"([a-z_]{1,32})",')
 _HEADER_START: Final = b'{"kind":"header",'
 
 
@@ -61,14 +63,27 @@ def from_line(line: bytes) -> Record:
         raise ValueError("it has no checksum at its end")
     if _digest(line[: match.start()]) != match[1]:
         raise ValueError("its checksum does not match: the line was changed or damaged")
-    body = json.loads(line)
-    name = body.get("kind")
-    kind = KINDS.get(name) if isinstance(name, str) else None
+    name = _kind_of(line)
+    kind = KINDS.get(name)
     if kind is None:
         raise ValueError(f"a record of kind {name!r} is not known")
-    record = decode(kind, body, name)
-    check(record)
+    record = decode_json(kind, line, name)
+    if isinstance(record, Header):
+        check_workload(record.workload)
     return record  # type: ignore[no-any-return]
+
+
+def _kind_of(line: bytes) -> str:
+    """The kind of a record's line, which begins with it."""
+    match = _KIND.match(line)
+    return match[1].decode() if match else str(decode_json(_Kind, line).kind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Of a line, its kind alone."""
+
+    kind: str
 
 
 def load(path: Path) -> Run:
@@ -98,14 +113,31 @@ def run_of(records: Sequence[Record], path: Path) -> Run | None:
     run = Run(
         header,
         requests=tuple(r for r in records if isinstance(r, Request)),
+        hosts=tuple(r for r in records if isinstance(r, Host)),
         started=tuple(r for r in records if isinstance(r, Started)),
         observations=tuple(r for r in records if isinstance(r, Observation)),
         certificates=tuple(r for r in records if isinstance(r, Certificate)),
         finished=tuple(r for r in records if isinstance(r, Finished)),
         path=str(path),
     )
+    _check_hosts(run, path)
     _check_limits(run, path)
     return run
+
+
+def _check_hosts(run: Run, path: Path) -> None:
+    """See that a limit that was requested in bytes is the one that was in force.
+
+    Raises:
+        RunFileError: names the invocation.
+    """
+    asked_bytes = run.header.limit_bytes
+    for host in run.hosts:
+        if asked_bytes is not None and host.limit_bytes != asked_bytes:
+            raise RunFileError(
+                f"{path}: {asked_bytes} bytes are its limit, and the invocation {host.request} had "
+                f"{host.limit_bytes}: the file is not as rnnprof wrote it"
+            )
 
 
 def _check_limits(run: Run, path: Path) -> None:
@@ -115,51 +147,18 @@ def _check_limits(run: Run, path: Path) -> None:
         RunFileError: names the pass; a proof under another limit is no proof of this run's.
     """
     reserves = {each.request: each.settings.reserve_bytes for each in run.requests}
+    limits = {each.request: each.limit_bytes for each in run.hosts}
     for fit in run.observations:
         if not isinstance(fit, Fit):
             continue
-        limit_bytes = run.header.limit_bytes - reserves.get(fit.request, 0)
+        whole = limits.get(fit.request, run.limit_bytes)
+        limit_bytes = whole - reserves.get(fit.request, 0)
         if fit.limit_bytes != limit_bytes:
             raise RunFileError(
                 f"{path}: the fit pass {fit.attempt} at {fit.point} ran under a limit of "
                 f"{fit.limit_bytes} bytes, and its run's is {limit_bytes}: the file is not as "
                 "rnnprof wrote it"
             )
-
-
-def merge(first: Run, second: Run) -> Run:
-    """The union of two files of the same run.
-
-    Raises:
-        RunFileError: when their headers differ.
-    """
-    if first.header != second.header:
-        difference = "; ".join(
-            differences(first.header, second.header, ("in the first", "in the second"))
-        )
-        raise RunFileError(f"{second.path} is another run than {first.path}: {difference}")
-    return replace(
-        first,
-        requests=_union(first.requests, second.requests),
-        started=_union(first.started, second.started),
-        observations=_union(first.observations, second.observations),
-        certificates=_union(first.certificates, second.certificates),
-        finished=_union(first.finished, second.finished),
-    )
-
-
-def differences(
-    one: Header, other: Header, places: tuple[str, str] = ("in the file", "now")
-) -> list[str]:
-    """Each field of the identity in which two headers differ, spelled out."""
-    left, right = _flat(encode(one)), _flat(encode(other))
-    derived = {"run_id", "fingerprint"}
-    return [
-        f"{name.removeprefix('environment.')}: {left.get(name)!r} {places[0]}, "
-        f"{right.get(name)!r} {places[1]}"
-        for name in dict.fromkeys([*left, *right])
-        if left.get(name) != right.get(name) and name not in derived
-    ]
 
 
 class Journal:
@@ -331,6 +330,11 @@ def _read_header(line: bytes, path: Path) -> Header:
         schema = json.loads(line).get("schema")
     except (ValueError, RecursionError):
         schema = None
+    if isinstance(schema, int) and schema < SCHEMA:
+        raise RunFileError(
+            f"{path} is of schema {schema}, which was never released: measure again, or give "
+            "--overwrite to begin anew"
+        )
     if isinstance(schema, int) and schema > SCHEMA:
         raise RunFileError(
             f"{path} was written by a newer rnnprof (schema {schema}; this one reads up to "
@@ -350,20 +354,6 @@ def _read_record(line: bytes, number: int, path: Path) -> Record:
             f"{path}, line {number}: {error}. Cut the file before that line to keep what is above "
             "it, or give --overwrite to begin anew"
         ) from None
-
-
-def _union(first: tuple[Any, ...], second: tuple[Any, ...]) -> tuple[Any, ...]:
-    seen = {to_line(record) for record in first}
-    return first + tuple(record for record in second if to_line(record) not in seen)
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        flat |= _flat(item, f"{prefix}.{key}" if prefix else key)
-    return flat
 
 
 def _digest(body: bytes) -> bytes:

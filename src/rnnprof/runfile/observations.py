@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from rnnprof.ranges import Bytes, Count, Duration, Real, Seconds, Whole
 from rnnprof.runfile.points import Outcome, Point, Role
 
 
@@ -22,9 +23,9 @@ class Failure:
     phase: str | None = None
     error_type: str | None = None
     message: str | None = None
-    requested_bytes: int | None = None
-    signal: int | None = None
-    exit_code: int | None = None
+    requested_bytes: Bytes | None = None
+    signal: Whole | None = None
+    exit_code: Whole | None = None
     log_tail: str = ""
 
 
@@ -33,22 +34,22 @@ class DeviceConditions:
     """A GPU at one instant, as NVML tells it.
 
     Attributes:
-        max_sm_clock_mhz: the highest that the card would run its multiprocessors at.
+        max_sm_clock_mhz: the highest that the GPU would run its multiprocessors at.
         event_reasons: why the clocks are not higher, by NVML's own names; empty for no reason.
         used_bytes: device memory that is in use, by whomever.
         own_bytes: of it, by this process; None where NVML hides it, as in most containers.
         unknown: for each field that is None, why.
     """
 
-    sm_clock_mhz: int | None = None
-    max_sm_clock_mhz: int | None = None
-    memory_clock_mhz: int | None = None
-    temperature_c: int | None = None
-    power_w: float | None = None
-    power_limit_w: float | None = None
+    sm_clock_mhz: Whole | None = None
+    max_sm_clock_mhz: Whole | None = None
+    memory_clock_mhz: Whole | None = None
+    temperature_c: Whole | None = None
+    power_w: Real | None = None
+    power_limit_w: Real | None = None
     event_reasons: tuple[str, ...] | None = None
-    used_bytes: int | None = None
-    own_bytes: int | None = None
+    used_bytes: Bytes | None = None
+    own_bytes: Bytes | None = None
     unknown: dict[str, str] = field(default_factory=dict)
 
 
@@ -68,15 +69,15 @@ class Conditions:
         unknown: for each field that is None, why.
     """
 
-    wall_s: float
-    cpu_count: int
-    cpu_own_s: float | None = None
-    cpu_busy_s: float | None = None
-    cpu_steal_s: float | None = None
-    throttled_s: float | None = None
+    wall_s: Seconds
+    cpu_count: Whole
+    cpu_own_s: Seconds | None = None
+    cpu_busy_s: Seconds | None = None
+    cpu_steal_s: Seconds | None = None
+    throttled_s: Seconds | None = None
     device_before: DeviceConditions | None = None
     device_after: DeviceConditions | None = None
-    others_drift_bytes: int | None = None
+    others_drift_bytes: Bytes | None = None
     unknown: dict[str, str] = field(default_factory=dict)
 
 
@@ -92,14 +93,14 @@ class Observation:
     """
 
     attempt: str
-    batch: int
-    steps: int
+    batch: Count
+    time_steps: Count
     role: Role
-    worker: int
-    process_index: int
+    worker: Whole
+    process_index: Whole
     request: str
     outcome: Outcome
-    wall_s: float
+    wall_s: Seconds
     reason: str | None = None
     failure: Failure | None = None
     warnings: tuple[str, ...] = ()
@@ -108,7 +109,7 @@ class Observation:
     @property
     def point(self) -> Point:
         """The point observed."""
-        return Point(self.batch, self.steps)
+        return Point(self.batch, self.time_steps)
 
     @property
     def is_of_the_workload(self) -> bool:
@@ -129,12 +130,12 @@ class Seen:
         elements: of all tensors that any module was called with.
     """
 
-    step: int
-    batch: int | None = None
-    time_steps: int | None = None
-    sequences: int = 0
-    positions: int = 0
-    elements: int = 0
+    step: Whole
+    batch: Count | None = None
+    time_steps: Count | None = None
+    sequences: Count = 0
+    positions: Whole = 0
+    elements: Whole = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +143,7 @@ class Fit(Observation):
     """Full training steps under the limit, nothing else switched on.
 
     Attributes:
-        steps_run: training steps that passed.
+        train_steps_run: training steps that passed.
         train_steps: training steps asked for.
         live_bytes: at the end of each training step that passed (CPU: address space above the
             baseline; CUDA: allocated by the caching allocator).
@@ -158,7 +159,7 @@ class Fit(Observation):
         context_bytes: what the process holds before the workload is built (CPU: VmRSS; CUDA:
             device memory of the process less what the allocator reserved).
         peak_process_bytes: the operating system's peak for the process (CPU: VmHWM; CUDA: by NVML).
-        peak_counted_bytes: peak of the bytes that the limit counts (CPU: address space above the
+        peak_charged_bytes: peak of the bytes that the limit counts (CPU: address space above the
             baseline; CUDA: reserved by the caching allocator).
         peak_allocated_bytes: by the caching allocator, in this plain training; None on CPU.
         retries: times that the caching allocator emptied its cache to go on, after step 2: a
@@ -169,29 +170,29 @@ class Fit(Observation):
             a training step.  The limit counts neither.
     """
 
-    limit_bytes: int
-    steps_run: int = 0
-    train_steps: int = 0
-    live_bytes: tuple[int, ...] = ()
-    step_peak_bytes: tuple[int, ...] = ()
+    limit_bytes: Bytes
+    train_steps_run: Count = 0
+    train_steps: Count = 0
+    live_bytes: tuple[Bytes, ...] = ()
+    step_peak_bytes: tuple[Bytes, ...] = ()
     seen: tuple[Seen, ...] = ()
-    data_mark: float | None = None
-    baseline_bytes: int | None = None
+    data_mark: Real | None = None
+    baseline_bytes: Bytes | None = None
     baseline_note: str | None = None
-    context_bytes: int | None = None
-    peak_process_bytes: int | None = None
+    context_bytes: Bytes | None = None
+    peak_process_bytes: Bytes | None = None
     peak_process_reason: str | None = None
-    peak_counted_bytes: int | None = None
-    peak_counted_reason: str | None = None
-    peak_allocated_bytes: int | None = None
-    retries: int | None = None
-    loss: float | None = None
-    children_bytes: int | None = None
-    shared_bytes: int | None = None
+    peak_charged_bytes: Bytes | None = None
+    peak_charged_reason: str | None = None
+    peak_allocated_bytes: Bytes | None = None
+    retries: Count | None = None
+    loss: Real | None = None
+    children_bytes: Bytes | None = None
+    shared_bytes: Bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class Breakdown:
     """The allocator's live bytes at the instant of the peak, by storage identity.
 
     Attributes:
@@ -208,23 +209,23 @@ class Census:
         phase: the phase in which the peak stands.
     """
 
-    weights: int
-    gradients: int
-    optimizer_state: int
-    input: int
-    weight_casts: int
-    saved: int
-    library: int
-    temporaries: int
-    rounding: int
+    weights: Bytes
+    gradients: Bytes
+    optimizer_state: Bytes
+    input: Bytes
+    weight_casts: Bytes
+    saved: Bytes
+    library: Bytes
+    temporaries: Bytes
+    rounding: Bytes
     phase: str
 
     def parts(self) -> dict[str, int]:
         """The byte counts by part, in the order above; they sum to the allocator's peak."""
-        return {name: getattr(self, name) for name in CENSUS_PARTS}
+        return {name: getattr(self, name) for name in BREAKDOWN_PARTS}
 
 
-CENSUS_PARTS: Final = (
+BREAKDOWN_PARTS: Final = (
     "weights", "gradients", "optimizer_state", "input", "weight_casts", "saved", "library",
     "temporaries", "rounding",
 )  # fmt: skip
@@ -232,14 +233,14 @@ CENSUS_PARTS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory(Observation):
-    """Allocator peaks per phase and the census at the peak, in a worker without the limit.
+    """Allocator peaks per phase and the breakdown at the peak, in a worker without the limit.
 
     Attributes:
         peak_allocated_bytes: the allocator's own peak over build and all steps.
         peak_reserved_bytes: None on CPU, where the allocator reserves nothing.
         phase_peak_bytes: the highest allocated within each phase, over all steps.
         phase_live_bytes: allocated at the end of each phase of the last step.
-        model_bytes: sums over the tensors themselves, to check the census against.
+        model_bytes: sums over the tensors themselves, to check the breakdown against.
         net_bytes_per_step: what the last step left behind; not zero is a leak.
         ops: recurrent operators that really ran.
         implementation: ``fused``, ``native``, ``loop`` or ``mixed`` as it really ran; None where
@@ -249,21 +250,21 @@ class Memory(Observation):
             FlopCounterMode; None for the built-in cells, whose count is a formula.
     """
 
-    steps_run: int = 0
-    optimizer_steps: int | None = None
-    peak_allocated_bytes: int | None = None
-    peak_reserved_bytes: int | None = None
-    census: Census | None = None
-    census_reason: str | None = None
-    phase_peak_bytes: dict[str, int] = field(default_factory=dict)
-    phase_live_bytes: dict[str, int] = field(default_factory=dict)
-    model_bytes: dict[str, int] = field(default_factory=dict)
-    net_bytes_per_step: int | None = None
+    train_steps_run: Count = 0
+    optimizer_steps: Whole | None = None
+    peak_allocated_bytes: Bytes | None = None
+    peak_reserved_bytes: Bytes | None = None
+    breakdown: Breakdown | None = None
+    breakdown_reason: str | None = None
+    phase_peak_bytes: dict[str, Bytes] = field(default_factory=dict)
+    phase_live_bytes: dict[str, Bytes] = field(default_factory=dict)
+    model_bytes: dict[str, Bytes] = field(default_factory=dict)
+    net_bytes_per_step: Whole | None = None
     ops: tuple[str, ...] = ()
     implementation: str | None = None
     implementation_reason: str | None = None
-    graphs_compiled: int | None = None
-    flops_per_step: int | None = None
+    graphs_compiled: Whole | None = None
+    flops_per_step: Whole | None = None
     flops_reason: str | None = None
 
 
@@ -284,15 +285,15 @@ class Timing(Observation):
         loss: of the last step; None when it was no finite number.
     """
 
-    samples_s: tuple[float, ...] = ()
-    warmup_samples_s: tuple[float, ...] = ()
+    samples_s: tuple[Duration, ...] = ()
+    warmup_samples_s: tuple[Seconds, ...] = ()
     converged: bool = False
-    phase_samples_s: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    phase_step_samples_s: tuple[float, ...] = ()
-    sequences_per_step: int | None = None
-    host_enqueue_s: float | None = None
-    block_wait_s: float | None = None
-    loss: float | None = None
+    phase_samples_s: dict[str, tuple[Seconds, ...]] = field(default_factory=dict)
+    phase_step_samples_s: tuple[Seconds, ...] = ()
+    sequences_per_step: Whole | None = None
+    host_enqueue_s: Seconds | None = None
+    block_wait_s: Seconds | None = None
+    loss: Real | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,7 +308,7 @@ class Calibration(Observation):
 
     what: str = "rates"
     parameters: dict[str, Any] = field(default_factory=dict)
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, Real] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,18 +330,18 @@ class Gradient(Observation):
         loss: of the last training step, or of the first draw; None when it was no finite number.
     """
 
-    train_steps: int = 0
+    train_steps: Count = 0
     inputs: str | None = None
-    lag_norms: tuple[tuple[float | None, ...], ...] = ()
+    lag_norms: tuple[tuple[Real | None, ...], ...] = ()
     reach_reason: str | None = None
-    small_batch: int | None = None
-    big_batch: int | None = None
-    small_squared: tuple[float | None, ...] = ()
-    big_squared: tuple[float | None, ...] = ()
+    small_batch: Whole | None = None
+    big_batch: Whole | None = None
+    small_squared: tuple[Real | None, ...] = ()
+    big_squared: tuple[Real | None, ...] = ()
     noise_reason: str | None = None
-    clipped_steps: int | None = None
-    learning_rate: float | None = None
-    loss: float | None = None
+    clipped_steps: Whole | None = None
+    learning_rate: Real | None = None
+    loss: Real | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,13 +362,13 @@ class Learning(Observation):
         clipped_steps: training steps whose gradient was clipped; None where nothing tells.
     """
 
-    seed: int = 0
-    learning_rate: float | None = None
-    target_loss: float | None = None
-    baseline_loss: float | None = None
+    seed: Whole = 0
+    learning_rate: Real | None = None
+    target_loss: Real | None = None
+    baseline_loss: Real | None = None
     reached: bool = False
-    train_steps: int = 0
-    sequences: int = 0
-    train_s: float = 0.0
-    losses: tuple[tuple[int, float | None], ...] = ()
-    clipped_steps: int | None = None
+    train_steps: Count = 0
+    sequences: Count = 0
+    train_s: Seconds = 0.0
+    losses: tuple[tuple[Whole, Real | None], ...] = ()
+    clipped_steps: Whole | None = None

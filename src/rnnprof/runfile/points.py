@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
+from rnnprof.ranges import Count
+
 
 class Outcome(enum.StrEnum):
     """How a point ended."""
@@ -49,20 +51,22 @@ class Point:
         steps: time steps per sequence (T).
     """
 
-    batch: int
-    steps: int
+    batch: Count
+    time_steps: Count
 
     def __str__(self) -> str:
-        return f"B={self.batch} T={self.steps}"
+        return f"B={self.batch} T={self.time_steps}"
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
     """The batch and step axes, each ascending."""
 
-    batch: tuple[int, ...]
-    steps: tuple[int, ...]
+    batch: tuple[Count, ...]
+    time_steps: tuple[Count, ...]
 
     def points(self) -> tuple[Point, ...]:
         """Every point, by steps and then by batch."""
-        return tuple(Point(batch, steps) for steps in self.steps for batch in self.batch)
+        return tuple(
+            Point(batch, time_steps) for time_steps in self.time_steps for batch in self.batch
+        )

@@ -1,17 +1,19 @@
 """What was asked and what was observed: frozen records, the vocabulary of the run file.
 
 Schema history
-    1   2026-11: header, request, started, fit, memory, timing, calibration, certificate,
-            finished.
+    1   2026-11: never released, and refused.
+    2   2026-11: the header is identity alone (limit as requested, source digests); ``host`` has the
+            resolved limit and the machine's facts; ``time_steps``, charged bytes, breakdown.
 
 Units are in the names; an unknown value is ``None`` with its reason beside it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from rnnprof.ranges import Bytes, Count, Real, Seconds, Whole
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import (
     Calibration,
@@ -26,27 +28,48 @@ from rnnprof.runfile.points import Grid, Point, Role
 from rnnprof.runfile.study import Study
 from rnnprof.workload import Workload
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The identity of a run: two files with equal headers hold the same run.
+    """The identity of a run: two files with equal headers hold the same run, and merge.
 
     Attributes:
         run_id: hash of the other fields.
-        environment: facts from an allow-list; no user or host name.
-        fingerprint: hash of the environment.
-        limit_bytes: what training may reserve for tensors, resolved once.
+        environment: facts that choose kernels, workspaces or arithmetic, from an allow-list: the
+            GPU's model (on the CPU the processor), driver, torch, cuDNN, flags, allocator settings,
+            simulated or not.
+        limit_bytes: the memory limit as requested; None for all that is free.
+        gpu_memory_bytes: size of the GPU that the limit stands for; None where it stands for none.
+        sources: sha256 of the user's files that are loaded by the end of the first training step,
+            by their paths under the script's or package's root; empty for a built-in cell.
     """
 
     schema: int
     run_id: str
-    rnnprof_version: str
     workload: Workload
     environment: dict[str, Any]
-    fingerprint: str
-    limit_bytes: int
+    limit_bytes: Bytes | None = None
+    gpu_memory_bytes: Bytes | None = None
+    sources: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where an invocation ran: what may differ between two files of one run.
+
+    Attributes:
+        request: of the invocation.
+        limit_bytes: what training may be charged, as it was resolved.
+        facts: from an allow-list, without user or host name: processors, memory, kernel, Python,
+            the GPU's UUID and memory.
+    """
+
+    request: str
+    limit_bytes: Bytes
+    rnnprof_version: str
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +78,8 @@ class Settings:
 
     Attributes:
         memory_limit: the size asked for, or None for all that is free.
-        card_bytes: size of the card that the limit stands for (its memory less the context
-            measured here); the algorithms stay this device's.  None without ``--card``.
+        gpu_memory_bytes: size of the GPU that the limit stands for (its memory less the context
+            measured here); the algorithms stay this device's.  None without ``--gpu-memory``.
         point_seconds: at most this long is spent on a point's timed steps.
         processes: timing passes per point, each in a process of its own; 0 for memory alone.
         timeout_s: deadline of one pass; None scales it to the expected cost.
@@ -75,21 +98,21 @@ class Settings:
         study: how trainability is measured; None where it is not.
     """
 
-    memory_limit: int | None = None
-    card_bytes: int | None = None
-    point_seconds: float = 2.0
-    processes: int = 1
-    timeout_s: float | None = None
-    seed: int = 0
+    memory_limit: Bytes | None = None
+    gpu_memory_bytes: Bytes | None = None
+    point_seconds: Real = 2.0
+    processes: Whole = 1
+    timeout_s: Seconds | None = None
+    seed: Whole = 0
     prune: bool = True
-    confirm_steps: int = 10
-    through: int = 0
-    confirm: int = 1
-    granularity: int = 1
-    at_most: int = 65536
-    headroom_ratio: float = 0.05
-    reserve_bytes: int = 0
-    lengths: tuple[int, ...] = ()
+    confirm_steps: Count = 10
+    through: Whole = 0
+    confirm: Whole = 1
+    granularity: Count = 1
+    at_most: Count = 65536
+    headroom_ratio: Real = 0.05
+    reserve_bytes: Bytes = 0
+    lengths: tuple[Whole, ...] = ()
     certify: bool = True
     fast: bool = False
     study: Study | None = None
@@ -112,7 +135,7 @@ class Finished:
 
     request: str
     at_utc: str
-    wall_s: float
+    wall_s: Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +144,20 @@ class Started:
 
     attempt: str
     observes: str
-    batch: int
-    steps: int
+    batch: Count
+    time_steps: Count
     role: Role
-    process_index: int
+    process_index: Whole
     request: str
     at_utc: str
 
 
-Record = Header | Request | Started | Observation | Certificate | Finished
+Record = Header | Request | Host | Started | Observation | Certificate | Finished
 
 KINDS: Final[dict[str, type[Any]]] = {
     "header": Header,
     "request": Request,
+    "host": Host,
     "started": Started,
     "fit": Fit,
     "memory": Memory,
@@ -159,12 +183,31 @@ class Run:
     certificates: tuple[Certificate, ...] = ()
     finished: tuple[Finished, ...] = ()
     path: str | None = None
+    hosts: tuple[Host, ...] = ()
 
     @property
     def is_finished(self) -> bool:
         """Whether the last invocation came to its end."""
         done = {record.request for record in self.finished}
         return bool(self.requests) and self.requests[-1].request in done
+
+    @property
+    def limit_bytes(self) -> int:
+        """What training may be charged: as the first invocation resolved it, or as requested."""
+        if self.hosts:
+            return self.hosts[0].limit_bytes
+        return self.header.limit_bytes or 0
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Facts of the run's identity, and of the machine where its first invocation ran."""
+        facts = self.hosts[0].facts if self.hosts else {}
+        return {**self.header.environment, **facts}
+
+    @property
+    def rnnprof_version(self) -> str | None:
+        """Of the last invocation; None where none was recorded."""
+        return self.hosts[-1].rnnprof_version if self.hosts else None
 
     @property
     def is_simulated(self) -> bool:
@@ -177,11 +220,11 @@ class Run:
         grids = [request.grid for request in self.requests if request.settings.study is None]
         return Grid(
             tuple(sorted({batch for grid in grids for batch in grid.batch})),
-            tuple(sorted({steps for grid in grids for steps in grid.steps})),
+            tuple(sorted({time_steps for grid in grids for time_steps in grid.time_steps})),
         )
 
     def points(self) -> tuple[Point, ...]:
         """Every point that was to be measured, by steps and then by batch; a study's are not."""
         grids = [r.grid for r in self.requests if r.settings.study is None]
         asked = {point for grid in grids for point in grid.points()}
-        return tuple(sorted(asked, key=lambda point: (point.steps, point.batch)))
+        return tuple(sorted(asked, key=lambda point: (point.time_steps, point.batch)))

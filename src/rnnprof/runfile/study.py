@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from rnnprof.ranges import Count, Real, Seconds, Whole
+
 TASKS: Final = ("adding", "copy")
 
 TASK_INPUTS: Final = {"adding": 2, "copy": 10}
@@ -41,19 +43,19 @@ class Study:
     """
 
     task: str | None = "adding"
-    train_steps: int = 200
-    draws: int = 20
-    small_batch: int = 16
-    parts: int = 8
-    reach_ratio: float = 1e-3
-    learning_rate: float = 1e-3
+    train_steps: Count = 200
+    draws: Whole = 20
+    small_batch: Whole = 16
+    parts: Whole = 8
+    reach_ratio: Real = 1e-3
+    learning_rate: Real = 1e-3
     rate_rule: str = "fixed"
-    rate_batch: int = 32
-    clip_norm: float | None = None
-    target_loss: float | None = None
-    seeds: int = 3
-    budget_s: float = 60.0
-    evaluate_every: int = 20
+    rate_batch: Whole = 32
+    clip_norm: Real | None = None
+    target_loss: Real | None = None
+    seeds: Whole = 3
+    budget_s: Seconds = 60.0
+    evaluate_every: Whole = 20
 
     @property
     def big_batch(self) -> int:

@@ -50,7 +50,7 @@ class Goodput:
         reasons: one sentence each, with their figures.
     """
 
-    steps: int
+    time_steps: int
     batch: int
     range: tuple[int, int]
     points: tuple[GoodputPoint, ...]
@@ -69,21 +69,23 @@ class Chunk:
         reasons: one sentence each.
     """
 
-    steps: int | None
+    time_steps: int | None
     batch: int | None
     chunks: int | None
     reasons: tuple[str, ...]
 
 
-def goodput_at(steps: int, usable: Iterable[Measurement], found: Trainability) -> Goodput | None:
+def goodput_at(
+    time_steps: int, usable: Iterable[Measurement], found: Trainability
+) -> Goodput | None:
     """Judge the measured batches at a T; None where no noise scale is known there.
 
     Args:
         usable: points that fit with headroom and do not thrash.
     """
-    noise = found.noise_at(steps)
+    noise = found.noise_at(time_steps)
     timed = sorted(
-        (m for m in usable if m.point.steps == steps and m.time_steps_per_s),
+        (m for m in usable if m.point.time_steps == time_steps and m.time_steps_per_s),
         key=lambda m: m.point.batch,
     )
     if noise is None or noise.scale is None or noise.scale.sequences is None or not timed:
@@ -96,14 +98,14 @@ def goodput_at(steps: int, usable: Iterable[Measurement], found: Trainability) -
     batches = [_chosen(_points(timed, end)).point.batch for end in scale.interval]
     spread = (min(batches), max(batches))
     reasons = (_worth(chosen, points), _rests_on(noise, spread))
-    return Goodput(steps, chosen.point.batch, spread, points, noise, reasons)
+    return Goodput(time_steps, chosen.point.batch, spread, points, noise, reasons)
 
 
 def _points(timed: Sequence[Measurement], noise: float) -> tuple[GoodputPoint, ...]:
     least = _sequences_per_step(timed[0])
     found = []
     for each in timed:
-        rate = (each.time_steps_per_s or 0.0) / each.point.steps
+        rate = (each.time_steps_per_s or 0.0) / each.point.time_steps
         share = 1.0 if math.isinf(noise) else efficiency(noise, _sequences_per_step(each), least)
         found.append(GoodputPoint(each.point, rate, share, rate * share))
     return tuple(found)
@@ -152,22 +154,22 @@ def chunk_for(length: int, reach: int, usable: Iterable[Measurement], found: Tra
 
     Of the T whose gradient reaches so far back, the one with the most time steps/s.
     """
-    timed = [m for m in usable if m.time_steps_per_s and m.point.steps <= length]
+    timed = [m for m in usable if m.time_steps_per_s and m.point.time_steps <= length]
     if not timed:
-        reason = f"no T of at most {length} was timed that fits: rnnprof profile --steps tells"
+        reason = f"no T of at most {length} was timed that fits: rnnprof profile --time-steps tells"
         return Chunk(None, None, None, (reason,))
     reached = _reached(found)
-    known = [m for m in timed if m.point.steps in reached]
+    known = [m for m in timed if m.point.time_steps in reached]
     if not known:
-        steps = ",".join(str(t) for t in sorted({m.point.steps for m in timed}))
+        time_steps = ",".join(str(t) for t in sorted({m.point.time_steps for m in timed}))
         reason = (
             "how far gradients reach is not known at any T that was timed: "
-            f"rnnprof trainability --steps {steps} finds it out"
+            f"rnnprof trainability --time-steps {time_steps} finds it out"
         )
         return Chunk(None, None, None, (reason,))
-    enough = [m for m in known if reached[m.point.steps] >= reach]
+    enough = [m for m in known if reached[m.point.time_steps] >= reach]
     if not enough:
-        furthest = max(known, key=lambda m: reached[m.point.steps]).point.steps
+        furthest = max(known, key=lambda m: reached[m.point.time_steps]).point.time_steps
         reason = (
             f"no T keeps a reach of {reach}: the furthest is {reached[furthest]} time steps, at "
             f"T={furthest}; longer chunks, another cell or another initialisation may"
@@ -175,9 +177,9 @@ def chunk_for(length: int, reach: int, usable: Iterable[Measurement], found: Tra
         return Chunk(None, None, None, (reason,))
     best = max(enough, key=lambda m: m.time_steps_per_s or 0.0)
     return Chunk(
-        best.point.steps,
+        best.point.time_steps,
         best.point.batch,
-        math.ceil(length / best.point.steps),
+        math.ceil(length / best.point.time_steps),
         _chunk_reasons(best, known, reached, reach),
     )
 
@@ -187,30 +189,31 @@ def _reached(found: Trainability) -> dict[int, int]:
     latest: dict[int, tuple[int, int]] = {}
     for each in found.reach:
         if each.reach is not None and each.reach.reach is not None:
-            latest[each.steps] = max(
-                latest.get(each.steps, (-1, 0)), (each.train_steps, each.reach.reach)
+            latest[each.time_steps] = max(
+                latest.get(each.time_steps, (-1, 0)), (each.train_steps, each.reach.reach)
             )
-    return {steps: reach for steps, (_, reach) in latest.items()}
+    return {time_steps: reach for time_steps, (_, reach) in latest.items()}
 
 
 def _chunk_reasons(
     best: Measurement, known: Sequence[Measurement], reached: dict[int, int], reach: int
 ) -> tuple[str, ...]:
-    steps = best.point.steps
+    time_steps = best.point.time_steps
     rate = format_rate(best.time_steps_per_s or 0.0)[:-2]
+    back = reached[time_steps]
     reasons = [
-        f"at T={steps} gradients reach {reached[steps]} time steps back, {reach} are asked for",
+        f"at T={time_steps} gradients reach {back} time steps back, {reach} are asked for",
         f"{rate} time steps/s at B={best.point.batch}, the best of the T that reach so far",
     ]
     faster = [
         m
         for m in known
         if (m.time_steps_per_s or 0.0) > (best.time_steps_per_s or 0.0)
-        and reached[m.point.steps] < reach
+        and reached[m.point.time_steps] < reach
     ]
     if faster:
         top = max(faster, key=lambda m: m.time_steps_per_s or 0.0)
         rate = format_rate(top.time_steps_per_s or 0.0)[:-2]
-        shorter = reached[top.point.steps]
+        shorter = reached[top.point.time_steps]
         reasons.append(f"{top.point} is faster ({rate} time steps/s), but reaches only {shorter}")
     return tuple(reasons)

@@ -39,14 +39,16 @@ class Lesson:
         return f"gradients after {self.train_steps} training steps"
 
 
-def lessons_of(study: Study, batch: tuple[int, ...], steps: tuple[int, ...]) -> Iterator[Lesson]:
+def lessons_of(
+    study: Study, batch: tuple[int, ...], time_steps: tuple[int, ...]
+) -> Iterator[Lesson]:
     """Gradients at each T, over the smallest batch; then trainings at each point, seed by seed."""
-    for length in steps:
+    for length in time_steps:
         point = Point(min(batch), length)
         for train_steps in sorted({0, study.train_steps}):
             yield Lesson(point, "gradient", train_steps)
     if study.target_loss is not None:
-        for length in steps:
+        for length in time_steps:
             for index in range(study.seeds):
                 for each in batch:
                     yield Lesson(Point(each, length), "training", index=index)
@@ -74,7 +76,7 @@ class TrainabilityStudy:
     def run(self) -> None:
         """Every lesson that is not there yet; one that fails costs itself."""
         grid = self.observer.request.grid
-        todo = list(lessons_of(self._study, grid.batch, grid.steps))
+        todo = list(lessons_of(self._study, grid.batch, grid.time_steps))
         for number, lesson in enumerate(todo):
             if lesson not in self.done:
                 self.listener.noted(f"[{number + 1}/{len(todo)}] {lesson.point}: {lesson}")

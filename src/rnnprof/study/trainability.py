@@ -31,7 +31,7 @@ class ReachAt:
             tells.
     """
 
-    steps: int
+    time_steps: int
     train_steps: int
     inputs: str | None
     reach: Reach | None
@@ -43,7 +43,7 @@ class ReachAt:
 class NoiseAt:
     """The noise scale at one T, after so many training steps; None where it was not asked."""
 
-    steps: int
+    time_steps: int
     train_steps: int
     small_batch: int | None
     big_batch: int | None
@@ -85,9 +85,9 @@ class Trainability:
     noise: tuple[NoiseAt, ...] = ()
     to_target: tuple[ToTarget, ...] = ()
 
-    def noise_at(self, steps: int) -> NoiseAt | None:
+    def noise_at(self, time_steps: int) -> NoiseAt | None:
         """The latest noise scale at a T that was found."""
-        known = [each for each in self.noise if each.steps == steps and _is_found(each)]
+        known = [each for each in self.noise if each.time_steps == time_steps and _is_found(each)]
         return max(known, key=lambda each: each.train_steps, default=None)
 
 
@@ -106,7 +106,7 @@ def trainability_of(run: Run) -> Trainability:
         if each.outcome is not Outcome.MEASURED:
             continue
         if isinstance(each, Gradient):
-            gradients[each.steps, each.train_steps] = each
+            gradients[each.time_steps, each.train_steps] = each
         elif isinstance(each, Learning):
             if each.target_loss != target:
                 trainings.clear()
@@ -120,7 +120,7 @@ def trainability_of(run: Run) -> Trainability:
         tuple(_noise_at(each) for each in ordered if each.train_steps > 0),
         tuple(
             _to_target(point, list(trainings[point].values()))
-            for point in sorted(trainings, key=lambda point: (point.steps, point.batch))
+            for point in sorted(trainings, key=lambda point: (point.time_steps, point.batch))
         ),
     )
 
@@ -133,7 +133,9 @@ def _reach_at(each: Gradient, threshold: float) -> ReachAt:
     if each.lag_norms:
         draws = [[math.nan if n is None else n for n in norms] for norms in each.lag_norms]
         found = reach_of(draws, threshold)
-    return ReachAt(each.steps, each.train_steps, each.inputs, found, clipped, each.reach_reason)
+    return ReachAt(
+        each.time_steps, each.train_steps, each.inputs, found, clipped, each.reach_reason
+    )
 
 
 def _noise_at(each: Gradient) -> NoiseAt:
@@ -145,7 +147,12 @@ def _noise_at(each: Gradient) -> NoiseAt:
         ]
         scale = noise_scale(draws, each.small_batch, each.big_batch)
     return NoiseAt(
-        each.steps, each.train_steps, each.small_batch, each.big_batch, scale, each.noise_reason
+        each.time_steps,
+        each.train_steps,
+        each.small_batch,
+        each.big_batch,
+        scale,
+        each.noise_reason,
     )
 
 

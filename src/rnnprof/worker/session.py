@@ -30,7 +30,7 @@ class Session:
 
 
 def open_device(task: protocol.Task) -> Device:
-    """The device that a task names; a card is pinned before CUDA looks for any."""
+    """The device that a task names; a GPU is pinned before CUDA looks for any."""
     if task.device == "cpu":
         from rnnprof.worker.backends.cpu import CpuDevice
 

@@ -29,7 +29,9 @@ def at_minutes(*observed: tuple[int, Observation]) -> Run:
         (minute, replace(o, attempt=f"a{number}")) for number, (minute, o) in enumerate(observed)
     ]
     started = tuple(
-        Started(o.attempt, "timing", o.batch, o.steps, o.role, 0, o.request, NOON.format(minute))
+        Started(
+            o.attempt, "timing", o.batch, o.time_steps, o.role, 0, o.request, NOON.format(minute)
+        )
         for minute, o in numbered
     )
     run = a_run([o for _, o in numbered], GRID)
@@ -77,14 +79,14 @@ def test_what_others_took_stands_at_the_minute_of_its_pass() -> None:
     assert line(chart_of(run).figure, "cpu-other processes") == [(0, 0), (3, 0.04)]
 
 
-def test_disturbed_passes_are_crossed_counted_and_named() -> None:
+def test_noisy_passes_are_crossed_counted_and_named() -> None:
     hit = timed(conditions=conditions(others_s=1.0))
     chart = chart_of(at_minutes((0, timed()), (1, hit), (2, timed())))
-    assert line(chart.figure, "cpu-disturbed") == [(1, 1)]
-    told = next(text for text in chart.figure.texts if text.get_gid() == "disturbed")
-    assert told.get_text() == "disturbed: 1 of 3 passes"
+    assert line(chart.figure, "cpu-noisy") == [(1, 1)]
+    told = next(text for text in chart.figure.texts if text.get_gid() == "noisy")
+    assert told.get_text() == "noisy: 1 of 3 passes"
     assert (
-        "1 was disturbed, 1 of them timing; first the timing pass at B=8 T=32: other processes "
+        "1 was noisy, 1 of them timing; first the timing pass at B=8 T=32: other processes "
         "took 100% of a processor." in chart.finding
     )
 
@@ -93,19 +95,19 @@ def test_a_pass_has_one_cross_where_most_was_taken() -> None:
     stolen = replace(conditions(others_s=0.02), cpu_steal_s=0.3)
     figure = chart_of(at_minutes((0, timed()), (1, timed(conditions=stolen)))).figure
     assert line(figure, "cpu-hypervisor (steal)") == [(0, 0), (1, 0.3)]
-    assert line(figure, "cpu-disturbed") == [(1, 0.3)]
+    assert line(figure, "cpu-noisy") == [(1, 0.3)]
 
 
-def test_a_disturbed_calibration_stands_at_no_point() -> None:
+def test_a_noisy_calibration_stands_at_no_point() -> None:
     hit = a_calibration(conditions=conditions(others_s=1.0))
     finding = chart_of(at_minutes((0, hit), (1, timed()))).finding
     assert "first the calibration pass: other processes" in finding
 
 
-def test_an_undisturbed_run_has_no_crosses_and_says_so() -> None:
+def test_an_unnoisy_run_has_no_crosses_and_says_so() -> None:
     chart = chart_of(at_minutes((0, timed()), (1, timed())))
-    assert not [gid for gid in gids(chart.figure) if "disturbed" in gid]
-    assert "None was disturbed." in chart.finding
+    assert not [gid for gid in gids(chart.figure) if "noisy" in gid]
+    assert "None was noisy." in chart.finding
 
 
 def test_steal_and_throttling_are_drawn_only_where_there_were_any() -> None:
@@ -127,7 +129,7 @@ def test_an_unknown_fact_is_left_out_with_its_reason() -> None:
     assert "throttling) took nothing" in chart.finding, "of the pass that knows"
 
 
-# --- the card ------------------------------------------------------------------------------------
+# --- the GPU ------------------------------------------------------------------------------------
 
 
 def test_a_cards_clock_heat_and_power_share_one_axis() -> None:
@@ -176,15 +178,15 @@ def test_the_anchor_is_drawn_relative_to_its_first_in_per_cent() -> None:
     assert line(chart.figure, "anchor") == [(0, 0), (1, 1), (2, 2)]
     assert "drift 2%" in [text.get_text() for text in chart.figure.axes[-1].texts]
     assert (
-        "The anchor B=8 T=32 was timed 3 times undisturbed: its step time drifted by 2%, the last "
+        "The anchor B=8 T=32 was timed 3 times quiet: its step time drifted by 2%, the last "
         "+2% against the first." in chart.finding
     )
 
 
-def test_a_disturbed_anchor_is_crossed_and_no_part_of_the_line() -> None:
+def test_a_noisy_anchor_is_crossed_and_no_part_of_the_line() -> None:
     chart = chart_of(anchored(1.0, 1.01, 1.5, conditions=conditions(others_s=1.0)))
     assert line(chart.figure, "anchor") == [(0, 0), (1, 1)]
-    assert line(chart.figure, "anchor-disturbed") == [(2, 50)]
+    assert line(chart.figure, "anchor-noisy") == [(2, 50)]
 
 
 def test_an_anchor_many_times_slower_has_plain_ticks() -> None:
@@ -196,7 +198,7 @@ def test_an_anchor_many_times_slower_has_plain_ticks() -> None:
 def test_without_two_anchors_the_drift_is_unknown() -> None:
     chart = chart_of(at_minutes((0, timed()), (1, timed(OTHER))))
     assert "anchor" not in gids(chart.figure)
-    assert "The drift is unknown: no anchor was timed twice undisturbed." in chart.finding
+    assert "The drift is unknown: no anchor was timed twice quiet." in chart.finding
 
 
 # --- time ----------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ MODEL = MemoryModel((Plane(30 * MIB, 0.0, 36_000.0),), 0.004, 0.01, lengths=4)
 
 
 def certificate(
-    steps: int,
+    time_steps: int,
     batch: int | None,
     status: EdgeStatus = EdgeStatus.CERTIFIED,
     *,
@@ -43,7 +43,7 @@ def certificate(
     if status is EdgeStatus.CERTIFIED and batch is not None:
         fails = batch + 1
     return Certificate(
-        steps=steps, status=status, granularity=1, at_most=1024, batch=batch,
+        time_steps=time_steps, status=status, granularity=1, at_most=1024, batch=batch,
         fits=None if fits is None else EdgeFit(fits, "a1"),
         fails=None if fails is None else EdgeOom(fails, "a2"),
     )  # fmt: skip
@@ -159,7 +159,7 @@ def test_without_certificates_the_grids_own_edges_are_open_intervals() -> None:
 def test_a_certificate_replaces_what_the_grid_has_seen() -> None:
     figure = drawn(a_view(EDGES[:1])).figure
     assert line(figure, "frontier-certified") == [(16, 877)]
-    assert [steps for steps, _ in line(figure, "frontier-seen")] == [32, 64, 128]
+    assert [time_steps for time_steps, _ in line(figure, "frontier-seen")] == [32, 64, 128]
 
 
 def test_where_nothing_is_known_there_is_no_chart() -> None:
@@ -222,8 +222,8 @@ def test_the_predicted_edge_is_the_models_and_goes_beyond_the_grid() -> None:
     places = [(x, y) for x, y in line(figure, "frontier-model") if y == y]
     assert places[0][0] < 16
     assert places[-1][0] > 128
-    for steps, batch in places:
-        assert batch == pytest.approx((LIMIT_BYTES - 30 * MIB) / (36_000 * steps))
+    for time_steps, batch in places:
+        assert batch == pytest.approx((LIMIT_BYTES - 30 * MIB) / (36_000 * time_steps))
 
 
 def contours(view: View) -> list[int]:
@@ -246,11 +246,11 @@ def test_on_a_cpu_the_contours_are_half_double_and_quadruple() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gib", "cards"), [(22, [12, 16, 32]), (16, [8, 12, 24]), (139, [48, 80]), (7, [8, 12])]
+    ("gib", "gpus"), [(22, [12, 16, 32]), (16, [8, 12, 24]), (139, [48, 80]), (7, [8, 12])]
 )
-def test_on_a_card_the_contours_are_cards_about_it(gib: int, cards: list[int]) -> None:
+def test_on_a_card_the_contours_are_cards_about_it(gib: int, gpus: list[int]) -> None:
     found = [size / (1024 * MIB) for size in contours(on_a_card(a_view(), gib))]
-    assert set(cards) <= set(found)
+    assert set(gpus) <= set(found)
     assert all(abs(size - gib) > 0.1 * gib for size in found)
     assert len(found) <= 4
 
@@ -297,9 +297,9 @@ def test_the_axes_are_logarithmic_with_the_grids_own_ticks() -> None:
 
 
 def many(count: int) -> View:
-    steps = range(10, 10 * count + 10, 10)
-    frontier = tuple(certificate(t, 14_000 // t) for t in steps)
-    return replace(view_from(grid_sample(range(8, 408, 8), steps), frontier), model=MODEL)
+    time_steps = range(10, 10 * count + 10, 10)
+    frontier = tuple(certificate(t, 14_000 // t) for t in time_steps)
+    return replace(view_from(grid_sample(range(8, 408, 8), time_steps), frontier), model=MODEL)
 
 
 def boxes(texts: Sequence[Text]) -> list[Bbox]:

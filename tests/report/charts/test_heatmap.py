@@ -58,11 +58,11 @@ def view(
 ) -> View:
     """The view of measurements that no observation stands behind."""
     run, measurements = sample
-    each = tuple(Recommendation(point.steps, point.batch) for point in recommended)
+    each = tuple(Recommendation(point.time_steps, point.batch) for point in recommended)
     places = {*run.points(), *measurements}
     return replace(
         view_of(run, "sample"),
-        places=tuple(sorted(places, key=lambda point: (point.steps, point.batch))),
+        places=tuple(sorted(places, key=lambda point: (point.time_steps, point.batch))),
         measurements=measurements,
         advice=replace(NO_ADVICE, recommendations=each),
         model=model,
@@ -137,7 +137,7 @@ def with_shares(sample: Sample) -> Sample:
 def unfinished() -> Sample:
     """T=128 was not reached, and B=128 at T=64 is implied."""
     run, measurements = grid_sample((16, 32, 64, 128), (32, 64, 128), 5_000)
-    return run, {point: m for point, m in measurements.items() if point.steps < 128}
+    return run, {point: m for point, m in measurements.items() if point.time_steps < 128}
 
 
 @cache
@@ -228,7 +228,7 @@ def test_the_hatched_boxes_are_those_of_the_outcome() -> None:
     figure = drawn("mixed")["heatmap-memory"].figure
     for outcome, look in LOOKS.items():
         places = {
-            ((4, 8, 16, 32, 64, 128).index(p.batch), (16, 32, 64, 128).index(p.steps))
+            ((4, 8, 16, 32, 64, 128).index(p.batch), (16, 32, 64, 128).index(p.time_steps))
             for p, m in mixed()[1].items()
             if m.outcome is outcome
         }
@@ -271,9 +271,9 @@ def test_flags_are_marked_where_values_come_of_times() -> None:
     charts = drawn("mixed")
     for name in NAMES[1:4]:
         assert texts(charts[name])[1, 2].endswith("~!")
-        assert {"time not converged", "time disturbed"} <= set(legend(charts[name]))
+        assert {"time not converged", "time noisy"} <= set(legend(charts[name]))
     assert not any(set(text) & set("~!") for text in texts(charts["heatmap-memory"]).values())
-    assert "time disturbed" not in legend(charts["heatmap-memory"])
+    assert "time noisy" not in legend(charts["heatmap-memory"])
 
 
 def test_the_colour_of_a_box_is_that_of_its_value() -> None:
@@ -282,7 +282,7 @@ def test_the_colour_of_a_box_is_that_of_its_value() -> None:
     boxes = with_id(chart.figure, "heatmap-memory-values")
     assert isinstance(boxes, PolyCollection)
     faces = boxes.get_facecolor()
-    sizes = [m.peak_counted_bytes or 0 for m in measurements.values()]
+    sizes = [m.peak_charged_bytes or 0 for m in measurements.values()]
     assert tuple(faces[np.argmin(sizes)]) == mpl.colormaps["cividis"](0.0)
     assert tuple(faces[np.argmax(sizes)]) == mpl.colormaps["cividis"](1.0)
     for label, face in zip(all_labels(chart)[0].labels, faces, strict=True):
@@ -292,7 +292,7 @@ def test_the_colour_of_a_box_is_that_of_its_value() -> None:
 
 def test_memory_that_is_not_known_is_so_whatever_else_is_known() -> None:
     run, measurements = mixed()
-    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_counted_bytes=None)
+    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
     assert unknown.peak_process_bytes
     chart = memory(view((run, measurements)))
@@ -449,11 +449,11 @@ def test_an_axis_that_is_no_log2_axis_is_not_called_one(batches: Iterable[int]) 
 
 def test_ticks_are_thinned_where_they_would_collide() -> None:
     chart = crowded()
-    batches, steps = ticks(chart, "batches"), ticks(chart, "steps")
+    batches, time_steps = ticks(chart, "batches"), ticks(chart, "steps")
     assert 10 <= len(batches) < 50
-    assert 10 <= len(steps) <= 40
+    assert 10 <= len(time_steps) <= 40
     assert all(text == str(4 * (column + 1)) for column, text in batches.items())
-    assert all(text == str(8 * (row + 1)) for row, text in steps.items())
+    assert all(text == str(8 * (row + 1)) for row, text in time_steps.items())
 
 
 @pytest.mark.parametrize(
@@ -496,8 +496,7 @@ def test_labels_can_be_read_and_stay_in_their_boxes(name: str) -> None:
 def test_flags_on_a_crowded_grid_stay_in_their_boxes() -> None:
     run, measurements = with_shares(twenty_by_twenty())
     flagged = {
-        point: replace(m, converged=False, disturbed="throttled")
-        for point, m in measurements.items()
+        point: replace(m, converged=False, noisy="throttled") for point, m in measurements.items()
     }
     charts = heatmaps(view((run, flagged)))
     assert_legible(charts)

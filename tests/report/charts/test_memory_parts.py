@@ -20,11 +20,11 @@ from rnnprof.report.charts.kit.style import Chart, rendered
 from rnnprof.report.charts.memory_parts import memory_parts
 from rnnprof.report.charts.memory_phases import memory_phases
 from rnnprof.report.model import View, grid_points, view_of
-from rnnprof.runfile.observations import CENSUS_PARTS, Census
+from rnnprof.runfile.observations import BREAKDOWN_PARTS, Breakdown
 from rnnprof.runfile.points import Grid, Outcome, Point
 
 MIB = 1 << 20
-CENSUS = Census(6 * MIB, 6 * MIB, 12 * MIB, 2 * MIB, 0, 60 * MIB, 0, 10 * MIB, 0, "backward")
+BREAKDOWN = Breakdown(6 * MIB, 6 * MIB, 12 * MIB, 2 * MIB, 0, 60 * MIB, 0, 10 * MIB, 0, "backward")
 GRID = Grid((4, 8, 16), (16, 32))
 
 
@@ -68,7 +68,7 @@ def a_phased(point: Point, factor: int = 1, **changes: object):  # type: ignore[
     peaks = {"build": 6, "data": 20, "forward": 80, "backward": 96, "optimizer": 40}
     lives = {"data": 20, "forward": 64, "backward": 28, "optimizer": 28}
     known = {
-        "census": CENSUS,
+        "breakdown": BREAKDOWN,
         "peak_allocated_bytes": 96 * MIB * factor,
         "phase_peak_bytes": {name: size * MIB * factor for name, size in peaks.items()},
         "phase_live_bytes": {name: size * MIB * factor for name, size in lives.items()},
@@ -80,15 +80,15 @@ def a_phased(point: Point, factor: int = 1, **changes: object):  # type: ignore[
 
 
 def two_panels() -> Figure:
-    run, _ = grid_sample(GRID.batch, GRID.steps)
-    known = {p: measured(p.batch, p.steps, census=CENSUS) for p in GRID.points()}
+    run, _ = grid_sample(GRID.batch, GRID.time_steps)
+    known = {p: measured(p.batch, p.time_steps, breakdown=BREAKDOWN) for p in GRID.points()}
     return drawn(memory_parts(view((run, known))))
 
 
-def test_parts_are_stacked_in_the_censuss_own_order_and_sum_to_the_total() -> None:
+def test_parts_are_stacked_in_the_breakdowns_own_order_and_sum_to_the_total() -> None:
     figure = two_panels()
     start = 0.0
-    for name, size in CENSUS.parts().items():
+    for name, size in BREAKDOWN.parts().items():
         if size:
             stacked = bars(figure, f"by-batch-{name}")
             assert [(x, width) for x, width, _ in stacked] == [(start, size)] * 3
@@ -112,26 +112,26 @@ def test_one_panel_goes_by_batch_at_the_advised_t_and_one_by_steps_at_the_advise
     point = view(sample).advice.point
     assert point is not None
     by_batch, by_steps = drawn(parts_of("mixed")).axes
-    assert by_batch.get_title(loc="left") == f"at T={point.steps}, by batch B"
+    assert by_batch.get_title(loc="left") == f"at T={point.time_steps}, by batch B"
     assert by_steps.get_title(loc="left") == f"at B={point.batch}, by time steps T"
     assert f"B={point.batch}, recommended" in ticks(by_batch)
-    assert f"T={point.steps}, recommended" in ticks(by_steps)
+    assert f"T={point.time_steps}, recommended" in ticks(by_steps)
 
 
 def test_looks_differ_in_colour_and_in_hatch() -> None:
     looks = breakdown.PART_LOOKS
-    assert tuple(looks) == CENSUS_PARTS
+    assert tuple(looks) == BREAKDOWN_PARTS
     for kind in ("colour", "hatch", "word"):
-        assert len({getattr(look, kind) for look in looks.values()}) == len(CENSUS_PARTS)
+        assert len({getattr(look, kind) for look in looks.values()}) == len(BREAKDOWN_PARTS)
     figure = two_panels()
     saved = figure.findobj(lambda artist: artist.get_gid() == "by-batch-saved")[0]
     assert isinstance(saved, PolyCollection)
     assert saved.get_hatch() == looks["saved"].hatch
 
 
-def test_without_a_census_there_is_one_hatched_bar_and_the_reason() -> None:
+def test_without_a_breakdown_there_is_one_hatched_bar_and_the_reason() -> None:
     run, known = grid_sample((4, 8), (16,))
-    blind = measured(8, 16, census=None, census_reason="blocks sum to 3, the peak is 4 bytes")
+    blind = measured(8, 16, breakdown=None, breakdown_reason="blocks sum to 3, the peak is 4 bytes")
     chart = memory_parts(view((run, known | {blind.point: blind})))
     figure = drawn(chart)
     assert bars(figure, "by-batch-unknown") == [(0, blind.peak_allocated_bytes, 1)]
@@ -153,9 +153,9 @@ def test_what_was_not_measured_is_a_word_and_what_is_implied_is_left_out() -> No
 
 def test_the_finding_tells_the_course_and_the_largest_parts() -> None:
     run, known = grid_sample((4, 8), (16,))
-    small = replace(CENSUS, saved=12 * MIB)
-    known[Point(4, 16)] = measured(4, 16, census=small)
-    known[Point(8, 16)] = measured(8, 16, census=CENSUS)
+    small = replace(BREAKDOWN, saved=12 * MIB)
+    known[Point(4, 16)] = measured(4, 16, breakdown=small)
+    known[Point(8, 16)] = measured(8, 16, breakdown=BREAKDOWN)
     chart = memory_parts(view((run, known)))
     assert chart is not None
     assert chart.finding == (
@@ -221,8 +221,8 @@ def test_the_phase_of_the_peak_is_marked_and_it_alone() -> None:
     assert [text for text in texts(axes) if "peak" in text] == ["96.0 MiB, the peak"]
 
 
-def test_without_a_census_the_highest_phase_is_the_peaks() -> None:
-    chart = phased(a_phased(Point(8, 32), census=None))
+def test_without_a_breakdown_the_highest_phase_is_the_peaks() -> None:
+    chart = phased(a_phased(Point(8, 32), breakdown=None))
     assert chart is not None
     assert "the peak of 96.0 MiB stands in backward" in chart.finding
 
@@ -241,7 +241,7 @@ def test_the_smallest_the_largest_and_the_last_pass_that_came_through() -> None:
 
 
 def test_a_peak_that_moves_and_a_leak_are_told() -> None:
-    moved = a_phased(Point(4, 16), census=replace(CENSUS, phase="optimizer"))
+    moved = a_phased(Point(4, 16), breakdown=replace(BREAKDOWN, phase="optimizer"))
     chart = phased(moved, a_phased(Point(16, 32), net_bytes_per_step=3 * MIB))
     assert chart is not None
     assert "It stands in optimizer at B=4 T=16." in chart.finding
@@ -249,9 +249,9 @@ def test_a_peak_that_moves_and_a_leak_are_told() -> None:
 
 
 def test_four_points_are_named_for_what_they_stand_for() -> None:
-    points = [Point(batch, steps) for batch in (4, 8, 16) for steps in (16, 32, 64)]
+    points = [Point(batch, time_steps) for batch in (4, 8, 16) for time_steps in (16, 32, 64)]
     bare = view_of(a_run([a_phased(point) for point in points], Grid((4, 8, 16), (16, 32, 64))), "")
-    known = {point: measured(point.batch, point.steps) for point in points}
+    known = {point: measured(point.batch, point.time_steps) for point in points}
     advice = Advice((Recommendation(32, 8),))
     figure = drawn(memory_phases(replace(bare, measurements=known, advice=advice)))
     assert [axes.get_title(loc="left") for axes in figure.axes] == [

@@ -90,7 +90,7 @@ def test_every_place_of_the_grid_is_drawn_and_labelled(name: str) -> None:
     places = grid_points(run, measurements)
     for prefix, axes in zip(("memory", "rate"), panels(drawn(name)), strict=True):
         ids = {patch.get_gid() for patch in axes.patches}
-        assert ids >= {f"{prefix}-B{point.batch}-T{point.steps}" for point in places}
+        assert ids >= {f"{prefix}-B{point.batch}-T{point.time_steps}" for point in places}
         assert len(labels(axes)) == len(places)
         assert all(text.get_text() for text in axes.texts)
 
@@ -120,13 +120,13 @@ def test_outcomes_differ_in_word_and_in_hatch() -> None:
 def test_a_box_has_the_hatch_of_its_outcome() -> None:
     figure = drawn("mixed")
     for point, measurement in mixed()[1].items():
-        box = with_id(figure, f"memory-B{point.batch}-T{point.steps}")
+        box = with_id(figure, f"memory-B{point.batch}-T{point.time_steps}")
         assert isinstance(box, Rectangle)
         look = boxes.LOOKS.get(measurement.outcome)
         assert box.get_hatch() == (look.hatch if look else None)
 
 
-def test_loose_and_disturbed_times_are_marked_in_the_rates_only() -> None:
+def test_loose_and_noisy_times_are_marked_in_the_rates_only() -> None:
     memory, rate = panels(drawn("mixed"))
     assert [labels(rate)[place].get_text() for place in ((1, 0), (2, 1), (1, 2))] == [
         "11.3k~", "14.3k!", "13.1k~!",
@@ -151,7 +151,7 @@ def test_the_axes_are_labelled_with_the_grid() -> None:
 
 def test_memory_that_is_not_known_is_so_whatever_else_is_known() -> None:
     run, measurements = mixed()
-    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_counted_bytes=None)
+    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
     assert unknown.peak_process_bytes
     memory, rate = panels(trade_off(run, measurements))
@@ -218,7 +218,7 @@ def test_without_an_oom_there_is_no_edge(name: str) -> None:
 
 def test_the_edge_breaks_where_nothing_is_known() -> None:
     run, measurements = grid_sample((4, 8), (16, 32, 64), 0)
-    measurements = {p: m for p, m in measurements.items() if p.steps != 32}
+    measurements = {p: m for p, m in measurements.items() if p.time_steps != 32}
     path = path_of((run, measurements))
     assert strokes(path) == [((-0.5, -0.5), (-0.5, 0.5)), ((-0.5, 1.5), (-0.5, 2.5))]
 
@@ -287,7 +287,7 @@ def test_the_legend_names_what_is_there_and_nothing_else() -> None:
     assert entries(drawn("one_point")) == ["recommended batch at T"]
     every = {text.get_text() for text in drawn("mixed").legends[0].get_texts()}
     assert every >= {look.meaning for look in boxes.LOOKS.values()}
-    assert every >= {"time not converged", "time disturbed", "not measured"}
+    assert every >= {"time not converged", "time noisy", "not measured"}
 
 
 # --- the sentence --------------------------------------------------------------------------------
@@ -364,7 +364,7 @@ def test_labels_stay_within_their_boxes(name: str) -> None:
 def test_flags_on_a_crowded_grid_stay_within_their_boxes() -> None:
     run, measurements = grid_sample(range(1, 25), (16, 32))
     flagged = {
-        point: replace(measurement, converged=False, disturbed="throttled")
+        point: replace(measurement, converged=False, noisy="throttled")
         for point, measurement in measurements.items()
     }
     assert_labels_in_boxes(trade_off(run, flagged))
@@ -466,7 +466,7 @@ def test_hostile_names_are_text_and_no_mathematics() -> None:
 
 def test_a_name_without_end_leaves_room_for_the_finding() -> None:
     run, measurements = hostile()
-    factory = FactorySource("x" * 500 + ".py:make", "0" * 64)
+    factory = FactorySource("x" * 500 + ".py:make")
     workload = replace(run.header.workload, factory=factory)
     long = replace(run, header=replace(run.header, workload=workload))
     figure = trade_off(long, measurements)

@@ -85,7 +85,7 @@ def test_each_line_holds_the_rates_and_the_counted_peaks_of_its_t() -> None:
         (m.point.batch, m.time_steps_per_s) for m in points
     ]
     assert line(figure, "slices-batch-memory-T64") == [
-        (m.point.batch, m.peak_counted_bytes) for m in points
+        (m.point.batch, m.peak_charged_bytes) for m in points
     ]
 
 
@@ -93,9 +93,9 @@ def test_over_steps_the_lines_are_those_of_b() -> None:
     chart = slices_over_steps(view_from(SAMPLES["one_column"]()))
     assert chart is not None
     assert chart.name == "slices-steps"
-    points = [measured(64, steps) for steps in (16, 32, 64, 128)]
+    points = [measured(64, time_steps) for time_steps in (16, 32, 64, 128)]
     assert line(chart.figure, "slices-steps-rate-B64") == [
-        (m.point.steps, m.time_steps_per_s) for m in points
+        (m.point.time_steps, m.time_steps_per_s) for m in points
     ]
     assert words(chart.figure, "slices-steps-rate-key-B64") == "B=64"
 
@@ -112,19 +112,19 @@ def test_an_unmeasured_place_breaks_its_line() -> None:
 
 def test_memory_that_is_not_known_is_no_point_whatever_else_is_known() -> None:
     run, measurements = grid_sample((4, 8, 16), (16,))
-    measurements[Point(8, 16)] = unknown = measured(8, 16, peak_counted_bytes=None)
+    measurements[Point(8, 16)] = unknown = measured(8, 16, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
     assert unknown.peak_process_bytes
     figure = drawn(view_from((run, measurements)))
     assert figure.axes[1].get_ylabel() == "peak memory"
     assert line(figure, "slices-batch-memory-T16") == [
-        (batch, measured(batch, 16).peak_counted_bytes) for batch in (4, 16)
+        (batch, measured(batch, 16).peak_charged_bytes) for batch in (4, 16)
     ]
     assert [batch for batch, _ in line(figure, "slices-batch-rate-T16")] == [4, 8, 16]
 
 
 def test_without_any_peak_or_any_time_the_rest_is_drawn() -> None:
-    figure = drawn(changed(grid_sample((4, 8), (16,)), peak_counted_bytes=None))
+    figure = drawn(changed(grid_sample((4, 8), (16,)), peak_charged_bytes=None))
     assert "slices-batch-rate-T16" in ids(figure)
     assert "slices-batch-memory-T16" not in ids(figure)
     figure = drawn(changed(grid_sample((4, 8), (16,)), time_steps_per_s=None))
@@ -165,12 +165,12 @@ def test_ticks_are_round_numbers() -> None:
 # --- marks ---------------------------------------------------------------------------------------
 
 
-def test_loose_and_disturbed_times_are_open_in_the_rates_alone() -> None:
+def test_loose_and_noisy_times_are_open_in_the_rates_alone() -> None:
     figure = over_batch("mixed").figure
     assert [batch for batch, _ in line(figure, "slices-batch-rate-doubtful-T64")] == [8]
     assert [batch for batch, _ in line(figure, "slices-batch-rate-doubtful-T32")] == [16]
     assert not any("memory-doubtful" in gid for gid in ids(figure))
-    assert "open mark: not converged, or disturbed" in legend(figure)
+    assert "open mark: not converged, or noisy" in legend(figure)
     assert not any("open mark" in text for text in legend(over_batch("one_row").figure))
 
 
@@ -184,7 +184,7 @@ def test_the_limit_and_its_headroom_are_lines_at_their_bytes() -> None:
 
 
 def test_the_limit_is_a_line_even_where_no_peak_is_known() -> None:
-    figure = drawn(changed(grid_sample((4, 8), (16,)), peak_counted_bytes=None))
+    figure = drawn(changed(grid_sample((4, 8), (16,)), peak_charged_bytes=None))
     assert {y for _, y in line(figure, "slices-batch-memory-limit")} == {LIMIT_BYTES}
     assert words(figure, "slices-batch-memory-limit-words") == (
         "limit 512 MiB; dashed: 5% headroom"
@@ -220,14 +220,14 @@ def test_each_recommended_point_is_ringed_in_both_panels() -> None:
     view = view_from(SAMPLES["hostile"]())
     assert len(view.advice.points) > 1
     known = [view.measurements[point] for point in view.advice.points]
-    for draw, axis in zip(BOTH, ("batch", "steps"), strict=True):
+    for draw, axis in zip(BOTH, ("batch", "time_steps"), strict=True):
         chart = draw(view)
         assert chart is not None
         places = [getattr(m.point, axis) for m in known]
         rate = line(chart.figure, f"{chart.name}-rate-advised")
         memory = line(chart.figure, f"{chart.name}-memory-advised")
         assert rate == list(zip(places, [m.time_steps_per_s for m in known], strict=True))
-        assert memory == list(zip(places, [m.peak_counted_bytes for m in known], strict=True))
+        assert memory == list(zip(places, [m.peak_charged_bytes for m in known], strict=True))
         assert "recommended batch at its T" in legend(chart.figure)
 
 
@@ -335,7 +335,7 @@ def test_the_finding_tells_rate_knee_memory_and_ooms() -> None:
 
 
 def test_the_finding_tells_no_memory_where_none_is_known() -> None:
-    chart = slices_over_batch(changed(grid_sample((4, 8), (16,)), peak_counted_bytes=None))
+    chart = slices_over_batch(changed(grid_sample((4, 8), (16,)), peak_charged_bytes=None))
     assert chart is not None
     assert "throughput rises from" in chart.finding
     assert "memory" not in chart.finding

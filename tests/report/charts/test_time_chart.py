@@ -79,12 +79,14 @@ def test_a_narrow_piece_has_no_number() -> None:
 def test_every_t_at_the_advised_b_and_every_b_at_the_advised_t() -> None:
     sample = view(mixed())
     assert sample.advice.point is not None
-    batch, steps = sample.advice.point.batch, sample.advice.point.steps
+    batch, time_steps = sample.advice.point.batch, sample.advice.point.time_steps
     axes = drawn(chart_of("mixed")).axes[0]
     labels = [text.get_text() for text in axes.get_yticklabels()]
     heads = [text.get_text() for text in axes.texts if text.get_weight() == "bold"]
-    assert heads == [f"at B={batch}, by T", f"at T={steps}, by B"]
-    assert labels.count(f"T={steps}, recommended") == labels.count(f"B={batch}, recommended") == 1
+    assert heads == [f"at B={batch}, by T", f"at T={time_steps}, by B"]
+    assert (
+        labels.count(f"T={time_steps}, recommended") == labels.count(f"B={batch}, recommended") == 1
+    )
 
 
 def test_the_rows_are_at_most_twelve_and_their_headings() -> None:
@@ -111,10 +113,10 @@ def test_the_bound_is_a_mark_and_a_word() -> None:
 
 
 def test_the_step_time_stands_at_the_end_with_its_flags() -> None:
-    chart = row_of(step_time_s=0.0571, converged=False, disturbed="throttled")
+    chart = row_of(step_time_s=0.0571, converged=False, noisy="throttled")
     assert "57.1 ms~!" in at_row(chart.figure.axes[0], 2)
     note = next(text for text in chart.figure.texts if text.get_gid() == "note")
-    assert note.get_text().endswith("~ step time not converged, ! step time disturbed")
+    assert note.get_text().endswith("~ step time not converged, ! step time noisy")
 
 
 def test_without_phases_the_bar_is_whole_and_hatched() -> None:
@@ -168,7 +170,7 @@ def test_the_cost_of_the_phase_steps_is_told_against_whole_steps() -> None:
     timed = a_timing(
         point, 1.0, 1.0, 1.0, phase_samples_s={"forward": (1.1,)}, phase_step_samples_s=(1.1, 1.1)
     )
-    run = a_run([a_fit(point, peak_counted_bytes=1), timed], Grid((4,), (16,)))
+    run = a_run([a_fit(point, peak_charged_bytes=1), timed], Grid((4,), (16,)))
     sample = view_of(run, "sample")
     assert phase_costs(sample, [point, point]) == pytest.approx([0.1])
     chart = time_phases(sample)
@@ -178,10 +180,10 @@ def test_the_cost_of_the_phase_steps_is_told_against_whole_steps() -> None:
     assert note.get_text() == "Steps timed by phase took +10.0% against whole steps."
 
 
-def test_a_disturbed_timing_tells_no_cost() -> None:
+def test_a_noisy_timing_tells_no_cost() -> None:
     point = Point(4, 16)
     timed = a_timing(point, 9.0, phase_step_samples_s=(1.1,), conditions=conditions(others_s=1.0))
-    run = a_run([a_fit(point, peak_counted_bytes=1), timed], Grid((4,), (16,)))
+    run = a_run([a_fit(point, peak_charged_bytes=1), timed], Grid((4,), (16,)))
     assert phase_costs(view_of(run, "sample"), [point]) == []
 
 

@@ -13,13 +13,13 @@ from rnnprof.advice.advise import Advice
 from rnnprof.advice.recommendation import Recommendation
 from rnnprof.report.export.document import document, frontier_document
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
-from rnnprof.runfile.observations import CENSUS_PARTS
+from rnnprof.runfile.observations import BREAKDOWN_PARTS
 from rnnprof.runfile.points import Point
 
 PROMISED = {
-    "batch", "steps", "outcome", "phase", "reason", "step_time_s", "step_time_within_ci_s",
+    "batch", "time_steps", "outcome", "phase", "reason", "step_time_s", "step_time_within_ci_s",
     "step_time_ci_s", "time_steps_per_s", "peak_allocated_bytes", "peak_reserved_bytes",
-    "peak_process_bytes", "census_bytes", "disturbed", "host_enqueue_s", "block_wait_s",
+    "peak_process_bytes", "breakdown_bytes", "noisy", "host_enqueue_s", "block_wait_s",
     "flops_per_step", "flop_per_s", "matmul_share_ratio", "bound", "bound_reason", "retries",
 }  # fmt: skip
 
@@ -39,36 +39,36 @@ def test_it_is_strict_json_with_the_promised_fields(name: str) -> None:
 def test_a_measured_point_keeps_its_numbers() -> None:
     found = document(run_of((4,), (16,)), {Point(4, 16): measured(4, 16)})["points"][0]
     known = measured(4, 16)
-    assert (found["batch"], found["steps"], found["outcome"]) == (4, 16, "measured")
+    assert (found["batch"], found["time_steps"], found["outcome"]) == (4, 16, "measured")
     assert found["step_time_s"] == known.step_time_s
     assert found["step_time_within_ci_s"] == list(known.step_time_within_ci_s or ())
     assert found["step_time_ci_s"] is None
     assert found["time_steps_per_s"] == known.time_steps_per_s
     assert found["sequences_per_s"] == known.sequences_per_s
     assert found["phase_times_s"] == known.phase_times_s
-    assert found["peak_counted_bytes"] == known.peak_counted_bytes
+    assert found["peak_charged_bytes"] == known.peak_charged_bytes
     assert (found["converged"], found["implementation"]) == (True, "fused")
 
 
-def test_the_census_has_every_part_and_its_phase() -> None:
+def test_the_breakdown_has_every_part_and_its_phase() -> None:
     found = document(run_of((4,), (16,)), {Point(4, 16): measured(4, 16)})["points"][0]
-    census = found["census_bytes"]
-    assert list(census) == [*CENSUS_PARTS, "phase"]
-    assert census["saved"] == 20
-    assert census["phase"] == "backward"
+    breakdown = found["breakdown_bytes"]
+    assert list(breakdown) == [*BREAKDOWN_PARTS, "phase"]
+    assert breakdown["saved"] == 20
+    assert breakdown["phase"] == "backward"
 
 
-def test_a_census_that_is_unknown_is_null_with_its_reason() -> None:
-    point = measured(4, 16, census=None, census_reason="the events did not balance")
+def test_a_breakdown_that_is_unknown_is_null_with_its_reason() -> None:
+    point = measured(4, 16, breakdown=None, breakdown_reason="the events did not balance")
     found = document(run_of((4,), (16,)), {point.point: point})["points"][0]
-    assert found["census_bytes"] is None
-    assert found["census_reason"] == "the events did not balance"
+    assert found["breakdown_bytes"] is None
+    assert found["breakdown_reason"] == "the events did not balance"
 
 
 def test_points_come_by_steps_and_then_by_batch() -> None:
     run, measurements = mixed()
     backwards = dict(sorted(measurements.items(), reverse=True))
-    order = [(point["steps"], point["batch"]) for point in document(run, backwards)["points"]]
+    order = [(point["time_steps"], point["batch"]) for point in document(run, backwards)["points"]]
     assert order == sorted(order)
     assert (64, 4) not in order, "that point was never reached"
 
@@ -78,8 +78,8 @@ def test_how_a_point_ended_is_told() -> None:
     crashed = next(point for point in points if point["outcome"] == "crashed")
     assert (crashed["phase"], crashed["reason"]) == ("backward", "signal 11 (SIGSEGV)")
     assert crashed["step_time_s"] is None
-    disturbed = [point["disturbed"] for point in points if point["disturbed"]]
-    assert disturbed == ["others used 0.9 of 2 processors", "throttled for 0.4 s"]
+    noisy = [point["noisy"] for point in points if point["noisy"]]
+    assert noisy == ["others used 0.9 of 2 processors", "throttled for 0.4 s"]
 
 
 def test_there_is_no_advice_without_a_certificate() -> None:
@@ -97,11 +97,11 @@ def test_frontier_and_advice_are_in_the_document() -> None:
     run, _ = untouched()
     whole = document(run, {}, (certificate,), advice)
     (edge,) = whole["frontier"]
-    named = ("steps", "status", "batch", "granularity", "probes", "ooms")
+    named = ("time_steps", "status", "batch", "granularity", "probes", "ooms")
     assert [edge[name] for name in named] == [16, "certified", 8, 1, 4, 1]
     assert edge["fails"]["phase"] == "forward"
     (one,) = whole["advice"]["recommendations"]
-    named = ("steps", "batch", "tied", "time_steps_per_s", "peak_bytes")
+    named = ("time_steps", "batch", "tied", "time_steps_per_s", "peak_bytes")
     assert [one[name] for name in named] == [16, 8, [], 9.0, None]
     assert whole["advice"]["reasons"] == ["it is decided"]
     assert frontier_document(run, (certificate,), advice)["frontier"] == whole["frontier"]

@@ -45,21 +45,23 @@ from rnnprof.report.export.points import (
 )
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.journal import load
-from rnnprof.runfile.observations import CENSUS_PARTS
+from rnnprof.runfile.observations import BREAKDOWN_PARTS
 from rnnprof.runfile.points import Outcome
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "run-1.jsonl"
+GOLDEN = Path(__file__).parents[2] / "golden" / "run-2.jsonl"
 
 PROMISED = """
-batch steps outcome phase reason
+batch time_steps outcome phase reason
 step_time_s step_time_within_ci_low_s step_time_within_ci_high_s step_time_ci_low_s
-step_time_ci_high_s converged disturbed time_steps_per_s sequences_per_s host_enqueue_s
+step_time_ci_high_s converged noisy time_steps_per_s sequences_per_s host_enqueue_s
 block_wait_s phase_data_s phase_forward_s phase_backward_s phase_optimizer_s phase_other_s
 flops_per_step flop_per_s matmul_share_ratio bound bound_reason
-peak_allocated_bytes peak_reserved_bytes peak_process_bytes peak_counted_bytes retries
-census_weights_bytes census_gradients_bytes census_optimizer_state_bytes census_input_bytes
-census_weight_casts_bytes census_saved_bytes census_library_bytes census_temporaries_bytes
-census_rounding_bytes census_phase census_reason implementation warnings
+peak_allocated_bytes peak_reserved_bytes peak_process_bytes peak_charged_bytes retries
+breakdown_weights_bytes breakdown_gradients_bytes breakdown_optimizer_state_bytes
+breakdown_input_bytes
+breakdown_weight_casts_bytes breakdown_saved_bytes breakdown_library_bytes
+breakdown_temporaries_bytes
+breakdown_rounding_bytes breakdown_phase breakdown_reason implementation warnings
 edge_batch edge_status edge_granularity
 run run_id rnnprof_version workload cell impl input_size hidden_size layers bidirectional dtype
 optimizer mode device device_name torch limit_bytes
@@ -74,7 +76,7 @@ WHOLE = measured(
     step_time_ci_s=(0.1, 0.30000000000000004), host_enqueue_s=1e-5, block_wait_s=2e-5,
     flops_per_step=7 * 10**12, flop_per_s=78.1e9, matmul_share_ratio=0.61, bound="compute",
     bound_reason="the matrix products", peak_reserved_bytes=1 << 40, retries=3, phase="data",
-    reason="because", disturbed="others", census_reason="it is whole", warnings=("one", "two"),
+    reason="because", noisy="others", breakdown_reason="it is whole", warnings=("one", "two"),
 )  # fmt: skip
 """A point with every field known."""
 
@@ -88,7 +90,7 @@ def read(content: bytes) -> list[dict[str, str]]:
 def read_one(measurement: Measurement, **environment: object) -> dict[str, str]:
     """The one row of a run with one point."""
     point = measurement.point
-    run = run_of((point.batch,), (point.steps,), environment=environment)
+    run = run_of((point.batch,), (point.time_steps,), environment=environment)
     (row,) = read(csv_file(rows(run, {point: measurement}, (EDGE,))))
     return row
 
@@ -110,8 +112,8 @@ def test_a_row_for_each_place_and_the_same_columns_whatever_the_run(name: str) -
     content = csv_file(rows(run, measurements))
     header, *_ = content.decode().split("\r\n")
     assert header.split(",") == [column.name for column in COLUMNS]
-    found = [(int(row["steps"]), int(row["batch"])) for row in read(content)]
-    assert found == [(point.steps, point.batch) for point in run.points()]
+    found = [(int(row["time_steps"]), int(row["batch"])) for row in read(content)]
+    assert found == [(point.time_steps, point.batch) for point in run.points()]
     assert content.count(b"\n") == content.count(b"\r\n") == len(found) + 1
 
 
@@ -125,7 +127,7 @@ def test_every_known_number_reads_back_exactly() -> None:
         "step_time_within_ci_low_s": told["step_time_within_ci_s"][0],
         "step_time_within_ci_high_s": told["step_time_within_ci_s"][1],
         **{f"phase_{phase}_s": value for phase, value in told["phase_times_s"].items()},
-        **{f"census_{part}_bytes": told["census_bytes"][part] for part in CENSUS_PARTS},
+        **{f"breakdown_{part}_bytes": told["breakdown_bytes"][part] for part in BREAKDOWN_PARTS},
     }
     numbers = [column for column in COLUMNS[: NAMES.index("edge_batch")] if column.kind is not str]
     for column in numbers:
@@ -136,17 +138,17 @@ def test_every_known_number_reads_back_exactly() -> None:
 
 
 def test_words_edge_and_identity() -> None:
-    row = read_one(WHOLE, device="cuda", device_name="a card", torch="2.13.0+cu130")
+    row = read_one(WHOLE, device="cuda", device_name="a GPU", torch="2.13.0+cu130")
     words = {
-        "outcome": "measured", "phase": "data", "reason": "because", "disturbed": "others",
+        "outcome": "measured", "phase": "data", "reason": "because", "noisy": "others",
         "bound": "compute", "bound_reason": "the matrix products", "warnings": "one; two",
-        "census_phase": "backward", "census_reason": "it is whole", "implementation": "fused",
+        "breakdown_phase": "backward", "breakdown_reason": "it is whole", "implementation": "fused",
         "edge_batch": "40", "edge_status": "certified", "edge_granularity": "8",
         "run": "runs/sample.jsonl", "run_id": "0123456789abcdef", "rnnprof_version": "0.1.0",
         "workload": "lstm 256->512, 1 layer, fp32, adam", "cell": "lstm", "impl": "fused",
         "input_size": "256", "hidden_size": "512", "layers": "1", "bidirectional": "false",
         "dtype": "fp32", "optimizer": "adam", "mode": "train", "device": "cuda",
-        "device_name": "a card", "torch": "2.13.0+cu130", "limit_bytes": str(512 << 20),
+        "device_name": "a GPU", "torch": "2.13.0+cu130", "limit_bytes": str(512 << 20),
     }  # fmt: skip
     assert {name: row[name] for name in words} == words
 
@@ -154,7 +156,7 @@ def test_words_edge_and_identity() -> None:
 def test_what_is_not_known_is_empty() -> None:
     row = read_one(ended(Outcome.OOM, 4, 32, "forward"))
     known = {
-        "batch": "4", "steps": "32", "outcome": "oom", "phase": "forward",
+        "batch": "4", "time_steps": "32", "outcome": "oom", "phase": "forward",
         "reason": "the oom of a test",
     }  # fmt: skip
     of_the_run = {column.name for column in COLUMNS[NAMES.index("run") :]}
@@ -165,7 +167,7 @@ def test_what_is_not_known_is_empty() -> None:
 def test_a_place_that_was_not_reached_has_its_row() -> None:
     run, measurements = mixed()
     by_place = {
-        (row["batch"], row["steps"]): row for row in read(csv_file(rows(run, measurements)))
+        (row["batch"], row["time_steps"]): row for row in read(csv_file(rows(run, measurements)))
     }
     row = by_place["4", "64"]
     assert [row[name] for name in NAMES[2 : NAMES.index("run")]] == [""] * (NAMES.index("run") - 2)
@@ -244,7 +246,8 @@ def test_text_is_only_ever_text(text: str, written: str) -> None:
 
 def test_text_in_parquet_is_as_it_is() -> None:
     run, measurements = one_point()
-    run = replace(run, header=replace(run.header, run_id="001234567890", rnnprof_version="=1"))
+    hosts = (replace(run.hosts[0], rnnprof_version="=1"),)
+    run = replace(run, header=replace(run.header, run_id="001234567890"), hosts=hosts)
     frame = pd.read_parquet(io.BytesIO(parquet_file(rows(run, measurements))))
     assert (frame["run_id"][0], frame["rnnprof_version"][0]) == ("001234567890", "=1")
 
@@ -283,7 +286,7 @@ def test_pandas_reads_csv(tmp_path: Path) -> None:
     best = frame.loc[frame["time_steps_per_s"].idxmax()]
     known = [m for m in measurements.values() if m.time_steps_per_s]
     fastest = max(known, key=lambda m: m.time_steps_per_s or 0.0)
-    assert (best["batch"], best["steps"]) == (fastest.point.batch, fastest.point.steps)
+    assert (best["batch"], best["time_steps"]) == (fastest.point.batch, fastest.point.time_steps)
     assert best["time_steps_per_s"] == pytest.approx(fastest.time_steps_per_s, rel=1e-15)
 
 
@@ -306,7 +309,7 @@ def test_parquet_has_the_same_types_whatever_the_run(tmp_path: Path) -> None:
     assert schemas[0] == schemas[1]
     assert schemas[0].field("peak_allocated_bytes").type == pa.int64()
     assert schemas[0].field("bound").type == pa.string()
-    assert schemas[0].field("steps").metadata == {b"meaning": b"time steps per sequence (T)"}
+    assert schemas[0].field("time_steps").metadata == {b"meaning": b"time steps per sequence (T)"}
 
 
 def test_parquet_without_pyarrow_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,7 +328,7 @@ def test_json_is_the_document_and_pandas_reads_its_points() -> None:
     frame = pd.DataFrame(whole["points"])
     assert pd.api.types.is_numeric_dtype(frame["step_time_s"])
     table = pd.read_csv(io.BytesIO(csv_file(run_rows(run))))
-    both = frame.merge(table, on=["batch", "steps"], suffixes=("", "_csv"))
+    both = frame.merge(table, on=["batch", "time_steps"], suffixes=("", "_csv"))
     assert len(both) == len(frame) == 9
     assert both["step_time_s"].notna().any()
     pd.testing.assert_series_equal(

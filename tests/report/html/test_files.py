@@ -58,7 +58,7 @@ def test_an_earlier_report_is_replaced(tmp_path):
 
 def test_a_run_without_a_grid_has_its_frontier(tmp_path):
     edge = Certificate(
-        steps=16, status=EdgeStatus.CERTIFIED, granularity=1, at_most=99, batch=60,
+        time_steps=16, status=EdgeStatus.CERTIFIED, granularity=1, at_most=99, batch=60,
         fits=EdgeFit(60, "a1"), fails=EdgeOom(61, "a2"),
     )  # fmt: skip
     view = view_from((run_of((), (16,)), {}), (edge,))

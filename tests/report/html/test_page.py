@@ -130,7 +130,7 @@ def pair() -> str:
     }
     run = replace(other.run, header=replace(other.run.header, environment=environment))
     other = replace(other, run=run, measurements=slower)
-    return page([a_report(a_grid()), a_report(other, verdict="DISTURBED")])
+    return page([a_report(a_grid()), a_report(other, verdict="NOISY")])
 
 
 # --- the whole -----------------------------------------------------------------------------------
@@ -218,13 +218,13 @@ def test_the_decision_comes_first_then_how_far_to_trust_it():
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("verdict", ["VALID", "DISTURBED", "UNFINISHED"])
+@pytest.mark.parametrize("verdict", ["VALID", "NOISY", "UNFINISHED"])
 def test_the_verdict_is_a_word_and_a_shape(verdict: str):
     text = page([a_report(a_grid(), verdict=verdict)])
     (badge,) = re.findall(r'<span class="badge .*?</span>', text, re.DOTALL)
     assert badge.startswith(f'<span class="badge {verdict.lower()}">')
     assert badge.endswith(f"</svg>{verdict}</span>")
-    shapes = {"VALID": "M4.5 8.5l", "DISTURBED": "M8 1l7.5", "UNFINISHED": "M8 1.5a6.5"}
+    shapes = {"VALID": "M4.5 8.5l", "NOISY": "M8 1l7.5", "UNFINISHED": "M8 1.5a6.5"}
     assert [name for name, shape in shapes.items() if shape in badge] == [verdict]
 
 
@@ -280,7 +280,7 @@ def test_a_certificate_says_both_sides_and_what_proves_them():
         )
     }
     assert shown == {
-        ("T", "steps"): "32",
+        ("T", "time_steps"): "32",
         ("status", "status"): "certified",
         ("largest B", "batch"): "12",
         ("B", "fits_batch"): "12",
@@ -335,7 +335,7 @@ def test_where_speed_is_open_the_advice_has_the_command_that_decides():
     text = reader.text("advice")
     assert "T=64: memory is decided, speed is not. B=32 or B=64 is the smallest batch" in text
     assert reader.column("batches", "recommended B") == ["32 or 64"]
-    assert "--batch 32,64,128 --steps 64" in text
+    assert "--batch 32,64,128 --time-steps 64" in text
     assert "--processes 5" in text
     assert "--processes" not in usual().text("advice")
 
@@ -350,15 +350,15 @@ def test_a_run_without_times_and_a_simulated_one_say_so():
 # --- conditions ----------------------------------------------------------------------------------
 
 
-def test_disturbed_passes_are_told_with_their_attempts():
+def test_noisy_passes_are_told_with_their_attempts():
     reader = read(observed(), charts={})
     text = reader.text("conditions")
-    assert "1 of 3 timed passes was disturbed by something else on the machine; 2 did not" in text
+    assert "1 of 3 timed passes was noisy from something else on the machine; 2 did not" in text
     assert "The anchor B=4 T=16, timed again and again over the run, took 10.0 ms" in text
     assert "10.0 ms, 10.5 ms a step: a drift of 5%." in text
-    assert reader.column("disturbed-table", "attempt") == ["71b000000002"]
-    assert reader.column("disturbed-table", "pass") == ["timing"]
-    assert reader.column("disturbed-table", "role") == ["replicate"]
+    assert reader.column("noisy-table", "attempt") == ["71b000000002"]
+    assert reader.column("noisy-table", "pass") == ["timing"]
+    assert reader.column("noisy-table", "role") == ["replicate"]
 
 
 # --- provenance ----------------------------------------------------------------------------------
@@ -369,7 +369,6 @@ def test_what_was_run_is_told_in_full():
     for fact in (
         "run file observed.jsonl",
         "run id 0123456789ab",
-        "fingerprint fedcba9876543210",
         "limit 64.0 MiB (67 108 864 bytes)",
         "hidden_size 512",
         "bidirectional no",
@@ -378,14 +377,14 @@ def test_what_was_run_is_told_in_full():
         "memory_limit none",
         "2026-11-23T12:05:00Z",
         "5 min 00 s",
-        "rnnprof profile --batch 4,8 \\ --steps 16,32",
+        "rnnprof profile --batch 4,8 \\ --time-steps 16,32",
     ):
         assert fact in text
 
 
 def test_the_command_stands_as_it_is_typed():
     text = page([a_report(a_grid())])
-    assert "<code>rnnprof profile --batch 4,8 \\\n    --steps 16,32</code>" in text
+    assert "<code>rnnprof profile --batch 4,8 \\\n    --time-steps 16,32</code>" in text
     assert "<code>" not in page([replace(a_report(a_grid()), command="")])
 
 
@@ -407,8 +406,8 @@ def test_points_are_in_the_order_of_the_grid_with_their_units():
     expected = measured(4, 16)
     assert reader.column("points-table", "step time ms")[0] == f"{expected.step_time_s * 1e3:.2f}"  # type: ignore[operator]
     assert reader.values("points-table", "step_time_s")[0] == f"{expected.step_time_s:.9g}"
-    assert reader.values("points-table", "peak_counted_bytes")[0] == str(
-        expected.peak_counted_bytes
+    assert reader.values("points-table", "peak_charged_bytes")[0] == str(
+        expected.peak_charged_bytes
     )
 
 
@@ -416,7 +415,7 @@ def test_a_point_has_the_times_of_its_phases_and_every_peak():
     run, measurements = grid_sample((4, 8), (16,))
     phases = {"forward": 0.0025, "backward": 0.00375, "optimizer": 0.000125, "data": 0.5}
     measurements[Point(4, 16)] = measured(
-        4, 16, phase_times_s=phases, peak_counted_bytes=40 * MIB, peak_allocated_bytes=20 * MIB,
+        4, 16, phase_times_s=phases, peak_charged_bytes=40 * MIB, peak_allocated_bytes=20 * MIB,
         peak_reserved_bytes=30 * MIB, peak_process_bytes=50 * MIB,
     )  # fmt: skip
     reader = read(view_from((run, measurements)))
@@ -425,7 +424,7 @@ def test_a_point_has_the_times_of_its_phases_and_every_peak():
         ("forward ms", "forward_s"), ("backward ms", "backward_s"), ("optimizer µs", "optimizer_s"),
     ]  # fmt: skip
     memory_heads = [
-        ("memory MiB", "peak_counted_bytes"), ("allocated MiB", "peak_allocated_bytes"),
+        ("memory MiB", "peak_charged_bytes"), ("allocated MiB", "peak_allocated_bytes"),
         ("reserved MiB", "peak_reserved_bytes"), ("process MiB", "peak_process_bytes"),
     ]  # fmt: skip
     for expected in (phase_heads, memory_heads):
@@ -446,7 +445,7 @@ def test_a_point_has_the_times_of_its_phases_and_every_peak():
 
 def test_memory_that_is_not_known_is_blank_whatever_else_is_known():
     run, measurements = grid_sample((4, 8), (16,))
-    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_counted_bytes=None)
+    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
     assert unknown.peak_process_bytes
     reader = read(view_from((run, measurements)))
@@ -504,12 +503,12 @@ def test_a_column_has_one_unit_and_one_precision(
 ):
     run, measurements = grid_sample((4, 8, 16), (16,))
     changed = {
-        point: replace(m, peak_counted_bytes=size)
+        point: replace(m, peak_charged_bytes=size)
         for (point, m), size in zip(sorted(measurements.items()), sizes, strict=True)
     }
     reader = read(view_from((run, changed)))
     assert reader.column("points-table", f"memory {unit}") == shown
-    assert reader.values("points-table", "peak_counted_bytes") == [f"{n:.9g}" for n in sizes]
+    assert reader.values("points-table", "peak_charged_bytes") == [f"{n:.9g}" for n in sizes]
 
 
 # --- several runs --------------------------------------------------------------------------------
@@ -523,7 +522,7 @@ def test_several_runs_stand_side_by_side():
     assert charts == [f"{name}-{number}" for name in CHARTS for number in (1, 2)]
     header = reader.text("header")
     assert "2 runs side by side" in header
-    places = [header.index(word) for word in ("sample", "VALID", "the other", "DISTURBED")]
+    places = [header.index(word) for word in ("sample", "VALID", "the other", "NOISY")]
     assert places == sorted(places)
     assert header.count("Use B=8, T=32") == 2
     assert {"certificates-table-1", "certificates-table-2", "points-table-2"} <= set(reader.tables)
@@ -554,7 +553,7 @@ def test_points_in_common_are_compared_with_the_first_run():
     ratios = reader.values("differences-table", "step_time_s_ratio_2")
     assert ratios == ["–" if r == "–" else "2" for r in ratios]
     assert ratios[0] == "2"
-    assert reader.values("differences-table", "peak_counted_bytes_ratio_2")[0] == "1"
+    assert reader.values("differences-table", "peak_charged_bytes_ratio_2")[0] == "1"
     ended = reader.column("differences-table", "step time, the other ms")
     assert ended[-1].startswith("OOM")
 
@@ -571,7 +570,7 @@ def test_runs_that_agree_say_so_and_runs_that_share_nothing_too():
 
 def test_memory_that_one_run_does_not_know_is_compared_with_nothing():
     run, measurements = grid_sample((4, 8), (16,))
-    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_counted_bytes=None)
+    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
     assert unknown.peak_process_bytes
     reader = read(a_grid(), view_from((run, measurements), name="b"))
@@ -580,7 +579,7 @@ def test_memory_that_one_run_does_not_know_is_compared_with_nothing():
     assert not any(word in head for head in heads for word in ("allocated", "process"))
     assert reader.column("differences-table", "memory, sample MiB") == ["32.2", "34.4"]
     assert reader.column("differences-table", "memory, b MiB") == ["–", "34.4"]
-    assert reader.values("differences-table", "peak_counted_bytes_ratio_2") == ["–", "1"]
+    assert reader.values("differences-table", "peak_charged_bytes_ratio_2") == ["–", "1"]
 
 
 # --- names ---------------------------------------------------------------------------------------

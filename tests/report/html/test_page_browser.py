@@ -46,7 +46,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     one = view_from(mixed(), (a_certificate(), a_certificate(64, 7)), "=mixed")
     pages = {
         "one": [a_report(one, verdict="UNFINISHED")],
-        "two": [a_report(observed(), verdict="DISTURBED"), a_report(observed("slow", 1.5))],
+        "two": [a_report(observed(), verdict="NOISY"), a_report(observed("slow", 1.5))],
         "bare": [a_report(a_grid(), "frontier")],
     }
     folder = tmp_path_factory.mktemp("pages")
@@ -208,7 +208,9 @@ def test_the_csv_holds_what_the_table_holds_in_full(opened: Open):
     assert len(rows) == len(run.points())
     for row in rows:
         found = [
-            m for m in measurements.values() if str(m.point) == f"B={row['batch']} T={row['steps']}"
+            m
+            for m in measurements.values()
+            if str(m.point) == f"B={row['batch']} T={row['time_steps']}"
         ]
         outcome = found[0].outcome.value if found else ""
         assert row["outcome"] == outcome
@@ -230,7 +232,7 @@ def test_a_formula_in_a_text_is_text_in_the_csv(opened: Open):
 @pytest.mark.parametrize(
     ("region", "begins", "holds"),
     [
-        ("What was run, and on what", "rnnprof profile --batch", "--steps"),
+        ("What was run, and on what", "rnnprof profile --batch", "--time-steps"),
         ("Advice", "rnnprof profile --cell lstm", "--processes 5"),
     ],
 )

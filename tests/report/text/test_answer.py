@@ -22,7 +22,7 @@ RUN = Run(HEADER)
 
 
 def certificate(status: EdgeStatus, batch: int | None = 140, **changes: object) -> Certificate:
-    known: dict[str, object] = {"steps": 128, "granularity": 1, "at_most": 4096}
+    known: dict[str, object] = {"time_steps": 128, "granularity": 1, "at_most": 4096}
     return Certificate(status=status, batch=batch, **(known | changes))  # type: ignore[arg-type]
 
 
@@ -104,7 +104,7 @@ def test_the_largest_safe_batch_stands_behind_its_edge(safe: LargestSafe, text: 
 
 
 def test_one_line_for_each_length() -> None:
-    frontier = [certificate(EdgeStatus.CERTIFIED, 500, steps=16), CERTIFIED]
+    frontier = [certificate(EdgeStatus.CERTIFIED, 500, time_steps=16), CERTIFIED]
     advice = Advice(largest_safe=(LargestSafe(128, 140, 133, True, MIB),))
     assert frontier_in_words(RUN, frontier, advice, 0.05).splitlines() == [
         "T=16: 500 is the largest, 501 is out of memory",

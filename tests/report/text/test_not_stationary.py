@@ -21,12 +21,12 @@ def leaking() -> Run:
     live = tuple(number * MIB for number in range(30))
     passes = [
         a_fit(
-            POINT, attempt=f"a{count}", steps_run=count, train_steps=count, role=role,
-            live_bytes=live[:count], step_peak_bytes=live[:count], peak_counted_bytes=count * MIB,
+            POINT, attempt=f"a{count}", train_steps_run=count, train_steps=count, role=role,
+            live_bytes=live[:count], step_peak_bytes=live[:count], peak_charged_bytes=count * MIB,
         )
         for count, role in ((10, Role.GRID), (30, Role.PROBE))
     ]  # fmt: skip
-    certificate = conclude(POINT.steps, passes, Terms(HEADER.limit_bytes, 1000), "r1")
+    certificate = conclude(POINT.time_steps, passes, Terms(HEADER.limit_bytes, 1000), "r1")
     timing = a_timing(POINT, *[0.1] * 8)
     return Run(
         HEADER,

@@ -53,8 +53,8 @@ def test_a_point_has_its_rate_and_the_memory_that_the_limit_counts():
     (point,) = measurements
     text = text_of(view_from((run, measurements)))
     assert "| **128** | 16.2k<br>311 MiB |" in text
-    assert "\n\nTime steps/s and peak memory; `~` did not settle, `!` disturbed." in text
-    unknown = measured(point.batch, point.steps, peak_counted_bytes=None)
+    assert "\n\nTime steps/s and peak memory; `~` did not settle, `!` noisy." in text
+    unknown = measured(point.batch, point.time_steps, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
     assert unknown.peak_process_bytes
     assert "| **128** | 16.2k<br>- |" in text_of(view_from((run, {point: unknown})))
@@ -62,7 +62,7 @@ def test_a_point_has_its_rate_and_the_memory_that_the_limit_counts():
 
 def test_the_edge_the_recommended_batch_and_the_largest_safe_one():
     edge = Certificate(
-        steps=128, status=EdgeStatus.CERTIFIED, granularity=1, at_most=99, batch=64, probes=5,
+        time_steps=128, status=EdgeStatus.CERTIFIED, granularity=1, at_most=99, batch=64, probes=5,
         fits=EdgeFit(64, "a1"), fails=EdgeOom(65, "a2"),
     )  # fmt: skip
     view = view_from(one_point(), (edge,))

@@ -80,7 +80,7 @@ def matrix_rows(text: str, heading: str) -> dict[int, list[str]]:
     """The cells of each T of the matrix below *heading*."""
     block = text.split(f"\n{heading}")[1].split("\n\n")[0]
     rows = re.findall(r"^T=(\d+)(.*)$", block, re.MULTILINE)
-    return {int(steps): cells.split() for steps, cells in rows}
+    return {int(time_steps): cells.split() for time_steps, cells in rows}
 
 
 def test_the_matrices_say_how_every_point_ended() -> None:
@@ -105,8 +105,8 @@ def test_the_digits_of_a_column_stand_below_each_other() -> None:
 def test_a_matrix_too_wide_is_continued_below() -> None:
     run, measurements = twenty_by_twenty()
     text = table(run, measurements)
-    for steps in run.grid.steps:
-        rows = re.findall(rf"^T={steps} .*$", text, re.MULTILINE)
+    for time_steps in run.grid.time_steps:
+        rows = re.findall(rf"^T={time_steps} .*$", text, re.MULTILINE)
         cells = [cell for row in rows for cell in row.split()[1:]]
         assert len(cells) == 2 * len(run.grid.batch)
     heads = re.findall(r"B=(\d+)", text.split("\nmemory (M: MiB)")[0])
@@ -167,7 +167,7 @@ def test_a_sparse_grid_is_no_matrix_of_holes() -> None:
     assert len(re.findall(r"^ *\d+ +\d+  (?:OOM|implied)", text, re.MULTILINE)) == 2
 
 
-@pytest.mark.parametrize(("mark", "used"), [("~", "converged"), ("!", "disturbed")])
+@pytest.mark.parametrize(("mark", "used"), [("~", "converged"), ("!", "noisy")])
 def test_the_legend_explains_only_what_is_used(mark: str, used: str) -> None:
     assert re.search(rf"^{re.escape(mark)}  .*{used}", table(*mixed()), re.MULTILINE)
     assert not re.search(rf"^{re.escape(mark)}  ", table(*one_point()), re.MULTILINE)
@@ -240,7 +240,7 @@ def test_a_long_reason_of_an_edge_is_wrapped(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_where_nothing_may_be_recommended_it_says_none() -> None:
     run, _ = one_point()
-    tight = measured(64, 128, peak_counted_bytes=511 << 20)
+    tight = measured(64, 128, peak_charged_bytes=511 << 20)
     lines = summary(table(run, {tight.point: tight}))
     assert lines[-2:] == ["Recommended batch: T=128: none", UNFINISHED_LINE]
 
@@ -276,7 +276,7 @@ def test_the_fastest_is_the_smallest_of_equals_and_has_a_number() -> None:
 
 def test_memory_that_is_not_known_is_shown_so_whatever_else_is_known() -> None:
     run, measurements = mixed()
-    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_counted_bytes=None)
+    measurements[Point(4, 16)] = unknown = measured(4, 16, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
     assert unknown.peak_process_bytes
     rows = matrix_rows(table(run, measurements), "memory (M: MiB)")
@@ -285,7 +285,7 @@ def test_memory_that_is_not_known_is_shown_so_whatever_else_is_known() -> None:
 
 def test_without_any_memory_neither_row_nor_summary_has_a_size() -> None:
     run, _ = one_point()
-    point = measured(64, 128, peak_counted_bytes=None)
+    point = measured(64, 128, peak_charged_bytes=None)
     text = table(run, {point.point: point})
     assert re.search(r"^128  64  506 ms .* 16\.2k +-  \*$", text, re.MULTILINE)
     assert "  126 sequences/s; memory -" in summary(text)
@@ -294,9 +294,9 @@ def test_without_any_memory_neither_row_nor_summary_has_a_size() -> None:
 
 
 def test_memory_is_what_the_limit_counts_at_a_point_that_was_measured() -> None:
-    assert memory_bytes(measured(4, 16)) == measured(4, 16).peak_counted_bytes
-    assert memory_bytes(measured(4, 16, peak_counted_bytes=None)) is None
-    assert memory_bytes(ended(Outcome.OOM, 4, 16, peak_counted_bytes=1 << 20)) is None
+    assert memory_bytes(measured(4, 16)) == measured(4, 16).peak_charged_bytes
+    assert memory_bytes(measured(4, 16, peak_charged_bytes=None)) is None
+    assert memory_bytes(ended(Outcome.OOM, 4, 16, peak_charged_bytes=1 << 20)) is None
 
 
 @pytest.mark.parametrize(
@@ -354,8 +354,8 @@ def test_a_row_of_wide_numbers_keeps_its_marks_within_the_terminal() -> None:
     wide = measured(
         65536, 65536, step_time_s=9.99e-3, step_time_within_ci_s=(9.98e-3, 9.9984e-3),
         phase_times_s={"forward": 999e-6, "backward": 998e-6, "optimizer": 1e-12},
-        sequences_per_s=123_456.0, time_steps_per_s=430e6, peak_counted_bytes=1007 << 20,
-        converged=False, disturbed="throttled",
+        sequences_per_s=123_456.0, time_steps_per_s=430e6, peak_charged_bytes=1007 << 20,
+        converged=False, noisy="throttled",
     )  # fmt: skip
     more = [ended(Outcome.OOM, batch, 65536, "backward") for batch in (65537, 65538)]
     lines = table(run, {m.point: m for m in (wide, *more)}).splitlines()
@@ -411,23 +411,23 @@ BATCHES = st.lists(st.integers(1, 1 << 20), min_size=1, max_size=12, unique=True
 STEPS = st.lists(st.integers(1, 1 << 20), min_size=1, max_size=6, unique=True)
 
 
-@given(batches=BATCHES, steps=STEPS, data=st.data())
+@given(batches=BATCHES, time_steps=STEPS, data=st.data())
 def test_any_run_fits_the_terminal_and_names_every_t(
-    batches: list[int], steps: list[int], data: st.DataObject
+    batches: list[int], time_steps: list[int], data: st.DataObject
 ) -> None:
-    run = run_of(sorted(batches), sorted(steps))
+    run = run_of(sorted(batches), sorted(time_steps))
     measurements = {}
     for point in run.points():
         outcome = data.draw(OUTCOMES)
         if outcome is Outcome.MEASURED:
-            flags = {"converged": data.draw(st.booleans()), "disturbed": data.draw(st.text())}
-            measurements[point] = measured(point.batch, point.steps, **flags)
+            flags = {"converged": data.draw(st.booleans()), "noisy": data.draw(st.text())}
+            measurements[point] = measured(point.batch, point.time_steps, **flags)
         elif outcome is not None:
             phase = data.draw(st.sampled_from([None, "optimizer"]))
-            measurements[point] = ended(outcome, point.batch, point.steps, phase)
+            measurements[point] = ended(outcome, point.batch, point.time_steps, phase)
     text = table(run, measurements)
     assert max(map(len, text.split("\n"))) <= WIDTH
-    assert [int(t) for t in re.findall(r"^  T=(\d+): ", text, re.MULTILINE)] == sorted(steps)
+    assert [int(t) for t in re.findall(r"^  T=(\d+): ", text, re.MULTILINE)] == sorted(time_steps)
 
 
 @pytest.mark.parametrize("module", ["rnnprof.report.text.table", "rnnprof.report.export.document"])

@@ -30,11 +30,11 @@ def finished(view: View) -> View:
     return replace(view, run=replace(view.run, finished=(done,)))
 
 
-def certified(steps: int, batch: int, **changes: object) -> Certificate:
+def certified(time_steps: int, batch: int, **changes: object) -> Certificate:
     known: dict[str, object] = {
         "status": EdgeStatus.CERTIFIED, "granularity": 1, "at_most": 4096, "batch": batch,
     }  # fmt: skip
-    return Certificate(steps=steps, **(known | changes))  # type: ignore[arg-type]
+    return Certificate(time_steps=time_steps, **(known | changes))  # type: ignore[arg-type]
 
 
 # the verdict
@@ -43,7 +43,7 @@ def certified(steps: int, batch: int, **changes: object) -> Certificate:
 def test_a_whole_and_quiet_run_is_valid():
     judgement = judge_run(finished(view_from(grid_sample((4, 8), (16, 32)))))
     assert judgement == Judgement(
-        Trust.VALID, ("all 4 points were answered", "no timing that counts was disturbed")
+        Trust.VALID, ("all 4 points were answered", "no timing that counts was noisy")
     )
 
 
@@ -55,7 +55,7 @@ def test_a_run_that_was_stopped_is_unfinished():
     assert judgement.reasons[1].endswith("not reached")
 
 
-def test_what_is_missing_or_disturbed_is_told_by_its_points():
+def test_what_is_missing_or_noisy_is_told_by_its_points():
     judgement = judge_run(finished(view_from(mixed())))
     assert judgement.verdict is Trust.UNFINISHED
     told = "; ".join(judgement.reasons)
@@ -64,7 +64,7 @@ def test_what_is_missing_or_disturbed_is_told_by_its_points():
         "1 point (B=4 T=128) crashed",
         "1 point (B=16 T=16) timeout",
         "1 point (B=32 T=32) failed",
-        "2 points (B=8 T=64, B=16 T=32) timed while disturbed",
+        "2 points (B=8 T=64, B=16 T=32) timed while noisy",
         "did not settle",
     ):
         assert text in told
@@ -94,9 +94,9 @@ def anchored(*step_times_s: float) -> View:
     return view_of(Run(HEADER, (request,), (), (a_fit(point), *timings), (), (done,)), "a")
 
 
-def test_a_machine_whose_speed_drifted_is_disturbed():
+def test_a_machine_whose_speed_drifted_is_noisy():
     judgement = judge_run(anchored(0.010, 0.0112))
-    assert judgement.verdict is Trust.DISTURBED
+    assert judgement.verdict is Trust.NOISY
     assert "drifted by 12%" in judgement.reasons[0]
     assert "B=4 T=16" in judgement.reasons[0]
 
@@ -160,7 +160,7 @@ def test_an_open_t_stands_beside_one_that_is_decided():
 
 
 def test_without_times_the_edges_answer():
-    fits = [a_fit(Point(b, 16), attempt=f"a{b}", peak_counted_bytes=b * MIB) for b in (8, 60)]
+    fits = [a_fit(Point(b, 16), attempt=f"a{b}", peak_charged_bytes=b * MIB) for b in (8, 60)]
     request = replace(a_request(Grid((), (16,))), command="max-batch")
     edge = certified(16, 60, attempts=())
     view = view_of(Run(HEADER, (request,), (), tuple(fits)), "a")
@@ -185,7 +185,7 @@ def test_where_nothing_fits_or_nothing_was_run_it_says_so():
 def test_a_point_without_headroom_is_not_advised():
     run, _ = one_point()
     point = run.points()[0]
-    tight = {point: measured(point.batch, point.steps, peak_counted_bytes=511 * MIB)}
+    tight = {point: measured(point.batch, point.time_steps, peak_charged_bytes=511 * MIB)}
     assert decision(view_from((run, tight))) == (
         "No point is known to leave 5% of the limit of 512 MiB free.",
     )
@@ -195,7 +195,7 @@ def test_a_point_without_headroom_is_not_advised():
 def test_a_point_whose_memory_is_not_known_is_not_advised_for_its_allocated_bytes():
     run, _ = one_point()
     point = run.points()[0]
-    unknown = measured(point.batch, point.steps, peak_counted_bytes=None)
+    unknown = measured(point.batch, point.time_steps, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
     assert decision(view_from((run, {point: unknown}))) == (
         "No point is known to leave 5% of the limit of 512 MiB free.",
@@ -207,7 +207,7 @@ def test_goodput_that_says_another_batch_is_told_beside_the_decision():
     [known] = advise(run, fold_run(run), ()).goodput
     point = view.advice.point
     assert point is not None
-    other = replace(known, steps=point.steps, batch=point.batch + 1)
+    other = replace(known, time_steps=point.time_steps, batch=point.batch + 1)
     beside = decision(replace(view, advice=replace(view.advice, goodput=(other,))))
     assert beside[0] == decision(view)[0]
     assert beside[1] == decision(view)[1]

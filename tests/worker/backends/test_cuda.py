@@ -1,4 +1,4 @@
-"""The CUDA device against a fake card: limits, baselines, times, conditions, allocations."""
+"""The CUDA device against a fake GPU: limits, baselines, times, conditions, allocations."""
 
 from __future__ import annotations
 
@@ -60,18 +60,18 @@ def test_the_real_torch_here_has_no_card_and_says_so() -> None:
     import torch
 
     if torch.cuda.is_available():
-        pytest.skip("there is a card")
+        pytest.skip("there is a GPU")
     with pytest.raises(DeviceMissingError, match=r"without CUDA|no CUDA device"):
         CudaDevice("cuda").ready()
 
 
 @pytest.mark.parametrize(
-    ("cards", "name", "words"),
-    [(0, "cuda", "no CUDA device"), (1, "cuda:1", "no cuda:1: torch sees 1 card")],
+    ("gpus", "name", "words"),
+    [(0, "cuda", "no CUDA device"), (1, "cuda:1", "no cuda:1: torch sees 1 GPU")],
 )
-def test_a_card_that_is_not_there_is_named(cards: int, name: str, words: str) -> None:
+def test_a_card_that_is_not_there_is_named(gpus: int, name: str, words: str) -> None:
     with pytest.raises(DeviceMissingError, match=words):
-        device_on(FakeCuda(cards=cards), name=name).ready()
+        device_on(FakeCuda(gpus=gpus), name=name).ready()
 
 
 def test_the_facts_identify_card_driver_and_libraries() -> None:
@@ -95,7 +95,7 @@ def test_the_facts_identify_card_driver_and_libraries() -> None:
     ],
 )
 def test_uuids_take_nvmls_form(uuid: str, name: str, expected: str | None) -> None:
-    assert uuid_of(type("Card", (), {"uuid": uuid, "name": name})()) == expected
+    assert uuid_of(type("GPU", (), {"uuid": uuid, "name": name})()) == expected
 
 
 def test_the_survey_tells_context_and_free_memory_without_the_cache() -> None:
@@ -158,7 +158,7 @@ def test_the_peaks_are_of_the_time_under_the_limit() -> None:
     cuda.allocator.free(tensor)
     peaks = limit.peaks()
     assert peaks["peak_allocated_bytes"] == 200 * MIB
-    assert peaks["peak_counted_bytes"] == 200 * MIB
+    assert peaks["peak_charged_bytes"] == 200 * MIB
     # the allocator keeps what was freed: the process still holds it
     assert peaks["peak_process_bytes"] == (512 + 200) * MIB
     assert peaks["peak_process_reason"] is None
@@ -214,7 +214,7 @@ def test_a_broken_context_is_survived() -> None:
     device.ready_for_fit()
     limit = device.set_limit(GIB)
     cuda.broken = True
-    assert limit.counted_bytes() is None
+    assert limit.charged_bytes() is None
     device.lift_limit()  # does not raise
     with pytest.raises(RuntimeError, match="device-side assert"):
         device.synchronize()
@@ -228,7 +228,7 @@ def test_steps_are_timed_event_to_event_and_the_host_apart() -> None:
     assert len(block.samples_s) == len(block.enqueue_s) == 10
     assert block.enqueue_s == pytest.approx([1e-3] * 10)
     assert block.samples_s[1:] == pytest.approx([4e-3] * 9)
-    # the host was done after 10 ms, the card after 1 + 10 x 4
+    # the host was done after 10 ms, the GPU after 1 + 10 x 4
     assert block.wait_s == pytest.approx(31e-3)
     assert block.last == "loss"
 

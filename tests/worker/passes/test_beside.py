@@ -43,7 +43,7 @@ def asked(crew: Supervisor, folder: Path, text: str) -> Answer:
     file.write_text(text)
     path = f"{file}:make"
     task = Task(
-        "fit", Workload(cell=None, factory=FactorySource(path, "0")), batch=4, steps=4,
+        "fit", Workload(cell=None, factory=FactorySource(path)), batch=4, time_steps=4,
         limit_bytes=256 * MIB, guard_bytes=4 << 30, factory_path=path,
     )  # fmt: skip
     return crew.ask(task, 60.0)
@@ -56,8 +56,8 @@ def test_children_and_shared_mappings_are_seen_at_the_end_of_a_step(
     assert answer.evidence is None, answer.evidence
     assert 40 * MIB < answer.findings["children_bytes"] < 250 * MIB
     assert 32 * MIB <= answer.findings["shared_bytes"] < 48 * MIB
-    assert answer.findings["peak_counted_bytes"] is None
-    assert "the limit does not count was mapped" in answer.findings["peak_counted_reason"]
+    assert answer.findings["peak_charged_bytes"] is None
+    assert "the limit does not count was mapped" in answer.findings["peak_charged_reason"]
 
 
 PASSING = """
@@ -77,13 +77,13 @@ def test_what_was_shared_within_a_step_is_no_peak_of_the_limit(
     supervisor: Supervisor, tmp_path: Path
 ) -> None:
     findings = asked(supervisor, tmp_path, PASSING).findings
-    assert findings["peak_counted_bytes"] is None
-    assert "the limit does not count was mapped" in findings["peak_counted_reason"]
+    assert findings["peak_charged_bytes"] is None
+    assert "the limit does not count was mapped" in findings["peak_charged_reason"]
 
 
 def test_a_training_alone_has_nothing_beside_it(supervisor: Supervisor) -> None:
     task = Task(
-        "fit", Workload(input_size=8, hidden_size=8), batch=4, steps=4, limit_bytes=256 * MIB,
+        "fit", Workload(input_size=8, hidden_size=8), batch=4, time_steps=4, limit_bytes=256 * MIB,
         guard_bytes=4 << 30,
     )  # fmt: skip
     findings = supervisor.ask(task, 60.0).findings

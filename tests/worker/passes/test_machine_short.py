@@ -38,7 +38,7 @@ def fit_of(
     file.write_text(FACTORY.format(free_bytes=free_bytes))
     path = f"{file}:make"
     task = Task(
-        "fit", Workload(cell=None, factory=FactorySource(path, "0")), batch=batch, steps=8,
+        "fit", Workload(cell=None, factory=FactorySource(path)), batch=batch, time_steps=8,
         limit_bytes=256 * MIB, guard_bytes=4 << 30, factory_path=path, predicted_bytes=predicted,
     )  # fmt: skip
     started = Started("a1", "fit", batch, 8, Role.PROBE, 0, "r1", "2026-11-30T00:00:00Z")
@@ -72,7 +72,7 @@ def test_what_is_predicted_above_what_is_free_is_not_run(
     spared = fit_of(supervisor, tmp_path, 128, 64 * MIB, predicted=130 * MIB)
     assert spared.outcome is Outcome.FAILED
     assert was_crowded_out(spared)
-    assert spared.steps_run == 0
+    assert spared.train_steps_run == 0
     assert "B=128 was not run: 130 MiB are predicted, 64.0 MiB are free here" in str(spared.reason)
 
 

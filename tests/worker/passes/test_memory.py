@@ -13,7 +13,7 @@ from torch._C._profiler import _EventType
 
 from rnnprof.breakdown.account import Account, AllocatorEvent, Trace, account
 from rnnprof.protocol import Task
-from rnnprof.runfile.observations import CENSUS_PARTS, Census
+from rnnprof.runfile.observations import BREAKDOWN_PARTS, Breakdown
 from rnnprof.worker.backends.base import AllocatorHistory
 from rnnprof.worker.backends.cpu import CpuDevice
 from rnnprof.worker.passes import memory
@@ -91,21 +91,23 @@ def test_no_free_is_lost_to_the_rule_for_cuda(impl: str, monkeypatch: pytest.Mon
     device = CpuDevice()
     device.trace = NoHistory()  # type: ignore[assignment]
     workload = Workload(impl=impl, input_size=8, hidden_size=8)
-    task = Task("memory", workload, batch=3, steps=4)
+    task = Task("memory", workload, batch=3, time_steps=4)
     gc.collect()  # a worker's template has done so: what is left of imports is not to be freed now
     found = memory.memory_pass(Session(task, device, PhaseTracker(lambda _: None)))
-    census = found["census"]
-    assert census is not None, found["census_reason"]
-    assert sum(getattr(census, part) for part in CENSUS_PARTS) == found["peak_allocated_bytes"]
+    breakdown = found["breakdown"]
+    assert breakdown is not None, found["breakdown_reason"]
+    assert (
+        sum(getattr(breakdown, part) for part in BREAKDOWN_PARTS) == found["peak_allocated_bytes"]
+    )
     assert found["net_bytes_per_step"] == 0
 
 
-def test_a_peak_that_is_not_the_allocators_own_leaves_no_census() -> None:
+def test_a_peak_that_is_not_the_allocators_own_leaves_no_breakdown() -> None:
     own = {"peak_allocated_bytes": 1536, "peak_reserved_bytes": 4096}
     assert _checked_peaks(Account(1536, None, None), own) == own
     other = _checked_peaks(Account(1024, None, None), own)
-    assert other["census"] is None
-    assert "1024" in other["census_reason"]
+    assert other["breakdown"] is None
+    assert "1024" in other["breakdown_reason"]
     assert other["peak_allocated_bytes"] == 1536
 
 
@@ -137,19 +139,19 @@ def traced(forward: Callable[[torch.nn.Module], Any]) -> tuple[Trace, _Timeline,
     return timeline.trace(watched), timeline, watched
 
 
-def census_of(trace: Trace) -> Census:
+def breakdown_of(trace: Trace) -> Breakdown:
     last = max(span.end_ns for span in trace.phases)
     events = [event for event in trace.events if event.at_ns <= last]
-    census = account(Trace(events, trace.phases, trace.steps, trace.snapshots)).census
-    assert census is not None
-    return census
+    breakdown = account(Trace(events, trace.phases, trace.train_steps, trace.snapshots)).breakdown
+    assert breakdown is not None
+    return breakdown
 
 
 def test_a_flat_copy_that_weights_are_cast_into_by_views_is_of_weight_casts() -> None:
     trace, timeline, watched = traced(lambda model: flat_copy(model, torch.bfloat16))
-    census = census_of(trace)
-    assert census.weight_casts == census.weights // 2
-    assert census.saved == 0
+    breakdown = breakdown_of(trace)
+    assert breakdown.weight_casts == breakdown.weights // 2
+    assert breakdown.saved == 0
     assert timeline.warnings(watched, "fused") == []
 
 
@@ -158,9 +160,9 @@ def test_a_cast_of_one_weight_is_of_weight_casts_and_of_no_weight_is_not() -> No
         weight = next(model.parameters()).detach()
         return weight.bfloat16(), torch.zeros(100).bfloat16()
 
-    census = census_of(traced(forward)[0])
-    assert census.weight_casts == 4 * 16 * 8 * 2
-    assert census.saved == 200
+    breakdown = breakdown_of(traced(forward)[0])
+    assert breakdown.weight_casts == 4 * 16 * 8 * 2
+    assert breakdown.saved == 200
 
 
 def test_a_copy_of_sparse_tensors_is_none_of_weights() -> None:
@@ -172,9 +174,9 @@ def test_a_copy_of_sparse_tensors_is_none_of_weights() -> None:
 
 
 def test_a_copy_in_the_same_type_is_the_trainings_own() -> None:
-    census = census_of(traced(lambda model: flat_copy(model, torch.float32))[0])
-    assert census.weight_casts == 0
-    assert census.saved == census.weights
+    breakdown = breakdown_of(traced(lambda model: flat_copy(model, torch.float32))[0])
+    assert breakdown.weight_casts == 0
+    assert breakdown.saved == breakdown.weights
 
 
 def test_what_cudnn_compacts_at_each_call_is_of_weight_casts_and_told(
@@ -188,8 +190,8 @@ def test_what_cudnn_compacts_at_each_call_is_of_weight_casts_and_told(
             return flat_copy(model, torch.float32)
 
     trace, timeline, watched = traced(forward)
-    census = census_of(trace)
-    assert census.weight_casts == census.weights
+    breakdown = breakdown_of(trace)
+    assert breakdown.weight_casts == breakdown.weights
     assert timeline.warnings(watched, "fused") == [COMPACTED]
 
 

@@ -80,7 +80,7 @@ def test_the_better_round_and_the_median_within_it_count(monkeypatch: pytest.Mon
         (Workload(dtype="bf16"), torch.bfloat16),
         (Workload(dtype="amp-bf16"), torch.bfloat16),
         (Workload(dtype="amp-fp16"), torch.float16),
-        (Workload(cell=None, factory=FactorySource("train.py:make", "0")), torch.float32),
+        (Workload(cell=None, factory=FactorySource("train.py:make")), torch.float32),
     ],
 )
 def test_the_product_is_of_the_runs_precision(workload: Workload, dtype: torch.dtype) -> None:

@@ -11,7 +11,7 @@ from processor import lacks_bf16_lstm
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
-from rnnprof.runfile.observations import CENSUS_PARTS
+from rnnprof.runfile.observations import BREAKDOWN_PARTS
 from rnnprof.runfile.points import Outcome
 from rnnprof.runfile.study import Study
 from rnnprof.workload import FactorySource, Workload
@@ -21,21 +21,21 @@ MIB = 1 << 20
 
 
 def ask(crew: Supervisor, do: str, **fields: object) -> Answer:
-    defaults = {"batch": 16, "steps": 32, "limit_bytes": GIB, "guard_bytes": 4 * GIB}
+    defaults = {"batch": 16, "time_steps": 32, "limit_bytes": GIB, "guard_bytes": 4 * GIB}
     return crew.ask(Task(**{"do": do, "workload": Workload(), **defaults, **fields}), 120)
 
 
 def ask_factory(
     crew: Supervisor, do: str, function: str, study: Study | None = None, **args: object
 ) -> Answer:
-    source = FactorySource(f"faulty.py:{function}", "0", dict(args))
+    source = FactorySource(f"faulty.py:{function}", dict(args))
     return ask(
         crew,
         do,
         workload=Workload(cell=None, factory=source),
         factory_path=f"{FACTORIES}:{function}",
         batch=4,
-        steps=4,
+        time_steps=4,
         point_seconds=0.05,
         study=study,
     )
@@ -44,36 +44,38 @@ def ask_factory(
 @pytest.mark.slow
 def test_a_compiled_loop_is_one_graph(supervisor: Supervisor) -> None:
     workload = Workload(impl="loop", input_size=4, hidden_size=4, compile=True)
-    answer = ask(supervisor, "memory", workload=workload, batch=2, steps=2)
+    answer = ask(supervisor, "memory", workload=workload, batch=2, time_steps=2)
     assert answer.evidence is None
     assert answer.findings["graphs_compiled"] == 1
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn-tanh", "rnn-relu"])
 @pytest.mark.parametrize("size", [(16, 32, 256), (8, 64, 128)])
-def test_the_census_sums_to_the_peak(
+def test_the_breakdown_sums_to_the_peak(
     supervisor: Supervisor, cell: str, size: tuple[int, int, int]
 ) -> None:
-    batch, steps, hidden = size
+    batch, time_steps, hidden = size
     answer = ask(
         supervisor,
         "memory",
         workload=Workload(cell=cell, hidden_size=hidden),
         batch=batch,
-        steps=steps,
+        time_steps=time_steps,
     )
     found = answer.findings
-    census = found["census"]
-    assert census is not None, found["census_reason"]
-    assert sum(census[part] for part in CENSUS_PARTS) == found["peak_allocated_bytes"]
-    assert all(census[part] >= 0 for part in CENSUS_PARTS)
+    breakdown = found["breakdown"]
+    assert breakdown is not None, found["breakdown_reason"]
+    assert sum(breakdown[part] for part in BREAKDOWN_PARTS) == found["peak_allocated_bytes"]
+    assert all(breakdown[part] >= 0 for part in BREAKDOWN_PARTS)
     gates = {"lstm": 4, "gru": 3}.get(cell, 1)
     weights = gates * hidden * (256 + hidden + 2) * 4
-    assert census["weights"] == weights
+    assert breakdown["weights"] == weights
     assert found["model_bytes"]["gradients"] == weights
     # Adam keeps two moments and a step counter of 4 bytes for each of the 4 parameters
-    assert census["optimizer_state"] == found["model_bytes"]["optimizer_state"] == 2 * weights + 16
-    assert census["input"] == batch * steps * 256 * 4
+    assert (
+        breakdown["optimizer_state"] == found["model_bytes"]["optimizer_state"] == 2 * weights + 16
+    )
+    assert breakdown["input"] == batch * time_steps * 256 * 4
     assert found["net_bytes_per_step"] == 0
     assert found["optimizer_steps"] == 3
 
@@ -94,20 +96,20 @@ def test_optimizer_state_by_optimizer(supervisor: Supervisor, optimizer: str) ->
     weights = found["model_bytes"]["weights"]
     expected = 2 * weights + 16 if optimizer.startswith("adam") else 0
     assert found["model_bytes"]["optimizer_state"] == expected
-    assert found["census"] is not None, found["census_reason"]
+    assert found["breakdown"] is not None, found["breakdown_reason"]
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn-tanh"])
 @pytest.mark.parametrize("size", [(32, 32), (8, 32)])
 def test_the_limit_is_exact(supervisor: Supervisor, cell: str, size: tuple[int, int]) -> None:
     """What a pass needed plus 1 MiB fits; 95% of it does not."""
-    shape = {"workload": Workload(cell=cell), "batch": size[0], "steps": size[1]}
+    shape = {"workload": Workload(cell=cell), "batch": size[0], "time_steps": size[1]}
     free = ask(supervisor, "fit", **shape)
-    needed = free.findings["peak_counted_bytes"]
-    assert isinstance(needed, int), free.findings["peak_counted_reason"]
+    needed = free.findings["peak_charged_bytes"]
+    assert isinstance(needed, int), free.findings["peak_charged_reason"]
     enough = ask(supervisor, "fit", limit_bytes=needed + MIB, **shape)
     assert enough.evidence is None
-    assert enough.findings["steps_run"] == 2
+    assert enough.findings["train_steps_run"] == 2
     short = ask(supervisor, "fit", limit_bytes=int(0.95 * needed), **shape)
     assert short.evidence is not None
     verdict = classify(short.evidence)
@@ -115,8 +117,8 @@ def test_the_limit_is_exact(supervisor: Supervisor, cell: str, size: tuple[int, 
     # oneDNN does not say how much it was refused; on some processors it asks for more than tensors
     asked_by_library = "execute a primitive" in (short.evidence.message or "")
     assert asked_by_library or verdict.requested_bytes is not None
-    assert short.evidence.counted_bytes is not None
-    assert short.evidence.counted_bytes <= int(0.95 * needed)
+    assert short.evidence.charged_bytes is not None
+    assert short.evidence.charged_bytes <= int(0.95 * needed)
 
 
 def test_a_limit_below_the_weights_is_an_oom_in_build(supervisor: Supervisor) -> None:
@@ -133,12 +135,12 @@ def test_what_fits_in_less_than_a_limit_that_the_machine_has_lost_fits(
 
 
 def test_the_process_peak_covers_the_allocators(supervisor: Supervisor) -> None:
-    fit = ask(supervisor, "fit", batch=32, steps=64).findings
-    memory = ask(supervisor, "memory", batch=32, steps=64).findings
+    fit = ask(supervisor, "fit", batch=32, time_steps=64).findings
+    memory = ask(supervisor, "memory", batch=32, time_steps=64).findings
     assert fit["peak_process_bytes"] > 100 * MIB
     # the counted address space holds every tensor, and little besides
-    assert memory["peak_allocated_bytes"] <= fit["peak_counted_bytes"]
-    assert fit["peak_counted_bytes"] < 1.1 * memory["peak_allocated_bytes"]
+    assert memory["peak_allocated_bytes"] <= fit["peak_charged_bytes"]
+    assert fit["peak_charged_bytes"] < 1.1 * memory["peak_allocated_bytes"]
 
 
 def test_timing_takes_enough_samples_and_phases(supervisor: Supervisor) -> None:
@@ -147,7 +149,7 @@ def test_timing_takes_enough_samples_and_phases(supervisor: Supervisor) -> None:
         "timing",
         workload=Workload(hidden_size=64),
         batch=4,
-        steps=16,
+        time_steps=16,
         point_seconds=0.5,
     ).findings
     samples = found["samples_s"]
@@ -163,7 +165,7 @@ def test_timing_takes_enough_samples_and_phases(supervisor: Supervisor) -> None:
 
 
 def test_a_budget_that_is_too_short_is_said(supervisor: Supervisor) -> None:
-    found = ask(supervisor, "timing", batch=16, steps=32, point_seconds=0.001).findings
+    found = ask(supervisor, "timing", batch=16, time_steps=32, point_seconds=0.001).findings
     assert found["converged"] is False
     assert len(found["samples_s"]) == 3
 
@@ -180,10 +182,10 @@ def test_every_form_of_factory(supervisor: Supervisor, do: str, function: str) -
     assert answer.evidence is None, answer.evidence
 
 
-def test_a_factory_without_model_has_no_census(supervisor: Supervisor) -> None:
+def test_a_factory_without_model_has_no_breakdown(supervisor: Supervisor) -> None:
     found = ask_factory(supervisor, "memory", "bare").findings
-    assert found["census"] is None
-    assert "rnnprof.Training" in found["census_reason"]
+    assert found["breakdown"] is None
+    assert "rnnprof.Training" in found["breakdown_reason"]
     assert found["peak_allocated_bytes"] > 0
 
 
@@ -191,7 +193,7 @@ def test_accumulation_counts_its_sequences_and_sums_its_phases(supervisor: Super
     timing = ask_factory(supervisor, "timing", "accumulating").findings
     assert timing["sequences_per_step"] == 8
     memory = ask_factory(supervisor, "memory", "accumulating").findings
-    assert memory["census"] is not None, memory["census_reason"]
+    assert memory["breakdown"] is not None, memory["breakdown_reason"]
 
 
 def test_training_to_a_target_counts_them_too(supervisor: Supervisor) -> None:
@@ -261,11 +263,11 @@ def test_the_native_layer_runs_without_onednn(supervisor: Supervisor) -> None:
     assert "aten::mkldnn_rnn_layer" not in found["ops"]
     loop = ask(supervisor, "memory", workload=Workload(impl="loop", hidden_size=64)).findings
     assert loop["implementation"] == "loop"
-    assert loop["census"] is not None, loop["census_reason"]
+    assert loop["breakdown"] is not None, loop["breakdown_reason"]
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_autocast_copies_weights_and_the_census_names_them(
+def test_autocast_copies_weights_and_the_breakdown_names_them(
     supervisor: Supervisor, cell: str
 ) -> None:
     workload = Workload(cell=cell, hidden_size=64, dtype="amp-bf16", optimizer="none")
@@ -275,26 +277,26 @@ def test_autocast_copies_weights_and_the_census_names_them(
         assert classify(answer.evidence).outcome is Outcome.UNSUPPORTED
         pytest.skip(reason)
     found = answer.findings
-    census = found["census"]
-    assert census is not None, found["census_reason"]
+    breakdown = found["breakdown"]
+    assert breakdown is not None, found["breakdown_reason"]
     # a copy of 2 bytes for every 4, at most, and of the two matrices at least
-    assert 0 < census["weight_casts"] <= census["weights"] // 2
+    assert 0 < breakdown["weight_casts"] <= breakdown["weights"] // 2
     plain = ask(supervisor, "memory", workload=Workload(cell=cell, hidden_size=64)).findings
-    assert plain["census"]["weight_casts"] == 0
+    assert plain["breakdown"]["weight_casts"] == 0
 
 
 def test_a_scaler_that_overflows_is_waited_for(supervisor: Supervisor) -> None:
     workload = Workload(cell="gru", hidden_size=16, dtype="amp-fp16")
     found = ask(supervisor, "memory", workload=workload).findings
     assert found["optimizer_steps"] >= 2
-    assert found["steps_run"] >= 3
+    assert found["train_steps_run"] >= 3
 
 
 def test_inference_needs_less_than_training(supervisor: Supervisor) -> None:
     train = ask(supervisor, "memory", workload=Workload()).findings
     inference = ask(supervisor, "memory", workload=Workload(mode="inference")).findings
     assert inference["peak_allocated_bytes"] < train["peak_allocated_bytes"]
-    assert inference["census"]["gradients"] == inference["census"]["optimizer_state"] == 0
+    assert inference["breakdown"]["gradients"] == inference["breakdown"]["optimizer_state"] == 0
     assert set(inference["phase_peak_bytes"]) == {"build", "data", "forward"}
 
 
@@ -328,8 +330,8 @@ def test_a_fit_waits_for_the_optimizer_too(supervisor: Supervisor) -> None:
     workload = Workload(cell="gru", hidden_size=16, dtype="amp-fp16")
     skipping = ask(supervisor, "fit", workload=workload).findings
     plain = ask(supervisor, "fit", workload=Workload(cell="gru", hidden_size=16)).findings
-    assert plain["steps_run"] == 2
-    assert skipping["steps_run"] >= 2
+    assert plain["train_steps_run"] == 2
+    assert skipping["train_steps_run"] >= 2
     assert skipping["warnings"] == []
 
 

@@ -153,7 +153,7 @@ def test_a_step_that_cannot_be_counted_says_why() -> None:
     assert counted(LSTM) is not None, "the counter has left no mode behind"
 
 
-# --- cuDNN's operators, whose formulas are met without a card ------------------------------------
+# --- cuDNN's operators, whose formulas are met without a GPU ------------------------------------
 
 
 def cudnn_arguments(

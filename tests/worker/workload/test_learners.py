@@ -31,7 +31,7 @@ SMALL = Workload(input_size=2, hidden_size=8)
 
 
 def task(**study: Any) -> Task:
-    return Task("gradient", SMALL, batch=BATCH, steps=STEPS, study=Study(**study))
+    return Task("gradient", SMALL, batch=BATCH, time_steps=STEPS, study=Study(**study))
 
 
 def mark(_: str) -> Any:
@@ -63,8 +63,8 @@ def test_clipping_is_counted() -> None:
     learner = learner_of(task(clip_norm=1e-9), 0, mark)
     for _ in range(5):
         learner.train()
-    assert learner.clipping.steps == 5
-    assert learner_of(task(), 0, mark).clipping.steps is None
+    assert learner.clipping.count == 5
+    assert learner_of(task(), 0, mark).clipping.count is None
 
 
 @pytest.mark.parametrize(("rule", "rate"), [("fixed", 1e-3), ("sqrt", 2e-3), ("linear", 4e-3)])
@@ -211,7 +211,7 @@ def test_the_gradient_of_a_factorys_step_is_unclipped_and_changes_nothing() -> N
     assert weight.tolist() == [1.0, 1.0, 1.0]
     learner.train()
     assert weight.tolist() != [1.0, 1.0, 1.0]  # the optimizer is its own again
-    assert learner.clipping.steps == 1
+    assert learner.clipping.count == 1
 
 
 def test_a_step_that_never_comes_to_its_optimizer_is_told() -> None:
@@ -232,7 +232,7 @@ def test_clipping_in_a_factorys_step_is_heard() -> None:
     learner = FromFactory(Training(step), BATCH, STEPS, mark)
     for _ in range(3):
         learner.train()
-    assert learner.clipping.steps == 3
+    assert learner.clipping.count == 3
     assert nn.utils.clip_grad_norm_ is own
 
 

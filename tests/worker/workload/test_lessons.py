@@ -16,15 +16,15 @@ from rnnprof.workload import Workload
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("steps", [2, 3, 10, 31])
-def test_the_adding_problem_asks_for_the_sum_of_two_marked_values(steps: int) -> None:
+@pytest.mark.parametrize("time_steps", [2, 3, 10, 31])
+def test_the_adding_problem_asks_for_the_sum_of_two_marked_values(time_steps: int) -> None:
     torch.manual_seed(0)
-    inputs, targets = Adding(steps, CPU).draw(64)
-    assert inputs.shape == (steps, 64, 2)
+    inputs, targets = Adding(time_steps, CPU).draw(64)
+    assert inputs.shape == (time_steps, 64, 2)
     values, marks = inputs.unbind(-1)
     assert ((marks == 0) | (marks == 1)).all()
-    assert (marks[: steps // 2].sum(0) == 1).all()
-    assert (marks[steps // 2 :].sum(0) == 1).all()
+    assert (marks[: time_steps // 2].sum(0) == 1).all()
+    assert (marks[time_steps // 2 :].sum(0) == 1).all()
     assert torch.allclose((values * marks).sum(0), targets)
 
 

@@ -19,7 +19,7 @@ GIB = 1 << 30
 
 
 def ask(crew: Supervisor, function: str, do: str = "fit", seed: int = 0, **args: object) -> Answer:
-    workload = Workload(cell=None, factory=FactorySource(f"own_data.py:{function}", "0", args))
+    workload = Workload(cell=None, factory=FactorySource(f"own_data.py:{function}", args))
     task = Task(
         do, workload, 6, 5, seed=seed, factory_path=f"{FILE}:{function}", limit_bytes=GIB,
         guard_bytes=4 * GIB, confirm_steps=4, point_seconds=0.05,
@@ -86,10 +86,10 @@ def test_worst_may_be_an_argument_of_the_users_own(supervisor: Supervisor) -> No
 
 
 def test_who_takes_worst() -> None:
-    assert takes_worst(lambda batch, steps, device, worst: None)
-    assert takes_worst(lambda batch, steps, device, *, worst=False: None)
-    assert not takes_worst(lambda batch, steps, device: None)
-    assert not takes_worst(lambda batch, steps, device, **args: None)
+    assert takes_worst(lambda batch, time_steps, device, worst: None)
+    assert takes_worst(lambda batch, time_steps, device, *, worst=False: None)
+    assert not takes_worst(lambda batch, time_steps, device: None)
+    assert not takes_worst(lambda batch, time_steps, device, **args: None)
     assert not takes_worst(print)
 
 

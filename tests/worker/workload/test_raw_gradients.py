@@ -99,7 +99,7 @@ def test_clipping_is_counted_by_every_name() -> None:
         step = Step(CLIPS[name])
         learner = FromFactory(Training(step), 4, 6, PhaseTracker(lambda _: None))
         learner.train()
-        assert learner.clipping.steps == 1, name
+        assert learner.clipping.count == 1, name
     with clipping_heard(lambda norm, most: heard.append((float(norm), most))):
         Step(CLIPS["by another name"])()
     Step(CLIPS["by another name"])()

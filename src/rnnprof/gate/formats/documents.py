@@ -52,7 +52,7 @@ def _document(gate: Gate, told: Told) -> dict[str, Any]:
 def _numbers_only(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _numbers_only(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         items = [_numbers_only(item) for item in value]
         return None if None in items else items  # an interval without an end is none
     return None if isinstance(value, float) and not math.isfinite(value) else value

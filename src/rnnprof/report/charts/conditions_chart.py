@@ -1,4 +1,4 @@
-"""Conditions over the run: the card's clock, heat and power, the processors, and the anchor."""
+"""Conditions over the run: the GPU's clock, heat and power, the processors, and the anchor."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def conditions(view: View) -> Chart | None:
     heights += [REASON_IN * len(reasons) + 0.08] if reasons else []
     heights += [PANEL_IN] if drift else []
     with style():
-        foot_in = AXIS_IN + LEGEND_ROW_IN * any(each.disturbed for each in passes)
+        foot_in = AXIS_IN + LEGEND_ROW_IN * any(each.noisy for each in passes)
         height_in = _top_in(course) + sum(heights) + GAP_IN * len(heights) + foot_in
         figure = Figure(figsize=(WIDTH_IN, height_in))
         draw_heading(figure, TITLE, view)
@@ -144,13 +144,13 @@ def _panels(passes: Sequence[Pass]) -> list[_Panel]:
 
 
 BOUND_OF: Final = {"clock": (highest_clock, "highest"), "power": (power_limit, "limit")}
-"""The card's own bounds, drawn where all passes agree on them."""
+"""The GPU's own bounds, drawn where all passes agree on them."""
 
 
 def _device_panel(
     passes: Sequence[Pass], gid: str, title: str, colour: str, reading: Reading
 ) -> _Panel:
-    """A reading of the card as each pass ended, while its clocks are those of work."""
+    """A reading of the GPU as each pass ended, while its clocks are those of work."""
     bounds: tuple[tuple[float, str], ...] = ()
     if gid in BOUND_OF:
         bound, word = BOUND_OF[gid]
@@ -204,7 +204,7 @@ def _draw_panel(axes: Axes, panel: _Panel) -> None:
     axes.set_title(panel.title, fontsize=SMALL_PT + 0.5, loc="left", pad=4)
     for series in panel.series:
         _draw_series(axes, panel, series)
-    _draw_crosses(axes, _disturbed_places(panel), f"{panel.gid}-disturbed")
+    _draw_crosses(axes, _noisy_places(panel), f"{panel.gid}-noisy")
     values = [value for series in panel.series for _, value in series.values]
     _set_range(axes, panel, values)
     for bound, word in panel.bounds:
@@ -233,12 +233,12 @@ def _draw_series(axes: Axes, panel: _Panel, series: _Series) -> None:
     )  # fmt: skip
 
 
-def _disturbed_places(panel: _Panel) -> list[tuple[float, float]]:
-    """Of each disturbed pass its highest value: where several series tell of it, one cross."""
+def _noisy_places(panel: _Panel) -> list[tuple[float, float]]:
+    """Of each noisy pass its highest value: where several series tell of it, one cross."""
     highest: dict[float, float] = {}
     for series in panel.series:
         for each, value in series.values:
-            if each.disturbed is not None:
+            if each.noisy is not None:
                 highest[each.x] = max(value, highest.get(each.x, value))
     return sorted(highest.items())
 
@@ -284,19 +284,19 @@ def _draw_reasons(axes: Axes, reasons: dict[str, list[float]]) -> None:
 
 
 def _draw_anchor(axes: Axes, run: Run, drift: Drift, course: Course) -> None:
-    """The anchor's step time relative to its first undisturbed one, in per cent."""
+    """The anchor's step time relative to its first quiet one, in per cent."""
     first_s = drift.medians_s[0]
     timed = [
         (course.places[o.attempt], (median(o.samples_s) / first_s - 1) * 100, judge(o.conditions))
         for o in _anchor_timings(run, drift)
         if o.attempt in course.places
     ]
-    calm = [(x, change) for x, change, disturbed in timed if disturbed is None]
+    calm = [(x, change) for x, change, noisy in timed if noisy is None]
     axes.plot(
         [x for x, _ in calm], [change for _, change in calm], color=GREEN, marker="D",
         markersize=3.6, linewidth=1.0, gid="anchor",
     )  # fmt: skip
-    _draw_crosses(axes, [(x, c) for x, c, hit in timed if hit is not None], "anchor-disturbed")
+    _draw_crosses(axes, [(x, c) for x, c, hit in timed if hit is not None], "anchor-noisy")
     title = f"anchor {drift.point}: step time relative to its first, {format_seconds(first_s)}"
     panel = _Panel("anchor", title, (), text=_change)
     axes.set_title(title, fontsize=SMALL_PT + 0.5, pad=4)
@@ -341,13 +341,13 @@ def _draw_foot(figure: Figure, lowest: Axes, course: Course, passes: Sequence[Pa
     label = "minutes since the first pass" if course.is_timed else "pass, in order"
     label += ", pauses taken out" if course.is_timed and course.pauses else ""
     lowest.set_xlabel(label, fontsize=SMALL_PT, loc="left", labelpad=2)
-    disturbed = sum(each.disturbed is not None for each in passes)
+    noisy = sum(each.noisy is not None for each in passes)
     down = float(figure.get_size_inches()[1])
     y = (MARGIN_IN / 2) / down
-    if disturbed:
+    if noisy:
         mark = MARGIN_IN / WIDTH_IN
         figure.text(
             mark, y, "×", fontsize=BASE_PT + 2, color=VERMILLION, weight="bold", va="bottom"
         )
-        text = f"disturbed: {disturbed} of {len(passes)} passes"
-        figure.text(mark + 0.022, y, text, fontsize=SMALL_PT, va="bottom", gid="disturbed")
+        text = f"noisy: {noisy} of {len(passes)} passes"
+        figure.text(mark + 0.022, y, text, fontsize=SMALL_PT, va="bottom", gid="noisy")

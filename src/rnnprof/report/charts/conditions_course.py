@@ -24,13 +24,13 @@ class Pass:
 
     Attributes:
         x: where it stands: minutes or its number.
-        disturbed: by what, or None.
+        noisy: by what, or None.
     """
 
     x: float
     observation: Observation
     conditions: Conditions
-    disturbed: str | None
+    noisy: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from rnnprof.units import format_duration, format_ratio
 
 
 def finding_of(course: Course, passes: Sequence[Pass], drift: Drift | None) -> str:
-    sentences = [_length(course, passes), *_disturbed(passes), *_drifted(drift)]
+    sentences = [_length(course, passes), *_noisy_text(passes), *_drifted(drift)]
     return " ".join([*sentences, *_extremes(passes), *_unknown(passes)])
 
 
@@ -41,16 +41,16 @@ def _length(course: Course, passes: Sequence[Pass]) -> str:
     return f"{subject}; the run was resumed {times}."
 
 
-def _disturbed(passes: Sequence[Pass]) -> list[str]:
-    hit = [each for each in passes if each.disturbed is not None]
+def _noisy_text(passes: Sequence[Pass]) -> list[str]:
+    hit = [each for each in passes if each.noisy is not None]
     if not hit:
-        return ["None was disturbed."] if passes else []
+        return ["None was noisy."] if passes else []
     timings = sum(isinstance(each.observation, Timing) for each in hit)
     first = hit[0]
     kind = type(first.observation).__name__.lower()
-    reason = clip(first.disturbed or "", REASON_COLUMNS)
+    reason = clip(first.noisy or "", REASON_COLUMNS)
     were = "was" if len(hit) == 1 else "were"
-    count = f"{len(hit)} {were} disturbed, {timings} of them timing"
+    count = f"{len(hit)} {were} noisy, {timings} of them timing"
     # rates belong to the device, and to no point
     place = "" if kind == "calibration" else f" at {first.observation.point}"
     return [f"{count}; first the {kind} pass{place}: {reason}."]
@@ -58,8 +58,8 @@ def _disturbed(passes: Sequence[Pass]) -> list[str]:
 
 def _drifted(drift: Drift | None) -> list[str]:
     if drift is None:
-        return ["The drift is unknown: no anchor was timed twice undisturbed."]
-    timed = f"The anchor {drift.point} was timed {len(drift.medians_s)} times undisturbed"
+        return ["The drift is unknown: no anchor was timed twice quiet."]
+    timed = f"The anchor {drift.point} was timed {len(drift.medians_s)} times quiet"
     last = _signed((drift.medians_s[-1] / drift.medians_s[0] - 1) * 100)
     drifted = f"its step time drifted by {format_ratio(drift.ratio)}"
     return [f"{timed}: {drifted}, the last {last} against the first."]

@@ -117,9 +117,9 @@ class _Plot:
     batch_range: tuple[float, float]
     limits: tuple[float, ...]
 
-    def place_pt(self, steps: float, batch: float) -> tuple[float, float]:
+    def place_pt(self, time_steps: float, batch: float) -> tuple[float, float]:
         """Where a point stands on the sheet, in points."""
-        x, y = self.axes.transData.transform((steps, batch))
+        x, y = self.axes.transData.transform((time_steps, batch))
         per_pixel = 72 / self.axes.figure.dpi
         return float(x) * per_pixel, float(y) * per_pixel
 
@@ -152,9 +152,9 @@ def frontier_chart(view: View) -> Chart | None:
 
 
 def _plot(axes: Axes, view: View, places: tuple[Spot, ...]) -> _Plot:
-    steps = [*view.steps, *(place.steps for place in places)]
+    time_steps = [*view.time_steps, *(place.time_steps for place in places)]
     beyond = 2**BEYOND_OCTAVES
-    steps_range = (min(steps) / beyond, max(steps) * beyond)
+    steps_range = (min(time_steps) / beyond, max(time_steps) * beyond)
     limits = other_limits(view)
     batches = [batch for place in places for batch in place.batches]
     batches += [*view.batches, *(advice.batch or 1 for advice in advised_in(view))]
@@ -170,7 +170,7 @@ def _batch_range(
 ) -> tuple[float, float]:
     """About all batches, and the contours' ends at the longest T as far as there is room."""
     low, high = float(min(batches, default=1)), float(max(batches, default=2))
-    longest = max((*view.steps, *(c.steps for c in view.frontier)))
+    longest = max((*view.time_steps, *(c.time_steps for c in view.frontier)))
     ends = [view.model.edge(longest, limit) for limit in limits] if view.model else []
     ends = [max(1.0, low / CONTOUR_ROOM, min(end, high * CONTOUR_ROOM)) for end in ends]
     return max(0.7, min((low, *ends)) / 1.5), max((high, *ends)) * 2
@@ -184,7 +184,7 @@ def _draw_axes(plot: _Plot) -> None:
     ):
         set_scale("log", base=2)
         set_limits(*limits)
-    log2_ticks(axes.xaxis, sorted({*view.steps, *(p.steps for p in plot.places)}))
+    log2_ticks(axes.xaxis, sorted({*view.time_steps, *(p.time_steps for p in plot.places)}))
     log2_ticks(axes.yaxis, _batch_ticks(plot))
     axes.set_xlabel("time steps T")
     axes.set_ylabel("batch B, sequences")
@@ -209,7 +209,7 @@ def _draw_oom_region(plot: _Plot) -> None:
     floors = _oom_floors(plot.places)
     if all(math.isnan(floor) for floor in floors):
         return
-    corners = [*(place.steps for place in plot.places), plot.steps_range[1]]
+    corners = [*(place.time_steps for place in plot.places), plot.steps_range[1]]
     # each level from its T to the next, corner by corner: a step would lose one before a gap
     region = plot.axes.fill_between(
         [corner for pair in pairwise(corners) for corner in pair],
@@ -245,7 +245,7 @@ def _draw_grid_points(plot: _Plot) -> None:
         places = [p for p, m in sorted(plot.view.measurements.items()) if m.outcome is outcome]
         if places:
             plot.axes.plot(
-                [p.steps for p in places], [p.batch for p in places], linestyle="none",
+                [p.time_steps for p in places], [p.batch for p in places], linestyle="none",
                 marker=marker, markersize=size_pt, color=RUN_COLOUR, markeredgewidth=0.6,
                 zorder=1, gid=f"frontier-run-{outcome.value}",
             )  # fmt: skip
@@ -265,12 +265,12 @@ def _draw_model(plot: _Plot) -> None:
     ends: list[tuple[float, str]] = []
     for limit in (plot.view.limit_bytes, *plot.limits):
         is_own = limit == plot.view.limit_bytes
-        steps, batches = _predicted(plot, model, limit)
+        time_steps, batches = _predicted(plot, model, limit)
         if not any(batch == batch for batch in batches):
             continue
         look = _model_style() if is_own else _contour_style()
         gid = "frontier-model" if is_own else f"frontier-limit-{round(limit)}"
-        plot.axes.plot(steps, batches, **look, zorder=2, gid=gid)
+        plot.axes.plot(time_steps, batches, **look, zorder=2, gid=gid)
         if batches[-1] == batches[-1]:
             text = format_bytes(limit)
             ends.append((batches[-1], f"{text}, the limit" if is_own else f"{text}, predicted"))
@@ -284,15 +284,15 @@ def _predicted(plot: _Plot, model: MemoryModel, limit: float) -> tuple[list[floa
     """
     low, high = plot.steps_range
     share = [place / (MODEL_PLACES - 1) for place in range(MODEL_PLACES)]
-    steps = [low * (high / low) ** part for part in share]
+    time_steps = [low * (high / low) ** part for part in share]
     if model.lengths > 1:
-        edges = [model.edge(length, limit) for length in steps]
+        edges = [model.edge(length, limit) for length in time_steps]
     elif len(plot.places) == 1:
-        edges = [model.edge(plot.places[0].steps, limit)] * len(steps)
+        edges = [model.edge(plot.places[0].time_steps, limit)] * len(time_steps)
     else:
-        edges = [math.nan] * len(steps)
+        edges = [math.nan] * len(time_steps)
     least, most = plot.batch_range
-    return steps, [edge if max(1.0, least) <= edge <= most else math.nan for edge in edges]
+    return time_steps, [edge if max(1.0, least) <= edge <= most else math.nan for edge in edges]
 
 
 def _model_style() -> dict[str, Any]:
@@ -322,20 +322,20 @@ def _draw_edges(plot: _Plot) -> None:
     axes = plot.axes
     for start, line in _certified_lines(plot.places):
         axes.plot(
-            [place.steps for place in line], [place.fits or 0 for place in line],
+            [place.time_steps for place in line], [place.fits or 0 for place in line],
             drawstyle="steps-post", color=EDGE_COLOUR, linewidth=1.6, zorder=3,
             gid=f"frontier-line-T{start}",
         )  # fmt: skip
     open_ended = [p for p in plot.places if p.kind not in SETTLED and len(p.batches) == 2]
     if open_ended:
         axes.vlines(
-            [p.steps for p in open_ended], [min(p.batches) for p in open_ended],
+            [p.time_steps for p in open_ended], [min(p.batches) for p in open_ended],
             [max(p.batches) for p in open_ended], colors=EDGE_COLOUR, linewidth=1.0, zorder=3,
         ).set_gid("frontier-intervals")  # fmt: skip
     failing = [p for p in plot.places if p.kind not in SETTLED and p.fails is not None]
     if failing:
         axes.plot(
-            [p.steps for p in failing], [p.fails or 0 for p in failing], linestyle="none",
+            [p.time_steps for p in failing], [p.fails or 0 for p in failing], linestyle="none",
             marker="x", markersize=5, color=EDGE_COLOUR, zorder=4, gid="frontier-fails",
         )  # fmt: skip
     _draw_marks(plot)
@@ -353,7 +353,7 @@ def _certified_lines(places: Sequence[Spot]) -> Iterator[tuple[int, list[Spot]]]
             line.append(place)
             continue
         if len(line) > 1:
-            yield line[0].steps, line
+            yield line[0].time_steps, line
         line = []
 
 
@@ -362,13 +362,13 @@ def _draw_marks(plot: _Plot) -> None:
         places = [place for place in plot.places if place.kind == kind]
         if places:
             plot.axes.plot(
-                [place.steps for place in places], [_level(plot, place) for place in places],
+                [place.time_steps for place in places], [_level(plot, place) for place in places],
                 **_mark_style(look), zorder=5, gid=f"frontier-{kind}", clip_on=False,
             )  # fmt: skip
     upward = [place for place in plot.places if _is_upward(place)]
     if upward:
         plot.axes.plot(
-            [place.steps for place in upward], [place.fits or 0 for place in upward],
+            [place.time_steps for place in upward], [place.fits or 0 for place in upward],
             linestyle="none", marker=ARROW, markersize=26, markerfacecolor="none",
             color=EDGE_COLOUR, markeredgewidth=1.2, zorder=5, gid="frontier-upward",
         )  # fmt: skip
@@ -398,7 +398,7 @@ def _draw_train_with(plot: _Plot) -> None:
         advised = [a for a in advised_in(plot.view) if a.is_measured is is_measured]
         if advised:
             plot.axes.plot(
-                [a.steps for a in advised], [a.batch or 0 for a in advised], **style_of,
+                [a.time_steps for a in advised], [a.batch or 0 for a in advised], **style_of,
                 zorder=6, gid=f"frontier-train-{'measured' if is_measured else 'predicted'}",
             )  # fmt: skip
 
@@ -416,7 +416,7 @@ TRAIN_STYLES: Final[dict[bool, dict[str, Any]]] = {
 
 def _draw_numbers(plot: _Plot) -> None:
     """Each edge's number or word beside its mark, as far as they stand apart."""
-    marks = [plot.place_pt(place.steps, _level(plot, place)) for place in plot.places]
+    marks = [plot.place_pt(place.time_steps, _level(plot, place)) for place in plot.places]
     taken = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in marks]
     # from the longest T down: there memory binds, and there the number must not be missing
     for place, (x, y) in reversed(list(zip(plot.places, marks, strict=True))):
@@ -428,9 +428,10 @@ def _draw_numbers(plot: _Plot) -> None:
         if text and not box.count_overlaps(taken):
             taken.append(box)
             plot.axes.annotate(
-                text, (place.steps, _level(plot, place)), (aside, 3.5), textcoords="offset points",
+                text, (place.time_steps, _level(plot, place)), (aside, 3.5),
+                textcoords="offset points",
                 fontsize=SMALL_PT, color=INK, ha="left", va="bottom", zorder=7, bbox=_paper(),
-                gid=f"frontier-number-T{place.steps}",
+                gid=f"frontier-number-T{place.time_steps}",
             )  # fmt: skip
 
 

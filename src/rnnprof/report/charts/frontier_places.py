@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from rnnprof.advice.advise import CARD_SIZES, LargestSafe
+from rnnprof.advice.advise import GPU_SIZES, LargestSafe
 from rnnprof.report.model import SeenEdge, View
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 
 CPU_SHARES: Final = (0.5, 2.0, 4.0)
 """Of the limit, for which a run on a CPU predicts the edge: memory is bought by doubling."""
 
-CARDS_EACH_WAY: Final = 2
+GPUS_EACH_WAY: Final = 2
 NEAR_LIMIT_RATIO: Final = 0.1
-"""A card this near the limit would be drawn over the run's own edge."""
+"""A GPU this near the limit would be drawn over the run's own edge."""
 
 SEEN: Final = "seen"
 """The kind of an edge that no certificate tells of: between two points of the grid."""
@@ -30,7 +30,7 @@ class Spot:
         fails: the smallest batch known to be out of memory.
     """
 
-    steps: int
+    time_steps: int
     kind: str
     fits: int | None
     fails: int | None
@@ -44,10 +44,10 @@ class Spot:
 
 
 def places_of(view: View) -> tuple[Spot, ...]:
-    proven = {certificate.steps: _proven(certificate) for certificate in view.frontier}
-    seen = {edge.steps: _seen(edge) for edge in view.edges if edge.steps not in proven}
-    known = {steps: place for steps, place in (proven | seen).items() if _is_known(place)}
-    return tuple(known[steps] for steps in sorted(known))
+    proven = {certificate.time_steps: _proven(certificate) for certificate in view.frontier}
+    seen = {edge.time_steps: _seen(edge) for edge in view.edges if edge.time_steps not in proven}
+    known = {time_steps: place for time_steps, place in (proven | seen).items() if _is_known(place)}
+    return tuple(known[time_steps] for time_steps in sorted(known))
 
 
 def _is_known(place: Spot) -> bool:
@@ -59,22 +59,22 @@ def _proven(certificate: Certificate) -> Spot:
     if certificate.status is EdgeStatus.NON_MONOTONE and certificate.fits is not None:
         fits = certificate.fits.batch
     fails = certificate.fails.batch if certificate.fails is not None else None
-    return Spot(certificate.steps, certificate.status, fits, fails)
+    return Spot(certificate.time_steps, certificate.status, fits, fails)
 
 
 def _seen(edge: SeenEdge) -> Spot:
-    return Spot(edge.steps, SEEN, edge.fits, edge.fails.point.batch if edge.fails else None)
+    return Spot(edge.time_steps, SEEN, edge.fits, edge.fails.point.batch if edge.fails else None)
 
 
 def other_limits(view: View) -> tuple[float, ...]:
-    """The limits of contours: common cards about the limit, or shares of it."""
+    """The limits of contours: common GPUs about the limit, or shares of it."""
     if view.model is None:
         return ()
-    if view.run.header.environment.get("device") != "cuda":
+    if view.run.environment.get("device") != "cuda":
         return tuple(share * view.limit_bytes for share in CPU_SHARES)
-    below = [size for size in CARD_SIZES if size < (1 - NEAR_LIMIT_RATIO) * view.limit_bytes]
-    above = [size for size in CARD_SIZES if size > (1 + NEAR_LIMIT_RATIO) * view.limit_bytes]
-    return tuple(map(float, below[-CARDS_EACH_WAY:] + above[:CARDS_EACH_WAY]))
+    below = [size for size in GPU_SIZES if size < (1 - NEAR_LIMIT_RATIO) * view.limit_bytes]
+    above = [size for size in GPU_SIZES if size > (1 + NEAR_LIMIT_RATIO) * view.limit_bytes]
+    return tuple(map(float, below[-GPUS_EACH_WAY:] + above[:GPUS_EACH_WAY]))
 
 
 def advised_in(view: View) -> list[LargestSafe]:

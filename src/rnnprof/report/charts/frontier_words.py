@@ -32,12 +32,12 @@ def _certified(places: Sequence[Spot], limit: str) -> Iterator[str]:
         return
     first, last = known[0], known[-1]
     if first is last:
-        yield f"the largest batch that fits under {limit} at T={first.steps} is B={first.fits}"
+        yield f"the largest batch that fits under {limit} at T={first.time_steps} is B={first.fits}"
         return
     goes = "falls" if (first.fits or 0) > (last.fits or 0) else "goes"
     yield (
         f"the largest batch that fits under {limit} {goes} from B={first.fits} at "
-        f"T={first.steps} to B={last.fits} at T={last.steps}, certified at "
+        f"T={first.time_steps} to B={last.fits} at T={last.time_steps}, certified at "
         f"{len(known)} of {len(places)} T"
     )
 
@@ -53,9 +53,9 @@ def _others(places: Sequence[Spot]) -> Iterator[str]:
         (EdgeStatus.BATCH_NOT_USED, "a training step does not use the batch at"),
         (EdgeStatus.INDETERMINATE, "the edge is not proven at"),
     ):
-        steps = [place.steps for place in places if place.kind == kind]
-        if steps:
-            yield f"{words} {in_words('T', steps)}"
+        time_steps = [place.time_steps for place in places if place.kind == kind]
+        if time_steps:
+            yield f"{words} {in_words('T', time_steps)}"
 
 
 def _seen_in_words(places: Sequence[Spot], limit: str) -> Iterator[str]:
@@ -65,12 +65,12 @@ def _seen_in_words(places: Sequence[Spot], limit: str) -> Iterator[str]:
     if both:
         last = both[-1]
         yield (
-            f"no edge is certified here, but under {limit} at T={last.steps} the grid shows "
+            f"no edge is certified here, but under {limit} at T={last.time_steps} the grid shows "
             f"B={last.fits} to fit and B={last.fails} to be out of memory"
         )
     elif fitting:
         last = fitting[-1]
-        yield f"under {limit} B={last.fits}, the largest tried, fits at T={last.steps}"
+        yield f"under {limit} B={last.fits}, the largest tried, fits at T={last.time_steps}"
     elif known:
         yield f"nothing that was tried fits under {limit}"
 
@@ -78,7 +78,7 @@ def _seen_in_words(places: Sequence[Spot], limit: str) -> Iterator[str]:
 def _train_in_words(view: View) -> Iterator[str]:
     advised = advised_in(view)
     if advised:
-        each = [f"B={advice.batch} at T={advice.steps}" for advice in advised]
+        each = [f"B={advice.batch} at T={advice.time_steps}" for advice in advised]
         few = each if len(each) <= 2 else [each[0], each[-1]]
         free = format_ratio(view.headroom_ratio)
         yield f"with {free} of the limit kept free, the largest safe batch is {' and '.join(few)}"

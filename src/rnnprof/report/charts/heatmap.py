@@ -132,8 +132,8 @@ def _heatmap(view: View, edges: Sequence[SeenEdge], quantity: Quantity) -> Chart
 def _map(view: View, edges: Sequence[SeenEdge], quantity: Quantity) -> Map:
     batches = view.batches
     columns = {batch: column for column, batch in enumerate(batches)}
-    rows = {edge.steps: row for row, edge in enumerate(edges)}
-    places = {point: (columns[point.batch], rows[point.steps]) for point in view.places}
+    rows = {edge.time_steps: row for row, edge in enumerate(edges)}
+    places = {point: (columns[point.batch], rows[point.time_steps]) for point in view.places}
     looks: dict[Look, list[Place]] = {}
     for point, place in places.items():
         if point not in quantity.values:
@@ -208,11 +208,11 @@ def _draw_titles(figure: Figure, axes: Axes, chart: Map) -> None:
     title = quantity.title + ("" if has_bar(quantity) else quantity.note)
     axes.set_title(title, loc="left", fontsize=BASE_PT + 1, weight="bold", pad=7)
     batches = "batch B, sequences" + _log2_note(chart.batches)
-    steps = "time steps T" + _log2_note([edge.steps for edge in chart.edges])
+    time_steps = "time steps T" + _log2_note([edge.time_steps for edge in chart.edges])
     below = bottom - (AXIS_IN - 0.2) / chart.height_in
     figure.text(left + width / 2, below, batches, ha="center", va="top", gid="x-axis")
     beside = MARGIN_IN / 2 / WIDTH_IN
-    figure.text(beside, bottom + height / 2, steps, rotation=90, va="center", gid="y-axis")
+    figure.text(beside, bottom + height / 2, time_steps, rotation=90, va="center", gid="y-axis")
 
 
 LEAST_TICK_PT: Final = 6.0

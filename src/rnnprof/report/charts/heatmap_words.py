@@ -52,4 +52,6 @@ def _edge_in_words(chart: Map) -> str:
     if not proven or proven[-1] is None or chart.quantity.name != "memory":
         return ""
     limit = format_bytes(chart.view.limit_bytes)
-    return f"B={proven[-1].batch} is the largest that fits at T={proven[-1].steps} under {limit}"
+    return (
+        f"B={proven[-1].batch} is the largest that fits at T={proven[-1].time_steps} under {limit}"
+    )

@@ -57,7 +57,7 @@ from rnnprof.report.charts.kit.style import (
 )
 from rnnprof.report.model import View
 from rnnprof.report.text.pieces import SHORT, clip
-from rnnprof.runfile.observations import CENSUS_PARTS
+from rnnprof.runfile.observations import BREAKDOWN_PARTS
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.units import format_bytes, format_ratio
 
@@ -87,7 +87,7 @@ LARGEST_PARTS: Final = 3
 
 
 def memory_parts(view: View) -> Chart | None:
-    """The census at the peak, against batch and against time steps; None without any peak."""
+    """The breakdown at the peak, against batch and against time steps; None without any peak."""
     panels = _parts_panels(view)
     if not panels:
         return None
@@ -163,17 +163,17 @@ def _parts_panels(view: View) -> list[_Panel]:
 def _parts_focus(view: View) -> Point | None:
     """The point recommended, or the largest batch at the longest T whose bytes are known."""
     advised = advised_point(view)
-    known = [point for point, m in view.measurements.items() if m.census is not None]
+    known = [point for point, m in view.measurements.items() if m.breakdown is not None]
     known = known or [p for p, m in view.measurements.items() if _total_bytes(m)]
     if advised is not None and _total_bytes(view.measurements[advised]):
         return advised
-    return max(known, key=lambda point: (point.steps, point.batch), default=None)
+    return max(known, key=lambda point: (point.time_steps, point.batch), default=None)
 
 
 def _panel(view: View, focus: Point, places: Sequence[Point], *, by_batch: bool) -> _Panel:
     chosen = thinned(places, BARS_AT_MOST, focus)
     count = f", {len(chosen)} of {len(places)}" if len(chosen) < len(places) else ""
-    held = f"T={focus.steps}" if by_batch else f"B={focus.batch}"
+    held = f"T={focus.time_steps}" if by_batch else f"B={focus.batch}"
     along = "batch B" if by_batch else "time steps T"
     return _Panel(
         "by-batch" if by_batch else "by-steps",
@@ -186,30 +186,30 @@ def _panel(view: View, focus: Point, places: Sequence[Point], *, by_batch: bool)
 def _row(view: View, point: Point, *, by_batch: bool) -> _Row:
     measurement = view.measurements[point]
     label = row_label(view, point, by_batch=by_batch)
-    total, census = _total_bytes(measurement), measurement.census
+    total, breakdown = _total_bytes(measurement), measurement.breakdown
     if total is None:
         word = SHORT.get(measurement.outcome, "peak unknown")
         return _Row(point, label, {}, None, word, None)
-    if census is None:
-        reason = measurement.census_reason or "no memory pass was recorded"
+    if breakdown is None:
+        reason = measurement.breakdown_reason or "no memory pass was recorded"
         return _Row(point, label, {}, total, "", reason)
-    parts = {name: size for name, size in census.parts().items() if size}
+    parts = {name: size for name, size in breakdown.parts().items() if size}
     return _Row(point, label, parts, total, "", None)
 
 
 def _total_bytes(measurement: Measurement) -> int | None:
-    """The sum of the census, or the allocator's peak where there is none."""
+    """The sum of the breakdown, or the allocator's peak where there is none."""
     if measurement.outcome is not Outcome.MEASURED:
         return None
-    if measurement.census is not None:
-        return sum(measurement.census.parts().values()) or None
+    if measurement.breakdown is not None:
+        return sum(measurement.breakdown.parts().values()) or None
     return measurement.peak_allocated_bytes
 
 
 def _looks_used(panels: Iterable[_Panel]) -> list[Look]:
     rows = [row for panel in panels for row in panel.known]
     used = {name for row in rows for name in row.parts}
-    looks = [PART_LOOKS[name] for name in CENSUS_PARTS if name in used]
+    looks = [PART_LOOKS[name] for name in BREAKDOWN_PARTS if name in used]
     return looks + ([UNKNOWN_LOOK] if any(not row.parts for row in rows) else [])
 
 
@@ -252,7 +252,7 @@ def _course(panel: _Panel) -> str:
 
 def _varied(panel: _Panel, row: _Row) -> str:
     by_batch = panel.gid == "by-batch"
-    return f"B={row.point.batch}" if by_batch else f"T={row.point.steps}"
+    return f"B={row.point.batch}" if by_batch else f"T={row.point.time_steps}"
 
 
 def _made_of(rows: Iterable[_Row]) -> list[str]:

@@ -102,7 +102,7 @@ def _phase_points(view: View, memories: Mapping[Point, Memory]) -> list[Point]:
     """The point recommended, the smallest, the largest, and the longest T at its batch."""
     if not memories:
         return []
-    by_size = sorted(memories, key=lambda p: (p.batch * p.steps, p.steps))
+    by_size = sorted(memories, key=lambda p: (p.batch * p.time_steps, p.time_steps))
     advised = advised_point(view)
     batch = advised.batch if advised else by_size[-1].batch
     longest = max((p for p in by_size if p.batch == batch), key=_steps_of, default=by_size[-1])
@@ -112,7 +112,7 @@ def _phase_points(view: View, memories: Mapping[Point, Memory]) -> list[Point]:
 
 
 def _steps_of(point: Point) -> int:
-    return point.steps
+    return point.time_steps
 
 
 def _why(view: View, point: Point, points: Sequence[Point]) -> str:
@@ -125,9 +125,9 @@ def _why(view: View, point: Point, points: Sequence[Point]) -> str:
 
 
 def _peak_phase(memory: Memory) -> str:
-    """Where the peak stands: the census knows, or else the phase with the highest peak."""
-    if memory.census is not None:
-        return memory.census.phase
+    """Where the peak stands: the breakdown knows, or else the phase with the highest peak."""
+    if memory.breakdown is not None:
+        return memory.breakdown.phase
     return max(memory.phase_peak_bytes, key=lambda name: memory.phase_peak_bytes[name])
 
 
@@ -135,7 +135,7 @@ def _draw_phases(axes: Axes, memory: Memory, why: str, phases: Sequence[str]) ->
     peaks, lives = memory.phase_peak_bytes, memory.phase_live_bytes
     prepare_bars(axes, f"{memory.point}{why}", phases)
     byte_axis(axes, max([*peaks.values(), *lives.values()]), "allocated", PHASES_SHARE)
-    half, gid = PHASE_BAR / 2, f"B{memory.batch}-T{memory.steps}"
+    half, gid = PHASE_BAR / 2, f"B{memory.batch}-T{memory.time_steps}"
     rows = {name: y for y, name in enumerate(phases)}
     peak_bars = [(0.0, size, rows[n] - half) for n, size in peaks.items() if n in rows]
     live_bars = [(0.0, size, rows[n] + half) for n, size in lives.items() if n in rows]

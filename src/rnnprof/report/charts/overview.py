@@ -140,11 +140,11 @@ def _fits_in_words(run: Run, measurements: Measurements) -> str:
         return f"nothing tried fits under {limit}" if failing else "no point was measured"
     longest = fitting[-1]
     if longest.certificate is not None and longest.certificate.status in UNUSABLE:
-        return f"T={longest.steps} is {unusable_in_words(longest.certificate)}"
+        return f"T={longest.time_steps} is {unusable_in_words(longest.certificate)}"
     if longest.is_certified and longest.certificate is not None:
         batch = longest.certificate.batch
-        return f"B={batch} is the largest that fits at T={longest.steps} under {limit}"
-    fits = f"up to B={longest.fits} fits at T={longest.steps} under {limit}"
+        return f"B={batch} is the largest that fits at T={longest.time_steps} under {limit}"
+    fits = f"up to B={longest.fits} fits at T={longest.time_steps} under {limit}"
     return fits + _but(longest, failing)
 
 
@@ -153,7 +153,7 @@ def _but(longest: SeenEdge, failing: Sequence[SeenEdge]) -> str:
     fails, fits = longest.fails, longest.fits or 0
     if fails is not None and fails.point.batch < fits:
         return f", though B={fails.point.batch} was out of memory"
-    beyond = [edge.steps for edge in failing if edge.steps > longest.steps]
+    beyond = [edge.time_steps for edge in failing if edge.time_steps > longest.time_steps]
     if beyond:
         return f", none at T={beyond[0]}"
     return ", the largest tried" if longest.is_largest and fails is None else ""
@@ -168,7 +168,7 @@ def _recommended_in_words(advice: Advice) -> list[str]:
     main = advice.main
     if main is not None:
         told = rate_in_words(main.time_steps_per_s)
-        return [f"recommended at T={main.steps}: B={main.batch}, {told}"]
+        return [f"recommended at T={main.time_steps}: B={main.batch}, {told}"]
     return [UNDECIDED] if any(each.tied for each in advice.recommendations) else []
 
 
@@ -267,7 +267,7 @@ class _Chart:
     run: Run
     measurements: Measurements
     batches: tuple[int, ...]
-    steps: tuple[int, ...]
+    time_steps: tuple[int, ...]
     edges: tuple[SeenEdge, ...]
     recommended: tuple[Point, ...]
     title: str
@@ -276,30 +276,32 @@ class _Chart:
 
     def places(self) -> Iterator[tuple[int, int, Measurement | None]]:
         """Column, row and measurement of every place of the grid."""
-        for row, steps in enumerate(self.steps):
+        for row, time_steps in enumerate(self.time_steps):
             for column, batch in enumerate(self.batches):
-                yield column, row, self.measurements.get(Point(batch, steps))
+                yield column, row, self.measurements.get(Point(batch, time_steps))
 
 
 def _chart(run: Run, measurements: Measurements) -> _Chart:
     places = grid_points(run, measurements)
     batches = tuple(sorted({point.batch for point in places}))
-    steps = tuple(sorted({point.steps for point in places}))
+    time_steps = tuple(sorted({point.time_steps for point in places}))
     advice = advise(run, measurements, frontier_of(run))
     title = _title(run, measurements, advice)
     recommended = _recommended(advice, measurements)
     is_outlined = bool(recommended)
-    legend = tuple(_legend(run, measurements, len(batches) * len(steps), is_outlined=is_outlined))
+    legend = tuple(
+        _legend(run, measurements, len(batches) * len(time_steps), is_outlined=is_outlined)
+    )
     return _Chart(
         run=run,
         measurements=measurements,
         batches=batches,
-        steps=steps,
+        time_steps=time_steps,
         edges=seen_edges(run, measurements),
         recommended=recommended,
         title=title,
         legend=legend,
-        sheet=_sheet(len(batches), len(steps), title, legend),
+        sheet=_sheet(len(batches), len(time_steps), title, legend),
     )
 
 
@@ -311,9 +313,9 @@ def _recommended(advice: Advice, measurements: Measurements) -> tuple[Point, ...
 def _draw_axes(axes: Axes, panel: Quantity, chart: _Chart) -> None:
     axes.set_title(panel.title + panel.note, fontsize=BASE_PT + 1, loc="left")
     axes.set_xlim(-0.5, len(chart.batches) - 0.5)
-    axes.set_ylim(-0.5, len(chart.steps) - 0.5)
+    axes.set_ylim(-0.5, len(chart.time_steps) - 0.5)
     axes.set_xticks(range(len(chart.batches)), [str(batch) for batch in chart.batches])
-    axes.set_yticks(range(len(chart.steps)), [row_label(edge, "\n") for edge in chart.edges])
+    axes.set_yticks(range(len(chart.time_steps)), [row_label(edge, "\n") for edge in chart.edges])
     axes.set_xlabel("batch B, sequences")
     axes.set_ylabel("time steps T")
     axes.tick_params(length=0, labelsize=_tick_pt(chart))
@@ -344,7 +346,7 @@ def _draw_boxes(axes: Axes, panel: Quantity, chart: _Chart) -> None:
     for column, row, measurement in chart.places():
         style = _box_style(panel, measurement)
         box = Rectangle((column - 0.5, row - 0.5), 1, 1, clip_on=False, **style)
-        box.set_gid(f"{panel.name}-B{chart.batches[column]}-T{chart.steps[row]}")
+        box.set_gid(f"{panel.name}-B{chart.batches[column]}-T{chart.time_steps[row]}")
         axes.add_patch(box)
 
 
@@ -360,7 +362,7 @@ def _box_style(panel: Quantity, measurement: Measurement | None) -> dict[str, An
 
 def _draw_recommended(axes: Axes, panel: Quantity, chart: _Chart) -> None:
     for point in chart.recommended:
-        row = chart.steps.index(point.steps)
+        row = chart.time_steps.index(point.time_steps)
         place = (chart.batches.index(point.batch), row)
         draw_outline(axes, place, _room_pt(axes, chart), f"{panel.name}-recommended-{row}")
 
@@ -386,7 +388,7 @@ def _room_pt(axes: Axes, chart: _Chart) -> tuple[float, float]:
     per_pixel = 72 / axes.figure.dpi
     return (
         extent.width * per_pixel / len(chart.batches),
-        extent.height * per_pixel / len(chart.steps),
+        extent.height * per_pixel / len(chart.time_steps),
     )
 
 
@@ -436,10 +438,10 @@ def _draw_heading(figure: Figure, chart: _Chart) -> None:
 
 def _draw_footer(figure: Figure, chart: _Chart) -> None:
     header = chart.run.header
-    environment = header.environment
+    environment = chart.run.environment
     torch = environment.get("torch")
     made = [environment.get("device_name"), torch and f"torch {torch}"]
-    made.append(f"rnnprof {header.rnnprof_version}")
+    made.append(f"rnnprof {chart.run.rnnprof_version}")
     facts = ", ".join(one_line(str(fact)) for fact in made if fact)
     columns = int(chart.sheet.width_in / (CHARACTER_EM * _points_in(SMALL_PT)))
     text = f"{clip(header.workload.describe(), columns)}\n{clip(facts, columns)}"

@@ -189,13 +189,13 @@ BYTE_STEPS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 def _set_log_levels(
-    axes: Axes, low: float, high: float, steps: Sequence[int], text: Callable[[float], str]
+    axes: Axes, low: float, high: float, parts: Sequence[int], text: Callable[[float], str]
 ) -> None:
     """Round ticks on a logarithmic axis of y, as many as can stand apart."""
     axes.set_ylim(low, high)
-    unit = 1024 if steps is BYTE_STEPS else 10
+    unit = 1024 if parts is BYTE_STEPS else 10
     exponents = range(math.floor(math.log(low, unit)), math.ceil(math.log(high, unit)) + 1)
-    ticks = [step * float(unit) ** e for e in exponents for step in steps]
+    ticks = [step * float(unit) ** e for e in exponents for step in parts]
     ticks = [tick for tick in ticks if low <= tick <= high]
     room_pt = axes.get_window_extent().height * 72 / axes.figure.dpi
     places = [math.log(tick / low) / math.log(high / low) * room_pt for tick in ticks]
@@ -419,7 +419,7 @@ def _keys(slices: Slices) -> Iterator[Key]:
         yield sign("|", markersize=8, color=MUTED), f"95% interval {words}"
     if any(flags(m) for m in shown):
         mark = sign("o", markerfacecolor=PAPER, color=MUTED, markersize=4)
-        yield mark, "open mark: not converged, or disturbed"
+        yield mark, "open mark: not converged, or noisy"
     if any(is_oom(m) for m in known):
         words = f"out of memory, run or implied, from this {slices.axis.across} on"
         yield sign("x", markersize=5, color=INK, markeredgewidth=1.2), words

@@ -36,11 +36,11 @@ class Axis:
 
 OVER_BATCH: Final = Axis(
     "slices-batch", "B", "T", "batch B, sequences",
-    lambda point: point.batch, lambda point: point.steps, lambda x, line: Point(x, line),
+    lambda point: point.batch, lambda point: point.time_steps, lambda x, line: Point(x, line),
 )  # fmt: skip
 OVER_STEPS: Final = Axis(
     "slices-steps", "T", "B", "time steps T",
-    lambda point: point.steps, lambda point: point.batch, lambda x, line: Point(line, x),
+    lambda point: point.time_steps, lambda point: point.batch, lambda x, line: Point(line, x),
 )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def _knees(measurements: Mapping[Point, Measurement]) -> Iterator[Point]:
     rates: dict[int, dict[Point, float]] = {}
     for point, measurement in measurements.items():
         if (rate := throughput(measurement)) is not None:
-            rates.setdefault(point.steps, {})[point] = rate
+            rates.setdefault(point.time_steps, {})[point] = rate
     for at_steps in rates.values():
         if len(at_steps) > 1:  # one point is no curve to have a knee
             enough = (1 - NEAR_BEST_RATIO) * max(at_steps.values())

@@ -123,7 +123,7 @@ def time_phases(view: View) -> Chart | None:
 def phase_costs(view: View, points: Iterable[Point]) -> list[float]:
     """What steps timed by phase took above whole steps, as shares.
 
-    Of each point that tells it undisturbed: the two kinds of steps follow one another, and what
+    Of each point that tells it quiet: the two kinds of steps follow one another, and what
     befell one of them would pass for the cost.
     """
     groups = by_point(view.run.observations)
@@ -159,7 +159,7 @@ def _rows(view: View, focus: Point) -> list[_Row]:
         rows += _group(view, thinned(by_steps, room, focus), by_batch=False)
     room = max(ROWS_AT_MOST // 2, ROWS_AT_MOST - len(by_steps))
     if len(by_batch) > 1:
-        rows.append(_Row(_group_title(f"T={focus.steps}", "B", by_batch, room), None))
+        rows.append(_Row(_group_title(f"T={focus.time_steps}", "B", by_batch, room), None))
         rows += _group(view, thinned(by_batch, room, focus), by_batch=True)
     return rows
 
@@ -252,7 +252,7 @@ def _note(rows: Sequence[_Row], costs: Sequence[float]) -> list[str]:
     """What the phase steps cost, and what the marks at the step times mean."""
     lines = [_cost_in_words(costs)]
     used = "".join(flags(row.measurement) for row in rows if row.measurement)
-    meanings = [("~", "step time not converged"), ("!", "step time disturbed")]
+    meanings = [("~", "step time not converged"), ("!", "step time noisy")]
     marks = ", ".join(f"{mark} {meaning}" for mark, meaning in meanings if mark in used)
     return lines + ([marks] if marks else [])
 
@@ -260,7 +260,7 @@ def _note(rows: Sequence[_Row], costs: Sequence[float]) -> list[str]:
 def _cost_in_words(costs: Sequence[float]) -> str:
     subject = "Steps timed by phase took"
     if not costs:
-        return "What timing the phases costs is unknown: no point has both undisturbed."
+        return "What timing the phases costs is unknown: no point has both quiet."
     if len(costs) == 1:
         return f"{subject} {_signed(costs[0])} against whole steps."
     return (

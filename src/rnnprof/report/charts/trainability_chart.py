@@ -41,15 +41,15 @@ def reach_chart(view: View) -> Chart | None:
     known = [each for each in view.trainability.reach if _has_ratios(each)]
     if not known:
         return None
-    lengths = _shown(sorted({each.steps for each in known}))
+    lengths = _shown(sorted({each.time_steps for each in known}))
     threshold = view.trainability.study.reach_ratio if view.trainability.study else 1e-3
     with style():
         figure, (axes,) = _sheet("How far the gradient of the last step's loss reaches back", 1)
         last = _latest(known)
-        for index, steps in enumerate(lengths):
+        for index, time_steps in enumerate(lengths):
             for each in known:
-                if each.steps == steps:
-                    _draw_reach(axes, each, index, is_last=each is last[steps])
+                if each.time_steps == time_steps:
+                    _draw_reach(axes, each, index, is_last=each is last[time_steps])
         axes.axhline(threshold, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)))
         axes.annotate(
             f"reach: {threshold:g}", (1.0, threshold), xycoords=("axes fraction", "data"),
@@ -69,7 +69,7 @@ def _has_ratios(each: ReachAt) -> bool:
 
 def _latest(known: Sequence[ReachAt]) -> dict[int, ReachAt]:
     """By T, that after the most training steps."""
-    return {each.steps: each for each in sorted(known, key=lambda each: each.train_steps)}
+    return {each.time_steps: each for each in sorted(known, key=lambda each: each.train_steps)}
 
 
 def _draw_reach(axes: Axes, each: ReachAt, index: int, *, is_last: bool) -> None:
@@ -83,7 +83,7 @@ def _draw_reach(axes: Axes, each: ReachAt, index: int, *, is_last: bool) -> None
         lags, [ratio for _, ratio, _ in points], color=colour,
         linewidth=1.5 if is_last else 0.9, linestyle="-" if is_last else (0, (4, 2)),
         marker=MARKERS[index], markersize=3, markevery=max(1, len(lags) // 8),
-        label=f"T={each.steps}, {when}",
+        label=f"T={each.time_steps}, {when}",
     )  # fmt: skip
     if is_last:
         low = [max(LEAST_RATIO, spread[0]) for _, _, spread in points]
@@ -93,11 +93,13 @@ def _draw_reach(axes: Axes, each: ReachAt, index: int, *, is_last: bool) -> None
 
 def _reach_finding(last: dict[int, ReachAt], lengths: Sequence[int]) -> str:
     told = []
-    for steps in lengths:
-        reach = last[steps].reach
+    for time_steps in lengths:
+        reach = last[time_steps].reach
         assert reach is not None
         least = "at least " if reach.is_cut else ""
-        told.append(f"T={steps}: {reach.trend.value.replace('_', ' ')}, {least}{reach.reach} steps")
+        told.append(
+            f"T={time_steps}: {reach.trend.value.replace('_', ' ')}, {least}{reach.reach} steps"
+        )
     return "; ".join(told) + "."
 
 
@@ -106,8 +108,8 @@ def worth_chart(view: View) -> Chart | None:
     noise = _known_noise(view.trainability)
     if not noise:
         return None
-    shown = [noise[steps] for steps in _shown(sorted(noise))]
-    goodput = {each.steps: each for each in view.advice.goodput}
+    shown = [noise[time_steps] for time_steps in _shown(sorted(noise))]
+    goodput = {each.time_steps: each for each in view.advice.goodput}
     with style():
         figure, panels = _sheet("What a sequence is worth at each batch", 2 if goodput else 1)
         largest = max([LARGEST_BATCH, *view.batches])
@@ -118,8 +120,8 @@ def worth_chart(view: View) -> Chart | None:
         _batch_axis(panels[0], [2**power for power in range(0, int(math.log2(largest)) + 1, 2)])
         if goodput:
             for index, each in enumerate(shown):
-                if each.steps in goodput:
-                    _draw_goodput(panels[1], goodput[each.steps], index)
+                if each.time_steps in goodput:
+                    _draw_goodput(panels[1], goodput[each.time_steps], index)
             panels[1].set_ylabel("sequences/s, by worth")
             panels[1].set_ylim(bottom=0)
             batches = {point.point.batch for each in goodput.values() for point in each.points}
@@ -129,9 +131,9 @@ def worth_chart(view: View) -> Chart | None:
 
 
 def _known_noise(found: Trainability) -> dict[int, NoiseAt]:
-    lengths = {each.steps for each in found.noise}
-    known = {steps: found.noise_at(steps) for steps in lengths}
-    return {steps: each for steps, each in known.items() if each is not None}
+    lengths = {each.time_steps for each in found.noise}
+    known = {time_steps: found.noise_at(time_steps) for time_steps in lengths}
+    return {time_steps: each for time_steps, each in known.items() if each is not None}
 
 
 def _draw_efficiency(axes: Axes, each: NoiseAt, index: int, largest: int) -> None:
@@ -140,7 +142,7 @@ def _draw_efficiency(axes: Axes, each: NoiseAt, index: int, largest: int) -> Non
     assert scale.sequences is not None
     batches = [2 ** (power / 4) for power in range(int(4 * math.log2(largest)) + 1)]
     curve = [efficiency(scale.sequences, batch, 1) for batch in batches]
-    label = f"T={each.steps}, noise {scale.sequences:.3g}"
+    label = f"T={each.time_steps}, noise {scale.sequences:.3g}"
     axes.plot(batches, curve, color=OKABE_ITO[index], linewidth=1.5, label=label,
               marker=MARKERS[index], markersize=3, markevery=8)  # fmt: skip
     if scale.interval is not None:
@@ -156,11 +158,11 @@ def _draw_goodput(axes: Axes, each: Goodput, index: int) -> None:
     colour = OKABE_ITO[index]
     axes.plot(
         batches, [point.sequences_per_s for point in each.points], color=colour, linewidth=0.9,
-        linestyle=(0, (4, 2)), label=f"T={each.steps}, as they run",
+        linestyle=(0, (4, 2)), label=f"T={each.time_steps}, as they run",
     )  # fmt: skip
     worth = [point.goodput_per_s for point in each.points]
     axes.plot(batches, worth, color=colour, linewidth=1.5, marker=MARKERS[index], markersize=3,
-              label=f"T={each.steps}, by worth")  # fmt: skip
+              label=f"T={each.time_steps}, by worth")  # fmt: skip
     chosen = batches.index(each.batch)
     axes.plot([each.batch], [worth[chosen]], "o", markersize=9, markerfacecolor="none",
               markeredgecolor=colour)  # fmt: skip
@@ -170,9 +172,9 @@ def _worth_finding(shown: Sequence[NoiseAt], goodput: dict[int, Goodput]) -> str
     told = []
     for each in shown:
         assert each.scale is not None
-        text = f"T={each.steps}: noise scale {each.scale.sequences:.3g} sequences"
-        if each.steps in goodput:
-            text += f", best goodput at B={goodput[each.steps].batch} (ringed)"
+        text = f"T={each.time_steps}: noise scale {each.scale.sequences:.3g} sequences"
+        if each.time_steps in goodput:
+            text += f", best goodput at B={goodput[each.time_steps].batch} (ringed)"
         told.append(text)
     return "; ".join(told) + "."
 
@@ -182,11 +184,11 @@ def target_chart(view: View) -> Chart | None:
     found = view.trainability.to_target
     if not found:
         return None
-    lengths = _shown(sorted({each.point.steps for each in found}))
+    lengths = _shown(sorted({each.point.time_steps for each in found}))
     with style():
         figure, panels = _sheet(f"To a loss of {found[0].target_loss:g}, medians over seeds", 2)
-        for index, steps in enumerate(lengths):
-            at = [each for each in found if each.point.steps == steps]
+        for index, time_steps in enumerate(lengths):
+            at = [each for each in found if each.point.time_steps == time_steps]
             _draw_target(panels[0], at, index, lambda each: each.train_s, has_spread=True)
             _draw_target(panels[1], at, index, lambda each: each.sequences, has_spread=False)
         units: Sequence[tuple[str, Callable[[float], str]]] = (
@@ -216,7 +218,7 @@ def _draw_target(
     known = [(each, number) for each in found if (number := value(each)) is not None]
     axes.plot(
         [each.point.batch for each, _ in known], [number for _, number in known], color=colour,
-        linewidth=1.5, marker=MARKERS[index], markersize=4, label=f"T={found[0].point.steps}",
+        linewidth=1.5, marker=MARKERS[index], markersize=4, label=f"T={found[0].point.time_steps}",
     )  # fmt: skip
     for each, _ in known if has_spread else ():
         if each.spread_s is not None:
@@ -228,17 +230,17 @@ def _draw_target(
 
 def _target_finding(found: Sequence[ToTarget]) -> str:
     told = []
-    for steps in sorted({each.point.steps for each in found}):
-        at = [each for each in found if each.point.steps == steps]
+    for time_steps in sorted({each.point.time_steps for each in found}):
+        at = [each for each in found if each.point.time_steps == time_steps]
         known = [each for each in at if each.train_s is not None]
         if not known:
-            told.append(f"T={steps}: no batch came to it in the time given (crosses)")
+            told.append(f"T={time_steps}: no batch came to it in the time given (crosses)")
             continue
         best = min(known, key=lambda each: each.train_s or math.inf)
         missed = len(at) - len(known)
         also = f"; {missed} of {len(at)} batches did not come to it (crosses)" if missed else ""
         quickest = f"B={best.point.batch} is quickest, {format_seconds(best.train_s)}"
-        told.append(f"T={steps}: {quickest}{also}")
+        told.append(f"T={time_steps}: {quickest}{also}")
     return "; ".join(told) + "."
 
 
@@ -259,8 +261,8 @@ def _log_scale(axes: Axes, shown: Callable[[float], str]) -> None:
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     decades = math.log10(high / low)
-    steps: Sequence[float] = (1, 2, 5) if decades < FEW_DECADES else (1,)
-    axes.yaxis.set_major_locator(LogLocator(10, subs=steps, numticks=12))
+    subs: Sequence[float] = (1, 2, 5) if decades < FEW_DECADES else (1,)
+    axes.yaxis.set_major_locator(LogLocator(10, subs=subs, numticks=12))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value)))
 

@@ -18,11 +18,11 @@ from rnnprof.runfile.records import Run
 
 MEASURED_FIELDS: Final = (
     "outcome", "phase", "reason",
-    "step_time_s", "step_time_within_ci_s", "step_time_ci_s", "converged", "disturbed",
+    "step_time_s", "step_time_within_ci_s", "step_time_ci_s", "converged", "noisy",
     "time_steps_per_s", "sequences_per_s", "host_enqueue_s", "block_wait_s", "phase_times_s",
     "flops_per_step", "flop_per_s", "matmul_share_ratio", "bound", "bound_reason",
-    "peak_allocated_bytes", "peak_reserved_bytes", "peak_process_bytes", "peak_counted_bytes",
-    "retries", "census_reason", "implementation", "seen_batch", "seen_time_steps", "warnings",
+    "peak_allocated_bytes", "peak_reserved_bytes", "peak_process_bytes", "peak_charged_bytes",
+    "retries", "breakdown_reason", "implementation", "seen_batch", "seen_time_steps", "warnings",
 )  # fmt: skip
 """Fields of a measurement that stand in the document under their own names."""
 
@@ -38,14 +38,14 @@ def document(
     Sizes are in bytes, times in seconds, rates per second; what is unknown, and a float that
     JSON cannot hold, is null.
     """
-    ordered = sorted(measurements.values(), key=lambda m: (m.point.steps, m.point.batch))
+    ordered = sorted(measurements.values(), key=lambda m: (m.point.time_steps, m.point.batch))
     whole = {
         "run": run.path,
         "points": [_point(m) | {"simulated": run.is_simulated} for m in ordered],
         "frontier": encode(tuple(frontier)),
         **_loops(run, frontier),
         "advice": encode(advice) if advice else None,
-        "environment": encode(run.header.environment),
+        "environment": encode(run.environment),
     }
     return {key: finite(value) for key, value in whole.items()}
 
@@ -57,9 +57,9 @@ def frontier_document(run: Run, frontier: Sequence[Certificate], advice: Advice)
         "frontier": encode(tuple(frontier)),
         **_loops(run, frontier),
         "advice": encode(advice),
-        "limit_bytes": run.header.limit_bytes,
+        "limit_bytes": run.limit_bytes,
         "training_limit_bytes": training_limit_of(run),
-        "environment": encode(run.header.environment),
+        "environment": encode(run.environment),
     }
     if run.is_simulated:
         whole["neighbours"] = encode(neighbours_of(run, frontier))
@@ -77,15 +77,15 @@ def _loops(run: Run, frontier: Sequence[Certificate]) -> dict[str, Any]:
 def _point(measurement: Measurement) -> dict[str, Any]:
     return {
         "batch": measurement.point.batch,
-        "steps": measurement.point.steps,
+        "time_steps": measurement.point.time_steps,
         **{name: encode(getattr(measurement, name)) for name in MEASURED_FIELDS},
-        "census_bytes": _census_bytes(measurement),
+        "breakdown_bytes": _breakdown_bytes(measurement),
     }
 
 
-def _census_bytes(measurement: Measurement) -> dict[str, Any] | None:
-    census = measurement.census
-    return None if census is None else {**census.parts(), "phase": census.phase}
+def _breakdown_bytes(measurement: Measurement) -> dict[str, Any] | None:
+    breakdown = measurement.breakdown
+    return None if breakdown is None else {**breakdown.parts(), "phase": breakdown.phase}
 
 
 def finite(value: Any) -> Any:
@@ -94,6 +94,6 @@ def finite(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return value

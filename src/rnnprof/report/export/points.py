@@ -32,7 +32,7 @@ from rnnprof.report.export.document import document
 from rnnprof.report.model import grid_points
 from rnnprof.report.text.pieces import one_line
 from rnnprof.runfile.certificates import Certificate
-from rnnprof.runfile.observations import CENSUS_PARTS
+from rnnprof.runfile.observations import BREAKDOWN_PARTS
 from rnnprof.runfile.points import Point
 from rnnprof.runfile.records import Run
 
@@ -128,9 +128,9 @@ def _phase_time(phase: str) -> Column:
     return Column(f"phase_{phase}_s", float, meaning, value_of)
 
 
-def _census(part: str, name: str, kind: type[Any], meaning: str) -> Column:
+def _breakdown(part: str, name: str, kind: type[Any], meaning: str) -> Column:
     return Column(
-        name, kind, meaning, lambda place: _field(_field(place.measurement, "census"), part)
+        name, kind, meaning, lambda place: _field(_field(place.measurement, "breakdown"), part)
     )
 
 
@@ -140,7 +140,7 @@ def _edge(field: str, kind: type[Any], meaning: str) -> Column:
 
 def _fact(name: str, meaning: str) -> Column:
     """A fact of the environment."""
-    return Column(name, str, meaning, lambda place: place.run.header.environment.get(name))
+    return Column(name, str, meaning, lambda place: place.run.environment.get(name))
 
 
 def _option(name: str, kind: type[Any], meaning: str) -> Column:
@@ -155,7 +155,7 @@ def _option(name: str, kind: type[Any], meaning: str) -> Column:
 
 POINT_COLUMNS: Final = (
     Column("batch", int, "sequences per batch (B)", lambda place: place.point.batch),
-    Column("steps", int, "time steps per sequence (T)", lambda place: place.point.steps),
+    Column("time_steps", int, "time steps per sequence (T)", lambda place: place.point.time_steps),
     _seen("outcome", str, "how the point ended; empty where it was not reached"),
     _seen("phase", str, "where a point that is not measured ended"),
     _seen("reason", str, "why a point that is not measured ended so"),
@@ -166,7 +166,7 @@ TIME_COLUMNS: Final = (
     *_interval("step_time_within_ci", "95% interval of the median within one process"),
     *_interval("step_time_ci", "range of the medians of 3 or more processes"),
     _seen("converged", bool, "the interval is as narrow as asked for"),
-    _seen("disturbed", str, "what else used the machine meanwhile; empty for nothing"),
+    _seen("noisy", str, "what else used the machine meanwhile; empty for nothing"),
     _seen("time_steps_per_s", float, "time steps trained on per second"),
     _seen("sequences_per_s", float, "sequences trained on per second"),
     _seen("host_enqueue_s", float, "the host's time to submit a step (CUDA)"),
@@ -187,14 +187,14 @@ MEMORY_COLUMNS: Final = (
     _seen("peak_allocated_bytes", int, "peak by the allocator"),
     _seen("peak_reserved_bytes", int, "peak reserved by the caching allocator (CUDA)"),
     _seen("peak_process_bytes", int, "peak of the process by the operating system or NVML"),
-    _seen("peak_counted_bytes", int, "peak of what the limit counts"),
+    _seen("peak_charged_bytes", int, "peak of what the limit counts"),
     _seen("retries", int, "times that the caching allocator emptied its cache to go on (CUDA)"),
     *(
-        _census(part, f"census_{part}_bytes", int, f"{part} live at the allocator's peak")
-        for part in CENSUS_PARTS
+        _breakdown(part, f"breakdown_{part}_bytes", int, f"{part} live at the allocator's peak")
+        for part in BREAKDOWN_PARTS
     ),
-    _census("phase", "census_phase", str, "the phase in which the allocator's peak stands"),
-    _seen("census_reason", str, "why the census is empty"),
+    _breakdown("phase", "breakdown_phase", str, "the phase in which the allocator's peak stands"),
+    _seen("breakdown_reason", str, "why the breakdown is empty"),
 )
 
 NOTE_COLUMNS: Final = (
@@ -219,7 +219,7 @@ RUN_COLUMNS: Final = (
     ),
     Column(
         "rnnprof_version", str, "the rnnprof that began the run",
-        lambda place: place.run.header.rnnprof_version,
+        lambda place: place.run.rnnprof_version,
     ),
     Column(
         "workload", str, "what was trained, in one line",
@@ -239,7 +239,7 @@ RUN_COLUMNS: Final = (
     _fact("torch", "version of torch"),
     Column(
         "limit_bytes", int, "the run's limit; what --reserve sets aside is part of it",
-        lambda place: place.run.header.limit_bytes,
+        lambda place: place.run.limit_bytes,
     ),
 )  # fmt: skip
 
@@ -273,9 +273,9 @@ def rows(
     run: Run, measurements: Mapping[Point, Measurement], frontier: Sequence[Certificate] = ()
 ) -> list[Row]:
     """The rows of what is known of a run."""
-    edges = {certificate.steps: certificate for certificate in frontier}
+    edges = {certificate.time_steps: certificate for certificate in frontier}
     places = (
-        RowPlace(run, point, measurements.get(point), edges.get(point.steps))
+        RowPlace(run, point, measurements.get(point), edges.get(point.time_steps))
         for point in grid_points(run, measurements)
     )
     return [tuple(column.cell(place) for column in COLUMNS) for place in places]

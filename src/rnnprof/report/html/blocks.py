@@ -51,7 +51,7 @@ class RunReport:
 
     Attributes:
         decision: what to do, the sentence that matters first.
-        verdict: VALID, DISTURBED or UNFINISHED.
+        verdict: VALID, NOISY or UNFINISHED.
         command: repeats the run; empty where it is not known.
         charts: by name; any may be missing.
     """

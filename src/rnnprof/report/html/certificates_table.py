@@ -51,7 +51,7 @@ def certificates_section(report: RunReport, suffix: str) -> PageBlock:
 
 
 def _edge_columns(frontier: Sequence[Certificate]) -> Columns:
-    yield Column("T", "steps", kind="number"), [integer(each.steps) for each in frontier]
+    yield Column("T", "time_steps", kind="number"), [integer(each.time_steps) for each in frontier]
     yield Column("status", "status"), [text_of(each.status.replace("_", " ")) for each in frontier]
     yield (
         Column("largest B", "batch", kind="number"),

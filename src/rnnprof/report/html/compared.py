@@ -45,10 +45,9 @@ def _identity(report: RunReport) -> dict[str, str]:
     run = report.view.run
     header = run.header
     whole = {
-        "fingerprint": header.fingerprint,
-        "rnnprof": header.rnnprof_version,
-        "limit_bytes": header.limit_bytes,
-        "environment": encode(header.environment),
+        "rnnprof": run.rnnprof_version,
+        "limit_bytes": run.limit_bytes,
+        "environment": encode(run.environment),
         "workload": encode(header.workload),
         "settings": encode(run.requests[-1].settings) if run.requests else {},
     }
@@ -97,9 +96,9 @@ def _short_names(reports: Sequence[RunReport]) -> list[str]:
 
 
 def _points_in_common(reports: Sequence[RunReport], common: Sequence[Point]) -> Table:
-    place = (Column("T", "steps", kind="number"), Column("B", "batch", kind="number"))
+    place = (Column("T", "time_steps", kind="number"), Column("B", "batch", kind="number"))
     columns: list[tuple[Column, list[Cell]]] = [
-        (place[0], [integer(point.steps) for point in common]),
+        (place[0], [integer(point.time_steps) for point in common]),
         (place[1], [integer(point.batch) for point in common]),
         *_compared(reports, common, MEMORY),
         *_compared(reports, common, TIME),

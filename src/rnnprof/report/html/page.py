@@ -70,7 +70,7 @@ def page(reports: Sequence[RunReport]) -> str:
         css=Markup(_asset("report.css")),  # noqa: S704  our own file
         script=Markup(script),  # noqa: S704  our own file
         script_hash=_hash(script),
-        version=reports[0].view.run.header.rnnprof_version,
+        version=reports[0].view.run.rnnprof_version,
     )
 
 
@@ -123,7 +123,7 @@ def _head(report: RunReport) -> Head:
         "run file": _file_name_of(run),
         "run id": run.header.run_id,
         "workload": run.header.workload.describe(),
-        "device": str(run.header.environment.get("device_name") or "not known"),
+        "device": str(run.environment.get("device_name") or "not known"),
         "limit": bytes_in_full(report.view.limit_bytes),
         "measured": f"from {asked[0]}" if asked else "nothing was asked for",
     }
@@ -210,7 +210,7 @@ def _advice(report: RunReport, suffix: str) -> PageBlock:
     items += [("", reason) for reason in advice.reasons]
     items += [("predicted", sentence) for sentence in advice.predictions]
     for goodput in advice.goodput:
-        told = f"By goodput at T={goodput.steps} train with B={goodput.batch}: "
+        told = f"By goodput at T={goodput.time_steps} train with B={goodput.batch}: "
         items.append(("", told + "; ".join(goodput.reasons)))
     items += [("not known", sentence) for sentence in advice.unknown]
     return PageBlock(
@@ -223,21 +223,25 @@ def _advice(report: RunReport, suffix: str) -> PageBlock:
 
 def _batches(report: RunReport, advice: Advice, suffix: str) -> tuple[Table, ...]:
     """At each T the recommended batch, the largest safe one and the largest that fits."""
-    safe = {each.steps: each for each in advice.largest_safe}
-    lengths = sorted({*safe, *(each.steps for each in advice.recommendations)})
+    safe = {each.time_steps: each for each in advice.largest_safe}
+    lengths = sorted({*safe, *(each.time_steps for each in advice.recommendations)})
     if not lengths:
         return ()
-    each_t = [safe.get(steps) or LargestSafe(steps, None, None, False, None) for steps in lengths]
+    each_t = [
+        safe.get(time_steps) or LargestSafe(time_steps, None, None, False, None)
+        for time_steps in lengths
+    ]
     peak_head, peaks = bytes_column(
         Column("safe batch takes", "peak_bytes"), [each.peak_bytes for each in each_t]
     )
     columns = [
-        Column("T", "steps", kind="number"), Column("recommended", "recommended", "B"),
+        Column("T", "time_steps", kind="number"), Column("recommended", "recommended", "B"),
         Column("largest safe", "batch", "B", "number"), peak_head, Column("by", "known_by"),
         Column("largest", "edge", "B", "number"),
     ]  # fmt: skip
     rows = [
-        (integer(each.steps), Cell(cell_of(advice.at(each.steps))), integer(each.batch), peak,
+        (integer(each.time_steps), Cell(cell_of(advice.at(each.time_steps))), integer(each.batch),
+        peak,
          _known_by(each), integer(each.edge))
         for each, peak in zip(each_t, peaks, strict=True)
     ]  # fmt: skip
@@ -263,29 +267,29 @@ def _conditions(report: RunReport, suffix: str) -> PageBlock:
     run = report.view.run
     passes = [o for o in run.observations if isinstance(o, (Timing, Calibration))]
     judged = [(each, judge(each.conditions)) for each in passes]
-    disturbed = [(each, text) for each, text in judged if text]
+    noisy = [(each, text) for each, text in judged if text]
     known = [each for each in passes if each.conditions is not None]
     # the chart's own words tell of the drift
     drift = () if "conditions" in report.charts else tuple(_drift(run))
-    sentences = (_how_many(len(disturbed), len(known), len(passes)), *drift)
-    if not disturbed:
+    sentences = (_how_many(len(noisy), len(known), len(passes)), *drift)
+    if not noisy:
         return PageBlock(sentences=sentences)
     columns = (
-        Column("T", "steps", kind="number"), Column("B", "batch", kind="number"),
+        Column("T", "time_steps", kind="number"), Column("B", "batch", kind="number"),
         Column("pass", "pass"), Column("role", "role"),
-        Column("what disturbed it", "disturbed", kind="text"),
+        Column("what touched it", "noisy", kind="text"),
         Column("attempt", "attempt", kind="code"),
     )  # fmt: skip
-    rows = tuple(_disturbed_row(each, text) for each, text in disturbed)
-    caption = "Every disturbed pass; one that was repeated undisturbed does not count."
-    file = f"{report.view.name}-disturbed.csv"
-    table = Table(f"disturbed-table{suffix}", caption, columns, rows, file)
+    rows = tuple(_noisy_row(each, text) for each, text in noisy)
+    caption = "Every noisy pass; one that was repeated without noise does not count."
+    file = f"{report.view.name}-noisy.csv"
+    table = Table(f"noisy-table{suffix}", caption, columns, rows, file)
     return PageBlock(sentences=sentences, tables=(table,))
 
 
-def _disturbed_row(observation: Observation, text: str) -> tuple[Cell, ...]:
+def _noisy_row(observation: Observation, text: str) -> tuple[Cell, ...]:
     return (
-        integer(observation.steps),
+        integer(observation.time_steps),
         integer(observation.batch),
         Cell(KIND_OF[type(observation)]),
         Cell(observation.role.value),
@@ -294,15 +298,15 @@ def _disturbed_row(observation: Observation, text: str) -> tuple[Cell, ...]:
     )
 
 
-def _how_many(disturbed: int, known: int, passes: int) -> str:
+def _how_many(noisy: int, known: int, passes: int) -> str:
     if not passes:
         return "No pass was timed, and so none recorded its conditions."
     if not known:
         return f"None of the {passes} timed passes recorded its conditions."
     without = f"; {passes - known} did not record their conditions" if known < passes else ""
-    verb = "was" if disturbed < 2 else "were"
+    verb = "was" if noisy < 2 else "were"
     return (
-        f"{disturbed or 'None'} of {known} timed passes {verb} disturbed by something else on the "
+        f"{noisy or 'None'} of {known} timed passes {verb} noisy from something else on the "
         f"machine{without}."
     )
 
@@ -327,18 +331,17 @@ def _provenance(report: RunReport, suffix: str) -> PageBlock:
     identity = {
         "run file": _file_name_of(run),
         "run id": header.run_id,
-        "fingerprint": header.fingerprint,
-        "rnnprof": header.rnnprof_version,
+        "rnnprof": run.rnnprof_version or "not known",
         "schema": str(header.schema),
-        "limit": bytes_in_full(header.limit_bytes),
+        "limit": bytes_in_full(run.limit_bytes),
     }
-    if report.view.limit_bytes != header.limit_bytes:
+    if report.view.limit_bytes != run.limit_bytes:
         identity["limit for training"] = bytes_in_full(report.view.limit_bytes)
     settings = encode(run.requests[-1].settings) if run.requests else {}
     groups = [
         Facts("Run", tuple(identity.items())),
         Facts("Workload", facts_in_pairs(encode(header.workload))),
-        Facts("Environment", facts_in_pairs(header.environment)),
+        Facts("Environment", facts_in_pairs(run.environment)),
         Facts("Settings", facts_in_pairs(settings)),
     ]
     return PageBlock(

@@ -86,7 +86,7 @@ SPEED: Final = (
     ),
 )  # fmt: skip
 
-MEMORY: Final = Quantity("memory", "peak_counted_bytes", memory_bytes, bytes_scale)
+MEMORY: Final = Quantity("memory", "peak_charged_bytes", memory_bytes, bytes_scale)
 
 PEAKS: Final = (
     MEMORY,
@@ -105,7 +105,7 @@ OUTCOMES: Final = {
     Outcome.FAILED: "failed",
 }
 
-FLAGS: Final = "~: the time did not converge; !: it was disturbed."
+FLAGS: Final = "~: the time did not converge; !: it was noisy."
 
 LEGEND: Final = (
     f"{FLAGS} ±: half the interval of the step time, 95% within a process or the range over "
@@ -142,7 +142,7 @@ Columns = Iterator[tuple[Column, list[Cell]]]
 
 
 def _place_columns(places: Sequence[Point], known: Known) -> Columns:
-    yield Column("T", "steps", kind="number"), [integer(point.steps) for point in places]
+    yield Column("T", "time_steps", kind="number"), [integer(point.time_steps) for point in places]
     yield Column("B", "batch", kind="number"), [integer(point.batch) for point in places]
     yield Column("outcome", "outcome"), [_outcome(each) for each in known]
     yield Column("in", "phase"), [remark(each.phase if each else None) for each in known]
@@ -176,10 +176,10 @@ def _remarks(measurement: Measurement | None) -> str:
     if measurement is None:
         return ""
     found = [measurement.reason]
-    found += [f"disturbed: {measurement.disturbed}" if measurement.disturbed else None]
+    found += [f"noisy: {measurement.noisy}" if measurement.noisy else None]
     found += [f"{measurement.retries} retries of the allocator"] if measurement.retries else []
-    if measurement.outcome is Outcome.MEASURED and measurement.census_reason:
-        found.append(f"no census: {measurement.census_reason}")
+    if measurement.outcome is Outcome.MEASURED and measurement.breakdown_reason:
+        found.append(f"no breakdown: {measurement.breakdown_reason}")
     return "; ".join(text for text in (*found, *measurement.warnings) if text)
 
 

@@ -28,12 +28,12 @@ def frontier_in_words(
     """
     if run.is_simulated:
         return gpus_in_words([(run, frontier, advice)])
-    by_steps = {each.steps: each for each in advice.largest_safe}
+    by_steps = {each.time_steps: each for each in advice.largest_safe}
     lines = []
     for certificate in frontier:
         words = certificate_in_words(certificate, is_brief=True)
-        safe = safe_in_words(by_steps.get(certificate.steps), headroom_ratio)
-        lines += _in_width([f"T={certificate.steps}: {words}", *filter(None, [safe])])
+        safe = safe_in_words(by_steps.get(certificate.time_steps), headroom_ratio)
+        lines += _in_width([f"T={certificate.time_steps}: {words}", *filter(None, [safe])])
     return "\n".join(
         [*lines, *_proven(run, frontier), *_beside(run, frontier), *_step_functions(run, frontier)]
     )
@@ -83,7 +83,7 @@ def _beside(run: Run, frontier: Sequence[Certificate]) -> list[str]:
 
 def _same_heap(run: Run) -> list[str]:
     """How a training of one's own is charged the same; of other devices, nothing."""
-    environment = run.header.environment
+    environment = run.environment
     if environment.get("device") != "cpu" or environment.get("system", "Linux") != "Linux":
         return []
     head = "The limit counts address space. To train within it, put before your command:"
@@ -128,16 +128,16 @@ GPU_HEADS: Final = ("GPU", "T", "largest", "safe", "charged", "allocated", "")
 def _gpu_rows(
     run: Run, frontier: Sequence[Certificate], advice: Advice
 ) -> Iterator[tuple[str, ...]]:
-    safe = {each.steps: each.batch for each in advice.largest_safe}
-    name = str(run.header.environment.get("device_name")).removesuffix(" (simulated)")
+    safe = {each.time_steps: each.batch for each in advice.largest_safe}
+    name = str(run.environment.get("device_name")).removesuffix(" (simulated)")
     allocated = {o.attempt: o.peak_allocated_bytes for o in run.observations if isinstance(o, Fit)}
     for certificate in frontier:
         fits = certificate.fits
         yield (
             name,
-            str(certificate.steps),
+            str(certificate.time_steps),
             str(certificate.batch or "-"),
-            str(safe.get(certificate.steps) or "-"),
+            str(safe.get(certificate.time_steps) or "-"),
             format_bytes(fits.peak_bytes if fits else None),
             format_bytes(allocated.get(fits.attempt) if fits else None),
             "" if certificate.status is EdgeStatus.CERTIFIED else str(certificate.status),
@@ -146,11 +146,11 @@ def _gpu_rows(
 
 def neighbours_in_words(run: Run, frontier: Sequence[Certificate]) -> list[str]:
     """Whether memory is monotone around each largest batch, as far as neighbours were run."""
-    name = str(run.header.environment.get("device_name")).removesuffix(" (simulated)")
+    name = str(run.environment.get("device_name")).removesuffix(" (simulated)")
     lines = []
     for each in neighbours_of(run, frontier):
         count = len(each.fits) + len(each.ooms)
-        head = f"{name} T={each.steps}: of {count} batches within {format_ratio(REACH_RATIO)}"
+        head = f"{name} T={each.time_steps}: of {count} batches within {format_ratio(REACH_RATIO)}"
         if each.is_monotone:
             lines.append(f"{head} all below fit, none above does")
             continue
@@ -177,8 +177,8 @@ def _gpu_notes(found: Sequence[tuple[Run, Sequence[Certificate], Advice]]) -> li
     for run, frontier, _ in found:
         notes += neighbours_in_words(run, frontier)
     for run, frontier, _ in found:
-        name = run.header.environment.get("device_name")
-        told = [f"{name} T={c.steps}: {c.reason}" for c in frontier if c.reason]
+        name = run.environment.get("device_name")
+        told = [f"{name} T={c.time_steps}: {c.reason}" for c in frontier if c.reason]
         notes += [line for text in told for line in textwrap.wrap(text, WIDTH)]
     return notes
 
@@ -203,7 +203,7 @@ def advice_in_words(advice: Advice, command: str = "") -> str:
     if advice.predictions:
         lines += ["Predicted, not measured:", *map(_item, advice.predictions)]
     for goodput in advice.goodput:
-        lines.append(f"By goodput at T={goodput.steps}: train with B={goodput.batch}")
+        lines.append(f"By goodput at T={goodput.time_steps}: train with B={goodput.batch}")
         lines += map(_item, goodput.reasons)
     if advice.unknown:
         lines += ["Not known from this run:", *map(_item, advice.unknown)]
@@ -213,9 +213,9 @@ def advice_in_words(advice: Advice, command: str = "") -> str:
 
 
 def _chunk(chunk: Chunk) -> str:
-    if chunk.steps is None:
+    if chunk.time_steps is None:
         return "Chunks: not known from this run"
-    return f"Cut sequences into chunks of {chunk.steps}: {chunk.chunks} each"
+    return f"Cut sequences into chunks of {chunk.time_steps}: {chunk.chunks} each"
 
 
 def _item(text: str) -> str:

@@ -46,7 +46,7 @@ def repeat_command(run: Run) -> str:
     words += _device_words(run)
     batch = _axis(request.grid.batch)
     words += [f"--batch {batch}"] if batch else []
-    words.append(f"--steps {_axis(request.grid.steps)}")
+    words.append(f"--time-steps {_axis(request.grid.time_steps)}")
     words += _limit_words(run, request.settings)
     if request.command == "profile" and not run.is_simulated:
         words.append(f"--point-seconds {request.settings.point_seconds:g}")
@@ -68,7 +68,10 @@ def deciding_command(run: Run, advice: Advice) -> str:
     settings = replace(settings, processes=more, certify=False, at_most=Settings().at_most)
     batches = tuple(sorted({batch for each in tied for batch in each.to_time}))
     words = ["rnnprof profile", *_workload_words(run.header.workload), *_device_words(run)]
-    words += [f"--batch {_axis(batches)}", f"--steps {_axis(tuple(e.steps for e in tied))}"]
+    words += [
+        f"--batch {_axis(batches)}",
+        f"--time-steps {_axis(tuple(e.time_steps for e in tied))}",
+    ]
     words += _limit_words(run, settings)
     words.append(f"--point-seconds {settings.point_seconds:g}")
     words += _setting_words(settings)
@@ -105,20 +108,20 @@ def _factory_words(factory: FactorySource) -> Iterator[str]:
 def _device_words(run: Run) -> list[str]:
     if run.is_simulated:
         return [f"--simulate {_quoted(_simulated(run))}"]
-    device = run.header.environment.get("device")
+    device = run.environment.get("device")
     return [f"--device {_quoted(device)}"] if device else []
 
 
 def _simulated(run: Run) -> str:
     """As ``--simulate`` takes it: a model, or a description with commas."""
-    gpu = GpuDescription.from_text(str(run.header.environment["simulated"]))
+    gpu = GpuDescription.from_text(str(run.environment["simulated"]))
     return gpu.option
 
 
 def _limit_words(run: Run, settings: Settings) -> list[str]:
-    if settings.card_bytes is not None:
-        return [f"--card {exact_bytes(settings.card_bytes)}"]
-    return [f"--memory-limit {exact_bytes(run.header.limit_bytes)}"]
+    if settings.gpu_memory_bytes is not None:
+        return [f"--gpu-memory {exact_bytes(settings.gpu_memory_bytes)}"]
+    return [f"--memory-limit {exact_bytes(run.limit_bytes)}"]
 
 
 def _setting_words(settings: Settings) -> Iterator[str]:

@@ -76,7 +76,7 @@ def _headline(comparison: RunComparison) -> str:
     points = f"{count} points" if count > 1 else "1 point"
     text = (
         f"Step time: {_percent(ratio)} over the baseline (geometric mean of {points}); an interval "
-        "stands beside each point that has 3 and more undisturbed processes on both sides."
+        "stands beside each point that has 3 and more quiet processes on both sides."
     )
     return textwrap.fill(text, WIDTH)
 
@@ -87,7 +87,7 @@ def _points(points: Sequence[PointComparison]) -> Iterator[str]:
     columns = f"{'step time':>21} {'change, 95%':>22} {'time':>6} {'finds':>6} {'peak':>7}"
     yield f"{'T':>5} {'B':>5} {columns}"
     for each in points:
-        yield f"{each.point.steps:>5} {each.point.batch:>5} {_row(each)}".rstrip()
+        yield f"{each.point.time_steps:>5} {each.point.batch:>5} {_row(each)}".rstrip()
     if any(each.verdict is not None for each in points):
         yield ""
         yield textwrap.fill(LEGEND, WIDTH)
@@ -114,7 +114,7 @@ def _row(each: PointComparison) -> str:
     change = "-" if time.ratio is None else _percent(time.ratio)
     if time.interval is not None:
         change += f" [{_percent(time.interval[0])}, {_percent(time.interval[1])}]"
-    memory = each.counted_bytes.ratio
+    memory = each.charged_bytes.ratio
     peak = "-" if memory is None else _percent(memory)
     return f"{times:>21} {change:>22} {_time_verdict(each):>6} {_finds(each):>6} {peak:>7}"
 
@@ -133,7 +133,7 @@ def _frontier(edges: Sequence[EdgeComparison]) -> Iterator[str]:
     if edges:
         yield "Largest batch:"
     for edge in edges:
-        yield f"  T={edge.steps}: {_edge(edge.base)} -> {_edge(edge.new)}"
+        yield f"  T={edge.time_steps}: {_edge(edge.base)} -> {_edge(edge.new)}"
 
 
 def _edge(certificate: Certificate | None) -> str:

@@ -25,12 +25,12 @@ def step_functions_in_words(run: Run, frontier: Sequence[Certificate]) -> list[s
     found = [each for each in step_functions_of(run, frontier) if each.fits]
     if not found:
         return []
-    environment = run.header.environment
+    environment = run.environment
     name = ""
     if run.is_simulated:
         name = str(environment.get("device_name")).removesuffix(" (simulated)") + " "
     lines = [
-        f"{name}T={each.steps}: a step function fits at least {each.batch}, "
+        f"{name}T={each.time_steps}: a step function fits at least {each.batch}, "
         f"{format_ratio(MORE_RATIO)} more"
         for each in found
     ]

@@ -86,9 +86,9 @@ def limit_in_words(run: Run) -> str:
     """What training may take, and what of the limit is not for it."""
     limit_bytes = training_limit_of(run)
     words = f"limit {format_bytes(limit_bytes)}"
-    if limit_bytes == run.header.limit_bytes:
+    if limit_bytes == run.limit_bytes:
         return words
-    return f"{words}, {format_bytes(run.header.limit_bytes - limit_bytes)} set aside"
+    return f"{words}, {format_bytes(run.limit_bytes - limit_bytes)} set aside"
 
 
 def phase_times_in_words(measurement: Measurement) -> str:

@@ -12,10 +12,10 @@ from rnnprof.units import format_bytes, format_ratio
 def head_of(each: Recommendation) -> str:
     """``T=64: train with B=16``, or that the times decide nothing."""
     if each.batch is not None:
-        return f"T={each.steps}: train with B={each.batch}"
+        return f"T={each.time_steps}: train with B={each.batch}"
     if each.tied:
-        return f"T={each.steps}: {UNDECIDED}"
-    return f"T={each.steps}: nothing to recommend"
+        return f"T={each.time_steps}: {UNDECIDED}"
+    return f"T={each.time_steps}: nothing to recommend"
 
 
 def cell_of(each: Recommendation | None) -> str:
@@ -41,7 +41,7 @@ def at_each_length(advice: Advice) -> str:
     for each in advice.recommendations:
         is_known = each.batch is not None or each.tied
         told = f"B={cell_of(each)}" if is_known else "none"
-        parts.append(f"T={each.steps}: {told}{', not decided' if each.tied else ''}")
+        parts.append(f"T={each.time_steps}: {told}{', not decided' if each.tied else ''}")
     return "; ".join(parts)
 
 

@@ -57,21 +57,21 @@ def escaped(text: str) -> str:
 
 
 def _edges(view: View) -> str:
-    edges = {each.steps: each for each in view.frontier}
-    lengths = sorted({*edges, *(each.steps for each in view.advice.recommendations)})
+    edges = {each.time_steps: each for each in view.frontier}
+    lengths = sorted({*edges, *(each.time_steps for each in view.advice.recommendations)})
     if not lengths:
         return ""
-    advised = {each.steps: each for each in view.advice.largest_safe}
+    advised = {each.time_steps: each for each in view.advice.largest_safe}
     rows = []
-    for steps in lengths:
-        certificate, each = edges.get(steps), advised.get(steps)
+    for time_steps in lengths:
+        certificate, each = edges.get(time_steps), advised.get(time_steps)
         batch = "-"
         if each is not None and each.batch is not None:
             how = "" if each.is_measured else ", predicted"
             batch = f"{each.batch} ({format_bytes(each.peak_bytes)}{how})"
         words = escaped(certificate_in_words(certificate)) if certificate else "-"
         probes = str(certificate.probes) if certificate else "-"
-        rows.append((str(steps), words, cell_of(view.advice.at(steps)), batch, probes))
+        rows.append((str(time_steps), words, cell_of(view.advice.at(time_steps)), batch, probes))
     word = "Largest safe batch, simulated" if view.run.is_simulated else "Largest safe batch"
     head = f"Largest batch that fits{loop_in_words(view.run)}"
     more = map(escaped, step_functions_in_words(view.run, view.frontier))
@@ -86,11 +86,14 @@ def _points(view: View) -> str:
     if len(view.places) > MOST_PLACES or len(batches) > MOST_COLUMNS:
         return f"{len(view.measurements)} points: see the page."
     rows = [
-        (f"**{steps}**", *(_cell(view.measurements.get(Point(b, steps))) for b in batches))
-        for steps in view.steps
+        (
+            f"**{time_steps}**",
+            *(_cell(view.measurements.get(Point(b, time_steps))) for b in batches),
+        )
+        for time_steps in view.time_steps
     ]
     head = ("T", *(f"B={batch}" for batch in batches))
-    note = "Time steps/s and peak memory; `~` did not settle, `!` disturbed."
+    note = "Time steps/s and peak memory; `~` did not settle, `!` noisy."
     return f"{_table(head, rows)}\n\n{note}"
 
 
@@ -105,13 +108,13 @@ def _cell(measurement: Measurement | None) -> str:
 
 def _facts(view: View) -> str:
     header = view.run.header
-    environment = header.environment
+    environment = view.run.environment
     facts = [
         header.workload.describe(),
         f"limit {format_bytes(view.limit_bytes)}",
         str(environment.get("device_name") or "device unknown"),
         f"torch {environment.get('torch') or 'unknown'}",
-        f"rnnprof {header.rnnprof_version}",
+        f"rnnprof {view.run.rnnprof_version}",
         f"run {header.run_id}",
     ]
     return escaped(", ".join(facts))

@@ -54,7 +54,7 @@ ROWS_AT_MOST: Final = 8
 LEGEND: Final = {
     "*": "highest throughput",
     "~": "not converged: the step time is less certain than asked for",
-    "!": "disturbed: something else used the machine meanwhile",
+    "!": "noisy: something else used the machine meanwhile",
     "±": "half the interval of the step time: 95% in a process, or over processes",
     "fwd/bwd/opt": "times of forward, backward and optimizer",
     "memory": "peak of what the limit counts: {charged}",
@@ -77,7 +77,7 @@ def table(run: Run, measurements: Measurements, *, colour: bool = False) -> str:
     blocks = [
         _title(run),
         [line.painted(colour) for line in body],
-        _legend(body, "simulated" if run.is_simulated else run.header.environment.get("device")),
+        _legend(body, "simulated" if run.is_simulated else run.environment.get("device")),
         _notes(measurements),
         _summary(run, measurements),
     ]
@@ -146,15 +146,15 @@ class _View:
 
 def _is_wide(view: _View) -> bool:
     """Whether two matrices say it in fewer lines than a row for each point."""
-    batches, steps = {p.batch for p in view.places}, {p.steps for p in view.places}
+    batches, time_steps = {p.batch for p in view.places}, {p.time_steps for p in view.places}
     # a sparse union of requests would be a matrix of holes, and one without a time all words
-    is_dense = 2 * len(view.places) >= len(batches) * len(steps)
-    is_large = min(len(batches), len(steps)) > 1 and len(view.places) > ROWS_AT_MOST
+    is_dense = 2 * len(view.places) >= len(batches) * len(time_steps)
+    is_large = min(len(batches), len(time_steps)) > 1 and len(view.places) > ROWS_AT_MOST
     return is_large and is_dense and view.best is not None
 
 
 def _title(run: Run) -> list[str]:
-    device = run.header.environment.get("device_name") or "unknown device"
+    device = run.environment.get("device_name") or "unknown device"
     limit = f", {limit_in_words(run)}"
     device_line = clip(f"on {device}", WIDTH - len(limit)) + limit
     return [clip(run.header.workload.describe()), device_line]
@@ -210,7 +210,7 @@ def _size_cell(view: _View, point: Point) -> _Cell:
 def _matrix(cells: Mapping[Point, _Cell]) -> list[_Line]:
     """Rows of T, columns of B; in blocks one below the other where the width asks for it."""
     batches = sorted({point.batch for point in cells})
-    label_columns = max(len(_label(point.steps)) for point in cells)
+    label_columns = max(len(_label(point.time_steps)) for point in cells)
     cell_columns = max(len(cell.text) for cell in cells.values())
     cell_columns = max(cell_columns, *(len(f"B={batch}") for batch in batches))
     lines: list[_Line] = []
@@ -221,8 +221,8 @@ def _matrix(cells: Mapping[Point, _Cell]) -> list[_Line]:
     return lines
 
 
-def _label(steps: int) -> str:
-    return f"T={steps}"
+def _label(time_steps: int) -> str:
+    return f"T={time_steps}"
 
 
 def _blocks(batches: Sequence[int], at_most: int) -> list[Sequence[int]]:
@@ -237,9 +237,9 @@ def _block(
 ) -> list[_Line]:
     heads = tuple(_Cell(f"B={batch}").padded(columns) for batch in batches)
     lines = [_Line((_Cell(" " * label_columns), *heads))]
-    for steps in sorted({point.steps for point in cells}):
-        row = [cells.get(Point(batch, steps), _Cell("-")) for batch in batches]
-        label = _Cell(_label(steps).ljust(label_columns))
+    for time_steps in sorted({point.time_steps for point in cells}):
+        row = [cells.get(Point(batch, time_steps), _Cell("-")) for batch in batches]
+        label = _Cell(_label(time_steps).ljust(label_columns))
         lines.append(_Line((label, *(cell.padded(columns) for cell in row))))
     return lines
 
@@ -261,7 +261,7 @@ class _Row:
 
 def _rows(view: _View) -> list[_Line]:
     """A row for each point, grouped by T; neighbours that ended alike without numbers share one."""
-    by_steps = groupby(view.places, key=lambda point: point.steps)
+    by_steps = groupby(view.places, key=lambda point: point.time_steps)
     groups = [[_row(view, s) for s in _stretches(view, list(group))] for _, group in by_steps]
     # blank lines set groups apart; between single rows they would only stretch the table
     gap = [_Row(("",))] if any(len(group) > 1 for group in groups) else []
@@ -288,16 +288,16 @@ def _stretches(view: _View, places: Sequence[Point]) -> list[list[Point]]:
 def _row(view: _View, stretch: Sequence[Point]) -> _Row:
     """The row of one point, or of the several in a stretch."""
     first, last = stretch[0], stretch[-1]
-    steps, batch, text = str(first.steps), str(first.batch), _ending(view, first)
+    time_steps, batch, text = str(first.time_steps), str(first.batch), _ending(view, first)
     measurement = view.measurements.get(first)
     if measurement is not None and measurement.outcome is Outcome.MEASURED:
-        columns = (steps, batch, *_numbers(measurement), view.marks(measurement))
+        columns = (time_steps, batch, *_numbers(measurement), view.marks(measurement))
         return _Row(columns, view.ansi(measurement))
     if first != last:
-        is_open = last.batch == max(p.batch for p in view.places if p.steps == last.steps)
+        is_open = last.batch == max(p.batch for p in view.places if p.time_steps == last.time_steps)
         batch = f">={batch}" if is_open else batch
         text = text if is_open else f"to {last.batch}: {text}"
-    return _Row((steps, batch, text), view.ansi(measurement) if measurement else "")
+    return _Row((time_steps, batch, text), view.ansi(measurement) if measurement else "")
 
 
 def _numbers(measurement: Measurement) -> tuple[str, ...]:
@@ -333,7 +333,7 @@ def _cause(view: _View, point: Point) -> str:
     cause = dominating_oom(point, ooms)
     if cause is None:
         return ""
-    return f" by B={cause.batch}" if cause.steps == point.steps else f" by {cause}"
+    return f" by B={cause.batch}" if cause.time_steps == point.time_steps else f" by {cause}"
 
 
 def _aligned(rows: Sequence[_Row]) -> list[_Line]:
@@ -400,12 +400,12 @@ def _failures(measurements: Measurements) -> list[tuple[str, Point]]:
 
 def _remarks(measurements: Measurements) -> list[tuple[str, Point]]:
     ordered = _ordered(measurements)
-    disturbed = [(f"disturbed: {m.disturbed}", m.point) for m in ordered if m.disturbed]
-    return disturbed + [(text, m.point) for m in ordered for text in m.warnings]
+    noisy = [(f"noisy: {m.noisy}", m.point) for m in ordered if m.noisy]
+    return noisy + [(text, m.point) for m in ordered for text in m.warnings]
 
 
 def _ordered(measurements: Measurements) -> list[Measurement]:
-    return sorted(measurements.values(), key=lambda m: (m.point.steps, m.point.batch))
+    return sorted(measurements.values(), key=lambda m: (m.point.time_steps, m.point.batch))
 
 
 def _points(points: Sequence[Point]) -> str:
@@ -421,7 +421,7 @@ def _summary(run: Run, measurements: Measurements) -> list[str]:
         line
         for edge in edges
         for line in textwrap.wrap(
-            f"T={edge.steps}: {edge_in_words(edge)}", WIDTH,
+            f"T={edge.time_steps}: {edge_in_words(edge)}", WIDTH,
             initial_indent="  ", subsequent_indent="    ",
         )
     ]  # fmt: skip

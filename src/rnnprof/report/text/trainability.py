@@ -23,11 +23,11 @@ def trainability_in_words(found: Trainability) -> str:
 
 def trainability_words(found: Trainability) -> list[str]:
     """A sentence for each reach and noise scale after the most training, as the page tells them."""
-    reached = {each.steps: each for each in found.reach}
-    noisy = {each.steps: each for each in found.noise}
+    reached = {each.time_steps: each for each in found.reach}
+    noisy = {each.time_steps: each for each in found.noise}
     return [
-        *(f"Reach at T={steps}: {_reached(each)}" for steps, each in reached.items()),
-        *(f"Noise scale at T={steps}: {_noisy(each)}" for steps, each in noisy.items()),
+        *(f"Reach at T={time_steps}: {_reached(each)}" for time_steps, each in reached.items()),
+        *(f"Noise scale at T={time_steps}: {_noisy(each)}" for time_steps, each in noisy.items()),
     ]
 
 
@@ -37,7 +37,7 @@ def _reach(found: Trainability) -> Iterator[str]:
     threshold = found.study.reach_ratio if found.study else 1e-3
     yield f"Gradient reach: the largest lag with {threshold:g} of the last step's gradient"
     for each in found.reach:
-        yield _item(f"T={each.steps} {_when(each.train_steps)}: {_reached(each)}")
+        yield _item(f"T={each.time_steps} {_when(each.train_steps)}: {_reached(each)}")
 
 
 def _reached(each: ReachAt) -> str:
@@ -62,7 +62,7 @@ def _noise(found: Trainability) -> Iterator[str]:
         return
     yield "Noise scale: the batch at which a gradient's noise is as large as the gradient"
     for each in found.noise:
-        yield _item(f"T={each.steps} {_when(each.train_steps)}: {_noisy(each)}")
+        yield _item(f"T={each.time_steps} {_when(each.train_steps)}: {_noisy(each)}")
 
 
 def _noisy(each: NoiseAt) -> str:
@@ -90,10 +90,10 @@ def _to_target(found: Trainability) -> Iterator[str]:
     rate = "" if study.task is None else f"; learning rate {rule[study.rate_rule]}"
     yield textwrap.fill(
         f"Time to a loss of {found.to_target[0].target_loss:g} on "
-        f"{'fresh data' if study.task else 'the last 20 training steps'}{rate}",
+        f"{'fresh data' if study.task else 'the last 20 training time_steps'}{rate}",
         WIDTH,
     )
-    columns = f"{'reached':>8} {'steps':>8} {'sequences':>10} {'seconds, least to most':>26}"
+    columns = f"{'reached':>8} {'time_steps':>8} {'sequences':>10} {'seconds, least to most':>26}"
     yield f"{'T':>5} {'B':>5} {columns}"
     yield from map(_row, found.to_target)
     if any(each.seeds < MIN_SEEDS for each in found.to_target):
@@ -101,7 +101,9 @@ def _to_target(found: Trainability) -> Iterator[str]:
 
 
 def _row(each: ToTarget) -> str:
-    head = f"{each.point.steps:>5} {each.point.batch:>5} {f'{each.reached} of {each.seeds}':>8}"
+    head = (
+        f"{each.point.time_steps:>5} {each.point.batch:>5} {f'{each.reached} of {each.seeds}':>8}"
+    )
     if each.at_start:
         return f"{head}  met before any training: give a lower --target"
     if each.train_s is None or each.spread_s is None:

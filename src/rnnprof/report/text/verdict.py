@@ -29,7 +29,7 @@ class Trust(enum.StrEnum):
     """How far a run can be trusted."""
 
     VALID = "VALID"
-    DISTURBED = "DISTURBED"
+    NOISY = "NOISY"
     UNFINISHED = "UNFINISHED"
 
 
@@ -42,12 +42,12 @@ class Judgement:
 
 
 def judge_run(view: View) -> Judgement:
-    """UNFINISHED where a measurement is missing, DISTURBED where times cannot be relied on."""
-    missing, disturbed = tuple(_missing(view)), tuple(_disturbed(view))
+    """UNFINISHED where a measurement is missing, NOISY where times cannot be relied on."""
+    missing, noisy = tuple(_missing(view)), tuple(_noisy_text(view))
     if missing:
-        return Judgement(Trust.UNFINISHED, missing + disturbed + tuple(_loose(view)))
-    if disturbed:
-        return Judgement(Trust.DISTURBED, disturbed + tuple(_loose(view)))
+        return Judgement(Trust.UNFINISHED, missing + noisy + tuple(_loose(view)))
+    if noisy:
+        return Judgement(Trust.NOISY, noisy + tuple(_loose(view)))
     return Judgement(Trust.VALID, (*_sound(view), *_loose(view)))
 
 
@@ -65,16 +65,16 @@ def _missing(view: View) -> Iterator[str]:
             yield f"{_counted(points)} {outcome.value}"
     for certificate in view.frontier:
         if certificate.status is EdgeStatus.INDETERMINATE:
-            yield f"the edge at T={certificate.steps} is not known: {certificate.reason}"
+            yield f"the edge at T={certificate.time_steps} is not known: {certificate.reason}"
 
 
-def _disturbed(view: View) -> Iterator[str]:
-    disturbed = [m for m in _timed(view) if m.disturbed]
-    if disturbed:
-        first = disturbed[0]
+def _noisy_text(view: View) -> Iterator[str]:
+    noisy = [m for m in _timed(view) if m.noisy]
+    if noisy:
+        first = noisy[0]
         yield (
-            f"{_counted([m.point for m in disturbed])} timed while disturbed, though repeated once "
-            f"({first.point}: {first.disturbed})"
+            f"{_counted([m.point for m in noisy])} timed while noisy, though repeated once "
+            f"({first.point}: {first.noisy})"
         )
     drift = anchor_drift(view.run)
     if drift is not None and drift.ratio > DRIFT_RATIO:
@@ -92,7 +92,7 @@ def _sound(view: View) -> Iterator[str]:
     if view.frontier:
         yield f"the edge is known at {len(view.frontier)} of {len(view.frontier)} T"
     if _timed(view):
-        yield "no timing that counts was disturbed"
+        yield "no timing that counts was noisy"
     drift = anchor_drift(view.run)
     if drift is not None:
         yield f"the anchor {drift.point} drifted by {format_ratio(drift.ratio)}"
@@ -139,7 +139,7 @@ def decision(view: View) -> tuple[str, ...]:
 def _unusable(view: View) -> str:
     """What the training steps do at some T that no batch can be proven of; empty where nothing."""
     found = [each for each in view.frontier if each.status in UNUSABLE]
-    return " ".join(f"T={each.steps} is {unusable_in_words(each)}." for each in found)
+    return " ".join(f"T={each.time_steps} is {unusable_in_words(each)}." for each in found)
 
 
 def _open(view: View) -> str:
@@ -148,10 +148,10 @@ def _open(view: View) -> str:
     if not tied:
         return ""
     longest = tied[-1]
-    safe = next((e for e in view.advice.largest_safe if e.steps == longest.steps), None)
+    safe = next((e for e in view.advice.largest_safe if e.time_steps == longest.time_steps), None)
     also = safe_in_words(safe, view.headroom_ratio)
     largest = f"; {also}" if also else ""
-    return f"At T={longest.steps} {UNDECIDED}: {longest.reasons[0]}{largest}."
+    return f"At T={longest.time_steps} {UNDECIDED}: {longest.reasons[0]}{largest}."
 
 
 def _each_length(view: View) -> str:
@@ -169,14 +169,14 @@ def _by_goodput(view: View) -> str:
 
 
 def _use(view: View, chosen: Measurement) -> str:
-    peak = chosen.peak_counted_bytes
+    peak = chosen.peak_charged_bytes
     use = (
-        f"Use B={chosen.point.batch}, T={chosen.point.steps}: it takes {format_bytes(peak)}, "
+        f"Use B={chosen.point.batch}, T={chosen.point.time_steps}: it takes {format_bytes(peak)}, "
         f"{format_ratio((peak or 0) / view.limit_bytes)} of the limit of "
         f"{format_bytes(view.limit_bytes)}"
     )
     parts = [use]
-    there = {p: m for p, m in view.measurements.items() if p.steps == chosen.point.steps}
+    there = {p: m for p, m in view.measurements.items() if p.time_steps == chosen.point.time_steps}
     rate, best = throughput(chosen), fastest(there)
     if rate is not None and best is not None:
         share = format_ratio(rate / (throughput(best) or rate))
@@ -184,7 +184,7 @@ def _use(view: View, chosen: Measurement) -> str:
             f"and trains {rate_in_words(rate)}, {share} of the best measured at this T"
             + ("" if best is chosen else f" (B={best.point.batch})")
         )
-    edge = next((c for c in view.frontier if c.steps == chosen.point.steps), None)
+    edge = next((c for c in view.frontier if c.time_steps == chosen.point.time_steps), None)
     return " ".join(parts) + (f"; {_edge(edge)}." if edge else ".")
 
 
@@ -204,15 +204,16 @@ def _without_times(view: View) -> str:
     if known:
         each = known[-1]
         how = "measured" if each.is_measured else "predicted"
-        edge = next(c for c in view.frontier if c.steps == each.steps)
+        edge = next(c for c in view.frontier if c.time_steps == each.time_steps)
         if view.run.is_simulated:
             return (
-                f"Simulated, no kernel ran. At T={each.steps} {_edge(edge)}, under the limit of "
+                f"Simulated, no kernel ran. At T={each.time_steps} {_edge(edge)}, under the limit "
+                f"of "
                 f"{limit}; B={each.batch} is the largest safe batch, at "
                 f"{format_bytes(each.peak_bytes)} ({how})."
             )
         return (
-            f"At T={each.steps} B={each.batch} is the largest safe batch: it takes "
+            f"At T={each.time_steps} B={each.batch} is the largest safe batch: it takes "
             f"{format_bytes(each.peak_bytes)} ({how}) of the limit of {limit}; {_edge(edge)}. "
             "No step was timed in this run, so no batch is recommended."
         )

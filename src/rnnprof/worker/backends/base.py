@@ -63,7 +63,7 @@ class Limit(Protocol):
     def has_thrashed(self) -> bool:
         """Whether the allocator has emptied its cache to go on, since the first steps."""
 
-    def counted_bytes(self) -> int | None:
+    def charged_bytes(self) -> int | None:
         """What the limit counts now."""
 
     def peaks(self) -> dict[str, Any]:

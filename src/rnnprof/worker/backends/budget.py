@@ -73,7 +73,7 @@ class Allowance(Protocol):
     def run(self, work: Callable[[], None]) -> None:
         """Do *work*, and wait until the device has done what was submitted."""
 
-    def counted_bytes(self) -> int | None:
+    def charged_bytes(self) -> int | None:
         """What the limit counts now."""
 
     def close(self) -> None:
@@ -84,18 +84,18 @@ class Allowance(Protocol):
 
 
 def open_budget(device: str) -> Allowance:
-    """The budget of a device: ``cpu``, ``cuda`` (the current card) or ``auto``.
+    """The budget of a device: ``cpu``, ``cuda`` (the current GPU) or ``auto``.
 
     Raises:
         BadInputError: it names no such device.
-        NoDeviceError: a card is asked for, and torch has none.
+        NoDeviceError: a GPU is asked for, and torch has none.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise BadInputError(f"device {device!r}: write auto, cpu or cuda (the current card)")
-    has_card = device != "cpu" and torch.cuda.is_available()
-    if device == "cuda" and not has_card:
-        raise NoDeviceError("device 'cuda': torch sees no card: `rnnprof doctor` tells why")
-    return CudaBudget() if has_card else CpuBudget()
+        raise BadInputError(f"device {device!r}: write auto, cpu or cuda (the current GPU)")
+    has_gpu = device != "cpu" and torch.cuda.is_available()
+    if device == "cuda" and not has_gpu:
+        raise NoDeviceError("device 'cuda': torch sees no GPU: `rnnprof doctor` tells why")
+    return CudaBudget() if has_gpu else CpuBudget()
 
 
 class CpuBudget:
@@ -165,9 +165,9 @@ class CpuBudget:
             now.baseline_bytes, self._base.baseline_bytes + int(KEPT_RATIO * now.limit_bytes)
         )
 
-    def counted_bytes(self) -> int:
+    def charged_bytes(self) -> int:
         """What is held above the baseline."""
-        return self._base.counted_bytes()
+        return self._base.charged_bytes()
 
     def run(self, work: Callable[[], None]) -> None:
         """Do it in a thread that may be spoilt."""
@@ -224,7 +224,7 @@ def _level_with_peak() -> Iterator[None]:
 
 
 class CudaBudget:
-    """The caching allocator's fraction of the current card, or none."""
+    """The caching allocator's fraction of the current GPU, or none."""
 
     kind = "cuda"
     rehearses = False
@@ -239,14 +239,14 @@ class CudaBudget:
         """Without a limit, what the allocator could reserve leads.
 
         Raises:
-            BadInputError: the card does not have as much free.
+            BadInputError: the GPU does not have as much free.
         """
         self.clean()
         free, total = self._cuda.mem_get_info()
         mine = free + self._cuda.memory_reserved()
         if limit_bytes is not None and limit_bytes > mine:
             raise BadInputError(
-                f"a memory limit of {format_bytes(limit_bytes)} is more than this card can give "
+                f"a memory limit of {format_bytes(limit_bytes)} is more than this GPU can give "
                 f"now: {format_bytes(mine)} of {format_bytes(total)} are this process's or free"
             )
         self.limit_bytes = min(limit_bytes or mine, int(_fraction(self._cuda) * total))
@@ -271,7 +271,7 @@ class CudaBudget:
                 if self._fraction is not None:
                     self._cuda.set_per_process_memory_fraction(before)
 
-    def counted_bytes(self) -> int | None:
+    def charged_bytes(self) -> int | None:
         """What the allocator has reserved; None where the context is broken."""
         with suppress(Exception):
             return int(self._cuda.memory_reserved())

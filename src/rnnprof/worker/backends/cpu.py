@@ -64,15 +64,15 @@ class CpuLimit:
     def stepped(self, number: int) -> tuple[int | None, int | None]:  # noqa: ARG002  # a GPU's
         """What the limit counts at the end of a training step, and its peak so far."""
         self.other_bytes = max(self.other_bytes, abs(self._other_bytes()))
-        return self.counted_bytes(), self.peak_counted_bytes()[0]
+        return self.charged_bytes(), self.peak_charged_bytes()[0]
 
     def peaks(self) -> dict[str, Any]:
         """Findings of a fit after its last step."""
-        peak, reason = self.peak_counted_bytes()
+        peak, reason = self.peak_charged_bytes()
         refused = self.peak_resident_reason
         return {
-            "peak_counted_bytes": peak,
-            "peak_counted_reason": reason,
+            "peak_charged_bytes": peak,
+            "peak_charged_reason": reason,
             "peak_process_bytes": memory_bytes("VmHWM") if refused is None else None,
             "peak_process_reason": refused,
         }
@@ -81,11 +81,11 @@ class CpuLimit:
         """There is no cache to empty."""
         return False
 
-    def counted_bytes(self) -> int:
+    def charged_bytes(self) -> int:
         """What the limit counts now, above the baseline."""
         return max(0, (memory_bytes("VmData") or 0) - self.baseline_bytes)
 
-    def peak_counted_bytes(self) -> tuple[int | None, str | None]:
+    def peak_charged_bytes(self) -> tuple[int | None, str | None]:
         """The peak of it, or None and why.
 
         The kernel keeps a peak of all mappings only.  Where nothing but private writable memory is
@@ -172,7 +172,7 @@ def _set_data_limit(size_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (size_bytes, hard))
 
 
-def _counted_bytes() -> int:
+def _charged_bytes() -> int:
     return memory_bytes("VmData") or 0
 
 
@@ -213,8 +213,8 @@ class CpuDevice:
     def set_limit(self, limit_bytes: int) -> CpuLimit:
         """Drop what is free, fill what stays so, take the baseline and set the limit."""
         trim()
-        spare = fill_arenas(_counted_bytes)
-        Filling().fill(_counted_bytes)  # for as long as this worker lives
+        spare = fill_arenas(_charged_bytes)
+        Filling().fill(_charged_bytes)  # for as long as this worker lives
         limit = set_limit(limit_bytes)
         limit.spare = spare
         return limit

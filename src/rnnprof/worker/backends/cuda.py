@@ -1,6 +1,6 @@
 """CUDA as a device: a limit by the caching allocator's fraction, events for times, NVML beside.
 
-``torch.cuda`` and NVML are handed in, so that every line can be met without a card; what a card
+``torch.cuda`` and NVML are handed in, so that every line can be met without a GPU; what a GPU
 does is proven by the evidence packs under ``reports/``.
 """
 
@@ -27,7 +27,7 @@ from rnnprof.worker.backends.base import AllocatorHistory, TimedBlock
 FIRST_COUNTED_STEP: Final = 3
 """Retries before it come of the optimizer's state and the first workspaces, not of thrashing."""
 
-HIDDEN: Final = "by the growth of the card's used total: NVML hides the processes here"
+HIDDEN: Final = "by the growth of the GPU's used total: NVML hides the processes here"
 
 NO_NVML: Final = "NVML does not answer: {}"
 
@@ -36,12 +36,12 @@ ALLOCATOR_VARIABLES: Final = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 
 
 class DeviceMissingError(NoDeviceError):
-    """torch cannot use the card that was asked for."""
+    """torch cannot use the GPU that was asked for."""
 
 
 @dataclass(slots=True)
 class Watch:
-    """This process's share of a card's memory, by NVML, or by drift where NVML hides it."""
+    """This process's share of a GPU's memory, by NVML, or by drift where NVML hides it."""
 
     nvml: Nvml | None
     missing: str | None
@@ -50,16 +50,16 @@ class Watch:
 
     @classmethod
     def start(cls, uuid: str | None, opener: Callable[[], tuple[Nvml | None, str | None]]) -> Watch:
-        """Open NVML and note what of the card is used before this process touches it."""
+        """Open NVML and note what of the GPU is used before this process touches it."""
         nvml, missing = opener()
         watch = cls(nvml, missing, uuid)
         watch.before_bytes = watch.look().used_bytes
         return watch
 
     def look(self) -> DeviceConditions:
-        """The card now."""
+        """The GPU now."""
         if self.nvml is None or self.uuid is None:
-            reason = NO_NVML.format(self.missing or "the card is not known by its UUID yet")
+            reason = NO_NVML.format(self.missing or "the GPU is not known by its UUID yet")
             return DeviceConditions(unknown={"used_bytes": reason, "own_bytes": reason})
         return self.nvml.read(self.uuid, os.getpid())
 
@@ -74,7 +74,7 @@ class Watch:
 
 
 class CudaDevice:
-    """One card, as the passes ask of it."""
+    """One GPU, as the passes ask of it."""
 
     least_fit_steps = FIRST_COUNTED_STEP
     warms_up_to_fit = False  # what a warm-up leaves in the cache training does not have
@@ -102,10 +102,10 @@ class CudaDevice:
         return self._watch
 
     def ready(self, guard_bytes: int | None = None) -> None:  # noqa: ARG002  # a CPU's matter
-        """Look at the card, then make the context.
+        """Look at the GPU, then make the context.
 
         Raises:
-            DeviceMissingError: torch sees no such card.
+            DeviceMissingError: torch sees no such GPU.
         """
         if self._watch is None:
             self._watch = Watch.start(self._uuid, self._opener)
@@ -117,7 +117,7 @@ class CudaDevice:
             raise DeviceMissingError("torch sees no CUDA device: `rnnprof doctor` tells why")
         index, count = self.torch_device.index or 0, self._cuda.device_count()
         if index >= count:
-            raise DeviceMissingError(f"there is no {self.torch_device}: torch sees {count} cards")
+            raise DeviceMissingError(f"there is no {self.torch_device}: torch sees {count} GPUs")
         self._cuda.set_device(index)
         self._cuda.init()
         self._cuda.synchronize()
@@ -125,17 +125,17 @@ class CudaDevice:
     ready_for_fit = ready
 
     def facts(self) -> dict[str, Any]:
-        """What of the card, its driver and libraries belongs to the identity of a run."""
+        """What of the GPU, its driver and libraries belongs to the identity of a run."""
         self.ready()
-        card = self._cuda.get_device_properties(self.torch_device.index or 0)
+        gpu = self._cuda.get_device_properties(self.torch_device.index or 0)
         nvml = self.watch.nvml
         return {
             "device": "cuda",
-            **simulation_facts(card.name, os.environ),
-            "device_uuid": uuid_of(card),
-            "device_memory_bytes": card.total_memory,
-            "multiprocessors": card.multi_processor_count,
-            "capability": f"{card.major}.{card.minor}",
+            **simulation_facts(gpu.name, os.environ),
+            "device_uuid": uuid_of(gpu),
+            "device_memory_bytes": gpu.total_memory,
+            "multiprocessors": gpu.multi_processor_count,
+            "capability": f"{gpu.major}.{gpu.minor}",
             "driver": nvml.driver_version() if nvml else None,
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
@@ -183,15 +183,15 @@ class CudaDevice:
                 self._cuda.set_per_process_memory_fraction(1.0)
 
     def meter(self) -> CudaMeter:
-        """Begin to watch host and card."""
+        """Begin to watch host and GPU."""
         return CudaMeter.start(self._cuda, self.watch)
 
     def synchronize(self) -> None:
-        """Wait for the card; an error of an earlier kernel comes up here."""
+        """Wait for the GPU; an error of an earlier kernel comes up here."""
         self._cuda.synchronize()
 
     def run_block(self, step: Callable[[], Any], count: int) -> TimedBlock:
-        """Run *count* steps back to back, event to event, and wait for the card at the end."""
+        """Run *count* steps back to back, event to event, and wait for the GPU at the end."""
         marks = [self._cuda.Event(enable_timing=True) for _ in range(count + 1)]
         self._cuda.synchronize()
         last = None
@@ -213,7 +213,7 @@ class CudaDevice:
 
 @dataclass(slots=True)
 class CudaLimit:
-    """The caching allocator's fraction of the card, without the context.
+    """The caching allocator's fraction of the GPU, without the context.
 
     Attributes:
         reserved_bytes: by the allocator when the limit was set: library workspaces.
@@ -243,7 +243,7 @@ class CudaLimit:
         """Whether there were retries since the optimizer's state is in place."""
         return bool(self._counted_retries())
 
-    def counted_bytes(self) -> int | None:
+    def charged_bytes(self) -> int | None:
         """What the allocator has reserved; None where the context is broken."""
         with suppress(Exception):
             return int(self.cuda.memory_reserved())
@@ -253,7 +253,7 @@ class CudaLimit:
         """Findings of a fit after its last step, before the cache is emptied."""
         own, note = self.watch.own_bytes()
         return {
-            "peak_counted_bytes": self.cuda.max_memory_reserved(),
+            "peak_charged_bytes": self.cuda.max_memory_reserved(),
             "peak_allocated_bytes": self.cuda.max_memory_allocated(),
             "peak_process_bytes": own,
             "peak_process_reason": note,
@@ -269,7 +269,7 @@ class CudaLimit:
 
 @dataclass(slots=True)
 class CudaMeter:
-    """Counters of host and card as a pass began."""
+    """Counters of host and GPU as a pass began."""
 
     host: ConditionsMeter
     cuda: Any
@@ -283,7 +283,7 @@ class CudaMeter:
         return cls(ConditionsMeter.start(), cuda, watch, watch.look(), cuda.memory_reserved())
 
     def read(self) -> Conditions:
-        """The conditions since; the card is read first, while its clocks are those of work."""
+        """The conditions since; the GPU is read first, while its clocks are those of work."""
         after = self.watch.look()
         grown = self.cuda.memory_reserved() - self.reserved_before
         return replace(
@@ -344,12 +344,12 @@ class CudaTrace:
         }
 
 
-def uuid_of(card: Any) -> str | None:
+def uuid_of(gpu: Any) -> str | None:
     """The UUID in NVML's form, which CUDA_VISIBLE_DEVICES takes; torch leaves the prefix out."""
-    text = str(getattr(card, "uuid", "") or "")
+    text = str(getattr(gpu, "uuid", "") or "")
     if not text or text.startswith(("GPU-", "MIG-")):
         return text or None
-    return f"{'MIG-' if 'MIG' in card.name else 'GPU-'}{text}"
+    return f"{'MIG-' if 'MIG' in gpu.name else 'GPU-'}{text}"
 
 
 def simulation_facts(name: str, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def sharp_heap() -> Iterator[None]:
         option(M_TOP_PAD, QUICK_TOP_PAD_BYTES)
 
 
-def fill_arenas(counted_bytes: Callable[[], int]) -> list[object]:
+def fill_arenas(charged_bytes: Callable[[], int]) -> list[object]:
     """Use up the room that Python has for small objects, but for one arena that is all but empty.
 
     Python takes 1 MiB at a time for small objects.  Whether a step needs the next one hangs on how
@@ -129,24 +129,24 @@ def fill_arenas(counted_bytes: Callable[[], int]) -> list[object]:
     """
     held: list[object] = []
     with suppress(MemoryError):  # under a limit of before: then what is free stays so
-        base = _new_arena(held, counted_bytes)
-        if base is not None and _filled_up_to(base, held, counted_bytes):
+        base = _new_arena(held, charged_bytes)
+        if base is not None and _filled_up_to(base, held, charged_bytes):
             return held
     return []
 
 
-def _filled_up_to(base: int, held: list[object], counted_bytes: Callable[[], int]) -> bool:
+def _filled_up_to(base: int, held: list[object], charged_bytes: Callable[[], int]) -> bool:
     """Hold objects of each size until one lies in the arena at *base*.
 
     False where memory grows by it (the arena was passed by, and all memory would be held), or where
     there is more room than is worth filling.
     """
-    before = counted_bytes()
+    before = charged_bytes()
     for size in SMALL_OBJECTS_BYTES:
         while not base <= id(one := _small_object(size)) < base + ARENA_BYTES:
             held.append(one)
             if len(held) % OBJECTS_AT_ONCE == 0:
-                grown = counted_bytes() - before
+                grown = charged_bytes() - before
                 if grown >= ARENA_BYTES + LIST_ITEM_BYTES * len(held):
                     return False
             if len(held) >= MOST_OBJECTS:
@@ -154,16 +154,16 @@ def _filled_up_to(base: int, held: list[object], counted_bytes: Callable[[], int
     return True
 
 
-def _new_arena(held: list[object], counted_bytes: Callable[[], int]) -> int | None:
+def _new_arena(held: list[object], charged_bytes: Callable[[], int]) -> int | None:
     """Take pools until Python maps an arena for the next; its address, None where it never does.
 
     It may be mapped for a list of this search, or for text that is read, while the objects still
     lie in an older one.  So one pool more is taken: no other has a free one then.
     """
-    before = counted_bytes()
+    before = charged_bytes()
     for _ in range(MOST_POOLS):
         held.append(_pool())
-        now = counted_bytes()
+        now = charged_bytes()
         if now - before >= ARENA_BYTES:
             pool = _pool()
             held.append(pool[-1])  # keeps the new arena
@@ -194,28 +194,28 @@ class Filling:
     def __init__(self) -> None:
         self._held: list[int] = []
 
-    def fill(self, counted_bytes: Callable[[], int]) -> None:
-        """Allocate, from large blocks to small, as long as *counted_bytes* does not grow by it.
+    def fill(self, charged_bytes: Callable[[], int]) -> None:
+        """Allocate, from large blocks to small, as long as *charged_bytes* does not grow by it.
 
         The heap must be sharp or steady: then a large block that finds no hole shows at once.
         Holes are a part of what is counted, so no more than that is ever allocated.
         """
         libc = _allocator()
-        left_bytes = counted_bytes()
+        left_bytes = charged_bytes()
         size = LARGEST_FILLING_BYTES
         while libc is not None and size >= SMALLEST_FILLING_BYTES:
             count = max(1, FILLING_BATCH_BYTES // size)
-            while count * size <= left_bytes and self._filled(libc, count, size, counted_bytes):
+            while count * size <= left_bytes and self._filled(libc, count, size, charged_bytes):
                 left_bytes -= count * size
             size //= 2
 
     def _filled(
-        self, libc: ctypes.CDLL, count: int, size: int, counted_bytes: Callable[[], int]
+        self, libc: ctypes.CDLL, count: int, size: int, charged_bytes: Callable[[], int]
     ) -> bool:
         """Whether blocks of a size found room; if not all of them did, none is kept."""
-        before = counted_bytes()
+        before = charged_bytes()
         blocks = [block for _ in range(count) if (block := libc.malloc(size))]
-        if len(blocks) == count and counted_bytes() <= before:
+        if len(blocks) == count and charged_bytes() <= before:
             self._held += blocks
             return True
         _free(libc, blocks)

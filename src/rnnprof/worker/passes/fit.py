@@ -11,6 +11,7 @@ from rnnprof.worker.workload.loss import finite_loss, loss_warnings
 from rnnprof.worker.workload.optimizer_steps import OptimizerSteps
 from rnnprof.worker.workload.rehearsal import rehearse
 from rnnprof.worker.workload.seen import Sightings
+from rnnprof.worker.workload.sources import user_sources
 from rnnprof.worker.workload.warm_up import warm_up
 from rnnprof.worker.workload.workloads import build
 
@@ -59,17 +60,17 @@ def check_pass(session: Session) -> dict[str, Any]:
     task = session.task
     session.device.ready(task.guard_bytes)
     session.tracker.enter("build")
-    training = build(task, task.batch, task.steps)
+    training = build(task, task.batch, task.time_steps)
     session.tracker.enter("other")
     loss = training.step(session.tracker)
     session.device.synchronize()
-    return {"warnings": loss_warnings(loss)}
+    return {"warnings": loss_warnings(loss), "sources": user_sources(task.factory_path)}
 
 
 def _train(session: Session, limit: Limit) -> None:
     task, findings = session.task, session.findings
     session.tracker.enter("build")
-    training = build(task, task.batch, task.steps, task.lengths, worst=True)
+    training = build(task, task.batch, task.time_steps, task.lengths, worst=True)
     session.tracker.enter("other")
     loss = None
     counter = OptimizerSteps(training.optimizer)
@@ -103,7 +104,7 @@ def _finish_step(session: Session, number: int, limit: Limit) -> None:
     if session.tracker.announcing:
         session.device.synchronize()  # an error of the device then names this step's phase
     session.tracker.announcing = False
-    session.findings["steps_run"] = number
+    session.findings["train_steps_run"] = number
     _look_beside(session.findings)
     live, peak = limit.stepped(number)
     for name, size in (("live_bytes", live), ("step_peak_bytes", peak)):

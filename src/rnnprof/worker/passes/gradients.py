@@ -34,7 +34,7 @@ def gradient_pass(session: Session) -> dict[str, Any]:
     losses = [learner.train() for _ in range(task.train_steps)]
     findings: dict[str, Any] = {
         "train_steps": task.train_steps,
-        "clipped_steps": learner.clipping.steps,
+        "clipped_steps": learner.clipping.count,
         "learning_rate": learner.learning_rate,
         "loss": losses[-1] if losses else None,
         **_reach(learner, study),
@@ -87,11 +87,11 @@ def training_pass(
     session.tracker.enter("other")
     recent: list[float | None] = []
     curve: list[tuple[int, float | None]] = []
-    trained_s, steps = 0.0, 0
+    trained_s, taken = 0.0, 0
     while True:
         loss = _look(learner, recent)
         if loss is not None:
-            curve.append((steps, loss if math.isfinite(loss) else None))
+            curve.append((taken, loss if math.isfinite(loss) else None))
         reached = loss is not None and loss <= study.target_loss
         if reached or trained_s >= study.budget_s:
             break
@@ -99,18 +99,18 @@ def training_pass(
         recent += [learner.train() for _ in range(study.evaluate_every)]
         session.device.synchronize()
         trained_s += clock() - began_s
-        steps += study.evaluate_every
+        taken += study.evaluate_every
     return {
         "seed": task.seed,
         "learning_rate": learner.learning_rate,
         "target_loss": study.target_loss,
         "baseline_loss": learner.baseline_loss,
         "reached": reached,
-        "train_steps": steps,
-        "sequences": steps * (learner.step_batch or task.batch),
+        "train_steps": taken,
+        "sequences": taken * (learner.step_batch or task.batch),
         "train_s": trained_s,
         "losses": curve,
-        "clipped_steps": learner.clipping.steps,
+        "clipped_steps": learner.clipping.count,
     }
 
 

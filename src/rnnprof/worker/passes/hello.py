@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rnnprof.worker.workload.factories import load_factory, source_of
+from rnnprof.worker.workload.factories import check_has_source, load_factory
 from rnnprof.worker.workload.layers import UnsupportedError
 from rnnprof.worker.workload.precision import set_flags
+from rnnprof.worker.workload.sources import user_sources
 from rnnprof.worker.workload.warm_up import warm_up
 
 if TYPE_CHECKING:
@@ -17,18 +18,19 @@ if TYPE_CHECKING:
 
 
 def hello_pass(session: Session) -> dict[str, Any]:
-    """Facts for the run's identity, and the factory's source."""
+    """Facts for the run's identity, and the user's files that the factory's import loads."""
     session.tracker.enter("factory")
     with suppress(UnsupportedError):  # each point then tells why
         set_flags(session.task.workload)
     path = session.task.factory_path
-    sha256 = source_of(load_factory(path)) if path else None
+    if path:
+        check_has_source(load_factory(path))
     facts = {**torch_facts(), **session.device.facts()}
-    return {"facts": facts, "factory_sha256": sha256}
+    return {"facts": facts, "sources": user_sources(path)}
 
 
 def survey_pass(session: Session) -> dict[str, Any]:
-    """On a card: what the context takes once the workload has run, and what is then free."""
+    """On a GPU: what the context takes once the workload has run, and what is then free."""
     session.tracker.enter("baseline")
     session.device.ready(session.task.guard_bytes)
     try:
@@ -41,7 +43,7 @@ def survey_pass(session: Session) -> dict[str, Any]:
 def torch_facts() -> dict[str, Any]:
     """What of torch decides how a step runs, on any device."""
     return {
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "cudnn_allow_tf32": bool(torch.backends.cudnn.allow_tf32),
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),

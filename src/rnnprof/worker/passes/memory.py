@@ -104,14 +104,14 @@ def _library_addresses(task: protocol.Task, device: Device) -> frozenset[int]:
 
 
 def _checked_peaks(result: Account, own: dict[str, int]) -> dict[str, Any]:
-    """The allocator's own peaks; no census where the trace has another."""
+    """The allocator's own peaks; no breakdown where the trace has another."""
     if own["peak_allocated_bytes"] == result.peak_bytes:
         return own
     reason = (
         f"the trace's peak is {result.peak_bytes} bytes, the allocator's own "
         f"{own['peak_allocated_bytes']}"
     )
-    return {**own, "census": None, "census_reason": reason}
+    return {**own, "breakdown": None, "breakdown_reason": reason}
 
 
 @dataclass(slots=True)
@@ -135,7 +135,7 @@ def _train(session: Session, watched: _Watched) -> Training:
     task, tracker = session.task, session.tracker
     tracker.enter("build")
     with record_function("rnnprof:phase:build"):
-        watched.training = training = build(task, task.batch, task.steps, worst=True)
+        watched.training = training = build(task, task.batch, task.time_steps, worst=True)
         watched.look()
     tracker.enter("other")
     counter = OptimizerSteps(training.optimizer)
@@ -145,7 +145,7 @@ def _train(session: Session, watched: _Watched) -> Training:
         with record_function(f"rnnprof:step:{done}"):
             loss = training.step(recorder)
         tracker.announcing = False
-        session.findings["steps_run"] = done + 1
+        session.findings["train_steps_run"] = done + 1
     session.findings |= {
         "optimizer_steps": counter.taken,
         "warnings": loss_warnings(loss) + counter.warnings(),
@@ -363,11 +363,11 @@ class _Timeline:
 def _memory_fields(
     result: Account, model_bytes: dict[str, int], problem: str | None
 ) -> dict[str, Any]:
-    reason = problem or _census_doubt(result, model_bytes)
+    reason = problem or _breakdown_doubt(result, model_bytes)
     return {
         "peak_allocated_bytes": result.peak_bytes,
-        "census": None if reason else result.census,
-        "census_reason": reason,
+        "breakdown": None if reason else result.breakdown,
+        "breakdown_reason": reason,
         "phase_peak_bytes": result.phase_peak_bytes,
         "phase_live_bytes": result.phase_live_bytes,
         "net_bytes_per_step": result.net_bytes_per_step,
@@ -375,8 +375,8 @@ def _memory_fields(
     }
 
 
-def _census_doubt(result: Account, model_bytes: dict[str, int]) -> str | None:
-    """Why there is no census, or it is not to be trusted: trace and tensors disagree."""
+def _breakdown_doubt(result: Account, model_bytes: dict[str, int]) -> str | None:
+    """Why there is no breakdown, or it is not to be trusted: trace and tensors disagree."""
     if not model_bytes:
         return "the factory hands over no model: return rnnprof.Training(step, model=, optimizer=)"
     if result.reason:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SMALLEST_SIZE: Final = 256
 LARGEST_SIZE: Final = {"cpu": 4096, "cuda": 8192}
-"""Rows of a square matrix: 64 MiB of fp32 on a CPU, 256 MiB on a card."""
+"""Rows of a square matrix: 64 MiB of fp32 on a CPU, 256 MiB on a GPU."""
 
 PRODUCT_S: Final = 0.02
 """The matrix grows until one product takes so long, or it is the largest."""

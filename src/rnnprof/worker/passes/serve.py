@@ -61,7 +61,7 @@ def serve(channel: Channel) -> None:
 
 def _describe(error: BaseException, session: Session) -> protocol.Raised:
     limit = session.limit
-    counted = limit.counted_bytes() if limit else None
+    counted = limit.charged_bytes() if limit else None
     if limit is not None:
         session.device.lift_limit()
     error = _judged(error, session)
@@ -71,7 +71,7 @@ def _describe(error: BaseException, session: Session) -> protocol.Raised:
         error_type=DATA_ENDED_TYPE if has_ended else type(error).__name__,
         message=said + users_line(error),
         phase=session.tracker.current,
-        counted_bytes=counted,
+        charged_bytes=counted,
         limit_bytes=limit.limit_bytes if limit else None,
         bad_factory=isinstance(error, BadFactoryError),
         findings=session.findings,
@@ -102,7 +102,7 @@ def _end_of_data(session: Session) -> str:
         return f"the data ended before the first training step {at}"
     if session.task.do not in COUNTED_PASSES:
         return f"the data ended in a {session.task.do} pass {at}"
-    count = session.findings.get("steps_run", 0)
+    count = session.findings.get("train_steps_run", 0)
     if count == 0:
         return f"the data ended within the first training step {at}"
     return f"the data ended after {count} training step{'s' if count > 1 else ''} {at}"

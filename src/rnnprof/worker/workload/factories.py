@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -59,8 +58,12 @@ def takes_worst(factory: Factory) -> bool:
     )
 
 
-def source_of(factory: Factory) -> str:
-    """The sha256 of the factory's source file."""
+def check_has_source(factory: Factory) -> None:
+    """See that the factory stands in a file, by which a run is known again.
+
+    Raises:
+        BadFactoryError: it does not.
+    """
     try:
         file = inspect.getsourcefile(inspect.unwrap(factory))
     except TypeError:
@@ -69,7 +72,6 @@ def source_of(factory: Factory) -> str:
         raise BadFactoryError(
             "the factory has no source file: write it as a function in a .py file"
         )
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def _load_file(path: Path) -> ModuleType:

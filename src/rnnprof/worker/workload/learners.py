@@ -38,11 +38,11 @@ NO_OPTIMIZER: Final = "the factory tells no optimizer: return rnnprof.Training(.
 class Clipping:
     """How often ``clip_grad_norm_`` has clipped gradients; None until somebody calls it."""
 
-    steps: int | None = None
+    count: int | None = None
 
     def note(self, total_norm: Any, max_norm: float) -> None:
         """A norm that was measured, and the most it may be."""
-        self.steps = (self.steps or 0) + int(float(total_norm) > max_norm)
+        self.count = (self.count or 0) + int(float(total_norm) > max_norm)
 
 
 class Learner(Protocol):
@@ -87,12 +87,12 @@ def learner_of(task: protocol.Task, seed: int, mark: PhaseMarker) -> Learner:
     seed_all(seed)
     if task.factory_path is None:
         return BuiltIn(task)
-    return FromFactory(build_seeded(task, seed), task.batch, task.steps, mark)
+    return FromFactory(build_seeded(task, seed), task.batch, task.time_steps, mark)
 
 
 def build_seeded(task: protocol.Task, seed: int) -> Training:
     """The factory's training, as for every other pass but for the seed."""
-    return build(replace(task, seed=seed), task.batch, task.steps)
+    return build(replace(task, seed=seed), task.batch, task.time_steps)
 
 
 FRESH_SEQUENCES: Final = 512
@@ -109,7 +109,7 @@ class BuiltIn:
         study = task.study
         assert study is not None
         self.batch = task.batch
-        self.lesson = Lesson(task.workload, study, task.steps, torch.device(task.device))
+        self.lesson = Lesson(task.workload, study, task.time_steps, torch.device(task.device))
         self.parameters = list(self.lesson.model.parameters())
         make = OPTIMIZERS[task.workload.optimizer]
         self.optimizer = make(self.parameters) if make else None
@@ -166,10 +166,10 @@ class FromFactory:
     learning_rate: float | None = None
     baseline_loss: float | None = None
 
-    def __init__(self, training: Training, batch: int, steps: int, mark: PhaseMarker) -> None:
+    def __init__(self, training: Training, batch: int, time_steps: int, mark: PhaseMarker) -> None:
         self.training = training
         self.step_batch: int | None = training.sequences_per_step or batch
-        self.steps = steps
+        self.time_steps = time_steps
         self.mark = mark
         self.clipping = Clipping()
 
@@ -193,12 +193,12 @@ class FromFactory:
                         f"the probe's inputs are {inputs.dtype}, which have no gradient, and the "
                         "model has no embedding: return what is differentiable"
                     )
-                of, inputs = "embedding", _joined(embedded, self.steps)
+                of, inputs = "embedding", _joined(embedded, self.time_steps)
             if not inputs.requires_grad:
                 raise Unknown("the probe's inputs do not require a gradient: requires_grad_()")
             [found] = unscaled_grad(loss, [inputs], allow_unused=True)
         gradient = torch.zeros_like(inputs) if found is None else found
-        return of, norms_by_lag(gradient, _time_dim(gradient, self.steps))
+        return of, norms_by_lag(gradient, _time_dim(gradient, self.time_steps))
 
     def gradient(self, batch: int) -> list[Tensor]:  # noqa: ARG002  # a step has its own
         """Of one training step, before clipping and without a loss scale; it changes no weight."""
@@ -228,15 +228,15 @@ def norms_by_lag(gradient: Tensor, time_dim: int) -> list[float]:
     return [float(norm) for norm in per_sequence.mean(dim=1).flip(0)]
 
 
-def _time_dim(gradient: Tensor, steps: int) -> int:
+def _time_dim(gradient: Tensor, time_steps: int) -> int:
     """Which of the first two dimensions is time; the first where both could be."""
     if gradient.dim() >= 2:
         for dim in (0, 1):
-            if gradient.shape[dim] == steps:
+            if gradient.shape[dim] == time_steps:
                 return dim
     raise Unknown(
         f"the probe's inputs have the shape {tuple(gradient.shape)}: time is to be one of the "
-        f"first two dimensions, and there are {steps} steps"
+        f"first two dimensions, and there are {time_steps} steps"
     )
 
 
@@ -257,13 +257,13 @@ def _embeddings(model: nn.Module | None) -> Iterator[list[Tensor]]:
             hook.remove()
 
 
-def _joined(outputs: list[Tensor], steps: int) -> Tensor:
+def _joined(outputs: list[Tensor], time_steps: int) -> Tensor:
     """The one output that all time steps went through."""
     for output in outputs:
-        if output.dim() == 3 and steps in output.shape[:2]:
+        if output.dim() == 3 and time_steps in output.shape[:2]:
             return output
     shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
-    raise Unknown(f"no embedding put out all {steps} time steps at once, but {shapes}")
+    raise Unknown(f"no embedding put out all {time_steps} time steps at once, but {shapes}")
 
 
 @dataclass(slots=True)

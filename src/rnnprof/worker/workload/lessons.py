@@ -53,18 +53,18 @@ class Adding:
     outputs = 1
     baseline = 1 / 6
 
-    def __init__(self, steps: int, device: torch.device) -> None:
-        self.steps = steps
+    def __init__(self, time_steps: int, device: torch.device) -> None:
+        self.time_steps = time_steps
         self.device = device
 
     def draw(self, batch: int) -> tuple[Tensor, Tensor]:
         """Values uniform in (0, 1) and marks; the sum of the two marked ones."""
-        values = torch.rand(self.steps, batch, device=self.device)
+        values = torch.rand(self.time_steps, batch, device=self.device)
         marks = torch.zeros_like(values)
-        half = self.steps // 2
+        half = self.time_steps // 2
         every = torch.arange(batch, device=self.device)
         marks[torch.randint(half, (batch,), device=self.device), every] = 1
-        marks[torch.randint(half, self.steps, (batch,), device=self.device), every] = 1
+        marks[torch.randint(half, self.time_steps, (batch,), device=self.device), every] = 1
         return torch.stack([values, marks], dim=-1), (values * marks).sum(0)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -81,24 +81,24 @@ class Copy:
 
     outputs = SYMBOLS
 
-    def __init__(self, steps: int, device: torch.device) -> None:
-        self.steps = steps
+    def __init__(self, time_steps: int, device: torch.device) -> None:
+        self.time_steps = time_steps
         self.device = device
-        self.baseline = COPIED * math.log(SYMBOLS) / steps
+        self.baseline = COPIED * math.log(SYMBOLS) / time_steps
 
     def draw(self, batch: int) -> tuple[Tensor, Tensor]:
         """Symbols as one hot of ten; those to be said, of shape (10, batch)."""
         kept = torch.randint(SYMBOLS, (COPIED, batch), device=self.device)
-        symbols = torch.full((self.steps, batch), BLANK, device=self.device)
+        symbols = torch.full((self.time_steps, batch), BLANK, device=self.device)
         symbols[:COPIED] = kept
-        symbols[self.steps - COPIED - 1] = ASK
+        symbols[self.time_steps - COPIED - 1] = ASK
         return nn.functional.one_hot(symbols, TASK_INPUTS["copy"]).float(), kept
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of the ten, over all T as the task's authors count it."""
         said = outputs[-COPIED:].float().permute(1, 2, 0)
         each = nn.functional.cross_entropy(said, targets.T, reduction="none")
-        return each.sum(-1) / self.steps
+        return each.sum(-1) / self.time_steps
 
     def last_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of the last of the ten."""
@@ -131,9 +131,11 @@ class Learner(nn.Module):
 class Lesson:
     """A task and who learns it, on one device, in the workload's precision."""
 
-    def __init__(self, workload: Workload, study: Study, steps: int, device: torch.device) -> None:
+    def __init__(
+        self, workload: Workload, study: Study, time_steps: int, device: torch.device
+    ) -> None:
         assert study.task is not None
-        if steps < LEAST_STEPS[study.task]:
+        if time_steps < LEAST_STEPS[study.task]:
             raise UnsupportedError(
                 f"the {study.task} task has {LEAST_STEPS[study.task]} time steps at least"
             )
@@ -141,7 +143,7 @@ class Lesson:
         self.workload = workload
         self.device = device
         self.dtype = tensor_dtype(workload)
-        self.task = TASKS[study.task](steps, device)
+        self.task = TASKS[study.task](time_steps, device)
         self.model = Learner(workload, self.task.outputs).to(device, self.dtype)
         self._forward = torch.compile(self.model) if workload.compile else self.model
 

@@ -52,18 +52,18 @@ class Calls:
     def layer(self, module: torch.nn.RNNBase, sequences: Any) -> None:
         """A layer is called with (T, B, features), batch first, (T, features) or packed."""
         if isinstance(sequences, PackedSequence):
-            batch, steps = int(sequences.batch_sizes[0]), len(sequences.batch_sizes)
+            batch, time_steps = int(sequences.batch_sizes[0]), len(sequences.batch_sizes)
             positions = len(sequences.data)
         elif sequences.dim() == 2:  # without a batch
-            batch, steps = 1, len(sequences)
-            positions = steps
+            batch, time_steps = 1, len(sequences)
+            positions = time_steps
         else:
-            steps, batch = sequences.shape[:2]
+            time_steps, batch = sequences.shape[:2]
             if module.batch_first:
-                steps, batch = batch, steps
-            positions = batch * steps
+                time_steps, batch = batch, time_steps
+            positions = batch * time_steps
         self.batch = max(self.batch, batch)
-        self.time_steps = max(self.time_steps, steps)
+        self.time_steps = max(self.time_steps, time_steps)
         self.sequences += batch
         self.positions += positions
 
@@ -247,8 +247,8 @@ def _ends(tensor: torch.Tensor) -> torch.Tensor:
 
 def _is_even(values: torch.Tensor) -> bool:
     """Whether in each half every value differs from the one before by the same."""
-    steps = [half.diff() for half in values.chunk(2)]
-    return all(bool((each == each[0]).all()) for each in steps)
+    diffs = [half.diff() for half in values.chunk(2)]
+    return all(bool((each == each[0]).all()) for each in diffs)
 
 
 def _is_new(state: Any) -> bool:

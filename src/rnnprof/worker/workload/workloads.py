@@ -33,14 +33,14 @@ UNIT_VARIANCE_BOUND: Final = math.sqrt(3.0)
 def build(
     task: protocol.Task,
     batch: int,
-    steps: int,
+    time_steps: int,
     lengths: tuple[int, ...] = (),
     *,
     worst: bool = False,
 ) -> Training:
     """Build model, optimizer and data for one shape, all random numbers from the task's seed.
 
-    With *lengths* the steps of a built-in workload go round these and then *steps*.
+    With *lengths* the steps of a built-in workload go round these and then *time_steps*.
 
     Args:
         worst: a factory that can is to give the batch that takes the most memory.
@@ -49,13 +49,13 @@ def build(
     device = torch.device(task.device)
     if task.factory_path is None:
         set_flags(task.workload)
-        return recurrent_layer(task.workload, batch, (*lengths, steps), device)
+        return recurrent_layer(task.workload, batch, (*lengths, time_steps), device)
     factory = load_factory(task.factory_path)
     seed_numpy(task.seed)  # the factory's file may have imported it
     args = task.workload.factory.args if task.workload.factory else {}
     if takes_worst(factory):
         args = {"worst": worst, **args}
-    returned = factory(batch, steps, device, **args)
+    returned = factory(batch, time_steps, device, **args)
     return adopt(returned, lambda parameters: _optimizer(task.workload.optimizer, parameters))
 
 
@@ -89,10 +89,10 @@ def recurrent_layer(
     in_turn = itertools.cycle(lengths)
 
     def random_input() -> torch.Tensor:
-        steps = next(in_turn)
-        shape = (steps, batch, workload.input_size)
+        time_steps = next(in_turn)
+        shape = (time_steps, batch, workload.input_size)
         if workload.batch_first:
-            shape = (batch, steps, workload.input_size)
+            shape = (batch, time_steps, workload.input_size)
         sequences = torch.empty(shape, device=device, dtype=dtype)
         return sequences.uniform_(-UNIT_VARIANCE_BOUND, UNIT_VARIANCE_BOUND)
 

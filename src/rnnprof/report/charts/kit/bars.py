@@ -89,7 +89,7 @@ def advised_point(view: View) -> Point | None:
 
 def along_batch(view: View, focus: Point) -> list[Point]:
     """The points at the focus's T, by batch: those that were run."""
-    return [p for p in _run_points(view) if p.steps == focus.steps]
+    return [p for p in _run_points(view) if p.time_steps == focus.time_steps]
 
 
 def along_steps(view: View, focus: Point) -> list[Point]:
@@ -120,7 +120,7 @@ def thinned(points: Sequence[Point], at_most: int, keep: Point) -> list[Point]:
 
 def row_label(view: View, point: Point, *, by_batch: bool) -> str:
     """``B=128`` or ``T=128``, and whether it is the point recommended."""
-    label = f"B={point.batch}" if by_batch else f"T={point.steps}"
+    label = f"B={point.batch}" if by_batch else f"T={point.time_steps}"
     return f"{label}, recommended" if point in view.advice.points else label
 
 

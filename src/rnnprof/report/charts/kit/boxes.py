@@ -188,7 +188,7 @@ def edge_entries(view_edges: Sequence[SeenEdge], limit_bytes: int) -> Iterator[E
 def flag_entries(measurements: Measurements) -> Iterator[Entry]:
     """What the marks behind a number mean, where they are used."""
     used = "".join(flags(measurement) for measurement in measurements.values())
-    for mark, meaning in (("~", "time not converged"), ("!", "time disturbed")):
+    for mark, meaning in (("~", "time not converged"), ("!", "time noisy")):
         if mark in used:
             yield sign(mark), meaning
 
@@ -221,8 +221,8 @@ def _outline_of(character: str) -> Path:
 def row_label(edge: SeenEdge, gap: str) -> str:
     """T, and behind *gap* the proven edge: the line between two columns cannot tell the number."""
     if edge.is_certified and edge.certificate is not None:
-        return f"{edge.steps}{gap}(B≤{edge.certificate.batch})"
-    return str(edge.steps)
+        return f"{edge.time_steps}{gap}(B≤{edge.certificate.batch})"
+    return str(edge.time_steps)
 
 
 EVEN_LUMINANCE: Final = 0.179

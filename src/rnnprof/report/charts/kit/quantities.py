@@ -36,7 +36,7 @@ class Quantity:
         text: a value in a few characters; *units*: what their last letters stand for.
         words: a value in a sentence.
         scale: where a value stands in the colour map.
-        shows_flags: its values come of times, which may be loose or disturbed.
+        shows_flags: its values come of times, which may be loose or noisy.
         predicted: by point, of those not measured.
     """
 

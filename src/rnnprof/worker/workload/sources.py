@@ -1,0 +1,59 @@
+"""The user's own files that a training step has loaded: what a run is a run of."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_FOREIGN: Final = frozenset({"site-packages", "dist-packages", "__pycache__"})
+"""Folders of what is installed, which the facts of the environment tell."""
+
+_OWN_FOLDER: Final = Path(__file__).parents[2]
+
+
+def user_sources(factory_path: str | None) -> dict[str, str]:
+    """The sha256 of each loaded file below the root, by its path from there.
+
+    The root is the folder of a script, or the top package of a module.  To be asked at the end of
+    a training step, when what is loaded lazily has been loaded.
+
+    Args:
+        factory_path: ``file.py:function`` or ``package.module:function``; None for a built-in cell.
+    """
+    if factory_path is None:
+        return {}
+    root = _root_of(factory_path.rpartition(":")[0])
+    return {} if root is None else digests(root, _loaded_files())
+
+
+def digests(root: Path, files: Iterable[Path]) -> dict[str, str]:
+    """The sha256 of those of *files* that are the user's, by their path from *root*, sorted."""
+    found = {}
+    for file in files:
+        if file.is_relative_to(root) and _is_users(file.relative_to(root), file):
+            with suppress(OSError):  # gone or closed since it was loaded
+                digest = hashlib.sha256(file.read_bytes()).hexdigest()
+                found[file.relative_to(root).as_posix()] = digest
+    return dict(sorted(found.items()))
+
+
+def _root_of(source: str) -> Path | None:
+    if source.endswith(".py"):
+        return Path(source).resolve().parent
+    module = sys.modules.get(source.partition(".")[0])
+    file = getattr(module, "__file__", None)
+    return None if file is None else Path(file).resolve().parent
+
+
+def _loaded_files() -> list[Path]:
+    """Source files of all modules; what has none, or a strange one, is left aside."""
+    names = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    return [Path(name).resolve() for name in names if isinstance(name, str) and name[-3:] == ".py"]
+
+
+def _is_users(place: Path, file: Path) -> bool:
+    return not _FOREIGN.intersection(place.parts) and not file.is_relative_to(_OWN_FOLDER)
