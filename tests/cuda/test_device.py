@@ -204,9 +204,9 @@ def test_nvml_lists_the_gpu_and_its_processes(ask: Any, gpu: GpuDescription) -> 
 import os
 from rnnprof.device.nvml import open_nvml, same_uuid, visible_cards
 nvml, missing = open_nvml()
-GPUs = nvml.GPUs()
+gpus = nvml.gpus()
 named = (uuid, "0", "7", None, "0,0", "x", "0,7")
-visible = [visible_cards(GPUs, each) for each in named]
+visible = [visible_cards(gpus, each) for each in named]
 nobody = nvml.others("GPU-none", 1)
 conditions = nvml.read(uuid, os.getpid())
 others = nvml.others(uuid, os.getpid())
@@ -214,7 +214,7 @@ unknown = nvml.read("GPU-none", 1).unknown
 stranger = nvml.read(uuid, 1)
 nvml.close()
 said = (
-    GPUs[0].uuid, GPUs[0].name, GPUs[0].memory_bytes, [len(each) for each in visible],
+    gpus[0].uuid, gpus[0].name, gpus[0].memory_bytes, [len(each) for each in visible],
     conditions.own_bytes, sorted(conditions.unknown), others, bool(unknown),
     stranger.unknown.get("own_bytes"), same_uuid(uuid, uuid.removeprefix("GPU-")), nobody[0],
 )
@@ -271,7 +271,7 @@ said = {{}}
 for call in {list(UNREADABLE)}:
     inject(call + ":no_permission")
     survey = nvml.survey()
-    said[call] = len(survey.GPUs), survey.skipped
+    said[call] = len(survey.gpus), survey.skipped
 """
     )
     assert {call: skipped for call, (_, skipped) in said.items()} == {
@@ -287,17 +287,17 @@ def test_a_gpu_in_mig_mode_stands_for_its_first_slice(ask: Any, gpu: GpuDescript
 from rnnprof.device.nvml import visible_cards
 kept = torch.empty(64 * MIB, dtype=torch.uint8, device="cuda")
 set_nvml("slices=5368709120,0,10737418240")
-GPUs = nvml.GPUs()
-described = [(GPU.uuid, GPU.name, GPU.memory_bytes, GPU.parent_uuid) for GPU in GPUs]
-_, first, second = GPUs
+gpus = nvml.gpus()
+described = [(gpu.uuid, gpu.name, gpu.memory_bytes, gpu.parent_uuid) for gpu in gpus]
+_, first, second = gpus
 named = ("0", uuid, first.uuid, second.uuid, "0," + first.uuid)
-visible = [[GPU.uuid for GPU in visible_cards(GPUs, each)] for each in named]
-used = [nvml.read(GPU.uuid.removeprefix("MIG-"), os.getpid()) for GPU in (first, second)]
+visible = [[gpu.uuid for gpu in visible_cards(gpus, each)] for each in named]
+used = [nvml.read(gpu.uuid.removeprefix("MIG-"), os.getpid()) for gpu in (first, second)]
 unknown = used[0].unknown
 used = [(each.used_bytes, each.own_bytes) for each in used]
 by_uuid = open_nvml()[0].read(second.uuid.removeprefix("MIG-"), 1).used_bytes
 set_nvml("slices=0")
-empty = nvml.GPUs()
+empty = nvml.gpus()
 said = described, visible, used, unknown, by_uuid, len(empty), visible_cards(empty, "0")
 """
     )

@@ -149,7 +149,7 @@ def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
         "def hold(path):\n"
         "    source = FactorySource('faulty.py:make', {'fault': 'hang_with_child'})\n"
         "    task = Task(do='timing', workload=Workload(cell=None, factory=source),\n"
-        "                factory_path=path, batch=4, steps=4)\n"
+        "                factory_path=path, batch=4, time_steps=4)\n"
         "    with Supervisor() as crew:\n"
         "        crew.ask(task, 600)\n"
     )
