@@ -38,7 +38,7 @@ ACTIONS: Final[dict[str, tuple[str, ...]]] = {
     "ten in one report": (
         *("-m", "rnnprof", "report", *(f"RUN{n}" for n in range(10)), "-o", "FOLDER/ten", "-q"),
     ),
-    "resume": ("-m", "campaigns.resume", "RUN"),
+    "resume": ("-m", "benchmarks.performance.resume", "RUN"),
 }
 
 AIM_S: Final = {("load", 10_000): 1.0, ("resume", 60_000): 1.0}

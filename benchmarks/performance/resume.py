@@ -1,6 +1,6 @@
 """Resume a run to the first pass that it lacks, and end there: for benchmarks/performance/scale.py.
 
-    python -m campaigns.resume RUN.jsonl
+    python -m benchmarks.performance.resume RUN.jsonl
 
 The last memory pass of the file is taken for one that was never made.
 """
