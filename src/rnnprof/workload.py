@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from rnnprof import defaults
+from rnnprof.defaults import CELLS as CELLS
+from rnnprof.defaults import DTYPES as DTYPES
+from rnnprof.defaults import IMPLS as IMPLS
+from rnnprof.defaults import LOOPS as LOOPS
+from rnnprof.defaults import MODES as MODES
+from rnnprof.defaults import OPTIMIZERS as OPTIMIZERS
 from rnnprof.errors import BadInputError
 from rnnprof.ranges import Probability, Size
 
@@ -21,14 +28,6 @@ class FactorySource:
 
     reference: str
     args: dict[str, Any] = field(default_factory=dict)
-
-
-CELLS: Final = ("rnn-tanh", "rnn-relu", "lstm", "gru")
-IMPLS: Final = ("fused", "native", "loop")
-DTYPES: Final = ("fp32", "fp32-ieee", "tf32", "bf16", "fp16", "amp-bf16", "amp-fp16")
-OPTIMIZERS: Final = ("none", "sgd", "adam", "adamw")
-MODES: Final = ("train", "inference")
-LOOPS: Final = ("plain", "function")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,7 @@ class Workload:
             function, whose end drops them.  A factory has its own.
     """
 
+<<<<<<< HEAD
     cell: str | None = "lstm"
     impl: str = "fused"
     input_size: Size = 256
@@ -59,12 +59,22 @@ class Workload:
     bidirectional: bool = False
     dropout: Probability = 0.0
     proj_size: Size = 0
+=======
+    cell: str | None = defaults.CELL
+    impl: str = defaults.IMPL
+    input_size: int = defaults.INPUT_SIZE
+    hidden_size: int = defaults.HIDDEN_SIZE
+    layers: int = defaults.LAYERS
+    bidirectional: bool = False
+    dropout: float = defaults.DROPOUT
+    proj_size: int = defaults.PROJ_SIZE
+>>>>>>> 36dedf7 (cli: one table of options serves flags, variables, TOML and budgets; help in groups; one reader of TOML; configuration is read where a command measures)
     batch_first: bool = False
-    dtype: str = "fp32"
-    optimizer: str = "adam"
-    mode: str = "train"
+    dtype: str = defaults.DTYPE
+    optimizer: str = defaults.OPTIMIZER
+    mode: str = defaults.MODE
     compile: bool = False
-    loop: str = "plain"
+    loop: str = defaults.LOOP
     factory: FactorySource | None = None
 
     @property
@@ -102,7 +112,7 @@ class Workload:
         return [word for word, is_unusual in marks.items() if is_unusual]
 
 
-def workload_of(factory: FactorySource, optimizer: str = "adam") -> Workload:
+def workload_of(factory: FactorySource, optimizer: str = defaults.OPTIMIZER) -> Workload:
     """The workload that a factory makes; *optimizer* is for its short form."""
     return Workload(
         cell=None, input_size=0, hidden_size=0, layers=0, optimizer=optimizer, factory=factory

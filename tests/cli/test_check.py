@@ -361,12 +361,3 @@ def test_what_cannot_be_measured_in_turn_is_exit_2(
     code, out, err = told(arguments)
     assert (code, out) == (2, "")
     assert said in err
-
-
-def test_a_configuration_may_hold_what_only_another_command_knows(folder: Path, told: Told) -> None:
-    (folder / "rnnprof.toml").write_text('report = "reports"\nat-most = 16\n')
-    assert told(["compare", "run.jsonl", "run.jsonl"])[0] == 0
-    (folder / "rnnprof.toml").write_text("at-mots = 16\n")
-    code, _, err = told(["compare", "run.jsonl", "run.jsonl"])
-    assert code == 2
-    assert "'at-mots' is no option" in err

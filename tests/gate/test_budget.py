@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnnprof.cli.table import budget_entries
 from rnnprof.errors import BadInputError
 from rnnprof.gate.budget import (
     PEAKS,
@@ -70,8 +71,12 @@ time = 0.1
 """
 
 
+def budget_of(table: Mapping[str, Any], name: str) -> Budget:
+    return parse_budget(table, name, budget_entries("measure"))
+
+
 def parsed(text: str) -> Budget:
-    return parse_budget(tomllib.loads(text), "budget.toml")
+    return budget_of(tomllib.loads(text), "budget.toml")
 
 
 def refusal(text: str) -> str:
@@ -126,7 +131,7 @@ def test_what_has_to_be_measured() -> None:
 )
 def test_what_measures_is_read_before_anything_is_written(key: str, value: object, said: str):
     with pytest.raises(BadInputError, match=rf"^b: measure\.{key} is ") as refused:
-        parse_budget(
+        budget_of(
             {"version": 1, "fits": [{"batch": 1, "time-steps": 1}], "measure": {key: value}}, "b"
         )
     assert said in str(refused.value)
@@ -214,40 +219,40 @@ NOT_SIZES = [True, False, 0, -1, 1.5, math.nan, math.inf, "64", 2**31, 2**63, 10
 def test_sizes_are_whole_numbers_above_zero(key: str, value: object) -> None:
     table = entry("fits", **{"batch": 64, "time-steps": 128} | {key: value})
     with pytest.raises(BadInputError, match=rf"^b: fits\[1\]\.{key} is .*write a whole number"):
-        parse_budget(table, "b")
+        budget_of(table, "b")
 
 
 @pytest.mark.parametrize("value", [True, 0, -1, "0", "-5MiB", "8 EB", "", "9" * 400, 2**63, 1.5])
 def test_byte_limits_are_sizes(value: object) -> None:
     table = entry("peak", batch=1, time_steps=1, **{"at-most": value})
     with pytest.raises(BadInputError, match=r"^b: peak\[1\]\.at-most is .*800MiB"):
-        parse_budget(table, "b")
+        budget_of(table, "b")
 
 
 @pytest.mark.parametrize("value", [True, 0, -1.0, math.nan, math.inf, 2**63, "9", 5e-324])
 def test_rates_are_numbers_above_zero(value: object) -> None:
     table = entry("throughput", batch=1, time_steps=1, **{"at-least": value})
     with pytest.raises(BadInputError, match=r"^b: throughput\[1\]\.at-least is .*per second"):
-        parse_budget(table, "b")
+        budget_of(table, "b")
 
 
 @pytest.mark.parametrize("value", [True, -0.01, 1, "100%", "5 percent", "nan%", "inf", math.nan])
 @pytest.mark.parametrize("key", ["memory", "time"])
 def test_shares_lie_below_one(key: str, value: object) -> None:
     with pytest.raises(BadInputError, match=rf"^b: growth\.{key} is "):
-        parse_budget({"version": 1, "growth": {key: value}}, "b")
+        budget_of({"version": 1, "growth": {key: value}}, "b")
 
 
 def test_no_growth_of_time_at_all_cannot_be_shown() -> None:
-    assert parse_budget({"version": 1, "growth": {"memory": 0}}, "b").growth == Growth(0.0)
+    assert budget_of({"version": 1, "growth": {"memory": 0}}, "b").growth == Growth(0.0)
     with pytest.raises(BadInputError, match="no measurement shows"):
-        parse_budget({"version": 1, "growth": {"time": 0}}, "b")
+        budget_of({"version": 1, "growth": {"time": 0}}, "b")
 
 
 @pytest.mark.parametrize("key", ["a\nb", "\x1b[2J", "k" * 5000, ""])
 def test_hostile_keys_are_shown_on_one_short_line(key: str) -> None:
     with pytest.raises(BadInputError) as refused:
-        parse_budget({"version": 1, key: 1}, "b")
+        budget_of({"version": 1, key: 1}, "b")
     message = str(refused.value)
     assert len(message) < 300
     assert message.isprintable()
@@ -283,7 +288,7 @@ tables = st.dictionaries(names, values, max_size=5).map(lambda table: {"version"
 def reads_or_refuses(table: Mapping[str, Any]) -> None:
     refusal = ""
     try:
-        budget = parse_budget(table, "budget.toml")
+        budget = budget_of(table, "budget.toml")
     except BadInputError as error:
         refusal = str(error)
     else:
@@ -322,9 +327,9 @@ def test_any_value_in_any_place_of_a_good_budget(place: tuple[str, str], value: 
 
 def test_a_number_that_python_does_not_print_is_refused_all_the_same() -> None:
     with pytest.raises(BadInputError, match="a number of 20001 bits"):
-        parse_budget(entry("fits", batch=1 << 20_000, time_steps=1), "b")
+        budget_of(entry("fits", batch=1 << 20_000, time_steps=1), "b")
 
 
 def test_a_date_is_shown_as_it_is() -> None:
     with pytest.raises(BadInputError, match=r"datetime\.date"):
-        parse_budget(entry("fits", batch=date(2026, 11, 24), time_steps=1), "b")
+        budget_of(entry("fits", batch=date(2026, 11, 24), time_steps=1), "b")

@@ -233,7 +233,7 @@ def test_the_same_evidence_where_it_carries_passes() -> None:
 def test_a_size_without_its_unit_is_refused() -> None:
     table = {"fits": [{"batch": 64, "time-steps": 128}], "measure": {"memory-limit": 800}}
     with pytest.raises(BadInputError, match="a size with its unit"):
-        parse_budget({"version": 1, **table}, "budget.toml")
+        parse_budget({"version": 1, **table}, "budget.toml", ["memory-limit"])
 
 
 def test_a_point_of_another_length_shows_nothing() -> None:

@@ -6,31 +6,14 @@ from pathlib import Path
 
 import click
 
-from rnnprof.cli.options import MAX_SIZE
+from rnnprof.cli.command import TableCommand, table_options
+from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError
 
 
-@click.command()
-@click.argument("run", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--effective-batch",
-    type=click.IntRange(1, MAX_SIZE),
-    metavar="N",
-    help="Advise the accumulation steps that make it.",
-)
-@click.option(
-    "--sequence-length",
-    type=click.IntRange(1, MAX_SIZE),
-    metavar="L",
-    help="Advise the chunk to cut such sequences into.",
-)
-@click.option(
-    "--reach",
-    type=click.IntRange(1, MAX_SIZE),
-    metavar="K",
-    help="Time steps that a chunk's gradient has to reach back.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.command(cls=TableCommand)
+@click.argument("run", type=FILE)
+@table_options("advise")
 def command(
     run: Path,
     effective_batch: int | None,

@@ -9,16 +9,20 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from rnnprof.cli import options as opt
+from rnnprof.cli.command import MeasuringCommand, TableCommand, table_options
+from rnnprof.cli.config import Defaults, checked
+from rnnprof.cli.table import CHECK_PROCESSES, budget_entries, by_key, entries_of
+from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError, RnnprofError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rnnprof.engine.order import Order
     from rnnprof.gate.budget import Budget
@@ -27,51 +31,22 @@ if TYPE_CHECKING:
     from rnnprof.runfile.records import Run
     from rnnprof.workload import Workload
 
-MAX_SECONDS: Final = 600.0
-"""More timing processes are started for so long; a CI job has other things to do."""
 
-PROCESSES: Final = 3
-"""Fewer tell nothing of the noise between processes."""
+class _Measurement(MeasuringCommand):
+    """The options of ``profile`` as a gate measures: no configuration sets what it judges."""
 
-FILE: Final = click.Path(dir_okay=False, path_type=Path)
+    def configuration(self, ctx: click.Context) -> dict[str, Any]:  # noqa: ARG002
+        return {}
+
+    def hears(self, ctx: click.Context, name: str) -> bool:
+        """What a budget states is no variable's to change: a job would judge something else."""
+        defaults = ctx.default_map
+        return not (isinstance(defaults, Defaults) and name in defaults.stated)
 
 
-@click.command()
+@click.command(cls=TableCommand)
 @click.argument("run", required=False, type=FILE)
-@click.option(
-    "--budget", required=True, type=FILE, metavar="FILE.toml", help="What the run has to keep to."
-)
-@click.option("--baseline", type=FILE, metavar="RUN", help="Also judge the growth over this run.")
-@click.option(
-    "--against", metavar="PLACE",
-    help="Without RUN: also measure this checkout or environment, in turn, as the baseline.",
-)  # fmt: skip
-@click.option("--strict", is_flag=True, help="Exit with 3 where a verdict is inconclusive.")
-@click.option(
-    "--max-seconds", type=opt.SECONDS, default=str(MAX_SECONDS), metavar="S", show_default=True,
-    help="Without RUN: measure in more processes for up to so long, until a verdict is clear.",
-)  # fmt: skip
-@click.option(
-    "--processes", type=click.IntRange(1, 100), metavar="N",
-    help=f"Without RUN: timing processes per point to begin with.  [default: {PROCESSES}]",
-)  # fmt: skip
-@click.option("-o", "--output", type=FILE, metavar="NAME.jsonl", help="Without RUN: its run file.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option(
-    "--simulate",
-    metavar="MODEL[,MODEL...]",
-    envvar="RNNPROF_SIMULATE",
-    help="Without RUN: judge memory on GPUs that are not here, each by the same budget: t4,h100.",
-)
-@click.option("--junit", type=FILE, metavar="FILE.xml", help="Also write JUnit XML.")
-@click.option("--markdown", type=FILE, metavar="FILE.md", help="Also write a summary in Markdown.")
-@click.option(
-    "--benchmark-json", type=FILE, metavar="FILE.json",
-    help="Also write the figures as customSmallerIsBetter.",
-)  # fmt: skip
-@click.option("--github", is_flag=True, help="Annotations, step summary and outputs of a job.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("-v", "--verbose", count=True, help="One line a pass.")
+@table_options("check")
 def command(**options: Any) -> int:
     """A CI gate: budgets, and a baseline.
 
@@ -174,46 +149,26 @@ def read_budget(path: Path) -> Budget:
     Raises:
         BadInputError: a file that cannot be read, is no TOML, or is no budget.
     """
-    import tomllib
-
     from rnnprof.gate.budget_file import parse_budget
+    from rnnprof.toml_file import read_toml
 
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInputError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or absurd numbers
-        raise BadInputError(f"{path} is not valid TOML: {error}") from None
-    return parse_budget(table, path.name)
+    return parse_budget(read_toml(path), path.name, budget_entries("measure"))
 
 
 def _options_of(budget: Budget, path: Path) -> dict[str, Any]:
     """The options of ``profile``, as ``[workload]`` and ``[measure]`` set them."""
-    from rnnprof.cli.config import WORKLOAD_KEYS, checked
-    from rnnprof.cli.profile import command as profile_command
-
-    measure = {key: value for key, value in budget.measure.items() if key != "at-most"}
-    values = checked(dict(budget.workload), path, profile_command, WORKLOAD_KEYS)
-    values |= checked(measure, path, profile_command)
-    with _without_variables(profile_command, values):
-        context = profile_command.make_context("check", [], default_map=values)
+    profile = by_key(entries_of("profile"))
+    measure = {key: value for key, value in budget.measure.items() if key in profile}
+    values = checked(budget.workload, path.name, budget_entries("workload"))
+    values |= checked(measure, path.name, profile)
+    context = _measurement.make_context("check", [], default_map=values)
     return {**context.params, "context": context}
 
 
-@contextlib.contextmanager
-def _without_variables(of: click.Command, stated: Container[str]) -> Iterator[None]:
-    """What a budget states is not for RNNPROF_* to change: a job would judge something else."""
-    names = {
-        name
-        for parameter in of.params
-        if parameter.name in stated and parameter.envvar is not None
-        for name in ([parameter.envvar] if isinstance(parameter.envvar, str) else parameter.envvar)
-    }
-    kept = {name: os.environ.pop(name) for name in names & os.environ.keys()}
-    try:
-        yield
-    finally:
-        os.environ.update(kept)
+@click.command(cls=_Measurement)
+@table_options("profile", variables_of="check")
+def _measurement() -> None:
+    """What a budget may state, and the rest of what measures it."""
 
 
 def _is_overruled(name: str, budget: Budget) -> bool:
@@ -252,7 +207,7 @@ def _orders(asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]) -
     from rnnprof.cli.orders import orders_of, run_path
 
     if "processes" not in budget.measure and asked["simulate"] is None:
-        asked["processes"] = PROCESSES
+        asked["processes"] = CHECK_PROCESSES
     if options["processes"] is not None:
         asked["processes"] = options["processes"]
     asked |= {

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from rnnprof.cli import options as opt
-from rnnprof.cli.config import ConfiguredCommand
-from rnnprof.cli.sides import PROCESSES, base_path, place_of, side_of
+from rnnprof.cli.command import MeasuringCommand, table_options
+from rnnprof.cli.sides import base_path, place_of, side_of
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -19,29 +18,25 @@ if TYPE_CHECKING:
 EXIT_NOT_COMPARABLE: Final = 3
 
 
-@click.command(cls=ConfiguredCommand)
-@click.argument("base")
-@click.argument("new")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option(
-    "-B", "--batch", type=opt.AXIS, metavar="AXIS", help="To measure: sequences per batch."
-)
-@click.option("-T", "--time-steps", type=opt.AXIS, metavar="AXIS", help="To measure: time steps.")
-@click.option(
-    "--processes", type=click.IntRange(1, 100), default=PROCESSES, metavar="N", show_default=True,
-    help="To measure: timing processes per point and side, in turn.",
-)  # fmt: skip
-@opt.workload_options
-@opt.place_options
-@click.option("--point-seconds", type=opt.SECONDS, metavar="S", help="Most time for timed steps.")
-@click.option("--timeout", type=opt.SECONDS, metavar="S", help="Deadline of one pass.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="For weights and input.")
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="NAME.jsonl",
-    help="To measure: NEW's run file; BASE's is NAME-base.jsonl beside it.",
-)  # fmt: skip
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("-v", "--verbose", count=True, help="One line a pass.")
+class _Comparing(MeasuringCommand):
+    """Measures where neither side is a run file; else no configuration counts, nor can it break."""
+
+    def configuration(self, ctx: click.Context) -> dict[str, Any]:
+        return super().configuration(ctx) if _measures(ctx) else {}
+
+    def hears(self, ctx: click.Context, name: str) -> bool:
+        return _measures(ctx) or name == "as_json"
+
+
+def _measures(ctx: click.Context) -> bool:
+    return not any(str(ctx.params.get(name, "")).endswith(".jsonl") for name in ("base", "new"))
+
+
+# the two sides are eager: they tell whether the options are looked up in files and variables
+@click.command(cls=_Comparing)
+@click.argument("base", is_eager=True)
+@click.argument("new", is_eager=True)
+@table_options("compare")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> int:
     """What changed between two runs.
@@ -80,6 +75,8 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
 
 def _loaded(ctx: click.Context, options: dict[str, Any], places: list[Any]) -> tuple[Run, Run]:
+    from pathlib import Path
+
     from rnnprof.runfile.journal import load
 
     if any(place is not None for place in places):

@@ -1,97 +1,101 @@
-"""Defaults from ``rnnprof.toml`` or ``[tool.rnnprof]``: flag beats RNNPROF_* beats file."""
+"""Defaults from files: ``--workload FILE``, and ``rnnprof.toml`` or ``[tool.rnnprof]`` below it."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any
 
-import click
-
+from rnnprof.cli.table import Entry, budget_entries, by_key, configured_keys
 from rnnprof.errors import BadInputError
 
-
-class ConfiguredCommand(click.Command):
-    """A command whose defaults may stand in a file of the working directory."""
-
-    def make_context(
-        self,
-        info_name: str | None,
-        args: list[str],
-        parent: click.Context | None = None,
-        **extra: Any,
-    ) -> click.Context:
-        extra.setdefault("default_map", read_config(Path.cwd(), self))
-        return super().make_context(info_name, args, parent, **extra)
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
 
-def read_config(folder: Path, command: click.Command) -> dict[str, Any]:
+class Defaults(MutableMapping[str, Any]):
+    """What files state, by the options' names in Python; read when it is first asked for.
+
+    Of an option that several state, the first of them counts: *stated*, which is a budget;
+    the file of ``--workload``; the configuration.
+    """
+
+    def __init__(
+        self, configuration: Callable[[], dict[str, Any]], stated: Mapping[str, Any]
+    ) -> None:
+        self.stated = dict(stated)
+        self._configuration = configuration
+        self._configured: dict[str, Any] | None = None
+        self._workload_path: Path | None = None
+        self._workload: dict[str, Any] | None = None
+
+    def lay(self, workload_path: Path) -> None:
+        """Lay a file of ``--workload`` over the configuration."""
+        self._workload_path, self._workload = workload_path, None
+
+    def _layers(self) -> tuple[dict[str, Any], ...]:
+        if self._configured is None:
+            self._configured = self._configuration()
+        if self._workload_path is not None and self._workload is None:
+            self._workload = read_workload_file(self._workload_path)
+        return self.stated, self._workload or {}, self._configured
+
+    def __getitem__(self, name: str) -> Any:
+        for layer in self._layers():
+            if name in layer:
+                return layer[name]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({name: None for layer in self._layers() for name in layer})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.stated[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self.stated[name]
+
+
+def read_config(folder: Path, entries: Iterable[Entry]) -> dict[str, Any]:
     """The options set in *folder*'s ``rnnprof.toml``, or else in its ``pyproject.toml``.
+
+    What only another command has an option for is left out.
+
+    Args:
+        entries: options of the command that asks.
 
     Raises:
         BadInputError: a file that is no TOML, or a key that is no option, with the nearest name.
     """
-    for path, inside in (
-        (folder / "rnnprof.toml", ()),
-        (folder / "pyproject.toml", ("tool", "rnnprof")),
-    ):
-        if path.is_file():
-            table = _table(path, inside)
-            if table is not None:
-                return checked(_without_others(table, command), path, command)
+    for name, inside in (("rnnprof.toml", ()), ("pyproject.toml", ("tool", "rnnprof"))):
+        path = folder / name
+        table = _table(path, inside) if path.is_file() else None
+        if table is not None:
+            own = by_key(entries)
+            others = configured_keys() - own.keys()
+            kept = {key: value for key, value in table.items() if key not in others}
+            return checked(kept, name, own)
     return {}
 
 
-CONFIGURED: Final = ("profile", "max_batch", "compare", "trainability")
-"""Modules of the commands whose defaults one file may hold."""
-
-
-def _without_others(table: dict[str, Any], command: click.Command) -> dict[str, Any]:
-    """The table less what only another command has an option for."""
-    own = _all_names(command)
-    unknown = [key for key in table if key not in own]
-    if not unknown:
-        return table
-    from importlib import import_module
-
-    others = {
-        name
-        for module in CONFIGURED
-        for name in _all_names(import_module(f"rnnprof.cli.{module}").command)
-    }
-    return {key: value for key, value in table.items() if key in own or key not in others}
-
-
-def _all_names(command: click.Command) -> set[str]:
-    return {name for parameter in command.params for name in _long_names(parameter)}
-
-
-WORKLOAD_KEYS: Final = frozenset({
-    "cell", "impl", "input-size", "hidden-size", "layers", "bidirectional", "dropout", "proj-size",
-    "batch-first", "dtype", "optimizer", "mode", "compile", "loop", "factory", "factory-arg",
-})  # fmt: skip
-
-
-def read_workload_file(path: Path, command: click.Command) -> dict[str, Any]:
+def read_workload_file(path: Path) -> dict[str, Any]:
     """The workload options set in a TOML file of their own.
 
     Raises:
         BadInputError: a file that is no TOML, or a key that is no workload option.
     """
-    table = _table(path, ())
-    assert table is not None, "the whole of a TOML file is a table"
-    return checked(table, path, command, WORKLOAD_KEYS)
+    from rnnprof.toml_file import read_toml
+
+    return checked(read_toml(path, path.name), path.name, budget_entries("workload"))
 
 
 def _table(path: Path, inside: tuple[str, ...]) -> dict[str, Any] | None:
-    import tomllib
+    from rnnprof.toml_file import read_toml
 
-    try:
-        table: Any = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise BadInputError(f"cannot read {path.name}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{path.name} is not valid TOML: {error}") from None
+    table: Any = read_toml(path, path.name)
     for key in inside:
         table = table.get(key) if isinstance(table, dict) else None
     if table is not None and not isinstance(table, dict):
@@ -99,43 +103,43 @@ def _table(path: Path, inside: tuple[str, ...]) -> dict[str, Any] | None:
     return table
 
 
-def checked(
-    table: dict[str, Any], path: Path, command: click.Command, allowed: Container[str] | None = None
-) -> dict[str, Any]:
-    options = {
-        name: parameter
-        for parameter in command.params
-        for name in _long_names(parameter)
-        if isinstance(parameter, click.Option) and (allowed is None or name in allowed)
-    }
+def checked(table: Mapping[str, Any], file: str, known: Mapping[str, Entry]) -> dict[str, Any]:
+    """The values of a table by the options' names in Python, as the command line hands them on.
+
+    Raises:
+        BadInputError: a key that is not *known*, or a value of a kind that no option takes.
+    """
+    from rnnprof.toml_file import nearest, shown
+
     values = {}
     for key, value in table.items():
-        if key not in options:
-            raise BadInputError(f"{path.name}: {key!r} is no option{_nearest(key, options)}")
-        option = options[key]
+        if key not in known:
+            raise BadInputError(f"{file}: {key!r} is no option{nearest(key, known)}")
         try:
-            values[option.name or key] = _as_given(option, value)
+            values[known[key].name] = _as_given(known[key], value)
         except ValueError as error:
-            raise BadInputError(f"{path.name}: {key} = {value!r}: {error}") from None
+            raise BadInputError(f"{file}: {key} = {shown(value)}: {error}") from None
     return values
 
 
-def _as_given(option: click.Option, value: Any) -> Any:
+def _as_given(entry: Entry, value: Any) -> Any:
     """The value as the command line would hand it on: TOML's own types are not the option's."""
-    if option.is_flag:
+    if entry.shape == "flag":
         if not isinstance(value, bool):
             raise ValueError("write true or false")
         return value
-    if option.multiple:
-        pairs = (
-            [f"{name}={item}" for name, item in value.items()] if isinstance(value, dict) else value
-        )
-        if not isinstance(pairs, list) or not all(isinstance(pair, str) for pair in pairs):
-            raise ValueError("write a table, or a list of texts")
-        return pairs
+    if entry.shape == "list":
+        return _texts(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError("write a text or a number")
-    return _count(value) if option.count else str(value)
+    return _count(value) if entry.shape == "count" else str(value)
+
+
+def _texts(value: Any) -> list[str]:
+    texts = [f"{name}={item}" for name, item in value.items()] if isinstance(value, dict) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("write a table, or a list of texts")
+    return texts
 
 
 def _count(value: str | float) -> int:
@@ -143,14 +147,3 @@ def _count(value: str | float) -> int:
     if not isinstance(value, int) or value < 0:
         raise ValueError("write a whole number from 0")
     return value
-
-
-def _long_names(parameter: click.Parameter) -> list[str]:
-    return [option[2:] for option in parameter.opts if option.startswith("--")]
-
-
-def _nearest(key: str, names: Iterable[str]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(key.replace("_", "-"), names, 1, 0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(names))}"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from rnnprof.cli.command import TableCommand, table_options
+
 if TYPE_CHECKING:
     from rnnprof.device.doctor import Diagnosis, Remark
     from rnnprof.device.inspection import Facts
@@ -17,9 +19,8 @@ WIDTH: Final = 100
 COLOURS: Final = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
-@click.command()  # without defaults from a file: a broken rnnprof.toml must not stop the doctor
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option("--simulate", is_flag=True, help="What a simulated GPU needs, and what is missing.")
+@click.command(cls=TableCommand)  # no configuration: a broken one must not stop the doctor
+@table_options("doctor")
 def command(*, as_json: bool, simulate: bool) -> int:
     """What this machine can measure, and what stands in the way.
 

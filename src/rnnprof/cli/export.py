@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
+from rnnprof.cli.command import TableCommand, table_options
+from rnnprof.cli.table import EXPORT_FORMATS
+from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -16,27 +19,10 @@ if TYPE_CHECKING:
 
     from rnnprof.runfile.records import Run
 
-FORMATS: Final = ("csv", "json", "parquet")
 
-
-@click.command()
-@click.argument(
-    "runs",
-    metavar="RUN...",
-    nargs=-1,
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-)
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(FORMATS),
-    help="[default: by the ending of -o, or else csv]",
-)
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-    help="Where it goes.  [default: stdout]",
-)  # fmt: skip
+@click.command(cls=TableCommand)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=FILE)
+@table_options("export")
 def command(runs: tuple[Path, ...], kind: str | None, output: Path | None) -> int:
     """CSV, JSON or Parquet for other tools.
 
@@ -58,7 +44,7 @@ def command(runs: tuple[Path, ...], kind: str | None, output: Path | None) -> in
 
 def _kind_by_name(output: Path | None) -> str:
     ending = output.suffix.removeprefix(".") if output else ""
-    return ending if ending in FORMATS else "csv"
+    return ending if ending in EXPORT_FORMATS else "csv"
 
 
 def _check(runs: Sequence[Path], kind: str, output: Path | None) -> None:

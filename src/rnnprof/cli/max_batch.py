@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnprof.cli import options as opt
-from rnnprof.cli.config import ConfiguredCommand
+from rnnprof.cli.command import MeasuringCommand, table_options
 from rnnprof.cli.orders import orders_of
 from rnnprof.cli.profile import EXIT_MISSING, carry_out
 from rnnprof.errors import BadInputError
@@ -21,44 +20,8 @@ if TYPE_CHECKING:
     from rnnprof.workload import Workload
 
 
-@click.command(cls=ConfiguredCommand)
-@opt.workload_options
-@click.option(
-    "-T",
-    "--time-steps",
-    type=opt.AXIS,
-    metavar="AXIS",
-    envvar="RNNPROF_TIME_STEPS",
-    help="Time steps per sequence: 128 or 16:128:x2.  [default: 16:128:x2; on CUDA 16:512:x2]",
-)
-@opt.place_options
-@click.option(
-    "--at-most",
-    type=click.IntRange(1, opt.MAX_SIZE),
-    default=65536,
-    metavar="N",
-    envvar="RNNPROF_AT_MOST",
-    show_default=True,
-    help="The largest batch to try.",
-)
-@click.option(
-    "--lengths",
-    type=opt.AXIS,
-    metavar="AXIS",
-    envvar="RNNPROF_LENGTHS",
-    help="Steps of mixed lengths, each round of which ends at T.",
-)
-@click.option(
-    "--confirm",
-    type=click.IntRange(1, 100),
-    default=1,
-    metavar="N",
-    envvar="RNNPROF_CONFIRM",
-    show_default=True,
-    help="Fresh workers in which the answer has to pass.",
-)
-@opt.edge_options
-@opt.run_options
+@click.command(cls=MeasuringCommand)
+@table_options("max-batch")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> int:
     """Prove the largest batch that fits at each T.

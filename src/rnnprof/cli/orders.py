@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnprof.cli import options as opt
@@ -11,6 +10,7 @@ from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     import click
 
@@ -25,7 +25,7 @@ def orders_of(
     """The same order for each place that the options name, each with a run file of its own.
 
     Args:
-        options: of :func:`~rnnprof.cli.options.workload_options` and the other groups; without
+        options: of ``profile`` or ``max-batch``, as the command line has them; without
             ``batch`` the grid has none.
         suffix: of a run file that *options* do not name.
 
@@ -84,6 +84,8 @@ def run_path(output: Path | None, name: str) -> Path:
     Raises:
         BadInputError: it is not named as one.
     """
+    from pathlib import Path
+
     path = output or Path("rnnprof-runs") / f"{name}.jsonl"
     if path.suffix != ".jsonl":
         raise BadInputError(f"-o {path}: a run file is named NAME.jsonl")

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from rnnprof.cli import options as opt
-from rnnprof.cli.config import ConfiguredCommand
+from rnnprof.cli.command import MeasuringCommand, table_options
 from rnnprof.cli.main import Terminated
 from rnnprof.cli.orders import orders_of
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from rnnprof.advice.advise import Advice
     from rnnprof.engine.order import Order
@@ -32,60 +30,8 @@ DRIFT_RATIO: Final = 0.05
 """A drift of the anchor above it is told: it is more than the timing's own precision."""
 
 
-@click.command(cls=ConfiguredCommand)
-@opt.workload_options
-@click.option(
-    "-B",
-    "--batch",
-    type=opt.AXIS,
-    metavar="AXIS",
-    envvar="RNNPROF_BATCH",
-    help="Sequences per batch: 8,16,24 or 8:256:x2 or 16:128:+16.  "
-    "[default: 4:128:x2; on CUDA 8:1024:x2]",
-)
-@click.option(
-    "-T",
-    "--time-steps",
-    type=opt.AXIS,
-    metavar="AXIS",
-    envvar="RNNPROF_TIME_STEPS",
-    help="Time steps per sequence.  [default: 16:128:x2; on CUDA 16:512:x2]",
-)
-@opt.place_options
-@click.option(
-    "--point-seconds",
-    type=opt.SECONDS,
-    metavar="S",
-    envvar="RNNPROF_POINT_SECONDS",
-    help="Most time for a point's timed steps.  [default: 2; on CUDA 1]",
-)
-@click.option(
-    "--processes",
-    type=click.IntRange(1, 100),
-    default=1,
-    metavar="N",
-    envvar="RNNPROF_PROCESSES",
-    help="Timing processes per point.",
-    show_default=True,
-)
-@click.option(
-    "--fast",
-    is_flag=True,
-    help="Leave out memory passes whose peak the others tell to 0.5%; limit and time are measured "
-    "at every point all the same.",
-)
-@click.option("--no-prune", is_flag=True, help="Run points that a smaller OOM already rules out.")
-@click.option(
-    "--report",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    envvar="RNNPROF_REPORT",
-    help="Write the whole report there.  [default: its page and a picture beside the run file]",
-)
-@click.option("--no-report", is_flag=True, envvar="RNNPROF_NO_REPORT", help="Write the run alone.")
-@click.option("--no-certify", is_flag=True, help="Leave the edges between the grid's points.")
-@opt.edge_options
-@opt.run_options
+@click.command(cls=MeasuringCommand)
+@table_options("profile")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> int:
     """Sweep a grid of batch sizes and time steps; the main job.
@@ -107,6 +53,8 @@ def carry_out(order: Order, options: dict[str, Any]) -> Run:
         return run_order(order, listener_for(options["verbose"], quiet=options["quiet"]))
     except (KeyboardInterrupt, Terminated):
         if order.path.exists():
+            import shlex
+
             resume = shlex.join(["rnnprof", *(a for a in sys.argv[1:] if a != "--overwrite")])
             click.echo(f"\nstopped; {order.path} is whole. To go on: {resume}", err=True)
         raise
@@ -123,6 +71,8 @@ def _terminate(_number: int, _frame: object) -> None:
 
 def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
     """The answer of the run, or of several GPUs one below the other."""
+    from pathlib import Path
+
     from rnnprof.points.fold import fold_run
 
     found = [(run, fold_run(run)) for run in runs]
@@ -195,6 +145,8 @@ def _note_drift(run: Run) -> None:
 
 
 def _write_report(run: Run, measurements: Mapping[Point, Measurement], folder: Path | None) -> None:
+    from pathlib import Path
+
     from rnnprof.report.charts.overview import write_charts
     from rnnprof.report.html.files import write_page, write_report
     from rnnprof.report.model import view_of

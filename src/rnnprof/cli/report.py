@@ -8,23 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rnnprof.cli.command import TableCommand, table_options
+from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
     from rnnprof.report.model import View
 
 
-@click.command()
-@click.argument(
-    "runs", nargs=-1, required=True, metavar="RUN...",
-    type=click.Path(dir_okay=False, path_type=Path),
-)  # fmt: skip
-@click.option(
-    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-    help="Where the files go.  [default: NAME-report beside the first run]",
-)  # fmt: skip
-@click.option("--open", "is_opened", is_flag=True, help="Show the page in a browser.")
-@click.option("-q", "--quiet", is_flag=True, help="Do not list the files.")
+@click.command(cls=TableCommand)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=FILE)
+@table_options("report")
 def command(runs: tuple[Path, ...], output: Path | None, is_opened: bool, quiet: bool) -> int:
     """The page, the charts and a summary of one run or several.
 

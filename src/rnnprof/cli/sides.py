@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,9 +17,6 @@ from rnnprof.errors import BadInputError
 if TYPE_CHECKING:
     from rnnprof.engine.order import Order
     from rnnprof.gate.paired import Side
-
-PROCESSES: Final = 5
-"""Timing processes a side: with three the interval is 1.5 times as wide."""
 
 
 def place_of(text: str) -> tuple[str, Path | None] | None:

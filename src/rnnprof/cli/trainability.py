@@ -2,82 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rnnprof.cli import options as opt
-from rnnprof.cli.config import ConfiguredCommand
+from rnnprof.cli.command import MeasuringCommand, table_options
 from rnnprof.cli.orders import run_path
 from rnnprof.cli.profile import EXIT_MISSING, carry_out
 from rnnprof.errors import BadInputError
-from rnnprof.runfile.study import LEAST_STEPS, RATE_RULES, TASK_INPUTS, TASKS, Study
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rnnprof.engine.order import Order
     from rnnprof.runfile.records import Run
+    from rnnprof.runfile.study import Study
     from rnnprof.workload import Workload
 
-DEFAULT_BATCH: Final = "32"
-DEFAULT_STEPS: Final = "10,30,100"
 
-_DEFAULTS: Final = Study()
-
-
-def _count(flag: str, default: int, text: str, least: int = 1) -> Callable[[opt.F], opt.F]:
-    return click.option(
-        flag, type=click.IntRange(least, 1_000_000), default=default, metavar="N",
-        show_default=True, help=text,
-    )  # fmt: skip
-
-
-@click.command(cls=ConfiguredCommand)
-@opt.workload_options
-@click.option(
-    "-B", "--batch", type=opt.AXIS, default=DEFAULT_BATCH, metavar="AXIS", show_default=True,
-    help="Batches to train with; gradients are looked at over the smallest.",
-)  # fmt: skip
-@click.option(
-    "-T", "--time-steps", type=opt.AXIS, default=DEFAULT_STEPS, metavar="AXIS", show_default=True,
-    help="Time steps per sequence.",
-)  # fmt: skip
-@click.option(
-    "--task", type=click.Choice(TASKS), default=TASKS[0], show_default=True,
-    help="What the built-in cells learn; it sets --input-size.",
-)  # fmt: skip
-@_count("--train-steps", _DEFAULTS.train_steps, "Training steps before the second look.", 0)
-@_count("--draws", _DEFAULTS.draws, "Batches of fresh data for reach and noise each.")
-@_count("--small-batch", _DEFAULTS.small_batch, "Sequences of the noise scale's small batch.")
-@_count("--parts", _DEFAULTS.parts, "Small batches that make its large one.", 2)
-@click.option(
-    "--reach-at", type=opt.RATIO, default="0.1%", metavar="SHARE", show_default=True,
-    help="Of the last step's gradient, that still counts as reached.",
-)  # fmt: skip
-@click.option(
-    "--learning-rate", type=opt.SECONDS, default=str(_DEFAULTS.learning_rate), metavar="R",
-    show_default=True, help="Of the built-in cells, at --rate-batch.",
-)  # fmt: skip
-@click.option(
-    "--rate-rule", type=click.Choice(RATE_RULES), default=RATE_RULES[0], show_default=True,
-    help="How the rate goes with the batch.",
-)  # fmt: skip
-@_count("--rate-batch", _DEFAULTS.rate_batch, "The batch at which the learning rate holds.")
-@click.option("--clip", type=opt.SECONDS, metavar="NORM", help="Clip gradients of the built-ins.")
-@click.option(
-    "--target", type=opt.SECONDS, metavar="LOSS",
-    help="Also train to this loss at every point, and time it.",
-)  # fmt: skip
-@_count("--seeds", _DEFAULTS.seeds, "Trainings per point.")
-@click.option(
-    "--train-seconds", type=opt.SECONDS, default=str(_DEFAULTS.budget_s), metavar="S",
-    show_default=True, help="Most time for one training.",
-)  # fmt: skip
-@_count("--evaluate-every", _DEFAULTS.evaluate_every, "Training steps between looks at the loss.")
-@opt.place_options
-@opt.run_options
+@click.command(cls=MeasuringCommand)
+@table_options("trainability")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> int:
     """How far gradients reach, and how batch size pays statistically.
@@ -91,6 +34,8 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
 
 def _order(ctx: click.Context, options: dict[str, Any]) -> Order:
+    from dataclasses import replace
+
     from rnnprof.engine.order import Order
     from rnnprof.runfile.points import Grid
 
@@ -117,6 +62,8 @@ def _order(ctx: click.Context, options: dict[str, Any]) -> Order:
 
 
 def _study(options: dict[str, Any], workload: Workload) -> Study:
+    from rnnprof.runfile.study import Study
+
     return Study(
         task=None if workload.factory else options["task"],
         train_steps=options["train_steps"],
@@ -141,6 +88,10 @@ def _for_task(ctx: click.Context, workload: Workload, study: Study) -> Workload:
     Raises:
         BadInputError: what the study cannot do with it.
     """
+    from dataclasses import replace
+
+    from rnnprof.runfile.study import LEAST_STEPS, TASK_INPUTS
+
     if study.task is None:
         return workload
     if workload.mode != "train":

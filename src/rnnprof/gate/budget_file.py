@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -28,13 +27,11 @@ from rnnprof.gate.budget import (
 )
 from rnnprof.gate.evidence import CONFIRM_STEPS, Required
 from rnnprof.runfile.points import Grid, Point
+from rnnprof.toml_file import nearest, shown
 from rnnprof.units import parse_bytes, parse_size
 
 LEAST_RATE_PER_S: Final = 1e-6
 """A time step in eleven days: what is asked for below it is a slip, and its inverse no time."""
-
-MAX_SHOWN: Final = 60
-"""Characters of a value that an error repeats."""
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _MISSING: Final = object()
@@ -42,15 +39,11 @@ _MISSING: Final = object()
 T = TypeVar("T")
 
 
-MEASURE_KEYS: Final = (
-    "device", "simulate", "memory-limit", "gpu", "point-seconds", "processes", "confirm-steps",
-    "granularity", "reserve", "at-most", "seed", "timeout",
-)  # fmt: skip
-"""Options of a measurement that a budget may set, by their names on the command line."""
-
-
-def parse_budget(table: Mapping[str, Any], name: str) -> Budget:
+def parse_budget(table: Mapping[str, Any], name: str, measure_keys: Collection[str]) -> Budget:
     """Read a budget from the table of a TOML file called *name*.
+
+    *measure_keys* are the options of a measurement that a budget may set, by their names on the
+    command line; what stands in ``[workload]`` is for the command line to read.
 
     Limits contradict each other where one point (or T) has two of a kind, or where
     ``max-batch`` asks for more than ``[measure] at-most`` lets be tried.  Limits at different
@@ -65,7 +58,7 @@ def parse_budget(table: Mapping[str, Any], name: str) -> Budget:
     root.allow(
         ("version", "workload", "measure", "fits", "max-batch", "peak", "throughput", "growth")
     )
-    measure, required = _measure(root)
+    measure, required = _measure(root, measure_keys)
     budget = Budget(
         fits=root.entries("fits", _must_fit, lambda limit: limit.point),
         max_batch=root.entries("max-batch", _least_batch, lambda limit: limit.time_steps),
@@ -89,8 +82,8 @@ class TomlPath:
     path: str = ""
 
     def key(self, name: str) -> TomlPath:
-        shown = name if _BARE_KEY.fullmatch(name) else _shown(name)
-        return TomlPath(self.file, f"{self.path}.{shown}" if self.path else shown)
+        bare = name if _BARE_KEY.fullmatch(name) else shown(name)
+        return TomlPath(self.file, f"{self.path}.{bare}" if self.path else bare)
 
     def entry(self, number: int) -> TomlPath:
         return TomlPath(self.file, f"{self.path}[{number}]")
@@ -121,11 +114,11 @@ class _Table:
     place: TomlPath
     values: Mapping[str, Any]
 
-    def allow(self, keys: Sequence[str]) -> None:
+    def allow(self, keys: Collection[str]) -> None:
         """See that no other keys are there."""
         for key in self.values:
             if key not in keys:
-                raise self.place.key(key).error(f"is no key{_nearest(key, keys)}")
+                raise self.place.key(key).error(f"is no key{nearest(key, keys)}")
 
     def get(self, key: str, form: _Form[T], default: Any = _MISSING) -> T:
         """The value of *key*; without a default it has to be there."""
@@ -136,7 +129,7 @@ class _Table:
             return default  # type: ignore[no-any-return]
         value = form.read(self.values[key])
         if value is None:
-            raise place.error(f"is {_shown(self.values[key])}: write {form.expected}")
+            raise place.error(f"is {shown(self.values[key])}: write {form.expected}")
         return value
 
     def inner(self, key: str) -> _Table | None:
@@ -145,7 +138,7 @@ class _Table:
         if value is None and key not in self.values:
             return None
         if not isinstance(value, Mapping):
-            raise place.error(f"is {_shown(value)}: write it as a table, [{key}]")
+            raise place.error(f"is {shown(value)}: write it as a table, [{key}]")
         return _Table(place, value)
 
     def entries(
@@ -154,13 +147,13 @@ class _Table:
         """The entries of a list of tables; no two may be of the *same* thing."""
         value, place = self.values.get(key, []), self.place.key(key)
         if not isinstance(value, list):
-            raise place.error(f"is {_shown(value)}: write each entry under [[{key}]]")
+            raise place.error(f"is {shown(value)}: write each entry under [[{key}]]")
         seen: dict[Hashable, int] = {}
         found = []
         for number, item in enumerate(value, 1):
             at = place.entry(number)
             if not isinstance(item, Mapping):
-                raise at.error(f"is {_shown(item)}: write each entry under [[{key}]]")
+                raise at.error(f"is {shown(item)}: write each entry under [[{key}]]")
             entry = read(_Table(at, item))
             first = seen.setdefault(same(entry), number)
             if first != number:
@@ -245,7 +238,7 @@ def _growth_points(table: _Table) -> tuple[Point, ...]:
     return ordered(Grid(batch, time_steps).points())
 
 
-def _measure(root: _Table) -> tuple[dict[str, Any], Required]:
+def _measure(root: _Table, keys: Collection[str]) -> tuple[dict[str, Any], Required]:
     """The options as they stand, and what they require of a run that is there already.
 
     What no option of the command reads is read here, so that no file is written before a key of it
@@ -254,7 +247,7 @@ def _measure(root: _Table) -> tuple[dict[str, Any], Required]:
     table = root.inner("measure")
     if table is None:
         return {}, Required()
-    table.allow(MEASURE_KEYS)
+    table.allow(keys)
     values = dict(table.values)
     if "at-most" in values:
         values["at-most"] = table.get("at-most", _SIZE)
@@ -369,30 +362,3 @@ _TIME_SHARE: Final = _Form(
     _time_share,
 )
 _PEAK: Final = _Form("one of " + ", ".join(f'"{name}"' for name in PEAKS), _peak_of)
-
-
-def _shown(value: Any) -> str:
-    """A value as an error repeats it: on one line, short, whatever it is."""
-    if isinstance(value, Mapping):
-        return "a table"
-    if isinstance(value, (list, tuple)):
-        return "a list"
-    if isinstance(value, int) and not -MAX_NUMBER < value < MAX_NUMBER:
-        return f"a number of {value.bit_length()} bits"  # Python refuses to print long ones
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = repr(value[: MAX_SHOWN + 1] if isinstance(value, str) else value)
-    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
-
-
-def _nearest(key: str, known: Sequence[str]) -> str:
-    """The known key most like *key*, or all of them."""
-    alike = {_plain(name): name for name in known}
-    close = difflib.get_close_matches(_plain(key[:MAX_SHOWN]), alike, 1, 0.5)
-    if close:
-        return f"; did you mean {alike[close[0]]!r}?"
-    return f"; there are {', '.join(sorted(known))}"
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "_")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rnnprof.errors import BadInputError
+from rnnprof.toml_file import read_toml
 from rnnprof.units import GIB, KIB, MIB, format_bytes, parse_bytes
 
 PRESETS: Final = Path(__file__).with_name("gpus.toml")
@@ -191,7 +191,7 @@ def _pair(part: str, text: str) -> tuple[str, str]:
 
 @cache
 def _presets() -> dict[str, GpuDescription]:
-    tables = tomllib.loads(PRESETS.read_text(encoding="utf-8"))
+    tables = read_toml(PRESETS)
     return {model: _from_values(table, model, model) for model, table in tables.items()}
 
 
@@ -220,11 +220,9 @@ def _preset(wanted: str) -> GpuDescription:
 
 def _from_file(path: Path) -> GpuDescription:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInputError(f"--simulate {path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(f"--simulate {path}: not a TOML file: {error}") from None
+        values = read_toml(path)
+    except BadInputError as error:
+        raise BadInputError(f"--simulate: {error}") from None
     return _from_values(values, CUSTOM_MODEL, str(path))
 
 

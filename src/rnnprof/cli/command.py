@@ -1,0 +1,154 @@
+"""Commands whose options come from the table, and whose help shows them in groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from rnnprof.cli.config import Defaults, read_config
+from rnnprof.cli.table import GROUPS, PLAIN, Entry, entries_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from click.types import OptionHelpExtra
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+GUARD: Final = 1_000_000
+"""A range that ends there or later tells a reader nothing."""
+
+LEFT_COLUMNS: Final = 30
+"""Names of options take so many columns at most; a longer one has its text below it."""
+
+
+class TableOption(click.Option):
+    """An option of the table."""
+
+    def __init__(self, flags: list[str], *, entry: Entry, **attributes: Any) -> None:
+        self.entry = entry
+        super().__init__(flags, **attributes)
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """The variable's text, where the command lets variables speak."""
+        command = ctx.command
+        if isinstance(command, TableCommand) and not command.hears(ctx, self.name or ""):
+            return None
+        return super().resolve_envvar_value(ctx)
+
+    def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
+        """What stands in brackets: no range whose end only guards against slips."""
+        extra = super().get_help_extra(ctx)
+        if isinstance(self.type, click.IntRange) and (self.type.max or 0) >= GUARD:
+            extra.pop("range", None)
+        return extra
+
+
+class TableCommand(click.Command):
+    """A command whose help shows the options in the groups of the table."""
+
+    def hears(self, ctx: click.Context, name: str) -> bool:  # noqa: ARG002
+        """Whether a variable may set the option *name*."""
+        return True
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One section a group, their texts in one column."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for group in GROUPS:
+            records = [_record(each, ctx) for each in self.params if _group_of(each) == group]
+            if records:
+                groups[group] = records
+        help_option = self.get_help_option(ctx)
+        if help_option is not None:
+            last = next(reversed(groups), PLAIN)
+            groups.setdefault(last, []).append(_record(help_option, ctx))
+        left = _left_column(groups)
+        for group, records in groups.items():
+            with formatter.section(group):
+                formatter.write_dl([(f"{flags:<{left}}", text) for flags, text in records])
+
+
+class MeasuringCommand(TableCommand):
+    """A command whose defaults may stand in a file of the working directory.
+
+    The file is read when the first option is neither a flag nor a variable: never for ``--help``.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line, with what files state as defaults below flags and variables."""
+        ctx.default_map = Defaults(lambda: self.configuration(ctx), ctx.default_map or {})
+        return super().parse_args(ctx, args)
+
+    def get_help(self, ctx: click.Context) -> str:
+        """The help, with the defaults that are built in: a broken file must not break it."""
+        ctx.default_map = None
+        return super().get_help(ctx)
+
+    def configuration(self, ctx: click.Context) -> dict[str, Any]:  # noqa: ARG002
+        """What the working directory's file sets."""
+        from pathlib import Path
+
+        return read_config(Path(), [p.entry for p in self.params if isinstance(p, TableOption)])
+
+
+def table_options(command: str, variables_of: str | None = None) -> Callable[[F], F]:
+    """Give a function the options that *command* has in the table.
+
+    Args:
+        variables_of: the command that variables name, if another.
+    """
+
+    def decorate(function: F) -> F:
+        for entry in reversed(entries_of(command)):
+            names = entry.variables(command)
+            if variables_of is not None and names:
+                names = Entry.variables(entry._replace(has_variable=True), variables_of)
+            attributes = _attributes(entry, names)
+            function = click.option(
+                *entry.flags.split(), entry.name, cls=TableOption, entry=entry, **attributes
+            )(function)
+        return function
+
+    return decorate
+
+
+def _attributes(entry: Entry, variables: list[str]) -> dict[str, Any]:
+    """What click is to know of an option."""
+    found: dict[str, Any] = {
+        "help": entry.help,
+        "metavar": entry.metavar,
+        "envvar": variables or None,
+    }
+    if entry.shape == "flag":
+        return {**found, "is_flag": True}
+    if entry.shape == "count":
+        return {**found, "count": True}
+    if entry.default is not None:
+        found |= {"default": entry.default, "show_default": True}
+    if entry.is_required:
+        found["required"] = True
+    if entry.name == "workload_file":  # before the options that it sets, and for nobody else
+        found |= {"is_eager": True, "expose_value": False, "callback": _lay_workload}
+    return {**found, "type": entry.form, "multiple": entry.shape == "list"}
+
+
+def _lay_workload(ctx: click.Context, _: click.Parameter, path: Any) -> None:
+    if path is not None:
+        assert isinstance(ctx.default_map, Defaults), "only commands that measure have a workload"
+        ctx.default_map.lay(path)
+
+
+def _group_of(parameter: click.Parameter) -> str | None:
+    return parameter.entry.group if isinstance(parameter, TableOption) else None
+
+
+def _record(parameter: click.Parameter, ctx: click.Context) -> tuple[str, str]:
+    record = parameter.get_help_record(ctx)
+    assert record is not None, "no option is hidden"
+    return record
+
+
+def _left_column(groups: dict[str, list[tuple[str, str]]]) -> int:
+    widths = [len(flags) for records in groups.values() for flags, _ in records]
+    return min(max(widths, default=0), LEFT_COLUMNS)
