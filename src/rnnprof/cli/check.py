@@ -206,7 +206,8 @@ def _orders(asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]) -
     """What to measure with, as the budget and the command line set it, for each GPU."""
     from rnnprof.cli.orders import orders_of, run_path
 
-    if "processes" not in budget.measure and asked["simulate"] is None:
+    source = asked["context"].get_parameter_source("processes")
+    if source is ParameterSource.DEFAULT and asked["simulate"] is None:
         asked["processes"] = CHECK_PROCESSES
     if options["processes"] is not None:
         asked["processes"] = options["processes"]

@@ -19,7 +19,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 GUARD: Final = 1_000_000
 """A range that ends there or later tells a reader nothing."""
 
-LEFT_COLUMNS: Final = 30
+LEFT_COLUMNS: Final = 24
 """Names of options take so many columns at most; a longer one has its text below it."""
 
 
@@ -66,7 +66,7 @@ class TableCommand(click.Command):
         left = _left_column(groups)
         for group, records in groups.items():
             with formatter.section(group):
-                formatter.write_dl([(f"{flags:<{left}}", text) for flags, text in records])
+                formatter.write_dl([(f"{flags:<{left}}", text) for flags, text in records], left)
 
 
 class MeasuringCommand(TableCommand):
@@ -77,7 +77,8 @@ class MeasuringCommand(TableCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line, with what files state as defaults below flags and variables."""
-        ctx.default_map = Defaults(lambda: self.configuration(ctx), ctx.default_map or {})
+        if not ctx.resilient_parsing:  # as a shell completes a word: nothing may break that
+            ctx.default_map = Defaults(lambda: self.configuration(ctx), ctx.default_map or {})
         return super().parse_args(ctx, args)
 
     def get_help(self, ctx: click.Context) -> str:
@@ -134,7 +135,7 @@ def _attributes(entry: Entry, variables: list[str]) -> dict[str, Any]:
 
 
 def _lay_workload(ctx: click.Context, _: click.Parameter, path: Any) -> None:
-    if path is not None:
+    if path is not None and not ctx.resilient_parsing:
         assert isinstance(ctx.default_map, Defaults), "only commands that measure have a workload"
         ctx.default_map.lay(path)
 
