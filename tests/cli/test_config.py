@@ -147,6 +147,24 @@ def test_a_budget_beats_variables_and_configuration_for_what_it_states(
     assert asked["input_size"] == 256, "a gate judges the same in every folder"
 
 
+@pytest.mark.parametrize("name", ["RNNPROF_PROCESSES", "RNNPROF_CHECK_PROCESSES"])
+def test_a_variable_sets_what_neither_budget_nor_flag_states(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "budget.toml"
+    path.write_text(BUDGET)
+    budget = check.read_budget(path)
+    given = {"processes": None, "output": None}
+    for number in (check.CHECK_PROCESSES, 7):
+        asked = check._options_of(budget, path)
+        [order] = check._orders(asked, budget, given)
+        assert order.settings.processes == number
+        monkeypatch.setenv(name, "7")
+    asked = check._options_of(budget, path)
+    [order] = check._orders(asked, budget, {**given, "processes": 2})
+    assert order.settings.processes == 2
+
+
 def test_a_budget_that_is_nested_too_deeply_is_refused(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -125,6 +125,7 @@ def test_what_has_to_be_measured() -> None:
         ("memory-limit", 800, "a size with its unit"),
         ("memory-limit", "800", "a size with its unit"),
         ("reserve", "some", "a size with its unit"),
+        ("gpu-memory", 16, "a size with its unit"),
         ("device", 3, "a name"),
         ("at_most", 4096, "did you mean 'at-most'?"),
     ],

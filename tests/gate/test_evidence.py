@@ -239,3 +239,18 @@ def test_a_size_without_its_unit_is_refused() -> None:
 def test_a_point_of_another_length_shows_nothing() -> None:
     found = gate(FITS, a_run(fit(time_steps=64), points=[POINT, Point(64, 64)]))
     assert found.verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("has", "said"),
+    [
+        (None, "the limit stands for no GPU of another size, the budget has 16.0 GiB"),
+        (8 << 30, "the limit stands for a GPU of 8.00 GiB, the budget has 16.0 GiB"),
+        (16 << 30, None),
+    ],
+)
+def test_the_size_of_a_gpu_is_held_against_a_run(has: int | None, said: str | None) -> None:
+    run = with_settings(a_run(fit()), gpu_memory_bytes=has)
+    found = gate(requiring(FITS, gpu_memory_bytes=16 << 30), run)
+    assert found.verdict is (Verdict.NOT_COMPARABLE if said else Verdict.PASS)
+    assert said is None or any(said in each.reason for each in found.findings)

@@ -52,6 +52,15 @@ class TableCommand(click.Command):
         """Whether a variable may set the option *name*."""
         return True
 
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """The same option each time: as another one click 8.1 does not put it before the rest."""
+        key = f"{__name__}.{self.name}.help"
+        if key not in ctx.meta:
+            ctx.meta[key] = super().get_help_option(ctx)
+        found = ctx.meta[key]
+        assert found is None or isinstance(found, click.Option)
+        return found
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One section a group, their texts in one column."""
         groups: dict[str, list[tuple[str, str]]] = {}

@@ -256,6 +256,7 @@ def _measure(root: _Table, keys: Collection[str]) -> tuple[dict[str, Any], Requi
         simulated=table.get("simulate", _NAME, None),
         limit_bytes=table.get("memory-limit", _SIZED, None),
         reserve_bytes=table.get("reserve", _SIZED, None),
+        gpu_memory_bytes=table.get("gpu-memory", _SIZED, None),
         confirm_steps=table.get("confirm-steps", _SIZE, CONFIRM_STEPS),
     )
     return values, required

@@ -29,6 +29,7 @@ class Required:
         device: as on the command line: ``cpu``, ``cuda``, ``cuda:1`` or a UUID.
         simulated: the model of a simulated GPU.
         limit_bytes, reserve_bytes: of training, and set aside of it.
+        gpu_memory_bytes: of the GPU that the limit stands for, as ``--gpu-memory`` has it.
         confirm_steps: training steps that a fit has to pass.
     """
 
@@ -36,12 +37,13 @@ class Required:
     simulated: str | None = None
     limit_bytes: int | None = None
     reserve_bytes: int | None = None
+    gpu_memory_bytes: int | None = None
     confirm_steps: int = CONFIRM_STEPS
 
     def differences(self, run: Run) -> tuple[str, ...]:
         """In what the run was measured otherwise, a clause each."""
-        found = [self._device(run), self._simulated(run)]
         settings = settings_of(run) or Settings()
+        found = [self._device(run), self._simulated(run), self._gpu_memory(settings)]
         sizes = (
             ("limit", self.limit_bytes, run.limit_bytes),
             ("reserve", self.reserve_bytes, settings.reserve_bytes),
@@ -72,6 +74,13 @@ class Required:
         if gpu in describe_all(self.simulated):
             return None
         return f"the simulated GPU is {gpu.model}, the budget has {self.simulated}"
+
+    def _gpu_memory(self, settings: Settings) -> str | None:
+        asked, has = self.gpu_memory_bytes, settings.gpu_memory_bytes
+        if asked is None or asked == has:
+            return None
+        stands = "no GPU of another size" if has is None else f"a GPU of {format_bytes(has)}"
+        return f"the limit stands for {stands}, the budget has {format_bytes(asked)}"
 
     def limit_of(self, run: Run) -> int:
         """What training may take in a pass that counts, in bytes."""
