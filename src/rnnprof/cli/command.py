@@ -111,10 +111,7 @@ def table_options(command: str, variables_of: str | None = None) -> Callable[[F]
 
     def decorate(function: F) -> F:
         for entry in reversed(entries_of(command)):
-            names = entry.variables(command)
-            if variables_of is not None and names:
-                names = Entry.variables(entry._replace(has_variable=True), variables_of)
-            attributes = _attributes(entry, names)
+            attributes = _attributes(entry, entry.variables(command, variables_of))
             function = click.option(
                 *entry.flags.split(), entry.name, cls=TableOption, entry=entry, **attributes
             )(function)

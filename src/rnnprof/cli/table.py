@@ -90,12 +90,17 @@ class Entry(NamedTuple):
         """Its name in Python."""
         return self.parameter or self.key.replace("-", "_")
 
-    def variables(self, command: str) -> list[str]:
-        """The environment variables that set it, the one that counts first."""
+    def variables(self, command: str, called: str | None = None) -> list[str]:
+        """The environment variables that set it, the one that counts first.
+
+        Args:
+            called: the command by whose name the first one goes, if by another.
+        """
         if command not in CONFIGURED and not self.has_variable:
             return []
         own = self.key.replace("-", "_").upper()
-        return [f"RNNPROF_{command.replace('-', '_').upper()}_{own}", f"RNNPROF_{own}"]
+        prefix = (called or command).replace("-", "_").upper()
+        return [f"RNNPROF_{prefix}_{own}", f"RNNPROF_{own}"]
 
 
 def entries_of(command: str) -> list[Entry]:
