@@ -50,25 +50,14 @@ class Workload:
             function, whose end drops them.  A factory has its own.
     """
 
-<<<<<<< HEAD
-    cell: str | None = "lstm"
-    impl: str = "fused"
-    input_size: Size = 256
-    hidden_size: Size = 512
-    layers: Size = 1
-    bidirectional: bool = False
-    dropout: Probability = 0.0
-    proj_size: Size = 0
-=======
     cell: str | None = defaults.CELL
     impl: str = defaults.IMPL
-    input_size: int = defaults.INPUT_SIZE
-    hidden_size: int = defaults.HIDDEN_SIZE
-    layers: int = defaults.LAYERS
+    input_size: Size = defaults.INPUT_SIZE
+    hidden_size: Size = defaults.HIDDEN_SIZE
+    layers: Size = defaults.LAYERS
     bidirectional: bool = False
-    dropout: float = defaults.DROPOUT
-    proj_size: int = defaults.PROJ_SIZE
->>>>>>> 36dedf7 (cli: one table of options serves flags, variables, TOML and budgets; help in groups; one reader of TOML; configuration is read where a command measures)
+    dropout: Probability = defaults.DROPOUT
+    proj_size: Size = defaults.PROJ_SIZE
     batch_first: bool = False
     dtype: str = defaults.DTYPE
     optimizer: str = defaults.OPTIMIZER

@@ -13,11 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-<<<<<<< HEAD
-from rnnprof.ranges import Bytes, Count, Real, Seconds, Whole
-=======
 from rnnprof import defaults
->>>>>>> 36dedf7 (cli: one table of options serves flags, variables, TOML and budgets; help in groups; one reader of TOML; configuration is read where a command measures)
+from rnnprof.ranges import Bytes, Count, Real, Seconds, Whole
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import (
     Calibration,
@@ -102,39 +99,21 @@ class Settings:
         study: how trainability is measured; None where it is not.
     """
 
-<<<<<<< HEAD
     memory_limit: Bytes | None = None
     gpu_memory_bytes: Bytes | None = None
     point_seconds: Real = 2.0
-    processes: Whole = 1
+    processes: Whole = defaults.PROCESSES
     timeout_s: Seconds | None = None
-    seed: Whole = 0
+    seed: Whole = defaults.SEED
     prune: bool = True
-    confirm_steps: Count = 10
+    confirm_steps: Count = defaults.CONFIRM_STEPS
     through: Whole = 0
-    confirm: Whole = 1
-    granularity: Count = 1
-    at_most: Count = 65536
+    confirm: Whole = defaults.CONFIRM
+    granularity: Count = defaults.GRANULARITY
+    at_most: Count = defaults.AT_MOST
     headroom_ratio: Real = 0.05
     reserve_bytes: Bytes = 0
     lengths: tuple[Whole, ...] = ()
-=======
-    memory_limit: int | None = None
-    gpu_memory_bytes: int | None = None
-    point_seconds: float = 2.0
-    processes: int = defaults.PROCESSES
-    timeout_s: float | None = None
-    seed: int = defaults.SEED
-    prune: bool = True
-    confirm_steps: int = defaults.CONFIRM_STEPS
-    through: int = 0
-    confirm: int = defaults.CONFIRM
-    granularity: int = defaults.GRANULARITY
-    at_most: int = defaults.AT_MOST
-    headroom_ratio: float = 0.05
-    reserve_bytes: int = 0
-    lengths: tuple[int, ...] = ()
->>>>>>> 36dedf7 (cli: one table of options serves flags, variables, TOML and budgets; help in groups; one reader of TOML; configuration is read where a command measures)
     certify: bool = True
     fast: bool = False
     study: Study | None = None

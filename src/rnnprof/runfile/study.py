@@ -5,15 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-<<<<<<< HEAD
-from rnnprof.ranges import Count, Real, Seconds, Whole
-
-TASKS: Final = ("adding", "copy")
-=======
 from rnnprof import defaults
 from rnnprof.defaults import RATE_RULES as RATE_RULES
 from rnnprof.defaults import TASKS as TASKS
->>>>>>> 36dedf7 (cli: one table of options serves flags, variables, TOML and budgets; help in groups; one reader of TOML; configuration is read where a command measures)
+from rnnprof.ranges import Count, Real, Seconds, Whole
 
 TASK_INPUTS: Final = {"adding": 2, "copy": 10}
 """Features of a time step: a value and a mark; ten symbols, one of them hot."""
@@ -46,37 +41,20 @@ class Study:
         evaluate_every: training steps between two looks at fresh data.
     """
 
-<<<<<<< HEAD
-    task: str | None = "adding"
-    train_steps: Count = 200
-    draws: Whole = 20
-    small_batch: Whole = 16
-    parts: Whole = 8
+    task: str | None = defaults.TASK
+    train_steps: Count = defaults.TRAIN_STEPS
+    draws: Whole = defaults.DRAWS
+    small_batch: Whole = defaults.SMALL_BATCH
+    parts: Whole = defaults.PARTS
     reach_ratio: Real = 1e-3
-    learning_rate: Real = 1e-3
-    rate_rule: str = "fixed"
-    rate_batch: Whole = 32
+    learning_rate: Real = defaults.LEARNING_RATE
+    rate_rule: str = defaults.RATE_RULE
+    rate_batch: Whole = defaults.RATE_BATCH
     clip_norm: Real | None = None
     target_loss: Real | None = None
-    seeds: Whole = 3
-    budget_s: Seconds = 60.0
-    evaluate_every: Whole = 20
-=======
-    task: str | None = defaults.TASK
-    train_steps: int = defaults.TRAIN_STEPS
-    draws: int = defaults.DRAWS
-    small_batch: int = defaults.SMALL_BATCH
-    parts: int = defaults.PARTS
-    reach_ratio: float = 1e-3
-    learning_rate: float = defaults.LEARNING_RATE
-    rate_rule: str = defaults.RATE_RULE
-    rate_batch: int = defaults.RATE_BATCH
-    clip_norm: float | None = None
-    target_loss: float | None = None
-    seeds: int = defaults.SEEDS
-    budget_s: float = defaults.TRAIN_SECONDS
-    evaluate_every: int = defaults.EVALUATE_EVERY
->>>>>>> 36dedf7 (cli: one table of options serves flags, variables, TOML and budgets; help in groups; one reader of TOML; configuration is read where a command measures)
+    seeds: Whole = defaults.SEEDS
+    budget_s: Seconds = defaults.TRAIN_SECONDS
+    evaluate_every: Whole = defaults.EVALUATE_EVERY
 
     @property
     def big_batch(self) -> int:
