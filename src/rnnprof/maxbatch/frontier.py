@@ -20,7 +20,7 @@ from rnnprof.maxbatch.certify import (
     missing_proof,
     probes_of,
 )
-from rnnprof.maxbatch.search import EdgeSearch
+from rnnprof.maxbatch.search import EdgeSearch, Try, seek
 from rnnprof.maxbatch.stationary import (
     batch_to_confirm,
     confirming_steps,
@@ -84,29 +84,34 @@ class Frontier:
         return tuple(sorted(certificates, key=lambda certificate: certificate.time_steps))
 
     def certify(self, time_steps: int) -> Certificate:
-        """Search the edge at one T until it is proven or cannot be."""
+        """Search the largest batch at one T until it is proven or cannot be."""
         fits, request = self.known[time_steps], self.observer.request.request
-        search = self._terms_at(time_steps).search(time_steps, fits)
-        while not (_is_unsupported(fits) or probes_of(fits, request) >= MOST_PROBES):
-            search = self._settle_suspicion(search)
-            terms = self._terms_at(time_steps)
-            if _leaks(fits, terms) or ignored(fits) is not None:
-                break
-            search = self._without_short_passes(search)
-            model = MemoryModel.fit(self._samples())
-            units = search.propose(model)
-            batch = (
-                missing_proof(search, fits, terms) if units is None else units * (terms.granularity)
-            )
-            if batch is None or _is_set_aside(batch, fits) or self._is_tired(batch, fits):
-                break
-            point = Point(batch, time_steps)
-            self.listener.probing(point, self._why(batch, search, model))
-            is_near = units is None or self._is_near(point, model)
-            fit = self._probe(point, self._steps_of(point, is_near=is_near))
-            if fit.outcome in KNOWN_ENDS:
-                search.learn(terms.try_of(fit))
+        seek(self._terms_at(time_steps).search(time_steps, fits), self._propose, self._try)
         return conclude(time_steps, fits, self._terms, request)
+
+    def _propose(self, search: EdgeSearch) -> tuple[EdgeSearch, int | None]:
+        """The batch to run next, None for none, and the search as what was seen has left it."""
+        fits, request = self.known[search.time_steps], self.observer.request.request
+        if _is_unsupported(fits) or probes_of(fits, request) >= MOST_PROBES:
+            return search, None
+        search = self._settle_suspicion(search)
+        terms = self._terms_at(search.time_steps)
+        if _leaks(fits, terms) or ignored(fits) is not None:
+            return search, None
+        search = self._without_short_passes(search)
+        units = search.propose(MemoryModel.fit(self._samples()))
+        batch = missing_proof(search, fits, terms) if units is None else units * terms.granularity
+        if batch is None or _is_set_aside(batch, fits) or self._is_tired(batch, fits):
+            return search, None
+        return search, batch
+
+    def _try(self, search: EdgeSearch, batch: int) -> Try | None:
+        """Run a batch; None where its end says nothing of memory."""
+        point, model = Point(batch, search.time_steps), MemoryModel.fit(self._samples())
+        self.listener.probing(point, self._why(batch, search, model))
+        is_near = search.is_over or self._is_near(point, model)
+        fit = self._probe(point, self._steps_of(point, is_near=is_near))
+        return self._terms_at(point.time_steps).try_of(fit) if fit.outcome in KNOWN_ENDS else None
 
     def _settle_suspicion(self, search: EdgeSearch) -> EdgeSearch:
         """Run for longer what looks as if training steps left memory behind; the search, with

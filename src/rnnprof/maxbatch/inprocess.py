@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from rnnprof.breakdown.memory_model import MemoryModel, Sample
 from rnnprof.errors import BadInputError
-from rnnprof.maxbatch.search import EdgeSearch, Try
+from rnnprof.maxbatch.search import EdgeSearch, Try, seek
 from rnnprof.outcomes import Classification, Evidence, classify
 from rnnprof.points.seen import Use, ignored_uses
 from rnnprof.runfile.certificates import EdgeStatus
@@ -292,13 +292,19 @@ def _probe(
 
 @dataclass(slots=True)
 class Hunt:
-    """The search over one runner, in units of the granularity, up to *most* of them."""
+    """The search over one runner, in units of the granularity, up to *most* of them.
+
+    Attributes:
+        first: units to try before what the search proposes; None for none.
+        unused: why step does not use its batch; None where it does.
+    """
 
     runner: Runner
     granularity: int
     most: int
     edge: EdgeSearch | None = None
     unused: str | None = None
+    first: int | None = None
 
     def warm_up(self) -> None:
         """Run the smallest usual batch, so that what step loads and keeps is there."""
@@ -312,12 +318,21 @@ class Hunt:
         warm_up = self.runner.history[0]
         if not warm_up.passed:  # what it loads at first may be what it had no room for: once more
             first = warm_up.batch // self.granularity
-        units = first if first is not None else edge.propose(None)
-        while units is not None:
-            batch = units * self.granularity
-            edge.learn(self._try(self.runner.run(batch, is_near=self._is_near(batch))))
-            self.unused = self._ignored()
-            units = None if self.unused else self._next(edge)
+        self.first = first
+        seek(edge, self._propose, self._probe)
+
+    def _propose(self, edge: EdgeSearch) -> tuple[EdgeSearch, int | None]:
+        """The batch to run next; None where the edge is proven, or step does not use its batch."""
+        if self.unused:
+            return edge, None
+        units = self.first if self.first is not None else self._next(edge)
+        self.first = None
+        return edge, None if units is None else units * self.granularity
+
+    def _probe(self, _: EdgeSearch, batch: int) -> Try:
+        tried = self._try(self.runner.run(batch, is_near=self._is_near(batch)))
+        self.unused = self._ignored()
+        return tried
 
     def _ignored(self) -> str | None:
         """Why the probes show that step does not use its batch; what is loaded at first tells no

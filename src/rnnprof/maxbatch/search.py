@@ -401,3 +401,26 @@ def _below(known: list[Try], units: float) -> Try | None:
 def _is_proportional(model: MemoryModel) -> bool:
     """Whether the model is of one sample: its slope is then an upper bound."""
     return all(plane.fixed == 0.0 == plane.per_sequence for plane in model.planes)
+
+
+def seek(
+    search: EdgeSearch,
+    propose: Callable[[EdgeSearch], tuple[EdgeSearch, int | None]],
+    probe: Callable[[EdgeSearch, int], Try | None],
+) -> EdgeSearch:
+    """Probe what is proposed until nothing is left to try; the search as it ends.
+
+    The loop of the engine, whose probes are fresh workers, and of the search in the user's own
+    process.
+
+    Args:
+        propose: the batch to try next, None for none, and the search to go on with.
+        probe: runs a batch; None where its end says nothing of memory.
+    """
+    search, batch = propose(search)
+    while batch is not None:
+        tried = probe(search, batch)
+        if tried is not None:
+            search.learn(tried)
+        search, batch = propose(search)
+    return search
