@@ -578,7 +578,7 @@ ENVIRONMENT = HEADER.environment
         ),
         (
             {"sources": {"model.py": "ff"}},
-            ["sources.model.py: None in the file, 'ff' now"],
+            ["model.py is loaded now alone"],
         ),
     ],
 )

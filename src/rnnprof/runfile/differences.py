@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from rnnprof.runfile.codec import encode
@@ -14,13 +15,31 @@ def differences(
     one: Header, other: Header, places: tuple[str, str] = ("in the file", "now")
 ) -> list[str]:
     """Each field of the identity in which two headers differ, spelled out."""
-    left, right = _flat(encode(one)), _flat(encode(other))
+    sources = _changed_sources(one.sources, other.sources, places)
+    left, right = ({**encode(each), "sources": {}} for each in (one, other))
+    left, right = _flat(left), _flat(right)
     return [
-        f"{name.removeprefix('environment.')}: {left.get(name)!r} {places[0]}, "
-        f"{right.get(name)!r} {places[1]}"
-        for name in dict.fromkeys([*left, *right])
-        if left.get(name) != right.get(name) and name not in _DERIVED
+        *(
+            f"{name.removeprefix('environment.')}: {left.get(name)!r} {places[0]}, "
+            f"{right.get(name)!r} {places[1]}"
+            for name in dict.fromkeys([*left, *right])
+            if left.get(name) != right.get(name) and name not in _DERIVED
+        ),
+        *sources,
     ]
+
+
+def _changed_sources(
+    one: Mapping[str, str], other: Mapping[str, str], places: tuple[str, str]
+) -> Iterator[str]:
+    """Each of the user's files that differs; its digests would tell a reader nothing."""
+    for name in sorted({*one, *other}):
+        if name not in other:
+            yield f"{name} is loaded {places[0]} alone"
+        elif name not in one:
+            yield f"{name} is loaded {places[1]} alone"
+        elif one[name] != other[name]:
+            yield f"{name} has changed"
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
