@@ -474,7 +474,7 @@ def test_smaller_limits_are_predicted_apart():
     advice = advised([timed(8, 1000)], [certified()], a_run(*SEEN))
     (sentence,) = advice.predictions
     head, _, number = sentence.rpartition("about ")
-    assert head == "under 32.0 MiB the edges would be T=16: "
+    assert head == "under 32.0 MiB the largest batches would be T=16: "
     law_edge = (LIMIT // 2 - LAW.fixed_bytes) // ((1 << 16) + (1 << 19))
     assert law_edge - 2 <= int(number) <= law_edge
     assert not [reason for reason in advice.reasons if "would" in reason]
@@ -484,14 +484,14 @@ def test_where_nothing_would_fit_it_is_said():
     law = MemoryLaw(fixed_bytes=40 * MIB)
     fits = [fit_at(b, peak_charged_bytes=law.bytes_at(Point(b, 16))) for b in (2, 9, 30, 40)]
     advice = advised([], [certified(42)], a_run(*fits))
-    assert advice.predictions == ("under 32.0 MiB the edges would be T=16: none",)
+    assert advice.predictions == ("under 32.0 MiB the largest batches would be T=16: none",)
 
 
 def test_a_cap_is_no_edge():
     capped = certified(16, status=EdgeStatus.CAPPED)
     advice = advised([], [capped, certified(EDGE)], a_run(*SEEN))
     assert advice.predictions[0].startswith(
-        "under 32.0 MiB the edges would be T=16: 16 or more, T=16: about "
+        "under 32.0 MiB the largest batches would be T=16: 16 or more, T=16: about "
     )
 
 

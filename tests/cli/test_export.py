@@ -190,7 +190,8 @@ def test_a_run_without_a_grid_says_where_its_edges_are(
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 1
     assert captured.err == (
-        "edges.jsonl asked for no point of a grid: no rows; its edges are in --format json\n"
+        "edges.jsonl asked for no point of a grid: no rows; its largest batches are in "
+        "--format json\n"
     )
 
 

@@ -95,7 +95,7 @@ def check_advise(path: Path, edges: str, capsys: pytest.CaptureFixture[str]) -> 
         "  - no point was timed that fits with headroom: profile a grid that does",
     ]
     assert lines[2] == "Predicted, not measured:"
-    assert lines[3].startswith("  - under 31.5 MiB the edges would be T=32: about ")
+    assert lines[3].startswith("  - under 31.5 MiB the largest batches would be T=32: about ")
     whole = json.loads(advised(capsys, path, "--json", "--effective-batch", "999"))
     assert whole["advice"]["effective_batch"] == 999
     assert [at["time_steps"] for at in whole["advice"]["largest_safe"]] == [32, 64]

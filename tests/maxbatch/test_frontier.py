@@ -644,7 +644,7 @@ def test_the_listener_hears_of_every_probe_and_of_every_edge():
     assert heard.reasons[0] == "nothing is known yet"
     assert heard.reasons.count("once more: its worker died") == 1
     told = dict(zip([line for line in heard.told if "probing" in line], heard.reasons, strict=True))
-    assert "MiB of 64.0 MiB predicted; the edge lies from" in told[f"probing B={EDGE + 1} T=16"]
+    assert "MiB of 64.0 MiB predicted; the largest lies from" in told[f"probing B={EDGE + 1} T=16"]
 
 
 def test_certificates_are_recorded_as_they_come_and_answered_by_length():

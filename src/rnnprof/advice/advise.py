@@ -426,7 +426,9 @@ def _smaller(
     sentences = []
     for limit in limits:
         edges = [f"T={c.time_steps}: {_predicted(model, c, limit)}" for c in known]
-        sentences.append(f"under {format_bytes(limit)} the edges would be {', '.join(edges)}")
+        sentences.append(
+            f"under {format_bytes(limit)} the largest batches would be {', '.join(edges)}"
+        )
     return tuple(sentences)
 
 

@@ -78,7 +78,8 @@ def _content(runs: Sequence[Run], kind: str) -> bytes:
         found = run_rows(run)
         if not found:
             click.echo(
-                f"{run.path} asked for no point of a grid: no rows; its edges are in --format json",
+                f"{run.path} asked for no point of a grid: no rows; its largest batches are in "
+                "--format json",
                 err=True,
             )
         table += found

@@ -228,15 +228,15 @@ _PROOF: Final = (
           "STEPS"),
     Entry("--confirm", PROOF, MAX_BATCH, "Fresh workers in which the answer has to pass.",
           _UP_TO_100, defaults.CONFIRM, "N"),
-    Entry("--granularity", PROOF, EDGES, "Seek the edge among multiples of N.",
+    Entry("--granularity", PROOF, EDGES, "Seek the largest batch among multiples of N.",
           click.IntRange(1, 65536), defaults.GRANULARITY, "N", budget="measure"),
     Entry("--at-most", PROOF, MAX_BATCH, "The largest batch to try.",
           types.SIZE, defaults.AT_MOST, "N", budget="measure"),
-    _flag("--no-certify", PROOF, PROFILE, "Leave the edges between the grid's points."),
+    _flag("--no-certify", PROOF, PROFILE, "Prove no largest batch between the grid's points."),
 )  # fmt: skip
 
 _ADVICE: Final = (
-    Entry("--headroom", ADVICE, EDGES, "Of the limit, between the edge and the batch advised.",
+    Entry("--headroom", ADVICE, EDGES, "Of the limit, kept free by the largest safe batch.",
           types.RATIO, "5%", "SHARE"),
     Entry("--effective-batch", ADVICE, (*EDGES, "advise"),
           "Advise the accumulation steps that make it.", types.SIZE, None, "N"),

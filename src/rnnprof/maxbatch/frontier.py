@@ -185,7 +185,7 @@ class Frontier:
 
     def _why(self, batch: int, search: EdgeSearch, model: MemoryModel | None) -> str:
         """Why this batch: what is predicted of it, and between which the edge lies."""
-        between = f"the edge lies from {search.fits * search.granularity}"
+        between = f"the largest lies from {search.fits * search.granularity}"
         if search.fails is not None:
             between += f" to {search.fails * search.granularity - search.granularity}"
         if model is None:

@@ -394,7 +394,7 @@ class Hunt:
             return f"not even a batch of {self.granularity} leaves the headroom free"
         if edge.fall is not None:
             smaller, larger = (tried.units * self.granularity for tried in edge.fall)
-            return f"batch {larger} took less memory than {smaller}: the edge is a local one"
+            return f"batch {larger} took less memory than {smaller}: a larger one may fit too"
         return self._thrashing(edge)
 
     def _thrashing(self, edge: EdgeSearch) -> str | None:

@@ -355,7 +355,7 @@ def test_the_finding_tells_what_is_not_proven() -> None:
         "Even the largest batch asked for fits at T=16.",
         "Nothing fits at T=256.",
         "A batch fits above one out of memory at T=64.",
-        "The edge is not proven at T=128.",
+        "The largest batch is not proven at T=128.",
         "The library does not support T=512.",
     ):
         assert words in finding

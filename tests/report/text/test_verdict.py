@@ -79,7 +79,7 @@ def test_an_edge_that_is_not_known_leaves_the_run_unfinished():
     edge = certified(16, 4, status=EdgeStatus.INDETERMINATE, reason="at B=5: it died")
     judgement = judge_run(finished(view_from(grid_sample((4,), (16,)), (edge,))))
     assert judgement.verdict is Trust.UNFINISHED
-    assert "the edge at T=16 is not known: at B=5: it died" in judgement.reasons
+    assert "the largest batch at T=16 is not known: at B=5: it died" in judgement.reasons
 
 
 def anchored(*step_times_s: float) -> View:

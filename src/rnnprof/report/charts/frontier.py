@@ -473,7 +473,7 @@ def _keys(view: View, places: Sequence[Spot]) -> Iterator[Key]:
     if view.model is not None:
         # rounded up, for it is a bound; what errs less needs no more digits
         worst = math.ceil(1000 * view.model.worst_error_ratio) / 1000 or 0.001
-        words = f"memory model's edge (within {format_ratio(worst)} of its samples)"
+        words = f"largest batch by the memory model (within {format_ratio(worst)} of its samples)"
         yield Line2D([], [], **_model_style()), words
         yield Line2D([], [], **_contour_style()), "the same under another limit"
     for outcome, marker, size_pt, meaning in RUN_MARKS:

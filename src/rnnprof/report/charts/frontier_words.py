@@ -51,7 +51,7 @@ def _others(places: Sequence[Spot]) -> Iterator[str]:
         (EdgeStatus.NON_MONOTONE, "a batch fits above one out of memory at"),
         (EdgeStatus.NOT_STATIONARY, "each training step leaves memory at"),
         (EdgeStatus.BATCH_NOT_USED, "a training step does not use the batch at"),
-        (EdgeStatus.INDETERMINATE, "the edge is not proven at"),
+        (EdgeStatus.INDETERMINATE, "the largest batch is not proven at"),
     ):
         time_steps = [place.time_steps for place in places if place.kind == kind]
         if time_steps:
@@ -65,8 +65,8 @@ def _seen_in_words(places: Sequence[Spot], limit: str) -> Iterator[str]:
     if both:
         last = both[-1]
         yield (
-            f"no edge is certified here, but under {limit} at T={last.time_steps} the grid shows "
-            f"B={last.fits} to fit and B={last.fails} to be out of memory"
+            f"no largest batch is certified here, but under {limit} at T={last.time_steps} the grid "
+            f"shows B={last.fits} to fit and B={last.fails} to be out of memory"
         )
     elif fitting:
         last = fitting[-1]

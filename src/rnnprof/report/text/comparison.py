@@ -24,7 +24,7 @@ from rnnprof.units import format_bytes, format_seconds
 MEANING: Final = {
     Affects.EVERYTHING: "the runs cannot be compared",
     Affects.TIME: "times cannot be compared",
-    Affects.LIMIT: "edges cannot be compared",
+    Affects.LIMIT: "largest batches cannot be compared",
     Affects.NOTHING: "compared all the same",
 }
 

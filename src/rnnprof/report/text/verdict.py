@@ -65,7 +65,8 @@ def _missing(view: View) -> Iterator[str]:
             yield f"{_counted(points)} {outcome.value}"
     for certificate in view.frontier:
         if certificate.status is EdgeStatus.INDETERMINATE:
-            yield f"the edge at T={certificate.time_steps} is not known: {certificate.reason}"
+            at = f"the largest batch at T={certificate.time_steps}"
+            yield f"{at} is not known: {certificate.reason}"
 
 
 def _noisy_text(view: View) -> Iterator[str]:
@@ -90,7 +91,7 @@ def _sound(view: View) -> Iterator[str]:
     if known:
         yield f"all {known} points were answered" if known > 1 else "the one point was answered"
     if view.frontier:
-        yield f"the edge is known at {len(view.frontier)} of {len(view.frontier)} T"
+        yield f"the largest batch is known at {len(view.frontier)} of {len(view.frontier)} T"
     if _timed(view):
         yield "no timing that counts was noisy"
     drift = anchor_drift(view.run)
