@@ -227,7 +227,7 @@ def test_a_profile_has_memory_and_no_times(rnnprof: CommandLine, tmp_path: Path)
         assert (point["outcome"], point["simulated"]) == ("measured", True)
         assert point["step_time_s"] is None
         parts = {k: v for k, v in point["breakdown_bytes"].items() if k != "phase"}
-        assert sum(parts.values()) == point["peak_allocated_bytes"]
+        assert sum(parts.values()) == point["allocated_bytes"]
     assert document["advice"]["recommendations"] == []
 
 

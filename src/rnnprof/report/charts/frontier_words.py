@@ -65,8 +65,8 @@ def _seen_in_words(places: Sequence[Spot], limit: str) -> Iterator[str]:
     if both:
         last = both[-1]
         yield (
-            f"no largest batch is certified here, but under {limit} at T={last.time_steps} the grid "
-            f"shows B={last.fits} to fit and B={last.fails} to be out of memory"
+            f"no largest batch is certified here, but under {limit} at T={last.time_steps} the "
+            f"grid shows B={last.fits} to fit and B={last.fails} to be out of memory"
         )
     elif fitting:
         last = fitting[-1]

@@ -19,12 +19,20 @@ from rnnprof.runfile.records import Run
 MEASURED_FIELDS: Final = (
     "outcome", "phase", "reason",
     "step_time_s", "step_time_within_ci_s", "step_time_ci_s", "converged", "noisy",
-    "time_steps_per_s", "sequences_per_s", "host_enqueue_s", "block_wait_s", "phase_times_s",
+    "time_steps_per_s", "sequences_per_s", "host_enqueue_s", "block_wait_s",
     "flops_per_step", "flop_per_s", "matmul_share_ratio", "bound", "bound_reason",
-    "peak_allocated_bytes", "peak_reserved_bytes", "peak_process_bytes", "peak_charged_bytes",
     "retries", "breakdown_reason", "implementation", "seen_batch", "seen_time_steps", "warnings",
 )  # fmt: skip
 """Fields of a measurement that stand in the document under their own names."""
+
+RENAMED_FIELDS: Final = {
+    "phase_time_s": "phase_times_s",
+    "charged_bytes": "peak_charged_bytes",
+    "allocated_bytes": "peak_allocated_bytes",
+    "reserved_bytes": "peak_reserved_bytes",
+    "process_bytes": "peak_process_bytes",
+}
+"""Fields of the document, and those of a measurement that they hold: bytes are peaks there."""
 
 
 def document(
@@ -79,6 +87,7 @@ def _point(measurement: Measurement) -> dict[str, Any]:
         "batch": measurement.point.batch,
         "time_steps": measurement.point.time_steps,
         **{name: encode(getattr(measurement, name)) for name in MEASURED_FIELDS},
+        **{name: encode(getattr(measurement, own)) for name, own in RENAMED_FIELDS.items()},
         "breakdown_bytes": _breakdown_bytes(measurement),
     }
 

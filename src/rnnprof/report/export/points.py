@@ -28,7 +28,7 @@ from rnnprof.factory import PHASES
 from rnnprof.maxbatch.certify import frontier_of
 from rnnprof.points.fold import fold_run
 from rnnprof.points.measurement import Measurement
-from rnnprof.report.export.document import document
+from rnnprof.report.export.document import RENAMED_FIELDS, document
 from rnnprof.report.model import grid_points
 from rnnprof.report.text.pieces import one_line
 from rnnprof.runfile.certificates import Certificate
@@ -100,8 +100,9 @@ def _field(record: Any, name: str) -> Any:
 
 
 def _seen(name: str, kind: type[Any], meaning: str) -> Column:
-    """A field of the measurement, by its own name."""
-    return Column(name, kind, meaning, lambda place: _field(place.measurement, name))
+    """A field of the measurement, by its name in the document."""
+    own = RENAMED_FIELDS.get(name, name)
+    return Column(name, kind, meaning, lambda place: _field(place.measurement, own))
 
 
 def _interval(name: str, meaning: str) -> tuple[Column, Column]:
@@ -184,10 +185,10 @@ SPEED_COLUMNS: Final = (
 )
 
 MEMORY_COLUMNS: Final = (
-    _seen("peak_allocated_bytes", int, "peak by the allocator"),
-    _seen("peak_reserved_bytes", int, "peak reserved by the caching allocator (CUDA)"),
-    _seen("peak_process_bytes", int, "peak of the process by the operating system or NVML"),
-    _seen("peak_charged_bytes", int, "peak of what the limit counts"),
+    _seen("allocated_bytes", int, "peak by the allocator"),
+    _seen("reserved_bytes", int, "peak reserved by the caching allocator (CUDA)"),
+    _seen("process_bytes", int, "peak of the process by the operating system or NVML"),
+    _seen("charged_bytes", int, "peak of what the limit counts"),
     _seen("retries", int, "times that the caching allocator emptied its cache to go on (CUDA)"),
     *(
         _breakdown(part, f"breakdown_{part}_bytes", int, f"{part} live at the allocator's peak")
