@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import MIB, a_calibration
-from rnnprof.breakdown.bounds import Bound, Rates, Work, least_traffic_bytes, verdict
+from rnnprof.breakdown.bounds import Bound, DeviceRates, Work, least_traffic_bytes, verdict
 from rnnprof.workload import FactorySource, Workload
 
-RATES = Rates(matmul_flop_per_s=1000.0, copy_bytes_per_s=100.0)
+RATES = DeviceRates(matmul_flop_per_s=1000.0, copy_bytes_per_s=100.0)
 SMALL = Workload(input_size=7, hidden_size=11, optimizer="none")
 WEIGHTS = 4 * 11 * (7 + 11)
 BIASES = 2 * 4 * 11
@@ -85,7 +85,7 @@ def test_what_is_unknown_has_its_reason() -> None:
     half = verdict(1.0, replace(work, traffic_bytes=60), RATES)
     assert half.bound == "memory"
     assert "are unknown (no formula for aten.lstm_mps)" in half.reason
-    assert verdict(1.0, Work(1, 1), Rates()).bound is None
+    assert verdict(1.0, Work(1, 1), DeviceRates()).bound is None
 
 
 AMOUNTS = st.none() | st.integers(0, 5000)
@@ -105,9 +105,12 @@ def test_one_thing_at_most_is_named_and_always_with_a_reason(
 
 
 def test_rates_are_read_from_a_calibration() -> None:
-    assert Rates.of(a_calibration()) == Rates(1e9, 1e9, 32 * MIB)
+    assert DeviceRates.of(a_calibration()) == DeviceRates(1e9, 1e9, 32 * MIB)
     hostile = {"matmul_flop_per_s": math.nan, "copy_bytes_per_s": 0.0}
-    assert Rates.of(a_calibration(figures=hostile, parameters={"cache_bytes": "x"})) == Rates()
+    assert (
+        DeviceRates.of(a_calibration(figures=hostile, parameters={"cache_bytes": "x"}))
+        == DeviceRates()
+    )
 
 
 def traffic(workload: Workload, cache_bytes: int | None = None) -> int:

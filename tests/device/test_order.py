@@ -11,7 +11,7 @@ import pytest
 from fakes import FakeProbe
 from rnnprof import protocol
 from rnnprof.device.locks import gpu_lock
-from rnnprof.engine.identity import Survey, resolve_gpu_limit
+from rnnprof.engine.identity import GpuSurvey, resolve_gpu_limit
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.order import Order
 from rnnprof.engine.supervisor import Answer
@@ -124,7 +124,7 @@ def test_a_limit_that_cannot_be_is_told(
     settings: Settings, changes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(BadInputError, match=words):
-        resolve_gpu_limit(settings, None, Survey(**{**SURVEY, **changes}))
+        resolve_gpu_limit(settings, None, GpuSurvey(**{**SURVEY, **changes}))
 
 
 def test_a_run_is_resumed_under_its_own_limit(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakes import HEADER, MIB, a_calibration, a_fit, a_memory, a_run, a_timing, conditions
-from rnnprof.breakdown.bounds import Rates
+from rnnprof.breakdown.bounds import DeviceRates
 from rnnprof.breakdown.flops import NO_FORMULA, step_flops
 from rnnprof.points.fold import (
     anchor_drift,
@@ -262,7 +262,7 @@ def test_a_noisy_pass_is_no_drift_of_the_machine():
 
 FLOPS = step_flops(HEADER.workload, POINT.batch, POINT.time_steps)[0] or 0
 FACTORY = Workload(cell=None, factory=FactorySource("train.py:make"))
-RATES = Rates(matmul_flop_per_s=2.0 * FLOPS, copy_bytes_per_s=1e15)
+RATES = DeviceRates(matmul_flop_per_s=2.0 * FLOPS, copy_bytes_per_s=1e15)
 SECOND = a_timing(POINT, *[1.0] * 6)
 
 
@@ -348,10 +348,10 @@ def test_the_last_unnoisy_rates_count() -> None:
     assert rates_of([]) is None
     assert rates_of([rates(1.0, what="reserve")]) is None
     assert rates_of([rates(1.0, outcome=Outcome.CRASHED)]) is None
-    assert rates_of([rates(1.0), rates(2.0)]) == Rates(2.0, None, 32 * MIB)
+    assert rates_of([rates(1.0), rates(2.0)]) == DeviceRates(2.0, None, 32 * MIB)
     noisy = rates(3.0, conditions=BUSY)
-    assert rates_of([rates(1.0), rates(2.0), noisy]) == Rates(2.0, None, 32 * MIB)
-    assert rates_of([noisy]) == Rates(3.0, None, 32 * MIB)
+    assert rates_of([rates(1.0), rates(2.0), noisy]) == DeviceRates(2.0, None, 32 * MIB)
+    assert rates_of([noisy]) == DeviceRates(3.0, None, 32 * MIB)
 
 
 def test_a_calibration_is_no_part_of_a_point() -> None:

@@ -38,7 +38,7 @@ FULL_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class DeviceRates:
     """What the device does at its best; None where it was not measured.
 
     Attributes:
@@ -52,7 +52,7 @@ class Rates:
     cache_bytes: int | None = None
 
     @classmethod
-    def of(cls, calibration: Calibration) -> Rates:
+    def of(cls, calibration: Calibration) -> DeviceRates:
         """The figures of a ``rates`` calibration that are known and above zero."""
         figures, cache = calibration.figures, calibration.parameters.get("cache_bytes")
         return cls(
@@ -89,7 +89,7 @@ class Bound:
 
 
 def verdict(
-    step_time_s: float, work: Work, rates: Rates | None, block_wait_s: float | None = None
+    step_time_s: float, work: Work, rates: DeviceRates | None, block_wait_s: float | None = None
 ) -> Bound:
     """What bounds a step that took *step_time_s*.
 

@@ -64,7 +64,7 @@ def _facts(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class GpuSurvey:
     """A GPU as a worker found it, once the workload had run on it and was gone.
 
     Attributes:
@@ -79,7 +79,7 @@ class Survey:
     warm_up_note: str | None = None
 
 
-def resolve_gpu_limit(settings: Settings, kept_bytes: int | None, survey: Survey) -> int:
+def resolve_gpu_limit(settings: Settings, kept_bytes: int | None, survey: GpuSurvey) -> int:
     """The limit on a GPU: as asked, or that of the GPU stood for, or what is free.
 
     Args:
@@ -101,7 +101,7 @@ def resolve_gpu_limit(settings: Settings, kept_bytes: int | None, survey: Survey
     return limit
 
 
-def _stand_in_limit(gpu_memory_bytes: int, survey: Survey) -> int:
+def _stand_in_limit(gpu_memory_bytes: int, survey: GpuSurvey) -> int:
     if survey.context_bytes is None:
         raise BadInputError(
             f"--gpu-memory: what the context takes is not known here ({survey.context_note}); give "

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from rnnprof.device.locks import gpu_lock
 from rnnprof.engine.identity import (
-    Survey,
+    GpuSurvey,
     guard_bytes,
     host_of,
     make_header,
@@ -199,12 +199,12 @@ def _resolved_limit(order: Order, run: Run | None, crew: Supervisor, listener: L
     return limit_bytes
 
 
-def _survey(order: Order, crew: Supervisor) -> Survey:
+def _survey(order: Order, crew: Supervisor) -> GpuSurvey:
     answer = crew.ask(order.task("survey"), HELLO_DEADLINE_S)
     if answer.evidence is not None:
         reason = classify(answer.evidence).reason
         raise WorkerStartError(f"the worker could not survey the GPU: {reason}")
-    return decode(Survey, answer.findings, "survey")
+    return decode(GpuSurvey, answer.findings, "survey")
 
 
 def _check_factory(order: Order, crew: Supervisor) -> dict[str, str]:

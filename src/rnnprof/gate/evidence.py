@@ -92,7 +92,7 @@ class Required:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Proofs:
     """The fit passes at one T, and which of them show something.
 
     Attributes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from rnnprof.gate.budget import LeastBatch, MustFit
-from rnnprof.gate.evidence import Evidence, proven_steps
-from rnnprof.gate.seen import Seen
+from rnnprof.gate.evidence import Proofs, proven_steps
+from rnnprof.gate.seen import JudgedRun
 from rnnprof.gate.verdicts import Finding, Verdict
 from rnnprof.maxbatch.certify import KNOWN_ENDS, UNUSABLE
 from rnnprof.outcomes import was_crowded_out
@@ -16,7 +16,7 @@ from rnnprof.runfile.points import Outcome
 from rnnprof.units import format_bytes, format_ratio
 
 
-def judge_fit(limit: MustFit, seen: Seen) -> Finding:
+def judge_fit(limit: MustFit, seen: JudgedRun) -> Finding:
     verdict, reason, measured, most = _fit_verdict(limit, seen)
     return Finding("fits", str(limit.point), verdict, reason, "bytes", measured, most)
 
@@ -25,7 +25,7 @@ _FitVerdict = tuple[Verdict, str, float | None, float | None]
 """Verdict, reason, bytes found and bytes allowed."""
 
 
-def _fit_verdict(limit: MustFit, seen: Seen) -> _FitVerdict:
+def _fit_verdict(limit: MustFit, seen: JudgedRun) -> _FitVerdict:
     """By the last attempt at the point itself, or else by those at the same T."""
     point = limit.point
     if (unusable := seen.unusable_at(point.time_steps)) is not None:
@@ -109,7 +109,7 @@ def _fits_above(fit: Fit, limit: MustFit) -> _FitVerdict:
     return Verdict.INCONCLUSIVE, told, None, usable
 
 
-def judge_batch(limit: LeastBatch, seen: Seen) -> Finding:
+def judge_batch(limit: LeastBatch, seen: JudgedRun) -> Finding:
     certificate, evidence = seen.frontier.get(limit.time_steps), seen.evidence_at(limit.time_steps)
     if certificate is None:
         verdict, reason, batch = _batch_without_proof(limit, evidence)
@@ -123,7 +123,7 @@ def judge_batch(limit: LeastBatch, seen: Seen) -> Finding:
 
 
 def _doubt(
-    certificate: Certificate, evidence: Evidence, verdict: Verdict
+    certificate: Certificate, evidence: Proofs, verdict: Verdict
 ) -> tuple[Verdict, str] | None:
     """Why a certificate says nothing of what is asked for; None where it does."""
     if (other := evidence.other_limit()) is not None and not evidence.same_limit:
@@ -172,9 +172,7 @@ def _ends_below(fails: int, least: int, told: str) -> tuple[Verdict, str]:
     return Verdict.INCONCLUSIVE, f"{told}; B={fails} does not fit: give a finer --granularity"
 
 
-def _batch_without_proof(
-    limit: LeastBatch, evidence: Evidence
-) -> tuple[Verdict, str, float | None]:
+def _batch_without_proof(limit: LeastBatch, evidence: Proofs) -> tuple[Verdict, str, float | None]:
     """By passes of the grid, where no largest batch was sought."""
     ooms = evidence.ooms_up_to(limit.at_least)
     proofs = evidence.proofs_above(0)

@@ -16,7 +16,7 @@ from rnnprof.compare.comparison import (
 from rnnprof.gate.budget import Growth, MostPeak
 from rnnprof.gate.seen import (
     MORE,
-    Seen,
+    JudgedRun,
     confidence,
     judge_estimates,
     judge_finished,
@@ -45,7 +45,7 @@ def judge_growth(
     standing = _of(found, Affects.EVERYTHING)
     if standing:
         return (_not_comparable("comparable", standing),)
-    seen = Seen.of(new)
+    seen = JudgedRun.of(new)
     points = compare_points(base, new)
     judged = [each for each in points if each.base_outcome is Outcome.MEASURED]
     present = [each for each in judged if each.new_outcome is Outcome.MEASURED]
@@ -100,7 +100,7 @@ def _comparable(
     return Finding("comparable", "", Verdict.PASS, "; ".join(told))
 
 
-def _judge_absent(point: Point, seen: Seen, *, smaller_limit: bool) -> Finding:
+def _judge_absent(point: Point, seen: JudgedRun, *, smaller_limit: bool) -> Finding:
     """A point that the baseline measured and the run did not."""
     verdict, reason = seen.absence(point)
     measurement = seen.points.get(point)
@@ -111,7 +111,7 @@ def _judge_absent(point: Point, seen: Seen, *, smaller_limit: bool) -> Finding:
     return Finding("memory_growth", str(point), verdict, told, "bytes")
 
 
-def _judge_memory(each: PointComparison, growth: Growth, seen: Seen) -> Finding:
+def _judge_memory(each: PointComparison, growth: Growth, seen: JudgedRun) -> Finding:
     """The peak, as it is: the larger of the two allowances holds.
 
     Of the allocated bytes where both runs know them, since they hardly vary; else of what the limit
@@ -134,7 +134,7 @@ def _judge_memory(each: PointComparison, growth: Growth, seen: Seen) -> Finding:
     return Finding("memory_growth", where, verdict, reason, "bytes", new, most, base)
 
 
-def _peak_unknown(each: PointComparison, seen: Seen) -> tuple[Verdict, str]:
+def _peak_unknown(each: PointComparison, seen: JudgedRun) -> tuple[Verdict, str]:
     """Without the baseline's peak nothing can be said; without the run's own it is missing."""
     if each.allocated_bytes.base is None:
         return Verdict.INCONCLUSIVE, "the baseline does not know the allocated peak"
@@ -143,7 +143,10 @@ def _peak_unknown(each: PointComparison, seen: Seen) -> tuple[Verdict, str]:
 
 
 def _judge_times(
-    points: Sequence[PointComparison], growth: Growth, seen: Seen, standing: Sequence[Difference]
+    points: Sequence[PointComparison],
+    growth: Growth,
+    seen: JudgedRun,
+    standing: Sequence[Difference],
 ) -> list[Finding]:
     """Each by its processes; together by Holm."""
     if standing and points:
@@ -177,7 +180,7 @@ def _time_of_many(
     )  # fmt: skip
 
 
-def _time_of_few(each: PointComparison, growth: Growth, seen: Seen) -> Finding:
+def _time_of_few(each: PointComparison, growth: Growth, seen: JudgedRun) -> Finding:
     """INCONCLUSIVE; but what the baseline timed and the run did not is missing."""
     change, verdict = each.time, Verdict.INCONCLUSIVE
     reason = f"{change.reason}: no change is told from noise; {MORE}"

@@ -26,7 +26,7 @@ from rnnprof.gate.growth import judge_growth
 from rnnprof.gate.seen import (
     FEW_PROCESSES_FACTOR,
     MORE,
-    Seen,
+    JudgedRun,
     confidence,
     judge_estimates,
     judge_finished,
@@ -81,7 +81,7 @@ def _is_part_of(base: Run, run: Run) -> bool:
 
 def judge_budget(budget: Budget, run: Run) -> tuple[Finding, ...]:
     """A finding for each limit, in the order of the budget."""
-    seen = Seen.of(run, budget.required)
+    seen = JudgedRun.of(run, budget.required)
     return (
         *(judge_fit(limit, seen) for limit in budget.fits),
         *(judge_batch(limit, seen) for limit in budget.max_batch),
@@ -90,7 +90,7 @@ def judge_budget(budget: Budget, run: Run) -> tuple[Finding, ...]:
     )
 
 
-def _judge_peak(limit: MostPeak, seen: Seen) -> Finding:
+def _judge_peak(limit: MostPeak, seen: JudgedRun) -> Finding:
     point, most = limit.point, limit.at_most_bytes
     verdict, reason, peak = peak_of(limit, seen)
     if peak is not None and verdict is not Verdict.NOT_COMPARABLE:
@@ -102,7 +102,7 @@ def _judge_peak(limit: MostPeak, seen: Seen) -> Finding:
     return Finding("peak", str(point), verdict, reason, "bytes", peak, most)
 
 
-def _judge_throughputs(limits: Sequence[LeastThroughput], seen: Seen) -> list[Finding]:
+def _judge_throughputs(limits: Sequence[LeastThroughput], seen: JudgedRun) -> list[Finding]:
     """Each by its processes; together by Holm."""
     medians = [seen.medians_at(limit.point) for limit in limits]
     allowed = [_allowed_s(limit) for limit in limits]
@@ -144,7 +144,7 @@ def _throughput_of_many(
     )  # fmt: skip
 
 
-def _throughput_of_few(limit: LeastThroughput, medians: ProcessMedians, seen: Seen) -> Finding:
+def _throughput_of_few(limit: LeastThroughput, medians: ProcessMedians, seen: JudgedRun) -> Finding:
     """Judged only where it is kept or missed by far."""
     least, where = limit.at_least_per_s, str(limit.point)
     if medians.typical_s is None:

@@ -11,7 +11,7 @@ from rnnprof.compare.comparison import (
     ProcessMedians,
 )
 from rnnprof.gate.budget import MostPeak
-from rnnprof.gate.evidence import Evidence, Required
+from rnnprof.gate.evidence import Proofs, Required
 from rnnprof.gate.verdicts import Finding, Verdict
 from rnnprof.maxbatch.certify import UNUSABLE, frontier_of, settings_of
 from rnnprof.maxbatch.stationary import leak_of
@@ -44,7 +44,7 @@ def judge_finished(run: Run, name: str) -> list[Finding]:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class JudgedRun:
     """A run as the checks look at it.
 
     Attributes:
@@ -58,7 +58,7 @@ class Seen:
     frontier: Mapping[int, Certificate]
 
     @classmethod
-    def of(cls, run: Run, required: Required | None = None) -> Seen:
+    def of(cls, run: Run, required: Required | None = None) -> JudgedRun:
         frontier = {certificate.time_steps: certificate for certificate in frontier_of(run)}
         observations = by_point(run.observations)
         return cls(run, required or Required(), fold_run(run), observations, frontier)
@@ -68,10 +68,10 @@ class Seen:
         fits = [o for o in self.run.observations if isinstance(o, Fit) and o.is_of_the_workload]
         return [fit for fit in fits if fit.time_steps == time_steps]
 
-    def evidence_at(self, time_steps: int) -> Evidence:
+    def evidence_at(self, time_steps: int) -> Proofs:
         """What the fit passes at T show under the conditions required."""
         limit_bytes = self.required.limit_of(self.run)
-        return Evidence(self.fits_at(time_steps), limit_bytes, self.required.confirm_steps)
+        return Proofs(self.fits_at(time_steps), limit_bytes, self.required.confirm_steps)
 
     def unusable_at(self, time_steps: int) -> str | None:
         """What the training step does at T that no batch can be passed with; None for nothing."""
@@ -108,7 +108,7 @@ class Seen:
         return Verdict.FAIL, f"missing: {measurement.outcome.value}: {measurement.reason}"
 
 
-def peak_of(limit: MostPeak, seen: Seen) -> tuple[Verdict, str, int | None]:
+def peak_of(limit: MostPeak, seen: JudgedRun) -> tuple[Verdict, str, int | None]:
     """The peak; or, without it, the verdict and why."""
     measurement = seen.points.get(limit.point)
     observations = seen.observations.get(limit.point, [])
@@ -131,7 +131,7 @@ def peak_of(limit: MostPeak, seen: Seen) -> tuple[Verdict, str, int | None]:
     return Verdict.INCONCLUSIVE, f"the {limit.of} peak is not known: {why}", peak
 
 
-def untimed(point: Point, medians: ProcessMedians, seen: Seen) -> tuple[Verdict, str]:
+def untimed(point: Point, medians: ProcessMedians, seen: JudgedRun) -> tuple[Verdict, str]:
     """A point of which no quiet process was timed."""
     if medians.noisy:
         return Verdict.INCONCLUSIVE, f"every process was noisy: {medians.noisy[0]}"

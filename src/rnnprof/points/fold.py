@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Final, TypeVar
 
-from rnnprof.breakdown.bounds import Rates, Work, least_traffic_bytes, verdict
+from rnnprof.breakdown.bounds import DeviceRates, Work, least_traffic_bytes, verdict
 from rnnprof.breakdown.flops import step_flops
 from rnnprof.points.implied import dominating_oom
 from rnnprof.points.known import KnownPeaks
@@ -97,7 +97,7 @@ def by_point(observations: Sequence[Observation]) -> dict[Point, list[Observatio
     return dict(groups)
 
 
-def rates_of(observations: Sequence[Observation]) -> Rates | None:
+def rates_of(observations: Sequence[Observation]) -> DeviceRates | None:
     """The device's rates: of the last calibration that was not noisy, or else of the last."""
     known = [
         observation
@@ -109,14 +109,14 @@ def rates_of(observations: Sequence[Observation]) -> Rates | None:
     ]
     clean = [calibration for calibration in known if judge(calibration.conditions) is None]
     chosen = clean or known
-    return Rates.of(chosen[-1]) if chosen else None
+    return DeviceRates.of(chosen[-1]) if chosen else None
 
 
 def fold(
     point: Point,
     observations: Sequence[Observation],
     workload: Workload | None = None,
-    rates: Rates | None = None,
+    rates: DeviceRates | None = None,
 ) -> Measurement:
     """One point's measurement; a timing pass that did not come through overrules the fit.
 
@@ -256,7 +256,7 @@ def _memory_fields(fit: Fit | None, memory: Memory | None) -> dict[str, Any]:
 
 
 def _work(
-    point: Point, memory: Memory | None, workload: Workload | None, rates: Rates | None
+    point: Point, memory: Memory | None, workload: Workload | None, rates: DeviceRates | None
 ) -> Work:
     """What one step does: by formula, or as the memory pass counted it for a factory."""
     if memory is not None and memory.flops_per_step is not None:
@@ -271,7 +271,7 @@ def _work(
     return Work(flops, traffic, reason)
 
 
-def _speed_fields(timing: dict[str, Any], work: Work, rates: Rates | None) -> dict[str, Any]:
+def _speed_fields(timing: dict[str, Any], work: Work, rates: DeviceRates | None) -> dict[str, Any]:
     """Operations a second, their share of a matrix product's rate, and what bounds the step."""
     step_s = timing["step_time_s"]
     flop_per_s = None if work.flops is None else work.flops / step_s

@@ -19,7 +19,7 @@ PASS_DEADLINE_S: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class StudyPass:
     """One pass that a study takes.
 
     Attributes:
@@ -41,17 +41,17 @@ class Lesson:
 
 def lessons_of(
     study: Study, batch: tuple[int, ...], time_steps: tuple[int, ...]
-) -> Iterator[Lesson]:
+) -> Iterator[StudyPass]:
     """Gradients at each T, over the smallest batch; then trainings at each point, seed by seed."""
     for length in time_steps:
         point = Point(min(batch), length)
         for train_steps in sorted({0, study.train_steps}):
-            yield Lesson(point, "gradient", train_steps)
+            yield StudyPass(point, "gradient", train_steps)
     if study.target_loss is not None:
         for length in time_steps:
             for index in range(study.seeds):
                 for each in batch:
-                    yield Lesson(Point(each, length), "training", index=index)
+                    yield StudyPass(Point(each, length), "training", index=index)
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class TrainabilityStudy:
 
     observer: Observer
     listener: Listener
-    done: set[Lesson] = field(default_factory=set)
+    done: set[StudyPass] = field(default_factory=set)
 
     def recall(self, run: Run) -> None:
         """Take up what earlier invocations of the same study observed."""
@@ -89,7 +89,7 @@ class TrainabilityStudy:
         assert study is not None
         return study
 
-    def _observe(self, lesson: Lesson) -> None:
+    def _observe(self, lesson: StudyPass) -> None:
         study, settings = self._study, self.observer.request.settings
         budget_s = study.budget_s if lesson.name == "training" else 0.0
         self.observer.observe(
@@ -103,11 +103,11 @@ class TrainabilityStudy:
         )
 
 
-def _lesson(each: Observation, seed: int) -> Lesson:
+def _lesson(each: Observation, seed: int) -> StudyPass:
     if isinstance(each, Gradient):
-        return Lesson(each.point, "gradient", each.train_steps)
+        return StudyPass(each.point, "gradient", each.train_steps)
     assert isinstance(each, Learning)
-    return Lesson(each.point, "training", index=each.seed - seed)
+    return StudyPass(each.point, "training", index=each.seed - seed)
 
 
 def run_study(job: Job) -> None:

@@ -34,7 +34,7 @@ from rnnprof.report.charts.kit.bars import (
     VERMILLION,
     WIDTH_IN,
     Bar,
-    Look,
+    BarLook,
     advised_point,
     along_batch,
     along_steps,
@@ -62,20 +62,20 @@ from rnnprof.runfile.points import Outcome, Point
 from rnnprof.units import format_bytes, format_ratio
 
 PART_LOOKS: Final = {
-    "weights": Look("weights", BLUE, ""),
-    "gradients": Look("gradients", SKY, "////"),
-    "optimizer_state": Look("optimizer state", GREEN, "\\\\\\\\"),
-    "input": Look("input", ORANGE, "||||"),
-    "weight_casts": Look("weight casts", OLIVE, "xxxx"),
-    "saved": Look("saved by forward", VERMILLION, "//"),
-    "library": Look("library", GREY, "++++"),
-    "temporaries": Look("temporaries", PINK, "----"),
-    "rounding": Look("rounding", "#b8a9d9", "xx"),
+    "weights": BarLook("weights", BLUE, ""),
+    "gradients": BarLook("gradients", SKY, "////"),
+    "optimizer_state": BarLook("optimizer state", GREEN, "\\\\\\\\"),
+    "input": BarLook("input", ORANGE, "||||"),
+    "weight_casts": BarLook("weight casts", OLIVE, "xxxx"),
+    "saved": BarLook("saved by forward", VERMILLION, "//"),
+    "library": BarLook("library", GREY, "++++"),
+    "temporaries": BarLook("temporaries", PINK, "----"),
+    "rounding": BarLook("rounding", "#b8a9d9", "xx"),
 }
 """The last is a light violet: Okabe and Ito have no ninth colour.  No hatch has dots or circles:
 each would be a path of its own in a file."""
 
-UNKNOWN_LOOK: Final = Look("parts unknown", FILL, "////", MUTED)
+UNKNOWN_LOOK: Final = BarLook("parts unknown", FILL, "////", MUTED)
 
 
 # --- the parts of the peak -----------------------------------------------------------------------
@@ -206,7 +206,7 @@ def _total_bytes(measurement: Measurement) -> int | None:
     return measurement.peak_allocated_bytes
 
 
-def _looks_used(panels: Iterable[_Panel]) -> list[Look]:
+def _looks_used(panels: Iterable[_Panel]) -> list[BarLook]:
     rows = [row for panel in panels for row in panel.known]
     used = {name for row in rows for name in row.parts}
     looks = [PART_LOOKS[name] for name in BREAKDOWN_PARTS if name in used]

@@ -20,7 +20,7 @@ from rnnprof.report.charts.kit.bars import (
     PANEL_TITLE_IN,
     STEP_ORDER,
     WIDTH_IN,
-    Look,
+    BarLook,
     advised_point,
     byte_axis,
     column_axes,
@@ -41,8 +41,8 @@ from rnnprof.runfile.observations import Memory
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.units import format_bytes
 
-PEAK_LOOK: Final = Look("peak within the phase", BLUE, "")
-LIVE_LOOK: Final = Look("live at its end, in the last step", ORANGE, "////")
+PEAK_LOOK: Final = BarLook("peak within the phase", BLUE, "")
+LIVE_LOOK: Final = BarLook("live at its end, in the last step", ORANGE, "////")
 
 
 # --- the phases of a step ------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from rnnprof.report.charts.kit.bars import (
     VERMILLION,
     WIDTH_IN,
     Bar,
-    Look,
+    BarLook,
     advised_point,
     along_batch,
     along_steps,
@@ -50,14 +50,14 @@ from rnnprof.units import format_ratio, format_seconds
 TITLE: Final = "Where a step's time goes"
 
 PHASE_LOOKS: Final = {
-    "data": Look("data", PINK, "----"),
-    "forward": Look("forward", BLUE, ""),
-    "backward": Look("backward", VERMILLION, "////"),
-    "optimizer": Look("optimizer", GREEN, "\\\\\\\\"),
-    "other": Look("other", GREY, "xxxx"),
+    "data": BarLook("data", PINK, "----"),
+    "forward": BarLook("forward", BLUE, ""),
+    "backward": BarLook("backward", VERMILLION, "////"),
+    "optimizer": BarLook("optimizer", GREEN, "\\\\\\\\"),
+    "other": BarLook("other", GREY, "xxxx"),
 }
 
-UNKNOWN_LOOK: Final = Look("phases unknown", FILL, "////", MUTED)
+UNKNOWN_LOOK: Final = BarLook("phases unknown", FILL, "////", MUTED)
 
 BOUND_MARKS: Final = {"launch": "^", "memory": "s", "compute": "o"}
 NO_BOUND: Final = "none named"
@@ -176,7 +176,7 @@ def _group(view: View, points: Iterable[Point], *, by_batch: bool) -> list[_Row]
     ]
 
 
-def _looks_used(rows: Iterable[_Row]) -> list[Look]:
+def _looks_used(rows: Iterable[_Row]) -> list[BarLook]:
     timed = [row for row in rows if row.measurement and row.measurement.step_time_s]
     used = {name for row in timed for name in row.shares}
     looks = [look for name, look in PHASE_LOOKS.items() if name in used]

@@ -61,7 +61,7 @@ class RowPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class CsvColumn:
     """One column of CSV and Parquet.
 
     Attributes:
@@ -99,13 +99,13 @@ def _field(record: Any, name: str) -> Any:
     return None if record is None else getattr(record, name)
 
 
-def _seen(name: str, kind: type[Any], meaning: str) -> Column:
+def _seen(name: str, kind: type[Any], meaning: str) -> CsvColumn:
     """A field of the measurement, by its name in the document."""
     own = RENAMED_FIELDS.get(name, name)
-    return Column(name, kind, meaning, lambda place: _field(place.measurement, own))
+    return CsvColumn(name, kind, meaning, lambda place: _field(place.measurement, own))
 
 
-def _interval(name: str, meaning: str) -> tuple[Column, Column]:
+def _interval(name: str, meaning: str) -> tuple[CsvColumn, CsvColumn]:
     """Both ends of an interval in seconds."""
 
     def end(index: int) -> Callable[[RowPlace], float | None]:
@@ -116,47 +116,49 @@ def _interval(name: str, meaning: str) -> tuple[Column, Column]:
         return value_of
 
     return (
-        Column(f"{name}_low_s", float, f"{meaning}: its lower end", end(0)),
-        Column(f"{name}_high_s", float, f"{meaning}: its upper end", end(1)),
+        CsvColumn(f"{name}_low_s", float, f"{meaning}: its lower end", end(0)),
+        CsvColumn(f"{name}_high_s", float, f"{meaning}: its upper end", end(1)),
     )
 
 
-def _phase_time(phase: str) -> Column:
+def _phase_time(phase: str) -> CsvColumn:
     def value_of(place: RowPlace) -> float | None:
         return place.measurement.phase_times_s.get(phase) if place.measurement else None
 
     meaning = f"median time of the phase {phase}, from steps of its own"
-    return Column(f"phase_{phase}_s", float, meaning, value_of)
+    return CsvColumn(f"phase_{phase}_s", float, meaning, value_of)
 
 
-def _breakdown(part: str, name: str, kind: type[Any], meaning: str) -> Column:
-    return Column(
+def _breakdown(part: str, name: str, kind: type[Any], meaning: str) -> CsvColumn:
+    return CsvColumn(
         name, kind, meaning, lambda place: _field(_field(place.measurement, "breakdown"), part)
     )
 
 
-def _edge(field: str, kind: type[Any], meaning: str) -> Column:
-    return Column(f"edge_{field}", kind, meaning, lambda place: _field(place.certificate, field))
+def _edge(field: str, kind: type[Any], meaning: str) -> CsvColumn:
+    return CsvColumn(f"edge_{field}", kind, meaning, lambda place: _field(place.certificate, field))
 
 
-def _fact(name: str, meaning: str) -> Column:
+def _fact(name: str, meaning: str) -> CsvColumn:
     """A fact of the environment."""
-    return Column(name, str, meaning, lambda place: place.run.environment.get(name))
+    return CsvColumn(name, str, meaning, lambda place: place.run.environment.get(name))
 
 
-def _option(name: str, kind: type[Any], meaning: str) -> Column:
+def _option(name: str, kind: type[Any], meaning: str) -> CsvColumn:
     """An option of the built-in cells; a factory decides it for itself, untold."""
 
     def value_of(place: RowPlace) -> Any:
         workload = place.run.header.workload
         return getattr(workload, name) if workload.factory is None else None
 
-    return Column(name, kind, f"{meaning}; empty with a factory", value_of)
+    return CsvColumn(name, kind, f"{meaning}; empty with a factory", value_of)
 
 
 POINT_COLUMNS: Final = (
-    Column("batch", int, "sequences per batch (B)", lambda place: place.point.batch),
-    Column("time_steps", int, "time steps per sequence (T)", lambda place: place.point.time_steps),
+    CsvColumn("batch", int, "sequences per batch (B)", lambda place: place.point.batch),
+    CsvColumn(
+        "time_steps", int, "time steps per sequence (T)", lambda place: place.point.time_steps
+    ),
     _seen("outcome", str, "how the point ended; empty where it was not reached"),
     _seen("phase", str, "where a point that is not measured ended"),
     _seen("reason", str, "why a point that is not measured ended so"),
@@ -200,7 +202,7 @@ MEMORY_COLUMNS: Final = (
 
 NOTE_COLUMNS: Final = (
     _seen("implementation", str, "what really ran: fused, native, loop or mixed"),
-    Column(
+    CsvColumn(
         "warnings", str, "what else to know of the point, joined by semicolons",
         lambda place: "; ".join(place.measurement.warnings) if place.measurement else None,
     ),
@@ -213,16 +215,16 @@ EDGE_COLUMNS: Final = (
 )
 
 RUN_COLUMNS: Final = (
-    Column("run", str, "the run file, as it was named", lambda place: place.run.path),
-    Column(
+    CsvColumn("run", str, "the run file, as it was named", lambda place: place.run.path),
+    CsvColumn(
         "run_id", str, "hash of workload, environment and limit: equal for repeated runs",
         lambda place: place.run.header.run_id,
     ),
-    Column(
+    CsvColumn(
         "rnnprof_version", str, "the rnnprof that began the run",
         lambda place: place.run.rnnprof_version,
     ),
-    Column(
+    CsvColumn(
         "workload", str, "what was trained, in one line",
         lambda place: place.run.header.workload.describe(),
     ),
@@ -238,7 +240,7 @@ RUN_COLUMNS: Final = (
     _fact("device", "cpu or cuda"),
     _fact("device_name", "model of the device"),
     _fact("torch", "version of torch"),
-    Column(
+    CsvColumn(
         "limit_bytes", int, "the run's limit; what --reserve sets aside is part of it",
         lambda place: place.run.limit_bytes,
     ),

@@ -143,7 +143,7 @@ class FigureRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class FactList:
     """Names and values below a title."""
 
     title: str
@@ -162,7 +162,7 @@ class PageBlock:
     run: str = ""
     sentences: tuple[str, ...] = ()
     items: tuple[tuple[str, str], ...] = ()
-    facts: tuple[Facts, ...] = ()
+    facts: tuple[FactList, ...] = ()
     tables: tuple[Table, ...] = ()
     command: str = ""
 

@@ -21,7 +21,7 @@ from rnnprof.report.html.points_table import (
     OUTCOMES,
     TIME,
     Columns,
-    Quantity,
+    PointQuantity,
     text_of,
 )
 from rnnprof.report.html.scales import (
@@ -112,7 +112,9 @@ def _points_in_common(reports: Sequence[RunReport], common: Sequence[Point]) -> 
     return Table("differences-table", caption, heads, rows, "differences.csv")
 
 
-def _compared(reports: Sequence[RunReport], common: Sequence[Point], quantity: Quantity) -> Columns:
+def _compared(
+    reports: Sequence[RunReport], common: Sequence[Point], quantity: PointQuantity
+) -> Columns:
     """The quantity in each run, and its ratio to the first run's."""
     known = [[report.view.measurements[point] for point in common] for report in reports]
     values = [[quantity.value(each) for each in measurements] for measurements in known]
@@ -131,7 +133,7 @@ def _compared(reports: Sequence[RunReport], common: Sequence[Point], quantity: Q
 
 
 def _compared_cell(
-    scale: Scale, quantity: Quantity, measurement: Measurement, value: float | None
+    scale: Scale, quantity: PointQuantity, measurement: Measurement, value: float | None
 ) -> Cell:
     """The number with its flags, or how the point ended."""
     if measurement.outcome is not Outcome.MEASURED:

@@ -22,7 +22,7 @@ from rnnprof.report.html.blocks import (
     UNKNOWN,
     Cell,
     Column,
-    Facts,
+    FactList,
     Head,
     PageBlock,
     RunReport,
@@ -339,10 +339,10 @@ def _provenance(report: RunReport, suffix: str) -> PageBlock:
         identity["limit for training"] = bytes_in_full(report.view.limit_bytes)
     settings = encode(run.requests[-1].settings) if run.requests else {}
     groups = [
-        Facts("Run", tuple(identity.items())),
-        Facts("Workload", facts_in_pairs(encode(header.workload))),
-        Facts("Environment", facts_in_pairs(run.environment)),
-        Facts("Settings", facts_in_pairs(settings)),
+        FactList("Run", tuple(identity.items())),
+        FactList("Workload", facts_in_pairs(encode(header.workload))),
+        FactList("Environment", facts_in_pairs(run.environment)),
+        FactList("Settings", facts_in_pairs(settings)),
     ]
     return PageBlock(
         facts=tuple(group for group in groups if group.pairs),

@@ -47,7 +47,7 @@ def remark(value: str | None) -> Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
+class PointQuantity:
     """A column of numbers of the points' measurements."""
 
     head: str
@@ -65,7 +65,7 @@ class Quantity:
 
 # --- points --------------------------------------------------------------------------------------
 
-TIME: Final = Quantity("step time", "step_time_s", lambda m: m.step_time_s, seconds_scale)
+TIME: Final = PointQuantity("step time", "step_time_s", lambda m: m.step_time_s, seconds_scale)
 
 
 def _phase_time_s(phase: str, measurement: Measurement) -> float | None:
@@ -73,26 +73,28 @@ def _phase_time_s(phase: str, measurement: Measurement) -> float | None:
 
 
 SPEED: Final = (
-    Quantity("±", "half_interval_ratio", half_interval_ratio, share_scale),
+    PointQuantity("±", "half_interval_ratio", half_interval_ratio, share_scale),
     *(
-        Quantity(phase, f"{phase}_s", partial(_phase_time_s, phase), seconds_scale)
+        PointQuantity(phase, f"{phase}_s", partial(_phase_time_s, phase), seconds_scale)
         for phase in TRAINING_PHASES
     ),
-    Quantity("time steps", "time_steps_per_s", throughput, rate_scale),
-    Quantity("sequences", "sequences_per_s", lambda m: m.sequences_per_s, rate_scale),
-    Quantity(
+    PointQuantity("time steps", "time_steps_per_s", throughput, rate_scale),
+    PointQuantity("sequences", "sequences_per_s", lambda m: m.sequences_per_s, rate_scale),
+    PointQuantity(
         "of matmul rate", "matmul_share_ratio", lambda m: m.matmul_share_ratio,
         share_scale,
     ),
 )  # fmt: skip
 
-MEMORY: Final = Quantity("memory", "peak_charged_bytes", memory_bytes, bytes_scale)
+MEMORY: Final = PointQuantity("memory", "peak_charged_bytes", memory_bytes, bytes_scale)
 
 PEAKS: Final = (
     MEMORY,
-    Quantity("allocated", "peak_allocated_bytes", lambda m: m.peak_allocated_bytes, bytes_scale),
-    Quantity("reserved", "peak_reserved_bytes", lambda m: m.peak_reserved_bytes, bytes_scale),
-    Quantity("process", "peak_process_bytes", lambda m: m.peak_process_bytes, bytes_scale),
+    PointQuantity(
+        "allocated", "peak_allocated_bytes", lambda m: m.peak_allocated_bytes, bytes_scale
+    ),
+    PointQuantity("reserved", "peak_reserved_bytes", lambda m: m.peak_reserved_bytes, bytes_scale),
+    PointQuantity("process", "peak_process_bytes", lambda m: m.peak_process_bytes, bytes_scale),
 )
 
 OUTCOMES: Final = {

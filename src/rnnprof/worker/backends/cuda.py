@@ -40,7 +40,7 @@ class DeviceMissingError(NoDeviceError):
 
 
 @dataclass(slots=True)
-class Watch:
+class NvmlWatch:
     """This process's share of a GPU's memory, by NVML, or by drift where NVML hides it."""
 
     nvml: Nvml | None
@@ -49,7 +49,9 @@ class Watch:
     before_bytes: int | None = None
 
     @classmethod
-    def start(cls, uuid: str | None, opener: Callable[[], tuple[Nvml | None, str | None]]) -> Watch:
+    def start(
+        cls, uuid: str | None, opener: Callable[[], tuple[Nvml | None, str | None]]
+    ) -> NvmlWatch:
         """Open NVML and note what of the GPU is used before this process touches it."""
         nvml, missing = opener()
         watch = cls(nvml, missing, uuid)
@@ -92,11 +94,11 @@ class CudaDevice:
         self._cuda = cuda
         self._opener = opener
         self._clock = clock
-        self._watch: Watch | None = None
+        self._watch: NvmlWatch | None = None
         self.trace = CudaTrace(cuda)
 
     @property
-    def watch(self) -> Watch:
+    def watch(self) -> NvmlWatch:
         """NVML's view, which :meth:`ready` has opened."""
         assert self._watch is not None, "ready() opens it, before the context is made"
         return self._watch
@@ -108,7 +110,7 @@ class CudaDevice:
             DeviceMissingError: torch sees no such GPU.
         """
         if self._watch is None:
-            self._watch = Watch.start(self._uuid, self._opener)
+            self._watch = NvmlWatch.start(self._uuid, self._opener)
         if torch.version.cuda is None and self._cuda is torch.cuda:
             raise DeviceMissingError(
                 f"torch {torch.__version__} is a build without CUDA: install one with it"
@@ -222,7 +224,7 @@ class CudaLimit:
     """
 
     cuda: Any
-    watch: Watch
+    watch: NvmlWatch
     limit_bytes: int
     reserved_bytes: int
     context_bytes: int | None
@@ -273,12 +275,12 @@ class CudaMeter:
 
     host: ConditionsMeter
     cuda: Any
-    watch: Watch
+    watch: NvmlWatch
     before: DeviceConditions
     reserved_before: int
 
     @classmethod
-    def start(cls, cuda: Any, watch: Watch) -> CudaMeter:
+    def start(cls, cuda: Any, watch: NvmlWatch) -> CudaMeter:
         """Read the counters now."""
         return cls(ConditionsMeter.start(), cuda, watch, watch.look(), cuda.memory_reserved())
 

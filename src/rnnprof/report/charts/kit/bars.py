@@ -40,7 +40,7 @@ Bar = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class BarLook:
     """How a series is told from the others: by its colour, and as well by its hatch.
 
     Attributes:
@@ -165,7 +165,7 @@ def draw_heading(figure: Figure, title: str, view: View) -> None:
         drawn.set_fontsize(SMALL_PT * room_px / width_px)
 
 
-def draw_legend(figure: Figure, looks: Sequence[Look]) -> None:
+def draw_legend(figure: Figure, looks: Sequence[BarLook]) -> None:
     """The looks with their words, at the foot of the sheet."""
     # as many in each row, for a legend is filled column by column
     rows = math.ceil(len(looks) / LEGEND_COLUMNS)
@@ -187,7 +187,9 @@ def prepare_bars(axes: Axes, title: str, labels: Sequence[str], room: int = 0) -
     axes.spines["left"].set_color(RULE)
 
 
-def draw_bars(axes: Axes, bars: Sequence[Bar], look: Look, gid: str, height: float = 0.72) -> None:
+def draw_bars(
+    axes: Axes, bars: Sequence[Bar], look: BarLook, gid: str, height: float = 0.72
+) -> None:
     """Horizontal bars of one look, as one collection."""
     corners = [
         [(x, y - height / 2), (x + w, y - height / 2), (x + w, y + height / 2), (x, y + height / 2)]
