@@ -11,4 +11,4 @@ if __package__ in (None, ""):  # the folder was named, not the module
 from benchmarks.gpu.evidence import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -23,9 +23,9 @@ SAMPLES: Final = 30
 
 def cliffs(stage: Stage) -> None:
     """Forward and backward steps around the sizes at which PyTorch chooses another algorithm."""
-    batches, hidden_sizes, time_steps, samples = CLIFF_BATCHES, CLIFF_HIDDEN, CLIFF_STEPS, SAMPLES
-    if stage.is_dry:
-        batches, hidden_sizes, time_steps, samples = (2, 3), (8,), 4, 5
+    batches = (2, 3) if stage.is_dry else CLIFF_BATCHES
+    hidden_sizes = (8,) if stage.is_dry else CLIFF_HIDDEN
+    time_steps, samples = (4, 5) if stage.is_dry else (CLIFF_STEPS, SAMPLES)
     for dtype, hidden in itertools.product(CLIFF_DTYPES, hidden_sizes):
         row = {batch: _cliff(stage.device, dtype, hidden, batch, time_steps, samples)
                for batch in batches}  # fmt: skip

@@ -316,7 +316,7 @@ def main() -> None:
     device = "cpu" if arguments.dry_run else arguments.device
     if arguments.simulate is not None:
         os.environ.update(simulation_environment(describe(arguments.simulate)))
-    summary = {
+    summary: dict[str, Any] = {
         "commit": _commit(arguments.commit),
         "began_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": device,

@@ -289,7 +289,8 @@ class _Layer:
     @classmethod
     def of(cls, shape: Shape) -> _Layer:
         place: dict[str, Any] = {"device": "cuda", "dtype": DTYPES[shape.dtype]}
-        weights = list(_module(shape).to(**place)._flat_weights)
+        flat = _module(shape).to(**place)._flat_weights
+        weights = [each for each in flat if each is not None]
         whole = torch.empty(0, **place).set_(weights[0].untyped_storage())
         is_packed = whole.numel() >= sum(each.numel() for each in weights)
         if shape.packed:
@@ -389,7 +390,7 @@ def dump(
     rows = []
     for shape in wanted:
         answers = by_cudnn(cudnn, shape)
-        row = {"shape": asdict(shape), "cudnn": answers}
+        row: dict[str, Any] = {"shape": asdict(shape), "cudnn": answers}
         try:
             asked = ask_torch(shape)
             rows.append({**row, "torch": asked, "chosen": chosen_by_torch(answers, asked)})

@@ -27,11 +27,12 @@ def identity(stage: Stage) -> None:
     import rnnprof
 
     nvml, missing = open_nvml()
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     stage.keep(
         rnnprof_version=rnnprof.__version__,
         torch=torch.__version__,
         cuda=torch.version.cuda,
-        cudnn=torch.backends.cudnn.version() if torch.version.cuda else None,
+        cudnn=cudnn if torch.version.cuda else None,
         driver=nvml.driver_version() if nvml else None,
         nvml_missing=missing,
         gpu=None if stage.is_dry else torch.cuda.get_device_name(),

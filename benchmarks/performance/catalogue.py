@@ -80,8 +80,8 @@ CATALOGUE: Final = {
             "Is the largest batch on a simulated GPU that of a plain loop, to the sequence?", 30,
         ),  # needs torch's CUDA build, so that it has no smallest size here; it has --quick
         Benchmark(
-            "known_tables", "How do published tables of recurrent layers look on this device?", 14,
-            full=("--table", "deepbench", "--at-most-gflop", "60"),
+            "known_tables", "How do published tables of recurrent layers look on this device?", 16,
+            full=("--table", "deepbench", "--at-most-gflop", "540"),
             smallest=("--table", "deepbench", "--at-most-gflop", "0.3", "--point-seconds", "0.1"),
         ),
     )

@@ -167,9 +167,11 @@ def main() -> None:
     print(HEAD, flush=True)
     rows = []
     for source in arguments.runs or arguments.cell or CELLS:
-        is_file = isinstance(source, Path)
-        run = load(source) if is_file else measured(source, arguments.batch, arguments.time_steps)
-        rows.append(row_of(source.stem if is_file else source, run))
+        if isinstance(source, Path):
+            name, run = source.stem, load(source)
+        else:
+            name, run = source, measured(source, arguments.batch, arguments.time_steps)
+        rows.append(row_of(name, run))
         print(line_of(rows[-1]), flush=True)
     if arguments.output:
         arguments.output.write_text(json.dumps({"rows": [asdict(row) for row in rows]}) + "\n")

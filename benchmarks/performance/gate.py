@@ -276,17 +276,18 @@ def pyperf_rule(*, at_limit: bool) -> Rule:
 
 def rules() -> dict[str, Rule | str]:
     """Every other tool's rule, or why it is not there."""
-    found: dict[str, Rule | str] = {}
-    for package, make in (
-        ("pytest_benchmark", lambda: {
+    packages: dict[str, Callable[[], dict[str, Rule]]] = {
+        "pytest_benchmark": lambda: {
             f"pytest-benchmark {name}": pytest_benchmark_rule(name)
             for name in ("min", "median", "mean")
-        }),
-        ("pyperf", lambda: {
+        },
+        "pyperf": lambda: {
             "pyperf": pyperf_rule(at_limit=False),
             "pyperf --min-speed": pyperf_rule(at_limit=True),
-        }),
-    ):  # fmt: skip
+        },
+    }
+    found: dict[str, Rule | str] = {}
+    for package, make in packages.items():
         if importlib.util.find_spec(package) is None:
             found[package] = f"not importable: no module named {package!r}"
         else:

@@ -42,7 +42,7 @@ class Size:
     @property
     def gflop(self) -> float:
         """Of one training step, in 10^9 floating-point operations."""
-        workload = Workload(self.cell, self.hidden, self.hidden)
+        workload = Workload(self.cell, input_size=self.hidden, hidden_size=self.hidden)
         return (step_flops(workload, self.batch, self.time_steps)[0] or 0) / 1e9
 
     def __str__(self) -> str:

@@ -252,8 +252,8 @@ class BruteForce:
         rng = random.Random(str(self.case))
         for batch in sorted(rng.sample(far, min(drawn, len(far)))):
             self._try(batch, DRAWN_CONFIRM_STEPS)
-        while (batch := missing_batch(self.fits())) is not None:
-            self._try(batch, CONFIRM_STEPS)
+        while (missing := missing_batch(self.fits())) is not None:
+            self._try(missing, CONFIRM_STEPS)
 
     def fits(self) -> dict[int, bool]:
         """The outcomes by batch."""
@@ -458,7 +458,6 @@ def accelerate_search(case: Case, ledger: Ledger) -> Search:
 
     from rnnprof.worker.workload.workloads import build
 
-    @find_executable_batch_size(starting_batch_size=START_BATCH)
     def train(batch_size: int) -> int:
         with ledger.trial(batch_size):
             training = build(case.task(), batch_size, case.time_steps)
@@ -467,7 +466,8 @@ def accelerate_search(case: Case, ledger: Ledger) -> Search:
                 ledger.stepped()
         return batch_size
 
-    return train  # type: ignore[no-any-return]
+    search: Search = find_executable_batch_size(train, starting_batch_size=START_BATCH)
+    return search
 
 
 def lightning_search(mode: str, case: Case, ledger: Ledger) -> Search:
@@ -489,7 +489,7 @@ def lightning_search(mode: str, case: Case, ledger: Ledger) -> Search:
 
     # what Lightning imports and makes at its first fit belongs to the baseline
     trainer(TINY).fit(lightning_module(replace(case, time_steps=TINY), Ledger()))
-    return lambda: Tuner(trainer(LIGHTNING_TRAINER_STEPS)).scale_batch_size(  # type: ignore[no-any-return]
+    return lambda: Tuner(trainer(LIGHTNING_TRAINER_STEPS)).scale_batch_size(
         lightning_module(case, ledger), mode=mode, max_trials=100
     )
 
@@ -499,7 +499,7 @@ def lightning_module(case: Case, ledger: Ledger) -> Any:
     import lightning
     from torch.utils.data import DataLoader
 
-    class Module(lightning.LightningModule):
+    class Module(lightning.LightningModule):  # type: ignore[misc]  # its types are not read
         def __init__(self) -> None:
             super().__init__()
             self.batch_size = TINY

@@ -16,7 +16,7 @@ import argparse
 import json
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -62,10 +62,10 @@ class Seen:
     allocated: dict[str, int]
 
 
-def cases(sizes: Mapping[str, int]) -> Iterator[Case]:
+def cases(input_size: int, hidden_size: int) -> Iterator[Case]:
     for cell in ("lstm", "gru", "rnn-tanh"):
         for impl in ("fused", "loop"):
-            yield Case(f"{cell} {impl}", Workload(cell=cell, impl=impl, **sizes))
+            yield Case(f"{cell} {impl}", Workload(cell, impl, input_size, hidden_size))
     source = FactorySource("word_language_model.py:make", {})
     model = Workload(cell=None, factory=source)
     yield Case("word language model", model, f"{LANGUAGE_MODEL}:make")
@@ -149,7 +149,7 @@ def main() -> int:
     rows = []
     with Supervisor() as crew:
         sizes, values = GRIDS[arguments.grid]
-        for case in cases(sizes):
+        for case in cases(**sizes):
             if arguments.only not in case.name:
                 continue
             seen = measure(crew, case, values)

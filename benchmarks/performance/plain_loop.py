@@ -12,9 +12,10 @@ import itertools
 import json
 import os
 import sys
+import typing
 
 
-def train(wanted, batch, passed):
+def train(wanted: dict[str, typing.Any], batch: int, passed: list[int]) -> int:
     """What people write: all names are the loop's own, and live until they are replaced."""
     import torch
 
@@ -36,8 +37,9 @@ def train(wanted, batch, passed):
     return torch.cuda.max_memory_allocated()
 
 
-def outcome(wanted, batch):
-    passed, error, allocated_bytes = [], "", None
+def outcome(wanted: dict[str, typing.Any], batch: int) -> dict[str, typing.Any]:
+    passed: list[int] = []
+    error, allocated_bytes = "", None
     try:
         allocated_bytes = train(wanted, batch, passed)
     except Exception as raised:
@@ -51,7 +53,7 @@ def outcome(wanted, batch):
     }
 
 
-def main():
+def main() -> None:
     for file in os.environ["RNNPROF_SIMULATED_LIBRARY"].split(os.pathsep):
         ctypes.CDLL(file, ctypes.RTLD_GLOBAL)
     import torch._dynamo  # noqa: F401  # the first step of an optimizer imports it

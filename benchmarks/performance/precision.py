@@ -41,7 +41,8 @@ PRECISION: Final = {"cpu": 0.03, "cuda": 0.01}
 
 def by_rnnprof(step: Callable[[], Any], device: Device, task: Task) -> list[float]:
     """Samples of whole steps, as the timing pass takes them."""
-    warm_up, samples = WarmUpRule(task.point_seconds / 2), []
+    warm_up = WarmUpRule(task.point_seconds / 2)
+    samples: list[float] = []
     while not warm_up.is_over(samples):
         began_s = time.perf_counter()
         step()

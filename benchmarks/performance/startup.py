@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import timeit
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
@@ -131,9 +132,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="figures as JSON")
     arguments = parser.parse_args()
     seconds = {
-        name: timeit.repeat(
-            lambda words=words: command(*words), number=1, repeat=arguments.repetitions
-        )
+        name: timeit.repeat(partial(command, *words), number=1, repeat=arguments.repetitions)
         for name, words in COMMANDS.items()
     }
     seconds["first measurement"] = timeit.repeat(

@@ -30,7 +30,7 @@ from typing import Any, Final
 from rnnprof.axes import parse_axis
 from rnnprof.runfile.journal import load, open_journal
 from rnnprof.runfile.observations import Calibration, Fit, Memory, Timing
-from rnnprof.runfile.records import Run
+from rnnprof.runfile.records import Record, Run
 from rnnprof.units import format_duration, format_ratio
 
 GRIDS: Final = {
@@ -67,7 +67,13 @@ def shares(run: Run) -> dict[str, float]:
 
 def time_to_write(run: Run) -> float:
     """Write the run's records to a new file, as the sweep did."""
-    records = [run.header, *run.requests, *run.started, *run.observations, *run.finished]
+    records: list[Record] = [
+        run.header,
+        *run.requests,
+        *run.started,
+        *run.observations,
+        *run.finished,
+    ]
     with (
         TemporaryDirectory(dir=".") as folder,
         open_journal(Path(folder) / "again.jsonl") as journal,

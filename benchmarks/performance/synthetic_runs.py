@@ -9,7 +9,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rnnprof import __version__
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
@@ -117,7 +117,7 @@ def _edge(time_steps: int) -> Iterator[Record]:
 
 def _fit(attempt: str, point: Point, role: Role) -> Fit:
     size = charged_bytes(point)
-    known = {
+    known: dict[str, Any] = {
         "attempt": attempt, "batch": point.batch, "time_steps": point.time_steps, "role": role,
         "worker": 1,
         "process_index": 0, "request": "r1", "wall_s": 1.0, "limit_bytes": LIMIT_BYTES,

@@ -104,7 +104,7 @@ def regression(batch: int) -> Any:
         optimizer.zero_grad()
         residuals = model(torch.randn(batch, DIMENSIONS))[:, 0] - LABEL_NOISE * torch.randn(batch)
         loss = residuals.square().mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         return loss.detach()
 

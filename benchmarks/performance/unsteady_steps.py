@@ -155,7 +155,7 @@ def cases_in(folder: Path) -> Iterator[Case]:
     """Each folder's factories; one case without a factory where it has none."""
     for home in sorted(path for path in folder.iterdir() if (path / "README").is_file()):
         options = options_of((home / "README").read_text(encoding="utf-8"))
-        factories = list(factories_in(home))
+        factories: list[str | None] = [*factories_in(home)]
         for factory in factories or [None]:
             name = home.name if len(factories) < 2 else f"{home.name} {factory}"
             yield Case(name, home, factory, **options)

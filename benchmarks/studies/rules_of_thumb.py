@@ -597,8 +597,9 @@ def seen_in(folder: Path) -> tuple[Seen, Run]:
     """What stands in the folder."""
     profile, study = (load(folder / name) for name in ("profile.jsonl", "adding-problem.jsonl"))
     points = {p: m for p, m in fold_run(profile).items() if m.outcome is Outcome.MEASURED}
-    seen = Seen(points, frontier_of(profile), trainability_of(study), profile.header.limit_bytes)
-    return seen, profile
+    limit_bytes = profile.header.limit_bytes
+    assert limit_bytes is not None, "made under LIMIT"
+    return Seen(points, frontier_of(profile), trainability_of(study), limit_bytes), profile
 
 
 def write(folder: Path) -> list[tuple[Rule, Judged]]:

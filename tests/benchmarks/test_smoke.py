@@ -71,6 +71,8 @@ def test_a_row_has_ours_and_theirs() -> None:
     table = known_tables.read("deepbench")
     size = known_tables.Size("lstm", 512, 32, 25)
     assert size.gflop == pytest.approx((6 * 1024 - 2 * 512) * 4 * 512 * 32 * 25 / 1e9)
+    wide = known_tables.Size("lstm", 1024, 32, 25)  # no cell's default
+    assert wide.gflop == pytest.approx(4 * size.gflop)
     point = {
         "step_time_s": 0.1,
         "flop_per_s": 1.007e11,

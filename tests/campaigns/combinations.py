@@ -53,11 +53,13 @@ def try_one(crew: Supervisor, workload: Workload) -> dict[str, Any]:
     )
     answer = crew.ask(task, DEADLINE_S)
     verdict = classify(answer.evidence) if answer.evidence else None
+    warnings = answer.findings.get("warnings", [])
+    assert isinstance(warnings, list)
     return {
         "workload": encode(workload),
         "outcome": str(verdict.outcome) if verdict else "measured",
         "reason": verdict.reason if verdict else None,
-        "warnings": list(answer.findings.get("warnings", [])),
+        "warnings": warnings,
     }
 
 

@@ -285,7 +285,8 @@ def clock_set_back(folder: Path) -> Seen:
     assert seen.run is not None, seen.ended.stderr
     stamps = [record.at_utc for record in seen.run.started]
     assert stamps == sorted(stamps, reverse=True), "the clock did not run backwards"
-    durations = [record.wall_s for record in (*seen.run.observations, *seen.run.finished)]
+    durations = [each.wall_s for each in seen.run.observations]
+    durations += [each.wall_s for each in seen.run.finished]
     return Seen(seen.ended, seen.run, seen.lost + sum(wall_s <= 0 for wall_s in durations))
 
 

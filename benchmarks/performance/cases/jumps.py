@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 
+if TYPE_CHECKING:
+    from rnnprof.factory import PhaseMarker, Step
 
-def evaluates(batch, time_steps, device, every=6, times=6, hidden=32):
+
+def evaluates(
+    batch: int,
+    time_steps: int,
+    device: torch.device,
+    every: int = 6,
+    times: int = 6,
+    hidden: int = 32,
+) -> Step:
     """Every few steps an evaluation of a larger batch, as evaluations have: no graph is kept."""
     rnn, head = nn.GRU(16, hidden).to(device), nn.Linear(hidden, 8).to(device)
     optimizer = torch.optim.Adam([*rnn.parameters(), *head.parameters()])
     done = [0]
 
-    def loss_of(sequences):
-        return head(rnn(torch.randn(time_steps, sequences, 16))[0]).square().mean()
+    def loss_of(sequences: int) -> torch.Tensor:
+        loss: torch.Tensor = head(rnn(torch.randn(time_steps, sequences, 16))[0]).square().mean()
+        return loss
 
-    def step(phase):
+    def step(phase: PhaseMarker) -> object:
         optimizer.zero_grad()
         loss = loss_of(batch)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         done[0] += 1
         if done[0] % every == 0:
@@ -29,14 +42,16 @@ def evaluates(batch, time_steps, device, every=6, times=6, hidden=32):
     return step
 
 
-def distills(batch, time_steps, device, after=15, hidden=32):
+def distills(
+    batch: int, time_steps: int, device: torch.device, after: int = 15, hidden: int = 32
+) -> Step:
     """From a late step on the batch also passes through a teacher, whose outputs are kept."""
     rnn, teacher = nn.GRU(16, hidden).to(device), nn.GRU(16, 4 * hidden).to(device)
     match = nn.Linear(hidden, 4 * hidden).to(device)
     optimizer = torch.optim.Adam([*rnn.parameters(), *match.parameters()])
     done = [0]
 
-    def step(phase):
+    def step(phase: PhaseMarker) -> object:
         done[0] += 1
         x = torch.randn(time_steps, batch, 16)
         optimizer.zero_grad()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+if TYPE_CHECKING:
+    from rnnprof.factory import PhaseMarker, Step
 
-def uniform(batch, time_steps, device, hidden=32):
+
+def uniform(batch: int, time_steps: int, device: torch.device, hidden: int = 32) -> Step:
     """Each sequence has a length of its own, from 1 to T; they are packed."""
     rnn = nn.LSTM(16, hidden).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
 
-    def step(phase):
+    def step(phase: PhaseMarker) -> object:
         lengths = torch.randint(1, time_steps + 1, (batch,))
         packed = pack_padded_sequence(
             torch.randn(int(lengths.max()), batch, 16), lengths, enforce_sorted=False
@@ -28,12 +32,14 @@ def uniform(batch, time_steps, device, hidden=32):
     return step
 
 
-def rarely_long(batch, time_steps, device, hidden=32, rare=0.1):
+def rarely_long(
+    batch: int, time_steps: int, device: torch.device, hidden: int = 32, rare: float = 0.1
+) -> Step:
     """Batches of a quarter of T, and one in ten of all of it."""
     rnn = nn.GRU(16, hidden).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
 
-    def step(phase):
+    def step(phase: PhaseMarker) -> object:
         length = time_steps if random.random() < rare else max(1, time_steps // 4)
         optimizer.zero_grad()
         loss = rnn(torch.randn(length, batch, 16))[0].square().mean()
@@ -44,13 +50,15 @@ def rarely_long(batch, time_steps, device, hidden=32, rare=0.1):
     return step
 
 
-def curriculum(batch, time_steps, device, hidden=32, until=8):
+def curriculum(
+    batch: int, time_steps: int, device: torch.device, hidden: int = 32, until: int = 8
+) -> Step:
     """Sequences become longer with each step until they are T long."""
     rnn = nn.LSTM(16, hidden).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
     done = [0]
 
-    def step(phase):
+    def step(phase: PhaseMarker) -> object:
         done[0] += 1
         length = max(1, time_steps * min(done[0], until) // until)
         optimizer.zero_grad()

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from rnnprof.factory import PhaseMarker, Step
 
 SHAPES = 4
 REPLAYED = 8
 
 
-def caches_shapes(batch, time_steps, device, hidden=32):
+def caches_shapes(batch: int, time_steps: int, device: torch.device, hidden: int = 32) -> Step:
     """A mask is kept for each of four lengths, which come in turn."""
     rnn = nn.GRU(16, hidden).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
-    masks, done = {}, [0]
+    masks: dict[int, torch.Tensor] = {}
+    done = [0]
 
-    def mask_of(length):
+    def mask_of(length: int) -> torch.Tensor:
         if length not in masks:
             masks[length] = (torch.rand(length, batch, hidden) > 0.2).float()
         return masks[length]
 
-    def step(phase):
+    def step(phase: PhaseMarker) -> object:
         length = max(1, time_steps - done[0] % SHAPES)
         done[0] += 1
         optimizer.zero_grad()
@@ -34,13 +39,13 @@ def caches_shapes(batch, time_steps, device, hidden=32):
     return step
 
 
-def replays(batch, time_steps, device, hidden=32):
+def replays(batch: int, time_steps: int, device: torch.device, hidden: int = 32) -> Step:
     """The last eight batches are kept, and the oldest of them is trained on once more."""
     rnn = nn.LSTM(16, hidden).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
-    kept = deque(maxlen=REPLAYED)
+    kept: deque[torch.Tensor] = deque(maxlen=REPLAYED)
 
-    def step(phase):
+    def step(phase: PhaseMarker) -> object:
         kept.append(torch.randn(time_steps, batch, 16))
         optimizer.zero_grad()
         loss = rnn(kept[-1])[0].square().mean()
