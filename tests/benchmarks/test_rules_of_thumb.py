@@ -6,16 +6,8 @@ import re
 from dataclasses import replace
 
 import pytest
-from benchmarks.studies.rules_of_thumb import (
-    CHINESE,
-    CONDITIONS,
-    HOLDS,
-    NOT_HERE,
-    POWERS,
-    RULES,
-    Judged,
-    Seen,
-)
+from benchmarks.studies.rules import CONDITIONS, HOLDS, NOT_HERE, POWERS, RULES, Judged, Seen
+from benchmarks.studies.rules_of_thumb import PAGES, page
 from matplotlib.figure import Figure
 
 from fakes import a_fit
@@ -59,19 +51,35 @@ def judged(name: str, what: Seen) -> Judged:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_every_rule_is_judged_told_twice_and_drawn(rule) -> None:
+def test_every_rule_is_judged_and_drawn(rule) -> None:
     found = rule.judge(seen())
-    assert found.verdict in CHINESE
-    for text in (found.english, found.chinese):
-        assert text
-        assert "None" not in text
-        assert "nan" not in text
-    words = re.findall(r"[A-Za-z]{2,}", found.chinese)
-    assert {*words} <= {"MiB"}, "English in the Chinese text"
+    assert found.verdict in (HOLDS, CONDITIONS, NOT_HERE)
     axes = Figure().subplots()
     found.draw(axes)
     assert axes.get_ylabel()
     assert axes.lines
+
+
+def sections(name: str, what: Seen) -> list[str]:
+    """A page's rules, each its title, what is told and its chart."""
+    _head, *told = page(name, [(rule, rule.judge(what)) for rule in RULES], studied()).split("## ")
+    return told
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("what", [seen(), seen(flat=True), seen(favoured=1.3)])
+def test_a_page_tells_every_rule_in_whole_sentences(name: str, what: Seen) -> None:
+    told = sections(name, what)
+    assert len(told) == len(RULES)
+    for rule, text in zip(RULES, told, strict=True):
+        assert f"({rule.name}.png)" in text
+        assert not re.search(r"None|nan|\{|  |\n\n\n", text.strip())
+
+
+def test_the_chinese_page_has_no_english_words() -> None:
+    for text in sections("README.zh-CN.md", seen()):
+        words = re.findall(r"[A-Za-z]{2,}", re.sub(r"\([\w-]+\.png\)", "", text))
+        assert {*words} <= {"MiB"}, "English in the Chinese text"
 
 
 def test_a_throughput_that_does_not_rise_is_no_parallelism() -> None:
