@@ -12,6 +12,7 @@ class Benchmark:
 
     Attributes:
         question: what it answers, in one line.
+        took_over: earlier benchmarks whose results stand until this one is run anew.
         minutes: about how long the full size takes on two processors without a GPU.
         full, smallest: arguments; None where there is no small size.
     """
@@ -21,6 +22,7 @@ class Benchmark:
     minutes: int
     full: tuple[str, ...] = ()
     smallest: tuple[str, ...] | None = None
+    took_over: tuple[str, ...] = ()
 
 
 CATALOGUE: Final = {
@@ -48,12 +50,8 @@ CATALOGUE: Final = {
         ),
         Benchmark(
             "scale", "Do load, report, compare, export and advise grow with the run, and no more?",
-            15, smallest=(
-                *("--records", "6", "--repetitions", "1"), *("--only", "load", "--only", "resume"),
-            ),
-        ),
-        Benchmark(
-            "report_cost", "What does a report cost, by points?", 1, smallest=("--points", "9"),
+            20, smallest=("--records", "6", "--repetitions", "1", "--only", "load,report,resume"),
+            took_over=("report_cost",),
         ),
         Benchmark(
             "max_batch_vs_peers", "Whose largest batch is true, and in how many tries?", 41,

@@ -69,8 +69,10 @@ def _commit() -> str:
 
 
 def save(result: Result) -> Path:
-    """Write ``results/NAME.json``."""
+    """Write ``results/NAME.json``, in place also of those that it took over."""
     path = FOLDER / f"{result.benchmark}.json"
+    for name in CATALOGUE[result.benchmark].took_over:
+        (FOLDER / f"{name}.json").unlink(missing_ok=True)
     path.write_text(json.dumps(asdict(result), ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
@@ -78,7 +80,8 @@ def save(result: Result) -> Path:
 def load_results() -> dict[str, Result]:
     """Every result that is kept, in the catalogue's order."""
     found = {}
-    for name in CATALOGUE:
+    names = [name for each in CATALOGUE.values() for name in (each.name, *each.took_over)]
+    for name in names:
         path = FOLDER / f"{name}.json"
         if path.exists():
             document = json.loads(path.read_text(encoding="utf-8"))
@@ -106,9 +109,16 @@ def _section(result: Result) -> str:
         f"torch {result.torch}"
     )
     took = "" if result.wall_s is None else f", took {wall}"
+    known = CATALOGUE.get(result.benchmark)
+    asked = known.question if known else _left_to(result.benchmark)
     return (
-        f"## {result.benchmark}\n\n{CATALOGUE[result.benchmark].question}\n\n"
+        f"## {result.benchmark}\n\n{asked}\n\n"
         f"`{' '.join(result.command)}`, {result.date[:10]}, commit {result.commit}{took}; {where}. "
         f"[Figures](results/{result.benchmark}.json)\n\n"
         "```\n" + "\n".join(result.printed) + "\n```\n"
     )
+
+
+def _left_to(name: str) -> str:
+    heir = next(each.name for each in CATALOGUE.values() if name in each.took_over)
+    return f"Now a part of `{heir}`; these figures stand until that is run anew."

@@ -1,12 +1,12 @@
 """What long runs cost those who read them: seconds and memory by the number of records.
 
-    python -m benchmarks.performance.scale [--records 100,10000,100000] [--repetitions 3]
-        [--output scale.json]
+    python -m benchmarks.performance.scale [--records 216,10000,100000] [--repetitions 3]
+        [--only load,report] [--output scale.json]
 
 The runs are synthetic and each command has a fresh process; its own start, the same command on a
 run of one point, is told in the first column.  ``resume`` is what stands between the start of a
 ``profile`` and its first pass on a run of which one point is left: the file read, and the plan
-made.
+made.  Of a report its page's bytes are told, too.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ ACTIONS: Final[dict[str, tuple[str, ...]]] = {
 
 AIM_S: Final = {("load", 10_000): 1.0, ("resume", 60_000): 1.0}
 """Above the command's own start."""
+
+REPORT_AIM_S: Final = {216: 3.0, 2_400: 6.0, 12_000: 15.0}
+"""With its start: of 36, 400 and 2000 points."""
 
 TEN_AT_MOST: Final = 10_000
 """Ten runs of more records than this belong in no one report."""
@@ -89,9 +92,19 @@ def rows_of(sizes: list[int], repetitions: int, actions: list[str]) -> list[dict
                 if action.startswith("ten") and size > TEN_AT_MOST:
                     continue
                 found = typical(ACTIONS[action], run, 1 if size > TEN_AT_MOST else repetitions)
+                if action == "report":
+                    found |= sizes_of(run.parent / "report")
                 rows.append({"action": action, "asked": size, "records": records, **found})
                 print(_progress(rows[-1], run.stat().st_size), file=sys.stderr, flush=True)
     return rows
+
+
+def sizes_of(report: Path) -> dict[str, float]:
+    """Bytes of the page and of all files beside it."""
+    sizes = {path.name: path.stat().st_size for path in report.iterdir()}
+    return {
+        "page_bytes": sizes["report.html"], "all_bytes": sum(sizes.values()), "files": len(sizes)
+    }  # fmt: skip
 
 
 def _progress(row: dict[str, Any], size_bytes: int) -> str:
@@ -117,6 +130,7 @@ def lines_of(rows: list[dict[str, Any]]) -> list[str]:
             for size in sizes
         ]
         lines.append(f"{action:18}" + "".join(f"{text:>22}" for text in texts))
+    lines += [_report_line(row) for row in rows if row["action"] == "report"]
     for (action, size), aim_s in AIM_S.items():
         own = {row["asked"]: row["wall_s"] for row in rows if row["action"] == action}
         if size in own and RECORDS_A_POINT in own:
@@ -129,17 +143,26 @@ def lines_of(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def _report_line(row: dict[str, Any]) -> str:
+    aim_s = REPORT_AIM_S.get(row["asked"])
+    aim = "" if aim_s is None else f" (aim {aim_s:g} s)"
+    return (
+        f"report of {row['asked'] // RECORDS_A_POINT:,} points: {format_seconds(row['wall_s'])}"
+        f"{aim}, page {format_bytes(row['page_bytes'])}, {row['files']} files of "
+        f"{format_bytes(row['all_bytes'])}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--records", default="100,10000,60000,100000")
+    parser.add_argument("--records", default="216,2400,10000,12000,60000,100000")
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--only", choices=ACTIONS, action="append", help="[default: all]")
+    parser.add_argument("--only", default=",".join(ACTIONS), help="[default: all]")
     parser.add_argument("--output", type=Path, help="figures as JSON")
     arguments = parser.parse_args()
     sizes = [int(text) for text in arguments.records.split(",")]
-    rows = rows_of(
-        sorted({RECORDS_A_POINT, *sizes}), arguments.repetitions, arguments.only or [*ACTIONS]
-    )
+    only = arguments.only.split(",")
+    rows = rows_of(sorted({RECORDS_A_POINT, *sizes}), arguments.repetitions, only)
     print("\n".join(lines_of(rows)))
     if arguments.output:
         arguments.output.write_text(json.dumps({"rows": rows}) + "\n")
