@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 
 from benchmarks.gpu.part import TINY, Bench, Stage, bench_of, ending, open_bench
-from benchmarks.performance.overhead import in_child
+from benchmarks.performance.children import in_child
 from rnnprof.device.nvml import open_nvml
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.outcomes import classify

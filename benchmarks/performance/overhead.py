@@ -16,18 +16,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch._dynamo
 
+from benchmarks.performance.children import in_child
 from rnnprof.device.environment import machine_facts
 from rnnprof.device.process import ConditionsMeter
 from rnnprof.points.noise import judge
@@ -94,41 +93,6 @@ def alternate(case: dict[str, Any], seconds: float) -> dict[str, Any]:
         turns.reverse()
     found["noisy"] = judge(meter.read())
     return found
-
-
-def in_child(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Run *measure* in a forked process and bring back what it found.
-
-    Raises:
-        SystemExit: the child failed; its traceback, or the signal that ended it.
-    """
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        _answer_and_exit(measure, writing)
-    os.close(writing)
-    with os.fdopen(reading) as answer:
-        text = answer.read()
-    _, status = os.waitpid(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    if code != 0:
-        raise SystemExit(f"the child ended with {code}:\n{text or 'it said nothing'}")
-    found: dict[str, Any] = json.loads(text)
-    return found
-
-
-def _answer_and_exit(measure: Callable[[], dict[str, Any]], writing: int) -> NoReturn:
-    """In the child: what was found, or the traceback, and no way back into the parent's code."""
-    code = 1
-    try:
-        with os.fdopen(writing, "w") as answer:
-            try:
-                answer.write(json.dumps(measure()))
-                code = 0
-            except BaseException:  # also an exit of the measured code's own
-                answer.write(traceback.format_exc())
-    finally:
-        os._exit(code)
 
 
 def compare(case: dict[str, Any], processes: int, seconds: float) -> dict[str, Any]:

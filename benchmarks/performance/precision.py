@@ -25,7 +25,8 @@ from typing import Any, Final
 
 import torch._dynamo
 
-from benchmarks.performance.overhead import CASES, in_child
+from benchmarks.performance.children import in_child
+from benchmarks.performance.overhead import CASES
 from rnnprof.protocol import Task
 from rnnprof.stats.statistics import StopRule, WarmUpRule, half_width_ratio, median_interval
 from rnnprof.units import format_ratio, format_seconds

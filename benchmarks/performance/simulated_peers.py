@@ -48,6 +48,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from benchmarks.performance.children import in_child
 from benchmarks.performance.max_batch_vs_peers import (
     FIRST_TRIAL,
     LIGHTNING_DATA,
@@ -265,10 +266,6 @@ class PlainLoop:
 
     def run(self, batch: int) -> PlainTrial:
         """The outcome of *batch*."""
-        from benchmarks.performance.overhead import (
-            in_child,  # imports torch: after the simulated GPU is loaded
-        )
-
         if batch not in self.trials:
             began_s = time.monotonic()
             found = in_child(lambda: try_plainly(self.case, batch))

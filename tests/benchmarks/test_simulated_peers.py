@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -38,9 +36,7 @@ def comparison(*answers: Answer, strays: tuple[int, ...] = ()) -> Comparison:
 
 def plain_loop(monkeypatch: pytest.MonkeyPatch, passing: set[int]) -> PlainLoop:
     """A loop whose batches are not run in processes."""
-    overhead = ModuleType("benchmarks.performance.overhead")
-    monkeypatch.setattr(overhead, "in_child", lambda run: run(), raising=False)
-    monkeypatch.setitem(sys.modules, "benchmarks.performance.overhead", overhead)
+    monkeypatch.setattr(benchmark, "in_child", lambda run: run())
 
     def outcome(_: Case, batch: int) -> dict[str, Any]:
         fits = batch in passing

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from benchmarks.__main__ import run
-from benchmarks.performance import known_tables, overhead, precision, results, scale, sweep_cost
+from benchmarks.performance import known_tables, precision, results, scale, sweep_cost
 from benchmarks.performance.catalogue import CATALOGUE, Benchmark
+from benchmarks.performance.children import in_child
 
 from rnnprof.runfile.journal import load
 
@@ -133,15 +134,15 @@ def test_the_parts_of_a_sweep_are_all_of_it(
 
 
 def test_a_child_brings_back_what_it_found_or_its_traceback() -> None:
-    assert overhead.in_child(lambda: {"answer": 42}) == {"answer": 42}
+    assert in_child(lambda: {"answer": 42}) == {"answer": 42}
 
     def fails() -> dict[str, object]:
         raise ValueError("the child's own words")
 
     with pytest.raises(SystemExit, match=r"(?s)ended with 1:.*in fails.*the child's own words"):
-        overhead.in_child(fails)
+        in_child(fails)
     with pytest.raises(SystemExit, match=r"(?s)ended with 1:.*not JSON serializable"):
-        overhead.in_child(lambda: {"answer": object()})
+        in_child(lambda: {"answer": object()})
 
 
 def test_a_child_that_is_killed_is_told_by_its_signal() -> None:
@@ -150,4 +151,4 @@ def test_a_child_that_is_killed_is_told_by_its_signal() -> None:
         return {}
 
     with pytest.raises(SystemExit, match=r"(?s)ended with -9:.it said nothing"):
-        overhead.in_child(dies)
+        in_child(dies)
