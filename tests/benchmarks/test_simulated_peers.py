@@ -24,7 +24,8 @@ from rnnprof.runfile.codec import decode, encode
 from rnnprof.simulate.torchbuild import SimulationUnavailableError
 
 CASE = Case("lstm", "native", "2GiB")
-KEPT = Path(__file__).parents[2] / "reports" / "simulated"
+FIGURES = Path(__file__).parents[2] / "reports" / "simulated" / "peers.json"
+PRINTED = Path(__file__).parents[1] / "golden" / "simulated-peers.txt"
 OOM = "OutOfMemoryError: CUDA out of memory."
 
 
@@ -123,9 +124,9 @@ def test_the_table_is_at_most_100_columns_wide() -> None:
 
 
 def test_the_kept_text_is_made_of_the_kept_figures(capsys: pytest.CaptureFixture[str]) -> None:
-    benchmark.main(["--reuse", str(KEPT / "peers.json")])
+    benchmark.main(["--reuse", str(FIGURES)])
     printed = capsys.readouterr().out
-    assert printed == (KEPT / "peers.txt").read_text(encoding="utf-8")
+    assert printed == PRINTED.read_text(encoding="utf-8")
     assert max(map(len, printed.splitlines())) <= benchmark.WIDTH
 
 
