@@ -35,67 +35,48 @@ import argparse
 import importlib.metadata
 import importlib.util
 import json
-import os
 import random
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from benchmarks.performance.finders import (
+    DEADLINE_S,
+    Ended,
+    PeerAnswer,
+    Trial,
+    Truth,
+    missing_batch,
+    print_alone,
+    run_process,
+    truth_of,
+)
+from benchmarks.performance.max_batch_peers import (
+    LANGUAGE_MODEL,
+    PEERS,
+    WORKLOADS,
+    Case,
+    serve_peer,
+)
+from benchmarks.performance.rows import aligned
 from rnnprof.axes import parse_axis
 from rnnprof.device.environment import machine_facts
 from rnnprof.engine.supervisor import Supervisor
-from rnnprof.outcomes import Evidence, classify
-from rnnprof.protocol import Task
+from rnnprof.outcomes import classify
 from rnnprof.runfile.codec import decode, encode
 from rnnprof.runfile.journal import load
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome
-from rnnprof.units import GIB, exact_bytes, format_bytes, parse_bytes
-from rnnprof.workload import FactorySource, Workload
-
-ROOT: Final = Path(__file__).parents[2]
-LANGUAGE_MODEL: Final = ROOT / "examples" / "word_language_model.py"
-SMALL_MODEL: Final = {
-    "embedding_size": 64, "hidden_size": 128, "layers": 2, "vocabulary": 2000,
-}  # fmt: skip
-
-WORKLOADS: Final = {
-    "lstm": Workload(cell="lstm"),
-    "gru": Workload(cell="gru"),
-    "rnn-tanh": Workload(cell="rnn-tanh"),
-    "language-model": Workload(
-        cell=None,
-        input_size=0,
-        hidden_size=0,
-        layers=0,
-        factory=FactorySource("word_language_model.py:make", SMALL_MODEL),
-    ),
-}
+from rnnprof.units import exact_bytes, format_bytes, parse_bytes
 
 LIMITS: Final = "64MiB,128MiB"
 STEPS: Final = "32,64,128"
 QUICK_LIMIT: Final = "64MiB"
 QUICK_STEPS: Final = "32"
-
-START_BATCH: Final = 4096
-"""Where accelerate begins: above every edge here, since it goes downwards only."""
-
-TRIAL_STEPS: Final = 3
-"""Of accelerate's function; Lightning's default is the same."""
-
-LIGHTNING_TRAINER_STEPS: Final = 100  # more than a trial's, which the tuner sets itself
-LIGHTNING_DATA: Final = 1 << 20  # indices: the tuner stops at a data set's length
-CLIP: Final = 0.25  # the language model's own
-TINY: Final = 2  # sequences and time steps before the baseline, as in the fit pass
-
 CONFIRM_STEPS: Final = 10
 DRAWN_CONFIRM_STEPS: Final = 2
 DRAWN: Final = 12
@@ -104,46 +85,8 @@ QUICK_AROUND: Final = 1
 FIRST_BATCH: Final = 16
 """Where brute force begins when nobody has answered."""
 
-AT_MOST: Final = 65536
-GUARD_BYTES: Final = 8 * GIB
-DEADLINE_S: Final = 120.0
-FIRST_TRIAL: Final = "trying"
-"""rnnprof's first word on a probe; the peers' processes say it as well."""
-
 
 # --- records -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What the finders are asked for."""
-
-    name: str
-    limit_bytes: int
-    time_steps: int
-    device: str = "cpu"
-
-    @property
-    def workload(self) -> Workload:
-        """What is trained."""
-        return WORKLOADS[self.name]
-
-    def task(self, **changes: Any) -> Task:
-        """A fit pass of it."""
-        path = f"{LANGUAGE_MODEL}:make" if self.workload.factory else None
-        task = Task(
-            "fit", self.workload, time_steps=self.time_steps, device=self.device, factory_path=path
-        )
-        return replace(task, limit_bytes=self.limit_bytes, guard_bytes=GUARD_BYTES, **changes)
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A batch that was run: whether it fitted, and the training steps that came to their end."""
-
-    batch: int
-    fits: bool
-    train_steps_run: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,21 +114,6 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
-    """The edge by brute force.
-
-    Attributes:
-        batch: the largest that fits with everything below it that was run, the next not; None
-            with a reason.
-        fits_above: batches that fit above one that was out of memory.
-    """
-
-    batch: int | None
-    fits_above: tuple[int, ...] = ()
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
     """A line of the table; the figures of several T are joined in one."""
 
@@ -205,28 +133,6 @@ class Row:
 
 
 # --- truth ---------------------------------------------------------------------------------------
-
-
-def truth_of(fits: Mapping[int, bool]) -> Truth:
-    """The edge that these outcomes, by batch, amount to."""
-    first = min((batch for batch, passed in fits.items() if not passed), default=None)
-    if first is None:
-        return Truth(None, reason=f"no batch up to {max(fits, default=0)} was out of memory")
-    above = tuple(sorted(batch for batch, passed in fits.items() if passed and batch > first))
-    if first > 1 and first - 1 not in fits:
-        reason = f"B={first} was out of memory and B={first - 1} was not run"
-        return Truth(None, above, reason)
-    return Truth(first - 1, above)
-
-
-def missing_batch(fits: Mapping[int, bool]) -> int | None:
-    """The batch to run next for the edge to be known; None when it is, or is above the cap."""
-    first = min((batch for batch, passed in fits.items() if not passed), default=None)
-    if first is None:
-        largest = max(fits, default=0)
-        return min(2 * largest, AT_MOST) or 1 if largest < AT_MOST else None
-    below = max((batch for batch, passed in fits.items() if passed and batch < first), default=0)
-    return None if first - below == 1 else (below + first) // 2
 
 
 @dataclass(slots=True)
@@ -280,48 +186,6 @@ class BruteForce:
 
 
 # --- processes -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A finder's process: its output, the end of what it said, and its seconds."""
-
-    exit_code: int
-    stdout: str
-    last_line: str
-    wall_s: float
-    search_s: float | None
-
-
-def run_process(command: Sequence[str], folder: Path) -> Ended:
-    """Run *command* in *folder* and mark the moment of its first trial."""
-    kept = {key: text for key, text in os.environ.items() if not key.startswith("RNNPROF_")}
-    paths = [str(ROOT), *filter(None, [kept.get("PYTHONPATH")])]
-    began_s, tried_s, last_line = time.monotonic(), None, ""
-    with (folder / "stdout").open("w+") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**kept, "PYTHONPATH": os.pathsep.join(paths)},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-        )
-        timer = threading.Timer(DEADLINE_S, process.kill)
-        timer.start()
-        assert process.stderr is not None
-        with process:
-            for line in process.stderr:
-                if tried_s is None and line.startswith(FIRST_TRIAL):
-                    tried_s = time.monotonic()
-                last_line = line.strip() or last_line
-        timer.cancel()
-        ended_s = time.monotonic()
-        output.seek(0)
-        search_s = None if tried_s is None else ended_s - tried_s
-        return Ended(process.returncode, output.read(), last_line, ended_s - began_s, search_s)
 
 
 def ask_rnnprof(case: Case, lengths: Sequence[int]) -> Finding:
@@ -410,212 +274,9 @@ def _unanswered(who: str, lengths: Sequence[int], ended: Ended) -> Finding:
     return Finding(who, answers, {}, ended.wall_s, ended.search_s, note)
 
 
-# --- inside a peer's process ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class PeerAnswer:
-    """What a peer's process prints: its answer and every batch that it ran."""
-
-    batch: int | None
-    trials: tuple[Trial, ...]
-    error: str = ""
-
-
-@dataclass(slots=True)
-class Ledger:
-    """Keeps what a peer runs; a trial that does not come to its end has failed."""
-
-    trials: list[Trial] = field(default_factory=list)
-
-    def begin(self, batch: int) -> None:
-        """A batch is tried."""
-        self.trials.append(Trial(batch, fits=False, train_steps_run=0))
-
-    def stepped(self) -> None:
-        """A training step has passed."""
-        last = self.trials[-1]
-        self.trials[-1] = replace(last, train_steps_run=last.train_steps_run + 1)
-
-    def passed(self) -> None:
-        """The trial has come to its end."""
-        self.trials[-1] = replace(self.trials[-1], fits=True)
-
-    @contextmanager
-    def trial(self, batch: int) -> Iterator[None]:
-        """From begin to passed."""
-        self.begin(batch)
-        yield
-        self.passed()
-
-
-Search = Callable[[], int | None]
-
-
-def accelerate_search(case: Case, ledger: Ledger) -> Search:
-    """Build and train for a few steps, from a batch that is far too large downwards."""
-    from accelerate.utils import find_executable_batch_size
-
-    from rnnprof.worker.workload.workloads import build
-
-    def train(batch_size: int) -> int:
-        with ledger.trial(batch_size):
-            training = build(case.task(), batch_size, case.time_steps)
-            for _ in range(TRIAL_STEPS):
-                training.step(lambda _name: nullcontext())
-                ledger.stepped()
-        return batch_size
-
-    search: Search = find_executable_batch_size(train, starting_batch_size=START_BATCH)
-    return search
-
-
-def lightning_search(mode: str, case: Case, ledger: Ledger) -> Search:
-    """The tuner on a module of the same network, loss and optimizer."""
-    import lightning
-    from lightning.pytorch.tuner import Tuner
-
-    def trainer(time_steps: int) -> Any:
-        return lightning.Trainer(
-            accelerator="gpu" if case.device.startswith("cuda") else "cpu",
-            devices=1,
-            max_steps=time_steps,
-            gradient_clip_val=CLIP if case.workload.factory else None,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-
-    # what Lightning imports and makes at its first fit belongs to the baseline
-    trainer(TINY).fit(lightning_module(replace(case, time_steps=TINY), Ledger()))
-    return lambda: Tuner(trainer(LIGHTNING_TRAINER_STEPS)).scale_batch_size(
-        lightning_module(case, ledger), mode=mode, max_trials=100
-    )
-
-
-def lightning_module(case: Case, ledger: Ledger) -> Any:
-    """The workload as a LightningModule; its data are indices, its input is made in the step."""
-    import lightning
-    from torch.utils.data import DataLoader
-
-    class Module(lightning.LightningModule):  # type: ignore[misc]  # its types are not read
-        def __init__(self) -> None:
-            super().__init__()
-            self.batch_size = TINY
-            self.network, self.loss_of, self.optimizer_of = network(case.workload)
-
-        def train_dataloader(self) -> Any:
-            return DataLoader(range(LIGHTNING_DATA), batch_size=self.batch_size)  # type: ignore[arg-type]
-
-        def configure_optimizers(self) -> Any:
-            return self.optimizer_of(self.parameters())
-
-        def training_step(self, indices: Any, _: int) -> Any:
-            return self.loss_of(len(indices), case.time_steps, self.device)
-
-        def on_train_start(self) -> None:
-            ledger.begin(self.batch_size)
-
-        def on_train_batch_end(self, *_: Any) -> None:
-            ledger.stepped()
-
-        def on_train_end(self) -> None:
-            ledger.passed()
-
-    return Module()
-
-
-def network(workload: Workload) -> tuple[Any, Callable[..., Any], Callable[..., Any]]:
-    """The module, its loss on random input of (batch, steps, device), and its optimizer."""
-    import torch
-
-    from rnnprof.worker.workload.factories import load_factory
-    from rnnprof.worker.workload.layers import recurrent_module
-
-    if workload.factory is None:
-        layer = recurrent_module(workload)
-
-        def layer_loss(batch: int, time_steps: int, device: Any) -> Any:
-            sequences = torch.empty((time_steps, batch, workload.input_size), device=device)
-            return layer(sequences.uniform_(-1, 1))[0].square().mean()
-
-        return layer, layer_loss, torch.optim.Adam
-
-    sizes = workload.factory.args
-    model = load_factory(f"{LANGUAGE_MODEL}:LanguageModel")(*(
-        sizes[name] for name in ("vocabulary", "embedding_size", "hidden_size", "layers")
-    ), 0.4)  # fmt: skip
-
-    def word_loss(batch: int, time_steps: int, device: Any) -> Any:
-        words = torch.randint(sizes["vocabulary"], (time_steps + 1, batch), device=device)
-        return model(words[:-1], words[1:], model.zero_state(batch))[0]
-
-    return model, word_loss, torch.optim.AdamW
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """A package and how it is asked."""
-
-    package: str
-    search: Callable[[Case, Ledger], Search]
-
-
-PEERS: Final = {
-    "accelerate": Peer("accelerate", accelerate_search),
-    "lightning power": Peer("lightning", partial(lightning_search, "power")),
-    "lightning binsearch": Peer("lightning", partial(lightning_search, "binsearch")),
-}
-
-
-def serve_peer(who: str, case: Case) -> PeerAnswer:
-    """Search under the limit, set up as the fit pass does."""
-    import torch._dynamo  # the first step of an optimizer imports it: over a second
-
-    from rnnprof.worker.session import open_device
-    from rnnprof.worker.workload.warm_up import warm_up
-
-    device, ledger, error, batch = open_device(case.task()), Ledger(), "", None
-    device.ready_for_fit(None)
-    warm_up(case.task())
-    search = PEERS[who].search(case, ledger)
-    limit = device.set_limit(case.limit_bytes)
-    print(FIRST_TRIAL, file=sys.stderr, flush=True)
-    try:
-        batch = search()
-    except Exception as raised:
-        error = in_words(raised, limit.charged_bytes(), case.limit_bytes)
-    device.lift_limit()
-    assert torch._dynamo
-    return PeerAnswer(batch, tuple(ledger.trials), error)
-
-
-def in_words(raised: Exception, charged_bytes: int | None, limit_bytes: int) -> str:
-    """What ended a peer's search, and whether rnnprof would have taken it for short memory."""
-    name, message = type(raised).__name__, str(raised)
-    evidence = Evidence(
-        error_type=name, message=message, charged_bytes=charged_bytes, limit_bytes=limit_bytes
-    )
-    first_line = message.strip().partition("\n")[0][:200]
-    said = f"raised {name}: {first_line}"
-    if classify(evidence).outcome is Outcome.OOM:
-        said += " (an OOM that it does not recognise)"
-    return said
-
-
 def answer_as_peer(who: str, told: str) -> NoReturn:
     """A peer's process: its answer, then the end."""
     print_alone(lambda: serve_peer(who, decode(Case, json.loads(told), "case")))
-
-
-def print_alone(search: Callable[[], PeerAnswer]) -> NoReturn:
-    """Print the answer as the only thing on stdout, and end without tearing torch down."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    answers.write(json.dumps(encode(search())))
-    answers.flush()
-    os._exit(0)
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -673,19 +334,6 @@ LEFT: Final = frozenset({"workload", "who", "note"})
 def table(rows: Iterable[Row]) -> str:
     """The rows as aligned text."""
     return aligned([HEADER, *(_cells(row) for row in rows)], LEFT)
-
-
-def aligned(lines: Sequence[Sequence[str]], left: Container[str]) -> str:
-    """Cells under the header that is the first line: words to the left, figures to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    padded = [
-        "  ".join(
-            cell.ljust(width) if name in left else cell.rjust(width)
-            for name, cell, width in zip(lines[0], line, widths, strict=True)
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join(padded)
 
 
 def _cells(row: Row) -> tuple[str, ...]:

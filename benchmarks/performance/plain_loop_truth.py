@@ -30,9 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.performance.max_batch_vs_peers import aligned
 from benchmarks.performance.results import surroundings
-from benchmarks.performance.rows import chosen
+from benchmarks.performance.rows import aligned, chosen
 from rnnprof.runfile.codec import decode, encode
 from rnnprof.simulate.description import GPU_VARIABLE, LIBRARY_VARIABLE, describe
 from rnnprof.simulate.library import build

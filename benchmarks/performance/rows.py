@@ -1,8 +1,8 @@
-"""The rows of a table that are asked for, by a text in their names."""
+"""The rows of a table: those that are asked for, by a text in their names, and their columns."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 
@@ -33,3 +33,16 @@ def chosen(
     if not wanted:
         raise SystemExit(f"no such row; there are {', '.join(case.name for case in rows)}")
     return wanted
+
+
+def aligned(lines: Sequence[Sequence[str]], left: Container[str]) -> str:
+    """Cells under the header that is the first line: words to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = [
+        "  ".join(
+            cell.ljust(width) if name in left else cell.rjust(width)
+            for name, cell, width in zip(lines[0], line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join(padded)

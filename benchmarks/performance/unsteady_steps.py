@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
-from benchmarks.performance.max_batch_vs_peers import aligned
+from benchmarks.performance.rows import aligned
 from rnnprof.engine.identity import guard_bytes
 from rnnprof.engine.supervisor import Supervisor
 from rnnprof.errors import RnnprofError

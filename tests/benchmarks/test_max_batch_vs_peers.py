@@ -11,18 +11,17 @@ from pathlib import Path
 
 import pytest
 from benchmarks.performance import max_batch_vs_peers as peers
-from benchmarks.performance.max_batch_vs_peers import (
-    HEADER,
-    Case,
-    Finding,
+from benchmarks.performance.finders import (
+    AT_MOST,
     Ledger,
     Trial,
     Truth,
+    in_words,
     missing_batch,
-    row_of,
-    table,
     truth_of,
 )
+from benchmarks.performance.max_batch_peers import PEERS, Case, Peer
+from benchmarks.performance.max_batch_vs_peers import HEADER, Finding, row_of, table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,8 +66,8 @@ def test_missing_batches_lead_to_the_edge(edge: int, tried: set[int]) -> None:
 
 
 def test_a_search_without_failures_ends_at_the_cap() -> None:
-    assert missing_batch({peers.AT_MOST // 2: True}) == peers.AT_MOST
-    assert missing_batch({peers.AT_MOST: True}) is None
+    assert missing_batch({AT_MOST // 2: True}) == AT_MOST
+    assert missing_batch({AT_MOST: True}) is None
 
 
 def test_a_row_is_judged_by_the_truth() -> None:
@@ -85,8 +84,8 @@ def test_a_row_is_judged_by_the_truth() -> None:
 
 
 def test_a_peer_that_is_not_there_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    absent = peers.Peer("no_such_package", lambda _case, _ledger: lambda: 1)
-    monkeypatch.setitem(peers.PEERS, "absent", absent)
+    absent = Peer("no_such_package", lambda _case, _ledger: lambda: 1)
+    monkeypatch.setitem(PEERS, "absent", absent)
     row = row_of(CASE, peers.ask_peer("absent", CASE), {32: Truth(10)})
     assert row.note == "not importable: no module named 'no_such_package'"
     assert (row.answers, row.probes, row.train_steps_run, row.wall_s) == ((None,), None, None, None)
@@ -125,9 +124,9 @@ def test_a_trial_that_does_not_end_has_failed() -> None:
 def test_an_error_of_short_memory_is_told_from_others() -> None:
     refused = RuntimeError("could not create a primitive\nmore")
     said = "raised RuntimeError: could not create a primitive"
-    assert peers.in_words(refused, 60 * MIB, 64 * MIB).startswith(f"{said} (an OOM")
-    assert peers.in_words(refused, 1 * MIB, 64 * MIB) == said
-    assert peers.in_words(ValueError(), None, 64 * MIB) == "raised ValueError: "
+    assert in_words(refused, 60 * MIB, 64 * MIB).startswith(f"{said} (an OOM")
+    assert in_words(refused, 1 * MIB, 64 * MIB) == said
+    assert in_words(ValueError(), None, 64 * MIB) == "raised ValueError: "
 
 
 @pytest.mark.slow

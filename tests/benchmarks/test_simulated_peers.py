@@ -6,19 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.performance import simulated_loop
 from benchmarks.performance import simulated_peers as benchmark
-from benchmarks.performance.max_batch_vs_peers import Ended, Trial
-from benchmarks.performance.simulated_peers import (
-    CASES,
-    HEADER,
-    QUICK,
-    Answer,
-    Case,
-    Comparison,
-    Edge,
-    PlainLoop,
-    PlainTrial,
-)  # fmt: skip
+from benchmarks.performance.finders import Ended, Trial
+from benchmarks.performance.rows import chosen
+from benchmarks.performance.simulated_loop import CASES, LIMITS, Case, Edge, PlainLoop, PlainTrial
+from benchmarks.performance.simulated_peers import HEADER, QUICK, Answer, Comparison
 
 from rnnprof.runfile.codec import decode, encode
 from rnnprof.simulate.torchbuild import SimulationUnavailableError
@@ -37,28 +30,26 @@ def comparison(*answers: Answer, strays: tuple[int, ...] = ()) -> Comparison:
 
 def plain_loop(monkeypatch: pytest.MonkeyPatch, passing: set[int]) -> PlainLoop:
     """A loop whose batches are not run in processes."""
-    monkeypatch.setattr(benchmark, "in_child", lambda run: run())
+    monkeypatch.setattr(simulated_loop, "in_child", lambda run: run())
 
     def outcome(_: Case, batch: int) -> dict[str, Any]:
         fits = batch in passing
         return {"train_steps_run": 30 if fits else 1, "error": "" if fits else OOM}
 
-    monkeypatch.setattr(benchmark, "try_plainly", outcome)
+    monkeypatch.setattr(simulated_loop, "try_plainly", outcome)
     return PlainLoop(CASE)
 
 
 def test_there_are_twelve_rows_and_two_quick_ones() -> None:
     assert len({case.name for case in CASES}) == 12
-    assert [
-        case.name for case in benchmark.chosen(benchmark.CASES, benchmark.QUICK, None, quick=True)
-    ] == list(QUICK)
+    assert [case.name for case in chosen(CASES, QUICK, None, quick=True)] == list(QUICK)
     only = ["gru-fused", "tive-who"]
-    some = benchmark.chosen(benchmark.CASES, benchmark.QUICK, only, quick=False)
+    some = chosen(CASES, QUICK, only, quick=False)
     assert [case.name for case in some] == [
-        "lstm-native-whole", "gru-native-whole", *(f"gru-fused-{each}" for each in benchmark.LIMITS)
+        "lstm-native-whole", "gru-native-whole", *(f"gru-fused-{each}" for each in LIMITS)
     ]  # fmt: skip
     with pytest.raises(SystemExit, match="no such row; there are lstm-native-2GiB"):
-        benchmark.chosen(benchmark.CASES, benchmark.QUICK, ["lstm-loop"], quick=False)
+        chosen(CASES, QUICK, ["lstm-loop"], quick=False)
 
 
 def test_the_module_tells_how_to_run_it() -> None:
