@@ -1,4 +1,4 @@
-"""What a sweep costs beside the steps that it has to time, and where the rest goes.
+"""What a sweep costs beside the steps that it has to time, and what ``--fast`` would spare of it.
 
     python -m benchmarks.performance.sweep_cost [--grid default --grid 10x10]
         [--output sweep_cost.json]
@@ -13,6 +13,9 @@ error.  The Timer runs two steps of its own before each that it times, which is 
 Of the parts, ``start, build, exit`` is a pass's wall time less the steps that it timed;
 ``journal`` is the time to write all of the run's records again, each with its fsync; ``template
 and parent`` is what is left of the request's wall time: importing torch, above all.
+
+Last comes what ``--fast`` would spare (spared.py) of the same runs, and of the other cells on the
+default grid.
 """
 
 from __future__ import annotations
@@ -23,10 +26,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from benchmarks.performance.spared import HEAD, Row, line_of, row_of
 from rnnprof.axes import parse_axis
 from rnnprof.runfile.journal import load, open_journal
 from rnnprof.runfile.observations import Calibration, Fit, Memory, Timing
@@ -39,6 +45,8 @@ GRIDS: Final = {
     "10x10": ("8:80:+8", "8:80:+8"),
 }
 """Batch and steps; ``default`` is that of ``rnnprof profile`` on a CPU."""
+
+OTHER_CELLS: Final = ("gru", "rnn-tanh")
 
 LIMIT: Final = "1GiB"
 PRECISION: Final = 0.03
@@ -89,21 +97,13 @@ def point_seconds(grid: str) -> float:
     return POINT_SECONDS.get(grid, 2.0)
 
 
-def sweep(grid: str) -> tuple[Run, float]:
+def sweep(grid: str, cell: str = "lstm") -> tuple[Run, float]:
     """``rnnprof profile`` of a grid, and its wall seconds from the shell's point of view."""
     batch, time_steps = GRIDS[grid]
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            *(
-                sys.executable,
-                "-m",
-                "rnnprof",
-                "profile",
-                "--batch",
-                batch,
-                "--time-steps",
-                time_steps,
-            ),
+            *(sys.executable, "-m", "rnnprof", "profile", "--cell", cell),
+            *("--batch", batch, "--time-steps", time_steps),
             *("--memory-limit", LIMIT, "--point-seconds", str(point_seconds(grid))),
             *("--no-certify", "--no-report", "-q", "-o", f"{folder}/run.jsonl"),
         ]
@@ -146,7 +146,7 @@ def plainly(grid: str) -> dict[str, float]:
     return {"timed_s": timed_s}
 
 
-def compare(grid: str) -> dict[str, Any]:
+def compare(grid: str) -> tuple[dict[str, Any], Run]:
     """Both on one grid, printed."""
     run, wall_s = sweep(grid)
     plain = plain_script(grid)
@@ -161,7 +161,8 @@ def compare(grid: str) -> dict[str, Any]:
         f"{plain['wall_s'] / plain['timed_s']:.2f}, {format_duration(plain['wall_s'])}",
         flush=True,
     )
-    return {"grid": grid, "points": points, "wall_s": wall_s, "parts": parts, "plain": plain}
+    figures = {"grid": grid, "points": points, "wall_s": wall_s, "parts": parts, "plain": plain}
+    return figures, run
 
 
 def show(parts: dict[str, float], whole_s: float) -> None:
@@ -169,6 +170,23 @@ def show(parts: dict[str, float], whole_s: float) -> None:
     for name, seconds in parts.items():
         if name != "whole":
             print(f"  {name:28} {seconds:7.2f} s  {format_ratio(seconds / whole_s):>6}")
+
+
+def show_spared(rows: Iterable[Row]) -> None:
+    """What ``--fast`` would spare, a line for each run."""
+    print(HEAD, flush=True)
+    for row in rows:
+        print(line_of(row), flush=True)
+
+
+def show_runs(paths: Iterable[Path]) -> None:
+    """The same of runs that are there."""
+    runs = {path.stem: load(path) for path in paths}
+    for name, run in runs.items():
+        parts = shares(run)
+        print(f"{name}: {format_duration(parts['whole'])}")
+        show(parts, parts["whole"])
+    show_spared(row_of(name, run) for name, run in runs.items())
 
 
 def main() -> None:
@@ -182,16 +200,18 @@ def main() -> None:
     if arguments.plain:
         print(json.dumps(plainly(arguments.plain)))
         return
-    for path in arguments.runs:
-        parts = shares(load(path))
-        print(f"{path.name}: {format_duration(parts['whole'])}")
-        show(parts, parts["whole"])
     if arguments.runs:
+        show_runs(arguments.runs)
         return
     grids = ["smallest"] if arguments.smallest else arguments.grid or ["default", "10x10"]
     found = [compare(grid) for grid in grids]
+    rows = [row_of(f"lstm {figures['grid']}", run) for figures, run in found]
+    if "default" in grids:
+        rows += [row_of(f"{cell} default", sweep("default", cell)[0]) for cell in OTHER_CELLS]
+    show_spared(rows)
     if arguments.output:
-        arguments.output.write_text(json.dumps(found) + "\n")
+        document = {"sweeps": [each for each, _ in found], "spared": [asdict(row) for row in rows]}
+        arguments.output.write_text(json.dumps(document) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from benchmarks.__main__ import run
-from benchmarks.performance import known_tables, precision, results, scale, sweep_cost
+from benchmarks.performance import known_tables, precision, results, scale, spared, sweep_cost
 from benchmarks.performance.catalogue import CATALOGUE, Benchmark
 from benchmarks.performance.children import in_child
 
 from rnnprof.runfile.journal import load
+from rnnprof.runfile.points import Point
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "run-2.jsonl"
 
@@ -131,6 +132,13 @@ def test_the_parts_of_a_sweep_are_all_of_it(
     parts = sweep_cost.shares(load(GOLDEN))
     whole_s = parts.pop("whole")
     assert sum(parts.values()) == pytest.approx(whole_s)
+
+
+def test_step_times_that_lie_on_a_plane_are_told_by_their_neighbours() -> None:
+    times = {Point(b, t): 1e-3 + 2e-5 * b + 3e-5 * t for b in (8, 16, 32) for t in (10, 30, 80)}
+    errors = spared.time_errors(times)
+    assert len(errors) == 5  # a corner has no two neighbours along B or T
+    assert errors == pytest.approx([0.0] * 5)
 
 
 def test_a_child_brings_back_what_it_found_or_its_traceback() -> None:

@@ -1,8 +1,4 @@
-"""What ``profile --fast`` leaves out, how far off it is there, and the time that it saves.
-
-    python -m benchmarks.performance.fast [--batch 4:128:x2] [--time-steps 16:128:x2]
-        [--output fast.json]
-    python -m benchmarks.performance.fast RUN.jsonl [RUN.jsonl ...]
+"""What ``profile --fast`` would leave out of a run, and how far off it would be there.
 
 A run that measured everything is gone through again in its own order: before each memory pass, the
 rule of ``--fast`` is asked whether the passes taken so far tell the peak; where they do, the pass
@@ -13,26 +9,17 @@ and along T; the error is what keeps them in.
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Final
 
 from rnnprof.points.fold import fold_run
 from rnnprof.points.known import KnownPeaks
-from rnnprof.runfile.journal import load
 from rnnprof.runfile.observations import Memory
 from rnnprof.runfile.points import Outcome, Point, Role
 from rnnprof.runfile.records import Run
 from rnnprof.units import format_duration, format_ratio
-
-CELLS: Final = ("lstm", "gru", "rnn-tanh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,49 +120,3 @@ def _worst(errors: Sequence[float]) -> str:
 
 def _typical(errors: Sequence[float]) -> str:
     return format_ratio(median(map(abs, errors))) if errors else "-"
-
-
-def measured(cell: str, batch: str, time_steps: str) -> Run:
-    """A sweep that leaves nothing out."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "run.jsonl"
-        command = [
-            *(sys.executable, "-m", "rnnprof", "profile", "--cell", cell, "--batch", batch),
-            *(
-                "--time-steps",
-                time_steps,
-                "--memory-limit",
-                "1GiB",
-                "--no-certify",
-                "--no-report",
-                "-q",
-            ),
-            *("-o", str(path)),
-        ]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        return load(path)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="*", type=Path, help="run files, instead of new sweeps")
-    parser.add_argument("--cell", choices=CELLS, action="append", help="[default: all]")
-    parser.add_argument("--batch", default="4:128:x2")
-    parser.add_argument("--time-steps", default="16:128:x2")
-    parser.add_argument("--output", type=Path, help="figures as JSON")
-    arguments = parser.parse_args()
-    print(HEAD, flush=True)
-    rows = []
-    for source in arguments.runs or arguments.cell or CELLS:
-        if isinstance(source, Path):
-            name, run = source.stem, load(source)
-        else:
-            name, run = source, measured(source, arguments.batch, arguments.time_steps)
-        rows.append(row_of(name, run))
-        print(line_of(rows[-1]), flush=True)
-    if arguments.output:
-        arguments.output.write_text(json.dumps({"rows": [asdict(row) for row in rows]}) + "\n")
-
-
-if __name__ == "__main__":
-    main()
