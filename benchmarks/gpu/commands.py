@@ -137,7 +137,7 @@ def run_command(command: list[str], timeout_s: float) -> Ended:
 
 POINT_FIELDS: Final = (
     "batch", "time_steps", "outcome", "phase", "reason", "step_time_s", "step_time_within_ci_s",
-    "time_steps_per_s", "peak_allocated_bytes", "peak_reserved_bytes", "peak_process_bytes",
+    "time_steps_per_s", "allocated_bytes", "reserved_bytes", "process_bytes",
     "breakdown_reason", "noisy", "warnings",
 )  # fmt: skip
 

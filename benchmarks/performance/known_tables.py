@@ -107,7 +107,7 @@ def profiled(table: Table, sizes: list[Size], options: list[str]) -> Iterator[tu
 def line(table: Table, size: Size, point: Any) -> str:
     """A row: ours, then what was published."""
     ours = format_seconds(point["step_time_s"]) if point["step_time_s"] else point["outcome"]
-    peak = point["peak_allocated_bytes"]
+    peak = point["allocated_bytes"]
     flop_per_s = point["flop_per_s"]
     theirs = table.published_s.get(size, (None,) * len(table.figures))
     return (
