@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Final
 
@@ -37,7 +38,7 @@ LENGTH_RATIO: Final = 0.10
 """Random lengths make the longest sequence differ by so much from T."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: each use is held against all others, and is summed up once
 class Use:
     """What the steps of one probe that passed have seen.
 
@@ -59,17 +60,17 @@ class Use:
             peak = fit.peak_allocated_bytes
         return cls(fit.batch, fit.time_steps, fit.seen, peak)
 
-    @property
+    @cached_property
     def most(self) -> Seen | None:
         """Each measure where it is larger: the last batch of an epoch may be a part of one."""
         return largest(self.seen)
 
-    @property
+    @cached_property
     def has_recurrent(self) -> bool:
         """Whether a recurrent layer or cell was called."""
         return any(each.batch is not None for each in self.seen)
 
-    @property
+    @cached_property
     def has_modules(self) -> bool:
         """Whether any module was called with a tensor."""
         return any(each.elements for each in self.seen)
