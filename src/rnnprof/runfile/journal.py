@@ -183,11 +183,18 @@ class Journal:
         self.path = path
         self._descriptor = descriptor
         self._records: list[Record] = []
+        self._run: Run | None = None
 
     @property
     def run(self) -> Run | None:
-        """What stands in the file; None before its header."""
-        return run_of(self._records, self.path)
+        """What stands in the file; None before its header.  Made anew after a change alone."""
+        if self._run is None:
+            self._run = run_of(self._records, self.path)
+        return self._run
+
+    def _keep(self, records: list[Record]) -> None:
+        """Take *records* for all that stands in the file."""
+        self._records, self._run = records, None
 
     def recover(self, *, discard: bool) -> None:
         """Take the lock, read what is there, cut off a torn tail; *discard* leaves it unread."""
@@ -198,7 +205,8 @@ class Journal:
         if discard:
             _check_ours(content, self.path)
             return
-        self._records, whole_bytes = _read_records(content, self.path)
+        records, whole_bytes = _read_records(content, self.path)
+        self._keep(records)
         if whole_bytes != len(content):
             os.ftruncate(self._descriptor, whole_bytes)
             os.fsync(self._descriptor)
@@ -224,13 +232,15 @@ class Journal:
                 "it; make room, then give the same command to go on"
             ) from None
         self._records.append(record)
+        self._run = None
 
     def replace_with(self, record: Header) -> None:
         """Begin anew: the old run is gone in the instant in which the new header stands."""
         fresh = self.path.with_name(self.path.name + ".new")
         descriptor = _open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
         _lock(descriptor, self.path)
-        old, self._descriptor, self._records = self._descriptor, descriptor, []
+        old, self._descriptor = self._descriptor, descriptor
+        self._keep([])
         try:
             self.append(record)
             fresh.replace(self.path)
