@@ -293,12 +293,14 @@ def _timing_fields(timings: Sequence[Timing]) -> dict[str, Any]:
     timed = [timing for timing in timings if timing.samples_s]
     if not timed:
         return {}
-    clean = [timing for timing in timed if not _is_noisy(timing)]
-    timed = clean if len(clean) >= MIN_PROCESSES else timed
+    judged = [judge(timing.conditions) for timing in timed]
+    clean = [timing for timing, noise in zip(timed, judged, strict=True) if noise is None]
+    if len(clean) >= MIN_PROCESSES:
+        timed, judged = clean, []
     medians = [median(timing.samples_s) for timing in timed]
     step_s = median(medians)
     sequences = timed[0].sequences_per_step or timed[0].batch
-    noisy = [text for timing in timed if (text := judge(timing.conditions))]
+    noisy = [text for text in judged if text]
     return {
         "step_time_s": step_s,
         "step_time_within_ci_s": median_interval(timed[0].samples_s) if len(timed) == 1 else None,
