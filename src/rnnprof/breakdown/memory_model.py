@@ -108,10 +108,7 @@ class MemoryModel:
     @classmethod
     def fit(cls, samples: Iterable[Sample]) -> MemoryModel | None:
         """A model of the samples; None without any."""
-        by_phase: dict[str, list[Sample]] = defaultdict(list)
-        for sample in sorted(samples, key=_place):  # their order must not change the model
-            if sample.size_bytes > 0:
-                by_phase[sample.phase].append(sample)
+        by_phase = _by_phase(samples)
         if not by_phase:
             return None
         fitted = {phase: _floored(_pieces(group), group) for phase, group in by_phase.items()}
@@ -149,6 +146,21 @@ class MemoryModel:
     def safe_edge(self, time_steps: int, limit_bytes: float) -> float:
         """The batch whose upper bound meets the limit."""
         return self.edge(time_steps, limit_bytes / (1 + self.margin_ratio))
+
+
+def fit_planes(samples: Iterable[Sample]) -> tuple[Plane, ...]:
+    """The model's planes alone: how far they can be relied on costs most of a fit."""
+    groups = _by_phase(samples).values()
+    return tuple(plane for group in groups for plane in _floored(_pieces(group), group))
+
+
+def _by_phase(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
+    """The samples that took anything; their order must not change the model."""
+    by_phase: dict[str, list[Sample]] = defaultdict(list)
+    for sample in sorted(samples, key=_place):
+        if sample.size_bytes > 0:
+            by_phase[sample.phase].append(sample)
+    return by_phase
 
 
 def _place(sample: Sample) -> tuple[int, int, str, float]:
