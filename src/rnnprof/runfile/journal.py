@@ -355,13 +355,16 @@ def _whole_lines(content: bytes) -> Iterator[bytes]:
 @contextlib.contextmanager
 def _collector_paused() -> Iterator[None]:
     """Without Python's search for cycles: records hold none, and it would walk over all of them
-    again and again while they become more.
+    again and again while they become more.  They then count as old, for a first walk is as long.
     """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        if gc.get_freeze_count() == 0:  # or else what others froze would thaw as well
+            gc.freeze()
+            gc.unfreeze()  # back into the oldest generation
         if was_enabled:
             gc.enable()
 
