@@ -7,12 +7,14 @@ The last memory pass of the file is taken for one that was never made.
 
 from __future__ import annotations
 
+import gc
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from rnnprof import protocol
+from rnnprof.cli.main import COLLECT_AT
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer
 from rnnprof.engine.sweep import Sweep
@@ -31,6 +33,7 @@ def begin(_task: protocol.Task, _deadline_s: float) -> NoReturn:
 
 
 def main() -> int:
+    gc.set_threshold(COLLECT_AT)  # as the command does
     run = load(Path(sys.argv[1]))
     rates = Calibration(
         attempt="rates", batch=1, time_steps=1, role=Role.PROBE, worker=1, process_index=0,

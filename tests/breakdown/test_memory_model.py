@@ -19,6 +19,7 @@ from rnnprof.breakdown.memory_model import (
     Plane,
     Sample,
     fit_plane,
+    fit_planes,
 )
 from rnnprof.runfile.points import Point
 
@@ -254,3 +255,9 @@ def test_a_fit_is_quick():
         MemoryModel.fit(samples)
         times_s.append(time.process_time() - start_s)
     assert median(times_s) < 0.2
+
+
+@given(samples_of_anything)
+def test_the_planes_alone_are_those_of_the_model(samples):
+    model = MemoryModel.fit(samples)
+    assert fit_planes(samples) == (model.planes if model else ())

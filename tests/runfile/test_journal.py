@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,6 +199,32 @@ def test_each_record_is_on_disk_before_the_next(path):
             opened.append(record)
             assert path.read_bytes() == b"".join(LINES[:number])
             assert opened.run == run_of(RECORDS[:number], path)
+
+
+def test_a_run_is_made_anew_after_each_change_and_only_then(path):
+    with open_journal(path) as opened:
+        opened.append(HEADER)
+        before = opened.run
+        assert opened.run is before
+        opened.append(RECORDS[1])
+        assert opened.run == run_of(RECORDS[:2], path)
+        opened.replace_with(NEW)  # again one record, and another
+        assert opened.run == run_of([NEW], path)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}\n"])
+@pytest.mark.parametrize("is_on", [True, False])
+def test_reading_leaves_the_collector_as_it_was(path, damage, is_on):
+    path.write_bytes(b"".join(LINES) + damage)
+    was_on, was_frozen = gc.isenabled(), gc.get_freeze_count()
+    (gc.enable if is_on else gc.disable)()
+    try:
+        with pytest.raises(RunFileError) if damage else nullcontext():
+            load(path)
+        assert gc.isenabled() is is_on
+        assert gc.get_freeze_count() == was_frozen
+    finally:
+        (gc.enable if was_on else gc.disable)()
 
 
 def test_a_file_is_taken_up_where_it_ended(path):

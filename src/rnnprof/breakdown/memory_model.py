@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from operator import mul
+from typing import Final, TypeVar
 
 from rnnprof.runfile.points import Point
 
@@ -42,6 +43,8 @@ SINGULAR_RATIO: Final = 1e-10
 
 _TINY: Final = 1e-12
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -53,8 +56,9 @@ class Sample:
 
     @property
     def terms(self) -> tuple[float, float, float]:
-        """One, B and B*T."""
-        return 1.0, float(self.point.batch), float(self.point.batch * self.point.time_steps)
+        """One, B and B*T, each over the bytes: least squares of them are of the relative error."""
+        batch, size = self.point.batch, self.size_bytes
+        return 1.0 / size, float(batch) / size, float(batch * self.point.time_steps) / size
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +108,7 @@ class MemoryModel:
     @classmethod
     def fit(cls, samples: Iterable[Sample]) -> MemoryModel | None:
         """A model of the samples; None without any."""
-        by_phase: dict[str, list[Sample]] = defaultdict(list)
-        for sample in sorted(samples, key=_place):  # their order must not change the model
-            if sample.size_bytes > 0:
-                by_phase[sample.phase].append(sample)
+        by_phase = _by_phase(samples)
         if not by_phase:
             return None
         fitted = {phase: _floored(_pieces(group), group) for phase, group in by_phase.items()}
@@ -147,6 +148,21 @@ class MemoryModel:
         return self.edge(time_steps, limit_bytes / (1 + self.margin_ratio))
 
 
+def fit_planes(samples: Iterable[Sample]) -> tuple[Plane, ...]:
+    """The model's planes alone: how far they can be relied on costs most of a fit."""
+    groups = _by_phase(samples).values()
+    return tuple(plane for group in groups for plane in _floored(_pieces(group), group))
+
+
+def _by_phase(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
+    """The samples that took anything; their order must not change the model."""
+    by_phase: dict[str, list[Sample]] = defaultdict(list)
+    for sample in sorted(samples, key=_place):
+        if sample.size_bytes > 0:
+            by_phase[sample.phase].append(sample)
+    return by_phase
+
+
 def _place(sample: Sample) -> tuple[int, int, str, float]:
     return sample.point.batch, sample.point.time_steps, sample.phase, sample.size_bytes
 
@@ -170,13 +186,23 @@ def _left_out_error(pieces: Sequence[Plane], samples: Sequence[Sample]) -> float
             continue
         others = [*pieces[:place], *pieces[place + 1 :]]
         folds = min(len(group), MOST_FOLDS)
+        terms = _terms(group)
         for fold in range(folds):
-            kept = [sample for index, sample in enumerate(group) if index % folds != fold]
             # an extreme left out asks for extrapolation instead
             out = [s for s in group[fold::folds] if smallest < s.size_bytes < largest]
-            renewed = [*others, fit_plane(kept)] if out else []
+            if not out:
+                continue
+            kept = [_without(column, fold, folds) for column in terms]
+            renewed = [*others, _fit_terms(_without(group, fold, folds), kept)]
             worst = max([worst, *(abs(_best_error(renewed, sample)) for sample in out)])
     return worst
+
+
+def _without(values: Sequence[T], fold: int, folds: int) -> list[T]:
+    """The values that stay when every *folds*-th from *fold* on is left out."""
+    kept = list(values)
+    del kept[fold::folds]
+    return kept
 
 
 def _assigned(pieces: Sequence[Plane], samples: Sequence[Sample]) -> dict[int, list[Sample]]:
@@ -251,33 +277,38 @@ def fit_plane(samples: Sequence[Sample]) -> Plane:
     samples of one T cannot tell a sequence's bytes from its time steps', and give them to these;
     samples of one B cannot tell fixed bytes from a sequence's, and give them to this.
     """
+    return _fit_terms(samples, _terms(samples))
+
+
+def _terms(samples: Sequence[Sample]) -> list[Sequence[float]]:
+    """The samples' terms, column by column."""
+    return list(zip(*(sample.terms for sample in samples), strict=True))
+
+
+def _fit_terms(samples: Sequence[Sample], terms: Sequence[Sequence[float]]) -> Plane:
+    """The plane of samples whose terms are known: who fits many parts of them has these once."""
     one_batch = len({sample.point.batch for sample in samples}) == 1
     for columns in ONE_BATCH_COLUMNS if one_batch else COLUMNS:
-        solved = _least_squares(samples, columns)
+        solved = _least_squares([terms[column] for column in columns])
         if solved is None:
             continue
-        plane = Plane(*(solved.get(column, 0.0) for column in range(3)))
+        coefficients = dict(zip(columns, solved, strict=True))
+        plane = Plane(*(coefficients.get(column, 0.0) for column in range(3)))
         if plane.rises:
             return plane
     return Plane(max(sample.size_bytes for sample in samples), 0.0, 0.0)
 
 
-def _least_squares(samples: Sequence[Sample], columns: Sequence[int]) -> dict[int, float] | None:
-    """Coefficients by column of the terms; None where the samples do not determine them."""
-    weighted = [
-        [sample.terms[column] / sample.size_bytes for column in columns] for sample in samples
-    ]
-    scale = [max(column) for column in zip(*weighted, strict=True)]
-    rows = [[term / most for term, most in zip(row, scale, strict=True)] for row in weighted]
-    normal = [
-        [sum(row[i] * row[j] for row in rows) for j in range(len(columns))]
-        + [sum(row[i] for row in rows)]
-        for i in range(len(columns))
-    ]
+def _least_squares(columns: Sequence[Sequence[float]]) -> list[float] | None:
+    """A coefficient for each column of terms; None where the samples do not determine them."""
+    scale = [max(column) for column in columns]
+    scaled = [[term / most for term in column] for column, most in zip(columns, scale, strict=True)]
+    # whole columns are multiplied and summed at a time, for runs are long and are fitted often
+    normal = [[sum(map(mul, one, other)) for other in scaled] + [sum(one)] for one in scaled]
     solution = _solve(normal)
     if solution is None:
         return None
-    return {column: solution[place] / scale[place] for place, column in enumerate(columns)}
+    return [value / most for value, most in zip(solution, scale, strict=True)]
 
 
 def _solve(matrix: list[list[float]]) -> list[float] | None:

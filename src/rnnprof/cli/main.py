@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -31,6 +32,12 @@ COMMANDS: Final = {
 EXIT_INTERNAL: Final = 70
 EXIT_INTERRUPTED: Final = 130
 EXIT_TERMINATED: Final = 143
+
+
+COLLECT_AT: Final = 50_000
+"""New objects at which Python looks for cycles, instead of 700: the records of a long run are many,
+hold no cycle and stay to the end, and to walk over them again and again takes a sixth of the time.
+"""
 
 
 class Terminated(BaseException):
@@ -80,6 +87,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
+    gc.set_threshold(COLLECT_AT)
     code = run(arguments)
     # all is said: an interrupt while Python takes itself down would only print a traceback
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Final
 
-from rnnprof.breakdown.memory_model import MemoryModel, Sample
+from rnnprof.breakdown.memory_model import Sample, fit_planes
 from rnnprof.maxbatch.certify import frontier_of
 from rnnprof.points.fold import MIN_PROCESSES, by_point, fold_run, timings_of
 from rnnprof.points.measurement import Measurement
@@ -453,14 +453,15 @@ def _slopes(points: Sequence[PointComparison]) -> Change:
 
 def _slope(samples: Sequence[Sample]) -> float | None:
     """Of the plane that is highest at the largest point; None of a single T or B."""
-    model = MemoryModel.fit(samples)
     batches = {sample.point.batch for sample in samples}
-    if model is None or model.lengths < 2 or len(batches) < 2:
+    lengths = {sample.point.time_steps for sample in samples if sample.size_bytes > 0}
+    if len(lengths) < 2 or len(batches) < 2:
         return None
     largest = max(
         (s.point for s in samples), key=lambda point: (point.batch * point.time_steps, point)
     )
-    highest = max(model.planes, key=lambda plane: plane.at(largest.batch, largest.time_steps))
+    planes = fit_planes(samples)
+    highest = max(planes, key=lambda plane: plane.at(largest.batch, largest.time_steps))
     return highest.per_step
 
 

@@ -293,15 +293,18 @@ def _timing_fields(timings: Sequence[Timing]) -> dict[str, Any]:
     timed = [timing for timing in timings if timing.samples_s]
     if not timed:
         return {}
-    clean = [timing for timing in timed if not _is_noisy(timing)]
-    timed = clean if len(clean) >= MIN_PROCESSES else timed
-    medians = [median(timing.samples_s) for timing in timed]
+    judged = [judge(timing.conditions) for timing in timed]
+    clean = [timing for timing, noise in zip(timed, judged, strict=True) if noise is None]
+    if len(clean) >= MIN_PROCESSES:
+        timed, judged = clean, []
+    ordered = [sorted(timing.samples_s) for timing in timed]  # once, for medians and interval
+    medians = [median(samples) for samples in ordered]
     step_s = median(medians)
     sequences = timed[0].sequences_per_step or timed[0].batch
-    noisy = [text for timing in timed if (text := judge(timing.conditions))]
+    noisy = [text for text in judged if text]
     return {
         "step_time_s": step_s,
-        "step_time_within_ci_s": median_interval(timed[0].samples_s) if len(timed) == 1 else None,
+        "step_time_within_ci_s": median_interval(ordered[0]) if len(timed) == 1 else None,
         "step_time_ci_s": (min(medians), max(medians)) if len(medians) >= MIN_PROCESSES else None,
         "converged": all(timing.converged for timing in timed),
         "sequences_per_s": sequences / step_s,

@@ -74,6 +74,8 @@ def slowdowns(device: DeviceConditions | None) -> tuple[str, ...]:
 
 
 def _judge_slowdown(device: DeviceConditions | None) -> str | None:
+    if device is None:
+        return None
     reasons = slowdowns(device)
     return f"the GPU slowed itself down ({', '.join(reasons)})" if reasons else None
 

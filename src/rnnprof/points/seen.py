@@ -7,10 +7,11 @@ silence: without a clear answer nothing is said.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import cached_property
 from typing import Final
 
 from rnnprof.runfile.observations import Fit, Seen
@@ -37,7 +38,7 @@ LENGTH_RATIO: Final = 0.10
 """Random lengths make the longest sequence differ by so much from T."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: each use is held against all others, and is summed up once
 class Use:
     """What the steps of one probe that passed have seen.
 
@@ -59,17 +60,17 @@ class Use:
             peak = fit.peak_allocated_bytes
         return cls(fit.batch, fit.time_steps, fit.seen, peak)
 
-    @property
+    @cached_property
     def most(self) -> Seen | None:
         """Each measure where it is larger: the last batch of an epoch may be a part of one."""
         return largest(self.seen)
 
-    @property
+    @cached_property
     def has_recurrent(self) -> bool:
         """Whether a recurrent layer or cell was called."""
         return any(each.batch is not None for each in self.seen)
 
-    @property
+    @cached_property
     def has_modules(self) -> bool:
         """Whether any module was called with a tensor."""
         return any(each.elements for each in self.seen)
@@ -115,14 +116,24 @@ def unused(uses: Iterable[Use]) -> dict[int, str]:
     """
     ordered = sorted(uses, key=lambda use: use.batch)
     found: dict[int, str] = {}
-    for smaller, larger in combinations(ordered, 2):
-        if larger.batch >= APART_RATIO * smaller.batch and _is_unused(smaller, larger):
+    for smaller, larger in _far_apart(ordered):
+        if _is_unused(smaller, larger):
             found[larger.batch] = _sentence(smaller, larger)
     given = {_given(use) for use in ordered if use.batch in found} - {None}
     for use in ordered:
         if _given(use) in given:
             found.setdefault(use.batch, _sentence(use, use))
     return {batch: found[batch] for batch in sorted(found) if batch not in given}
+
+
+def _far_apart(ordered: Sequence[Use]) -> Iterator[tuple[Use, Use]]:
+    """Pairs of uses, by their batches, that are so far apart that a rule may speak of them."""
+    batches = [use.batch for use in ordered]
+    for index, smaller in enumerate(ordered):
+        has_any = smaller.has_recurrent or smaller.has_modules
+        least = (APART_RATIO if has_any else BYTES_RANGE) * smaller.batch
+        first = max(index + 1, bisect_left(batches, least))
+        yield from ((smaller, larger) for larger in ordered[first:])
 
 
 def used_lengths(fits: Sequence[Fit]) -> str | None:
@@ -188,16 +199,17 @@ def _falls(smaller: Use, larger: Use) -> bool:
     before, after = smaller.most, larger.most
     assert before is not None
     assert after is not None
-    pairs = [
-        (before.batch or 0, after.batch or 0),
-        (before.sequences, after.sequences),
-        (before.positions, after.positions),
-    ]
+    earlier, later = before.batch or 0, after.batch or 0
     growth = larger.batch / smaller.batch
-    if any(later >= (1 - FALL_RATIO) * growth * earlier for earlier, later in pairs):
+    least_growth = (1 - FALL_RATIO) * growth
+    if (
+        later >= least_growth * earlier
+        or after.sequences >= least_growth * before.sequences
+        or after.positions >= least_growth * before.positions
+    ):
         return False
     is_short = after.sequences < (1 - FALL_RATIO) * larger.batch
-    is_constant = all(later <= earlier for earlier, later in pairs[:2])
+    is_constant = later <= earlier and after.sequences <= before.sequences
     return is_short or (is_constant and growth >= FAR_RATIO)  # else it may be rounding up
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import hashlib
 import json
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rnnprof.errors import RunFileError
 from rnnprof.runfile.certificates import Certificate
@@ -36,10 +38,17 @@ from rnnprof.runfile.records import (
 )
 from rnnprof.runfile.validation import check_workload
 
-_CHECKSUM: Final = re.compile(rb',"checksum":"([0-9a-f]{16})"\}')
+_CHECKSUM: Final = re.compile(rb',"checksum":"[0-9a-f]{16}"\}')
 _CHECKSUM_BYTES: Final = len(b',"checksum":""}') + 16
 _KIND: Final = re.compile(rb'\{"kind":"([a-z_]{1,32})",')
 _HEADER_START: Final = b'{"kind":"header",'
+
+_GROUPS: Final[dict[type[Any], str]] = {
+    **{kind: "observations" for kind in KINDS.values() if issubclass(kind, Observation)},
+    Header: "headers", Request: "requests", Host: "hosts", Started: "started",
+    Certificate: "certificates", Finished: "finished",
+}  # fmt: skip
+"""Where a run keeps the records of a class; of its headers the first counts."""
 
 
 def to_line(record: Record) -> bytes:
@@ -49,7 +58,7 @@ def to_line(record: Record) -> bytes:
         separators=(",", ":"),
         allow_nan=False,
     ).encode()[:-1]
-    return body + b',"checksum":"' + _digest(body) + b'"}\n'
+    return body + _end_of(body) + b"\n"
 
 
 def from_line(line: bytes) -> Record:
@@ -58,10 +67,10 @@ def from_line(line: bytes) -> Record:
     Raises:
         ValueError: says what is wrong with it.
     """
-    match = _CHECKSUM.fullmatch(line, max(0, len(line) - _CHECKSUM_BYTES))
-    if match is None:
-        raise ValueError("it has no checksum at its end")
-    if _digest(line[: match.start()]) != match[1]:
+    end = line[-_CHECKSUM_BYTES:]
+    if end != _end_of(line[:-_CHECKSUM_BYTES]):
+        if _CHECKSUM.fullmatch(end) is None:
+            raise ValueError("it has no checksum at its end")
         raise ValueError("its checksum does not match: the line was changed or damaged")
     name = _kind_of(line)
     kind = KINDS.get(name)
@@ -110,14 +119,17 @@ def run_of(records: Sequence[Record], path: Path) -> Run | None:
         return None
     header = records[0]
     assert isinstance(header, Header)
+    groups: dict[str, list[Any]] = defaultdict(list)
+    for record in records:
+        groups[_GROUPS[type(record)]].append(record)
     run = Run(
         header,
-        requests=tuple(r for r in records if isinstance(r, Request)),
-        hosts=tuple(r for r in records if isinstance(r, Host)),
-        started=tuple(r for r in records if isinstance(r, Started)),
-        observations=tuple(r for r in records if isinstance(r, Observation)),
-        certificates=tuple(r for r in records if isinstance(r, Certificate)),
-        finished=tuple(r for r in records if isinstance(r, Finished)),
+        requests=tuple(groups["requests"]),
+        hosts=tuple(groups["hosts"]),
+        started=tuple(groups["started"]),
+        observations=tuple(groups["observations"]),
+        certificates=tuple(groups["certificates"]),
+        finished=tuple(groups["finished"]),
         path=str(path),
     )
     _check_hosts(run, path)
@@ -171,11 +183,18 @@ class Journal:
         self.path = path
         self._descriptor = descriptor
         self._records: list[Record] = []
+        self._run: Run | None = None
 
     @property
     def run(self) -> Run | None:
-        """What stands in the file; None before its header."""
-        return run_of(self._records, self.path)
+        """What stands in the file; None before its header.  Made anew after a change alone."""
+        if self._run is None:
+            self._run = run_of(self._records, self.path)
+        return self._run
+
+    def _keep(self, records: list[Record]) -> None:
+        """Take *records* for all that stands in the file."""
+        self._records, self._run = records, None
 
     def recover(self, *, discard: bool) -> None:
         """Take the lock, read what is there, cut off a torn tail; *discard* leaves it unread."""
@@ -186,7 +205,8 @@ class Journal:
         if discard:
             _check_ours(content, self.path)
             return
-        self._records, whole_bytes = _read_records(content, self.path)
+        records, whole_bytes = _read_records(content, self.path)
+        self._keep(records)
         if whole_bytes != len(content):
             os.ftruncate(self._descriptor, whole_bytes)
             os.fsync(self._descriptor)
@@ -212,13 +232,15 @@ class Journal:
                 "it; make room, then give the same command to go on"
             ) from None
         self._records.append(record)
+        self._run = None
 
     def replace_with(self, record: Header) -> None:
         """Begin anew: the old run is gone in the instant in which the new header stands."""
         fresh = self.path.with_name(self.path.name + ".new")
         descriptor = _open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
         _lock(descriptor, self.path)
-        old, self._descriptor, self._records = self._descriptor, descriptor, []
+        old, self._descriptor = self._descriptor, descriptor
+        self._keep([])
         try:
             self.append(record)
             fresh.replace(self.path)
@@ -312,11 +334,39 @@ def _bytes_of(path: Path) -> bytes:
 def _read_records(content: bytes, path: Path) -> tuple[list[Record], int]:
     """The whole records, and how many bytes they take: up to the last newline."""
     _check_ours(content, path)
-    end = content.rfind(b"\n") + 1
     records: list[Record] = []
-    for number, line in enumerate(content[:end].split(b"\n")[:-1], 1):
-        records.append(_read_record(line, number, path) if records else _read_header(line, path))
-    return records, end
+    whole_bytes = 0
+    with _collector_paused():
+        for number, line in enumerate(_whole_lines(content), 1):
+            read = _read_record(line, number, path) if records else _read_header(line, path)
+            records.append(read)
+            whole_bytes += len(line) + 1
+    return records, whole_bytes
+
+
+def _whole_lines(content: bytes) -> Iterator[bytes]:
+    """Each line that has its newline, without it; one after another, for a file may be large."""
+    start = 0
+    while (end := content.find(b"\n", start)) >= 0:
+        yield content[start:end]
+        start = end + 1
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without Python's search for cycles: records hold none, and it would walk over all of them
+    again and again while they become more.  They then count as old, for a first walk is as long.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if gc.get_freeze_count() == 0:  # or else what others froze would thaw as well
+            gc.freeze()
+            gc.unfreeze()  # back into the oldest generation
+        if was_enabled:
+            gc.enable()
 
 
 def _check_ours(content: bytes, path: Path) -> None:
@@ -354,6 +404,11 @@ def _read_record(line: bytes, number: int, path: Path) -> Record:
             f"{path}, line {number}: {error}. Cut the file before that line to keep what is above "
             "it, or give --overwrite to begin anew"
         ) from None
+
+
+def _end_of(body: bytes) -> bytes:
+    """What stands behind the body of a line: its checksum."""
+    return b',"checksum":"' + _digest(body) + b'"}'
 
 
 def _digest(body: bytes) -> bytes:

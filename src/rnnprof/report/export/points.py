@@ -251,16 +251,17 @@ SEEN_COLUMNS: Final = (
     _seen("seen_time_steps", int, "time steps in the longest call of a recurrent layer"),
 )
 
-COLUMNS: Final = (
+PLACE_COLUMNS: Final = (
     *POINT_COLUMNS,
     *TIME_COLUMNS,
     *SPEED_COLUMNS,
     *MEMORY_COLUMNS,
     *NOTE_COLUMNS,
     *EDGE_COLUMNS,
-    *RUN_COLUMNS,
-    *SEEN_COLUMNS,
 )
+"""Those before the run's, which are the same in each of its rows."""
+
+COLUMNS: Final = (*PLACE_COLUMNS, *RUN_COLUMNS, *SEEN_COLUMNS)
 """Every column of CSV and Parquet, in order.  New ones go to the end: files are read by place."""
 
 
@@ -277,11 +278,19 @@ def rows(
 ) -> list[Row]:
     """The rows of what is known of a run."""
     edges = {certificate.time_steps: certificate for certificate in frontier}
-    places = (
+    places = [
         RowPlace(run, point, measurements.get(point), edges.get(point.time_steps))
         for point in grid_points(run, measurements)
-    )
-    return [tuple(column.cell(place) for column in COLUMNS) for place in places]
+    ]
+    of_run = [column.cell(place) for place in places[:1] for column in RUN_COLUMNS]
+    return [
+        (
+            *[column.cell(place) for column in PLACE_COLUMNS],
+            *of_run,
+            *[column.cell(place) for column in SEEN_COLUMNS],
+        )
+        for place in places
+    ]
 
 
 def csv_file(table: Sequence[Row]) -> bytes:
@@ -329,9 +338,9 @@ def json_file(run: Run) -> bytes:
 
 
 def _csv_cell(cell: Cell) -> Cell:
-    if isinstance(cell, bool):
-        return "true" if cell else "false"
-    return _csv_text(cell) if isinstance(cell, str) else cell
+    if isinstance(cell, str):
+        return _csv_text(cell)
+    return ("true" if cell else "false") if isinstance(cell, bool) else cell
 
 
 @lru_cache(maxsize=256)
