@@ -78,6 +78,7 @@ def time_to_write(run: Run) -> float:
     records: list[Record] = [
         run.header,
         *run.requests,
+        *run.hosts,
         *run.started,
         *run.observations,
         *run.finished,
