@@ -80,7 +80,7 @@ def test_a_row_has_ours_and_theirs() -> None:
         "step_time_s": 0.1,
         "flop_per_s": 1.007e11,
         "outcome": "measured",
-        "peak_allocated_bytes": 1 << 20,
+        "allocated_bytes": 1 << 20,
     }
     row = known_tables.line(table, size, point)
     assert " ".join(row.split()) == (
@@ -90,7 +90,7 @@ def test_a_row_has_ours_and_theirs() -> None:
         "step_time_s": None,
         "flop_per_s": None,
         "outcome": "oom",
-        "peak_allocated_bytes": None,
+        "allocated_bytes": None,
     }
     row = known_tables.line(table, known_tables.Size("lstm", 512, 16, 25), failed)
     assert row.split()[4:] == ["oom", "-", "-", "-", "-", "-"]
