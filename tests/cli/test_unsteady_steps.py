@@ -14,7 +14,7 @@ from rnnprof.runfile.certificates import EdgeStatus
 
 FACTORIES = Path(__file__).parents[1] / "unsteady.py"
 ENOUGH_CPU_S = 150.0
-"""Seen: 35 s alone, 91 s under coverage beside other work, since memory that is taken and given back
+"""Seen: 35 s alone, 91 s under coverage beside other work, since taking and giving back memory
 costs more there.  A search batch by batch took ten minutes; a hang meets its timeout."""
 
 MOST_PROBES = 24
