@@ -11,7 +11,7 @@ from rnnprof.engine.observer import Observer, proof_seed
 from rnnprof.engine.plan import FIRST_DEADLINE_S, MIN_DEADLINE_S
 from rnnprof.protocol import Task
 from rnnprof.runfile.observations import Fit
-from rnnprof.runfile.points import Grid, Point
+from rnnprof.runfile.points import Grid, Point, Role
 from rnnprof.runfile.records import Settings
 
 POINT = Point(4, 16)
@@ -106,3 +106,13 @@ def test_a_fit_pass_is_told_what_it_takes_where_less_may_be_free(device: str) ->
 
 def test_where_the_limit_is_free_nothing_need_be_predicted() -> None:
     assert predictions("cpu", HEADER.limit_bytes)[0] == [None] * 5
+
+
+def test_another_loop_around_the_layer_says_nothing_of_the_workloads_own() -> None:
+    probe = FakeProbe()
+    observer = replace(an_observer_of(probe), task=Task("fit", HEADER.workload, device="cuda"))
+    for batch in (4, 8):
+        observer.observe(Point(batch, 16), "fit", Role.STEP_FUNCTION)
+    observer.observe(Point(16, 16), "fit")
+    assert [task.predicted_bytes for task, _ in probe.asked] == [None] * 3
+    assert [sample.point for sample in observer.peaks] == [Point(16, 16)]

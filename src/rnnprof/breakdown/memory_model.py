@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from operator import mul
 from typing import Final, TypeVar
 
-from rnnprof.runfile.points import Point
+from rnnprof.runfile.observations import Fit
+from rnnprof.runfile.points import Outcome, Point
 
 MAX_PIECES: Final = 3
 MIN_SAMPLES_PER_PIECE: Final = 4
@@ -59,6 +60,18 @@ class Sample:
         """One, B and B*T, each over the bytes: least squares of them are of the relative error."""
         batch, size = self.point.batch, self.size_bytes
         return 1.0 / size, float(batch) / size, float(batch * self.point.time_steps) / size
+
+
+def samples_of(fits: Iterable[Fit]) -> list[Sample]:
+    """Charged peaks of the workload's own passes, but where an emptied cache made them smaller."""
+    return [
+        Sample(fit.point, fit.peak_charged_bytes)
+        for fit in fits
+        if fit.outcome is Outcome.MEASURED
+        and fit.is_of_the_workload
+        and fit.peak_charged_bytes
+        and not fit.retries
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from rnnprof import protocol
-from rnnprof.breakdown.memory_model import MemoryModel, Sample
+from rnnprof.breakdown.memory_model import MemoryModel, Sample, samples_of
 from rnnprof.engine.plan import Cost, deadline_s
 from rnnprof.outcomes import Evidence, classify, is_suspect
 from rnnprof.runfile.codec import DecodeError, decode, encode
@@ -153,17 +153,10 @@ class Observer:
         if isinstance(observation, Fit):
             self.proofs[observation.point] += 1
             if observation.limit_bytes == self.limit_bytes:
-                self.peaks += _sample_of(observation)
+                self.peaks += samples_of([observation])
         if observation.outcome is Outcome.MEASURED:
             size = observation.batch * observation.time_steps
             self.costs[KIND_OF[type(observation)]].append(Cost(size, observation.wall_s))
-
-
-def _sample_of(fit: Fit) -> list[Sample]:
-    """Its peak, unless an emptied cache has made it smaller."""
-    if fit.outcome is not Outcome.MEASURED or fit.retries or not fit.peak_charged_bytes:
-        return []
-    return [Sample(fit.point, fit.peak_charged_bytes)]
 
 
 def proof_seed(seed: int, point: Point, number: int) -> int:

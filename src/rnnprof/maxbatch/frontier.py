@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from rnnprof.breakdown.memory_model import MemoryModel, Sample
+from rnnprof.breakdown.memory_model import MemoryModel, Sample, samples_of
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer
 from rnnprof.maxbatch.certify import (
@@ -49,13 +49,18 @@ MIN_SAMPLES_TO_TRUST: Final = 2
 
 @dataclass(slots=True)
 class Frontier:
-    """The search over several T, which share what each success teaches."""
+    """The search over several T, which share what each success teaches.
+
+    Attributes:
+        model: of what was known when a batch was last proposed.
+    """
 
     observer: Observer
     record: Callable[[Record], None]
     listener: Listener
     at_most: int
     known: dict[int, list[Fit]] = field(default_factory=lambda: defaultdict(list))
+    model: MemoryModel | None = None
 
     def recall(self, run: Run) -> None:
         """Take up the fit passes of this and earlier invocations that ran under the same terms."""
@@ -99,7 +104,8 @@ class Frontier:
         if _leaks(fits, terms) or ignored(fits) is not None:
             return search, None
         search = self._without_short_passes(search)
-        units = search.propose(MemoryModel.fit(self._samples()))
+        self.model = MemoryModel.fit(self._samples())
+        units = search.propose(self.model)
         batch = missing_proof(search, fits, terms) if units is None else units * terms.granularity
         if batch is None or _is_set_aside(batch, fits) or self._is_tired(batch, fits):
             return search, None
@@ -107,9 +113,9 @@ class Frontier:
 
     def _try(self, search: EdgeSearch, batch: int) -> Try | None:
         """Run a batch; None where its end says nothing of memory."""
-        point, model = Point(batch, search.time_steps), MemoryModel.fit(self._samples())
-        self.listener.probing(point, self._why(batch, search, model))
-        is_near = search.is_over or self._is_near(point, model)
+        point = Point(batch, search.time_steps)
+        self.listener.probing(point, self._why(batch, search, self.model))
+        is_near = search.is_over or self._is_near(point, self.model)
         fit = self._probe(point, self._steps_of(point, is_near=is_near))
         return self._terms_at(point.time_steps).try_of(fit) if fit.outcome in KNOWN_ENDS else None
 
@@ -175,13 +181,9 @@ class Frontier:
         return fit
 
     def _samples(self) -> list[Sample]:
-        """Peaks of all T, without those that an emptied cache has made smaller."""
-        return [
-            Sample(fit.point, fit.peak_charged_bytes)
-            for time_steps, fits in self.known.items()
-            for fit in self._terms_at(time_steps).evident(fits)
-            if fit.outcome is Outcome.MEASURED and fit.peak_charged_bytes and not fit.retries
-        ]
+        """Peaks of all T, by the passes that say something of the edge."""
+        evident = (self._terms_at(t).evident(fits) for t, fits in self.known.items())
+        return samples_of(fit for fits in evident for fit in fits)
 
     def _why(self, batch: int, search: EdgeSearch, model: MemoryModel | None) -> str:
         """Why this batch: what is predicted of it, and between which the edge lies."""
