@@ -15,10 +15,10 @@ from fakes import (
     a_timing,
     conditions,
 )
-from report_samples import MIB, Sample, grid_sample, view_from
+from report_samples import MIB, Sample, grid_sample, report_from
 from rnnprof.report.charts.kit.style import INK, MUTED, OKABE_ITO, rendered, style
-from rnnprof.report.html.blocks import DrawnChart, RunReport
-from rnnprof.report.model import View, view_of
+from rnnprof.report.html.blocks import DrawnChart, PageRun
+from rnnprof.report.model import RunReport, report_of
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.runfile.observations import Failure
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
@@ -49,10 +49,10 @@ def a_chart(name: str, label: str = "B=4") -> DrawnChart:
     return DrawnChart(name, title, f"It shows 12.5 MiB in {name} of {label}.", svg)
 
 
-def a_report(view: View, *names: str, verdict: str = "VALID", label: str = "B=4") -> RunReport:
+def a_report(report: RunReport, *names: str, verdict: str = "VALID", label: str = "B=4") -> PageRun:
     """A run with the charts named, or with all of them."""
-    return RunReport(
-        view=view,
+    return PageRun(
+        report=report,
         decision=("Use B=8, T=32: it takes 24.1 MiB.", "What would change it: nothing."),
         verdict=verdict,
         verdict_reasons=("all points were answered", "no timing was noisy"),
@@ -79,15 +79,15 @@ def a_certificate(time_steps: int = 32, batch: int = 12) -> Certificate:
     )
 
 
-def a_grid(name: str = "sample") -> View:
-    return view_from(grid_sample((4, 8, 16), (16, 32), 200), (a_certificate(),), name)
+def a_grid(name: str = "sample") -> RunReport:
+    return report_from(grid_sample((4, 8, 16), (16, 32), 200), (a_certificate(),), name)
 
 
 def large(batches: int = 20, time_steps: int = 20) -> Sample:
     return grid_sample(range(8, 8 + 8 * batches, 8), range(10, 10 + 10 * time_steps, 10))
 
 
-def observed(name: str = "observed", slower: float = 1.0) -> View:
+def observed(name: str = "observed", slower: float = 1.0) -> RunReport:
     """A run of real records: attempts, an OOM, a noisy pass, an anchor that drifted."""
     small, big = Point(4, 16), Point(8, 16)
     oom = Failure(phase="backward", message="can't allocate", requested_bytes=5 * MIB)
@@ -107,4 +107,4 @@ def observed(name: str = "observed", slower: float = 1.0) -> View:
     request = a_request(Grid((4, 8), (16,)), Settings())
     finished = Finished(request.request, "2026-11-23T12:05:00Z", 300.0)
     run = Run(HEADER, (request,), (), observations, (), (finished,), f"runs/{name}.jsonl")
-    return view_of(run, name)
+    return report_of(run, name)

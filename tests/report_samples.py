@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rnnprof.advice.advise import advise
+from rnnprof.advice.advise import Advice, advise
+from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.points.measurement import Measurement
-from rnnprof.report.model import View, grid_points
+from rnnprof.report.model import RunReport, grid_points
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import Breakdown
 from rnnprof.runfile.points import Grid, Outcome, Point
 from rnnprof.runfile.records import SCHEMA, Header, Host, Request, Run, Settings
+from rnnprof.study.trainability import trainability_of
 from rnnprof.workload import FactorySource, Workload
 
 MIB = 1 << 20
@@ -163,18 +165,28 @@ SAMPLES = {
 }  # fmt: skip
 
 
-def view_from(sample: Sample, frontier: tuple[Certificate, ...] = (), name: str = "sample") -> View:
-    """The view of a sample; its measurements are taken as they are, not folded again."""
+def report_from(
+    sample: Sample,
+    frontier: Iterable[Certificate] = (),
+    name: str = "sample",
+    *,
+    advice: Advice | None = None,
+    effective_batch: int | None = None,
+) -> RunReport:
+    """The report of a sample; its measurements are taken as they are, not folded again."""
     run, measurements = sample
-    settings = run.requests[-1].settings
-    return View(
+    folded = FoldedRun(run, measurements, tuple(frontier))
+    trained = trainability_of(run)
+    return RunReport(
         name=name,
         run=run,
-        places=grid_points(run, measurements),
+        points=grid_points(run, measurements),
         measurements=measurements,
-        frontier=frontier,
-        advice=advise(run, measurements, frontier),
-        limit_bytes=run.limit_bytes,
-        headroom_ratio=settings.headroom_ratio,
-        model=None,
+        frontier=folded.frontier,
+        advice=advise(folded, trained, effective_batch) if advice is None else advice,
+        limit_bytes=folded.limit_bytes,
+        headroom_ratio=folded.headroom_ratio,
+        model=folded.model,
+        drift=folded.drift,
+        trainability=trained,
     )

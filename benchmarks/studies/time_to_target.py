@@ -24,11 +24,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from rnnprof.advice.advise import advise
-from rnnprof.points.fold import fold_run
+from rnnprof.report.model import report_of
 from rnnprof.runfile.journal import load
 from rnnprof.runfile.records import Run
-from rnnprof.study.trainability import ToTarget, trainability_of
+from rnnprof.study.trainability import ToTarget
 
 CELL: Final = ("--cell", "lstm", "--hidden-size", "64")
 LIMIT: Final = ("--memory-limit", "4GiB")
@@ -77,9 +76,9 @@ def measure(path: Path, batch: str, time_steps: str, target: float, seconds: flo
 
 def rows_of(run: Run) -> list[Row]:
     """A row for each T."""
-    measurements = fold_run(run)
-    goodput = {each.time_steps: each for each in advise(run, measurements, ()).goodput}
-    found = trainability_of(run)
+    report = report_of(run)
+    measurements, found = report.measurements, report.trainability
+    goodput = {each.time_steps: each for each in report.advice.goodput}
     rows = []
     for time_steps in sorted({each.point.time_steps for each in found.to_target}):
         at = [each for each in found.to_target if each.point.time_steps == time_steps]

@@ -18,13 +18,14 @@ from rnnprof.advice.advise import (
     Advice,
     LargestSafe,
     advise,
-    model_of,
 )
 from rnnprof.breakdown.memory_model import MemoryModel
+from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.points.measurement import Measurement
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
 from rnnprof.runfile.records import Finished, Run, Settings
+from rnnprof.study.trainability import trainability_of
 
 LIMIT = HEADER.limit_bytes
 USABLE = 0.95 * LIMIT
@@ -69,7 +70,8 @@ def advised(
     effective_batch: int | None = None,
 ) -> Advice:
     by_point = {m.point: m for m in measurements}
-    return advise(run or a_run(), by_point, tuple(frontier), effective_batch)
+    folded = FoldedRun(run or a_run(), by_point, tuple(frontier))
+    return advise(folded, trainability_of(folded.run), effective_batch)
 
 
 # which batch at each t
@@ -345,7 +347,7 @@ SEEN = [fit_at(batch) for batch in (16, 48, 70, EDGE)]
 def test_a_batch_predicted_by_the_model():
     run = a_run(*SEEN)
     found = largest_safe(run)
-    model = model_of(run, LIMIT)
+    model = FoldedRun.of(run).model
     assert not found.is_measured
     assert found.edge == EDGE
     assert model.upper_bytes(Point(found.batch, 16)) <= USABLE
@@ -357,7 +359,7 @@ def test_what_is_only_likely_to_leave_the_headroom_is_not_advised():
     run = a_run(
         *SEEN, replace(SEEN[1], peak_charged_bytes=round(1.03 * SEEN[1].peak_charged_bytes))
     )
-    model = model_of(run, LIMIT)
+    model = FoldedRun.of(run).model
     edge = int(model.edge(16, USABLE))
     assert model.predict_bytes(Point(edge, 16)) <= USABLE < model.upper_bytes(Point(edge, 16))
     assert largest_safe(run, certified(edge)).batch < edge
@@ -408,7 +410,7 @@ def unsteady(batch: int, train_steps_run: int, **changes: object):
 def test_short_passes_that_a_proof_has_contradicted_teach_nothing():
     short = [unsteady(batch, 2) for batch in (16, 32, 64)]
     proofs = [unsteady(batch, 10) for batch in (24, 48)]
-    assert model_of(a_run(*short, *proofs), LIMIT) == model_of(a_run(*proofs), LIMIT)
+    assert FoldedRun.of(a_run(*short, *proofs)).model == FoldedRun.of(a_run(*proofs)).model
     assert largest_safe(a_run(*short, *proofs)) == largest_safe(a_run(*proofs))
 
 
@@ -416,7 +418,7 @@ def test_a_t_whose_steps_leave_memory_behind_teaches_nothing():
     leaking = [
         unsteady(16, count, live_bytes=tuple(range(0, count * MIB, MIB))) for count in (10, 30)
     ]
-    assert model_of(a_run(*leaking), LIMIT) is None
+    assert FoldedRun.of(a_run(*leaking)).model is None
 
 
 def test_multiples_of_the_granularity():
@@ -461,7 +463,7 @@ def test_never_above_the_edge_nor_beyond_the_headroom(sizes, edge, granularity, 
         return
     assert 1 <= found.batch <= edge
     assert found.batch % granularity == 0
-    model = model_of(run, LIMIT)
+    model = FoldedRun.of(run).model
     bound = model.upper_bytes(Point(found.batch, 16))
     assert found.is_measured == (found.batch in sizes)
     assert sizes.get(found.batch, bound) <= (1 - headroom) * LIMIT
@@ -521,8 +523,8 @@ def test_without_a_known_edge_nothing_is_predicted(frontier):
 
 def test_without_bytes_nothing_is_predicted():
     assert advised([timed(8, 1000)], [certified()]).predictions == ()
-    assert isinstance(model_of(a_run(*SEEN), LIMIT), MemoryModel)
-    assert model_of(a_run(), LIMIT) is None
+    assert isinstance(FoldedRun.of(a_run(*SEEN)).model, MemoryModel)
+    assert FoldedRun.of(a_run()).model is None
 
 
 # what this run does not tell

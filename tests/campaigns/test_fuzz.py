@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import rnnprof.cli.profile as profile_cli
 from conftest import FACTORIES
 from fakes import FakeProbe, run_into
+from report_samples import report_from
 from rnnprof.cli.main import run
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.order import Order
@@ -329,8 +330,8 @@ def answer(found: Run) -> None:
     """All that ``profile`` makes of a run."""
     measurements = fold_run(found)
     anchor_drift(found)
-    click.unstyle(table(found, measurements, colour=True))
-    json.dumps(document(found, measurements), allow_nan=False).encode()
+    click.unstyle(table(report_from((found, measurements)), colour=True))
+    json.dumps(document(report_from((found, measurements))), allow_nan=False).encode()
 
 
 @FUZZ

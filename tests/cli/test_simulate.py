@@ -11,16 +11,15 @@ import pytest
 import torch
 
 from fakes import HEADER, FakeProbe, a_request, a_sweep, an_observer, run_into
-from rnnprof.advice.advise import SIMULATED, UNFINISHED, advise
+from rnnprof.advice.advise import SIMULATED, UNFINISHED
 from rnnprof.cli.main import run
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.order import Order
 from rnnprof.errors import BadInputError
 from rnnprof.gate.budget import Asked
-from rnnprof.maxbatch.certify import frontier_of
 from rnnprof.maxbatch.frontier import Frontier
-from rnnprof.points.fold import fold_run
 from rnnprof.report.export.document import document
+from rnnprof.report.model import report_of
 from rnnprof.report.text.answer import FUSED_LAW, frontier_in_words, gpus_in_words
 from rnnprof.report.text.command import repeat_command
 from rnnprof.report.text.table import table
@@ -121,31 +120,26 @@ def simulated(folder: Path, model: str, settings: Settings = MEMORY_ALONE) -> Ru
 def test_no_time_is_measured_and_none_is_advised(tmp_path: Path) -> None:
     made = simulated(tmp_path, "t4")
     assert {type(o).__name__ for o in made.observations} == {"Fit", "Memory"}
-    measurements, frontier = fold_run(made), frontier_of(made)
-    advice = advise(made, measurements, frontier)
+    report = report_of(made)
+    advice = report.advice
     assert (advice.recommendations, advice.reasons) == ((), (UNFINISHED, SIMULATED))
-    whole = document(made, measurements, frontier, advice)
+    whole = document(report)
     assert {point["simulated"] for point in whole["points"]} == {True}
     assert {point["step_time_s"] for point in whole["points"]} == {None}
-    assert "Tesla T4 (simulated)" in table(made, measurements)
+    assert "Tesla T4 (simulated)" in table(report)
     json.dumps(whole, allow_nan=False)
 
 
 def test_the_words_say_that_it_is_simulated_and_recommend_nothing(tmp_path: Path) -> None:
     made = simulated(tmp_path, "t4")
-    frontier = frontier_of(made)
-    said = frontier_in_words(made, frontier, advise(made, {}, frontier), 0.05)
+    said = frontier_in_words(report_of(made))
     assert "simulated: no kernel ran" in said.splitlines()[0]
     assert "train with" not in said
     assert FUSED_LAW[:40] in said
 
 
 def test_several_gpus_are_one_table(tmp_path: Path) -> None:
-    found = []
-    for model in ("t4", "h100"):
-        made = simulated(tmp_path, model)
-        frontier = frontier_of(made)
-        found.append((made, frontier, advise(made, {}, frontier)))
+    found = [report_of(simulated(tmp_path, model)) for model in ("t4", "h100")]
     lines = gpus_in_words(found).splitlines()
     assert max(map(len, lines)) <= 80
     assert "simulated: no kernel ran" in lines[0]
@@ -155,7 +149,7 @@ def test_several_gpus_are_one_table(tmp_path: Path) -> None:
 
 
 def test_the_command_that_repeats_it_simulates_too(tmp_path: Path) -> None:
-    words = repeat_command(simulated(tmp_path, "t4"))
+    words = repeat_command(report_of(simulated(tmp_path, "t4")))
     assert "--simulate t4" in words
     assert "--device" not in words
     assert "--processes" not in words

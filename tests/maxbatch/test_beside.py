@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from fakes import HEADER, FakeProbe, a_fit, a_request, an_observer
-from rnnprof.advice.advise import Advice, model_of
+from report_samples import report_from
+from rnnprof.advice.advise import Advice
 from rnnprof.engine.listener import Listener
 from rnnprof.maxbatch.beside import try_step_functions
+from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.maxbatch.frontier import Frontier
 from rnnprof.maxbatch.step_functions import StepFunction, batch_to_try, loop_of, step_functions_of
 from rnnprof.report.export.document import frontier_document
@@ -81,7 +83,7 @@ def test_it_decides_nothing() -> None:
     frontier = Frontier(observer, lambda _: None, Listener(), 65536)
     frontier.recall(run)
     assert not frontier.known
-    assert model_of(run, HEADER.limit_bytes) is None
+    assert FoldedRun.of(run).model is None
 
 
 @pytest.mark.parametrize("outcome", [Outcome.MEASURED, Outcome.OOM, Outcome.CRASHED])
@@ -90,12 +92,13 @@ def test_the_answer_says_where_a_step_function_fits_more(outcome: Outcome) -> No
     run, advice = Run(HEADER, observations=observations), Advice()
     fits = {Outcome.MEASURED: True, Outcome.OOM: False}.get(outcome)
     assert step_functions_of(run, [EDGE]) == (StepFunction(STEPS, 99, TRIED, fits),)
-    said = frontier_in_words(run, [EDGE], advice, 0.05)
+    report = report_from((run, {}), [EDGE], advice=advice)
+    said = frontier_in_words(report)
     assert "99 is the largest, " in said
     assert "Proven over 10 training steps in a plain loop" in said
     more = "T=16: a step function fits at least 104, 5% more\nWrap your training step in a function"
     assert (more in said) is (outcome is Outcome.MEASURED)
-    told = frontier_document(run, [EDGE], advice)
+    told = frontier_document(report)
     assert told["loop"] == "plain"
     assert told["step_function"] == [
         {"time_steps": STEPS, "plain_batch": 99, "batch": TRIED, "fits": fits}
@@ -106,4 +109,4 @@ def test_a_factory_has_its_own_loop() -> None:
     factory = workload_of(FactorySource("train.py:make"))
     run = Run(replace(HEADER, workload=factory))
     assert loop_of(factory) is None
-    assert "loop" not in frontier_in_words(run, [EDGE], Advice(), 0.05)
+    assert "loop" not in frontier_in_words(report_from((run, {}), [EDGE], advice=Advice()))

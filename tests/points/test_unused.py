@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from fakes import MIB, a_fit, a_run, a_timing
-from rnnprof.advice.advise import advise
+from report_samples import report_from
 from rnnprof.points.fold import fold_run
 from rnnprof.report.export.document import document
-from rnnprof.report.export.points import COLUMNS, run_rows
+from rnnprof.report.export.points import COLUMNS, rows
+from rnnprof.report.model import report_of
 from rnnprof.report.text.table import table
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.observations import Seen
@@ -41,9 +42,9 @@ def test_a_point_beyond_the_data_has_no_throughput():
 
 def test_it_is_not_recommended():
     run = a_run_of(64)
-    assert advise(run, fold_run(run), ()).point == Point(64, T)
+    assert report_of(run).advice.point == Point(64, T)
     nowhere = a_run_of(1)
-    advice = advise(nowhere, fold_run(nowhere), ())
+    advice = report_of(nowhere).advice
     assert advice.recommendations == ()
     assert [each for each in advice.reasons if "requested 256, the data gave 1" in each]
 
@@ -51,18 +52,24 @@ def test_it_is_not_recommended():
 def test_nothing_is_recommended_by_a_certificate_of_it():
     run = a_run_of(64)
     certificate = Certificate(T, EdgeStatus.BATCH_NOT_USED, 1, 999, batch=256)
-    (length,) = advise(run, fold_run(run), (certificate,)).largest_safe
+    (length,) = report_from((run, fold_run(run)), (certificate,)).advice.largest_safe
     assert (length.edge, length.batch) == (None, None)
 
 
 def test_table_document_and_rows_show_it():
     run = a_run_of(64)
     folded = fold_run(run)
-    assert "the batch is not used: requested 256, the data gave 64" in table(run, folded)
-    points = document(run, folded)["points"]
+    assert "the batch is not used: requested 256, the data gave 64" in table(
+        report_from((run, folded))
+    )
+    points = document(report_from((run, folded)))["points"]
     assert [point["seen_batch"] for point in points] == [16, 64, 64]
     assert [point["seen_time_steps"] for point in points] == [T] * 3
     names = [column.name for column in COLUMNS]
     assert names[-2:] == ["seen_batch", "seen_time_steps"]
-    assert [row[-2] for row in run_rows(run)] == [16, 64, 64]
-    assert [row[names.index("sequences_per_s")] for row in run_rows(run)] == [1600, 6400, None]
+    assert [row[-2] for row in rows(report_of(run))] == [16, 64, 64]
+    assert [row[names.index("sequences_per_s")] for row in rows(report_of(run))] == [
+        1600,
+        6400,
+        None,
+    ]

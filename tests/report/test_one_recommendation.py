@@ -13,15 +13,12 @@ from matplotlib.patches import Rectangle
 import rnnprof
 from fakes import AT_UTC, HEADER, MIB, a_fit, a_memory, a_request, a_timing
 from report.html.test_page import Reader
-from rnnprof.advice.advise import advise
 from rnnprof.cli.main import run as command_line
-from rnnprof.maxbatch.certify import frontier_of
-from rnnprof.points.fold import fold_run
 from rnnprof.report.charts.heatmap import heatmaps
 from rnnprof.report.charts.overview import finding, trade_off
 from rnnprof.report.export.points import json_file
 from rnnprof.report.html.files import write_report
-from rnnprof.report.model import view_of
+from rnnprof.report.model import report_of
 from rnnprof.report.text.table import table
 from rnnprof.runfile.journal import open_journal
 from rnnprof.runfile.points import Grid, Point
@@ -76,7 +73,7 @@ def run(path: Path) -> Run:
 @pytest.fixture(scope="module")
 def report(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    write_report([view_of(run, "one")], folder)
+    write_report([report_of(run, "one")], folder)
     return folder
 
 
@@ -94,7 +91,7 @@ def of_document(whole: dict[str, object]) -> dict[int, tuple[int, ...]]:
 
 
 def test_in_the_api(run: Run) -> None:
-    advice = advise(run, fold_run(run), frontier_of(run))
+    advice = report_of(run).advice
     found = {
         each.time_steps: each.tied or tuple(filter(None, [each.batch]))
         for each in advice.recommendations
@@ -104,7 +101,7 @@ def test_in_the_api(run: Run) -> None:
 
 
 def test_on_the_terminal(run: Run) -> None:
-    text = table(run, fold_run(run))
+    text = table(report_of(run))
     line = text.partition("Recommended batch: ")[2].partition("\n\n")[0]
     parts = [part.partition(": ") for part in " ".join(line.split()).split("; ")]
     assert {int(head[2:]): batches(told) for head, _, told in parts} == TRUE
@@ -131,11 +128,11 @@ def test_by_advise(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_in_json(path: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line(["advise", str(path), "--json"]) == 0
     assert of_document(json.loads(capsys.readouterr().out)) == TRUE
-    assert of_document(json.loads(json_file(run))) == TRUE
+    assert of_document(json.loads(json_file(report_of(run)))) == TRUE
 
 
 def test_in_the_title_of_the_picture(run: Run) -> None:
-    title = finding(run, fold_run(run))
+    title = finding(report_of(run))
     assert title.endswith("; recommended at T=128: B=8, 900 time steps/s")
 
 
@@ -151,9 +148,9 @@ def outlined(figure: Figure, name: str) -> dict[int, tuple[int, ...]]:
 
 def test_in_the_pictures(run: Run) -> None:
     decided = {time_steps: each if len(each) == 1 else () for time_steps, each in TRUE.items()}
-    whole = trade_off(run, fold_run(run))
+    whole = trade_off(report_of(run))
     assert [outlined(whole, name) for name in ("memory", "rate")] == [decided, decided]
-    charts = heatmaps(view_of(run, "one"))
+    charts = heatmaps(report_of(run, "one"))
     assert len(charts) > 1
     for chart in charts:
         assert outlined(chart.figure, chart.name) == decided

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnprof.advice.advise import Cut, advise
-from rnnprof.points.fold import fold_run
+from rnnprof.advice.advise import Cut
 from rnnprof.points.measurement import Measurement
+from rnnprof.report.model import report_of
 from rnnprof.report.text.answer import advice_in_words
 from rnnprof.runfile.observations import Learning
 from rnnprof.runfile.points import Outcome, Point
@@ -176,27 +176,28 @@ def test_most_seeds_that_miss_the_target_leave_the_median_unknown() -> None:
 
 def test_advice_tells_of_goodput_and_chunks() -> None:
     run = studied()
-    advice = advise(run, fold_run(run), (), cut=Cut(64, 2))
+    advice = report_of(run, cut=Cut(64, 2)).advice
     [goodput] = advice.goodput
     assert goodput.time_steps == 16
     assert advice.chunk is not None
     assert advice.chunk.time_steps == 16
     assert any("goodput" in reason for reason in advice.reasons)
     assert advice.unknown == ()
-    assert advise(run, fold_run(run), ()).chunk is None
+    assert report_of(run).advice.chunk is None
 
 
 def test_where_goodput_says_another_batch_the_answer_begins_with_both() -> None:
     run = studied()
-    advice = advise(run, fold_run(run), ())
+    report = report_of(run)
+    advice = report.advice
     assert advice.better_by_goodput is None
-    words = advice_in_words(advice).splitlines()
+    words = advice_in_words(report).splitlines()
     assert words[0] == "T=16: train with B=64"
     assert "By goodput at T=16: train with B=64" in words
     (one,) = advice.recommendations
     other = replace(advice, recommendations=(replace(one, batch=8),))
     assert other.better_by_goodput == advice.goodput[0]
-    words = advice_in_words(other).splitlines()
+    words = advice_in_words(replace(report, advice=other)).splitlines()
     assert words[0] == "T=16: train with B=8"
     assert "By goodput at T=16: train with B=64" in words
     elsewhere = replace(advice, recommendations=(replace(one, batch=8, time_steps=32),))

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from rnnprof.advice.recommendation import Rates, Recommendation, rate, recommend
-from rnnprof.breakdown.memory_model import MemoryModel, Sample
-from rnnprof.maxbatch.certify import evident_fits, settings_of, training_limit_of
-from rnnprof.points.fold import anchor_drift
+from rnnprof.breakdown.memory_model import MemoryModel
+from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.points.measurement import Measurement
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
+from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.runfile.records import Run
 from rnnprof.study.goodput import Chunk, Goodput, chunk_for, goodput_at
-from rnnprof.study.trainability import Trainability, trainability_of
+from rnnprof.study.trainability import Trainability
 from rnnprof.units import format_bytes, format_rate, format_ratio
 
 SMALLER_LIMITS: Final = (0.5,)
@@ -139,33 +139,29 @@ class Bounds:
         return self.limit_bytes * (1 - self.headroom_ratio)
 
 
-def model_of(run: Run, limit_bytes: int) -> MemoryModel | None:
-    """The memory model of a run's own fit passes."""
-    fits = evident_fits(run, limit_bytes)
-    return MemoryModel.fit(Sample(fit.point, fit.peak_charged_bytes or 0) for fit in fits)
-
-
 def advise(
-    run: Run,
-    measurements: Mapping[Point, Measurement],
-    frontier: Sequence[Certificate],
+    folded: FoldedRun,
+    trained: Trainability,
     effective_batch: int | None = None,
     cut: Cut | None = None,
 ) -> Advice:
-    """The advice of a run; *effective_batch* asks for the accumulation steps that make it."""
-    settings = settings_of(run)
-    headroom = settings.headroom_ratio if settings else 0.0
-    bounds = Bounds(training_limit_of(run), headroom)
-    model = model_of(run, bounds.limit_bytes)
-    peaks = _peaks(run, bounds.limit_bytes)
+    """The advice of a run.
+
+    Args:
+        trained: what its study of trainability found.
+        effective_batch: asks for the accumulation steps that make it.
+        cut: asks for the chunks to cut sequences into.
+    """
+    run, frontier, model = folded.run, folded.frontier, folded.model
+    bounds = Bounds(folded.limit_bytes, folded.headroom_ratio)
+    peaks = _peaks(folded.evident_fits)
     safe = tuple(
         largest_safe(c, bounds, model, peaks.get(c.time_steps, {}), effective_batch)
         for c in frontier
     )
     leaks = {c.time_steps: c for c in frontier if c.status is EdgeStatus.NOT_STATIONARY}
-    steady = [m for point, m in measurements.items() if point.time_steps not in leaks]
-    drift = anchor_drift(run)
-    drift_ratio = 0.0 if drift is None else drift.ratio
+    steady = [m for point, m in folded.measurements.items() if point.time_steps not in leaks]
+    drift_ratio = 0.0 if folded.drift is None else folded.drift.ratio
     found: tuple[Recommendation, ...] = ()
     reasons: tuple[str, ...] = (SIMULATED,)
     if not run.is_simulated:
@@ -177,7 +173,6 @@ def advise(
         )
     if run.requests and not run.is_finished:
         reasons = (UNFINISHED, *reasons)
-    trained = trainability_of(run)
     usable = [m for m in steady if _is_usable(m, bounds)]
     advice = Advice(
         recommendations=found,
@@ -200,9 +195,11 @@ def _recommendations(
     steady: Sequence[Measurement], bounds: Bounds, drift_ratio: float, effective_batch: int | None
 ) -> tuple[Recommendation, ...]:
     """At each T that was timed, ascending."""
+    by_length: dict[int, list[Measurement]] = defaultdict(list)
+    for measurement in filter(_is_timed, steady):
+        by_length[measurement.point.time_steps].append(measurement)
     found = []
-    for time_steps in sorted({m.point.time_steps for m in steady if _is_timed(m)}):
-        timed = [m for m in steady if m.point.time_steps == time_steps and _is_timed(m)]
+    for time_steps, timed in sorted(by_length.items()):
         usable = [m for m in timed if _is_usable(m, bounds)]
         one = recommend(time_steps, usable, bounds.limit_bytes, drift_ratio)
         reasons = (*one.reasons, *_left_out(timed, usable, bounds))
@@ -349,10 +346,10 @@ def _is_within(
     return peak <= bounds.usable_bytes
 
 
-def _peaks(run: Run, limit_bytes: int) -> dict[int, dict[int, int]]:
+def _peaks(fits: Iterable[Fit]) -> dict[int, dict[int, int]]:
     """The highest charged peaks under the limit, by T and batch, as measured."""
     peaks: dict[int, dict[int, int]] = defaultdict(dict)
-    for fit in evident_fits(run, limit_bytes):
+    for fit in fits:
         here = peaks[fit.time_steps]
         here[fit.batch] = max(fit.peak_charged_bytes or 0, here.get(fit.batch, 0))
     return peaks

@@ -26,30 +26,21 @@ def command(
     Where the same run file has a study of trainability, also by what a sequence is worth at each
     batch; with --sequence-length and --reach, the chunk for truncated back-propagation.
     """
-    from rnnprof.advice.advise import Cut, advise
-    from rnnprof.maxbatch.certify import frontier_of, settings_of
-    from rnnprof.points.fold import fold_run
+    from rnnprof.advice.advise import Cut
     from rnnprof.report.export.document import frontier_document
+    from rnnprof.report.model import report_of
     from rnnprof.report.text.answer import advice_in_words, frontier_in_words
-    from rnnprof.report.text.command import deciding_command
     from rnnprof.runfile.journal import load
 
     if (sequence_length is None) != (reach is None):
         raise BadInputError("--sequence-length and --reach belong together: give both")
     cut = None if sequence_length is None or reach is None else Cut(sequence_length, reach)
-    loaded = load(run)
-    frontier = frontier_of(loaded)
-    advice = advise(loaded, fold_run(loaded), frontier, effective_batch, cut)
+    report = report_of(load(run), effective_batch=effective_batch, cut=cut)
     if as_json:
         import json
 
-        click.echo(
-            json.dumps(frontier_document(loaded, frontier, advice), allow_nan=False, indent=2)
-        )
+        click.echo(json.dumps(frontier_document(report), allow_nan=False, indent=2))
         return 0
-    settings = settings_of(loaded)
-    headroom = settings.headroom_ratio if settings else 0.0
-    edges = frontier_in_words(loaded, frontier, advice, headroom)
-    told = advice_in_words(advice, deciding_command(loaded, advice))
-    click.echo("\n\n".join(part for part in (told, edges) if part))
+    texts = (advice_in_words(report), frontier_in_words(report))
+    click.echo("\n\n".join(text for text in texts if text))
     return 0

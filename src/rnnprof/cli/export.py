@@ -69,13 +69,14 @@ def _is_same_file(one: Path, other: Path) -> bool:
 
 
 def _content(runs: Sequence[Run], kind: str) -> bytes:
-    from rnnprof.report.export.points import csv_file, json_file, parquet_file, run_rows
+    from rnnprof.report.export.points import csv_file, json_file, parquet_file, rows
+    from rnnprof.report.model import report_of
 
     if kind == "json":
-        return json_file(runs[0])
+        return json_file(report_of(runs[0]))
     table = []
     for run in runs:
-        found = run_rows(run)
+        found = rows(report_of(run))
         if not found:
             click.echo(
                 f"{run.path} asked for no point of a grid: no rows; its largest batches are in "

@@ -14,7 +14,7 @@ from rnnprof.errors import BadInputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rnnprof.advice.advise import Advice
+    from rnnprof.report.model import RunReport
     from rnnprof.runfile.certificates import Certificate
     from rnnprof.runfile.records import Run
     from rnnprof.workload import Workload
@@ -32,7 +32,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     orders = orders_of(ctx, options, "max-batch", "-max-batch")
     _check(options, orders[0].workload)
     runs = [carry_out(order, options) for order in orders]
-    return _answer(runs[0], options) if len(runs) == 1 else _answers(runs, options)
+    return _answer(runs, options)
 
 
 def _check(options: dict[str, Any], workload: Workload) -> None:
@@ -53,46 +53,32 @@ def _check(options: dict[str, Any], workload: Workload) -> None:
         )
 
 
-def _answers(runs: Sequence[Run], options: dict[str, Any]) -> int:
-    """Several GPUs in one table, or one document."""
-    from rnnprof.report.export.document import frontier_document
-    from rnnprof.report.text.answer import gpus_in_words
-
-    found = [(run, *_found(run, options)) for run in runs]
-    if options["as_json"]:
-        import json
-
-        documents = [frontier_document(*each) for each in found]
-        click.echo(json.dumps({"runs": documents}, allow_nan=False, indent=2))
-    else:
-        click.echo(gpus_in_words(found))
-    click.echo("\n".join(["wrote", *(f"  {run.path}" for run in runs)]), err=True)
-    return max(exit_code(frontier) for _, frontier, _ in found)
-
-
-def _found(run: Run, options: dict[str, Any]) -> tuple[tuple[Certificate, ...], Advice]:
-    from rnnprof.advice.advise import advise
-    from rnnprof.maxbatch.certify import frontier_of
+def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
+    """The answer of the run, or of several GPUs in one table or document."""
+    from rnnprof.report.model import report_of
 
     asked = set(options["time_steps"])
-    frontier = tuple(c for c in frontier_of(run) if c.time_steps in asked)
-    return frontier, advise(run, {}, frontier, options["effective_batch"])
+    effective = options["effective_batch"]
+    reports = [report_of(run, time_steps=asked, effective_batch=effective) for run in runs]
+    click.echo(_document(reports) if options["as_json"] else _text(reports))
+    click.echo("\n".join(["wrote", *(f"  {run.path}" for run in runs)]), err=True)
+    return max(exit_code(report.frontier) for report in reports)
 
 
-def _answer(run: Run, options: dict[str, Any]) -> int:
+def _document(reports: Sequence[RunReport]) -> str:
+    import json
+
     from rnnprof.report.export.document import frontier_document
-    from rnnprof.report.text.answer import frontier_in_words
 
-    frontier, advice = _found(run, options)
-    if options["as_json"]:
-        import json
+    documents = [frontier_document(report) for report in reports]
+    whole = documents[0] if len(documents) == 1 else {"runs": documents}
+    return json.dumps(whole, allow_nan=False, indent=2)
 
-        document = frontier_document(run, frontier, advice)
-        click.echo(json.dumps(document, allow_nan=False, indent=2))
-    else:
-        click.echo(frontier_in_words(run, frontier, advice, options["headroom"]))
-    click.echo(f"wrote\n  {run.path}", err=True)
-    return exit_code(frontier)
+
+def _text(reports: Sequence[RunReport]) -> str:
+    from rnnprof.report.text.answer import frontier_in_words, gpus_in_words
+
+    return frontier_in_words(reports[0]) if len(reports) == 1 else gpus_in_words(reports)
 
 
 def exit_code(frontier: Sequence[Certificate]) -> int:

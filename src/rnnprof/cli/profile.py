@@ -15,13 +15,12 @@ from rnnprof.cli.orders import orders_of
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from rnnprof.advice.advise import Advice
     from rnnprof.engine.order import Order
-    from rnnprof.points.measurement import Measurement
-    from rnnprof.runfile.points import Point
+    from rnnprof.points.fold import Drift
+    from rnnprof.report.model import RunReport
     from rnnprof.runfile.records import Run
 
 EXIT_MISSING: Final = 5
@@ -73,68 +72,49 @@ def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
     """The answer of the run, or of several GPUs one below the other."""
     from pathlib import Path
 
-    from rnnprof.points.fold import fold_run
+    from rnnprof.report.model import report_of
 
-    found = [(run, fold_run(run)) for run in runs]
-    click.echo(_documents(found, options) if options["as_json"] else _texts(found, options))
-    for run, measurements in found:
-        _note_drift(run)
+    reports = [
+        report_of(run, Path(run.path or "run").stem, effective_batch=options["effective_batch"])
+        for run in runs
+    ]
+    click.echo(_document(reports) if options["as_json"] else _text(reports))
+    for report in reports:
+        _note_drift(report.drift)
         if not options["no_report"]:
             folder = options["report"]
             if folder is not None and len(runs) > 1:
-                folder = folder / Path(run.path or "run").stem
-            _write_report(run, measurements, folder)
-    return max(exit_code(run, measurements) for run, measurements in found)
+                folder = folder / report.name
+            _write_report(report, folder)
+    return max(exit_code(report) for report in reports)
 
 
-def _texts(
-    found: Sequence[tuple[Run, Mapping[Point, Measurement]]], options: dict[str, Any]
-) -> str:
+def _text(reports: Sequence[RunReport]) -> str:
     from rnnprof.report.text.answer import advice_in_words
-    from rnnprof.report.text.command import deciding_command
     from rnnprof.report.text.table import table
 
     colour = _wants_colour()
-    texts = []
-    for run, measurements in found:
-        advice = _advice(run, measurements, options)
-        told = advice_in_words(advice, deciding_command(run, advice))
-        texts.append(f"{table(run, measurements, colour=colour)}\n\n{told}")
+    texts = (f"{table(each, colour=colour)}\n\n{advice_in_words(each)}" for each in reports)
     return "\n\n".join(texts)
 
 
-def _documents(
-    found: Sequence[tuple[Run, Mapping[Point, Measurement]]], options: dict[str, Any]
-) -> str:
+def _document(reports: Sequence[RunReport]) -> str:
     import json
 
-    from rnnprof.maxbatch.certify import frontier_of
     from rnnprof.report.export.document import document
 
-    documents = [
-        document(run, measurements, frontier_of(run), _advice(run, measurements, options))
-        for run, measurements in found
-    ]
+    documents = [document(report) for report in reports]
     whole = documents[0] if len(documents) == 1 else {"runs": documents}
     return json.dumps(whole, allow_nan=False, indent=2)
-
-
-def _advice(run: Run, measurements: Mapping[Point, Measurement], options: dict[str, Any]) -> Advice:
-    from rnnprof.advice.advise import advise
-    from rnnprof.maxbatch.certify import frontier_of
-
-    return advise(run, measurements, frontier_of(run), options["effective_batch"])
 
 
 def _wants_colour() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
-def _note_drift(run: Run) -> None:
-    from rnnprof.points.fold import anchor_drift
+def _note_drift(drift: Drift | None) -> None:
     from rnnprof.units import format_ratio
 
-    drift = anchor_drift(run)
     if drift is not None and drift.ratio > DRIFT_RATIO:
         click.echo(
             f"the machine's speed drifted: the anchor {drift.point} took "
@@ -144,23 +124,21 @@ def _note_drift(run: Run) -> None:
         )
 
 
-def _write_report(run: Run, measurements: Mapping[Point, Measurement], folder: Path | None) -> None:
+def _write_report(report: RunReport, folder: Path | None) -> None:
     from pathlib import Path
 
     from rnnprof.report.charts.overview import write_charts
     from rnnprof.report.html.files import write_page, write_report
-    from rnnprof.report.model import view_of
 
-    assert run.path is not None
-    path = Path(run.path)
-    view = view_of(run, path.stem)
+    assert report.run.path is not None
+    path = Path(report.run.path)
     try:
         if folder is None:
             page = path.with_suffix(".html")
-            written = (*write_charts(run, measurements, path.parent, path.stem), page)
-            write_page([view], page)
+            written = (*write_charts(report, path.parent, path.stem), page)
+            write_page([report], page)
         else:
-            written = write_report([view], folder)
+            written = write_report([report], folder)
     except OSError as error:
         raise BadInputError(
             f"cannot write the report to {folder or path.parent}: {error.strerror}. The run is "
@@ -169,13 +147,12 @@ def _write_report(run: Run, measurements: Mapping[Point, Measurement], folder: P
     click.echo("\n".join(["wrote", *(f"  {name}" for name in (path, *written))]), err=True)
 
 
-def exit_code(run: Run, measurements: Mapping[Point, Measurement]) -> int:
+def exit_code(report: RunReport) -> int:
     """0 where each point and each T has its answer; else a measurement is missing."""
-    from rnnprof.maxbatch.certify import frontier_of
     from rnnprof.runfile.certificates import GOOD_STATUSES
     from rnnprof.runfile.points import GOOD_OUTCOMES
 
-    outcomes = {measurement.outcome for measurement in measurements.values()}
-    statuses = {certificate.status for certificate in frontier_of(run)}
+    outcomes = {measurement.outcome for measurement in report.measurements.values()}
+    statuses = {certificate.status for certificate in report.frontier}
     is_answered = outcomes <= GOOD_OUTCOMES and statuses <= GOOD_STATUSES
     return 0 if is_answered else EXIT_MISSING

@@ -13,7 +13,7 @@ from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
-    from rnnprof.report.model import View
+    from rnnprof.report.model import RunReport
 
 
 @click.command(cls=TableCommand)
@@ -26,10 +26,10 @@ def command(runs: tuple[Path, ...], output: Path | None, is_opened: bool, quiet:
     """  # fmt: skip
     from rnnprof.report.html.files import PAGE, write_report
 
-    views = views_of(runs)
+    reports = reports_of(runs)
     directory = output or runs[0].with_name(f"{runs[0].stem}-report")
     try:
-        written = write_report(views, directory)
+        written = write_report(reports, directory)
     except OSError as error:
         raise BadInputError(f"cannot write the report to {directory}: {error.strerror}") from None
     if not quiet:
@@ -40,20 +40,20 @@ def command(runs: tuple[Path, ...], output: Path | None, is_opened: bool, quiet:
     return 0
 
 
-def views_of(paths: Sequence[Path]) -> list[View]:
+def reports_of(paths: Sequence[Path]) -> list[RunReport]:
     """The runs, each under a name that tells it from the others.
 
     Raises:
         BadInputError: a run is given twice.
         RunFileError: one of them is missing, foreign, newer or damaged.
     """
-    from rnnprof.report.model import view_of
+    from rnnprof.report.model import report_of
     from rnnprof.runfile.journal import load
 
     for number, path in enumerate(paths):
         if path.resolve() in {other.resolve() for other in paths[:number]}:
             raise BadInputError(f"{path} is given twice")
-    return [view_of(load(path), name) for path, name in zip(paths, _names(paths), strict=True)]
+    return [report_of(load(path), name) for path, name in zip(paths, _names(paths), strict=True)]
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

@@ -112,18 +112,18 @@ def _for_task(ctx: click.Context, workload: Workload, study: Study) -> Workload:
 
 def _answer(run: Run, options: dict[str, Any]) -> int:
     from rnnprof.report.export.trainability import trainability_document
+    from rnnprof.report.model import report_of
     from rnnprof.report.text.trainability import trainability_in_words
     from rnnprof.runfile.observations import Gradient, Learning
     from rnnprof.runfile.points import GOOD_OUTCOMES
-    from rnnprof.study.trainability import trainability_of
 
-    found = trainability_of(run)
+    report = report_of(run)
     if options["as_json"]:
         import json
 
-        click.echo(json.dumps(trainability_document(found, run), allow_nan=False, indent=2))
+        click.echo(json.dumps(trainability_document(report), allow_nan=False, indent=2))
     else:
-        click.echo(trainability_in_words(found))
+        click.echo(trainability_in_words(report))
     click.echo(f"wrote\n  {run.path}", err=True)
     passes = [o for o in run.observations if isinstance(o, (Gradient, Learning))]
     outcomes = {each.outcome for each in passes}

@@ -1,17 +1,20 @@
-"""A run with all that a report tells of it, derived once."""
+"""A run with all that a report says of it, derived once: the only input of every renderer."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import groupby
 from typing import Final
 
-from rnnprof.advice.advise import Advice, advise, model_of
+from rnnprof.advice.advise import Advice, Cut, advise
 from rnnprof.breakdown.memory_model import MemoryModel
-from rnnprof.maxbatch.certify import frontier_of, settings_of, training_limit_of
-from rnnprof.points.fold import fold_run
+from rnnprof.maxbatch.folded import FoldedRun
+from rnnprof.maxbatch.neighbours import Neighbours, neighbours_of
+from rnnprof.maxbatch.step_functions import StepFunction, step_functions_of
+from rnnprof.points.fold import Drift
 from rnnprof.points.measurement import Measurement
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.points import Outcome, Point
@@ -19,64 +22,89 @@ from rnnprof.runfile.records import Run
 from rnnprof.study.trainability import Trainability, trainability_of
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """What charts, page and summary are made of.
+@dataclass(frozen=True)  # no slots: axes and edges are derived once
+class RunReport:
+    """What terminal, page, charts and files are made of.
 
     Attributes:
         name: tells the run from others of the same report.
-        places: every point of the grid, by steps and then by batch, measured or not.
+        points: every point of the grid, by time steps and then by batch, measured or not.
         measurements: what is known of the points; one that was not reached is missing.
-        frontier: the certificates, by steps.
-        limit_bytes: what training may take: the run's limit without what is reserved for others.
-        headroom_ratio: share of it that the advice keeps free.
-        model: of the bytes that the limit counts; None where no fit pass told them.
+        frontier: the certificates, by time steps.
+        limit_bytes: what training may take: the run's limit less its reserve.
+        headroom_ratio: share of it that the largest safe batch leaves free.
+        model: of the charged bytes; None where no fit pass has told them.
+        drift: of the machine's speed during the run; None where nothing tells.
         trainability: what its study found; empty without one.
     """
 
     name: str
     run: Run
-    places: tuple[Point, ...]
+    points: tuple[Point, ...]
     measurements: Mapping[Point, Measurement]
     frontier: tuple[Certificate, ...]
     advice: Advice
     limit_bytes: int
     headroom_ratio: float
     model: MemoryModel | None
+    drift: Drift | None = None
     trainability: Trainability = field(default_factory=lambda: Trainability(None))
 
-    @property
+    @cached_property
     def batches(self) -> tuple[int, ...]:
         """The batch axis, ascending."""
-        return tuple(sorted({point.batch for point in self.places}))
+        return tuple(sorted({point.batch for point in self.points}))
 
-    @property
+    @cached_property
     def time_steps(self) -> tuple[int, ...]:
         """The axis of time steps, ascending."""
-        return tuple(sorted({point.time_steps for point in self.places}))
+        return tuple(sorted({point.time_steps for point in self.points}))
 
-    @property
+    @cached_property
     def edges(self) -> tuple[SeenEdge, ...]:
-        """The edge at each T of the grid: certified, or between two points of it."""
-        return seen_edges(self.run, self.measurements)
+        """The largest batch at each T of the grid: certified, or between two of its points."""
+        return seen_edges(self.points, self.measurements, self.frontier)
+
+    @cached_property
+    def step_functions(self) -> tuple[StepFunction, ...]:
+        """What a step function was seen to fit beside each largest batch."""
+        return step_functions_of(self.run, self.frontier)
+
+    @cached_property
+    def neighbours(self) -> tuple[Neighbours, ...]:
+        """The batches that were run around each largest batch."""
+        return neighbours_of(self.run, self.frontier)
 
 
-def view_of(run: Run, name: str) -> View:
-    """Derive a run's view; *name* tells it from others."""
-    measurements, frontier = fold_run(run), frontier_of(run)
-    settings = settings_of(run)
-    limit = training_limit_of(run)
-    return View(
+def report_of(
+    run: Run,
+    name: str = "",
+    *,
+    time_steps: Collection[int] | None = None,
+    effective_batch: int | None = None,
+    cut: Cut | None = None,
+) -> RunReport:
+    """Fold, certify and advise a run.
+
+    Args:
+        name: tells it from others of the same report.
+        time_steps: the T whose largest batch is asked for; None for all.
+        effective_batch: asks for the accumulation steps that make it.
+        cut: asks for the chunks to cut sequences into.
+    """
+    folded, trained = FoldedRun.of(run, time_steps), trainability_of(run)
+    return RunReport(
         name=name,
         run=run,
-        places=grid_points(run, measurements),
-        measurements=measurements,
-        frontier=frontier,
-        advice=advise(run, measurements, frontier),
-        limit_bytes=limit,
-        headroom_ratio=settings.headroom_ratio if settings else 0.0,
-        model=model_of(run, limit),
-        trainability=trainability_of(run),
+        points=grid_points(run, folded.measurements),
+        measurements=folded.measurements,
+        frontier=folded.frontier,
+        advice=advise(folded, trained, effective_batch, cut),
+        limit_bytes=folded.limit_bytes,
+        headroom_ratio=folded.headroom_ratio,
+        model=folded.model,
+        drift=folded.drift,
+        trainability=trained,
     )
 
 
@@ -88,7 +116,7 @@ class SeenEdge:
     """What the grid shows of the edge at one T, and the certificate where there is one.
 
     Attributes:
-        steps: time steps per sequence (T).
+        time_steps: time steps per sequence (T).
         fits: the largest batch measured to fit, or None.
         fails: the smallest batch out of memory, run or implied, or None.
         is_largest: nothing above *fits* was asked for at this T.
@@ -107,10 +135,12 @@ class SeenEdge:
         return self.certificate is not None and self.certificate.status is EdgeStatus.CERTIFIED
 
 
-def seen_edges(run: Run, measurements: Measurements) -> tuple[SeenEdge, ...]:
+def seen_edges(
+    points: Sequence[Point], measurements: Measurements, frontier: Sequence[Certificate]
+) -> tuple[SeenEdge, ...]:
     """The edge seen on the grid at each T, ascending."""
-    by_steps = groupby(grid_points(run, measurements), key=lambda point: point.time_steps)
-    proven = {certificate.time_steps: certificate for certificate in frontier_of(run)}
+    by_steps = groupby(points, key=lambda point: point.time_steps)
+    proven = {certificate.time_steps: certificate for certificate in frontier}
     return tuple(
         replace(
             _seen_edge(time_steps, list(group), measurements), certificate=proven.get(time_steps)

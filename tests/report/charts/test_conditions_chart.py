@@ -13,7 +13,7 @@ from fakes import a_calibration, a_fit, a_request, a_run, a_timing, conditions
 from report_samples import SAMPLES
 from rnnprof.report.charts.conditions_chart import conditions as conditions_chart
 from rnnprof.report.charts.kit.style import Chart, rendered
-from rnnprof.report.model import view_of
+from rnnprof.report.model import report_of
 from rnnprof.runfile.observations import Conditions, DeviceConditions, Observation
 from rnnprof.runfile.points import Grid, Point, Role
 from rnnprof.runfile.records import Run, Started
@@ -41,7 +41,7 @@ def at_minutes(*observed: tuple[int, Observation]) -> Run:
 
 
 def chart_of(run: Run) -> Chart:
-    chart = conditions_chart(view_of(run, "sample"))
+    chart = conditions_chart(report_of(run, "sample"))
     assert chart is not None
     return chart
 
@@ -253,7 +253,7 @@ def test_where_the_clock_tells_nothing_passes_are_numbered(at_utc: str) -> None:
 
 @pytest.mark.parametrize("name", ["untouched", "all_oom", "mixed"])
 def test_without_conditions_there_is_no_chart(name: str) -> None:
-    assert conditions_chart(view_of(SAMPLES[name]()[0], "sample")) is None
+    assert conditions_chart(report_of(SAMPLES[name]()[0], "sample")) is None
 
 
 def test_passes_that_told_no_conditions_are_left_out() -> None:

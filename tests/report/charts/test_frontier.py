@@ -17,13 +17,13 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
-from report_samples import LIMIT_BYTES, MIB, SAMPLES, grid_sample, view_from
+from report_samples import LIMIT_BYTES, MIB, SAMPLES, grid_sample, report_from
 from rnnprof.advice.advise import LargestSafe
 from rnnprof.breakdown.memory_model import MemoryModel, Plane
 from rnnprof.report.charts.frontier import LOOKS, frontier_chart
 from rnnprof.report.charts.kit.curves import apart, in_words, spread
 from rnnprof.report.charts.kit.style import Chart, rendered
-from rnnprof.report.model import View
+from rnnprof.report.model import RunReport
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
 
 BATCHES = (16, 32, 64, 128, 256, 512)
@@ -65,17 +65,17 @@ UNUSABLE_STATUS = (
 )
 
 
-def a_view(frontier: Sequence[Certificate] = EDGES, model: MemoryModel | None = MODEL) -> View:
-    view = view_from(grid_sample(BATCHES, STEPS), tuple(frontier))
+def a_view(frontier: Sequence[Certificate] = EDGES, model: MemoryModel | None = MODEL) -> RunReport:
+    report = report_from(grid_sample(BATCHES, STEPS), tuple(frontier))
     safe = (
         LargestSafe(64, 219, 207, is_measured=True, peak_bytes=1),
         LargestSafe(128, 109, 103, is_measured=False, peak_bytes=1),
     )
-    return replace(view, model=model, advice=replace(view.advice, largest_safe=safe))
+    return replace(report, model=model, advice=replace(report.advice, largest_safe=safe))
 
 
-def drawn(view: View) -> Chart:
-    chart = frontier_chart(view)
+def drawn(report: RunReport) -> Chart:
+    chart = frontier_chart(report)
     assert chart is not None
     return chart
 
@@ -163,17 +163,19 @@ def test_a_certificate_replaces_what_the_grid_has_seen() -> None:
 
 
 def test_where_nothing_is_known_there_is_no_chart() -> None:
-    assert frontier_chart(view_from(SAMPLES["untouched"]())) is None
+    assert frontier_chart(report_from(SAMPLES["untouched"]())) is None
 
 
 def test_a_contradiction_on_the_grid_is_no_interval() -> None:
-    texts = [text.get_text() for text in notes(drawn(view_from(SAMPLES["non_monotone"]())).figure)]
+    texts = [
+        text.get_text() for text in notes(drawn(report_from(SAMPLES["non_monotone"]())).figure)
+    ]
     assert texts == ["64 fits, 32 OOM", "≥64"]
 
 
 @pytest.mark.parametrize("name", [name for name in SAMPLES if name != "untouched"])
 def test_every_sample_has_a_chart_and_a_finding(name: str) -> None:
-    chart = drawn(view_from(SAMPLES[name]()))
+    chart = drawn(report_from(SAMPLES[name]()))
     assert "512 MiB" in chart.finding
     assert chart.finding.endswith(".")
 
@@ -181,8 +183,8 @@ def test_every_sample_has_a_chart_and_a_finding(name: str) -> None:
 # --- what is ruled out ---------------------------------------------------------------------------
 
 
-def region(view: View) -> Bbox | None:
-    found = drawn(view).figure.findobj(lambda artist: artist.get_gid() == "frontier-oom")
+def region(report: RunReport) -> Bbox | None:
+    found = drawn(report).figure.findobj(lambda artist: artist.get_gid() == "frontier-oom")
     if not found:
         return None
     collection = found[0]
@@ -201,17 +203,17 @@ def test_the_region_out_of_memory_begins_above_the_smallest_oom_of_the_shortest_
 
 
 def test_a_fit_above_the_oom_of_a_shorter_t_ends_the_region() -> None:
-    view = a_view([certificate(16, 100), certificate(32, 438, EdgeStatus.CAPPED)])
-    view = replace(view, places=(), run=replace(view.run, requests=()), measurements={})
-    box = region(view)
+    report = a_view([certificate(16, 100), certificate(32, 438, EdgeStatus.CAPPED)])
+    report = replace(report, points=(), run=replace(report.run, requests=()), measurements={})
+    box = region(report)
     assert box is not None
     assert (box.x0, box.x1) == (16, 32)
 
 
 def test_where_all_fits_nothing_is_ruled_out() -> None:
-    view = view_from(grid_sample((4, 8), (16, 32)))
-    assert region(view) is None
-    assert not any("ruled out" in words for words in legend(drawn(view).figure))
+    report = report_from(grid_sample((4, 8), (16, 32)))
+    assert region(report) is None
+    assert not any("ruled out" in words for words in legend(drawn(report).figure))
 
 
 # --- what is predicted ----------------------------------------------------------------------------
@@ -226,17 +228,19 @@ def test_the_predicted_edge_is_the_models_and_goes_beyond_the_grid() -> None:
         assert batch == pytest.approx((LIMIT_BYTES - 30 * MIB) / (36_000 * time_steps))
 
 
-def contours(view: View) -> list[int]:
-    found = {gid for gid in ids(drawn(view).figure) if gid.startswith("frontier-limit-")}
+def contours(report: RunReport) -> list[int]:
+    found = {gid for gid in ids(drawn(report).figure) if gid.startswith("frontier-limit-")}
     return sorted(int(gid.rsplit("-", 1)[1]) for gid in found)
 
 
-def on_a_card(view: View, gib: int) -> View:
-    environment = view.run.header.environment | {"device": "cuda"}
-    run = replace(view.run, header=replace(view.run.header, environment=environment))
+def on_a_card(report: RunReport, gib: int) -> RunReport:
+    environment = report.run.header.environment | {"device": "cuda"}
+    run = replace(report.run, header=replace(report.run.header, environment=environment))
     scale = gib * 1024 * MIB / LIMIT_BYTES
     planes = tuple(Plane(p.fixed * scale, 0.0, p.per_step * scale) for p in MODEL.planes)
-    return replace(view, run=run, limit_bytes=gib * 1024 * MIB, model=replace(MODEL, planes=planes))
+    return replace(
+        report, run=run, limit_bytes=gib * 1024 * MIB, model=replace(MODEL, planes=planes)
+    )
 
 
 def test_on_a_cpu_the_contours_are_half_double_and_quadruple() -> None:
@@ -258,7 +262,7 @@ def test_on_a_card_the_contours_are_cards_about_it(gib: int, gpus: list[int]) ->
 def test_a_model_of_one_t_predicts_nothing_of_others() -> None:
     narrow = replace(MODEL, lengths=1)
     assert "frontier-model" not in ids(drawn(a_view(model=narrow)).figure)
-    alone = replace(view_from(grid_sample(BATCHES, (64,)), (EDGES[2],)), model=narrow)
+    alone = replace(report_from(grid_sample(BATCHES, (64,)), (EDGES[2],)), model=narrow)
     batches = {batch for _, batch in line(drawn(alone).figure, "frontier-model")}
     assert batches == {MODEL.edge(64, LIMIT_BYTES)}, "level: no word about other T"
 
@@ -296,19 +300,19 @@ def test_the_axes_are_logarithmic_with_the_grids_own_ticks() -> None:
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
 
 
-def many(count: int) -> View:
+def many(count: int) -> RunReport:
     time_steps = range(10, 10 * count + 10, 10)
     frontier = tuple(certificate(t, 14_000 // t) for t in time_steps)
-    return replace(view_from(grid_sample(range(8, 408, 8), time_steps), frontier), model=MODEL)
+    return replace(report_from(grid_sample(range(8, 408, 8), time_steps), frontier), model=MODEL)
 
 
 def boxes(texts: Sequence[Text]) -> list[Bbox]:
     return [text.get_window_extent() for text in texts if text.get_text()]
 
 
-@pytest.mark.parametrize("view", [a_view(), a_view(EVERY_STATUS), a_view((), None), many(40)])
-def test_no_label_covers_another_or_leaves_the_sheet(view: View) -> None:
-    figure = drawn(view).figure
+@pytest.mark.parametrize("report", [a_view(), a_view(EVERY_STATUS), a_view((), None), many(40)])
+def test_no_label_covers_another_or_leaves_the_sheet(report: RunReport) -> None:
+    figure = drawn(report).figure
     figure.draw_without_rendering()
     axes = figure.axes[0]
     found = boxes(notes(figure))
@@ -325,15 +329,15 @@ def test_no_label_covers_another_or_leaves_the_sheet(view: View) -> None:
 
 
 def test_the_longest_t_keeps_its_number_where_labels_are_thinned() -> None:
-    view = many(40)
-    numbers = {text.get_gid() for text in notes(drawn(view).figure)}
+    report = many(40)
+    numbers = {text.get_gid() for text in notes(drawn(report).figure)}
     assert "frontier-number-T400" in numbers
     assert len(numbers) < 40
 
 
 @pytest.mark.parametrize("name", ["mixed", "hostile"])
 def test_the_same_run_gives_the_same_bytes(name: str) -> None:
-    first, second = (rendered(drawn(view_from(SAMPLES[name]())).figure, "svg") for _ in range(2))
+    first, second = (rendered(drawn(report_from(SAMPLES[name]())).figure, "svg") for _ in range(2))
     assert first == second
 
 
@@ -370,7 +374,7 @@ def test_the_finding_tells_what_is_not_proven() -> None:
     ],
 )
 def test_the_finding_of_a_grid_alone(name: str, words: str) -> None:
-    assert words in drawn(view_from(SAMPLES[name]())).finding
+    assert words in drawn(report_from(SAMPLES[name]())).finding
 
 
 def test_values_in_words() -> None:

@@ -28,6 +28,7 @@ from report_samples import (
     measured,
     mixed,
     one_point,
+    report_from,
     run_of,
     twenty_by_twenty,
 )
@@ -39,7 +40,7 @@ from rnnprof.report.charts.heatmap_sheet import LEAST_NUMBER_PT
 from rnnprof.report.charts.kit.boxes import LOOKS, PREDICTED, UNKNOWN, UNREACHED, ink_on
 from rnnprof.report.charts.kit.labels import CAPITAL_EM, Labels, width_em
 from rnnprof.report.charts.kit.style import FILL, INK, PAPER, Chart, rendered
-from rnnprof.report.model import View, view_of
+from rnnprof.report.model import RunReport, report_of
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.points import Grid, Outcome, Point
 
@@ -51,18 +52,18 @@ MODEL = MemoryModel((Plane(24 << 20, 0.0, 36_000.0),), 0.001, 0.005, 4)
 NO_ADVICE = Advice()
 
 
-def view(
+def report(
     sample: Sample,
     recommended: tuple[Point, ...] = (),
     model: MemoryModel | None = None,
-) -> View:
+) -> RunReport:
     """The view of measurements that no observation stands behind."""
     run, measurements = sample
     each = tuple(Recommendation(point.time_steps, point.batch) for point in recommended)
     places = {*run.points(), *measurements}
     return replace(
-        view_of(run, "sample"),
-        places=tuple(sorted(places, key=lambda point: (point.time_steps, point.batch))),
+        report_of(run, "sample"),
+        points=tuple(sorted(places, key=lambda point: (point.time_steps, point.batch))),
         measurements=measurements,
         advice=replace(NO_ADVICE, recommendations=each),
         model=model,
@@ -72,16 +73,16 @@ def view(
 @cache
 def drawn(name: str) -> dict[str, Chart]:
     """The sample's charts by name; tests look and do not touch."""
-    return {chart.name: chart for chart in heatmaps(view(SAMPLES[name]()))}
+    return {chart.name: chart for chart in heatmaps(report(SAMPLES[name]()))}
 
 
-def memory(view: View) -> Chart:
+def memory(report: RunReport) -> Chart:
     """The first map alone: without times there is no other."""
     untimed = {
         point: replace(m, step_time_s=None, time_steps_per_s=None, sequences_per_s=None)
-        for point, m in view.measurements.items()
+        for point, m in report.measurements.items()
     }
-    (chart,) = heatmaps(replace(view, measurements=untimed))
+    (chart,) = heatmaps(replace(report, measurements=untimed))
     return chart
 
 
@@ -147,14 +148,14 @@ def fifty_by_forty() -> Sample:
 
 @cache
 def crowded() -> Chart:
-    return memory(view(fifty_by_forty()))
+    return memory(report(fifty_by_forty()))
 
 
 # --- which ---------------------------------------------------------------------------------------
 
 
 def test_there_is_one_for_each_quantity_in_order() -> None:
-    charts = heatmaps(view(with_shares(mixed())))
+    charts = heatmaps(report(with_shares(mixed())))
     assert tuple(chart.name for chart in charts) == NAMES
     assert len({chart.title for chart in charts}) == len(NAMES)
 
@@ -169,7 +170,7 @@ def test_memory_is_drawn_where_nothing_is_known(name: str) -> None:
 
 
 def test_without_a_place_there_is_nothing() -> None:
-    assert heatmaps(view((run_of((), ()), {}))) == ()
+    assert heatmaps(report((run_of((), ()), {}))) == ()
 
 
 # --- the places ----------------------------------------------------------------------------------
@@ -177,14 +178,14 @@ def test_without_a_place_there_is_nothing() -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_place_has_its_text(name: str) -> None:
-    places = view(SAMPLES[name]()).places
+    places = report(SAMPLES[name]()).points
     for chart in drawn(name).values():
         assert len(texts(chart)) == len(places)
         assert all(texts(chart).values())
 
 
 def test_the_numbers_stand_in_their_places() -> None:
-    charts = heatmaps(view(with_shares(mixed())))
+    charts = heatmaps(report(with_shares(mixed())))
     seen = [(found[0, 0], found[5, 1], found[4, 2]) for found in map(texts, charts)]
     assert seen == [
         ("32.2M", "171M", "171M"),
@@ -242,7 +243,7 @@ def test_the_hatched_boxes_are_those_of_the_outcome() -> None:
 def test_a_measured_point_without_this_value_says_so() -> None:
     run, measurements = mixed()
     measurements[Point(4, 16)] = measured(4, 16, step_time_s=None)
-    step_time = {c.name: c for c in heatmaps(view((run, measurements)))}["heatmap-step-time"]
+    step_time = {c.name: c for c in heatmaps(report((run, measurements)))}["heatmap-step-time"]
     assert texts(step_time)[0, 0] == "?"
     assert UNKNOWN.meaning in legend(step_time)
     assert boxes_of(step_time.figure, "heatmap-step-time-unknown") == {(0, 0)}
@@ -252,7 +253,7 @@ def test_a_measured_point_without_this_value_says_so() -> None:
 def test_what_is_no_number_is_unknown(value: float) -> None:
     run, measurements = mixed()
     measurements[Point(4, 16)] = measured(4, 16, sequences_per_s=value)
-    chart = {c.name: c for c in heatmaps(view((run, measurements)))}["heatmap-sequences"]
+    chart = {c.name: c for c in heatmaps(report((run, measurements)))}["heatmap-sequences"]
     assert texts(chart)[0, 0] == "?"
 
 
@@ -260,7 +261,7 @@ def test_a_pair_that_nobody_asked_for_is_left_blank() -> None:
     run, measurements = grid_sample((4, 8), (16, 32))
     request = replace(run.requests[0], request="r2", grid=Grid((64,), (64,)))
     both = replace(run, requests=(*run.requests, request))
-    chart = memory(view((both, measurements)))
+    chart = memory(report((both, measurements)))
     assert texts(chart) == {
         (0, 0): "32.2M", (1, 0): "34.4M", (0, 1): "34.4M", (1, 1): "38.8M", (2, 2): "–",
     }  # fmt: skip
@@ -278,7 +279,7 @@ def test_flags_are_marked_where_values_come_of_times() -> None:
 
 def test_the_colour_of_a_box_is_that_of_its_value() -> None:
     run, measurements = grid_sample((4, 8, 16), (16, 32))
-    chart = memory(view((run, measurements)))
+    chart = memory(report((run, measurements)))
     boxes = with_id(chart.figure, "heatmap-memory-values")
     assert isinstance(boxes, PolyCollection)
     faces = boxes.get_facecolor()
@@ -295,7 +296,7 @@ def test_memory_that_is_not_known_is_so_whatever_else_is_known() -> None:
     measurements[Point(4, 16)] = unknown = measured(4, 16, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
     assert unknown.peak_process_bytes
-    chart = memory(view((run, measurements)))
+    chart = memory(report((run, measurements)))
     assert chart.title == "Peak memory"
     assert (texts(chart)[0, 0], texts(chart)[1, 0]) == ("?", "34.4M")
     assert boxes_of(chart.figure, "heatmap-memory-unknown") == {(0, 0)}
@@ -307,7 +308,7 @@ def test_memory_that_is_not_known_is_so_whatever_else_is_known() -> None:
 
 
 def test_what_was_not_reached_is_predicted_and_marked_so() -> None:
-    chart = memory(view(unfinished(), model=MODEL))
+    chart = memory(report(unfinished(), model=MODEL))
     found = texts(chart)
     assert [found[column, 2] for column in range(4)] == ["≈94.3M", "≈165M", "≈305M", "≈586M"]
     assert found[3, 1] == "OOM"
@@ -319,25 +320,25 @@ def test_what_was_not_reached_is_predicted_and_marked_so() -> None:
 
 def test_an_implied_point_stays_implied() -> None:
     run, measurements = grid_sample((16, 32, 64, 128), (32, 64, 128), 5_000)
-    chart = memory(view((run, measurements), model=MODEL))
+    chart = memory(report((run, measurements), model=MODEL))
     assert "implied" in texts(chart).values()
     assert not any(text.startswith("≈") for text in texts(chart).values())
 
 
 def test_without_a_model_nothing_is_predicted() -> None:
-    chart = memory(view(unfinished()))
+    chart = memory(report(unfinished()))
     assert {texts(chart)[column, 2] for column in range(4)} == {"–"}
     assert PREDICTED.meaning not in legend(chart)
 
 
 def test_only_memory_is_predicted() -> None:
-    for chart in heatmaps(view(unfinished(), model=MODEL))[1:]:
+    for chart in heatmaps(report(unfinished(), model=MODEL))[1:]:
         assert {texts(chart)[column, 2] for column in range(4)} == {"–"}
         assert UNREACHED.meaning in legend(chart)
 
 
 def test_a_prediction_has_no_colour_of_a_measurement() -> None:
-    figure = memory(view(unfinished(), model=MODEL)).figure
+    figure = memory(report(unfinished(), model=MODEL)).figure
     boxes = with_id(figure, "heatmap-memory-values")
     assert isinstance(boxes, PolyCollection)
     assert len(boxes.get_paths()) == sum(
@@ -369,17 +370,16 @@ def test_the_edge_has_no_stroke_without_length() -> None:
         assert all(start != end for start, end in pairwise(corners))
 
 
-def test_the_proven_edge_stands_at_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_proven_edge_stands_at_its_row() -> None:
     proof = Certificate(32, EdgeStatus.CERTIFIED, 1, 128, batch=71)
-    monkeypatch.setattr("rnnprof.report.model.frontier_of", lambda _run: (proof,))
-    chart = memory(view(grid_sample((16, 32, 64, 128), (16, 32), 2_500)))
+    chart = memory(report_from(grid_sample((16, 32, 64, 128), (16, 32), 2_500), (proof,)))
     assert ticks(chart, "steps") == {0: "16", 1: "32 (B≤71)"}
     assert "B≤n: the largest batch that fits at T" in legend(chart)
     assert "B=71 is the largest that fits at T=32 under 512 MiB" in chart.finding
 
 
 def test_the_recommended_point_of_every_t_is_outlined_and_told() -> None:
-    for chart in heatmaps(view(mixed(), recommended=(Point(128, 16), Point(64, 32)))):
+    for chart in heatmaps(report(mixed(), recommended=(Point(128, 16), Point(64, 32)))):
         for row, middle in enumerate([(5, 0), (4, 1)]):
             box = with_id(chart.figure, f"{chart.name}-recommended-{row}")
             assert isinstance(box, Rectangle)
@@ -391,14 +391,14 @@ def test_the_recommended_point_of_every_t_is_outlined_and_told() -> None:
 
 @pytest.mark.parametrize("recommended", [(), (Point(65, 32),)])
 def test_advice_off_the_grid_is_not_outlined(recommended: tuple[Point, ...]) -> None:
-    chart = memory(view(mixed(), recommended=recommended))
+    chart = memory(report(mixed(), recommended=recommended))
     assert not any(has_id(chart.figure, f"heatmap-memory-recommended-{row}") for row in range(4))
     assert not any("recommended" in text for text in legend(chart))
 
 
 def test_where_speed_is_open_nothing_is_outlined() -> None:
     tied = Recommendation(32, None, (16, 64), (16, 64))
-    chart = memory(replace(view(mixed()), advice=Advice((tied,))))
+    chart = memory(replace(report(mixed()), advice=Advice((tied,))))
     assert not has_id(chart.figure, "heatmap-memory-recommended-1")
 
 
@@ -443,7 +443,7 @@ def test_the_axes_are_labelled_with_the_grid() -> None:
 
 @pytest.mark.parametrize("batches", [(8, 16, 24), (8, 16, 64), (8, 16), (3, 9, 27), (8,)])
 def test_an_axis_that_is_no_log2_axis_is_not_called_one(batches: Iterable[int]) -> None:
-    chart = memory(view(grid_sample(batches, (16,))))
+    chart = memory(report(grid_sample(batches, (16,))))
     assert axis_label(chart, "x") == "batch B, sequences"
 
 
@@ -498,7 +498,7 @@ def test_flags_on_a_crowded_grid_stay_in_their_boxes() -> None:
     flagged = {
         point: replace(m, converged=False, noisy="throttled") for point, m in measurements.items()
     }
-    charts = heatmaps(view((run, flagged)))
+    charts = heatmaps(report((run, flagged)))
     assert_legible(charts)
     assert all(len(texts(chart)) == 400 for chart in charts)
 
@@ -582,7 +582,7 @@ def test_two_thousand_points_leave_the_numbers_to_the_table() -> None:
 
 
 def test_inks_are_those_that_a_page_replaces() -> None:
-    figure = memory(view(mixed(), recommended=(Point(64, 32),))).figure
+    figure = memory(report(mixed(), recommended=(Point(64, 32),))).figure
     edge = with_id(figure, "heatmap-memory-oom-edge")
     assert isinstance(edge, Line2D)
     assert edge.get_color() == INK
@@ -628,7 +628,7 @@ def test_an_svg_stays_small() -> None:
 
 
 def test_the_same_view_gives_the_same_bytes() -> None:
-    first, second = (memory(view(mixed(), (Point(64, 32),))) for _ in range(2))
+    first, second = (memory(report(mixed(), (Point(64, 32),))) for _ in range(2))
     for kind in ("svg", "png", "pdf"):
         assert rendered(first.figure, kind) == rendered(second.figure, kind)
 
@@ -643,6 +643,6 @@ def test_numbers_are_text_in_the_svg() -> None:
 
 def test_the_maps_take_hardly_longer_for_many_points() -> None:
     """One artist draws all boxes of a kind, and one all numbers."""
-    small, large = heatmaps(view(one_point()))[0], drawn("twenty_by_twenty")["heatmap-memory"]
+    small, large = heatmaps(report(one_point()))[0], drawn("twenty_by_twenty")["heatmap-memory"]
     assert len(panel(large).get_children()) <= len(panel(small).get_children()) + 12
     assert LEAST_NUMBER_PT >= 4.5

@@ -11,15 +11,24 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from fakes import a_memory, a_run
-from report_samples import SAMPLES, Sample, ended, grid_sample, hostile, measured, mixed, one_row
-from rnnprof.advice.advise import Advice, advise
+from report_samples import (
+    SAMPLES,
+    ended,
+    grid_sample,
+    hostile,
+    measured,
+    mixed,
+    one_row,
+    report_from,
+)
+from rnnprof.advice.advise import Advice
 from rnnprof.advice.recommendation import Recommendation
 from rnnprof.report.charts import memory_parts as breakdown
 from rnnprof.report.charts.kit.bars import thinned
 from rnnprof.report.charts.kit.style import Chart, rendered
 from rnnprof.report.charts.memory_parts import memory_parts
 from rnnprof.report.charts.memory_phases import memory_phases
-from rnnprof.report.model import View, grid_points, view_of
+from rnnprof.report.model import report_of
 from rnnprof.runfile.observations import BREAKDOWN_PARTS, Breakdown
 from rnnprof.runfile.points import Grid, Outcome, Point
 
@@ -28,18 +37,9 @@ BREAKDOWN = Breakdown(6 * MIB, 6 * MIB, 12 * MIB, 2 * MIB, 0, 60 * MIB, 0, 10 * 
 GRID = Grid((4, 8, 16), (16, 32))
 
 
-def view(sample: Sample) -> View:
-    """A view of measurements built by hand."""
-    run, measurements = sample
-    bare = view_of(run, "sample")
-    advice = advise(run, measurements, bare.frontier)
-    places = grid_points(run, measurements)
-    return replace(bare, measurements=measurements, places=places, advice=advice)
-
-
 @cache
 def parts_of(name: str) -> Chart | None:
-    return memory_parts(view(SAMPLES[name]()))
+    return memory_parts(report_from(SAMPLES[name]()))
 
 
 def drawn(chart: Chart | None) -> Figure:
@@ -82,7 +82,7 @@ def a_phased(point: Point, factor: int = 1, **changes: object):  # type: ignore[
 def two_panels() -> Figure:
     run, _ = grid_sample(GRID.batch, GRID.time_steps)
     known = {p: measured(p.batch, p.time_steps, breakdown=BREAKDOWN) for p in GRID.points()}
-    return drawn(memory_parts(view((run, known))))
+    return drawn(memory_parts(report_from((run, known))))
 
 
 def test_parts_are_stacked_in_the_breakdowns_own_order_and_sum_to_the_total() -> None:
@@ -109,7 +109,7 @@ def test_parts_that_are_zero_everywhere_are_left_out() -> None:
 
 def test_one_panel_goes_by_batch_at_the_advised_t_and_one_by_steps_at_the_advised_b() -> None:
     sample = mixed()
-    point = view(sample).advice.point
+    point = report_from(sample).advice.point
     assert point is not None
     by_batch, by_steps = drawn(parts_of("mixed")).axes
     assert by_batch.get_title(loc="left") == f"at T={point.time_steps}, by batch B"
@@ -132,7 +132,7 @@ def test_looks_differ_in_colour_and_in_hatch() -> None:
 def test_without_a_breakdown_there_is_one_hatched_bar_and_the_reason() -> None:
     run, known = grid_sample((4, 8), (16,))
     blind = measured(8, 16, breakdown=None, breakdown_reason="blocks sum to 3, the peak is 4 bytes")
-    chart = memory_parts(view((run, known | {blind.point: blind})))
+    chart = memory_parts(report_from((run, known | {blind.point: blind})))
     figure = drawn(chart)
     assert bars(figure, "by-batch-unknown") == [(0, blind.peak_allocated_bytes, 1)]
     assert figure.legends[0].get_texts()[-1].get_text() == "parts unknown"
@@ -146,7 +146,7 @@ def test_what_was_not_measured_is_a_word_and_what_is_implied_is_left_out() -> No
         Point(8, 16): ended(Outcome.OOM, 8, 16, "forward"),
         Point(16, 16): ended(Outcome.IMPLIED_OOM, 16, 16),
     }
-    axes = drawn(memory_parts(view((run, known)))).axes[0]
+    axes = drawn(memory_parts(report_from((run, known)))).axes[0]
     assert ticks(axes) == ["B=4, recommended", "B=8"]
     assert texts(axes)[1] == "OOM"
 
@@ -156,7 +156,7 @@ def test_the_finding_tells_the_course_and_the_largest_parts() -> None:
     small = replace(BREAKDOWN, saved=12 * MIB)
     known[Point(4, 16)] = measured(4, 16, breakdown=small)
     known[Point(8, 16)] = measured(8, 16, breakdown=BREAKDOWN)
-    chart = memory_parts(view((run, known)))
+    chart = memory_parts(report_from((run, known)))
     assert chart is not None
     assert chart.finding == (
         "At T=16 the allocator's peak goes from 48.0 MiB at B=4 to 96.0 MiB at B=8. Of the largest "
@@ -176,11 +176,11 @@ def test_a_panel_that_would_repeat_the_other_is_left_out(name: str, titles: list
 @pytest.mark.parametrize("name", ["all_oom", "untouched"])
 def test_without_a_peak_there_is_no_chart(name: str) -> None:
     assert parts_of(name) is None
-    assert memory_phases(view(SAMPLES[name]())) is None
+    assert memory_phases(report_from(SAMPLES[name]())) is None
 
 
 def test_many_batches_are_thinned_and_counted() -> None:
-    axes = drawn(memory_parts(view(grid_sample(range(8, 168, 8), (16,))))).axes[0]
+    axes = drawn(memory_parts(report_from(grid_sample(range(8, 168, 8), (16,))))).axes[0]
     assert len(ticks(axes)) == breakdown.BARS_AT_MOST
     assert axes.get_title(loc="left") == "at T=16, by batch B, 12 of 20"
 
@@ -204,7 +204,7 @@ def test_few_points_are_not_thinned() -> None:
 
 def phased(*memories: object) -> Chart | None:
     run = a_run(memories, GRID)  # type: ignore[arg-type]
-    return memory_phases(view_of(run, "sample"))
+    return memory_phases(report_of(run, "sample"))
 
 
 def test_each_phase_has_its_peak_and_what_it_leaves_live() -> None:
@@ -250,7 +250,9 @@ def test_a_peak_that_moves_and_a_leak_are_told() -> None:
 
 def test_four_points_are_named_for_what_they_stand_for() -> None:
     points = [Point(batch, time_steps) for batch in (4, 8, 16) for time_steps in (16, 32, 64)]
-    bare = view_of(a_run([a_phased(point) for point in points], Grid((4, 8, 16), (16, 32, 64))), "")
+    bare = report_of(
+        a_run([a_phased(point) for point in points], Grid((4, 8, 16), (16, 32, 64))), ""
+    )
     known = {point: measured(point.batch, point.time_steps) for point in points}
     advice = Advice((Recommendation(32, 8),))
     figure = drawn(memory_phases(replace(bare, measurements=known, advice=advice)))
@@ -286,12 +288,12 @@ def test_the_words_at_the_peaks_stay_in_their_panels() -> None:
 
 
 def test_hostile_names_are_text() -> None:
-    chart = memory_parts(view(hostile()))
+    chart = memory_parts(report_from(hostile()))
     assert b"tr$a_{i}n" in rendered(drawn(chart), "svg")
     assert all(not text.get_parse_math() for text in drawn(chart).texts)
 
 
 def test_the_same_view_gives_the_same_bytes() -> None:
-    sample = view(one_row())
+    sample = report_from(one_row())
     pictures = [rendered(drawn(memory_parts(sample)), "svg") for _ in range(2)]
     assert pictures[0] == pictures[1]

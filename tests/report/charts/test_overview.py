@@ -33,6 +33,7 @@ from report_samples import (
     one_column,
     one_point,
     one_row,
+    report_from,
     twenty_by_twenty,
 )
 from rnnprof.report.charts import heatmap_sheet
@@ -43,7 +44,7 @@ from rnnprof.report.charts.overview import (
     trade_off,
     write_charts,
 )
-from rnnprof.report.model import grid_points, seen_edges
+from rnnprof.report.model import grid_points
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.runfile.records import Settings
 from rnnprof.workload import FactorySource
@@ -54,7 +55,7 @@ PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 @cache
 def drawn(name: str) -> Figure:
     """The sample's figure; tests look and do not touch."""
-    return trade_off(*SAMPLES[name]())
+    return trade_off(report_from(SAMPLES[name]()))
 
 
 def panels(figure: Figure) -> tuple[Axes, Axes]:
@@ -154,7 +155,7 @@ def test_memory_that_is_not_known_is_so_whatever_else_is_known() -> None:
     measurements[Point(4, 16)] = unknown = measured(4, 16, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
     assert unknown.peak_process_bytes
-    memory, rate = panels(trade_off(run, measurements))
+    memory, rate = panels(trade_off(report_from((run, measurements))))
     assert memory.get_title(loc="left") == "Peak memory (M: MiB)"
     assert labels(memory)[0, 0].get_text() == "–"
     assert labels(memory)[1, 0].get_text() == "34.4M"
@@ -167,7 +168,7 @@ def test_memory_that_is_not_known_is_so_whatever_else_is_known() -> None:
 def path_of(sample: Sample) -> list[tuple[float, float]]:
     run, measurements = sample
     batches = sorted({point.batch for point in grid_points(run, measurements)})
-    return edge_path(seen_edges(run, measurements), batches)
+    return edge_path(report_from((run, measurements)).edges, batches)
 
 
 def strokes(
@@ -238,7 +239,7 @@ def test_what_is_set_aside_is_no_limit_of_training() -> None:
     run, measurements = SAMPLES["mixed"]()
     settings = Settings(reserve_bytes=112 << 20)
     request = replace(run.requests[0], settings=settings)
-    figure = trade_off(replace(run, requests=(request,)), measurements)
+    figure = trade_off(report_from((replace(run, requests=(request,)), measurements)))
     texts = [text.get_text() for text in figure.findobj(Text)]
     assert "out of memory at the limit (400 MiB)" in texts
     assert not [text for text in texts if "512 MiB" in text]
@@ -269,7 +270,7 @@ def outlined(figure: Figure, panel: str) -> dict[int, tuple[float, float]]:
 
 def test_the_recommended_point_of_every_t_is_outlined_in_both_panels() -> None:
     """T=32 and T=64 have a noisy batch that may be the fastest."""
-    figure = trade_off(*sharp(mixed()))
+    figure = trade_off(report_from(sharp(mixed())))
     for panel in ("memory", "rate"):
         assert outlined(figure, panel) == {0: pytest.approx((4, 0)), 3: pytest.approx((3, 3))}
         assert outlined(drawn("mixed"), panel) == {0: pytest.approx((4, 0))}
@@ -282,7 +283,11 @@ def test_the_legend_names_what_is_there_and_nothing_else() -> None:
 
     others = ["OOM: out of memory", "implied by a smaller OOM"]
     limit = "out of memory at the limit (512 MiB)"
-    assert entries(trade_off(*sharp(one_row()))) == [limit, "recommended batch at T", *others]
+    assert entries(trade_off(report_from(sharp(one_row())))) == [
+        limit,
+        "recommended batch at T",
+        *others,
+    ]
     assert entries(drawn("one_row")) == [limit, *others]
     assert entries(drawn("one_point")) == ["recommended batch at T"]
     every = {text.get_text() for text in drawn("mixed").legends[0].get_texts()}
@@ -314,8 +319,8 @@ def test_the_legend_names_what_is_there_and_nothing_else() -> None:
 )  # fmt: skip
 def test_the_title_states_the_finding(name: str, sentence: str) -> None:
     run, measurements = SAMPLES[name]()
-    assert sentence in finding(run, measurements)
-    assert title(drawn(name)) == finding(run, measurements)
+    assert sentence in finding(report_from((run, measurements)))
+    assert title(drawn(name)) == finding(report_from((run, measurements)))
 
 
 def test_the_footer_names_the_workload_the_device_and_the_versions() -> None:
@@ -367,12 +372,12 @@ def test_flags_on_a_crowded_grid_stay_within_their_boxes() -> None:
         point: replace(measurement, converged=False, noisy="throttled")
         for point, measurement in measurements.items()
     }
-    assert_labels_in_boxes(trade_off(run, flagged))
+    assert_labels_in_boxes(trade_off(report_from((run, flagged))))
 
 
 @pytest.mark.parametrize("name", ["mixed", "one_column", "twenty_by_twenty"])
 def test_the_outline_touches_neither_its_number_nor_the_edge(name: str) -> None:
-    figure = trade_off(*sharp(SAMPLES[name]()))
+    figure = trade_off(report_from(sharp(SAMPLES[name]())))
     rows = sorted(outlined(figure, "memory"))
     assert rows
     for panel, axes, row in (
@@ -469,7 +474,7 @@ def test_a_name_without_end_leaves_room_for_the_finding() -> None:
     factory = FactorySource("x" * 500 + ".py:make")
     workload = replace(run.header.workload, factory=factory)
     long = replace(run, header=replace(run.header, workload=workload))
-    figure = trade_off(long, measurements)
+    figure = trade_off(report_from((long, measurements)))
     assert "recommended at T=32: B=4, 9.94 k time steps/s" in title(figure)
     assert with_id(figure, "title").get_window_extent().x1 <= figure.bbox.x1
 
@@ -478,7 +483,7 @@ def test_letters_that_the_font_lacks_raise_no_warning(tmp_path: Path) -> None:
     run, measurements = one_point()
     environment = {"device_name": "深度 \U0001f600"}
     foreign = replace(run, header=replace(run.header, environment=environment))
-    write_charts(foreign, measurements, tmp_path, "foreign")
+    write_charts(report_from((foreign, measurements)), tmp_path, "foreign")
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -487,7 +492,7 @@ def test_letters_that_the_font_lacks_raise_no_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["mixed", "hostile", "untouched"])
 def test_both_files_are_written_and_nothing_else(name: str, tmp_path: Path) -> None:
     directory = tmp_path / "new" / "report"
-    paths = write_charts(*SAMPLES[name](), directory, "lstm-1.5")
+    paths = write_charts(report_from(SAMPLES[name]()), directory, "lstm-1.5")
     assert paths == (directory / "lstm-1.5.png", directory / "lstm-1.5.svg")
     assert sorted(directory.iterdir()) == sorted(paths)
     assert paths[0].read_bytes().startswith(PNG_MAGIC)
@@ -496,15 +501,15 @@ def test_both_files_are_written_and_nothing_else(name: str, tmp_path: Path) -> N
 
 
 def test_the_svg_names_its_boxes_and_ids_are_unique(tmp_path: Path) -> None:
-    svg = write_charts(*mixed(), tmp_path, "chart")[1]
+    svg = write_charts(report_from(mixed()), tmp_path, "chart")[1]
     ids = [node.get("id") for node in ET.parse(svg).iter() if node.get("id")]
     assert {"memory-B4-T16", "rate-B128-T128", "rate-oom-edge", "memory-recommended-0"} <= set(ids)
     assert len(ids) == len(set(ids))
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
-    first = [path.read_bytes() for path in write_charts(*mixed(), tmp_path, "a")]
-    second = [path.read_bytes() for path in write_charts(*mixed(), tmp_path, "b")]
+    first = [path.read_bytes() for path in write_charts(report_from(mixed()), tmp_path, "a")]
+    second = [path.read_bytes() for path in write_charts(report_from(mixed()), tmp_path, "b")]
     assert first == second
 
 
@@ -522,16 +527,20 @@ def test_a_write_that_fails_leaves_the_old_files_and_no_debris(
 
     monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(OSError, match="no space left"):
-        write_charts(*one_point(), tmp_path, "chart")
+        write_charts(report_from(one_point()), tmp_path, "chart")
     assert list(tmp_path.iterdir()) == [old]
     assert old.read_bytes() == b"old"
 
 
 def test_a_users_own_settings_neither_reach_the_chart_nor_are_changed(tmp_path: Path) -> None:
-    plain = [path.read_bytes() for path in write_charts(*one_point(), tmp_path, "plain")]
+    plain = [
+        path.read_bytes() for path in write_charts(report_from(one_point()), tmp_path, "plain")
+    ]
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "text.usetex": True}):
         before = dict(mpl.rcParams)
-        styled = [path.read_bytes() for path in write_charts(*one_point(), tmp_path, "styled")]
+        styled = [
+            path.read_bytes() for path in write_charts(report_from(one_point()), tmp_path, "styled")
+        ]
         assert dict(mpl.rcParams) == before
     assert styled == plain
 

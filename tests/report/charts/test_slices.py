@@ -23,34 +23,34 @@ from report_samples import (
     grid_sample,
     measured,
     mixed,
+    report_from,
     twenty_by_twenty,
-    view_from,
 )
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.charts.kit.style import Chart, rendered
 from rnnprof.report.charts.slices import slices_over_batch, slices_over_steps
 from rnnprof.report.charts.slices_lines import chosen, rate_interval
-from rnnprof.report.model import View
+from rnnprof.report.model import RunReport
 from rnnprof.runfile.points import Point
 
 BOTH = (slices_over_batch, slices_over_steps)
 
 
-def changed(sample: Sample, **changes: object) -> View:
+def changed(sample: Sample, **changes: object) -> RunReport:
     """The view of a sample whose measurements all have these changes."""
     run, measurements = sample
-    return view_from((run, {p: replace(m, **changes) for p, m in measurements.items()}))  # type: ignore[arg-type]
+    return report_from((run, {p: replace(m, **changes) for p, m in measurements.items()}))  # type: ignore[arg-type]
 
 
 @cache
 def over_batch(name: str) -> Chart:
-    chart = slices_over_batch(view_from(SAMPLES[name]()))
+    chart = slices_over_batch(report_from(SAMPLES[name]()))
     assert chart is not None
     return chart
 
 
-def drawn(view: View) -> Figure:
-    chart = slices_over_batch(view)
+def drawn(report: RunReport) -> Figure:
+    chart = slices_over_batch(report)
     assert chart is not None
     return chart.figure
 
@@ -90,7 +90,7 @@ def test_each_line_holds_the_rates_and_the_counted_peaks_of_its_t() -> None:
 
 
 def test_over_steps_the_lines_are_those_of_b() -> None:
-    chart = slices_over_steps(view_from(SAMPLES["one_column"]()))
+    chart = slices_over_steps(report_from(SAMPLES["one_column"]()))
     assert chart is not None
     assert chart.name == "slices-steps"
     points = [measured(64, time_steps) for time_steps in (16, 32, 64, 128)]
@@ -115,7 +115,7 @@ def test_memory_that_is_not_known_is_no_point_whatever_else_is_known() -> None:
     measurements[Point(8, 16)] = unknown = measured(8, 16, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
     assert unknown.peak_process_bytes
-    figure = drawn(view_from((run, measurements)))
+    figure = drawn(report_from((run, measurements)))
     assert figure.axes[1].get_ylabel() == "peak memory"
     assert line(figure, "slices-batch-memory-T16") == [
         (batch, measured(batch, 16).peak_charged_bytes) for batch in (4, 16)
@@ -192,8 +192,8 @@ def test_the_limit_is_a_line_even_where_no_peak_is_known() -> None:
 
 
 def test_a_limit_far_above_all_is_told_and_presses_nothing_flat() -> None:
-    view = replace(view_from(grid_sample((4, 8), (16,))), limit_bytes=LIMIT_BYTES * 1000)
-    figure = drawn(view)
+    report = replace(report_from(grid_sample((4, 8), (16,))), limit_bytes=LIMIT_BYTES * 1000)
+    figure = drawn(report)
     assert "slices-batch-memory-limit" not in ids(figure)
     assert "above this panel" in words(figure, "slices-batch-memory-limit-words")
     assert figure.axes[1].get_ylim()[1] < 100 * MIB
@@ -217,11 +217,11 @@ def test_the_knee_is_the_smallest_batch_within_5_percent_of_the_best_at_its_t() 
 
 
 def test_each_recommended_point_is_ringed_in_both_panels() -> None:
-    view = view_from(SAMPLES["hostile"]())
-    assert len(view.advice.points) > 1
-    known = [view.measurements[point] for point in view.advice.points]
+    report = report_from(SAMPLES["hostile"]())
+    assert len(report.advice.points) > 1
+    known = [report.measurements[point] for point in report.advice.points]
     for draw, axis in zip(BOTH, ("batch", "time_steps"), strict=True):
-        chart = draw(view)
+        chart = draw(report)
         assert chart is not None
         places = [getattr(m.point, axis) for m in known]
         rate = line(chart.figure, f"{chart.name}-rate-advised")
@@ -235,15 +235,15 @@ def test_each_recommended_point_is_ringed_in_both_panels() -> None:
 
 
 def test_many_lines_are_thinned_and_the_title_says_so() -> None:
-    view = view_from(twenty_by_twenty())
-    figure = drawn(view)
+    report = report_from(twenty_by_twenty())
+    figure = drawn(report)
     lines = sorted(
         int(gid.rsplit("T", 1)[1]) for gid in ids(figure) if gid.startswith("slices-batch-rate-T")
     )
     assert len(lines) == 8
     assert (lines[0], lines[-1]) == (10, 200)
-    assert any(each.tied for each in view.advice.recommendations)
-    assert view.advice.point is None
+    assert any(each.tied for each in report.advice.recommendations)
+    assert report.advice.point is None
     title = words(figure, "slices-batch-title")
     assert title == "Throughput and peak memory over batch B, 8 of 20 T shown"
 
@@ -262,7 +262,7 @@ def test_the_first_the_last_and_the_wanted_are_always_shown(wanted: int) -> None
 
 
 def test_lines_differ_in_mark_and_in_dash() -> None:
-    figure = drawn(view_from(twenty_by_twenty()))
+    figure = drawn(report_from(twenty_by_twenty()))
     lines = [
         a for a in figure.axes[0].get_lines()
         if str(a.get_gid()).startswith("slices-batch-rate-T")
@@ -291,7 +291,7 @@ def texts_of(axes: Axes) -> list[Text]:
 @pytest.mark.parametrize("name", SAMPLES)
 @pytest.mark.parametrize("draw", BOTH)
 def test_no_label_covers_another_or_leaves_the_sheet(draw: object, name: str) -> None:
-    chart = draw(view_from(SAMPLES[name]()))  # type: ignore[operator]
+    chart = draw(report_from(SAMPLES[name]()))  # type: ignore[operator]
     if name == "untouched":
         assert chart is None
         return
@@ -316,7 +316,7 @@ def test_no_label_covers_another_or_leaves_the_sheet(draw: object, name: str) ->
 
 
 def test_the_same_run_gives_the_same_bytes() -> None:
-    first, second = (rendered(drawn(view_from(mixed())), "svg") for _ in range(2))
+    first, second = (rendered(drawn(report_from(mixed())), "svg") for _ in range(2))
     assert first == second
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -13,27 +12,25 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from fakes import a_fit, a_run, a_timing, conditions
-from report_samples import SAMPLES, Sample, ended, grid_sample, hostile, measured, mixed
-from rnnprof.advice.advise import advise
+from report_samples import (
+    SAMPLES,
+    ended,
+    grid_sample,
+    hostile,
+    measured,
+    mixed,
+    report_from,
+)
 from rnnprof.report.charts import time_chart
 from rnnprof.report.charts.kit.style import Chart, rendered
 from rnnprof.report.charts.time_chart import phase_costs, time_phases
-from rnnprof.report.model import View, grid_points, view_of
+from rnnprof.report.model import report_of
 from rnnprof.runfile.points import Grid, Outcome, Point
-
-
-def view(sample: Sample) -> View:
-    """A view of measurements built by hand."""
-    run, measurements = sample
-    bare = view_of(run, "sample")
-    advice = advise(run, measurements, bare.frontier)
-    places = grid_points(run, measurements)
-    return replace(bare, measurements=measurements, places=places, advice=advice)
 
 
 @cache
 def chart_of(name: str) -> Chart | None:
-    return time_phases(view(SAMPLES[name]()))
+    return time_phases(report_from(SAMPLES[name]()))
 
 
 def drawn(chart: Chart | None) -> Figure:
@@ -45,7 +42,7 @@ def row_of(**changes: object) -> Chart:
     """One row of three batches, the middle one changed."""
     run, known = grid_sample((4, 8, 16), (64,))
     known[Point(8, 64)] = measured(8, 64, **changes)
-    chart = time_phases(view((run, known)))
+    chart = time_phases(report_from((run, known)))
     assert chart is not None
     return chart
 
@@ -77,7 +74,7 @@ def test_a_narrow_piece_has_no_number() -> None:
 
 
 def test_every_t_at_the_advised_b_and_every_b_at_the_advised_t() -> None:
-    sample = view(mixed())
+    sample = report_from(mixed())
     assert sample.advice.point is not None
     batch, time_steps = sample.advice.point.batch, sample.advice.point.time_steps
     axes = drawn(chart_of("mixed")).axes[0]
@@ -101,7 +98,7 @@ def test_the_bound_is_a_mark_and_a_word() -> None:
     run, known = grid_sample((4, 8, 16, 32), (64,))
     for batch, bound in ((4, "launch"), (8, "memory"), (16, "compute")):
         known[Point(batch, 64)] = measured(batch, 64, bound=bound)
-    figure = drawn(time_phases(view((run, known))))
+    figure = drawn(time_phases(report_from((run, known))))
     marks = {}
     for line in figure.axes[0].lines:
         assert isinstance(line, Line2D)
@@ -131,7 +128,7 @@ def test_what_was_not_timed_is_a_word_and_what_is_implied_is_left_out() -> None:
         Point(8, 64): ended(Outcome.TIMEOUT, 8, 64, "forward"),
         Point(16, 64): ended(Outcome.IMPLIED_OOM, 16, 64),
     }
-    axes = drawn(time_phases(view((run, known)))).axes[0]
+    axes = drawn(time_phases(report_from((run, known)))).axes[0]
     assert at_row(axes, 2) == ["timeout"]
     assert len(axes.get_yticklabels()) == 3
 
@@ -148,7 +145,7 @@ def test_the_finding_names_the_largest_phase_and_the_bound_with_its_reason() -> 
     known[Point(4, 64)] = measured(
         4, 64, phase_times_s=times, step_time_s=8e-3, bound="launch", bound_reason=reason
     )
-    chart = time_phases(view((run, known)))
+    chart = time_phases(report_from((run, known)))
     assert chart is not None
     assert chart.finding.startswith(
         "At the recommended B=4 T=64 backward takes 75% of a step of 8.00 ms (forward 25%). "
@@ -160,7 +157,7 @@ def test_an_unknown_bound_has_its_reason() -> None:
     reason = "the device's own rates were not measured in this run"
     run, known = grid_sample((4,), (64,))
     known[Point(4, 64)] = measured(4, 64, bound_reason=reason)
-    chart = time_phases(view((run, known)))
+    chart = time_phases(report_from((run, known)))
     assert chart is not None
     assert f"No one bound is named: {reason}." in chart.finding
 
@@ -171,7 +168,7 @@ def test_the_cost_of_the_phase_steps_is_told_against_whole_steps() -> None:
         point, 1.0, 1.0, 1.0, phase_samples_s={"forward": (1.1,)}, phase_step_samples_s=(1.1, 1.1)
     )
     run = a_run([a_fit(point, peak_charged_bytes=1), timed], Grid((4,), (16,)))
-    sample = view_of(run, "sample")
+    sample = report_of(run, "sample")
     assert phase_costs(sample, [point, point]) == pytest.approx([0.1])
     chart = time_phases(sample)
     assert chart is not None
@@ -184,7 +181,7 @@ def test_a_noisy_timing_tells_no_cost() -> None:
     point = Point(4, 16)
     timed = a_timing(point, 9.0, phase_step_samples_s=(1.1,), conditions=conditions(others_s=1.0))
     run = a_run([a_fit(point, peak_charged_bytes=1), timed], Grid((4,), (16,)))
-    assert phase_costs(view_of(run, "sample"), [point]) == []
+    assert phase_costs(report_of(run, "sample"), [point]) == []
 
 
 def test_an_unknown_cost_is_said_to_be_unknown() -> None:
@@ -205,6 +202,6 @@ def test_nothing_leaves_the_sheet_and_the_foot_is_clear_of_the_axis(name: str) -
 
 
 def test_hostile_names_are_text() -> None:
-    figure = drawn(time_phases(view(hostile())))
+    figure = drawn(time_phases(report_from(hostile())))
     assert all(isinstance(text, Text) and not text.get_parse_math() for text in figure.texts)
     assert b"tr$a_{i}n" in rendered(figure, "svg")

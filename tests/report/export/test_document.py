@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from report_samples import SAMPLES, measured, mixed, run_of, untouched
+from report_samples import SAMPLES, measured, mixed, report_from, run_of, untouched
 from rnnprof.advice.advise import Advice
 from rnnprof.advice.recommendation import Recommendation
 from rnnprof.report.export.document import document, frontier_document
@@ -27,7 +27,7 @@ PROMISED = {
 @pytest.mark.parametrize("name", SAMPLES)
 def test_it_is_strict_json_with_the_promised_fields(name: str) -> None:
     run, measurements = SAMPLES[name]()
-    whole = json.loads(json.dumps(document(run, measurements), allow_nan=False))
+    whole = json.loads(json.dumps(document(report_from((run, measurements))), allow_nan=False))
     assert list(whole) == [
         "run", "points", "frontier", "loop", "step_function", "advice", "environment"
     ]  # fmt: skip
@@ -37,7 +37,9 @@ def test_it_is_strict_json_with_the_promised_fields(name: str) -> None:
 
 
 def test_a_measured_point_keeps_its_numbers() -> None:
-    found = document(run_of((4,), (16,)), {Point(4, 16): measured(4, 16)})["points"][0]
+    found = document(report_from((run_of((4,), (16,)), {Point(4, 16): measured(4, 16)})))["points"][
+        0
+    ]
     known = measured(4, 16)
     assert (found["batch"], found["time_steps"], found["outcome"]) == (4, 16, "measured")
     assert found["step_time_s"] == known.step_time_s
@@ -51,7 +53,9 @@ def test_a_measured_point_keeps_its_numbers() -> None:
 
 
 def test_the_breakdown_has_every_part_and_its_phase() -> None:
-    found = document(run_of((4,), (16,)), {Point(4, 16): measured(4, 16)})["points"][0]
+    found = document(report_from((run_of((4,), (16,)), {Point(4, 16): measured(4, 16)})))["points"][
+        0
+    ]
     breakdown = found["breakdown_bytes"]
     assert list(breakdown) == [*BREAKDOWN_PARTS, "phase"]
     assert breakdown["saved"] == 20
@@ -60,7 +64,7 @@ def test_the_breakdown_has_every_part_and_its_phase() -> None:
 
 def test_a_breakdown_that_is_unknown_is_null_with_its_reason() -> None:
     point = measured(4, 16, breakdown=None, breakdown_reason="the events did not balance")
-    found = document(run_of((4,), (16,)), {point.point: point})["points"][0]
+    found = document(report_from((run_of((4,), (16,)), {point.point: point})))["points"][0]
     assert found["breakdown_bytes"] is None
     assert found["breakdown_reason"] == "the events did not balance"
 
@@ -68,13 +72,16 @@ def test_a_breakdown_that_is_unknown_is_null_with_its_reason() -> None:
 def test_points_come_by_steps_and_then_by_batch() -> None:
     run, measurements = mixed()
     backwards = dict(sorted(measurements.items(), reverse=True))
-    order = [(point["time_steps"], point["batch"]) for point in document(run, backwards)["points"]]
+    order = [
+        (point["time_steps"], point["batch"])
+        for point in document(report_from((run, backwards)))["points"]
+    ]
     assert order == sorted(order)
     assert (64, 4) not in order, "that point was never reached"
 
 
 def test_how_a_point_ended_is_told() -> None:
-    points = document(*mixed())["points"]
+    points = document(report_from(mixed()))["points"]
     crashed = next(point for point in points if point["outcome"] == "crashed")
     assert (crashed["phase"], crashed["reason"]) == ("backward", "signal 11 (SIGSEGV)")
     assert crashed["step_time_s"] is None
@@ -82,12 +89,12 @@ def test_how_a_point_ended_is_told() -> None:
     assert noisy == ["others used 0.9 of 2 processors", "throttled for 0.4 s"]
 
 
-def test_there_is_no_advice_without_a_certificate() -> None:
-    whole = document(*untouched())
+def test_nothing_is_recommended_where_nothing_was_reached() -> None:
+    whole = document(report_from(untouched()))
     assert whole["run"] == "runs/sample.jsonl"
     assert whole["points"] == []
     assert whole["frontier"] == []
-    assert whole["advice"] is None
+    assert whole["advice"]["recommendations"] == whole["advice"]["largest_safe"] == []
 
 
 def test_frontier_and_advice_are_in_the_document() -> None:
@@ -95,7 +102,8 @@ def test_frontier_and_advice_are_in_the_document() -> None:
     certificate = Certificate(16, EdgeStatus.CERTIFIED, 1, 64, 8, fits, fails, probes=4, ooms=1)
     advice = Advice((Recommendation(16, 8, time_steps_per_s=9.0),), reasons=("it is decided",))
     run, _ = untouched()
-    whole = document(run, {}, (certificate,), advice)
+    report = report_from((run, {}), (certificate,), advice=advice)
+    whole = document(report)
     (edge,) = whole["frontier"]
     named = ("time_steps", "status", "batch", "granularity", "probes", "ooms")
     assert [edge[name] for name in named] == [16, "certified", 8, 1, 4, 1]
@@ -104,14 +112,16 @@ def test_frontier_and_advice_are_in_the_document() -> None:
     named = ("time_steps", "batch", "tied", "time_steps_per_s", "peak_bytes")
     assert [one[name] for name in named] == [16, 8, [], 9.0, None]
     assert whole["advice"]["reasons"] == ["it is decided"]
-    assert frontier_document(run, (certificate,), advice)["frontier"] == whole["frontier"]
+    assert frontier_document(report)["frontier"] == whole["frontier"]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_json_cannot_hold_is_null(value: float) -> None:
     run = run_of((4,), (16,), environment={"clock_hz": value, "list": [1.0, value]})
     point = measured(4, 16, step_time_s=value, phase_times_s={"forward": value})
-    whole = json.loads(json.dumps(document(run, {point.point: point}), allow_nan=False))
+    whole = json.loads(
+        json.dumps(document(report_from((run, {point.point: point}))), allow_nan=False)
+    )
     assert whole["environment"] == {"clock_hz": None, "list": [1.0, None]}
     assert whole["points"][0]["step_time_s"] is None
     assert whole["points"][0]["phase_time_s"] == {"forward": None}
@@ -119,7 +129,7 @@ def test_what_json_cannot_hold_is_null(value: float) -> None:
 
 def test_warnings_are_a_list() -> None:
     point = replace(measured(4, 16), warnings=("one", "two"))
-    found = document(run_of((4,), (16,)), {point.point: point})["points"][0]
+    found = document(report_from((run_of((4,), (16,)), {point.point: point})))["points"][0]
     assert found["warnings"] == ["one", "two"]
 
 
@@ -130,5 +140,5 @@ def test_the_speed_is_told_with_what_bounds_it() -> None:
         "bound_reason": "the matrix products would take 61% of the step", "retries": 3,
     }  # fmt: skip
     point = measured(4, 16, **speed)
-    found = document(run_of((4,), (16,)), {point.point: point})["points"][0]
+    found = document(report_from((run_of((4,), (16,)), {point.point: point})))["points"][0]
     assert {name: found[name] for name in speed} == speed

@@ -28,6 +28,7 @@ from report_samples import (
     measured,
     mixed,
     one_point,
+    report_from,
     run_of,
     untouched,
 )
@@ -41,8 +42,8 @@ from rnnprof.report.export.points import (
     json_file,
     parquet_file,
     rows,
-    run_rows,
 )
+from rnnprof.report.model import report_of
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.journal import load
 from rnnprof.runfile.observations import BREAKDOWN_PARTS
@@ -91,7 +92,7 @@ def read_one(measurement: Measurement, **environment: object) -> dict[str, str]:
     """The one row of a run with one point."""
     point = measurement.point
     run = run_of((point.batch,), (point.time_steps,), environment=environment)
-    (row,) = read(csv_file(rows(run, {point: measurement}, (EDGE,))))
+    (row,) = read(csv_file(rows(report_from((run, {point: measurement}), (EDGE,)))))
     return row
 
 
@@ -109,7 +110,7 @@ def test_every_field_of_the_document_has_a_column() -> None:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_row_for_each_place_and_the_same_columns_whatever_the_run(name: str) -> None:
     run, measurements = SAMPLES[name]()
-    content = csv_file(rows(run, measurements))
+    content = csv_file(rows(report_from((run, measurements))))
     header, *_ = content.decode().split("\r\n")
     assert header.split(",") == [column.name for column in COLUMNS]
     found = [(int(row["time_steps"]), int(row["batch"])) for row in read(content)]
@@ -119,7 +120,7 @@ def test_a_row_for_each_place_and_the_same_columns_whatever_the_run(name: str) -
 
 def test_every_known_number_reads_back_exactly() -> None:
     row = read_one(WHOLE)
-    (told,) = document(run_of((4,), (16,)), {WHOLE.point: WHOLE})["points"]
+    (told,) = document(report_from((run_of((4,), (16,)), {WHOLE.point: WHOLE})))["points"]
     flat = {
         **told,
         "step_time_ci_low_s": 0.1,
@@ -167,7 +168,8 @@ def test_what_is_not_known_is_empty() -> None:
 def test_a_place_that_was_not_reached_has_its_row() -> None:
     run, measurements = mixed()
     by_place = {
-        (row["batch"], row["time_steps"]): row for row in read(csv_file(rows(run, measurements)))
+        (row["batch"], row["time_steps"]): row
+        for row in read(csv_file(rows(report_from((run, measurements)))))
     }
     row = by_place["4", "64"]
     assert [row[name] for name in NAMES[2 : NAMES.index("run")]] == [""] * (NAMES.index("run") - 2)
@@ -178,7 +180,7 @@ def test_a_place_that_was_not_reached_has_its_row() -> None:
 
 def test_the_edge_is_that_of_the_row_s_own_steps() -> None:
     run, measurements = grid_sample((4, 8), (16, 32))
-    found = read(csv_file(rows(run, measurements, (EDGE,))))
+    found = read(csv_file(rows(report_from((run, measurements), (EDGE,)))))
     assert [row["edge_batch"] for row in found] == ["40", "40", "", ""]
 
 
@@ -195,19 +197,21 @@ def test_no_number_is_no_text(value: float) -> None:
     assert [row[name] for name in names] == ["", "", ""]
     assert row["step_time_ci_low_s"] == "0.5"
     run = run_of((4,), (16,))
-    frame = pd.read_parquet(io.BytesIO(parquet_file(rows(run, {point.point: point}))))
+    frame = pd.read_parquet(
+        io.BytesIO(parquet_file(rows(report_from((run, {point.point: point})))))
+    )
     assert frame["step_time_s"].isna().all()
 
 
 def test_operations_beyond_64_bits_are_still_a_number() -> None:
     point = measured(4, 16, flops_per_step=10**30)
-    table = rows(run_of((4,), (16,)), {point.point: point})
+    table = rows(report_from((run_of((4,), (16,)), {point.point: point})))
     assert read(csv_file(table))[0]["flops_per_step"] == "1e+30"
     assert pd.read_parquet(io.BytesIO(parquet_file(table)))["flops_per_step"][0] == 1e30
 
 
 def test_a_factory_decides_for_itself() -> None:
-    row = read(csv_file(rows(*hostile())))[0]
+    row = read(csv_file(rows(report_from(hostile()))))[0]
     names = ("cell", "impl", "input_size", "dtype", "optimizer", "bidirectional", "mode")
     assert [row[name] for name in names] == [""] * len(names)
     assert row["workload"].startswith("tr$a_{i}n\\frac$.py:ma<k>e")
@@ -248,7 +252,7 @@ def test_text_in_parquet_is_as_it_is() -> None:
     run, measurements = one_point()
     hosts = (replace(run.hosts[0], rnnprof_version="=1"),)
     run = replace(run, header=replace(run.header, run_id="001234567890"), hosts=hosts)
-    frame = pd.read_parquet(io.BytesIO(parquet_file(rows(run, measurements))))
+    frame = pd.read_parquet(io.BytesIO(parquet_file(rows(report_from((run, measurements))))))
     assert (frame["run_id"][0], frame["rnnprof_version"][0]) == ("001234567890", "=1")
 
 
@@ -256,7 +260,7 @@ def test_text_in_parquet_is_as_it_is() -> None:
 def test_any_text_at_all_is_one_cell_of_one_line(reason: str, name: str) -> None:
     point = ended(Outcome.FAILED, 4, 16, reason=reason, warnings=(name, reason))
     run = run_of((4,), (16,), environment={"device_name": name})
-    content = csv_file(rows(run, {point.point: point}))
+    content = csv_file(rows(report_from((run, {point.point: point}))))
     assert content.count(b"\n") == 2
     (row,) = read(content)
     for text in (row["reason"], row["device_name"], row["warnings"]):
@@ -279,7 +283,7 @@ def check_types(frame: pd.DataFrame) -> None:
 
 def test_pandas_reads_csv(tmp_path: Path) -> None:
     run, measurements = mixed()
-    (tmp_path / "run.csv").write_bytes(csv_file(rows(run, measurements, (EDGE,))))
+    (tmp_path / "run.csv").write_bytes(csv_file(rows(report_from((run, measurements), (EDGE,)))))
     frame = pd.read_csv(tmp_path / "run.csv")
     assert frame.shape == (24, len(COLUMNS))
     check_types(frame)
@@ -292,7 +296,7 @@ def test_pandas_reads_csv(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["mixed", "untouched", "all_oom", "hostile"])
 def test_pandas_reads_parquet(tmp_path: Path, name: str) -> None:
-    table = rows(*SAMPLES[name]())
+    table = rows(report_from(SAMPLES[name]()))
     (tmp_path / "run.parquet").write_bytes(parquet_file(table))
     frame = pd.read_parquet(tmp_path / "run.parquet")
     assert list(frame.columns) == [column.name for column in COLUMNS]
@@ -304,7 +308,7 @@ def test_pandas_reads_parquet(tmp_path: Path, name: str) -> None:
 def test_parquet_has_the_same_types_whatever_the_run(tmp_path: Path) -> None:
     paths = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
     for path, sample in zip(paths, (untouched, mixed), strict=True):
-        path.write_bytes(parquet_file(rows(*sample())))
+        path.write_bytes(parquet_file(rows(report_from(sample()))))
     schemas = [parquet.read_schema(path) for path in paths]
     assert schemas[0] == schemas[1]
     assert schemas[0].field("allocated_bytes").type == pa.int64()
@@ -321,13 +325,13 @@ def test_parquet_without_pyarrow_says_what_to_install(monkeypatch: pytest.Monkey
 
 def test_json_is_the_document_and_pandas_reads_its_points() -> None:
     run = load(GOLDEN)
-    whole = json.loads(json_file(run))
+    whole = json.loads(json_file(report_of(run)))
     assert list(whole) == [
         "run", "points", "frontier", "loop", "step_function", "advice", "environment",
     ]  # fmt: skip
     frame = pd.DataFrame(whole["points"])
     assert pd.api.types.is_numeric_dtype(frame["step_time_s"])
-    table = pd.read_csv(io.BytesIO(csv_file(run_rows(run))))
+    table = pd.read_csv(io.BytesIO(csv_file(rows(report_of(run)))))
     both = frame.merge(table, on=["batch", "time_steps"], suffixes=("", "_csv"))
     assert len(both) == len(frame) == 9
     assert both["step_time_s"].notna().any()
@@ -341,6 +345,7 @@ def test_ten_thousand_points_in_linear_time() -> None:
     def calls(side: int) -> int:
         """Of Python functions: no clock, which other work would slow down."""
         run, measurements = grid_sample(range(1, side + 1), range(1, side + 1), 10**9)
+        report = report_from((run, measurements))
         count = 0
 
         def counted(_frame: object, event: str, _argument: object) -> None:
@@ -349,7 +354,7 @@ def test_ten_thousand_points_in_linear_time() -> None:
 
         sys.setprofile(counted)
         try:
-            table = rows(run, measurements)
+            table = rows(report)
             csv_file(table), parquet_file(table)
         finally:
             sys.setprofile(None)
@@ -412,7 +417,7 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
 
 
 def test_the_hostile_name_is_one_cell_also_in_csv() -> None:
-    found = read(csv_file(rows(*hostile())))
+    found = read(csv_file(rows(report_from(hostile()))))
     assert {row["workload"] for row in found} == {
         HOSTILE.replace("\x1b", "?") + "(size$=$x^{2}$ <b>)"
     }

@@ -24,13 +24,13 @@ from report_samples import (
     measured,
     mixed,
     one_point,
+    report_from,
     run_of,
     untouched,
-    view_from,
 )
-from rnnprof.report.html.blocks import RunReport
+from rnnprof.report.html.blocks import PageRun
 from rnnprof.report.html.page import HEAT_MAPS, page
-from rnnprof.report.model import View
+from rnnprof.report.model import RunReport
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.points import Point
 
@@ -108,9 +108,9 @@ class Reader(HTMLParser):
         return [text for text, _ in self.heads(table)].index(head)
 
 
-def read(*views: View, **changes: object) -> Reader:
+def read(*reports: RunReport, **changes: object) -> Reader:
     """The page of these runs, with every chart."""
-    return Reader(page([replace(a_report(view), **changes) for view in views]))  # type: ignore[arg-type]
+    return Reader(page([replace(a_report(report), **changes) for report in reports]))  # type: ignore[arg-type]
 
 
 @cache
@@ -189,9 +189,9 @@ def test_a_page_of_no_run_is_refused():
 
 
 def test_a_page_of_four_hundred_points_stays_small():
-    reader = read(view_from(large()))
+    reader = read(report_from(large()))
     assert len(reader.body("points-table")) == 400
-    assert len(page([a_report(view_from(large()))])) < 700_000, "the real charts take the rest"
+    assert len(page([a_report(report_from(large()))])) < 700_000, "the real charts take the rest"
 
 
 def test_the_same_run_gives_the_same_page():
@@ -256,8 +256,8 @@ def test_one_heat_map_needs_no_switch():
 
 
 def test_a_section_with_nothing_to_draw_says_so():
-    report = replace(a_report(view_from(untouched())), charts={})
-    reader = Reader(page([report]))
+    page_run = replace(a_report(report_from(untouched())), charts={})
+    reader = Reader(page([page_run]))
     assert "there is nothing to draw" in reader.text("grid")
     assert "There is no certificate to draw" in reader.text("frontier")
     assert "no slice to draw" in reader.text("slices")
@@ -265,7 +265,7 @@ def test_a_section_with_nothing_to_draw_says_so():
     assert "No step was timed" in reader.text("time")
     assert "max-batch, proves the largest batch at each T" in reader.text("certificates")
     assert "none recorded its conditions" in reader.text("conditions")
-    assert "<figure" not in page([report])
+    assert "<figure" not in page([page_run])
 
 
 # --- certificates --------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ def test_a_certificate_without_sides_has_blanks_and_its_reason():
         a_certificate(), status=EdgeStatus.NOTHING_FITS, batch=None, fits=None, fails=None,
         reason="B=1 was out of memory",
     )  # fmt: skip
-    reader = read(view_from(one_point(), (unknown,)))
+    reader = read(report_from(one_point(), (unknown,)))
     assert reader.column("certificates-table", "status") == ["nothing fits"]
     assert reader.column("certificates-table", "largest B") == ["–"]
     assert reader.column("certificates-table", "remarks") == ["B=1 was out of memory"]
@@ -313,9 +313,9 @@ def test_a_certificate_without_sides_has_blanks_and_its_reason():
 
 
 def test_predictions_are_marked():
-    view = a_grid()
-    advice = replace(view.advice, reasons=("it was measured",), predictions=("B=3 would fit",))
-    text = page([a_report(replace(view, advice=advice))])
+    report = a_grid()
+    advice = replace(report.advice, reasons=("it was measured",), predictions=("B=3 would fit",))
+    text = page([a_report(replace(report, advice=advice))])
     assert "<li>it was measured</li>" in text
     assert '<li><span class="mark">predicted</span> B=3 would fit</li>' in text
 
@@ -331,7 +331,7 @@ def test_advice_names_the_batch_at_each_t():
 
 
 def test_where_speed_is_open_the_advice_has_the_command_that_decides():
-    reader = read(view_from(grid_sample((32, 64, 128), (64,))))
+    reader = read(report_from(grid_sample((32, 64, 128), (64,))))
     text = reader.text("advice")
     assert "T=64: memory is decided, speed is not. B=32 or B=64 is the smallest batch" in text
     assert reader.column("batches", "recommended B") == ["32 or 64"]
@@ -341,9 +341,11 @@ def test_where_speed_is_open_the_advice_has_the_command_that_decides():
 
 
 def test_a_run_without_times_and_a_simulated_one_say_so():
-    assert "This run does not tell what to train with." in read(view_from(all_oom())).text("advice")
+    assert "This run does not tell what to train with." in read(report_from(all_oom())).text(
+        "advice"
+    )
     run = run_of((4,), (16,), environment={"device": "cuda", "simulated": "t4"})
-    text = read(view_from((run, {}))).text("advice")
+    text = read(report_from((run, {}))).text("advice")
     assert "A simulated GPU gives no recommendation: it gives the largest safe batch." in text
 
 
@@ -389,10 +391,10 @@ def test_the_command_stands_as_it_is_typed():
 
 
 def test_nested_facts_are_named_by_their_path():
-    view = a_grid()
+    report = a_grid()
     environment = {"flags": {"tf32": True, "sizes": [1, 2]}, "cache_bytes": 4 * MIB}
-    run = replace(view.run, header=replace(view.run.header, environment=environment))
-    text = read(replace(view, run=run)).text("provenance")
+    run = replace(report.run, header=replace(report.run.header, environment=environment))
+    text = read(replace(report, run=run)).text("provenance")
     assert "flags.tf32 yes flags.sizes [1, 2] cache_bytes 4.00 MiB (4 194 304 bytes)" in text
 
 
@@ -418,7 +420,7 @@ def test_a_point_has_the_times_of_its_phases_and_every_peak():
         4, 16, phase_times_s=phases, peak_charged_bytes=40 * MIB, peak_allocated_bytes=20 * MIB,
         peak_reserved_bytes=30 * MIB, peak_process_bytes=50 * MIB,
     )  # fmt: skip
-    reader = read(view_from((run, measurements)))
+    reader = read(report_from((run, measurements)))
     heads = reader.heads("points-table")
     phase_heads = [
         ("forward ms", "forward_s"), ("backward ms", "backward_s"), ("optimizer µs", "optimizer_s"),
@@ -448,14 +450,14 @@ def test_memory_that_is_not_known_is_blank_whatever_else_is_known():
     measurements[Point(4, 16)] = unknown = measured(4, 16, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
     assert unknown.peak_process_bytes
-    reader = read(view_from((run, measurements)))
+    reader = read(report_from((run, measurements)))
     assert reader.column("points-table", "memory MiB") == ["–", "34.4"]
     assert "–" not in reader.column("points-table", "allocated MiB")
     assert "–" not in reader.column("points-table", "process MiB")
 
 
 def test_how_a_point_ended_is_told_in_words():
-    reader = read(view_from(mixed()))
+    reader = read(report_from(mixed()))
     outcomes = dict(
         zip(
             zip(*(reader.column("points-table", head) for head in "BT"), strict=True),
@@ -506,7 +508,7 @@ def test_a_column_has_one_unit_and_one_precision(
         point: replace(m, peak_charged_bytes=size)
         for (point, m), size in zip(sorted(measurements.items()), sizes, strict=True)
     }
-    reader = read(view_from((run, changed)))
+    reader = read(report_from((run, changed)))
     assert reader.column("points-table", f"memory {unit}") == shown
     assert reader.values("points-table", "peak_charged_bytes") == [f"{n:.9g}" for n in sizes]
 
@@ -529,8 +531,8 @@ def test_several_runs_stand_side_by_side():
 
 
 def test_a_chart_that_one_run_lacks_is_named():
-    reports = [a_report(a_grid(), "frontier"), a_report(a_grid("b"), "frontier", "slices-batch")]
-    assert "Slices batch: this run has nothing to draw it from." in Reader(page(reports)).text(
+    page_runs = [a_report(a_grid(), "frontier"), a_report(a_grid("b"), "frontier", "slices-batch")]
+    assert "Slices batch: this run has nothing to draw it from." in Reader(page(page_runs)).text(
         "slices"
     )
 
@@ -559,7 +561,7 @@ def test_points_in_common_are_compared_with_the_first_run():
 
 
 def test_runs_that_agree_say_so_and_runs_that_share_nothing_too():
-    away = replace(view_from(grid_sample((5,), (7,))), name="away")
+    away = replace(report_from(grid_sample((5,), (7,))), name="away")
     assert "Fingerprint, environment, workload, limit and settings agree." in (
         read(a_grid(), a_grid("twin")).text("differences")
     )
@@ -573,7 +575,7 @@ def test_memory_that_one_run_does_not_know_is_compared_with_nothing():
     measurements[Point(4, 16)] = unknown = measured(4, 16, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
     assert unknown.peak_process_bytes
-    reader = read(a_grid(), view_from((run, measurements), name="b"))
+    reader = read(a_grid(), report_from((run, measurements), name="b"))
     heads = [text for text, _ in reader.heads("differences-table")]
     assert heads[2:5] == ["memory, sample MiB", "memory, b MiB", "ratio ×"]
     assert not any(word in head for head in heads for word in ("allocated", "process"))
@@ -586,11 +588,11 @@ def test_memory_that_one_run_does_not_know_is_compared_with_nothing():
 
 
 def test_hostile_names_are_shown_and_do_nothing():
-    view = replace(view_from(hostile()), name=HOSTILE)
-    report = replace(
-        a_report(view), decision=(HOSTILE,), verdict_reasons=(HOSTILE,), command=HOSTILE
+    report = replace(report_from(hostile()), name=HOSTILE)
+    page_run = replace(
+        a_report(report), decision=(HOSTILE,), verdict_reasons=(HOSTILE,), command=HOSTILE
     )
-    text = page([report, report])
+    text = page([page_run, page_run])
     clean = HOSTILE.replace("\x1b", "?")
     assert text.count("<script") == 1
     assert "\x1b" not in text
@@ -600,31 +602,36 @@ def test_hostile_names_are_shown_and_do_nothing():
 
 
 def test_text_cannot_turn_its_direction():
-    view = replace(a_grid(), name="a\u202egpj.exe")
-    text = page([a_report(view), a_report(a_grid())])
+    report = replace(a_grid(), name="a\u202egpj.exe")
+    text = page([a_report(report), a_report(a_grid())])
     assert "\u202e" not in text
     assert "a?gpj.exe" in text
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_sample_makes_a_page(name: str):
-    view = view_from(SAMPLES[name]())
-    reader = read(view)
-    assert len(reader.body("points-table")) == len(view.places)
+    report = report_from(SAMPLES[name]())
+    reader = read(report)
+    assert len(reader.body("points-table")) == len(report.points)
 
 
-Change = Callable[[RunReport], RunReport]
+Change = Callable[[PageRun], PageRun]
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda report: replace(report, verdict_reasons=()),
-        lambda report: replace(report, decision=()),
-        lambda report: replace(
-            report, view=replace(report.view, run=replace(report.view.run, requests=(), path=None))
+        lambda page_run: replace(page_run, verdict_reasons=()),
+        lambda page_run: replace(page_run, decision=()),
+        lambda page_run: replace(
+            page_run,
+            report=replace(
+                page_run.report, run=replace(page_run.report.run, requests=(), path=None)
+            ),
         ),
-        lambda report: replace(report, view=replace(report.view, places=(), measurements={})),
+        lambda page_run: replace(
+            page_run, report=replace(page_run.report, points=(), measurements={})
+        ),
     ],
 )
 def test_what_is_missing_does_not_break_the_page(change: Change):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from page_samples import a_certificate, a_grid, a_report, observed
-from report_samples import mixed, view_from
+from report_samples import mixed, report_from
 from rnnprof.report.html.page import HEAT_MAPS, page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -43,15 +43,15 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The pages by name: one run with all there is, two runs, and one that did nothing."""
-    one = view_from(mixed(), (a_certificate(), a_certificate(64, 7)), "=mixed")
+    one = report_from(mixed(), (a_certificate(), a_certificate(64, 7)), "=mixed")
     pages = {
         "one": [a_report(one, verdict="UNFINISHED")],
         "two": [a_report(observed(), verdict="NOISY"), a_report(observed("slow", 1.5))],
         "bare": [a_report(a_grid(), "frontier")],
     }
     folder = tmp_path_factory.mktemp("pages")
-    for name, reports in pages.items():
-        (folder / f"{name}.html").write_text(page(reports), encoding="utf-8")
+    for name, page_runs in pages.items():
+        (folder / f"{name}.html").write_text(page(page_runs), encoding="utf-8")
     return {name: folder / f"{name}.html" for name in pages}
 
 

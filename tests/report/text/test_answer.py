@@ -7,18 +7,21 @@ from dataclasses import replace
 
 import pytest
 
-from fakes import HEADER
+from fakes import HEADER, a_request
+from report_samples import report_from
 from rnnprof.advice.advise import Advice, LargestSafe
 from rnnprof.advice.recommendation import Recommendation
 from rnnprof.device.malloc import as_shell
 from rnnprof.report.text.answer import advice_in_words, frontier_in_words
+from rnnprof.report.text.command import deciding_command
 from rnnprof.report.text.recommendation import at_each_length, cell_of, in_words
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
+from rnnprof.runfile.points import Grid
 from rnnprof.runfile.records import Run
 
 MIB = 1 << 20
 
-RUN = Run(HEADER)
+RUN = Run(HEADER, (a_request(Grid((), (128,))),))
 
 
 def certificate(status: EdgeStatus, batch: int | None = 140, **changes: object) -> Certificate:
@@ -31,7 +34,7 @@ CERTIFIED = certificate(EdgeStatus.CERTIFIED)
 
 def line(certificate: Certificate, safe: LargestSafe | None = None) -> str:
     advice = Advice(largest_safe=(safe,) if safe else ())
-    said = frontier_in_words(RUN, [certificate], advice, 0.05).splitlines()
+    said = frontier_in_words(report_from((RUN, {}), [certificate], advice=advice)).splitlines()
     assert max(map(len, said)) <= 80
     return " ".join(text.strip() for text in said)
 
@@ -106,12 +109,12 @@ def test_the_largest_safe_batch_stands_behind_its_edge(safe: LargestSafe, text: 
 def test_one_line_for_each_length() -> None:
     frontier = [certificate(EdgeStatus.CERTIFIED, 500, time_steps=16), CERTIFIED]
     advice = Advice(largest_safe=(LargestSafe(128, 140, 133, True, MIB),))
-    assert frontier_in_words(RUN, frontier, advice, 0.05).splitlines() == [
+    assert frontier_in_words(report_from((RUN, {}), frontier, advice=advice)).splitlines() == [
         "T=16: 500 is the largest, 501 is out of memory",
         f"{line(CERTIFIED)};",
         "  largest safe batch 133 (1.00 MiB, measured)",
     ]
-    assert frontier_in_words(RUN, [], advice, 0.05) == ""
+    assert frontier_in_words(report_from((RUN, {}), advice=advice)) == ""
 
 
 DECIDED = Recommendation(16, 32, reasons=("it is fast", "it is small"))
@@ -119,9 +122,15 @@ TIED = Recommendation(64, None, (8, 16), (8, 16, 32), reasons=("times are known 
 NOTHING = Recommendation(128, None, reasons=("nothing fits with headroom",))
 
 
+def advised(advice: Advice) -> str:
+    return advice_in_words(report_from((RUN, {}), advice=advice))
+
+
 def test_the_advice_at_each_t_with_its_reasons() -> None:
     advice = Advice((DECIDED, TIED, NOTHING), reasons=("T=256 leaks",), unknown=("the rest",))
-    assert advice_in_words(advice, "rnnprof profile --extend").splitlines() == [
+    command = deciding_command(report_from((RUN, {}), advice=advice))
+    assert command.startswith("rnnprof profile ")
+    assert advised(advice).splitlines() == [
         "T=16: train with B=32",
         "  - it is fast",
         "  - it is small",
@@ -132,20 +141,20 @@ def test_the_advice_at_each_t_with_its_reasons() -> None:
         "Note:",
         "  - T=256 leaks",
         "To decide it:",
-        "rnnprof profile --extend",
+        *command.splitlines(),
         "Not known from this run:",
         "  - the rest",
     ]
 
 
 def test_without_advice_the_reason_why() -> None:
-    assert advice_in_words(Advice(reasons=("nothing was timed",))) == (
+    assert advised(Advice(reasons=("nothing was timed",))) == (
         "Train with: not known from this run\n  - nothing was timed"
     )
 
 
 def test_what_is_predicted_stands_apart() -> None:
-    text = advice_in_words(Advice((DECIDED,), predictions=("under 1 GiB about 5",)))
+    text = advised(Advice((DECIDED,), predictions=("under 1 GiB about 5",)))
     assert text.splitlines() == [
         "T=16: train with B=32",
         "  - it is fast",
@@ -158,7 +167,7 @@ def test_what_is_predicted_stands_apart() -> None:
 def test_no_line_is_longer_than_a_terminal() -> None:
     reason = "B=8 or B=16 is the smallest batch within 5% of the best: times are known to 3%, " * 3
     one = replace(TIED, reasons=(reason,))
-    lines = advice_in_words(Advice((one,), reasons=(reason,), predictions=(reason,))).splitlines()
+    lines = advised(Advice((one,), reasons=(reason,), predictions=(reason,))).splitlines()
     assert max(map(len, lines)) <= 80
     assert [text[:4] for text in lines[1:4]] == ["  - ", "    ", "    "]
     assert " ".join(text.strip() for text in lines[1:4]).startswith(f"- {reason[:150]}")
@@ -196,7 +205,7 @@ def test_elsewhere_and_without_a_proof_no_heap_is_told(environment, horizon) -> 
 
 def told(certificate: Certificate, environment: dict[str, object]) -> list[str]:
     run = replace(RUN, header=replace(HEADER, environment=environment))
-    return frontier_in_words(run, [certificate], Advice(), 0.05).splitlines()
+    return frontier_in_words(report_from((run, {}), [certificate], advice=Advice())).splitlines()
 
 
 # every t in a line or a cell

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import HEADER, a_request
+from report_samples import report_from
 from rnnprof.advice.advise import Advice
 from rnnprof.advice.recommendation import Recommendation
 from rnnprof.cli import options as opt
 from rnnprof.cli import trainability
 from rnnprof.cli.max_batch import command as max_batch
 from rnnprof.cli.profile import command as profile
+from rnnprof.report.model import report_of
 from rnnprof.report.text.command import LINE_COLUMNS, deciding_command, repeat_command
 from rnnprof.runfile.points import Grid
 from rnnprof.runfile.records import Request, Run, Settings
@@ -81,7 +83,7 @@ axes = st.sets(st.integers(1, 4096), min_size=1, max_size=30).map(sorted).map(tu
 @given(cells, settings, axes, axes, st.integers(1 << 21, 1 << 40))
 def test_the_command_line_reads_the_same_run(workload, chosen, batch, time_steps, limit_bytes):
     request = a_request(Grid(batch, time_steps), chosen)
-    text = repeat_command(run_of(workload, request, limit_bytes))
+    text = repeat_command(report_of(run_of(workload, request, limit_bytes)))
     asked = replace(chosen, memory_limit=limit_bytes)
     assert read_back(text) == (workload, asked, Grid(batch, time_steps))
 
@@ -91,7 +93,7 @@ def test_a_frontier_is_repeated_with_its_own_options():
         point_seconds=2.0, at_most=512, confirm=3, lengths=(4, 8), memory_limit=1 << 20
     )
     request = replace(a_request(Grid((), (16,)), chosen), command="max-batch")
-    text = repeat_command(run_of(Workload(), request, 1 << 20))
+    text = repeat_command(report_of(run_of(Workload(), request, 1 << 20)))
     assert read_back(text) == (Workload(), chosen, Grid((), (16,)))
 
 
@@ -106,7 +108,7 @@ def test_a_study_is_repeated_with_its_own_options(tmp_path, monkeypatch):
     workload = Workload(cell="gru", input_size=10)
     request = replace(a_request(Grid((4,), (32, 64)), chosen), command="trainability")
     _, _, *words = shlex.split(
-        repeat_command(run_of(workload, request, 1 << 20)).replace("\\\n", "")
+        repeat_command(report_of(run_of(workload, request, 1 << 20))).replace("\\\n", "")
     )
     context = trainability.command.make_context("trainability", words)
     order = trainability._order(context, dict(context.params))
@@ -121,14 +123,14 @@ def test_a_factory_is_named_without_its_folder(args, tmp_path, monkeypatch):
     factory = FactorySource("my train.py:make", args)
     workload = Workload(cell=None, input_size=0, hidden_size=0, layers=0, factory=factory)
     request = a_request(Grid((1,), (2,)))
-    read, _, _ = read_back(repeat_command(run_of(workload, request)))
+    read, _, _ = read_back(repeat_command(report_of(run_of(workload, request))))
     assert read == workload
 
 
 def test_long_commands_are_wrapped_so_that_a_shell_takes_them_as_one():
     grid = Grid(tuple(range(1, 60)), (1, 2))
     request = a_request(grid)
-    text = repeat_command(run_of(Workload(dtype="amp-bf16", impl="native"), request))
+    text = repeat_command(report_of(run_of(Workload(dtype="amp-bf16", impl="native"), request)))
     lines = text.splitlines()
     assert len(lines) > 1
     assert all(line.endswith(" \\") for line in lines[:-1])
@@ -136,7 +138,7 @@ def test_long_commands_are_wrapped_so_that_a_shell_takes_them_as_one():
 
 
 def test_without_a_request_there_is_none():
-    assert repeat_command(Run(HEADER)) == ""
+    assert repeat_command(report_of(Run(HEADER))) == ""
 
 
 # the command that decides a recommendation
@@ -158,7 +160,7 @@ def test_the_deciding_command_measures_as_the_run_did_but_in_more_processes(
     settings: Settings,
 ) -> None:
     advice = Advice((a_tied(), Recommendation(32, 4), a_tied(64)))
-    text = deciding_command(open_run(settings), advice)
+    text = deciding_command(report_from((open_run(settings), {}), advice=advice))
     workload, asked, grid = read_back(text)
     assert workload == Workload()
     assert grid == Grid((8, 16, 64), (16, 64))
@@ -171,14 +173,19 @@ def test_the_deciding_command_measures_as_the_run_did_but_in_more_processes(
 
 
 def test_a_run_that_drifted_is_left_and_another_one_decides() -> None:
-    text = deciding_command(open_run(Settings()), Advice((a_tied(by_drift=True),)))
+    text = deciding_command(
+        report_from((open_run(Settings()), {}), advice=Advice((a_tied(by_drift=True),)))
+    )
     assert "--extend" not in text
     assert text.endswith("-o 'my run-again.jsonl'")
 
 
 def test_what_a_search_tried_is_no_option_of_the_deciding_command() -> None:
     text = deciding_command(
-        open_run(Settings(at_most=99, processes=0), "max-batch"), Advice((a_tied(),))
+        report_from(
+            (open_run(Settings(at_most=99, processes=0), "max-batch"), {}),
+            advice=Advice((a_tied(),)),
+        )
     )
     assert text.startswith("rnnprof profile ")
     assert "--at-most" not in text
@@ -188,13 +195,20 @@ def test_what_a_search_tried_is_no_option_of_the_deciding_command() -> None:
 def test_the_settings_are_those_of_the_last_look_not_of_a_study() -> None:
     run = open_run(Settings(headroom_ratio=0.1, reserve_bytes=1 << 20))
     study = replace(run.requests[0], command="trainability", settings=Settings(study=Study()))
-    text = deciding_command(replace(run, requests=(*run.requests, study)), Advice((a_tied(),)))
+    text = deciding_command(
+        report_from((replace(run, requests=(*run.requests, study)), {}), advice=Advice((a_tied(),)))
+    )
     _, asked, _ = read_back(text)
     assert (asked.headroom_ratio, asked.reserve_bytes) == (0.1, 1 << 20)
 
 
 def test_where_nothing_is_open_there_is_no_command() -> None:
     run = open_run(Settings())
-    assert deciding_command(run, Advice((Recommendation(16, 8),))) == ""
-    assert deciding_command(run, Advice((Recommendation(16, None),))) == ""
-    assert deciding_command(replace(run, requests=()), Advice((a_tied(),))) == ""
+    assert deciding_command(report_from((run, {}), advice=Advice((Recommendation(16, 8),)))) == ""
+    assert (
+        deciding_command(report_from((run, {}), advice=Advice((Recommendation(16, None),)))) == ""
+    )
+    assert (
+        deciding_command(report_from((replace(run, requests=()), {}), advice=Advice((a_tied(),))))
+        == ""
+    )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from fakes import AT_UTC, HEADER, MIB, a_fit, a_request, a_timing
 from rnnprof.maxbatch.certify import Terms, conclude
-from rnnprof.points.fold import fold_run
 from rnnprof.report.charts.overview import finding
-from rnnprof.report.model import View, view_of
+from rnnprof.report.model import RunReport, report_of
 from rnnprof.report.text.summary import summary
 from rnnprof.report.text.table import table
 from rnnprof.report.text.verdict import decision, judge_run
@@ -37,14 +36,14 @@ def leaking() -> Run:
     )
 
 
-def a_view() -> View:
-    return view_of(leaking(), "leak")
+def a_view() -> RunReport:
+    return report_of(leaking(), "leak")
 
 
 def test_the_title_of_the_picture() -> None:
     run = leaking()
-    assert f"T=16 is {SENTENCE}" in finding(run, fold_run(run))
-    assert "fits" not in finding(run, fold_run(run))
+    assert f"T=16 is {SENTENCE}" in finding(report_of(run))
+    assert "fits" not in finding(report_of(run))
 
 
 def test_the_first_sentence_of_the_page_and_of_the_summary() -> None:
@@ -56,7 +55,7 @@ def test_the_first_sentence_of_the_page_and_of_the_summary() -> None:
 
 def test_the_table_of_the_terminal() -> None:
     run = leaking()
-    assert SENTENCE in " ".join(table(run, fold_run(run)).split())
+    assert SENTENCE in " ".join(table(report_of(run)).split())
 
 
 def test_nothing_is_recommended_and_no_other_reason_is_given() -> None:

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from report_samples import HOSTILE, SAMPLES, hostile, measured, mixed, one_point, view_from
+from report_samples import HOSTILE, SAMPLES, hostile, measured, mixed, one_point, report_from
 from rnnprof.advice.advise import LargestSafe
 from rnnprof.advice.recommendation import Recommendation
-from rnnprof.report.model import View
+from rnnprof.report.model import RunReport
 from rnnprof.report.text.summary import escaped, summary
 from rnnprof.report.text.verdict import Judgement, Trust, decision, judge_run
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
@@ -18,8 +18,8 @@ from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStat
 JUDGEMENT = Judgement(Trust.VALID, ("all points were answered",))
 
 
-def text_of(view: View, command: str = "rnnprof profile") -> str:
-    return summary(view, decision(view), judge_run(view), command, ("report.html",))
+def text_of(report: RunReport, command: str = "rnnprof profile") -> str:
+    return summary(report, decision(report), judge_run(report), command, ("report.html",))
 
 
 def tables(text: str) -> list[list[str]]:
@@ -33,16 +33,16 @@ def cells(row: str) -> int:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_row_has_as_many_cells_as_its_head(name):
-    text = text_of(view_from(SAMPLES[name]()))
+    text = text_of(report_from(SAMPLES[name]()))
     for rows in tables(text):
         assert len({cells(row) for row in rows}) == 1
     assert text.startswith("## rnnprof: sample\n\n**")
 
 
 def test_the_answer_stands_first_and_the_points_below():
-    view = view_from(mixed())
-    text = text_of(view)
-    assert text.index(escaped(decision(view)[0])) < text.index("UNFINISHED") < text.index("| T |")
+    report = report_from(mixed())
+    text = text_of(report)
+    assert text.index(escaped(decision(report)[0])) < text.index("UNFINISHED") < text.index("| T |")
     assert "OOM (implied)" in text
     assert "not reached" in text
     assert "\\~" in text
@@ -51,13 +51,13 @@ def test_the_answer_stands_first_and_the_points_below():
 def test_a_point_has_its_rate_and_the_memory_that_the_limit_counts():
     run, measurements = one_point()
     (point,) = measurements
-    text = text_of(view_from((run, measurements)))
+    text = text_of(report_from((run, measurements)))
     assert "| **128** | 16.2k<br>311 MiB |" in text
     assert "\n\nTime steps/s and peak memory; `~` did not settle, `!` noisy." in text
     unknown = measured(point.batch, point.time_steps, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
     assert unknown.peak_process_bytes
-    assert "| **128** | 16.2k<br>- |" in text_of(view_from((run, {point: unknown})))
+    assert "| **128** | 16.2k<br>- |" in text_of(report_from((run, {point: unknown})))
 
 
 def test_the_edge_the_recommended_batch_and_the_largest_safe_one():
@@ -65,14 +65,14 @@ def test_the_edge_the_recommended_batch_and_the_largest_safe_one():
         time_steps=128, status=EdgeStatus.CERTIFIED, granularity=1, at_most=99, batch=64, probes=5,
         fits=EdgeFit(64, "a1"), fails=EdgeOom(65, "a2"),
     )  # fmt: skip
-    view = view_from(one_point(), (edge,))
-    text = text_of(view)
+    report = report_from(one_point(), (edge,))
+    text = text_of(report)
     assert " | Recommended batch | Largest safe batch | Probes |" in text
     assert "| 128 | 64 is the largest, 65 is out of memory | 64 | - | 5 |" in text
     tied = Recommendation(128, None, (32, 64), (32, 64), reasons=("it is open",))
     safe = LargestSafe(128, 64, 61, is_measured=False, peak_bytes=480 << 20)
-    advice = replace(view.advice, recommendations=(tied,), largest_safe=(safe,))
-    text = text_of(replace(view, advice=advice))
+    advice = replace(report.advice, recommendations=(tied,), largest_safe=(safe,))
+    text = text_of(replace(report, advice=advice))
     assert " is out of memory | 32 or 64 | 61 (480 MiB, predicted) | 5 |" in text
 
 
@@ -82,18 +82,18 @@ def test_nothing_in_a_name_is_markup(sign):
 
 
 def test_hostile_names_neither_break_a_line_nor_the_terminal():
-    text = text_of(view_from(hostile(), name=HOSTILE))
+    text = text_of(report_from(hostile(), name=HOSTILE))
     assert "\x1b" not in text
     assert not re.search(r"(?<!\\)<(?!br>)", text)
     assert text.splitlines()[0] == f"## rnnprof: {escaped(HOSTILE)}"
 
 
 def test_a_command_with_backticks_stays_within_its_fence():
-    text = text_of(view_from(one_point()), command="rnnprof --factory 'a```b.py:make'")
+    text = text_of(report_from(one_point()), command="rnnprof --factory 'a```b.py:make'")
     assert "\n````sh\nrnnprof --factory 'a```b.py:make'\n````\n" in text
 
 
 def test_a_large_grid_is_left_to_the_page():
-    text = text_of(view_from(SAMPLES["twenty_by_twenty"]()))
+    text = text_of(report_from(SAMPLES["twenty_by_twenty"]()))
     assert "400 points: see the page." in text
     assert len(text) < 4000

@@ -23,11 +23,12 @@ from report_samples import (
     non_monotone,
     one_point,
     one_row,
+    report_from,
     run_of,
     twenty_by_twenty,
     untouched,
 )
-from rnnprof.report.model import fastest, memory_bytes, seen_edges
+from rnnprof.report.model import fastest, memory_bytes
 from rnnprof.report.text.pieces import WIDTH, clip, edge_in_words, one_line, phase_times_in_words
 from rnnprof.report.text.table import MAX_NOTES, half_interval_ratio, table
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
@@ -44,7 +45,7 @@ def columns(line: str) -> int:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_no_line_is_wider_than_a_terminal(name: str) -> None:
-    lines = table(*SAMPLES[name]()).splitlines()
+    lines = table(report_from(SAMPLES[name]())).splitlines()
     assert [line for line in lines if columns(line) > WIDTH] == []
     assert [line for line in lines if line != line.rstrip()] == []
 
@@ -52,17 +53,17 @@ def test_no_line_is_wider_than_a_terminal(name: str) -> None:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_colour_changes_no_character(name: str) -> None:
     run, measurements = SAMPLES[name]()
-    painted = table(run, measurements, colour=True)
-    assert ANSI.sub("", painted) == table(run, measurements)
+    painted = table(report_from((run, measurements)), colour=True)
+    assert ANSI.sub("", painted) == table(report_from((run, measurements)))
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_without_colour_there_is_no_escape(name: str) -> None:
-    assert "\x1b" not in table(*SAMPLES[name]())
+    assert "\x1b" not in table(report_from(SAMPLES[name]()))
 
 
 def test_bold_marks_the_fastest_and_red_what_was_out_of_memory() -> None:
-    painted = table(*mixed(), colour=True)
+    painted = table(report_from(mixed()), colour=True)
     bold = re.findall(r"\x1b\[1m(.*?)\x1b\[0m", painted)
     red = re.findall(r"\x1b\[31m(.*?)\x1b\[0m", painted)
     assert [text.strip() for text in bold] == ["16.3k*", "171M"]
@@ -71,7 +72,7 @@ def test_bold_marks_the_fastest_and_red_what_was_out_of_memory() -> None:
 
 
 def test_a_row_is_painted_whole() -> None:
-    painted = table(*one_row(), colour=True).splitlines()
+    painted = table(report_from(one_row()), colour=True).splitlines()
     assert any("OOM in forward" in line and line.strip().startswith("\x1b[31m") for line in painted)
     assert any(line.endswith("*\x1b[0m") for line in painted)
 
@@ -84,7 +85,7 @@ def matrix_rows(text: str, heading: str) -> dict[int, list[str]]:
 
 
 def test_the_matrices_say_how_every_point_ended() -> None:
-    text = table(*mixed())
+    text = table(report_from(mixed()))
     assert matrix_rows(text, "time steps/s") == {
         16: ["8.60k", "11.3k~", "timeout", "14.9k", "15.7k", "16.2k"],
         32: ["9.94k", "12.5k", "14.3k!", "failed", "16.0k", "16.3k*"],
@@ -97,14 +98,18 @@ def test_the_matrices_say_how_every_point_ended() -> None:
 
 
 def test_the_digits_of_a_column_stand_below_each_other() -> None:
-    lines = [line for line in table(*mixed()).splitlines() if line.startswith(("T=16 ", "T=32 "))]
+    lines = [
+        line
+        for line in table(report_from(mixed())).splitlines()
+        if line.startswith(("T=16 ", "T=32 "))
+    ]
     plain, flagged = lines[0].index("11.3k~"), lines[1].index("12.5k")
     assert plain == flagged
 
 
 def test_a_matrix_too_wide_is_continued_below() -> None:
     run, measurements = twenty_by_twenty()
-    text = table(run, measurements)
+    text = table(report_from((run, measurements)))
     for time_steps in run.grid.time_steps:
         rows = re.findall(rf"^T={time_steps} .*$", text, re.MULTILINE)
         cells = [cell for row in rows for cell in row.split()[1:]]
@@ -115,7 +120,7 @@ def test_a_matrix_too_wide_is_continued_below() -> None:
 
 
 def test_one_point_is_a_row_with_everything() -> None:
-    lines = table(*one_point()).splitlines()
+    lines = table(report_from(one_point())).splitlines()
     assert lines[3:5] == [
         "  T   B     step time   fwd/bwd/opt  seq/s  time steps/s   memory",
         "128  64  506 ms ±1.1%  203/304/- ms    126         16.2k  311 MiB  *",
@@ -123,7 +128,7 @@ def test_one_point_is_a_row_with_everything() -> None:
 
 
 def test_words_of_a_row_stand_over_the_columns_of_its_numbers() -> None:
-    lines = table(*one_row()).splitlines()
+    lines = table(report_from(one_row())).splitlines()
     assert lines[3:5] == [
         " T    B      step time   fwd/bwd/opt  seq/s  time steps/s    memory",
         "64    4  23.8 ms ±1.1%   9.5/14/- ms    168         10.8k  38.8 MiB",
@@ -132,18 +137,18 @@ def test_words_of_a_row_stand_over_the_columns_of_its_numbers() -> None:
 
 
 def test_words_of_a_row_make_no_column_of_numbers_wider() -> None:
-    lines = table(*all_oom()).splitlines()
+    lines = table(report_from(all_oom())).splitlines()
     assert lines[3] == "  T      B  step time  fwd/bwd/opt  seq/s  time steps/s  memory"
 
 
 def test_rows_say_the_phase_and_the_cause_of_an_oom() -> None:
-    text = table(*one_row())
+    text = table(report_from(one_row()))
     assert re.search(r"^64 +256  OOM in forward$", text, re.MULTILINE)
     assert re.search(r"^64 +512  implied OOM by B=256$", text, re.MULTILINE)
 
 
 def test_points_that_were_not_run_share_a_row() -> None:
-    text = table(*all_oom())
+    text = table(report_from(all_oom()))
     assert re.search(r"^ +64 +64  OOM in forward$", text, re.MULTILINE)
     assert re.search(r"^ +64 +>=128  implied OOM by B=64$", text, re.MULTILINE)
     assert re.search(r"^256 +>=64  implied OOM by B=64 T=64$", text, re.MULTILINE)
@@ -154,14 +159,16 @@ def test_a_stretch_inside_a_row_names_both_ends() -> None:
     run, measurements = grid_sample((1, 2, 4, 8), (16,))
     for batch in (2, 4):
         del measurements[Point(batch, 16)]
-    assert re.search(r"^16 +2  to 4: not measured$", table(run, measurements), re.MULTILINE)
+    assert re.search(
+        r"^16 +2  to 4: not measured$", table(report_from((run, measurements))), re.MULTILINE
+    )
 
 
 def test_a_sparse_grid_is_no_matrix_of_holes() -> None:
     run, measurements = grid_sample((1, 2, 4, 8, 16, 32), (16,))
     other, more = grid_sample((64,), (32, 64, 128, 256, 512))
     both = replace(run, requests=(*run.requests, *other.requests))
-    text = table(both, measurements | more)
+    text = table(report_from((both, measurements | more)))
     assert re.search(r"^ +T +B +step time +fwd/bwd/opt +seq/s ", text, re.MULTILINE)
     assert len(re.findall(r"^ *\d+ +\d+ +\d[\d.]* ms ±", text, re.MULTILINE)) == 9
     assert len(re.findall(r"^ *\d+ +\d+  (?:OOM|implied)", text, re.MULTILINE)) == 2
@@ -169,12 +176,12 @@ def test_a_sparse_grid_is_no_matrix_of_holes() -> None:
 
 @pytest.mark.parametrize(("mark", "used"), [("~", "converged"), ("!", "noisy")])
 def test_the_legend_explains_only_what_is_used(mark: str, used: str) -> None:
-    assert re.search(rf"^{re.escape(mark)}  .*{used}", table(*mixed()), re.MULTILINE)
-    assert not re.search(rf"^{re.escape(mark)}  ", table(*one_point()), re.MULTILINE)
+    assert re.search(rf"^{re.escape(mark)}  .*{used}", table(report_from(mixed())), re.MULTILINE)
+    assert not re.search(rf"^{re.escape(mark)}  ", table(report_from(one_point())), re.MULTILINE)
 
 
 def test_what_went_wrong_comes_before_remarks() -> None:
-    lines = table(*mixed()).splitlines()
+    lines = table(report_from(mixed())).splitlines()
     found = [line for line in lines if re.match(r"B=\d+ T=\d+", line)]
     assert found[0] == "B=16 T=16: timeout in forward: no answer within 60 s"
     assert found[1].startswith("B=32 T=32: failed in build: ValueError: no good")
@@ -190,7 +197,7 @@ def test_many_notes_end_in_a_count() -> None:
         point: replace(measurement, warnings=(f"warning {point.batch}",))
         for point, measurement in measurements.items()
     }
-    text = table(run, measurements)
+    text = table(report_from((run, measurements)))
     assert len(re.findall(r"^B=\d+ T=16: warning", text, re.MULTILINE)) == MAX_NOTES
     assert "and 5 more notes in the run file" in text
 
@@ -200,7 +207,7 @@ def summary(text: str) -> list[str]:
 
 
 def test_the_last_lines_say_what_fits_and_what_is_fastest() -> None:
-    assert summary(table(*mixed())) == [
+    assert summary(table(report_from(mixed()))) == [
         "  T=16: 128 fits, the largest tried",
         "  T=32: 128 fits, the largest tried",
         "  T=64: 64 fits, 128 is out of memory",
@@ -220,17 +227,15 @@ UNFINISHED_LINE = "The run was stopped before its end: what it lacks may change 
 def test_only_a_run_that_was_stopped_says_so() -> None:
     run, measurements = one_point()
     done = Finished(run.requests[-1].request, "2026-11-23T12:05:00Z", 300.0)
-    whole = table(replace(run, finished=(done,)), measurements)
+    whole = table(report_from((replace(run, finished=(done,)), measurements)))
     assert summary(whole)[-1] == "Recommended batch: T=128: B=64"
-    assert summary(table(run, measurements)) == [*summary(whole), UNFINISHED_LINE]
+    assert summary(table(report_from((run, measurements)))) == [*summary(whole), UNFINISHED_LINE]
 
 
-def test_a_long_reason_of_an_edge_is_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_reason_of_an_edge_is_wrapped() -> None:
     reason = "memory differs from training step to step: the peak grew by up to 4.1%"
     edge = Certificate(128, EdgeStatus.CAPPED, 1, 64, 64, reason=reason, horizon=10)
-    monkeypatch.setattr("rnnprof.report.text.table.frontier_of", lambda _run: (edge,))
-    monkeypatch.setattr("rnnprof.report.model.frontier_of", lambda _run: (edge,))
-    lines = table(*one_point()).splitlines()
+    lines = table(report_from(one_point(), (edge,))).splitlines()
     assert max(map(columns, lines)) <= WIDTH
     at = next(i for i, line in enumerate(lines) if line.startswith("  T=128: 64 fits over 10"))
     assert lines[at + 1].startswith("    ")
@@ -241,27 +246,38 @@ def test_a_long_reason_of_an_edge_is_wrapped(monkeypatch: pytest.MonkeyPatch) ->
 def test_where_nothing_may_be_recommended_it_says_none() -> None:
     run, _ = one_point()
     tight = measured(64, 128, peak_charged_bytes=511 << 20)
-    lines = summary(table(run, {tight.point: tight}))
+    lines = summary(table(report_from((run, {tight.point: tight}))))
     assert lines[-2:] == ["Recommended batch: T=128: none", UNFINISHED_LINE]
 
 
 def test_without_times_nothing_is_said_of_a_recommended_batch() -> None:
-    assert not [line for line in summary(table(*untouched())) if "ecommended" in line]
+    assert not [line for line in summary(table(report_from(untouched()))) if "ecommended" in line]
 
 
 def test_the_summary_claims_no_more_than_was_seen() -> None:
-    assert summary(table(*non_monotone()))[1] == "  T=128: 64 fits, yet 32 is out of memory"
-    assert summary(table(*hostile()))[1] == "  T=32: 4 fits, nothing larger was measured"
-    assert summary(table(*untouched()))[0] == "  T=16: nothing was measured"
-    assert summary(table(*all_oom()))[1] == "  T=128: none fits, 64 is out of memory (implied)"
+    assert (
+        summary(table(report_from(non_monotone())))[1]
+        == "  T=128: 64 fits, yet 32 is out of memory"
+    )
+    assert (
+        summary(table(report_from(hostile())))[1] == "  T=32: 4 fits, nothing larger was measured"
+    )
+    assert summary(table(report_from(untouched())))[0] == "  T=16: nothing was measured"
+    assert (
+        summary(table(report_from(all_oom())))[1]
+        == "  T=128: none fits, 64 is out of memory (implied)"
+    )
 
 
 def test_a_batch_above_the_edge_that_was_measured_later_is_not_hidden() -> None:
     run, measurements = grid_sample((16, 32, 64), (128,), 3_000)
-    edge = seen_edges(run, measurements)[0]
+    edge = report_from((run, measurements)).edges[0]
     assert (edge.fits, edge.fails and edge.fails.point.batch) == (16, 32)
     measurements[Point(64, 128)] = measured(64, 128)
-    assert edge_in_words(seen_edges(run, measurements)[0]) == "64 fits, yet 32 is out of memory"
+    assert (
+        edge_in_words(report_from((run, measurements)).edges[0])
+        == "64 fits, yet 32 is out of memory"
+    )
 
 
 def test_the_fastest_is_the_smallest_of_equals_and_has_a_number() -> None:
@@ -279,14 +295,14 @@ def test_memory_that_is_not_known_is_shown_so_whatever_else_is_known() -> None:
     measurements[Point(4, 16)] = unknown = measured(4, 16, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
     assert unknown.peak_process_bytes
-    rows = matrix_rows(table(run, measurements), "memory (M: MiB)")
+    rows = matrix_rows(table(report_from((run, measurements))), "memory (M: MiB)")
     assert rows[16] == ["-", "34.4M", "timeout", "47.6M", "65.2M", "100M"]
 
 
 def test_without_any_memory_neither_row_nor_summary_has_a_size() -> None:
     run, _ = one_point()
     point = measured(64, 128, peak_charged_bytes=None)
-    text = table(run, {point.point: point})
+    text = table(report_from((run, {point.point: point})))
     assert re.search(r"^128  64  506 ms .* 16\.2k +-  \*$", text, re.MULTILINE)
     assert "  126 sequences/s; memory -" in summary(text)
     assert "Recommended batch: T=128: none" in summary(text)
@@ -312,15 +328,15 @@ def test_the_legend_names_what_the_limit_counts(facts: dict[str, object], charge
     for run, measurements in (one_point(), mixed()):
         environment = run.header.environment | facts
         told = replace(run, header=replace(run.header, environment=environment))
-        lines = table(told, measurements).splitlines()
+        lines = table(report_from((told, measurements))).splitlines()
         assert f"memory  peak of what the limit counts: {charged}" in lines
         assert max(map(columns, lines)) <= WIDTH
 
 
 def test_the_legend_names_the_phases_where_they_have_a_column() -> None:
     phases = "fwd/bwd/opt  times of forward, backward and optimizer"
-    assert phases in table(*one_point()).splitlines()
-    assert "fwd/bwd/opt" not in table(*mixed())
+    assert phases in table(report_from(one_point())).splitlines()
+    assert "fwd/bwd/opt" not in table(report_from(mixed()))
 
 
 @pytest.mark.parametrize(
@@ -358,7 +374,7 @@ def test_a_row_of_wide_numbers_keeps_its_marks_within_the_terminal() -> None:
         converged=False, noisy="throttled",
     )  # fmt: skip
     more = [ended(Outcome.OOM, batch, 65536, "backward") for batch in (65537, 65538)]
-    lines = table(run, {m.point: m for m in (wide, *more)}).splitlines()
+    lines = table(report_from((run, {m.point: m for m in (wide, *more)}))).splitlines()
     assert lines[3:6] == [
         "    T       B       step time        fwd/bwd/opt seq/s time steps/s   memory",
         "65536   65536 9.99 ms ±0.092% 999/998/<0.0001 µs  123k         430M 0.98 GiB ~!*",
@@ -380,13 +396,13 @@ def test_the_wider_interval_is_told() -> None:
 
 def test_the_matrix_claims_a_precision_only_if_every_time_has_one() -> None:
     run, measurements = grid_sample((4, 8, 16), (16, 32, 64))
-    assert "±1.1% or better" in table(run, measurements)
+    assert "±1.1% or better" in table(report_from((run, measurements)))
     measurements[Point(4, 16)] = measured(4, 16, step_time_within_ci_s=None)
-    assert "or better" not in table(run, measurements)
+    assert "or better" not in table(report_from((run, measurements)))
 
 
 def test_hostile_names_stay_on_their_line_and_drive_no_terminal() -> None:
-    text = table(*hostile())
+    text = table(report_from(hostile()))
     assert all(char.isprintable() or char == "\n" for char in text)
     assert text.startswith("tr$a_{i}n\\frac$.py:ma<k>e&'\"--x?[31m(")
     assert text.splitlines()[1].endswith("..., limit 512 MiB")
@@ -395,7 +411,7 @@ def test_hostile_names_stay_on_their_line_and_drive_no_terminal() -> None:
 def test_what_is_set_aside_stands_beside_the_limit_of_training() -> None:
     run, measurements = mixed()
     request = replace(run.requests[0], settings=Settings(reserve_bytes=112 << 20))
-    title = table(replace(run, requests=(request,)), measurements).splitlines()[1]
+    title = table(report_from((replace(run, requests=(request,)), measurements))).splitlines()[1]
     assert title.endswith(", limit 400 MiB, 112 MiB set aside")
 
 
@@ -425,7 +441,7 @@ def test_any_run_fits_the_terminal_and_names_every_t(
         elif outcome is not None:
             phase = data.draw(st.sampled_from([None, "optimizer"]))
             measurements[point] = ended(outcome, point.batch, point.time_steps, phase)
-    text = table(run, measurements)
+    text = table(report_from((run, measurements)))
     assert max(map(len, text.split("\n"))) <= WIDTH
     assert [int(t) for t in re.findall(r"^  T=(\d+): ", text, re.MULTILINE)] == sorted(time_steps)
 
@@ -443,7 +459,7 @@ def speed_lines(**speed: object) -> list[str]:
     """What stands below the step time and the memory of the fastest point."""
     run, _ = one_point()
     point = measured(128, 64, **speed)
-    lines = table(run, {point.point: point}).splitlines()
+    lines = table(report_from((run, {point.point: point}))).splitlines()
     assert max(map(columns, lines)) <= WIDTH
     start = next(i for i, line in enumerate(lines) if line.startswith("  a step takes"))
     assert lines[-2:] == ["Recommended batch: T=64: B=128", UNFINISHED_LINE]

@@ -12,12 +12,11 @@ from report_samples import (
     measured,
     mixed,
     one_point,
+    report_from,
     untouched,
-    view_from,
 )
-from rnnprof.advice.advise import LargestSafe, advise
-from rnnprof.points.fold import fold_run
-from rnnprof.report.model import View, view_of
+from rnnprof.advice.advise import LargestSafe
+from rnnprof.report.model import RunReport, report_of
 from rnnprof.report.text.verdict import Judgement, Trust, decision, judge_run
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.points import Grid, Point, Role
@@ -25,9 +24,9 @@ from rnnprof.runfile.records import Finished, Run, Settings
 from study_samples import studied
 
 
-def finished(view: View) -> View:
-    done = Finished(view.run.requests[-1].request, "2026-11-23T12:10:00Z", 600.0)
-    return replace(view, run=replace(view.run, finished=(done,)))
+def finished(report: RunReport) -> RunReport:
+    done = Finished(report.run.requests[-1].request, "2026-11-23T12:10:00Z", 600.0)
+    return replace(report, run=replace(report.run, finished=(done,)))
 
 
 def certified(time_steps: int, batch: int, **changes: object) -> Certificate:
@@ -41,14 +40,14 @@ def certified(time_steps: int, batch: int, **changes: object) -> Certificate:
 
 
 def test_a_whole_and_quiet_run_is_valid():
-    judgement = judge_run(finished(view_from(grid_sample((4, 8), (16, 32)))))
+    judgement = judge_run(finished(report_from(grid_sample((4, 8), (16, 32)))))
     assert judgement == Judgement(
         Trust.VALID, ("all 4 points were answered", "no timing that counts was noisy")
     )
 
 
 def test_a_run_that_was_stopped_is_unfinished():
-    judgement = judge_run(view_from(untouched()))
+    judgement = judge_run(report_from(untouched()))
     assert judgement.verdict is Trust.UNFINISHED
     assert judgement.reasons[0] == "the last invocation did not come to its end"
     assert judgement.reasons[1].startswith("4 points (B=4 T=16, B=4 T=32")
@@ -56,7 +55,7 @@ def test_a_run_that_was_stopped_is_unfinished():
 
 
 def test_what_is_missing_or_noisy_is_told_by_its_points():
-    judgement = judge_run(finished(view_from(mixed())))
+    judgement = judge_run(finished(report_from(mixed())))
     assert judgement.verdict is Trust.UNFINISHED
     told = "; ".join(judgement.reasons)
     for text in (
@@ -72,17 +71,17 @@ def test_what_is_missing_or_noisy_is_told_by_its_points():
 
 
 def test_out_of_memory_everywhere_is_a_valid_answer():
-    assert judge_run(finished(view_from(all_oom()))).verdict is Trust.VALID
+    assert judge_run(finished(report_from(all_oom()))).verdict is Trust.VALID
 
 
 def test_an_edge_that_is_not_known_leaves_the_run_unfinished():
     edge = certified(16, 4, status=EdgeStatus.INDETERMINATE, reason="at B=5: it died")
-    judgement = judge_run(finished(view_from(grid_sample((4,), (16,)), (edge,))))
+    judgement = judge_run(finished(report_from(grid_sample((4,), (16,)), (edge,))))
     assert judgement.verdict is Trust.UNFINISHED
     assert "the largest batch at T=16 is not known: at B=5: it died" in judgement.reasons
 
 
-def anchored(*step_times_s: float) -> View:
+def anchored(*step_times_s: float) -> RunReport:
     """A run whose anchor was timed so often."""
     point = Point(4, 16)
     timings = [
@@ -91,7 +90,7 @@ def anchored(*step_times_s: float) -> View:
     ]
     request = a_request(Grid((4,), (16,)))
     done = Finished("r1", "2026-11-23T12:10:00Z", 600.0)
-    return view_of(Run(HEADER, (request,), (), (a_fit(point), *timings), (), (done,)), "a")
+    return report_of(Run(HEADER, (request,), (), (a_fit(point), *timings), (), (done,)), "a")
 
 
 def test_a_machine_whose_speed_drifted_is_noisy():
@@ -112,9 +111,9 @@ def test_a_drift_within_the_timings_own_precision_is_none():
 
 def test_it_names_the_point_its_memory_its_speed_and_the_edge():
     sample = grid_sample((4, 8, 16), (16, 32))
-    view = view_from(sample, (certified(32, 21),))
-    assert view.advice.point == Point(16, 32)
-    first, second = decision(view)
+    report = report_from(sample, (certified(32, 21),))
+    assert report.advice.point == Point(16, 32)
+    first, second = decision(report)
     # 30 MiB + 16 * 32 * 36,000 bytes, as the samples have it
     assert first.startswith("Use B=16, T=32: it takes 47.6 MiB, 9.3% of the limit of 512 MiB")
     assert "100% of the best measured at this T; " in first
@@ -125,7 +124,7 @@ def test_it_names_the_point_its_memory_its_speed_and_the_edge():
 def test_a_share_of_the_best_is_told_with_the_best():
     run, measurements = grid_sample((4, 8), (16,))
     measurements |= {m.point: m for m in (rated(4, 970.0), rated(8, 1000.0))}
-    first = decision(view_from((run, measurements)))[0]
+    first = decision(report_from((run, measurements)))[0]
     assert "Use B=4, T=16" in first
     assert "97% of the best measured at this T (B=8)" in first
 
@@ -142,11 +141,11 @@ def rated(batch, rate, half=0.001):
 def test_where_the_times_decide_nothing_it_says_that_memory_is_decided():
     run, measurements = grid_sample((4, 8), (16,))
     measurements |= {m.point: m for m in (rated(4, 960.0, 0.03), rated(8, 1000.0))}
-    view = view_from((run, measurements))
+    report = report_from((run, measurements))
     tied = "B=4 or B=8 is the smallest batch within 5% of the best: times are known to 3%"
-    assert decision(view) == (f"At T=16 memory is decided, speed is not: {tied}.",)
+    assert decision(report) == (f"At T=16 memory is decided, speed is not: {tied}.",)
     safe = LargestSafe(16, 21, 20, is_measured=False, peak_bytes=48 * MIB)
-    told = replace(view, advice=replace(view.advice, largest_safe=(safe,)))
+    told = replace(report, advice=replace(report.advice, largest_safe=(safe,)))
     with_safe = f"{tied}; largest safe batch 20 (48.0 MiB, predicted)"
     assert decision(told) == (f"At T=16 memory is decided, speed is not: {with_safe}.",)
 
@@ -154,7 +153,7 @@ def test_where_the_times_decide_nothing_it_says_that_memory_is_decided():
 def test_an_open_t_stands_beside_one_that_is_decided():
     run, measurements = grid_sample((4, 8), (16, 32))
     measurements |= {m.point: m for m in (rated(4, 960.0, 0.03), rated(8, 1000.0))}
-    first, second = decision(view_from((run, measurements)))
+    first, second = decision(report_from((run, measurements)))
     assert first.startswith("Use B=8, T=32: ")
     assert second == "Recommended batch at each T: T=16: B=4 or 8, not decided; T=32: B=8."
 
@@ -163,9 +162,9 @@ def test_without_times_the_edges_answer():
     fits = [a_fit(Point(b, 16), attempt=f"a{b}", peak_charged_bytes=b * MIB) for b in (8, 60)]
     request = replace(a_request(Grid((), (16,))), command="max-batch")
     edge = certified(16, 60, attempts=())
-    view = view_of(Run(HEADER, (request,), (), tuple(fits)), "a")
-    view = replace(view, frontier=(edge,), advice=advise(view.run, {}, (edge,)))
-    first = decision(replace(view, measurements={}))[0]
+    report = report_of(Run(HEADER, (request,), (), tuple(fits)), "a")
+    report = replace(report, frontier=(edge,), advice=report_from((report.run, {}), (edge,)).advice)
+    first = decision(replace(report, measurements={}))[0]
     assert first == (
         "At T=16 B=60 is the largest safe batch: it takes 60.0 MiB (measured) of the limit of 64.0 "
         "MiB; B=60 is proven to fit there, B=61 to be out of memory. No step was timed in this "
@@ -174,10 +173,10 @@ def test_without_times_the_edges_answer():
 
 
 def test_where_nothing_fits_or_nothing_was_run_it_says_so():
-    assert decision(view_from(all_oom())) == (
+    assert decision(report_from(all_oom())) == (
         "Nothing that was tried fits under the limit of 512 MiB.",
     )
-    assert decision(view_from(untouched())) == (
+    assert decision(report_from(untouched())) == (
         "This run does not tell yet what to use: no point was measured.",
     )
 
@@ -186,7 +185,7 @@ def test_a_point_without_headroom_is_not_advised():
     run, _ = one_point()
     point = run.points()[0]
     tight = {point: measured(point.batch, point.time_steps, peak_charged_bytes=511 * MIB)}
-    assert decision(view_from((run, tight))) == (
+    assert decision(report_from((run, tight))) == (
         "No point is known to leave 5% of the limit of 512 MiB free.",
     )
     assert Settings().headroom_ratio == 0.05
@@ -197,20 +196,22 @@ def test_a_point_whose_memory_is_not_known_is_not_advised_for_its_allocated_byte
     point = run.points()[0]
     unknown = measured(point.batch, point.time_steps, peak_charged_bytes=None)
     assert unknown.peak_allocated_bytes
-    assert decision(view_from((run, {point: unknown}))) == (
+    assert decision(report_from((run, {point: unknown}))) == (
         "No point is known to leave 5% of the limit of 512 MiB free.",
     )
 
 
 def test_goodput_that_says_another_batch_is_told_beside_the_decision():
-    view, run = view_from(mixed()), studied()
-    [known] = advise(run, fold_run(run), ()).goodput
-    point = view.advice.point
+    report, run = report_from(mixed()), studied()
+    [known] = report_of(run).advice.goodput
+    point = report.advice.point
     assert point is not None
     other = replace(known, time_steps=point.time_steps, batch=point.batch + 1)
-    beside = decision(replace(view, advice=replace(view.advice, goodput=(other,))))
-    assert beside[0] == decision(view)[0]
-    assert beside[1] == decision(view)[1]
+    beside = decision(replace(report, advice=replace(report.advice, goodput=(other,))))
+    assert beside[0] == decision(report)[0]
+    assert beside[1] == decision(report)[1]
     assert beside[2].startswith(f"By goodput B={other.batch} is the better batch there: ")
     same = replace(other, batch=point.batch)
-    assert decision(replace(view, advice=replace(view.advice, goodput=(same,)))) == decision(view)
+    assert decision(replace(report, advice=replace(report.advice, goodput=(same,)))) == decision(
+        report
+    )

@@ -10,7 +10,7 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rnnprof.points.fold import Drift, anchor_drift
+from rnnprof.points.fold import Drift
 from rnnprof.points.noise import judge
 from rnnprof.report.charts.conditions_course import (
     TAKERS,
@@ -45,7 +45,7 @@ from rnnprof.report.charts.kit.bars import (
     draw_heading,
 )
 from rnnprof.report.charts.kit.style import BASE_PT, INK, MUTED, SMALL_PT, Chart, style
-from rnnprof.report.model import View
+from rnnprof.report.model import RunReport
 from rnnprof.report.text.pieces import clip
 from rnnprof.runfile.observations import Timing
 from rnnprof.runfile.records import Run
@@ -104,11 +104,11 @@ class _Panel:
     from_zero: bool = False
 
 
-def conditions(view: View) -> Chart | None:
+def conditions(report: RunReport) -> Chart | None:
     """Every pass's conditions in order of time; None where no pass told any."""
-    course = course_of(view.run)
-    passes = passes_of(view.run, course)
-    drift = anchor_drift(view.run)
+    course = course_of(report.run)
+    passes = passes_of(report.run, course)
+    drift = report.drift
     if not passes and drift is None:
         return None
     panels, reasons = _panels(passes), reasons_of(passes)
@@ -119,14 +119,14 @@ def conditions(view: View) -> Chart | None:
         foot_in = AXIS_IN + LEGEND_ROW_IN * any(each.noisy for each in passes)
         height_in = _top_in(course) + sum(heights) + GAP_IN * len(heights) + foot_in
         figure = Figure(figsize=(WIDTH_IN, height_in))
-        draw_heading(figure, TITLE, view)
+        draw_heading(figure, TITLE, report)
         strips = _strips(figure, heights, course)
         for axes, panel in zip(strips, panels, strict=False):
             _draw_panel(axes, panel)
         if reasons:
             _draw_reasons(strips[len(panels)], reasons)
         if drift:
-            _draw_anchor(strips[-1], view.run, drift, course)
+            _draw_anchor(strips[-1], report.run, drift, course)
         _draw_pauses(strips, course)
         _draw_foot(figure, strips[-1], course, passes)
     return Chart("conditions", TITLE, finding_of(course, passes, drift), figure)

@@ -39,7 +39,7 @@ from rnnprof.report.charts.kit.style import (
     Chart,
     style,
 )
-from rnnprof.report.model import View
+from rnnprof.report.model import RunReport
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.points import Outcome
 from rnnprof.units import format_bytes, format_ratio
@@ -111,7 +111,7 @@ class _Plot:
     """
 
     axes: Axes
-    view: View
+    report: RunReport
     places: tuple[Spot, ...]
     steps_range: tuple[float, float]
     batch_range: tuple[float, float]
@@ -124,20 +124,20 @@ class _Plot:
         return float(x) * per_pixel, float(y) * per_pixel
 
 
-def frontier_chart(view: View) -> Chart | None:
+def frontier_chart(report: RunReport) -> Chart | None:
     """The largest batch that fits over T; None where no edge is known and nothing fits or fails."""
-    places = places_of(view)
+    places = places_of(report)
     if not places:
         return None
-    title = f"Largest batch that fits under {format_bytes(view.limit_bytes)}, by time steps"
+    title = f"Largest batch that fits under {format_bytes(report.limit_bytes)}, by time steps"
     with style():
-        keys = list(_keys(view, places))
+        keys = list(_keys(report, places))
         figure, below_in = sheet(keys, PANEL_IN)
         bottom_in = below_in + AXIS_IN
         width_in = WIDTH_IN - LEFT_IN - RIGHT_IN
         axes = axes_at(figure, (LEFT_IN, bottom_in, width_in, PANEL_IN))
         axes.set_title(title, gid="frontier-title")
-        plot = _plot(axes, view, places)
+        plot = _plot(axes, report, places)
         _draw_axes(plot)
         _draw_oom_region(plot)
         _draw_grid_points(plot)
@@ -145,20 +145,20 @@ def frontier_chart(view: View) -> Chart | None:
         _draw_edges(plot)
         _draw_train_with(plot)
         _draw_numbers(plot)
-    return Chart("frontier", title, finding(view, places), figure)
+    return Chart("frontier", title, finding(report, places), figure)
 
 
 # --- the axes ------------------------------------------------------------------------------------
 
 
-def _plot(axes: Axes, view: View, places: tuple[Spot, ...]) -> _Plot:
-    time_steps = [*view.time_steps, *(place.time_steps for place in places)]
+def _plot(axes: Axes, report: RunReport, places: tuple[Spot, ...]) -> _Plot:
+    time_steps = [*report.time_steps, *(place.time_steps for place in places)]
     beyond = 2**BEYOND_OCTAVES
     steps_range = (min(time_steps) / beyond, max(time_steps) * beyond)
-    limits = other_limits(view)
+    limits = other_limits(report)
     batches = [batch for place in places for batch in place.batches]
-    batches += [*view.batches, *(advice.batch or 1 for advice in advised_in(view))]
-    return _Plot(axes, view, places, steps_range, _batch_range(view, batches, limits), limits)
+    batches += [*report.batches, *(advice.batch or 1 for advice in advised_in(report))]
+    return _Plot(axes, report, places, steps_range, _batch_range(report, batches, limits), limits)
 
 
 CONTOUR_ROOM: Final = 4.0
@@ -166,25 +166,25 @@ CONTOUR_ROOM: Final = 4.0
 
 
 def _batch_range(
-    view: View, batches: Sequence[int], limits: Sequence[float]
+    report: RunReport, batches: Sequence[int], limits: Sequence[float]
 ) -> tuple[float, float]:
     """About all batches, and the contours' ends at the longest T as far as there is room."""
     low, high = float(min(batches, default=1)), float(max(batches, default=2))
-    longest = max((*view.time_steps, *(c.time_steps for c in view.frontier)))
-    ends = [view.model.edge(longest, limit) for limit in limits] if view.model else []
+    longest = max((*report.time_steps, *(c.time_steps for c in report.frontier)))
+    ends = [report.model.edge(longest, limit) for limit in limits] if report.model else []
     ends = [max(1.0, low / CONTOUR_ROOM, min(end, high * CONTOUR_ROOM)) for end in ends]
     return max(0.7, min((low, *ends)) / 1.5), max((high, *ends)) * 2
 
 
 def _draw_axes(plot: _Plot) -> None:
-    axes, view = plot.axes, plot.view
+    axes, report = plot.axes, plot.report
     for set_scale, set_limits, limits in (
         (axes.set_xscale, axes.set_xlim, plot.steps_range),
         (axes.set_yscale, axes.set_ylim, plot.batch_range),
     ):
         set_scale("log", base=2)
         set_limits(*limits)
-    log2_ticks(axes.xaxis, sorted({*view.time_steps, *(p.time_steps for p in plot.places)}))
+    log2_ticks(axes.xaxis, sorted({*report.time_steps, *(p.time_steps for p in plot.places)}))
     log2_ticks(axes.yaxis, _batch_ticks(plot))
     axes.set_xlabel("time steps T")
     axes.set_ylabel("batch B, sequences")
@@ -193,7 +193,7 @@ def _draw_axes(plot: _Plot) -> None:
 def _batch_ticks(plot: _Plot) -> list[int]:
     """The grid's batches, and doublings of the largest as far as the axis goes."""
     low, high = plot.batch_range
-    ticks = list(plot.view.batches) or [2 ** max(0, math.ceil(math.log2(low)))]
+    ticks = list(plot.report.batches) or [2 ** max(0, math.ceil(math.log2(low)))]
     while ticks[-1] * 2 <= high:
         ticks.append(ticks[-1] * 2)
     while ticks[0] % 2 == 0 and ticks[0] // 2 >= low:
@@ -242,7 +242,7 @@ def _oom_floors(places: Sequence[Spot]) -> list[float]:
 def _draw_grid_points(plot: _Plot) -> None:
     """What was run, faint."""
     for outcome, marker, size_pt, _ in RUN_MARKS:
-        places = [p for p, m in sorted(plot.view.measurements.items()) if m.outcome is outcome]
+        places = [p for p, m in sorted(plot.report.measurements.items()) if m.outcome is outcome]
         if places:
             plot.axes.plot(
                 [p.time_steps for p in places], [p.batch for p in places], linestyle="none",
@@ -259,12 +259,12 @@ RUN_MARKS: Final = (
 
 def _draw_model(plot: _Plot) -> None:
     """The edge predicted under the limit and under others, labelled at the right."""
-    model = plot.view.model
+    model = plot.report.model
     if model is None:
         return
     ends: list[tuple[float, str]] = []
-    for limit in (plot.view.limit_bytes, *plot.limits):
-        is_own = limit == plot.view.limit_bytes
+    for limit in (plot.report.limit_bytes, *plot.limits):
+        is_own = limit == plot.report.limit_bytes
         time_steps, batches = _predicted(plot, model, limit)
         if not any(batch == batch for batch in batches):
             continue
@@ -395,7 +395,7 @@ def _mark_style(look: _Look) -> dict[str, Any]:
 
 def _draw_train_with(plot: _Plot) -> None:
     for is_measured, style_of in TRAIN_STYLES.items():
-        advised = [a for a in advised_in(plot.view) if a.is_measured is is_measured]
+        advised = [a for a in advised_in(plot.report) if a.is_measured is is_measured]
         if advised:
             plot.axes.plot(
                 [a.time_steps for a in advised], [a.batch or 0 for a in advised], **style_of,
@@ -457,27 +457,27 @@ def _paper() -> dict[str, Any]:
 # --- the legend ----------------------------------------------------------------------------------
 
 
-def _keys(view: View, places: Sequence[Spot]) -> Iterator[Key]:
+def _keys(report: RunReport, places: Sequence[Spot]) -> Iterator[Key]:
     """What the marks mean, of those that are used."""
     kinds = {place.kind for place in places}
     for kind, look in LOOKS.items():
         if kind in kinds:
             yield Line2D([], [], **_mark_style(look)), look.meaning
     for is_measured, words in ((True, "measured"), (False, "predicted")):
-        if any(a.is_measured is is_measured for a in advised_in(view)):
-            free = format_ratio(view.headroom_ratio)
+        if any(a.is_measured is is_measured for a in advised_in(report)):
+            free = format_ratio(report.headroom_ratio)
             yield (
                 Line2D([], [], **TRAIN_STYLES[is_measured]),
                 f"largest safe batch: {free} of the limit kept free ({words})",
             )
-    if view.model is not None:
+    if report.model is not None:
         # rounded up, for it is a bound; what errs less needs no more digits
-        worst = math.ceil(1000 * view.model.worst_error_ratio) / 1000 or 0.001
+        worst = math.ceil(1000 * report.model.worst_error_ratio) / 1000 or 0.001
         words = f"largest batch by the memory model (within {format_ratio(worst)} of its samples)"
         yield Line2D([], [], **_model_style()), words
         yield Line2D([], [], **_contour_style()), "the same under another limit"
     for outcome, marker, size_pt, meaning in RUN_MARKS:
-        if any(m.outcome is outcome for m in view.measurements.values()):
+        if any(m.outcome is outcome for m in report.measurements.values()):
             yield sign(marker, markersize=size_pt, color=RUN_COLOUR), meaning
     if any(floor == floor for floor in _oom_floors(places)):
         region = Patch(facecolor=FILL, edgecolor=RULE, hatch="////", linewidth=0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rnnprof.advice.advise import GPU_SIZES, LargestSafe
-from rnnprof.report.model import SeenEdge, View
+from rnnprof.report.model import RunReport, SeenEdge
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 
 CPU_SHARES: Final = (0.5, 2.0, 4.0)
@@ -43,9 +43,9 @@ class Spot:
 # --- what is known -------------------------------------------------------------------------------
 
 
-def places_of(view: View) -> tuple[Spot, ...]:
-    proven = {certificate.time_steps: _proven(certificate) for certificate in view.frontier}
-    seen = {edge.time_steps: _seen(edge) for edge in view.edges if edge.time_steps not in proven}
+def places_of(report: RunReport) -> tuple[Spot, ...]:
+    proven = {certificate.time_steps: _proven(certificate) for certificate in report.frontier}
+    seen = {edge.time_steps: _seen(edge) for edge in report.edges if edge.time_steps not in proven}
     known = {time_steps: place for time_steps, place in (proven | seen).items() if _is_known(place)}
     return tuple(known[time_steps] for time_steps in sorted(known))
 
@@ -66,16 +66,16 @@ def _seen(edge: SeenEdge) -> Spot:
     return Spot(edge.time_steps, SEEN, edge.fits, edge.fails.point.batch if edge.fails else None)
 
 
-def other_limits(view: View) -> tuple[float, ...]:
+def other_limits(report: RunReport) -> tuple[float, ...]:
     """The limits of contours: common GPUs about the limit, or shares of it."""
-    if view.model is None:
+    if report.model is None:
         return ()
-    if view.run.environment.get("device") != "cuda":
-        return tuple(share * view.limit_bytes for share in CPU_SHARES)
-    below = [size for size in GPU_SIZES if size < (1 - NEAR_LIMIT_RATIO) * view.limit_bytes]
-    above = [size for size in GPU_SIZES if size > (1 + NEAR_LIMIT_RATIO) * view.limit_bytes]
+    if report.run.environment.get("device") != "cuda":
+        return tuple(share * report.limit_bytes for share in CPU_SHARES)
+    below = [size for size in GPU_SIZES if size < (1 - NEAR_LIMIT_RATIO) * report.limit_bytes]
+    above = [size for size in GPU_SIZES if size > (1 + NEAR_LIMIT_RATIO) * report.limit_bytes]
     return tuple(map(float, below[-GPUS_EACH_WAY:] + above[:GPUS_EACH_WAY]))
 
 
-def advised_in(view: View) -> list[LargestSafe]:
-    return [advice for advice in view.advice.largest_safe if advice.batch is not None]
+def advised_in(report: RunReport) -> list[LargestSafe]:
+    return [advice for advice in report.advice.largest_safe if advice.batch is not None]

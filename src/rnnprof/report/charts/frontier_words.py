@@ -8,20 +8,20 @@ from rnnprof.report.charts.frontier_places import SEEN, Spot, advised_in
 from rnnprof.report.charts.kit.curves import (
     in_words,
 )
-from rnnprof.report.model import View
+from rnnprof.report.model import RunReport
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.units import format_bytes, format_ratio
 
 # --- the sentence --------------------------------------------------------------------------------
 
 
-def finding(view: View, places: Sequence[Spot]) -> str:
-    limit = format_bytes(view.limit_bytes)
+def finding(report: RunReport, places: Sequence[Spot]) -> str:
+    limit = format_bytes(report.limit_bytes)
     clauses = [
         *_certified(places, limit),
         *_others(places),
         *_seen_in_words(places, limit),
-        *_train_in_words(view),
+        *_train_in_words(report),
     ]
     return " ".join(f"{clause[0].upper()}{clause[1:]}." for clause in clauses)
 
@@ -75,10 +75,10 @@ def _seen_in_words(places: Sequence[Spot], limit: str) -> Iterator[str]:
         yield f"nothing that was tried fits under {limit}"
 
 
-def _train_in_words(view: View) -> Iterator[str]:
-    advised = advised_in(view)
+def _train_in_words(report: RunReport) -> Iterator[str]:
+    advised = advised_in(report)
     if advised:
         each = [f"B={advice.batch} at T={advice.time_steps}" for advice in advised]
         few = each if len(each) <= 2 else [each[0], each[-1]]
-        free = format_ratio(view.headroom_ratio)
+        free = format_ratio(report.headroom_ratio)
         yield f"with {free} of the limit kept free, the largest safe batch is {' and '.join(few)}"

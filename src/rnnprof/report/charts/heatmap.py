@@ -72,44 +72,44 @@ from rnnprof.report.charts.kit.style import (
     Chart,
     style,
 )
-from rnnprof.report.model import SeenEdge, View
+from rnnprof.report.model import RunReport, SeenEdge
 from rnnprof.runfile.points import Point
 
 # --- the heat maps of a report -------------------------------------------------------------------
 
 
-def heatmaps(view: View) -> tuple[Chart, ...]:
+def heatmaps(report: RunReport) -> tuple[Chart, ...]:
     """A heat map over B and T for each quantity that is known, peak memory first.
 
     Peak memory has one even where no point was measured: it shows how they ended.  Empty without
     any point.
     """
-    if not view.places:
+    if not report.points:
         return ()
-    known, edges = view.measurements, view.edges
+    known, edges = report.measurements, report.edges
     quantities = (
-        memory_of(known, _predicted(view)),
+        memory_of(known, _predicted(report)),
         step_time_of(known),
         time_steps_of(known),
         sequences_of(known),
         matmul_share_of(known),
     )
     shown = [each for each in quantities if each.values or each.name == "memory"]
-    return tuple(_heatmap(view, edges, quantity) for quantity in shown)
+    return tuple(_heatmap(report, edges, quantity) for quantity in shown)
 
 
-def _predicted(view: View) -> dict[Point, float]:
+def _predicted(report: RunReport) -> dict[Point, float]:
     """The memory model's bytes where a point was asked for and not reached."""
-    if view.model is None:
+    if report.model is None:
         return {}
-    unreached = [point for point in view.places if point not in view.measurements]
-    return {point: view.model.predict_bytes(point) for point in unreached}
+    unreached = [point for point in report.points if point not in report.measurements]
+    return {point: report.model.predict_bytes(point) for point in unreached}
 
 
-def _heatmap(view: View, edges: Sequence[SeenEdge], quantity: Quantity) -> Chart:
+def _heatmap(report: RunReport, edges: Sequence[SeenEdge], quantity: Quantity) -> Chart:
     name = f"heatmap-{quantity.name}"
     with style():
-        chart = _map(view, edges, quantity)
+        chart = _map(report, edges, quantity)
         figure = Figure(figsize=(WIDTH_IN, chart.height_in))
         axes = figure.add_axes(chart.panel_rect)
         axes.set_axis_off()
@@ -129,27 +129,27 @@ def _heatmap(view: View, edges: Sequence[SeenEdge], quantity: Quantity) -> Chart
     return Chart(name, quantity.title, finding_of(chart), figure)
 
 
-def _map(view: View, edges: Sequence[SeenEdge], quantity: Quantity) -> Map:
-    batches = view.batches
+def _map(report: RunReport, edges: Sequence[SeenEdge], quantity: Quantity) -> Map:
+    batches = report.batches
     columns = {batch: column for column, batch in enumerate(batches)}
     rows = {edge.time_steps: row for row, edge in enumerate(edges)}
-    places = {point: (columns[point.batch], rows[point.time_steps]) for point in view.places}
+    places = {point: (columns[point.batch], rows[point.time_steps]) for point in report.points}
     looks: dict[Look, list[Place]] = {}
     for point, place in places.items():
         if point not in quantity.values:
-            looks.setdefault(_look(point, view, quantity), []).append(place)
-    advised = [places[point] for point in view.advice.points if point in places]
+            looks.setdefault(_look(point, report, quantity), []).append(place)
+    advised = [places[point] for point in report.advice.points if point in places]
     sheet = Sheet(_left_in(edges), len(columns), len(rows))
-    numbers_pt = numbers_pt_of(view, quantity, sheet.room_pt)
-    legend = tuple(_entries(view, edges, quantity, looks, bool(advised), sheet.room_pt))
+    numbers_pt = numbers_pt_of(report, quantity, sheet.room_pt)
+    legend = tuple(_entries(report, edges, quantity, looks, bool(advised), sheet.room_pt))
     notes = tuple(_notes(len(places), sheet, numbers_pt, quantity))
     return Map(
-        view, edges, quantity, batches, places, looks, advised, sheet, numbers_pt, legend, notes
+        report, edges, quantity, batches, places, looks, advised, sheet, numbers_pt, legend, notes
     )
 
 
-def _look(point: Point, view: View, quantity: Quantity) -> Look:
-    measurement = view.measurements.get(point)
+def _look(point: Point, report: RunReport, quantity: Quantity) -> Look:
+    measurement = report.measurements.get(point)
     if measurement is not None:
         return LOOKS.get(measurement.outcome, UNKNOWN)
     return PREDICTED if point in quantity.predicted else UNREACHED
@@ -162,7 +162,7 @@ def _left_in(edges: Sequence[SeenEdge]) -> float:
 
 
 def _entries(
-    view: View,
+    report: RunReport,
     edges: Sequence[SeenEdge],
     quantity: Quantity,
     looks: Collection[Look],
@@ -170,14 +170,14 @@ def _entries(
     room_pt: tuple[float, float],
 ) -> Iterator[Entry]:
     """What the marks mean, of those that are used."""
-    yield from edge_entries(edges, view.limit_bytes)
+    yield from edge_entries(edges, report.limit_bytes)
     if has_advised:
         yield Patch(**outline_style()), "recommended batch at T"
     for look in EVERY_LOOK:
         if look in looks:
             yield _key(look, room_pt), look.meaning
     if quantity.shows_flags:
-        yield from flag_entries(view.measurements)
+        yield from flag_entries(report.measurements)
 
 
 def _key(look: Look, room_pt: tuple[float, float]) -> Any:
@@ -259,7 +259,7 @@ def _draw_values(axes: Axes, chart: Map, gid: str) -> None:
     boxes.set(gid=gid.replace("numbers", "values"), clip_on=False)
     axes.add_collection(boxes, autolim=False)
     if chart.numbers_pt is not None:
-        texts = [quantity.label(chart.view.measurements[point]) for point in known]
+        texts = [quantity.label(chart.report.measurements[point]) for point in known]
         inks = [ink_on(colour) for colour in colours.tolist()]
         labels = map(Label, places, texts, inks)
         axes.add_artist(Labels(tuple(labels), chart.numbers_pt, gid))

@@ -24,7 +24,7 @@ from rnnprof.report.charts.kit.style import (
     BASE_PT,
     SMALL_PT,
 )
-from rnnprof.report.model import SeenEdge, View
+from rnnprof.report.model import RunReport, SeenEdge
 from rnnprof.runfile.points import Point
 
 # --- the heat maps of a report -------------------------------------------------------------------
@@ -94,11 +94,13 @@ HEIGHT_SHARE: Final = 0.62
 """Of a box's height."""
 
 
-def numbers_pt_of(view: View, quantity: Quantity, room_pt: tuple[float, float]) -> float | None:
+def numbers_pt_of(
+    report: RunReport, quantity: Quantity, room_pt: tuple[float, float]
+) -> float | None:
     """The type size at which every number has room; None where it could not be read."""
     plain = {quantity.text(value) for value in quantity.values.values()}
     plain |= {predicted_text(quantity, point) for point in quantity.predicted}
-    flagged = {quantity.label(view.measurements[point]) for point in quantity.values} - plain
+    flagged = {quantity.label(report.measurements[point]) for point in quantity.values} - plain
     fitting = (
         BASE_PT,
         HEIGHT_SHARE * room_pt[1],
@@ -155,7 +157,7 @@ class Map:
         notes: what else to know, a line each.
     """
 
-    view: View
+    report: RunReport
     edges: Sequence[SeenEdge]
     quantity: Quantity
     batches: tuple[int, ...]

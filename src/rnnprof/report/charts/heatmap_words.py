@@ -51,7 +51,7 @@ def _edge_in_words(chart: Map) -> str:
     proven = [edge.certificate for edge in chart.edges if edge.is_certified]
     if not proven or proven[-1] is None or chart.quantity.name != "memory":
         return ""
-    limit = format_bytes(chart.view.limit_bytes)
+    limit = format_bytes(chart.report.limit_bytes)
     return (
         f"B={proven[-1].batch} is the largest that fits at T={proven[-1].time_steps} under {limit}"
     )

@@ -55,7 +55,7 @@ from rnnprof.report.charts.kit.style import (
     Chart,
     style,
 )
-from rnnprof.report.model import View
+from rnnprof.report.model import RunReport
 from rnnprof.report.text.pieces import SHORT, clip
 from rnnprof.runfile.observations import BREAKDOWN_PARTS
 from rnnprof.runfile.points import Outcome, Point
@@ -86,16 +86,16 @@ LARGEST_PARTS: Final = 3
 """So many parts are told of in words."""
 
 
-def memory_parts(view: View) -> Chart | None:
+def memory_parts(report: RunReport) -> Chart | None:
     """The breakdown at the peak, against batch and against time steps; None without any peak."""
-    panels = _parts_panels(view)
+    panels = _parts_panels(report)
     if not panels:
         return None
     looks = _looks_used(panels)
     room = max(LEAST_BARS, *(len(panel.rows) for panel in panels))
     with style():
         figure = Figure(figsize=(WIDTH_IN, _parts_height_in(room, len(looks))))
-        draw_heading(figure, PARTS_TITLE, view)
+        draw_heading(figure, PARTS_TITLE, report)
         for column, panel in enumerate(panels):
             top_in = HEADING_IN + PANEL_TITLE_IN
             axes = column_axes(figure, column, len(panels), top_in, BAR_IN * room)
@@ -146,31 +146,31 @@ class _Panel:
         return [row for row in self.rows if row.total_bytes]
 
 
-def _parts_panels(view: View) -> list[_Panel]:
+def _parts_panels(report: RunReport) -> list[_Panel]:
     """By batch and by time steps; of two of which one holds the other's bars, the larger."""
-    focus = _parts_focus(view)
+    focus = _parts_focus(report)
     if focus is None:
         return []
-    by_batch, by_steps = along_batch(view, focus), along_steps(view, focus)
+    by_batch, by_steps = along_batch(report, focus), along_steps(report, focus)
     panels = []
     if len(by_batch) > 1 or len(by_steps) == 1:
-        panels.append(_panel(view, focus, by_batch, by_batch=True))
+        panels.append(_panel(report, focus, by_batch, by_batch=True))
     if len(by_steps) > 1:
-        panels.append(_panel(view, focus, by_steps, by_batch=False))
+        panels.append(_panel(report, focus, by_steps, by_batch=False))
     return panels
 
 
-def _parts_focus(view: View) -> Point | None:
+def _parts_focus(report: RunReport) -> Point | None:
     """The point recommended, or the largest batch at the longest T whose bytes are known."""
-    advised = advised_point(view)
-    known = [point for point, m in view.measurements.items() if m.breakdown is not None]
-    known = known or [p for p, m in view.measurements.items() if _total_bytes(m)]
-    if advised is not None and _total_bytes(view.measurements[advised]):
+    advised = advised_point(report)
+    known = [point for point, m in report.measurements.items() if m.breakdown is not None]
+    known = known or [p for p, m in report.measurements.items() if _total_bytes(m)]
+    if advised is not None and _total_bytes(report.measurements[advised]):
         return advised
     return max(known, key=lambda point: (point.time_steps, point.batch), default=None)
 
 
-def _panel(view: View, focus: Point, places: Sequence[Point], *, by_batch: bool) -> _Panel:
+def _panel(report: RunReport, focus: Point, places: Sequence[Point], *, by_batch: bool) -> _Panel:
     chosen = thinned(places, BARS_AT_MOST, focus)
     count = f", {len(chosen)} of {len(places)}" if len(chosen) < len(places) else ""
     held = f"T={focus.time_steps}" if by_batch else f"B={focus.batch}"
@@ -179,13 +179,13 @@ def _panel(view: View, focus: Point, places: Sequence[Point], *, by_batch: bool)
         "by-batch" if by_batch else "by-steps",
         f"at {held}, by {along}{count}",
         held,
-        tuple(_row(view, point, by_batch=by_batch) for point in chosen),
+        tuple(_row(report, point, by_batch=by_batch) for point in chosen),
     )
 
 
-def _row(view: View, point: Point, *, by_batch: bool) -> _Row:
-    measurement = view.measurements[point]
-    label = row_label(view, point, by_batch=by_batch)
+def _row(report: RunReport, point: Point, *, by_batch: bool) -> _Row:
+    measurement = report.measurements[point]
+    label = row_label(report, point, by_batch=by_batch)
     total, breakdown = _total_bytes(measurement), measurement.breakdown
     if total is None:
         word = SHORT.get(measurement.outcome, "peak unknown")

@@ -36,7 +36,7 @@ from rnnprof.report.charts.kit.style import (
     Chart,
     style,
 )
-from rnnprof.report.model import View
+from rnnprof.report.model import RunReport
 from rnnprof.runfile.observations import Memory
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.units import format_bytes
@@ -61,10 +61,10 @@ PHASES_SHARE: Final = 0.66
 PHASE_LABEL_IN: Final = 0.66
 
 
-def memory_phases(view: View) -> Chart | None:
+def memory_phases(report: RunReport) -> Chart | None:
     """Peak and live bytes by phase at up to four points; None where no memory pass told them."""
-    memories = _memories(view)
-    points = _phase_points(view, memories)
+    memories = _memories(report)
+    points = _phase_points(report, memories)
     if not points:
         return None
     phases = [n for n in STEP_ORDER if any(n in memories[p].phase_peak_bytes for p in points)]
@@ -74,23 +74,23 @@ def memory_phases(view: View) -> Chart | None:
     height_in = HEADING_IN + rows * panel_in + LEGEND_ROW_IN + MARGIN_IN
     with style():
         figure = Figure(figsize=(WIDTH_IN, height_in))
-        draw_heading(figure, PHASES_TITLE, view)
+        draw_heading(figure, PHASES_TITLE, report)
         for index, point in enumerate(points):
             top_in = HEADING_IN + index // columns * panel_in + PANEL_TITLE_IN
             axes = column_axes(
                 figure, index % columns, columns, top_in, PHASE_IN * len(phases), PHASE_LABEL_IN
             )
-            _draw_phases(axes, memories[point], _why(view, point, points), phases)
+            _draw_phases(axes, memories[point], _why(report, point, points), phases)
         draw_legend(figure, [PEAK_LOOK, LIVE_LOOK])
-    finding = _phases_finding(view, [memories[point] for point in points])
+    finding = _phases_finding(report, [memories[point] for point in points])
     return Chart("memory-phases", PHASES_TITLE, finding, figure)
 
 
-def _memories(view: View) -> dict[Point, Memory]:
+def _memories(report: RunReport) -> dict[Point, Memory]:
     """The last memory pass of each point that came through and told its phases."""
     return {
         observation.point: observation
-        for observations in by_point(view.run.observations).values()
+        for observations in by_point(report.run.observations).values()
         for observation in observations
         if isinstance(observation, Memory)
         and observation.outcome is Outcome.MEASURED
@@ -98,12 +98,12 @@ def _memories(view: View) -> dict[Point, Memory]:
     }
 
 
-def _phase_points(view: View, memories: Mapping[Point, Memory]) -> list[Point]:
+def _phase_points(report: RunReport, memories: Mapping[Point, Memory]) -> list[Point]:
     """The point recommended, the smallest, the largest, and the longest T at its batch."""
     if not memories:
         return []
     by_size = sorted(memories, key=lambda p: (p.batch * p.time_steps, p.time_steps))
-    advised = advised_point(view)
+    advised = advised_point(report)
     batch = advised.batch if advised else by_size[-1].batch
     longest = max((p for p in by_size if p.batch == batch), key=_steps_of, default=by_size[-1])
     chosen = {by_size[0], longest, by_size[-1]}
@@ -115,9 +115,9 @@ def _steps_of(point: Point) -> int:
     return point.time_steps
 
 
-def _why(view: View, point: Point, points: Sequence[Point]) -> str:
+def _why(report: RunReport, point: Point, points: Sequence[Point]) -> str:
     """What the point stands for among those drawn."""
-    if point in view.advice.points:
+    if point in report.advice.points:
         return ", recommended"
     if len(points) == 1:
         return ""
@@ -152,8 +152,8 @@ def _draw_phases(axes: Axes, memory: Memory, why: str, phases: Sequence[str]) ->
             write_beside(axes, lives[name], y + half, format_bytes(lives[name]), MUTED)
 
 
-def _phases_finding(view: View, memories: Sequence[Memory]) -> str:
-    advised = advised_point(view)
+def _phases_finding(report: RunReport, memories: Sequence[Memory]) -> str:
+    advised = advised_point(report)
     main = next((memory for memory in memories if memory.point == advised), memories[-1])
     name = f"the recommended {main.point}" if main.point == advised else str(main.point)
     phase = _peak_phase(main)

@@ -16,10 +16,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.text import Text
 
-from rnnprof.advice.advise import Advice, advise
+from rnnprof.advice.advise import Advice
 from rnnprof.advice.recommendation import UNDECIDED
 from rnnprof.atomic import write_whole
-from rnnprof.maxbatch.certify import UNUSABLE, frontier_of, training_limit_of
+from rnnprof.maxbatch.certify import UNUSABLE
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.charts.heatmap_sheet import LEAST_WORD_PT
 from rnnprof.report.charts.kit.boxes import (
@@ -57,7 +57,7 @@ from rnnprof.report.charts.kit.style import (
     rendered,
     style,
 )
-from rnnprof.report.model import Measurements, SeenEdge, grid_points, seen_edges
+from rnnprof.report.model import Measurements, RunReport, SeenEdge
 from rnnprof.report.text.pieces import clip, one_line, rate_in_words, unusable_in_words
 from rnnprof.runfile.points import Point
 from rnnprof.runfile.records import Run
@@ -69,9 +69,7 @@ EM_PER_CHARACTER: Final = 0.64
 """Width of DejaVu Sans's digits: a bound for the short labels, which are mostly digits."""
 
 
-def write_charts(
-    run: Run, measurements: Measurements, directory: Path, stem: str
-) -> tuple[Path, ...]:
+def write_charts(report: RunReport, directory: Path, stem: str) -> tuple[Path, ...]:
     """Write ``STEM.png`` and ``STEM.svg`` in *directory*, each whole or not at all.
 
     The same run gives the same bytes.
@@ -79,7 +77,7 @@ def write_charts(
     Raises:
         OSError: when *directory* cannot be made or written.
     """
-    figure = trade_off(run, measurements)
+    figure = trade_off(report)
     directory.mkdir(parents=True, exist_ok=True)
     paths = tuple(directory / f"{stem}.{kind}" for kind in ("png", "svg"))
     for path in paths:
@@ -87,15 +85,15 @@ def write_charts(
     return paths
 
 
-def trade_off(run: Run, measurements: Measurements) -> Figure:
+def trade_off(report: RunReport) -> Figure:
     """Two heat maps over batch and time steps: peak memory, and time steps/s."""
     with style():
-        chart = _chart(run, measurements)
+        chart = _chart(report)
         figure = _figure(chart.sheet)
-        rates = replace(time_steps_of(measurements), name="rate")
-        if run.is_simulated:
+        rates = replace(time_steps_of(report.measurements), name="rate")
+        if report.run.is_simulated:
             rates = replace(rates, title="Throughput: simulated, no kernel ran")
-        panels = (memory_of(measurements, {}), rates)
+        panels = (memory_of(report.measurements, {}), rates)
         pairs = list(zip(figure.subplots(1, 2), panels, strict=True))
         for axes, panel in pairs:
             _draw_axes(axes, panel, chart)
@@ -112,9 +110,9 @@ def trade_off(run: Run, measurements: Measurements) -> Figure:
     return figure
 
 
-def finding(run: Run, measurements: Measurements) -> str:
+def finding(report: RunReport) -> str:
     """The chart's title: what fits and what is recommended, in a sentence."""
-    return _title(run, measurements, advise(run, measurements, frontier_of(run)))
+    return _title(report)
 
 
 # --- the sentence --------------------------------------------------------------------------------
@@ -131,9 +129,9 @@ def _subject(run: Run) -> str:
     return f"{workload.cell} {workload.input_size}->{workload.hidden_size}"
 
 
-def _fits_in_words(run: Run, measurements: Measurements) -> str:
-    edges = seen_edges(run, measurements)
-    limit = format_bytes(training_limit_of(run))
+def _fits_in_words(report: RunReport) -> str:
+    edges = report.edges
+    limit = format_bytes(report.limit_bytes)
     fitting = [edge for edge in edges if edge.fits is not None]
     failing = [edge for edge in edges if edge.fails is not None]
     if not fitting:
@@ -159,9 +157,9 @@ def _but(longest: SeenEdge, failing: Sequence[SeenEdge]) -> str:
     return ", the largest tried" if longest.is_largest and fails is None else ""
 
 
-def _title(run: Run, measurements: Measurements, advice: Advice) -> str:
-    fits = f"{_subject(run)}: {_fits_in_words(run, measurements)}"
-    return "; ".join([fits, *_recommended_in_words(advice)])
+def _title(report: RunReport) -> str:
+    fits = f"{_subject(report.run)}: {_fits_in_words(report)}"
+    return "; ".join([fits, *_recommended_in_words(report.advice)])
 
 
 def _recommended_in_words(advice: Advice) -> list[str]:
@@ -281,23 +279,19 @@ class _Chart:
                 yield column, row, self.measurements.get(Point(batch, time_steps))
 
 
-def _chart(run: Run, measurements: Measurements) -> _Chart:
-    places = grid_points(run, measurements)
-    batches = tuple(sorted({point.batch for point in places}))
-    time_steps = tuple(sorted({point.time_steps for point in places}))
-    advice = advise(run, measurements, frontier_of(run))
-    title = _title(run, measurements, advice)
-    recommended = _recommended(advice, measurements)
+def _chart(report: RunReport) -> _Chart:
+    run, measurements = report.run, report.measurements
+    batches, time_steps = report.batches, report.time_steps
+    title = _title(report)
+    recommended = _recommended(report.advice, measurements)
     is_outlined = bool(recommended)
-    legend = tuple(
-        _legend(run, measurements, len(batches) * len(time_steps), is_outlined=is_outlined)
-    )
+    legend = tuple(_legend(report, len(batches) * len(time_steps), is_outlined=is_outlined))
     return _Chart(
         run=run,
         measurements=measurements,
         batches=batches,
         time_steps=time_steps,
-        edges=seen_edges(run, measurements),
+        edges=report.edges,
         recommended=recommended,
         title=title,
         legend=legend,
@@ -465,12 +459,11 @@ def _shrink(text: Text, size_pt: float, room_px: float) -> None:
         text.set_fontsize(size_pt)
 
 
-def _legend(
-    run: Run, measurements: Measurements, places: int, *, is_outlined: bool
-) -> Iterator[Entry]:
+def _legend(report: RunReport, places: int, *, is_outlined: bool) -> Iterator[Entry]:
     """What the marks mean, of those that were used."""
+    measurements = report.measurements
     outcomes = {measurement.outcome for measurement in measurements.values()}
-    yield from edge_entries(seen_edges(run, measurements), training_limit_of(run))
+    yield from edge_entries(report.edges, report.limit_bytes)
     if is_outlined:
         yield Patch(**outline_style()), "recommended batch at T"
     for outcome, look in LOOKS.items():

@@ -40,7 +40,7 @@ from rnnprof.report.charts.slices_lines import (
     slices_of,
 )
 from rnnprof.report.charts.slices_words import finding
-from rnnprof.report.model import View, flags, memory_bytes, throughput
+from rnnprof.report.model import RunReport, flags, memory_bytes, throughput
 from rnnprof.report.text.pieces import compact_bytes, compact_rate
 from rnnprof.runfile.points import Outcome
 from rnnprof.units import format_bytes, format_ratio
@@ -89,20 +89,20 @@ class _Panel:
         return [value for value in values if value == value]
 
 
-def slices_over_batch(view: View) -> Chart | None:
+def slices_over_batch(report: RunReport) -> Chart | None:
     """Throughput and peak memory over B, a line for each T; None where nothing was tried."""
-    return _chart(view, OVER_BATCH)
+    return _chart(report, OVER_BATCH)
 
 
-def slices_over_steps(view: View) -> Chart | None:
+def slices_over_steps(report: RunReport) -> Chart | None:
     """Throughput and peak memory over T, a line for each B; None where nothing was tried."""
-    return _chart(view, OVER_STEPS)
+    return _chart(report, OVER_STEPS)
 
 
-def _chart(view: View, axis: Axis) -> Chart | None:
-    if not any(m.outcome is Outcome.MEASURED or is_oom(m) for m in view.measurements.values()):
+def _chart(report: RunReport, axis: Axis) -> Chart | None:
+    if not any(m.outcome is Outcome.MEASURED or is_oom(m) for m in report.measurements.values()):
         return None
-    slices = slices_of(view, axis)
+    slices = slices_of(report, axis)
     title = _title(slices)
     with style():
         figure, below_in = sheet(list(_keys(slices)), PANEL_IN)
@@ -213,7 +213,7 @@ def _draw_memory(panel: _Panel) -> None:
     axes, slices, values = panel.axes, panel.slices, panel.all_values()
     axes.set_ylabel(MEMORY)
     axes.set_yscale("log", base=2)
-    limit = slices.view.limit_bytes
+    limit = slices.report.limit_bytes
     shows_limit = limit <= FAR_LIMIT_RATIO * max(values, default=limit)
     if not values:
         shows_limit = True
@@ -232,7 +232,7 @@ def _draw_memory(panel: _Panel) -> None:
 
 def _draw_limit(panel: _Panel) -> None:
     axes, slices = panel.axes, panel.slices
-    limit, headroom = slices.view.limit_bytes, slices.view.headroom_ratio
+    limit, headroom = slices.report.limit_bytes, slices.report.headroom_ratio
     axes.axhline(limit, color=INK, linewidth=1.2, zorder=2, gid=_gid(panel, "limit"))
     text = f"limit {format_bytes(limit)}"
     if headroom > 0:
@@ -257,7 +257,7 @@ def _draw_ooms(panel: _Panel) -> None:
     """A cross where a size ran out of memory, with the smallest value that did."""
     slices, axis = panel.slices, panel.slices.axis
     least: dict[int, int] = {}
-    for point, measurement in sorted(slices.view.measurements.items()):
+    for point, measurement in sorted(slices.report.measurements.items()):
         if is_oom(measurement):
             place = axis.place(point)
             least[place] = min(axis.line(point), least.get(place, axis.line(point)))
@@ -339,10 +339,10 @@ def _draw_doubtful(panel: _Panel, place: int, line: int) -> None:
 def _draw_rings(panel: _Panel) -> None:
     """Around the points recommended, and around the knees."""
     slices = panel.slices
-    marks = {"advised": list(slices.view.advice.points), "knees": sorted(slices.knees)}
+    marks = {"advised": list(slices.report.advice.points), "knees": sorted(slices.knees)}
     for name, points in marks.items():
         shown = [p for p in points if slices.axis.line(p) in slices.lines]
-        known = [m for p in shown if (m := slices.view.measurements.get(p)) is not None]
+        known = [m for p in shown if (m := slices.report.measurements.get(p)) is not None]
         values = [(m, value) for m in known if (value := panel.value(m)) is not None]
         if values and (name == "advised" or panel.name == "rate"):
             panel.axes.plot(
@@ -403,9 +403,9 @@ def _gid(panel: _Panel, what: str) -> str:
 
 def _keys(slices: Slices) -> Iterator[Key]:
     """What the marks mean, of those that are used; the lines have keys of their own."""
-    known = slices.view.measurements.values()
+    known = slices.report.measurements.values()
     shown = [m for line in slices.lines for m in slices.along(line) if m is not None]
-    if any(m.point in slices.view.advice.points for m in shown):
+    if any(m.point in slices.report.advice.points for m in shown):
         yield Line2D([], [], **RINGS["advised"]), "recommended batch at its T"
     if any(m.point in slices.knees for m in shown):
         near = format_ratio(NEAR_BEST_RATIO)

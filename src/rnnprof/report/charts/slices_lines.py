@@ -8,7 +8,7 @@ from typing import Final
 
 from rnnprof.advice.recommendation import NEAR_BEST_RATIO
 from rnnprof.points.measurement import Measurement
-from rnnprof.report.model import OOM_OUTCOMES, View, throughput
+from rnnprof.report.model import OOM_OUTCOMES, RunReport, throughput
 from rnnprof.runfile.points import Outcome, Point
 
 MAX_LINES: Final = 8
@@ -54,7 +54,7 @@ class Slices:
         knees: at each T the smallest batch within 5% of its best rate.
     """
 
-    view: View
+    report: RunReport
     axis: Axis
     places: tuple[int, ...]
     lines: tuple[int, ...]
@@ -63,30 +63,30 @@ class Slices:
 
     @property
     def advised(self) -> Point | None:
-        return self.view.advice.point
+        return self.report.advice.point
 
     @property
     def usable_bytes(self) -> float:
-        return self.view.limit_bytes * (1 - self.view.headroom_ratio)
+        return self.report.limit_bytes * (1 - self.report.headroom_ratio)
 
     def along(self, line: int) -> list[Measurement | None]:
         """What is known at each place of a line."""
-        return [self.view.measurements.get(self.axis.point(place, line)) for place in self.places]
+        return [self.report.measurements.get(self.axis.point(place, line)) for place in self.places]
 
 
 # --- what is shown -------------------------------------------------------------------------------
 
 
-def slices_of(view: View, axis: Axis) -> Slices:
-    known = view.measurements
+def slices_of(report: RunReport, axis: Axis) -> Slices:
+    known = report.measurements
     lines = sorted({axis.line(p) for p, m in known.items() if m.outcome is Outcome.MEASURED})
     advised = None
-    if view.advice.point is not None:
-        advised = axis.line(view.advice.point)
+    if report.advice.point is not None:
+        advised = axis.line(report.advice.point)
     return Slices(
-        view=view,
+        report=report,
         axis=axis,
-        places=tuple(sorted({axis.place(point) for point in view.places})),
+        places=tuple(sorted({axis.place(point) for point in report.points})),
         lines=chosen(lines, advised),
         of_lines=len(lines),
         knees=frozenset(_knees(known)),

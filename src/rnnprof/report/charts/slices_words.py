@@ -57,7 +57,7 @@ def _peak_in_words(slices: Slices, line: int) -> Iterator[str]:
         return
     (first, low), (last, high) = known[0], known[-1]
     what = MEMORY
-    told = f"; the limit is {format_bytes(slices.view.limit_bytes)}"
+    told = f"; the limit is {format_bytes(slices.report.limit_bytes)}"
     if first is last:
         yield f"the {what} is {format_bytes(low)} at {first.point}{told}"
         return
@@ -68,8 +68,8 @@ def _peak_in_words(slices: Slices, line: int) -> Iterator[str]:
 
 
 def _ooms_in_words(slices: Slices) -> Iterator[str]:
-    ooms = [point for point, m in slices.view.measurements.items() if is_oom(m)]
+    ooms = [point for point, m in slices.report.measurements.items() if is_oom(m)]
     if ooms:
         smallest = min(ooms, key=lambda point: (slices.axis.place(point), slices.axis.line(point)))
-        how_many = f"{len(ooms)} of {len(slices.view.places)} points"
+        how_many = f"{len(ooms)} of {len(slices.report.points)} points"
         yield f"{how_many} are out of memory, the smallest in {slices.axis.along} at {smallest}"

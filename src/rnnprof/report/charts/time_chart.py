@@ -42,7 +42,7 @@ from rnnprof.report.charts.kit.bars import (
     thinned,
 )
 from rnnprof.report.charts.kit.style import FILL, INK, MUTED, PAPER, SMALL_PT, Chart, style
-from rnnprof.report.model import View, fastest, flags
+from rnnprof.report.model import RunReport, fastest, flags
 from rnnprof.report.text.pieces import SHORT, clip
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.units import format_ratio, format_seconds
@@ -98,35 +98,35 @@ class _Row:
         return {name: times[name] / total for name in PHASE_LOOKS if times.get(name)}
 
 
-def time_phases(view: View) -> Chart | None:
+def time_phases(report: RunReport) -> Chart | None:
     """Shares of the phases along both axes of the grid; None where no point was timed."""
-    focus = _focus(view)
+    focus = _focus(report)
     if focus is None:
         return None
-    rows = _rows(view, focus)
-    costs = phase_costs(view, [row.measurement.point for row in rows if row.measurement])
+    rows = _rows(report, focus)
+    costs = phase_costs(report, [row.measurement.point for row in rows if row.measurement])
     note = _note(rows, costs)
     looks = _looks_used(rows)
     with style():
         bars_in = BAR_IN * len(rows)
         height_in = HEADING_IN + bars_in + AXIS_IN + NOTE_IN * len(note)
         figure = Figure(figsize=(WIDTH_IN, height_in + LEGEND_ROW_IN + MARGIN_IN))
-        draw_heading(figure, TITLE, view)
+        draw_heading(figure, TITLE, report)
         width_in = WIDTH_IN - 2 * MARGIN_IN - LABEL_IN - COLUMNS_IN
         box_in = (MARGIN_IN + LABEL_IN, HEADING_IN, width_in, bars_in)
         _draw_rows(axes_at(figure, box_in), rows, width_in)
         _draw_note(figure, note)
         draw_legend(figure, looks)
-    return Chart("time-phases", TITLE, _finding(view, focus, rows, costs), figure)
+    return Chart("time-phases", TITLE, _finding(report, focus, rows, costs), figure)
 
 
-def phase_costs(view: View, points: Iterable[Point]) -> list[float]:
+def phase_costs(report: RunReport, points: Iterable[Point]) -> list[float]:
     """What steps timed by phase took above whole steps, as shares.
 
     Of each point that tells it quiet: the two kinds of steps follow one another, and what
     befell one of them would pass for the cost.
     """
-    groups = by_point(view.run.observations)
+    groups = by_point(report.run.observations)
     costs = []
     for point in dict.fromkeys(points):
         for timing in timings_of(groups.get(point, ()))[:1]:
@@ -140,27 +140,27 @@ def phase_costs(view: View, points: Iterable[Point]) -> list[float]:
 # --- what is drawn -------------------------------------------------------------------------------
 
 
-def _focus(view: View) -> Point | None:
+def _focus(report: RunReport) -> Point | None:
     """The point recommended, or else the fastest."""
-    advised = advised_point(view)
-    if advised is not None and view.measurements[advised].step_time_s:
+    advised = advised_point(report)
+    if advised is not None and report.measurements[advised].step_time_s:
         return advised
-    best = fastest(view.measurements)
+    best = fastest(report.measurements)
     return best.point if best else None
 
 
-def _rows(view: View, focus: Point) -> list[_Row]:
+def _rows(report: RunReport, focus: Point) -> list[_Row]:
     """Both groups with their headings; a group of the focus alone only where there is no other."""
-    by_steps, by_batch = along_steps(view, focus), along_batch(view, focus)
+    by_steps, by_batch = along_steps(report, focus), along_batch(report, focus)
     rows: list[_Row] = []
     room = max(ROWS_AT_MOST // 2, ROWS_AT_MOST - len(by_batch))
     if len(by_steps) > 1 or len(by_batch) == 1:
         rows.append(_Row(_group_title(f"B={focus.batch}", "T", by_steps, room), None))
-        rows += _group(view, thinned(by_steps, room, focus), by_batch=False)
+        rows += _group(report, thinned(by_steps, room, focus), by_batch=False)
     room = max(ROWS_AT_MOST // 2, ROWS_AT_MOST - len(by_steps))
     if len(by_batch) > 1:
         rows.append(_Row(_group_title(f"T={focus.time_steps}", "B", by_batch, room), None))
-        rows += _group(view, thinned(by_batch, room, focus), by_batch=True)
+        rows += _group(report, thinned(by_batch, room, focus), by_batch=True)
     return rows
 
 
@@ -169,9 +169,9 @@ def _group_title(held: str, along: str, points: Sequence[Point], room: int) -> s
     return f"at {held}, by {along}{count}"
 
 
-def _group(view: View, points: Iterable[Point], *, by_batch: bool) -> list[_Row]:
+def _group(report: RunReport, points: Iterable[Point], *, by_batch: bool) -> list[_Row]:
     return [
-        _Row(row_label(view, point, by_batch=by_batch), view.measurements[point])
+        _Row(row_label(report, point, by_batch=by_batch), report.measurements[point])
         for point in points
     ]
 
@@ -282,9 +282,9 @@ def _draw_note(figure: Figure, lines: Sequence[str]) -> None:
     )  # fmt: skip
 
 
-def _finding(view: View, focus: Point, rows: Sequence[_Row], costs: Sequence[float]) -> str:
-    measurement = view.measurements[focus]
-    name = "the recommended" if focus == advised_point(view) else "the fastest point,"
+def _finding(report: RunReport, focus: Point, rows: Sequence[_Row], costs: Sequence[float]) -> str:
+    measurement = report.measurements[focus]
+    name = "the recommended" if focus == advised_point(report) else "the fastest point,"
     sentences = [f"At {name} {focus} {_largest(measurement)}.", _bound_in_words(measurement)]
     sentences += _spread(rows)
     return " ".join([*sentences, _cost_in_words(costs)])

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from rnnprof.report.charts.kit.curves import log2_ticks
 from rnnprof.report.charts.kit.style import MUTED, OKABE_ITO, SMALL_PT, TITLE_PT, Chart, style
-from rnnprof.report.model import View
+from rnnprof.report.model import RunReport
 from rnnprof.study.goodput import Goodput
 from rnnprof.study.noise_scale import efficiency
 from rnnprof.study.trainability import NoiseAt, ReachAt, ToTarget, Trainability
@@ -36,13 +36,13 @@ FEW_DECADES: Final = 2.5
 LEFT, RIGHT, BOTTOM, TOP, BETWEEN = 0.1, 0.78, 0.15, 0.86, 0.42
 
 
-def reach_chart(view: View) -> Chart | None:
+def reach_chart(report: RunReport) -> Chart | None:
     """Gradient norm against lag, a line for each T; None where none was found."""
-    known = [each for each in view.trainability.reach if _has_ratios(each)]
+    known = [each for each in report.trainability.reach if _has_ratios(each)]
     if not known:
         return None
     lengths = _shown(sorted({each.time_steps for each in known}))
-    threshold = view.trainability.study.reach_ratio if view.trainability.study else 1e-3
+    threshold = report.trainability.study.reach_ratio if report.trainability.study else 1e-3
     with style():
         figure, (axes,) = _sheet("How far the gradient of the last step's loss reaches back", 1)
         last = _latest(known)
@@ -103,16 +103,16 @@ def _reach_finding(last: dict[int, ReachAt], lengths: Sequence[int]) -> str:
     return "; ".join(told) + "."
 
 
-def worth_chart(view: View) -> Chart | None:
+def worth_chart(report: RunReport) -> Chart | None:
     """Efficiency over B by the noise scale, and goodput where throughput is known too."""
-    noise = _known_noise(view.trainability)
+    noise = _known_noise(report.trainability)
     if not noise:
         return None
     shown = [noise[time_steps] for time_steps in _shown(sorted(noise))]
-    goodput = {each.time_steps: each for each in view.advice.goodput}
+    goodput = {each.time_steps: each for each in report.advice.goodput}
     with style():
         figure, panels = _sheet("What a sequence is worth at each batch", 2 if goodput else 1)
-        largest = max([LARGEST_BATCH, *view.batches])
+        largest = max([LARGEST_BATCH, *report.batches])
         for index, each in enumerate(shown):
             _draw_efficiency(panels[0], each, index, largest)
         panels[0].set_ylabel("worth of a sequence, B=1 is 1")
@@ -179,9 +179,9 @@ def _worth_finding(shown: Sequence[NoiseAt], goodput: dict[int, Goodput]) -> str
     return "; ".join(told) + "."
 
 
-def target_chart(view: View) -> Chart | None:
+def target_chart(report: RunReport) -> Chart | None:
     """Seconds and sequences to the target over B, a line for each T; None where none was tried."""
-    found = view.trainability.to_target
+    found = report.trainability.to_target
     if not found:
         return None
     lengths = _shown(sorted({each.point.time_steps for each in found}))

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from rnnprof.advice.advise import Advice
-from rnnprof.maxbatch.certify import training_limit_of
-from rnnprof.maxbatch.neighbours import neighbours_of
-from rnnprof.maxbatch.step_functions import loop_of, step_functions_of
+from rnnprof.maxbatch.step_functions import loop_of
 from rnnprof.points.measurement import Measurement
-from rnnprof.runfile.certificates import Certificate
+from rnnprof.report.model import RunReport
 from rnnprof.runfile.codec import encode
-from rnnprof.runfile.points import Point
-from rnnprof.runfile.records import Run
 
 MEASURED_FIELDS: Final = (
     "outcome", "phase", "reason",
@@ -35,50 +29,50 @@ RENAMED_FIELDS: Final = {
 """Fields of the document, and those of a measurement that they hold: bytes are peaks there."""
 
 
-def document(
-    run: Run,
-    measurements: Mapping[Point, Measurement],
-    frontier: Sequence[Certificate] = (),
-    advice: Advice | None = None,
-) -> dict[str, Any]:
+def document(report: RunReport) -> dict[str, Any]:
     """The run as one JSON object; a point that was not reached is left out.
 
     Sizes are in bytes, times in seconds, rates per second; what is unknown, and a float that
     JSON cannot hold, is null.
     """
-    ordered = sorted(measurements.values(), key=lambda m: (m.point.time_steps, m.point.batch))
+    run, measurements = report.run, report.measurements
     whole = {
         "run": run.path,
-        "points": [_point(m) | {"simulated": run.is_simulated} for m in ordered],
-        "frontier": encode(tuple(frontier)),
-        **_loops(run, frontier),
-        "advice": encode(advice) if advice else None,
+        "points": [
+            _point(measurements[point]) | {"simulated": run.is_simulated}
+            for point in report.points
+            if point in measurements
+        ],
+        "frontier": encode(report.frontier),
+        **_loops(report),
+        "advice": encode(report.advice),
         "environment": encode(run.environment),
     }
     return {key: finite(value) for key, value in whole.items()}
 
 
-def frontier_document(run: Run, frontier: Sequence[Certificate], advice: Advice) -> dict[str, Any]:
+def frontier_document(report: RunReport) -> dict[str, Any]:
     """The edges alone, as one JSON object."""
+    run = report.run
     whole = {
         "run": run.path,
-        "frontier": encode(tuple(frontier)),
-        **_loops(run, frontier),
-        "advice": encode(advice),
+        "frontier": encode(report.frontier),
+        **_loops(report),
+        "advice": encode(report.advice),
         "limit_bytes": run.limit_bytes,
-        "training_limit_bytes": training_limit_of(run),
+        "training_limit_bytes": report.limit_bytes,
         "environment": encode(run.environment),
     }
     if run.is_simulated:
-        whole["neighbours"] = encode(neighbours_of(run, frontier))
+        whole["neighbours"] = encode(report.neighbours)
     return {key: finite(value) for key, value in whole.items()}
 
 
-def _loops(run: Run, frontier: Sequence[Certificate]) -> dict[str, Any]:
+def _loops(report: RunReport) -> dict[str, Any]:
     """The loop that the frontier holds for, and what a step function was seen to fit beside it."""
     return {
-        "loop": loop_of(run.header.workload),
-        "step_function": encode(step_functions_of(run, frontier)),
+        "loop": loop_of(report.run.header.workload),
+        "step_function": encode(report.step_functions),
     }
 
 

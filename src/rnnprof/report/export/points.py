@@ -17,19 +17,16 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from rnnprof.advice.advise import advise
 from rnnprof.errors import BadInputError
 from rnnprof.factory import PHASES
-from rnnprof.maxbatch.certify import frontier_of
-from rnnprof.points.fold import fold_run
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.export.document import RENAMED_FIELDS, document
-from rnnprof.report.model import grid_points
+from rnnprof.report.model import RunReport
 from rnnprof.report.text.pieces import one_line
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import BREAKDOWN_PARTS
@@ -268,19 +265,12 @@ COLUMNS: Final = (*PLACE_COLUMNS, *RUN_COLUMNS, *SEEN_COLUMNS)
 # --- rows and files ------------------------------------------------------------------------------
 
 
-def run_rows(run: Run) -> list[Row]:
+def rows(report: RunReport) -> list[Row]:
     """A run's rows, by steps and then by batch: every point asked for, reached or not."""
-    return rows(run, fold_run(run), frontier_of(run))
-
-
-def rows(
-    run: Run, measurements: Mapping[Point, Measurement], frontier: Sequence[Certificate] = ()
-) -> list[Row]:
-    """The rows of what is known of a run."""
-    edges = {certificate.time_steps: certificate for certificate in frontier}
+    edges = {certificate.time_steps: certificate for certificate in report.frontier}
     places = [
-        RowPlace(run, point, measurements.get(point), edges.get(point.time_steps))
-        for point in grid_points(run, measurements)
+        RowPlace(report.run, point, report.measurements.get(point), edges.get(point.time_steps))
+        for point in report.points
     ]
     of_run = [column.cell(place) for place in places[:1] for column in RUN_COLUMNS]
     return [
@@ -330,11 +320,9 @@ def parquet_file(table: Sequence[Row]) -> bytes:
     return buffer.getvalue()
 
 
-def json_file(run: Run) -> bytes:
+def json_file(report: RunReport) -> bytes:
     """The document of ``profile --json``."""
-    measurements, frontier = fold_run(run), frontier_of(run)
-    whole = document(run, measurements, frontier, advise(run, measurements, frontier))
-    return (json.dumps(whole, allow_nan=False, indent=2) + "\n").encode()
+    return (json.dumps(document(report), allow_nan=False, indent=2) + "\n").encode()
 
 
 def _csv_cell(cell: Cell) -> Cell:

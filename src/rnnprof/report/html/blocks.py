@@ -16,7 +16,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from rnnprof.report.html.inline_svg import inline_svg
-from rnnprof.report.model import View
+from rnnprof.report.model import RunReport
 from rnnprof.units import format_bytes
 
 BLANK: Final = "\N{EN DASH}"
@@ -46,7 +46,7 @@ class DrawnChart:
 
 
 @dataclass(frozen=True, slots=True)
-class RunReport:
+class PageRun:
     """One run of the page.
 
     Attributes:
@@ -56,7 +56,7 @@ class RunReport:
         charts: by name; any may be missing.
     """
 
-    view: View
+    report: RunReport
     decision: tuple[str, ...]
     verdict: str
     verdict_reasons: tuple[str, ...]
@@ -201,23 +201,23 @@ def printable(value: object) -> object:
     return "".join(char if char.isprintable() or char in SHOWN_SPACES else "?" for char in value)
 
 
-Telling = Callable[[RunReport, str], PageBlock]
+Telling = Callable[[PageRun, str], PageBlock]
 """A run's share of a section; the suffix keeps the ids of several runs apart."""
 
 
 def told_of(
     name: str,
     title: str,
-    reports: Sequence[RunReport],
+    page_runs: Sequence[PageRun],
     telling: Telling,
     chart_names: Sequence[str] = (),
 ) -> Section:
     """A section of words and tables, below its charts if it has any."""
-    rows = tuple(row for each in chart_names if (row := figure_row(each, reports)))
+    rows = tuple(row for each in chart_names if (row := figure_row(each, page_runs)))
     blocks = []
-    for number, report in enumerate(reports):
-        block = telling(report, "" if len(reports) == 1 else f"-{number + 1}")
-        blocks.append(replace(block, run=run_name(reports, number)))
+    for number, page_run in enumerate(page_runs):
+        block = telling(page_run, "" if len(page_runs) == 1 else f"-{number + 1}")
+        blocks.append(replace(block, run=run_name(page_runs, number)))
     return Section(name, title, rows, tuple(blocks))
 
 
@@ -235,29 +235,29 @@ NOT_DRAWN: Final = {
 """What stands in a section whose charts are all missing, and how to get them."""
 
 
-def figure_row(name: str, reports: Sequence[RunReport]) -> FigureRow | None:
+def figure_row(name: str, page_runs: Sequence[PageRun]) -> FigureRow | None:
     """A chart of every run; None where no run has it."""
-    known = [report.charts[name] for report in reports if name in report.charts]
+    known = [page_run.charts[name] for page_run in page_runs if name in page_run.charts]
     if not known:
         return None
-    figures = tuple(_figure(name, number, reports) for number in range(len(reports)))
+    figures = tuple(_figure(name, number, page_runs) for number in range(len(page_runs)))
     return FigureRow(name, known[0].title, figures)
 
 
-def _figure(name: str, number: int, reports: Sequence[RunReport]) -> Figure | None:
-    chart = reports[number].charts.get(name)
+def _figure(name: str, number: int, page_runs: Sequence[PageRun]) -> Figure | None:
+    chart = page_runs[number].charts.get(name)
     if chart is None:
         return None
-    place = name if len(reports) == 1 else f"{name}-{number + 1}"
+    place = name if len(page_runs) == 1 else f"{name}-{number + 1}"
     svg = inline_svg(chart.svg.encode(), place, chart.finding)
     # the one source of markup: parsed, cleaned of all but drawing, and written anew
     markup = Markup(svg)  # noqa: S704
-    return Figure(place, chart.title, chart.finding, markup, run_name(reports, number))
+    return Figure(place, chart.title, chart.finding, markup, run_name(page_runs, number))
 
 
-def run_name(reports: Sequence[RunReport], number: int) -> str:
+def run_name(page_runs: Sequence[PageRun], number: int) -> str:
     """Needed only where there are several."""
-    return "" if len(reports) == 1 else reports[number].view.name
+    return "" if len(page_runs) == 1 else page_runs[number].report.name
 
 
 def facts_in_pairs(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -11,7 +11,7 @@ from rnnprof.report.html.blocks import (
     Cell,
     Column,
     PageBlock,
-    RunReport,
+    PageRun,
     Table,
 )
 from rnnprof.report.html.points_table import (
@@ -32,8 +32,8 @@ from rnnprof.runfile.certificates import Certificate
 # --- certificates --------------------------------------------------------------------------------
 
 
-def certificates_section(report: RunReport, suffix: str) -> PageBlock:
-    frontier = report.view.frontier
+def certificates_section(page_run: PageRun, suffix: str) -> PageBlock:
+    frontier = page_run.report.frontier
     if not frontier:
         return PageBlock(sentences=(NOT_DRAWN["frontier"],))
     columns = [*_edge_columns(frontier), *_fitting_columns(frontier)]
@@ -41,12 +41,12 @@ def certificates_section(report: RunReport, suffix: str) -> PageBlock:
     table = Table(
         f"certificates-table{suffix}",
         "What is proven at each T: the largest batch that passed its training steps in a fresh "
-        f"worker{loop_in_words(report.view.run)}, and the smallest above it that ran out of "
+        f"worker{loop_in_words(page_run.report)}, and the smallest above it that ran out of "
         "memory.",
         tuple(head for head, _ in columns),
         tuple(zip(*(cells for _, cells in columns), strict=True)),
     )
-    sentences = tuple(f"{each}." for each in step_functions_in_words(report.view.run, frontier))
+    sentences = tuple(f"{each}." for each in step_functions_in_words(page_run.report))
     return PageBlock(sentences=sentences, tables=(table,))
 
 

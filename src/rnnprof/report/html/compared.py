@@ -10,7 +10,7 @@ from rnnprof.report.html.blocks import (
     Cell,
     Column,
     PageBlock,
-    RunReport,
+    PageRun,
     Table,
     fact,
     flat_facts,
@@ -40,9 +40,9 @@ from rnnprof.runfile.points import Outcome, Point
 # --- differences ---------------------------------------------------------------------------------
 
 
-def _identity(report: RunReport) -> dict[str, str]:
+def _identity(page_run: PageRun) -> dict[str, str]:
     """All that may tell two runs apart, by name."""
-    run = report.view.run
+    run = page_run.report.run
     header = run.header
     whole = {
         "rnnprof": run.rnnprof_version,
@@ -54,34 +54,34 @@ def _identity(report: RunReport) -> dict[str, str]:
     return {name: fact(name, value) for name, value in flat_facts(whole).items()}
 
 
-def differing_facts(reports: Sequence[RunReport]) -> list[str]:
+def differing_facts(page_runs: Sequence[PageRun]) -> list[str]:
     """Names of what differs between the runs, in a fixed order."""
-    identities = [_identity(report) for report in reports]
+    identities = [_identity(page_run) for page_run in page_runs]
     names = dict.fromkeys(name for identity in identities for name in identity)
     return [name for name in names if len({each.get(name) for each in identities}) > 1]
 
 
-def differences_section(reports: Sequence[RunReport]) -> PageBlock:
+def differences_section(page_runs: Sequence[PageRun]) -> PageBlock:
     common = [
         point
-        for point in reports[0].view.places
-        if all(point in report.view.measurements for report in reports)
+        for point in page_runs[0].report.points
+        if all(point in page_run.report.measurements for page_run in page_runs)
     ]
-    tables = [_identity_table(reports)] if differing_facts(reports) else []
+    tables = [_identity_table(page_runs)] if differing_facts(page_runs) else []
     sentences = [] if tables else ["Fingerprint, environment, workload, limit and settings agree."]
     if common:
-        tables.append(_points_in_common(reports, common))
+        tables.append(_points_in_common(page_runs, common))
     else:
         sentences.append("No point was measured in all of these runs.")
     return PageBlock(sentences=tuple(sentences), tables=tuple(tables))
 
 
-def _identity_table(reports: Sequence[RunReport]) -> Table:
-    identities = [_identity(report) for report in reports]
-    heads = [Column(name, name, kind="text") for name in _short_names(reports)]
+def _identity_table(page_runs: Sequence[PageRun]) -> Table:
+    identities = [_identity(page_run) for page_run in page_runs]
+    heads = [Column(name, name, kind="text") for name in _short_names(page_runs)]
     rows = [
         (Cell(name), *(text_of(identity.get(name)) for identity in identities))
-        for name in differing_facts(reports)
+        for name in differing_facts(page_runs)
     ]
     caption = "What differs between the runs, apart from what was measured."
     return Table("identity-table", caption, (Column("what", "what"), *heads), tuple(rows))
@@ -91,20 +91,20 @@ RUN_COLUMNS: Final = 28
 """A run's name in the head of a column, at most."""
 
 
-def _short_names(reports: Sequence[RunReport]) -> list[str]:
-    return [clip(report.view.name, RUN_COLUMNS) for report in reports]
+def _short_names(page_runs: Sequence[PageRun]) -> list[str]:
+    return [clip(page_run.report.name, RUN_COLUMNS) for page_run in page_runs]
 
 
-def _points_in_common(reports: Sequence[RunReport], common: Sequence[Point]) -> Table:
+def _points_in_common(page_runs: Sequence[PageRun], common: Sequence[Point]) -> Table:
     place = (Column("T", "time_steps", kind="number"), Column("B", "batch", kind="number"))
     columns: list[tuple[Column, list[Cell]]] = [
         (place[0], [integer(point.time_steps) for point in common]),
         (place[1], [integer(point.batch) for point in common]),
-        *_compared(reports, common, MEMORY),
-        *_compared(reports, common, TIME),
+        *_compared(page_runs, common, MEMORY),
+        *_compared(page_runs, common, TIME),
     ]
     caption = (
-        f"The {len(common)} points that all runs have, each against {_short_names(reports)[0]}: "
+        f"The {len(common)} points that all runs have, each against {_short_names(page_runs)[0]}: "
         f"above 1 is more memory or a longer step. {FLAGS}"
     )
     heads = tuple(head for head, _ in columns)
@@ -113,13 +113,13 @@ def _points_in_common(reports: Sequence[RunReport], common: Sequence[Point]) -> 
 
 
 def _compared(
-    reports: Sequence[RunReport], common: Sequence[Point], quantity: PointQuantity
+    page_runs: Sequence[PageRun], common: Sequence[Point], quantity: PointQuantity
 ) -> Columns:
     """The quantity in each run, and its ratio to the first run's."""
-    known = [[report.view.measurements[point] for point in common] for report in reports]
+    known = [[page_run.report.measurements[point] for point in common] for page_run in page_runs]
     values = [[quantity.value(each) for each in measurements] for measurements in known]
     scale = quantity.scale([v for column in values for v in column if v is not None])
-    for number, name in enumerate(_short_names(reports)):
+    for number, name in enumerate(_short_names(page_runs)):
         head = Column(
             f"{quantity.head}, {name}", f"{quantity.key}_{number + 1}", scale.unit, "number"
         )

@@ -22,9 +22,9 @@ from rnnprof.report.charts.memory_phases import memory_phases
 from rnnprof.report.charts.slices import slices_over_batch, slices_over_steps
 from rnnprof.report.charts.time_chart import time_phases
 from rnnprof.report.charts.trainability_chart import reach_chart, target_chart, worth_chart
-from rnnprof.report.html.blocks import DrawnChart, RunReport
+from rnnprof.report.html.blocks import DrawnChart, PageRun
 from rnnprof.report.html.page import page
-from rnnprof.report.model import View
+from rnnprof.report.model import RunReport
 from rnnprof.report.text.command import repeat_command
 from rnnprof.report.text.summary import summary
 from rnnprof.report.text.verdict import decision, judge_run
@@ -48,52 +48,52 @@ class Drawing:
         svg: by chart name.
     """
 
-    view: View
+    report: RunReport
     charts: tuple[Chart, ...]
     svg: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def charts_of(view: View) -> tuple[Chart, ...]:
+def charts_of(report: RunReport) -> tuple[Chart, ...]:
     """Every chart that has something to show, in the order of the page."""
     drawn = (
-        *heatmaps(view),
-        frontier_chart(view),
-        slices_over_batch(view),
-        slices_over_steps(view),
-        memory_parts(view),
-        memory_phases(view),
-        time_phases(view),
-        reach_chart(view),
-        worth_chart(view),
-        target_chart(view),
-        conditions(view),
+        *heatmaps(report),
+        frontier_chart(report),
+        slices_over_batch(report),
+        slices_over_steps(report),
+        memory_parts(report),
+        memory_phases(report),
+        time_phases(report),
+        reach_chart(report),
+        worth_chart(report),
+        target_chart(report),
+        conditions(report),
     )
     return tuple(chart for chart in drawn if chart is not None)
 
 
-def draw(view: View) -> Drawing:
+def draw(report: RunReport) -> Drawing:
     """Draw a run's charts."""
     with style():
-        charts = charts_of(view)
+        charts = charts_of(report)
         svg = {chart.name: rendered(chart.figure, "svg") for chart in charts}
-    return Drawing(view, charts, svg)
+    return Drawing(report, charts, svg)
 
 
 def page_of(drawings: Sequence[Drawing]) -> str:
     """The page of one run or several, as HTML."""
-    return page([_run_report(drawing) for drawing in drawings])
+    return page([_page_run(drawing) for drawing in drawings])
 
 
-def _run_report(drawing: Drawing) -> RunReport:
-    view = drawing.view
-    judgement = judge_run(view)
+def _page_run(drawing: Drawing) -> PageRun:
+    report = drawing.report
+    judgement = judge_run(report)
     drawn = {chart.name: _drawn(chart, drawing) for chart in drawing.charts}
-    return RunReport(
-        view=view,
-        decision=decision(view),
+    return PageRun(
+        report=report,
+        decision=decision(report),
         verdict=judgement.verdict.value,
         verdict_reasons=judgement.reasons,
-        command=repeat_command(view.run),
+        command=repeat_command(report),
         charts=drawn,
     )
 
@@ -102,7 +102,7 @@ def _drawn(chart: Chart, drawing: Drawing) -> DrawnChart:
     return DrawnChart(chart.name, chart.title, chart.finding, drawing.svg[chart.name].decode())
 
 
-def write_page(views: Sequence[View], path: Path) -> None:
+def write_page(reports: Sequence[RunReport], path: Path) -> None:
     """Write the page alone.
 
     Raises:
@@ -112,10 +112,10 @@ def write_page(views: Sequence[View], path: Path) -> None:
     if path.exists() and not _is_report(path):
         raise BadInputError(f"{path} is there and no report of rnnprof: move it away")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, page_of([draw(view) for view in views]).encode())
+    write_whole(path, page_of([draw(report) for report in reports]).encode())
 
 
-def write_report(views: Sequence[View], directory: Path) -> tuple[Path, ...]:
+def write_report(reports: Sequence[RunReport], directory: Path) -> tuple[Path, ...]:
     """Write page, summary and charts into *directory*; nothing before all of them are made.
 
     Raises:
@@ -123,7 +123,7 @@ def write_report(views: Sequence[View], directory: Path) -> tuple[Path, ...]:
         OSError: when *directory* cannot be made or written.
     """
     with style():
-        contents = dict(_contents([draw(view) for view in views]))
+        contents = dict(_contents([draw(report) for report in reports]))
     _refuse_foreign(directory, contents)
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
@@ -134,7 +134,7 @@ def write_report(views: Sequence[View], directory: Path) -> tuple[Path, ...]:
 def _contents(drawings: Sequence[Drawing]) -> Iterator[tuple[str, bytes]]:
     """The files by name, the page last: where it stands, all stand."""
     for drawing in drawings:
-        prefix = f"{file_name(drawing.view.name)}-" if len(drawings) > 1 else ""
+        prefix = f"{file_name(drawing.report.name)}-" if len(drawings) > 1 else ""
         for chart in drawing.charts:
             yield f"{prefix}{chart.name}.png", rendered(chart.figure, "png")
             yield f"{prefix}{chart.name}.svg", drawing.svg[chart.name]
@@ -154,8 +154,10 @@ def _book(drawings: Sequence[Drawing]) -> bytes:
 
 
 def _summary(drawing: Drawing) -> str:
-    view = drawing.view
-    return summary(view, decision(view), judge_run(view), repeat_command(view.run), (PAGE, BOOK))
+    report = drawing.report
+    return summary(
+        report, decision(report), judge_run(report), repeat_command(report), (PAGE, BOOK)
+    )
 
 
 def _refuse_foreign(directory: Path, contents: Mapping[str, bytes]) -> None:

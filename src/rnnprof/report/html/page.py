@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from rnnprof.advice.advise import Advice, LargestSafe
-from rnnprof.points.fold import anchor_drift
+from rnnprof.points.fold import Drift
 from rnnprof.points.noise import judge
 from rnnprof.report.charts.kit import style as drawing
 from rnnprof.report.html.blocks import (
@@ -25,7 +25,7 @@ from rnnprof.report.html.blocks import (
     FactList,
     Head,
     PageBlock,
-    RunReport,
+    PageRun,
     Section,
     Table,
     bytes_in_full,
@@ -52,25 +52,25 @@ from rnnprof.units import format_bytes, format_duration, format_ratio, format_se
 # --- the page ------------------------------------------------------------------------------------
 
 
-def page(reports: Sequence[RunReport]) -> str:
+def page(page_runs: Sequence[PageRun]) -> str:
     """The page of one run, or of several side by side.
 
     Raises:
         ValueError: when there is no run.
     """
-    if not reports:
+    if not page_runs:
         raise ValueError("a page needs one run or more")
     script = _asset("report.js")
     return _template().render(
-        title=_title(reports),
-        heads=[_head(report) for report in reports],
-        differing=differing_facts(reports),
-        sections=_sections(reports),
+        title=_title(page_runs),
+        heads=[_head(page_run) for page_run in page_runs],
+        differing=differing_facts(page_runs),
+        sections=_sections(page_runs),
         inks=_inks(),
         css=Markup(_asset("report.css")),  # noqa: S704  our own file
         script=Markup(script),  # noqa: S704  our own file
         script_hash=_hash(script),
-        version=reports[0].view.run.rnnprof_version,
+        version=page_runs[0].report.run.rnnprof_version,
     )
 
 
@@ -104,10 +104,10 @@ def _template() -> Template:
     return environment.get_template("report.html.j2")
 
 
-def _title(reports: Sequence[RunReport]) -> str:
-    if len(reports) > 1:
-        return f"{len(reports)} runs side by side"
-    header = reports[0].view.run.header
+def _title(page_runs: Sequence[PageRun]) -> str:
+    if len(page_runs) > 1:
+        return f"{len(page_runs)} runs side by side"
+    header = page_runs[0].report.run.header
     device = header.environment.get("device_name")
     what = header.workload.describe()
     return clip(f"{what} on {device}" if device else what, TITLE_COLUMNS)
@@ -116,22 +116,22 @@ def _title(reports: Sequence[RunReport]) -> str:
 TITLE_COLUMNS: Final = 120
 
 
-def _head(report: RunReport) -> Head:
-    run = report.view.run
+def _head(page_run: PageRun) -> Head:
+    run = page_run.report.run
     asked = [request.at_utc for request in run.requests]
     pairs = {
         "run file": _file_name_of(run),
         "run id": run.header.run_id,
         "workload": run.header.workload.describe(),
         "device": str(run.environment.get("device_name") or "not known"),
-        "limit": bytes_in_full(report.view.limit_bytes),
+        "limit": bytes_in_full(page_run.report.limit_bytes),
         "measured": f"from {asked[0]}" if asked else "nothing was asked for",
     }
     return Head(
-        name=report.view.name,
-        decision=report.decision,
-        verdict=report.verdict,
-        reasons=report.verdict_reasons,
+        name=page_run.report.name,
+        decision=page_run.decision,
+        verdict=page_run.verdict,
+        reasons=page_run.verdict_reasons,
         facts=tuple(pairs.items()),
     )
 
@@ -141,24 +141,24 @@ def _file_name_of(run: Run) -> str:
     return PurePath(run.path).name if run.path else "not from a file"
 
 
-def _sections(reports: Sequence[RunReport]) -> list[Section]:
+def _sections(page_runs: Sequence[PageRun]) -> list[Section]:
     sections = [
-        _charts("grid", "The grid", reports, HEAT_MAPS, has_switch=True),
-        _charts("frontier", "The frontier", reports, ("frontier",)),
-        _charts("slices", "Slices", reports, ("slices-batch", "slices-steps")),
-        _charts("memory", "What takes the memory", reports, ("memory-parts", "memory-phases")),
-        _charts("time", "Where the time goes", reports, ("time-phases",)),
-        *_trainability(reports),
-        told_of("certificates", "Certificates", reports, certificates_section),
-        told_of("advice", "Advice", reports, _advice),
-        told_of("conditions", "Conditions over the run", reports, _conditions, ("conditions",)),
+        _charts("grid", "The grid", page_runs, HEAT_MAPS, has_switch=True),
+        _charts("frontier", "The frontier", page_runs, ("frontier",)),
+        _charts("slices", "Slices", page_runs, ("slices-batch", "slices-steps")),
+        _charts("memory", "What takes the memory", page_runs, ("memory-parts", "memory-phases")),
+        _charts("time", "Where the time goes", page_runs, ("time-phases",)),
+        *_trainability(page_runs),
+        told_of("certificates", "Certificates", page_runs, certificates_section),
+        told_of("advice", "Advice", page_runs, _advice),
+        told_of("conditions", "Conditions over the run", page_runs, _conditions, ("conditions",)),
     ]
-    if len(reports) > 1:
+    if len(page_runs) > 1:
         sections.append(
-            Section("differences", "Differences", blocks=(differences_section(reports),))
+            Section("differences", "Differences", blocks=(differences_section(page_runs),))
         )
-    sections.append(told_of("provenance", "What was run, and on what", reports, _provenance))
-    sections.append(told_of("points", "Points", reports, points_section))
+    sections.append(told_of("provenance", "What was run, and on what", page_runs, _provenance))
+    sections.append(told_of("points", "Points", page_runs, points_section))
     return sections
 
 
@@ -168,30 +168,30 @@ HEAT_MAPS: Final = (
 )  # fmt: skip
 
 
-def _trainability(reports: Sequence[RunReport]) -> list[Section]:
+def _trainability(page_runs: Sequence[PageRun]) -> list[Section]:
     """Only where a run has a study: most have none."""
-    if not any(report.view.trainability.study for report in reports):
+    if not any(page_run.report.trainability.study for page_run in page_runs):
         return []
     names = ("reach", "worth", "time-to-target")
-    return [told_of("trainability", "Trainability", reports, _studied, names)]
+    return [told_of("trainability", "Trainability", page_runs, _studied, names)]
 
 
-def _studied(report: RunReport, _suffix: str) -> PageBlock:
-    found = report.view.trainability
+def _studied(page_run: PageRun, _suffix: str) -> PageBlock:
+    found = page_run.report.trainability
     if found.study is None:
         return PageBlock(sentences=("This run has no study: rnnprof trainability makes one.",))
-    return PageBlock(items=tuple(("", line) for line in trainability_words(found)))
+    return PageBlock(items=tuple(("", line) for line in trainability_words(page_run.report)))
 
 
 def _charts(
     name: str,
     title: str,
-    reports: Sequence[RunReport],
+    page_runs: Sequence[PageRun],
     chart_names: Iterable[str],
     *,
     has_switch: bool = False,
 ) -> Section:
-    rows = tuple(row for each in chart_names if (row := figure_row(each, reports)))
+    rows = tuple(row for each in chart_names if (row := figure_row(each, page_runs)))
     blocks = () if rows else (PageBlock(sentences=(NOT_DRAWN[name],)),)
     return Section(name, title, rows, blocks, has_switch and len(rows) > 1)
 
@@ -199,8 +199,8 @@ def _charts(
 # --- advice --------------------------------------------------------------------------------------
 
 
-def _advice(report: RunReport, suffix: str) -> PageBlock:
-    advice, run = report.view.advice, report.view.run
+def _advice(page_run: PageRun, suffix: str) -> PageBlock:
+    advice, run = page_run.report.advice, page_run.report.run
     head = "What to train with at each T, and why."
     if not advice.recommendations:
         head = "This run does not tell what to train with."
@@ -216,12 +216,12 @@ def _advice(report: RunReport, suffix: str) -> PageBlock:
     return PageBlock(
         sentences=(head,),
         items=tuple(items),
-        tables=_batches(report, advice, suffix),
-        command=deciding_command(run, advice),
+        tables=_batches(page_run, advice, suffix),
+        command=deciding_command(page_run.report),
     )
 
 
-def _batches(report: RunReport, advice: Advice, suffix: str) -> tuple[Table, ...]:
+def _batches(page_run: PageRun, advice: Advice, suffix: str) -> tuple[Table, ...]:
     """At each T the recommended batch, the largest safe one and the largest that fits."""
     safe = {each.time_steps: each for each in advice.largest_safe}
     lengths = sorted({*safe, *(each.time_steps for each in advice.recommendations)})
@@ -247,8 +247,8 @@ def _batches(report: RunReport, advice: Advice, suffix: str) -> tuple[Table, ...
     ]  # fmt: skip
     caption = (
         "Recommended: the smallest batch within 5% of the best throughput at this T that leaves "
-        f"{format_ratio(report.view.headroom_ratio)} of the limit of "
-        f"{format_bytes(report.view.limit_bytes)} free; several where the times do not decide. "
+        f"{format_ratio(page_run.report.headroom_ratio)} of the limit of "
+        f"{format_bytes(page_run.report.limit_bytes)} free; several where the times do not decide. "
         "Largest safe: the largest that leaves as much."
     )
     return (Table(f"batches{suffix}", caption, tuple(columns), tuple(rows)),)
@@ -263,14 +263,14 @@ def _known_by(each: LargestSafe) -> Cell:
 # --- conditions ----------------------------------------------------------------------------------
 
 
-def _conditions(report: RunReport, suffix: str) -> PageBlock:
-    run = report.view.run
+def _conditions(page_run: PageRun, suffix: str) -> PageBlock:
+    run = page_run.report.run
     passes = [o for o in run.observations if isinstance(o, (Timing, Calibration))]
     judged = [(each, judge(each.conditions)) for each in passes]
     noisy = [(each, text) for each, text in judged if text]
     known = [each for each in passes if each.conditions is not None]
     # the chart's own words tell of the drift
-    drift = () if "conditions" in report.charts else tuple(_drift(run))
+    drift = () if "conditions" in page_run.charts else tuple(_drift(page_run.report.drift))
     sentences = (_how_many(len(noisy), len(known), len(passes)), *drift)
     if not noisy:
         return PageBlock(sentences=sentences)
@@ -282,7 +282,7 @@ def _conditions(report: RunReport, suffix: str) -> PageBlock:
     )  # fmt: skip
     rows = tuple(_noisy_row(each, text) for each, text in noisy)
     caption = "Every noisy pass; one that was repeated without noise does not count."
-    file = f"{report.view.name}-noisy.csv"
+    file = f"{page_run.report.name}-noisy.csv"
     table = Table(f"noisy-table{suffix}", caption, columns, rows, file)
     return PageBlock(sentences=sentences, tables=(table,))
 
@@ -311,8 +311,7 @@ def _how_many(noisy: int, known: int, passes: int) -> str:
     )
 
 
-def _drift(run: Run) -> Iterator[str]:
-    drift = anchor_drift(run)
+def _drift(drift: Drift | None) -> Iterator[str]:
     if drift is None:
         return
     medians = ", ".join(format_seconds(each) for each in drift.medians_s)
@@ -325,8 +324,8 @@ def _drift(run: Run) -> Iterator[str]:
 # --- provenance ----------------------------------------------------------------------------------
 
 
-def _provenance(report: RunReport, suffix: str) -> PageBlock:
-    run = report.view.run
+def _provenance(page_run: PageRun, suffix: str) -> PageBlock:
+    run = page_run.report.run
     header = run.header
     identity = {
         "run file": _file_name_of(run),
@@ -335,8 +334,8 @@ def _provenance(report: RunReport, suffix: str) -> PageBlock:
         "schema": str(header.schema),
         "limit": bytes_in_full(run.limit_bytes),
     }
-    if report.view.limit_bytes != run.limit_bytes:
-        identity["limit for training"] = bytes_in_full(report.view.limit_bytes)
+    if page_run.report.limit_bytes != run.limit_bytes:
+        identity["limit for training"] = bytes_in_full(page_run.report.limit_bytes)
     settings = encode(run.requests[-1].settings) if run.requests else {}
     groups = [
         FactList("Run", tuple(identity.items())),
@@ -347,7 +346,7 @@ def _provenance(report: RunReport, suffix: str) -> PageBlock:
     return PageBlock(
         facts=tuple(group for group in groups if group.pairs),
         tables=_requests(run, suffix),
-        command=report.command,
+        command=page_run.command,
     )
 
 

@@ -17,7 +17,7 @@ from rnnprof.report.html.blocks import (
     Cell,
     Column,
     PageBlock,
-    RunReport,
+    PageRun,
     Table,
 )
 from rnnprof.report.html.scales import (
@@ -29,7 +29,7 @@ from rnnprof.report.html.scales import (
     seconds_scale,
     share_scale,
 )
-from rnnprof.report.model import View, flags, memory_bytes, throughput
+from rnnprof.report.model import RunReport, flags, memory_bytes, throughput
 from rnnprof.report.text.pieces import TRAINING_PHASES
 from rnnprof.runfile.observations import Observation
 from rnnprof.runfile.points import Outcome, Point
@@ -116,13 +116,13 @@ LEGEND: Final = (
 )
 
 
-def points_section(report: RunReport, suffix: str) -> PageBlock:
-    view = report.view
-    if not view.places:
+def points_section(page_run: PageRun, suffix: str) -> PageBlock:
+    report = page_run.report
+    if not report.points:
         return PageBlock(sentences=("No point was asked for.",))
-    known = [view.measurements.get(point) for point in view.places]
-    columns = [*_place_columns(view.places, known), *_number_columns(known)]
-    columns += _word_columns(view, known)
+    known = [report.measurements.get(point) for point in report.points]
+    columns = [*_place_columns(report.points, known), *_number_columns(known)]
+    columns += _word_columns(report, known)
     # a column of blanks says nothing that the sentence below does not say shorter
     kept = [each for each in columns if any(cell.text not in ("", BLANK) for cell in each[1])]
     missing = [
@@ -133,7 +133,7 @@ def points_section(report: RunReport, suffix: str) -> PageBlock:
         f"All {len(known)} points, by T and then by B. {LEGEND}",
         tuple(head for head, _ in kept),
         tuple(zip(*(cells for _, cells in kept), strict=True)),
-        f"{view.name}-points.csv",
+        f"{report.name}-points.csv",
     )
     left_out = f"Known at no point, and left out: {', '.join(missing)}." if missing else ""
     return PageBlock(sentences=(left_out,) if left_out else (), tables=(table,))
@@ -164,13 +164,13 @@ def _number_columns(known: Known) -> Columns:
         yield quantity.column(known)
 
 
-def _word_columns(view: View, known: Known) -> Columns:
-    attempts = by_point(view.run.observations)
+def _word_columns(report: RunReport, known: Known) -> Columns:
+    attempts = by_point(report.run.observations)
     yield Column("bound by", "bound"), [text_of(each.bound if each else None) for each in known]
     implementations = [text_of(each.implementation if each else None) for each in known]
     yield Column("ran as", "implementation"), implementations
     yield Column("remarks", "remarks", kind="text"), [remark(_remarks(each)) for each in known]
-    ids = [remark(_attempts(attempts.get(point, ()))) for point in view.places]
+    ids = [remark(_attempts(attempts.get(point, ()))) for point in report.points]
     yield Column("attempts", "attempts", kind="code"), ids
 
 

@@ -6,37 +6,34 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from rnnprof.advice.advise import Advice
 from rnnprof.device.malloc import as_shell
-from rnnprof.maxbatch.neighbours import REACH_RATIO, neighbours_of
+from rnnprof.maxbatch.neighbours import REACH_RATIO
+from rnnprof.report.model import RunReport
+from rnnprof.report.text.command import deciding_command
 from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
 from rnnprof.report.text.pieces import WIDTH, certificate_in_words, clip, training_steps
 from rnnprof.report.text.recommendation import head_of, safe_in_words
-from rnnprof.runfile.certificates import Certificate, EdgeStatus
+from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.records import Run
 from rnnprof.study.goodput import Chunk
 from rnnprof.units import format_bytes, format_ratio
 
 
-def frontier_in_words(
-    run: Run, frontier: Sequence[Certificate], advice: Advice, headroom_ratio: float
-) -> str:
+def frontier_in_words(report: RunReport) -> str:
     """Per T the edge, and the largest safe batch; then what was proven of them.
 
     Of a simulated GPU its table.
     """
-    if run.is_simulated:
-        return gpus_in_words([(run, frontier, advice)])
-    by_steps = {each.time_steps: each for each in advice.largest_safe}
+    if report.run.is_simulated:
+        return gpus_in_words([report])
+    safe = {each.time_steps: each for each in report.advice.largest_safe}
     lines = []
-    for certificate in frontier:
+    for certificate in report.frontier:
         words = certificate_in_words(certificate, is_brief=True)
-        safe = safe_in_words(by_steps.get(certificate.time_steps), headroom_ratio)
-        lines += _in_width([f"T={certificate.time_steps}: {words}", *filter(None, [safe])])
-    return "\n".join(
-        [*lines, *_proven(run, frontier), *_beside(run, frontier), *_step_functions(run, frontier)]
-    )
+        also = safe_in_words(safe.get(certificate.time_steps), report.headroom_ratio)
+        lines += _in_width([f"T={certificate.time_steps}: {words}", *filter(None, [also])])
+    return "\n".join([*lines, *_proven([report]), *_beside(report), *_step_functions(report)])
 
 
 def _in_width(clauses: Sequence[str]) -> list[str]:
@@ -54,20 +51,21 @@ def _in_width(clauses: Sequence[str]) -> list[str]:
     ]
 
 
-def _proven(run: Run, frontier: Sequence[Certificate]) -> list[str]:
+def _proven(reports: Sequence[RunReport]) -> list[str]:
     """Over how many training steps, and in which loop; nothing where no batch is proven."""
+    frontier = [certificate for report in reports for certificate in report.frontier]
     horizons = {each.horizon for each in frontier if each.horizon is not None}
     if not horizons:
         return []
     least, most = min(horizons), max(horizons)
     over = training_steps(most) if least == most else f"{least} to {training_steps(most)}"
-    return [f"Proven over {over}{loop_in_words(run)}", *_same_heap(run)]
+    return [f"Proven over {over}{loop_in_words(reports[0])}", *_same_heap(reports[0].run)]
 
 
-def _beside(run: Run, frontier: Sequence[Certificate]) -> list[str]:
+def _beside(report: RunReport) -> list[str]:
     """Memory that the limit does not count, where a proof has met any."""
-    cited = {each.fits.attempt for each in frontier if each.fits}
-    proofs = [o for o in run.observations if isinstance(o, Fit) and o.attempt in cited]
+    cited = {each.fits.attempt for each in report.frontier if each.fits}
+    proofs = [o for o in report.run.observations if isinstance(o, Fit) and o.attempt in cited]
     found = (
         ("child processes", max((o.children_bytes or 0 for o in proofs), default=0)),
         ("shared mappings", max((o.shared_bytes or 0 for o in proofs), default=0)),
@@ -91,8 +89,8 @@ def _same_heap(run: Run) -> list[str]:
     return [head, *(f"  {line} \\" for line in lines), f"  {last}"]
 
 
-def _step_functions(run: Run, frontier: Sequence[Certificate]) -> list[str]:
-    sentences = step_functions_in_words(run, frontier)
+def _step_functions(report: RunReport) -> list[str]:
+    sentences = step_functions_in_words(report)
     return [line for text in sentences for line in textwrap.wrap(text, WIDTH)]
 
 
@@ -110,28 +108,26 @@ FUSED_LAW: Final = (
 )
 
 
-def gpus_in_words(found: Sequence[tuple[Run, Sequence[Certificate], Advice]]) -> str:
+def gpus_in_words(reports: Sequence[RunReport]) -> str:
     """Simulated GPUs: at each T the largest batch, the safe one, and what it takes."""
-    first, *_ = found
-    rows = [GPU_HEADS, *(row for each in found for row in _gpu_rows(*each))]
+    rows = [GPU_HEADS, *(row for report in reports for row in _gpu_rows(report))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(GPU_HEADS))]
     lines = ["  ".join(_padded(row, widths)).rstrip() for row in rows]
-    workload = first[0].header.workload
+    workload = reports[0].run.header.workload
     head = [clip(f"{workload.describe()}, simulated: no kernel ran")]
-    notes = _gpu_notes(found)
+    notes = _gpu_notes(reports)
     return "\n".join([*head, "", *lines, *([""] if notes else []), *notes])
 
 
 GPU_HEADS: Final = ("GPU", "T", "largest", "safe", "charged", "allocated", "")
 
 
-def _gpu_rows(
-    run: Run, frontier: Sequence[Certificate], advice: Advice
-) -> Iterator[tuple[str, ...]]:
-    safe = {each.time_steps: each.batch for each in advice.largest_safe}
+def _gpu_rows(report: RunReport) -> Iterator[tuple[str, ...]]:
+    run = report.run
+    safe = {each.time_steps: each.batch for each in report.advice.largest_safe}
     name = str(run.environment.get("device_name")).removesuffix(" (simulated)")
     allocated = {o.attempt: o.peak_allocated_bytes for o in run.observations if isinstance(o, Fit)}
-    for certificate in frontier:
+    for certificate in report.frontier:
         fits = certificate.fits
         yield (
             name,
@@ -144,11 +140,11 @@ def _gpu_rows(
         )
 
 
-def neighbours_in_words(run: Run, frontier: Sequence[Certificate]) -> list[str]:
+def neighbours_in_words(report: RunReport) -> list[str]:
     """Whether memory is monotone around each largest batch, as far as neighbours were run."""
-    name = str(run.environment.get("device_name")).removesuffix(" (simulated)")
+    name = str(report.run.environment.get("device_name")).removesuffix(" (simulated)")
     lines = []
-    for each in neighbours_of(run, frontier):
+    for each in report.neighbours:
         count = len(each.fits) + len(each.ooms)
         head = f"{name} T={each.time_steps}: of {count} batches within {format_ratio(REACH_RATIO)}"
         if each.is_monotone:
@@ -168,17 +164,13 @@ def _padded(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
         yield text.ljust(width) if column in (0, len(row) - 1) else text.rjust(width)
 
 
-def _gpu_notes(found: Sequence[tuple[Run, Sequence[Certificate], Advice]]) -> list[str]:
-    run, *_ = found[0]
-    notes = _proven(run, [each for _, frontier, _ in found for each in frontier])
-    notes += _law_notes(run)
-    for run, frontier, _ in found:
-        notes += _step_functions(run, frontier)
-    for run, frontier, _ in found:
-        notes += neighbours_in_words(run, frontier)
-    for run, frontier, _ in found:
-        name = run.environment.get("device_name")
-        told = [f"{name} T={c.time_steps}: {c.reason}" for c in frontier if c.reason]
+def _gpu_notes(reports: Sequence[RunReport]) -> list[str]:
+    notes = [*_proven(reports), *_law_notes(reports[0].run)]
+    notes += [line for report in reports for line in _step_functions(report)]
+    notes += [line for report in reports for line in neighbours_in_words(report)]
+    for report in reports:
+        name = report.run.environment.get("device_name")
+        told = [f"{name} T={c.time_steps}: {c.reason}" for c in report.frontier if c.reason]
         notes += [line for text in told for line in textwrap.wrap(text, WIDTH)]
     return notes
 
@@ -186,12 +178,12 @@ def _gpu_notes(found: Sequence[tuple[Run, Sequence[Certificate], Advice]]) -> li
 NOT_KNOWN: Final = "Train with: not known from this run"
 
 
-def advice_in_words(advice: Advice, command: str = "") -> str:
-    """The advice, with a line for each reason; what is predicted stands apart.
+def advice_in_words(report: RunReport) -> str:
+    """The advice, with a line for each reason and the command that decides what times leave open.
 
-    Args:
-        command: that would decide what the times leave open; empty for none.
+    What is predicted stands apart.
     """
+    advice, command = report.advice, deciding_command(report)
     lines = [NOT_KNOWN] if not advice.recommendations else []
     for each in advice.recommendations:
         lines += [head_of(each), *map(_item, each.reasons)]

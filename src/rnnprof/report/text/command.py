@@ -9,8 +9,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from rnnprof.advice.advise import Advice
 from rnnprof.maxbatch.certify import settings_of
+from rnnprof.report.model import RunReport
 from rnnprof.runfile.records import Run, Settings
 from rnnprof.runfile.study import Study
 from rnnprof.simulate.description import GpuDescription
@@ -33,12 +33,13 @@ SETTING_FLAGS: Final = {
 """Flags whose value is the setting's own."""
 
 
-def repeat_command(run: Run) -> str:
+def repeat_command(report: RunReport) -> str:
     """The command, wrapped into lines that a shell takes as one; empty for a run without a request.
 
     The limit is the one that was resolved, in bytes: another day another much would be free.  A
     factory's file is named without its folder, which the run file does not hold.
     """
+    run = report.run
     if not run.requests:
         return ""
     request = run.requests[-1]
@@ -55,12 +56,13 @@ def repeat_command(run: Run) -> str:
     return _wrapped(words)
 
 
-def deciding_command(run: Run, advice: Advice) -> str:
+def deciding_command(report: RunReport) -> str:
     """The command that times what is open in more processes; empty where nothing is.
 
     It extends the run's own file, but where the machine's speed drifted during that run.
     """
-    tied = [each for each in advice.recommendations if each.tied]
+    run = report.run
+    tied = [each for each in report.advice.recommendations if each.tied]
     settings = settings_of(run)
     if not tied or settings is None:
         return ""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
-from rnnprof.maxbatch.step_functions import MORE_RATIO, loop_of, step_functions_of
-from rnnprof.runfile.certificates import Certificate
-from rnnprof.runfile.records import Run
+from rnnprof.maxbatch.step_functions import MORE_RATIO, loop_of
+from rnnprof.report.model import RunReport
 from rnnprof.units import format_ratio
 
 WORDS: Final = {"plain": " in a plain loop", "function": " with a step function", None: ""}
@@ -15,14 +13,15 @@ WORDS: Final = {"plain": " in a plain loop", "function": " with a step function"
 EXPANDABLE: Final = "expandable_segments:True"
 
 
-def loop_in_words(run: Run) -> str:
+def loop_in_words(report: RunReport) -> str:
     """Behind "the largest", with a space before it; empty for a factory, which has its own."""
-    return WORDS.get(loop_of(run.header.workload), "")
+    return WORDS.get(loop_of(report.run.header.workload), "")
 
 
-def step_functions_in_words(run: Run, frontier: Sequence[Certificate]) -> list[str]:
+def step_functions_in_words(report: RunReport) -> list[str]:
     """Where a step function fits more, and what to do about it; none where it does not."""
-    found = [each for each in step_functions_of(run, frontier) if each.fits]
+    run = report.run
+    found = [each for each in report.step_functions if each.fits]
     if not found:
         return []
     environment = run.environment

@@ -8,14 +8,13 @@ from itertools import accumulate
 from typing import Final
 
 from rnnprof.advice.recommendation import half_interval_ratio
-from rnnprof.maxbatch.certify import training_limit_of
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.model import (
+    RunReport,
     SeenEdge,
 )
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.points import Outcome
-from rnnprof.runfile.records import Run
 from rnnprof.units import format_bytes, format_rate, format_ratio, format_seconds
 
 WIDTH: Final = 80
@@ -82,13 +81,11 @@ def _columns_of(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
-def limit_in_words(run: Run) -> str:
+def limit_in_words(report: RunReport) -> str:
     """What training may take, and what of the limit is not for it."""
-    limit_bytes = training_limit_of(run)
-    words = f"limit {format_bytes(limit_bytes)}"
-    if limit_bytes == run.limit_bytes:
-        return words
-    return f"{words}, {format_bytes(run.limit_bytes - limit_bytes)} set aside"
+    words = f"limit {format_bytes(report.limit_bytes)}"
+    reserve_bytes = report.run.limit_bytes - report.limit_bytes
+    return f"{words}, {format_bytes(reserve_bytes)} set aside" if reserve_bytes else words
 
 
 def phase_times_in_words(measurement: Measurement) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rnnprof.points.measurement import Measurement
-from rnnprof.report.model import View, flags, memory_bytes, throughput
+from rnnprof.report.model import RunReport, flags, memory_bytes, throughput
 from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
 from rnnprof.report.text.pieces import certificate_in_words, compact_rate, one_line
 from rnnprof.report.text.recommendation import cell_of
@@ -30,7 +30,11 @@ SHORT: Final = {
 
 
 def summary(
-    view: View, decision: Sequence[str], judgement: Judgement, command: str, pages: Sequence[str]
+    report: RunReport,
+    decision: Sequence[str],
+    judgement: Judgement,
+    command: str,
+    pages: Sequence[str],
 ) -> str:
     """The Markdown text.
 
@@ -38,13 +42,13 @@ def summary(
         pages: names of the files beside it that tell more.
     """
     blocks = [
-        f"## rnnprof: {escaped(view.name)}",
+        f"## rnnprof: {escaped(report.name)}",
         "\n\n".join(f"**{escaped(decision[0])}**" if n == 0 else escaped(text)
                     for n, text in enumerate(decision)),
         f"{judgement.verdict.value}: {escaped('; '.join(judgement.reasons))}.",
-        _edges(view),
-        _points(view),
-        _facts(view),
+        _edges(report),
+        _points(report),
+        _facts(report),
         _fenced(command),
         f"More: {', '.join(pages)}" if pages else "",
     ]  # fmt: skip
@@ -56,12 +60,12 @@ def escaped(text: str) -> str:
     return SPECIAL.sub(r"\\\1", one_line(text))
 
 
-def _edges(view: View) -> str:
-    edges = {each.time_steps: each for each in view.frontier}
-    lengths = sorted({*edges, *(each.time_steps for each in view.advice.recommendations)})
+def _edges(report: RunReport) -> str:
+    edges = {each.time_steps: each for each in report.frontier}
+    lengths = sorted({*edges, *(each.time_steps for each in report.advice.recommendations)})
     if not lengths:
         return ""
-    advised = {each.time_steps: each for each in view.advice.largest_safe}
+    advised = {each.time_steps: each for each in report.advice.largest_safe}
     rows = []
     for time_steps in lengths:
         certificate, each = edges.get(time_steps), advised.get(time_steps)
@@ -71,26 +75,26 @@ def _edges(view: View) -> str:
             batch = f"{each.batch} ({format_bytes(each.peak_bytes)}{how})"
         words = escaped(certificate_in_words(certificate)) if certificate else "-"
         probes = str(certificate.probes) if certificate else "-"
-        rows.append((str(time_steps), words, cell_of(view.advice.at(time_steps)), batch, probes))
-    word = "Largest safe batch, simulated" if view.run.is_simulated else "Largest safe batch"
-    head = f"Largest batch that fits{loop_in_words(view.run)}"
-    more = map(escaped, step_functions_in_words(view.run, view.frontier))
+        rows.append((str(time_steps), words, cell_of(report.advice.at(time_steps)), batch, probes))
+    word = "Largest safe batch, simulated" if report.run.is_simulated else "Largest safe batch"
+    head = f"Largest batch that fits{loop_in_words(report)}"
+    more = map(escaped, step_functions_in_words(report))
     return "\n\n".join([_table(("T", head, "Recommended batch", word, "Probes"), rows), *more])
 
 
-def _points(view: View) -> str:
+def _points(report: RunReport) -> str:
     """Throughput and peak over B and T, a column for each batch."""
-    if not view.measurements:
+    if not report.measurements:
         return ""
-    batches = view.batches
-    if len(view.places) > MOST_PLACES or len(batches) > MOST_COLUMNS:
-        return f"{len(view.measurements)} points: see the page."
+    batches = report.batches
+    if len(report.points) > MOST_PLACES or len(batches) > MOST_COLUMNS:
+        return f"{len(report.measurements)} points: see the page."
     rows = [
         (
             f"**{time_steps}**",
-            *(_cell(view.measurements.get(Point(b, time_steps))) for b in batches),
+            *(_cell(report.measurements.get(Point(b, time_steps))) for b in batches),
         )
-        for time_steps in view.time_steps
+        for time_steps in report.time_steps
     ]
     head = ("T", *(f"B={batch}" for batch in batches))
     note = "Time steps/s and peak memory; `~` did not settle, `!` noisy."
@@ -106,15 +110,15 @@ def _cell(measurement: Measurement | None) -> str:
     return f"{rate}<br>{format_bytes(memory_bytes(measurement))}"
 
 
-def _facts(view: View) -> str:
-    header = view.run.header
-    environment = view.run.environment
+def _facts(report: RunReport) -> str:
+    header = report.run.header
+    environment = report.run.environment
     facts = [
         header.workload.describe(),
-        f"limit {format_bytes(view.limit_bytes)}",
+        f"limit {format_bytes(report.limit_bytes)}",
         str(environment.get("device_name") or "device unknown"),
         f"torch {environment.get('torch') or 'unknown'}",
-        f"rnnprof {view.run.rnnprof_version}",
+        f"rnnprof {report.run.rnnprof_version}",
         f"run {header.run_id}",
     ]
     return escaped(", ".join(facts))

@@ -9,20 +9,17 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from rnnprof.advice.advise import UNFINISHED, advise
+from rnnprof.advice.advise import UNFINISHED, Advice
 from rnnprof.advice.recommendation import half_interval_ratio
-from rnnprof.maxbatch.certify import frontier_of
 from rnnprof.points.implied import dominating_oom
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.model import (
     OOM_OUTCOMES,
     Measurements,
-    SeenEdge,
+    RunReport,
     fastest,
     flags,
-    grid_points,
     memory_bytes,
-    seen_edges,
     throughput,
 )
 from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
@@ -43,7 +40,6 @@ from rnnprof.report.text.pieces import (
 )
 from rnnprof.report.text.recommendation import at_each_length
 from rnnprof.runfile.points import GOOD_OUTCOMES, Outcome, Point
-from rnnprof.runfile.records import Run
 from rnnprof.units import format_bytes, format_flops, format_ratio, format_seconds
 
 MAX_NOTES: Final = 8
@@ -66,20 +62,21 @@ BOLD: Final = "1"
 RED: Final = "31"
 
 
-def table(run: Run, measurements: Measurements, *, colour: bool = False) -> str:
+def table(report: RunReport, *, colour: bool = False) -> str:
     """The run as text of at most 80 columns, the answer last, without a final newline.
 
     Args:
         colour: mark the fastest point bold and what ran out of memory red, with ANSI codes.
     """
-    view = _View(grid_points(run, measurements), measurements, fastest(measurements))
+    run, measurements = report.run, report.measurements
+    view = _View(report.points, measurements, fastest(measurements))
     body = _matrices(view) if _is_wide(view) else _rows(view)
     blocks = [
-        _title(run),
+        _title(report),
         [line.painted(colour) for line in body],
         _legend(body, "simulated" if run.is_simulated else run.environment.get("device")),
         _notes(measurements),
-        _summary(run, measurements),
+        _summary(report),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
@@ -153,9 +150,10 @@ def _is_wide(view: _View) -> bool:
     return is_large and is_dense and view.best is not None
 
 
-def _title(run: Run) -> list[str]:
+def _title(report: RunReport) -> list[str]:
+    run = report.run
     device = run.environment.get("device_name") or "unknown device"
-    limit = f", {limit_in_words(run)}"
+    limit = f", {limit_in_words(report)}"
     device_line = clip(f"on {device}", WIDTH - len(limit)) + limit
     return [clip(run.header.workload.describe()), device_line]
 
@@ -415,8 +413,8 @@ def _points(points: Sequence[Point]) -> str:
     return f"{points[0]} and {others} other{'s' if others > 1 else ''}"
 
 
-def _summary(run: Run, measurements: Measurements) -> list[str]:
-    edges = seen_edges(run, measurements)
+def _summary(report: RunReport) -> list[str]:
+    run, edges = report.run, report.edges
     lines = [
         line
         for edge in edges
@@ -426,27 +424,25 @@ def _summary(run: Run, measurements: Measurements) -> list[str]:
         )
     ]  # fmt: skip
     head = "Seen on the grid:"
-    if any(edge.certificate for edge in edges):
-        head = f"The largest batch that fits{loop_in_words(run)}, by fresh workers at each T:"
+    if report.frontier:
+        head = f"The largest batch that fits{loop_in_words(report)}, by fresh workers at each T:"
     best = ["Simulated: no kernel ran, so there are no times"]
-    lines += _step_functions(run, edges)
+    lines += _step_functions(report)
     if not run.is_simulated:
-        best = [*_best_in_words(measurements), *_recommended(run, measurements)]
+        best = [*_best_in_words(report.measurements), *_recommended(report.advice)]
     return [head, *lines, *best]
 
 
-def _recommended(run: Run, measurements: Measurements) -> list[str]:
+def _recommended(advice: Advice) -> list[str]:
     """The recommended batch at every T that was timed."""
-    advice = advise(run, measurements, frontier_of(run))
     told = at_each_length(advice)
     lines = textwrap.wrap(f"Recommended batch: {told}", WIDTH, subsequent_indent="    ")
     unfinished = [each for each in advice.reasons if each == UNFINISHED]
     return [*(lines if told else []), *(text[0].upper() + text[1:] for text in unfinished)]
 
 
-def _step_functions(run: Run, edges: Sequence[SeenEdge]) -> list[str]:
-    frontier = [edge.certificate for edge in edges if edge.certificate]
-    sentences = step_functions_in_words(run, frontier)
+def _step_functions(report: RunReport) -> list[str]:
+    sentences = step_functions_in_words(report)
     return [f"  {line}" for text in sentences for line in textwrap.wrap(text, WIDTH - 2)]
 
 

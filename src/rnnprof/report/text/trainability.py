@@ -6,13 +6,15 @@ import math
 import textwrap
 from collections.abc import Iterator
 
+from rnnprof.report.model import RunReport
 from rnnprof.report.text.pieces import WIDTH
 from rnnprof.study.trainability import MIN_SEEDS, NoiseAt, ReachAt, ToTarget, Trainability
 from rnnprof.units import format_ratio, format_seconds
 
 
-def trainability_in_words(found: Trainability) -> str:
+def trainability_in_words(report: RunReport) -> str:
     """Reach, noise and time to target, a block each, of at most 80 columns."""
+    found = report.trainability
     blocks = [
         list(_reach(found)),
         list(_noise(found)),
@@ -21,8 +23,9 @@ def trainability_in_words(found: Trainability) -> str:
     return "\n\n".join("\n".join(block) for block in blocks if block) or "nothing was studied"
 
 
-def trainability_words(found: Trainability) -> list[str]:
+def trainability_words(report: RunReport) -> list[str]:
     """A sentence for each reach and noise scale after the most training, as the page tells them."""
+    found = report.trainability
     reached = {each.time_steps: each for each in found.reach}
     noisy = {each.time_steps: each for each in found.noise}
     return [

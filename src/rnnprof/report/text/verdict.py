@@ -9,9 +9,8 @@ from typing import Final
 
 from rnnprof.advice.recommendation import UNDECIDED
 from rnnprof.maxbatch.certify import UNUSABLE
-from rnnprof.points.fold import anchor_drift
 from rnnprof.points.measurement import Measurement
-from rnnprof.report.model import View, fastest, throughput
+from rnnprof.report.model import RunReport, fastest, throughput
 from rnnprof.report.text.pieces import rate_in_words, unusable_in_words
 from rnnprof.report.text.recommendation import at_each_length, safe_in_words
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
@@ -41,43 +40,43 @@ class Judgement:
     reasons: tuple[str, ...]
 
 
-def judge_run(view: View) -> Judgement:
+def judge_run(report: RunReport) -> Judgement:
     """UNFINISHED where a measurement is missing, NOISY where times cannot be relied on."""
-    missing, noisy = tuple(_missing(view)), tuple(_noisy_text(view))
+    missing, noisy = tuple(_missing(report)), tuple(_noisy_text(report))
     if missing:
-        return Judgement(Trust.UNFINISHED, missing + noisy + tuple(_loose(view)))
+        return Judgement(Trust.UNFINISHED, missing + noisy + tuple(_loose(report)))
     if noisy:
-        return Judgement(Trust.NOISY, noisy + tuple(_loose(view)))
-    return Judgement(Trust.VALID, (*_sound(view), *_loose(view)))
+        return Judgement(Trust.NOISY, noisy + tuple(_loose(report)))
+    return Judgement(Trust.VALID, (*_sound(report), *_loose(report)))
 
 
-def _missing(view: View) -> Iterator[str]:
-    if not view.run.requests:
+def _missing(report: RunReport) -> Iterator[str]:
+    if not report.run.requests:
         yield "nothing was asked for"
-    elif not view.run.is_finished:
+    elif not report.run.is_finished:
         yield "the last invocation did not come to its end"
-    absent = [point for point in view.places if point not in view.measurements]
+    absent = [point for point in report.points if point not in report.measurements]
     if absent:
         yield f"{_counted(absent)} not reached"
     for outcome in (o for o in Outcome if o not in GOOD_OUTCOMES):
-        points = [m.point for m in view.measurements.values() if m.outcome is outcome]
+        points = [m.point for m in report.measurements.values() if m.outcome is outcome]
         if points:
             yield f"{_counted(points)} {outcome.value}"
-    for certificate in view.frontier:
+    for certificate in report.frontier:
         if certificate.status is EdgeStatus.INDETERMINATE:
             at = f"the largest batch at T={certificate.time_steps}"
             yield f"{at} is not known: {certificate.reason}"
 
 
-def _noisy_text(view: View) -> Iterator[str]:
-    noisy = [m for m in _timed(view) if m.noisy]
+def _noisy_text(report: RunReport) -> Iterator[str]:
+    noisy = [m for m in _timed(report) if m.noisy]
     if noisy:
         first = noisy[0]
         yield (
             f"{_counted([m.point for m in noisy])} timed while noisy, though repeated once "
             f"({first.point}: {first.noisy})"
         )
-    drift = anchor_drift(view.run)
+    drift = report.drift
     if drift is not None and drift.ratio > DRIFT_RATIO:
         yield (
             f"the machine's speed drifted by {format_ratio(drift.ratio)} between timings of the "
@@ -86,21 +85,21 @@ def _noisy_text(view: View) -> Iterator[str]:
         )
 
 
-def _sound(view: View) -> Iterator[str]:
-    known = len(view.measurements)
+def _sound(report: RunReport) -> Iterator[str]:
+    known = len(report.measurements)
     if known:
         yield f"all {known} points were answered" if known > 1 else "the one point was answered"
-    if view.frontier:
-        yield f"the largest batch is known at {len(view.frontier)} of {len(view.frontier)} T"
-    if _timed(view):
+    if report.frontier:
+        yield f"the largest batch is known at {len(report.frontier)} of {len(report.frontier)} T"
+    if _timed(report):
         yield "no timing that counts was noisy"
-    drift = anchor_drift(view.run)
+    drift = report.drift
     if drift is not None:
         yield f"the anchor {drift.point} drifted by {format_ratio(drift.ratio)}"
 
 
-def _loose(view: View) -> Iterator[str]:
-    timed = _timed(view)
+def _loose(report: RunReport) -> Iterator[str]:
+    timed = _timed(report)
     loose = [m.point for m in timed if m.converged is False]
     if loose:
         yield (
@@ -109,8 +108,8 @@ def _loose(view: View) -> Iterator[str]:
         )
 
 
-def _timed(view: View) -> list[Measurement]:
-    return [m for _, m in sorted(view.measurements.items()) if throughput(m) is not None]
+def _timed(report: RunReport) -> list[Measurement]:
+    return [m for _, m in sorted(report.measurements.items()) if throughput(m) is not None]
 
 
 def _counted(points: Sequence[Point]) -> str:
@@ -124,60 +123,62 @@ def _counted(points: Sequence[Point]) -> str:
 # --- the decision --------------------------------------------------------------------------------
 
 
-def decision(view: View) -> tuple[str, ...]:
+def decision(report: RunReport) -> tuple[str, ...]:
     """What to use, and what would change it: a sentence each."""
-    point = view.advice.point
-    chosen = view.measurements.get(point) if point is not None else None
-    unusable = _unusable(view)
-    first = _open(view) or unusable or _without_times(view)
+    point = report.advice.point
+    chosen = report.measurements.get(point) if point is not None else None
+    unusable = _unusable(report)
+    first = _open(report) or unusable or _without_times(report)
     if chosen is not None:
-        first = _use(view, chosen)
+        first = _use(report, chosen)
     also = unusable if unusable != first else ""
-    sentences = (first, also, _each_length(view), _by_goodput(view), _would_change(view))
+    sentences = (first, also, _each_length(report), _by_goodput(report), _would_change(report))
     return tuple(sentence for sentence in sentences if sentence)
 
 
-def _unusable(view: View) -> str:
+def _unusable(report: RunReport) -> str:
     """What the training steps do at some T that no batch can be proven of; empty where nothing."""
-    found = [each for each in view.frontier if each.status in UNUSABLE]
+    found = [each for each in report.frontier if each.status in UNUSABLE]
     return " ".join(f"T={each.time_steps} is {unusable_in_words(each)}." for each in found)
 
 
-def _open(view: View) -> str:
+def _open(report: RunReport) -> str:
     """That the times decide at no T which batch to train with; empty where that is not so."""
-    tied = [each for each in view.advice.recommendations if each.tied]
+    tied = [each for each in report.advice.recommendations if each.tied]
     if not tied:
         return ""
     longest = tied[-1]
-    safe = next((e for e in view.advice.largest_safe if e.time_steps == longest.time_steps), None)
-    also = safe_in_words(safe, view.headroom_ratio)
+    safe = next((e for e in report.advice.largest_safe if e.time_steps == longest.time_steps), None)
+    also = safe_in_words(safe, report.headroom_ratio)
     largest = f"; {also}" if also else ""
     return f"At T={longest.time_steps} {UNDECIDED}: {longest.reasons[0]}{largest}."
 
 
-def _each_length(view: View) -> str:
+def _each_length(report: RunReport) -> str:
     """The recommendation at every T, where there are several."""
-    if len(view.advice.recommendations) < 2:
+    if len(report.advice.recommendations) < 2:
         return ""
-    return f"Recommended batch at each T: {at_each_length(view.advice)}."
+    return f"Recommended batch at each T: {at_each_length(report.advice)}."
 
 
-def _by_goodput(view: View) -> str:
-    better = view.advice.better_by_goodput
+def _by_goodput(report: RunReport) -> str:
+    better = report.advice.better_by_goodput
     if better is None:
         return ""
     return f"By goodput B={better.batch} is the better batch there: {better.reasons[0]}."
 
 
-def _use(view: View, chosen: Measurement) -> str:
+def _use(report: RunReport, chosen: Measurement) -> str:
     peak = chosen.peak_charged_bytes
     use = (
         f"Use B={chosen.point.batch}, T={chosen.point.time_steps}: it takes {format_bytes(peak)}, "
-        f"{format_ratio((peak or 0) / view.limit_bytes)} of the limit of "
-        f"{format_bytes(view.limit_bytes)}"
+        f"{format_ratio((peak or 0) / report.limit_bytes)} of the limit of "
+        f"{format_bytes(report.limit_bytes)}"
     )
     parts = [use]
-    there = {p: m for p, m in view.measurements.items() if p.time_steps == chosen.point.time_steps}
+    there = {
+        p: m for p, m in report.measurements.items() if p.time_steps == chosen.point.time_steps
+    }
     rate, best = throughput(chosen), fastest(there)
     if rate is not None and best is not None:
         share = format_ratio(rate / (throughput(best) or rate))
@@ -185,7 +186,7 @@ def _use(view: View, chosen: Measurement) -> str:
             f"and trains {rate_in_words(rate)}, {share} of the best measured at this T"
             + ("" if best is chosen else f" (B={best.point.batch})")
         )
-    edge = next((c for c in view.frontier if c.time_steps == chosen.point.time_steps), None)
+    edge = next((c for c in report.frontier if c.time_steps == chosen.point.time_steps), None)
     return " ".join(parts) + (f"; {_edge(edge)}." if edge else ".")
 
 
@@ -198,15 +199,15 @@ def _edge(certificate: Certificate) -> str:
     return "the largest batch there is not known"
 
 
-def _without_times(view: View) -> str:
+def _without_times(report: RunReport) -> str:
     """What the frontier says where no point was timed, or what is missing for an answer."""
-    known = [each for each in view.advice.largest_safe if each.batch is not None]
-    limit = format_bytes(view.limit_bytes)
+    known = [each for each in report.advice.largest_safe if each.batch is not None]
+    limit = format_bytes(report.limit_bytes)
     if known:
         each = known[-1]
         how = "measured" if each.is_measured else "predicted"
-        edge = next(c for c in view.frontier if c.time_steps == each.time_steps)
-        if view.run.is_simulated:
+        edge = next(c for c in report.frontier if c.time_steps == each.time_steps)
+        if report.run.is_simulated:
             return (
                 f"Simulated, no kernel ran. At T={each.time_steps} {_edge(edge)}, under the limit "
                 f"of "
@@ -218,19 +219,19 @@ def _without_times(view: View) -> str:
             f"{format_bytes(each.peak_bytes)} ({how}) of the limit of {limit}; {_edge(edge)}. "
             "No step was timed in this run, so no batch is recommended."
         )
-    outcomes = {m.outcome for m in view.measurements.values()}
+    outcomes = {m.outcome for m in report.measurements.values()}
     if outcomes and outcomes <= {Outcome.OOM, Outcome.IMPLIED_OOM}:
         return f"Nothing that was tried fits under the limit of {limit}."
     if Outcome.MEASURED in outcomes:
         return (
-            f"No point is known to leave {format_ratio(view.headroom_ratio)} of the limit of "
+            f"No point is known to leave {format_ratio(report.headroom_ratio)} of the limit of "
             f"{limit} free."
         )
     return "This run does not tell yet what to use: no point was measured."
 
 
-def _would_change(view: View) -> str | None:
+def _would_change(report: RunReport) -> str | None:
     """What another limit or another look would change."""
-    if view.advice.predictions:
-        return f"What would change it: {view.advice.predictions[-1]} (predicted, not measured)."
+    if report.advice.predictions:
+        return f"What would change it: {report.advice.predictions[-1]} (predicted, not measured)."
     return None

@@ -20,7 +20,7 @@ from rnnprof.report.charts.kit.style import (
     RULE,
     SMALL_PT,
 )
-from rnnprof.report.model import View
+from rnnprof.report.model import RunReport
 from rnnprof.report.text.pieces import clip
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.units import GIB, KIB, MIB
@@ -81,27 +81,27 @@ LEAST_BARS: Final = 3
 # --- shared by charts of bars --------------------------------------------------------------------
 
 
-def advised_point(view: View) -> Point | None:
+def advised_point(report: RunReport) -> Point | None:
     """The main recommendation, if its point was measured."""
-    point = view.advice.point
-    return point if point in view.measurements else None
+    point = report.advice.point
+    return point if point in report.measurements else None
 
 
-def along_batch(view: View, focus: Point) -> list[Point]:
+def along_batch(report: RunReport, focus: Point) -> list[Point]:
     """The points at the focus's T, by batch: those that were run."""
-    return [p for p in _run_points(view) if p.time_steps == focus.time_steps]
+    return [p for p in _run_points(report) if p.time_steps == focus.time_steps]
 
 
-def along_steps(view: View, focus: Point) -> list[Point]:
+def along_steps(report: RunReport, focus: Point) -> list[Point]:
     """The points at the focus's batch, by time steps: those that were run."""
-    return [p for p in _run_points(view) if p.batch == focus.batch]
+    return [p for p in _run_points(report) if p.batch == focus.batch]
 
 
-def _run_points(view: View) -> list[Point]:
+def _run_points(report: RunReport) -> list[Point]:
     return [
         point
-        for point in view.places
-        if (m := view.measurements.get(point)) and m.outcome is not Outcome.IMPLIED_OOM
+        for point in report.points
+        if (m := report.measurements.get(point)) and m.outcome is not Outcome.IMPLIED_OOM
     ]
 
 
@@ -118,10 +118,10 @@ def thinned(points: Sequence[Point], at_most: int, keep: Point) -> list[Point]:
     return [points[place] for place in places]
 
 
-def row_label(view: View, point: Point, *, by_batch: bool) -> str:
+def row_label(report: RunReport, point: Point, *, by_batch: bool) -> str:
     """``B=128`` or ``T=128``, and whether it is the point recommended."""
     label = f"B={point.batch}" if by_batch else f"T={point.time_steps}"
-    return f"{label}, recommended" if point in view.advice.points else label
+    return f"{label}, recommended" if point in report.advice.points else label
 
 
 def column_axes(
@@ -147,14 +147,14 @@ def axes_at(figure: Figure, box_in: tuple[float, float, float, float]) -> Axes:
     )
 
 
-def draw_heading(figure: Figure, title: str, view: View) -> None:
+def draw_heading(figure: Figure, title: str, report: RunReport) -> None:
     """What is drawn, and of which workload on which device."""
     across, down = (float(size) for size in figure.get_size_inches())
     left = MARGIN_IN / across
     figure.text(
         left, 1 - 0.08 / down, title, fontsize=BASE_PT + 2, weight="bold", va="top", gid="title"
     )
-    header = view.run.header
+    header = report.run.header
     device = clip(str(header.environment.get("device_name") or "unknown device"), 45)
     subject = f"{clip(header.workload.describe(), 60)}, on {device}"
     y = 1 - 0.29 / down

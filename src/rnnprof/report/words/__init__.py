@@ -1,0 +1,7 @@
+"""Every sentence that a report says: a file for each judge, and :func:`say` for all of them."""
+
+from __future__ import annotations
+
+from rnnprof.report.words.dispatch import say, told
+
+__all__ = ("say", "told")

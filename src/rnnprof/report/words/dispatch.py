@@ -1,0 +1,22 @@
+"""From a typed reason to its sentence."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from rnnprof.reasons import Reason
+
+
+@singledispatch
+def say(reason: Reason) -> str:
+    """The sentence of a reason, without a capital at its beginning or a full stop at its end.
+
+    Raises:
+        TypeError: a reason that no sentence was written for.
+    """
+    raise TypeError(f"no sentence is written for {type(reason).__name__}")
+
+
+def told(reason: Reason | str | None) -> str:
+    """A reason as a sentence; text that was recorded with an observation as it is; "" for None."""
+    return say(reason) if isinstance(reason, Reason) else reason or ""
