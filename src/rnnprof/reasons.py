@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class Reason:
     """The base of all reasons: each is a frozen dataclass in the room of its judge.
@@ -10,3 +12,33 @@ class Reason:
     """
 
     __slots__ = ()
+
+    def __str__(self) -> str:
+        """Refuse: a reason in an f-string would show its fields in place of a sentence.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"{type(self).__name__} has no text of its own: rnnprof.report.words.say")
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons(Reason):
+    """Several reasons of one thing, in the order in which they are said.
+
+    Attributes:
+        parts: none of them is itself of this class.
+    """
+
+    parts: tuple[Reason, ...]
+
+
+def joined(*reasons: Reason | None) -> Reason | None:
+    """One reason of those that are not None; None without any."""
+    parts = [
+        part
+        for reason in reasons
+        if reason is not None
+        for part in (reason.parts if isinstance(reason, Reasons) else (reason,))
+    ]
+    return Reasons(tuple(parts)) if len(parts) > 1 else next(iter(parts), None)

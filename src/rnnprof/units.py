@@ -89,16 +89,21 @@ def format_duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def format_rate(per_second: float | None) -> str:
-    """A rate with k, M, G: ``1.23 M/s``; ``-`` where unknown."""
-    if per_second is None:
+def format_count(value: float | None) -> str:
+    """A number with k, M, G: ``1.23 M``; ``-`` where unknown."""
+    if value is None:
         return "-"
-    value = float(per_second)
+    value = float(value)
     for unit in ("", "k", "M", "G"):
         if abs(value) < 999.5 or unit == "G":
-            return f"{_three_digits(value)} {unit}/s" if unit else f"{_three_digits(value)}/s"
+            return f"{_three_digits(value)} {unit}".rstrip()
         value /= 1000
     raise AssertionError("unreachable")
+
+
+def format_rate(per_second: float | None) -> str:
+    """A rate with k, M, G: ``1.23 M/s``; ``-`` where unknown."""
+    return "-" if per_second is None else f"{format_count(per_second)}/s"
 
 
 def format_flops(flop_per_s: float | None) -> str:

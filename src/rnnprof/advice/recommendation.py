@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from rnnprof.advice.reasons import BestRate, NearBest, NoisyTime, OnlyTimed, TakesMemory, Undecided
 from rnnprof.points.measurement import Measurement
-from rnnprof.units import format_bytes, format_rate, format_ratio
+from rnnprof.reasons import Reason
 
 NEAR_BEST_RATIO: Final = 0.05
 """A batch that gives up less throughput than this is as good, and leaves memory and gradients."""
 
 FAR_FACTOR: Final = 2.0
 """No noise between processes moves a time so far: 10% is much.  The gate judges by it as well."""
-
-UNDECIDED: Final = "memory is decided, speed is not"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Recommendation:
         by_drift: the machine's drift hides it, so that only another run can decide.
         time_steps_per_s, peak_bytes: of the recommended batch.
         accumulation_steps: to make the effective batch asked for; None where none was.
-        reasons: why, one sentence each.
+        reasons: why, the most important first.
     """
 
     time_steps: int
@@ -47,7 +46,7 @@ class Recommendation:
     time_steps_per_s: float | None = None
     peak_bytes: int | None = None
     accumulation_steps: int | None = None
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,8 @@ def recommend(
         least = max(each.low for each in ranges.values())
         to_time = tuple(b for b, each in ranges.items() if b in found or each.high >= least)
         among = [each for each in ordered if each.point.batch in to_time]
-        why, by_drift = _why_open(found, among, drift_ratio)
+        why = _why_open(found, among, drift_ratio)
+        by_drift = why.drift_ratio is not None
         return Recommendation(time_steps, None, found, to_time, by_drift, reasons=(why,))
     chosen = next(each for each in ordered if each.point.batch == found[0])
     peak = chosen.peak_charged_bytes
@@ -131,47 +131,31 @@ def _interval(measurement: Measurement) -> tuple[float, float] | None:
     return measurement.step_time_ci_s or measurement.step_time_within_ci_s
 
 
-def _why(chosen: Measurement, ordered: Sequence[Measurement]) -> str:
-    told = f"{format_rate(rate(chosen))[:-2]} time steps/s"
+def _why(chosen: Measurement, ordered: Sequence[Measurement]) -> Reason:
     best = max(ordered, key=rate)
     if len(ordered) == 1:
-        return f"{told}, the only batch timed at this T that will do"
+        return OnlyTimed(rate(chosen))
     if chosen is best:
-        return f"{told}, the best at this T"
-    share = format_ratio(rate(chosen) / rate(best))
-    return (
-        f"{told}, {share} of the best at this T ({format_rate(rate(best))[:-2]} at "
-        f"B={best.point.batch}): the smallest batch within {format_ratio(NEAR_BEST_RATIO)} of it"
-    )
+        return BestRate(rate(chosen))
+    return NearBest(rate(chosen), rate(best), best.point.batch, NEAR_BEST_RATIO)
 
 
-def _noise(chosen: Measurement) -> tuple[str, ...]:
-    return (f"it was timed while {chosen.noisy}",) if chosen.noisy else ()
+def _noise(chosen: Measurement) -> tuple[NoisyTime, ...]:
+    return (NoisyTime(chosen.noisy),) if chosen.noisy else ()
 
 
-def _memory(peak_bytes: int | None, limit_bytes: int) -> tuple[str, ...]:
-    if peak_bytes is None:
-        return ()
-    share = format_ratio(peak_bytes / limit_bytes)
-    return (
-        f"it takes {format_bytes(peak_bytes)}, {share} of the limit of {format_bytes(limit_bytes)}",
-    )
+def _memory(peak_bytes: int | None, limit_bytes: int) -> tuple[TakesMemory, ...]:
+    return () if peak_bytes is None else (TakesMemory(peak_bytes, limit_bytes),)
 
 
-def _why_open(
-    tied: Sequence[int], among: Sequence[Measurement], drift_ratio: float
-) -> tuple[str, bool]:
-    """What hides which of them it is, and whether that is the drift of the machine."""
-    *others, last = (f"B={batch}" for batch in tied)
-    near = format_ratio(NEAR_BEST_RATIO)
-    head = f"{', '.join(others)} or {last} is the smallest batch within {near} of the best"
-    noisy = [each for each in among if each.noisy]
-    if noisy:
-        return f"{head}: the time of B={noisy[0].point.batch} is noisy", False
+def _why_open(tied: Sequence[int], among: Sequence[Measurement], drift_ratio: float) -> Undecided:
+    """What hides which of them it is."""
+    noisy = next((each for each in among if each.noisy), None)
+    undecided = Undecided(tuple(tied), NEAR_BEST_RATIO, noisy.point.batch if noisy else None)
     halves = [half_interval_ratio(each) for each in among]
     known = [half for half in halves if half is not None]
-    if len(known) < len(halves):
-        return f"{head}: there are times without intervals", False
+    if noisy is not None or len(known) < len(halves):
+        return undecided
     if drift_ratio > max(known):
-        return f"{head}: the machine's speed drifted by {format_ratio(drift_ratio)}", True
-    return f"{head}: times are known to {format_ratio(max(known))}", False
+        return replace(undecided, drift_ratio=drift_ratio)
+    return replace(undecided, precision_ratio=max(known))

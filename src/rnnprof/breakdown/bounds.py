@@ -13,8 +13,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from rnnprof.breakdown.flops import GATES, Layer, layers
+from rnnprof.breakdown.reasons import (
+    DeviceWaited,
+    FasterThanProduct,
+    NoRates,
+    NothingCompared,
+    Shares,
+)
+from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import Calibration
-from rnnprof.units import format_ratio, format_seconds
 from rnnprof.workload import Workload
 
 LAUNCH_WAIT_RATIO: Final = 0.05
@@ -82,10 +89,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """``launch``, ``memory`` or ``compute``, or None; and the figures in a sentence."""
+    """``launch``, ``memory`` or ``compute``, or None; and the figures that it rests on."""
 
     bound: str | None
-    reason: str
+    reason: Reason
 
 
 def verdict(
@@ -98,19 +105,14 @@ def verdict(
             where the host computes.
     """
     if block_wait_s is not None and block_wait_s < LAUNCH_WAIT_RATIO * step_time_s:
-        share = format_ratio(block_wait_s / step_time_s)
-        waited = f"{format_seconds(block_wait_s)}, {share} of a step"
-        return Bound("launch", f"the device was done {waited}, after the host's last launch")
+        return Bound("launch", DeviceWaited(block_wait_s, block_wait_s / step_time_s))
     if rates is None:
-        return Bound(None, "the device's own rates were not measured in this run")
+        return Bound(None, NoRates())
     compute = _share(work.flops, rates.matmul_flop_per_s, step_time_s)
     memory = _share(work.traffic_bytes, rates.copy_bytes_per_s, step_time_s)
     if compute is not None and compute > 1:
-        faster = (
-            f"{format_ratio(compute - 1)} faster than the matrix product that it is compared with"
-        )
         bound = "compute" if compute <= COMPARABLE_RATIO else None
-        return Bound(bound, f"the step is {faster}: which share of the device it uses is not known")
+        return Bound(bound, FasterThanProduct(compute - 1))
     return Bound(_larger(compute, memory), _figures(work, compute, memory))
 
 
@@ -181,13 +183,7 @@ def _larger(compute: float | None, memory: float | None) -> str | None:
     return name if share >= EXPLAINS_RATIO else None
 
 
-def _figures(work: Work, compute: float | None, memory: float | None) -> str:
+def _figures(work: Work, compute: float | None, memory: float | None) -> Reason:
     if compute is None and memory is None:
-        return work.reason or "neither a matrix product nor a copy could be timed"
-    products = f"would take {format_ratio(compute)} of the step" if compute is not None else "?"
-    if compute is None:
-        products = f"are unknown ({work.reason or 'none could be timed'})"
-    traffic = "is unknown" if memory is None else f"about {format_ratio(memory)}"
-    if memory == 0:
-        traffic = "none: its data fit the cache"
-    return f"the matrix products {products}, the least traffic {traffic}"
+        return NothingCompared(work.reason)
+    return Shares(compute, memory, work.reason if compute is None else None)

@@ -113,15 +113,11 @@ def _wants_colour() -> bool:
 
 
 def _note_drift(drift: Drift | None) -> None:
-    from rnnprof.units import format_ratio
+    from rnnprof.report.trust import large_drift
+    from rnnprof.report.words import say
 
-    if drift is not None and drift.ratio > DRIFT_RATIO:
-        click.echo(
-            f"the machine's speed drifted: the anchor {drift.point} took "
-            f"{format_ratio(drift.ratio)} longer at its slowest than at its fastest; compare times "
-            "across points with care",
-            err=True,
-        )
+    if (drifted := large_drift(drift)) is not None:
+        click.echo(say(drifted), err=True)
 
 
 def _write_report(report: RunReport, folder: Path | None) -> None:

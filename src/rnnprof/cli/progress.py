@@ -9,6 +9,8 @@ import click
 
 from rnnprof.engine.listener import Listener
 from rnnprof.points.measurement import Measurement
+from rnnprof.reasons import Reason
+from rnnprof.report.words.dispatch import say, told
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome, Point
@@ -46,11 +48,11 @@ class Lines(Listener):
         left = f"; about {format_duration(left_s)} left" if left_s else ""
         self._say(f"[{done}/{self.todo}] {describe(measurement)}{left}")
 
-    def noted(self, text: str) -> None:
-        self._say(text)
+    def noted(self, what: Reason | str) -> None:
+        self._say(told(what))
 
-    def probing(self, point: Point, why: str) -> None:
-        self._say(f"trying {point}: {why}")
+    def probing(self, point: Point, why: Reason) -> None:
+        self._say(f"trying {point}: {say(why)}")
 
     def probed(self, fit: Fit) -> None:
         self._say(f"    {describe_probe(fit)}")
@@ -81,15 +83,15 @@ class Bar(Listener):
     def ended(self, measurement: Measurement, done: int, left_s: float | None) -> None:
         self.done, self.left_s = done, left_s
 
-    def noted(self, text: str) -> None:
+    def noted(self, what: Reason | str) -> None:
         self._write("")
-        click.echo(text, err=True)
+        click.echo(told(what), err=True)
 
     def closed(self) -> None:
         self._write("")
 
-    def probing(self, point: Point, why: str) -> None:
-        self._write(f"trying {point}: {why}")
+    def probing(self, point: Point, why: Reason) -> None:
+        self._write(f"trying {point}: {say(why)}")
 
     def proved(self, certificate: Certificate, done: int, total: int) -> None:
         self._write("")
@@ -120,7 +122,7 @@ def describe_probe(fit: Fit) -> str:
 def describe(measurement: Measurement) -> str:
     """A point in one line."""
     if measurement.outcome is not Outcome.MEASURED:
-        return f"{measurement.point}: {measurement.outcome}: {measurement.reason}"
+        return f"{measurement.point}: {measurement.outcome}: {told(measurement.reason)}"
     size_bytes = measurement.peak_charged_bytes
     return (
         f"{measurement.point}: {format_seconds(measurement.step_time_s)} a step, "

@@ -10,6 +10,7 @@ from typing import Any, Final
 from rnnprof.device.environment import machine_facts
 from rnnprof.device.process import available_bytes
 from rnnprof.engine.order import Order
+from rnnprof.engine.reasons import LimitKept
 from rnnprof.errors import BadInputError
 from rnnprof.runfile.codec import encode
 from rnnprof.runfile.records import SCHEMA, Header, Host, Settings
@@ -140,7 +141,7 @@ def _spare_bytes(available: int) -> int:
     return available - max(MIN_RESERVE_BYTES, int(RESERVE_RATIO * available))
 
 
-def shortage(limit_bytes: int, free_bytes: int | None = None) -> str | None:
+def shortage(limit_bytes: int, free_bytes: int | None = None) -> LimitKept | None:
     """That less is free than a limit that is kept; None where there is enough.
 
     Args:
@@ -149,11 +150,7 @@ def shortage(limit_bytes: int, free_bytes: int | None = None) -> str | None:
     free = _spare_bytes(available_bytes()) if free_bytes is None else free_bytes
     if free >= limit_bytes * (1 - SAME_RATIO):
         return None
-    return (
-        f"the limit of {format_bytes(limit_bytes)} is kept, though only "
-        f"{format_bytes(max(0, free))} are free now: what needs more is left open, and is not "
-        "taken to be out of memory"
-    )
+    return LimitKept(limit_bytes, max(0, free))
 
 
 def guard_bytes() -> int:

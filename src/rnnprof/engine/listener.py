@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rnnprof.points.measurement import Measurement
+from rnnprof.reasons import Reason
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Point
@@ -20,13 +21,13 @@ class Listener:
     def ended(self, measurement: Measurement, done: int, left_s: float | None) -> None:
         """A point is complete; *left_s* is the time that the rest will take."""
 
-    def noted(self, text: str) -> None:
+    def noted(self, what: Reason | str) -> None:
         """Something that the reader should know."""
 
     def closed(self) -> None:
         """Nothing more follows."""
 
-    def probing(self, point: Point, why: str) -> None:
+    def probing(self, point: Point, why: Reason) -> None:
         """A batch is tried."""
 
     def probed(self, fit: Fit) -> None:

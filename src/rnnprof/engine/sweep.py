@@ -15,16 +15,17 @@ from typing import Final
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer
 from rnnprof.engine.plan import anchor_of, remaining_s, shuffled
+from rnnprof.engine.reasons import PassesLeftOut, TimedAgain
 from rnnprof.outcomes import was_crowded_out
 from rnnprof.points.fold import by_point, fold, missing_passes, rates_of
 from rnnprof.points.implied import dominating_oom
 from rnnprof.points.known import PRECISION_RATIO, KnownPeaks
 from rnnprof.points.measurement import Measurement
 from rnnprof.points.noise import judge
+from rnnprof.points.reasons import ImpliedBy
 from rnnprof.runfile.observations import Calibration, Fit, Observation, Timing
 from rnnprof.runfile.points import Outcome, Point, Role
 from rnnprof.runfile.records import Run, Settings
-from rnnprof.units import format_ratio
 
 MIN_POINTS_FOR_ANCHOR: Final = 3
 """With fewer points there is no time in which the machine could drift."""
@@ -81,10 +82,7 @@ class Sweep:
                 self._time_anchor(anchor, len(todo))
         self._time_anchor(anchor, len(todo))
         if self.settings.fast:
-            self.listener.noted(
-                f"--fast: {self.left_out} of {len(todo)} memory passes left out; the others tell "
-                f"their peaks to {format_ratio(PRECISION_RATIO)}"
-            )
+            self.listener.noted(PassesLeftOut(self.left_out, len(todo), PRECISION_RATIO))
         self.listener.closed()
 
     def _measure_rates(self) -> None:
@@ -142,15 +140,16 @@ class Sweep:
             return fold(
                 point, self.seen[point], self.observer.task.workload, rates_of(self.calibrations)
             )
-        reason = f"{self._implied_by(point)} was out of memory"
+        cause = self._implied_by(point)
+        reason = None if cause is None else ImpliedBy(cause)
         return Measurement(point, Outcome.IMPLIED_OOM, reason=reason)
 
     def _observe_well(self, point: Point, name: str) -> None:
         """Observe, and tell where a noise makes it necessary again."""
         observation = self.observe(point, name)
-        text = judge(observation.conditions) if isinstance(observation, Timing) else None
-        if text and name in self._missing(point):
-            self.listener.noted(f"{point}: {text} while it was timed; timing it again")
+        noise = judge(observation.conditions) if isinstance(observation, Timing) else None
+        if noise and name in self._missing(point):
+            self.listener.noted(TimedAgain(point, noise))
 
     def _time_anchor(self, anchor: Point, todo: int) -> None:
         measured = self.seen[anchor] and fold(anchor, self.seen[anchor]).outcome is Outcome.MEASURED

@@ -8,7 +8,8 @@ from dataclasses import replace
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer
 from rnnprof.maxbatch.neighbours import neighbours_to_run
-from rnnprof.maxbatch.step_functions import batch_to_try
+from rnnprof.maxbatch.reasons import TryStepFunction
+from rnnprof.maxbatch.step_functions import MORE_RATIO, batch_to_try
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Point, Role
@@ -31,7 +32,7 @@ def try_step_functions(
         batch = batch_to_try(certificate, workload)
         if batch is None or (point := Point(batch, certificate.time_steps)) in seen:
             continue
-        listener.probing(point, "whether a step function fits 5% more")
+        listener.probing(point, TryStepFunction(MORE_RATIO))
         fit = observer.observe(
             point,
             "fit",

@@ -5,29 +5,41 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
+from rnnprof.maxbatch.reasons import (
+    Contradiction,
+    EndedAt,
+    FewerConfirmations,
+    MemoryFalls,
+    NoMultiple,
+    NotSupported,
+    ProbesSpent,
+    SmallestFails,
+    Stopped,
+    Thrashes,
+    WentBothWays,
+)
 from rnnprof.maxbatch.search import EdgeSearch, Try
 from rnnprof.maxbatch.stationary import (
+    SETTLED_STEPS,
     confirming_steps,
     is_cleared,
     is_varying,
     leak_of,
     rise_of,
-    spread_in_words,
+    spread_of,
 )
 from rnnprof.points.seen import ignored, same_data, used_lengths
+from rnnprof.reasons import Reason, joined
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome, Role
 from rnnprof.runfile.records import Run, Settings
-from rnnprof.units import format_bytes
 
 MAX_CRASHES: Final = 2
 """A worker that dies at a batch is tried once more; then nothing is known there."""
-
-STOPPED: Final = "the search was stopped before its end"
 
 MOST_PROBES: Final = 24
 """Of one search at one T: what is not settled by then is said to be open."""
@@ -117,6 +129,22 @@ class Terms:
         return fit.outcome is Outcome.MEASURED and fit.train_steps_run >= self.horizon
 
 
+@dataclass(frozen=True, slots=True)
+class Proof(Certificate):
+    """What the attempts that a certificate cites prove.
+
+    Attributes:
+        reason: what stands in the way of a proof, or what else to know; None for nothing.
+    """
+
+    reason: Reason | None = None
+
+    @property
+    def certificate(self) -> Certificate:
+        """What a run file records: the figures and the attempts, from which all else follows."""
+        return Certificate(**{each.name: getattr(self, each.name) for each in fields(Certificate)})
+
+
 def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int | None:
     """A batch that has to be run although the bracket is closed; None when all is proven.
 
@@ -137,16 +165,16 @@ def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int 
     return None
 
 
-def conclude(time_steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -> Certificate:
-    """The certificate that the fit passes at one T amount to."""
+def conclude(time_steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -> Proof:
+    """The proof that the fit passes at one T amount to."""
     terms = terms.lasting(fits)
     evident = terms.evident(fits)
     search = terms.search(time_steps, fits)
     batch = _largest_run(search, evident, terms)
-    stopped = _given_up(fits, request) or STOPPED
-    status, reason = _judge(search, evident, terms, spread_in_words(fits), stopped)
+    stopped = _given_up(fits, request)
+    status, reason = _judge(search, evident, terms, spread_of(fits), stopped)
     if status in (EdgeStatus.CERTIFIED, EdgeStatus.CAPPED):
-        reason = "; ".join(filter(None, (reason, used_lengths(fits), same_data(fits)))) or None
+        reason = joined(reason, used_lengths(fits), same_data(fits))
     status, reason = _unusable(fits, terms) or (status, reason)
     if status in UNUSABLE:
         batch = 0
@@ -155,7 +183,7 @@ def conclude(time_steps: int, fits: Sequence[Fit], terms: Terms, request: str = 
     if (contradicting := _contradicting(evident, terms)) is not None:
         low, high = contradicting
         best, ooms = _best_proof(evident, high, terms), _ooms(evident, low)
-    return Certificate(
+    return Proof(
         time_steps=time_steps,
         status=status,
         granularity=terms.granularity,
@@ -178,20 +206,18 @@ UNUSABLE: Final = frozenset({EdgeStatus.NOT_STATIONARY, EdgeStatus.BATCH_NOT_USE
 """What a training step is, whatever batch is asked for: no batch of it is the largest."""
 
 
-def _unusable(fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, str] | None:
+def _unusable(fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, Reason] | None:
     """What the training step itself does that no largest batch can be proven of."""
     if (leak := leak_of(fits, terms.confirm_steps, terms.granularity)) is not None:
-        return EdgeStatus.NOT_STATIONARY, str(leak)
+        return EdgeStatus.NOT_STATIONARY, leak.reason
     if (unused := ignored(fits)) is not None:
         return EdgeStatus.BATCH_NOT_USED, unused
     return None
 
 
-def _given_up(fits: Sequence[Fit], request: str) -> str | None:
-    """Why a search ended early, if it was by the number of its probes."""
-    if probes_of(fits, request) < MOST_PROBES:
-        return None
-    return f"{MOST_PROBES} probes did not settle it"
+def _given_up(fits: Sequence[Fit], request: str) -> Reason:
+    """Why a search ended early: by the number of its probes, or since it was stopped."""
+    return Stopped() if probes_of(fits, request) < MOST_PROBES else ProbesSpent(MOST_PROBES)
 
 
 def probes_of(fits: Sequence[Fit], request: str) -> int:
@@ -200,24 +226,23 @@ def probes_of(fits: Sequence[Fit], request: str) -> int:
 
 
 def _judge(
-    search: EdgeSearch, fits: Sequence[Fit], terms: Terms, spread: str | None, stopped: str
-) -> tuple[EdgeStatus, str | None]:
+    search: EdgeSearch, fits: Sequence[Fit], terms: Terms, spread: Reason | None, stopped: Reason
+) -> tuple[EdgeStatus, Reason | None]:
     if (contradicting := _contradicting(fits, terms)) is not None:
         low, high = contradicting
-        return EdgeStatus.NON_MONOTONE, f"B={high} fits although B={low} was out of memory"
+        return EdgeStatus.NON_MONOTONE, Contradiction(high, low)
     if (broken := _broken(search, fits, terms)) is not None:
         return broken
     if (fall := search.fall) is not None and spread is None:
-        (smaller, larger) = fall
-        return EdgeStatus.INDETERMINATE, (
-            f"memory falls from {format_bytes(smaller.held_bytes)} at "
-            f"B={smaller.units * terms.granularity} to {format_bytes(larger.held_bytes)} at "
-            f"B={larger.units * terms.granularity}: what fits above is not known"
+        smaller, larger = fall
+        return EdgeStatus.INDETERMINATE, MemoryFalls(
+            smaller.units * terms.granularity,
+            smaller.held_bytes,
+            larger.units * terms.granularity,
+            larger.held_bytes,
         )
     if terms.most_units == 0:
-        return EdgeStatus.INDETERMINATE, (
-            f"up to B={terms.at_most} there is no multiple of {terms.granularity}"
-        )
+        return EdgeStatus.INDETERMINATE, NoMultiple(terms.at_most, terms.granularity)
     if not search.is_over:
         return EdgeStatus.INDETERMINATE, stopped
     if (batch := missing_proof(search, fits, terms)) is not None:
@@ -226,35 +251,31 @@ def _judge(
         return EdgeStatus.NOTHING_FITS, _none_fits(fits, terms)
     status = EdgeStatus.CAPPED if search.fails is None else EdgeStatus.CERTIFIED
     remarks = (_unsteady(search, fits, terms), spread, _thrashing(search, fits, terms))
-    return status, "; ".join(filter(None, remarks)) or None
+    return status, joined(*remarks)
 
 
-def _none_fits(fits: Sequence[Fit], terms: Terms) -> str:
+def _none_fits(fits: Sequence[Fit], terms: Terms) -> SmallestFails:
     """Why the smallest batch does not fit, where its first training steps did."""
     failed = _ooms(fits, terms.granularity)
     ran = max(failed, key=lambda fit: fit.train_steps_run, default=None)
-    out_of_memory = f"B={terms.granularity} is out of memory"
     if ran is None or ran.train_steps_run == 0:
-        return out_of_memory
-    often = (
-        "1 training step" if ran.train_steps_run == 1 else f"{ran.train_steps_run} training steps"
-    )
-    rise = rise_of(ran.live_bytes)
-    left = f", each of which left {format_bytes(rise)} behind" if rise else ""
-    return f"{out_of_memory} after {often}{left}"
+        return SmallestFails(terms.granularity)
+    return SmallestFails(terms.granularity, ran.train_steps_run, rise_of(ran.live_bytes))
 
 
-def _unproven(batch: int, fits: Sequence[Fit], terms: Terms, stopped: str) -> str:
+def _unproven(batch: int, fits: Sequence[Fit], terms: Terms, stopped: Reason) -> Reason:
     """Why a batch that closes the bracket is not proven."""
     last = next((fit for fit in reversed(fits) if fit.batch == batch), None)
     if last is not None and last.outcome not in KNOWN_ENDS:
-        return f"at B={batch}: {last.reason}"
+        return EndedAt(batch, last.reason)
     if (passed := _proofs(fits, batch, terms)) > 0:
-        return f"{stopped}: B={batch} has passed in {passed} of {terms.confirm} fresh workers"
+        return FewerConfirmations(stopped, batch, passed, terms.confirm)
     return stopped
 
 
-def _broken(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, str] | None:
+def _broken(
+    search: EdgeSearch, fits: Sequence[Fit], terms: Terms
+) -> tuple[EdgeStatus, Reason] | None:
     """What an attempt says that ended neither by fitting nor by an OOM, where it matters."""
     low = search.fits * terms.granularity
     high = terms.at_most + 1 if search.fails is None else search.fails * terms.granularity
@@ -265,21 +286,21 @@ def _broken(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> tuple[Edge
         return None
     none_fits = search.fits == 0 and search.fails is None
     if last.outcome is Outcome.UNSUPPORTED and none_fits:
-        return EdgeStatus.UNSUPPORTED, last.reason or "not supported"
-    return EdgeStatus.INDETERMINATE, f"at B={last.batch}: {last.reason}"
+        return EdgeStatus.UNSUPPORTED, NotSupported(last.reason)
+    return EdgeStatus.INDETERMINATE, EndedAt(last.batch, last.reason)
 
 
-def _unsteady(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> str | None:
+def _unsteady(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> WentBothWays | None:
     """What to know of an edge at which the same batch has gone both ways."""
     if search.fails is None:
         return None
     beyond = search.fails * terms.granularity
     if any(fit.batch == beyond and fit.outcome is Outcome.MEASURED for fit in fits):
-        return f"B={beyond} has fitted as well as run out of memory: it is taken not to fit"
+        return WentBothWays(beyond)
     return None
 
 
-def _thrashing(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> str | None:
+def _thrashing(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> Thrashes | None:
     """What to know of a largest batch that fits only because the allocator empties its cache."""
     batch = search.fits * terms.granularity
     proofs = [fit for fit in fits if fit.batch == batch and terms.is_proof(fit)]
@@ -288,12 +309,7 @@ def _thrashing(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> str | N
         return None
     steady = {fit.batch for fit in fits if terms.is_proof(fit) and not fit.retries}
     below = max((each for each in steady if each < batch), default=None)
-    without = "" if below is None else f"; B={below} fits without it"
-    often = "once" if retries == 1 else f"{retries} times"
-    return (
-        f"B={batch} thrashes: to go on, the allocator emptied its cache {often} after the second "
-        f"training step, which takes time{without}"
-    )
+    return Thrashes(batch, retries, below, SETTLED_STEPS)
 
 
 def _contradicting(fits: Sequence[Fit], terms: Terms) -> tuple[int, int] | None:
@@ -387,13 +403,14 @@ def training_limit_of(run: Run) -> int:
     return run.limit_bytes - (settings.reserve_bytes if settings else 0)
 
 
-def frontier_of(run: Run) -> tuple[Certificate, ...]:
-    """The run's certificates, each derived again from the attempts that it cites; the last at
-    each T counts, and one whose attempts are not all there is void.
+def frontier_of(run: Run) -> tuple[Proof, ...]:
+    """The run's proofs, each derived again from the attempts that its certificate cites.
+
+    The last certificate at each T counts; one whose attempts are not all there is void.
     """
     by_attempt = {o.attempt: o for o in run.observations if isinstance(o, Fit)}
     settings = {request.request: request.settings for request in run.requests}
-    derived: dict[int, Certificate] = {}
+    derived: dict[int, Proof] = {}
     for certificate in run.certificates:
         again = _derived(certificate, by_attempt, settings.get(certificate.request, Settings()))
         if again is not None:
@@ -403,7 +420,7 @@ def frontier_of(run: Run) -> tuple[Certificate, ...]:
 
 def _derived(
     certificate: Certificate, by_attempt: Mapping[str, Fit], settings: Settings
-) -> Certificate | None:
+) -> Proof | None:
     fits = [by_attempt[attempt] for attempt in certificate.attempts if attempt in by_attempt]
     if len(fits) < len(certificate.attempts) or not fits:
         return None

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rnnprof.breakdown.memory_model import MemoryModel, Sample
-from rnnprof.maxbatch.certify import evident_fits, frontier_of, settings_of, training_limit_of
+from rnnprof.maxbatch.certify import (
+    Proof,
+    evident_fits,
+    frontier_of,
+    settings_of,
+    training_limit_of,
+)
 from rnnprof.points.fold import Drift, anchor_drift, fold_run
 from rnnprof.points.measurement import Measurement
-from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Point
 from rnnprof.runfile.records import Run, Settings
@@ -27,7 +32,7 @@ class FoldedRun:
 
     run: Run
     measurements: Mapping[Point, Measurement]
-    frontier: tuple[Certificate, ...]
+    frontier: tuple[Proof, ...]
 
     @classmethod
     def of(cls, run: Run, time_steps: Collection[int] | None = None) -> FoldedRun:

@@ -15,10 +15,19 @@ from rnnprof.maxbatch.certify import (
     KNOWN_ENDS,
     MAX_CRASHES,
     MOST_PROBES,
+    Proof,
     Terms,
     conclude,
     missing_proof,
     probes_of,
+)
+from rnnprof.maxbatch.reasons import (
+    Between,
+    NothingKnown,
+    OnceMore,
+    Predicted,
+    SeemsToLeave,
+    ToProve,
 )
 from rnnprof.maxbatch.search import EdgeSearch, Try, seek
 from rnnprof.maxbatch.stationary import (
@@ -29,11 +38,10 @@ from rnnprof.maxbatch.stationary import (
 )
 from rnnprof.outcomes import was_crowded_out
 from rnnprof.points.seen import ignored
-from rnnprof.runfile.certificates import Certificate
+from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import UNSOUGHT, Outcome, Point, Role
 from rnnprof.runfile.records import Record, Run, Settings
-from rnnprof.units import format_bytes, format_seconds
 
 EXPLORING_STEPS: Final = 2
 """The second finds the optimizer's state in place: from there on the peak is known."""
@@ -41,7 +49,6 @@ EXPLORING_STEPS: Final = 2
 NEAR_RATIO: Final = 0.02
 """A batch within it of the edge predicted is run as a proof at once."""
 
-LEAVES_MEMORY: Final = "whether each training step leaves memory behind"
 
 MIN_SAMPLES_TO_TRUST: Final = 2
 """One sample tells no slope: what it predicts is a lower bound, and far from the edge."""
@@ -77,18 +84,18 @@ class Frontier:
             if fit.limit_bytes == self.observer.limit_bytes:
                 self.known[fit.time_steps].append(fit)
 
-    def run(self, lengths: Iterable[int]) -> tuple[Certificate, ...]:
+    def run(self, lengths: Iterable[int]) -> tuple[Proof, ...]:
         """Certify each T, in the order in which each teaches the next the most."""
         ordered = order_of(lengths)
         certificates = []
         for done, time_steps in enumerate(ordered):
             certificate = self.certify(time_steps)
-            self.record(certificate)
+            self.record(certificate.certificate)
             certificates.append(certificate)
             self.listener.proved(certificate, done + 1, len(ordered))
         return tuple(sorted(certificates, key=lambda certificate: certificate.time_steps))
 
-    def certify(self, time_steps: int) -> Certificate:
+    def certify(self, time_steps: int) -> Proof:
         """Search the largest batch at one T until it is proven or cannot be."""
         fits, request = self.known[time_steps], self.observer.request.request
         seek(self._terms_at(time_steps).search(time_steps, fits), self._propose, self._try)
@@ -127,7 +134,7 @@ class Frontier:
         before, count = len(fits), confirming_steps(terms.confirm_steps)
         while (batch := batch_to_confirm(fits, terms.confirm_steps, terms.granularity)) is not None:
             point = Point(batch, search.time_steps)
-            self.listener.probing(point, LEAVES_MEMORY)
+            self.listener.probing(point, SeemsToLeave())
             self._probe(point, count)
         is_new = len(fits) > before
         return (
@@ -185,32 +192,27 @@ class Frontier:
         evident = (self._terms_at(t).evident(fits) for t, fits in self.known.items())
         return samples_of(fit for fits in evident for fit in fits)
 
-    def _why(self, batch: int, search: EdgeSearch, model: MemoryModel | None) -> str:
+    def _why(self, batch: int, search: EdgeSearch, model: MemoryModel | None) -> Reason:
         """Why this batch: what is predicted of it, and between which the edge lies."""
-        between = f"the largest lies from {search.fits * search.granularity}"
-        if search.fails is not None:
-            between += f" to {search.fails * search.granularity - search.granularity}"
+        unit = search.granularity
+        high = None if search.fails is None else (search.fails - 1) * unit
+        between = Between(search.fits * unit, high)
         if model is None:
-            return between if search.tries else "nothing is known yet"
-        predicted = model.predict_bytes(Point(batch, search.time_steps))
-        limit = format_bytes(self._terms.limit_bytes)
+            return between if search.tries else NothingKnown()
         before = [fit for fit in self.known[search.time_steps] if fit.batch == batch]
         if before and before[-1].outcome is Outcome.CRASHED:
-            return "once more: its worker died"
+            return OnceMore()
         if before:
-            return (
-                f"to prove it in a fresh worker over {self._horizon(search.time_steps)} training "
-                f"steps"
-                f"{self._cost(before[-1])}"
-            )
-        return f"{format_bytes(predicted)} of {limit} predicted; {between}"
+            return ToProve(self._horizon(search.time_steps), self._seconds(before[-1]))
+        predicted = model.predict_bytes(Point(batch, search.time_steps))
+        return Predicted(predicted, self._terms.limit_bytes, between)
 
-    def _cost(self, before: Fit) -> str:
+    def _seconds(self, before: Fit) -> float | None:
         """What a longer horizon takes, by a shorter pass at the same batch."""
         horizon = self._horizon(before.time_steps)
         if not 0 < before.train_steps_run < horizon or horizon == self._settings.confirm_steps:
-            return ""
-        return f", about {format_seconds(before.wall_s / before.train_steps_run * horizon)}"
+            return None
+        return before.wall_s / before.train_steps_run * horizon
 
     @property
     def _settings(self) -> Settings:

@@ -26,9 +26,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from rnnprof.breakdown.memory_model import MemoryModel, Sample
 from rnnprof.errors import BadInputError
+from rnnprof.maxbatch.reasons import (
+    BytesUnknown,
+    MemoryFalls,
+    NoHeadroom,
+    NotBatchUsed,
+    SmallestFails,
+    Thrashes,
+)
 from rnnprof.maxbatch.search import EdgeSearch, Try, seek
 from rnnprof.outcomes import Classification, Evidence, classify
 from rnnprof.points.seen import Use, ignored_uses
+from rnnprof.reasons import Reason
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.codec import decode
 from rnnprof.runfile.observations import Seen
@@ -120,7 +129,7 @@ class LargestBatch:
     headroom_ratio: float
     probes: int
     ooms: int
-    reason: str | None = None
+    reason: Reason | None = None
     history: tuple[Probe, ...] = field(default=(), repr=False)
 
 
@@ -303,7 +312,7 @@ class Hunt:
     granularity: int
     most: int
     edge: EdgeSearch | None = None
-    unused: str | None = None
+    unused: Reason | None = None
     first: int | None = None
 
     def warm_up(self) -> None:
@@ -334,7 +343,7 @@ class Hunt:
         self.unused = self._ignored()
         return tried
 
-    def _ignored(self) -> str | None:
+    def _ignored(self) -> Reason | None:
         """Why the probes show that step does not use its batch; what is loaded at first tells no
         bytes.
         """
@@ -383,29 +392,30 @@ class Hunt:
         predicted = model.edge(STEPS, allowed_bytes) / self.granularity
         return int(max(lowest, min(highest, predicted))) * self.granularity or None
 
-    def _reason(self, edge: EdgeSearch, train_with: int | None) -> str | None:
+    def _reason(self, edge: EdgeSearch, train_with: int | None) -> Reason | None:
         if self.unused:
-            return f"step does not use the batch: {self.unused}"
+            return NotBatchUsed(self.unused)
         if not edge.fits:
-            return f"not even a batch of {self.granularity} fits"
+            return SmallestFails(self.granularity)
         if self._model() is None:
-            return "the bytes of no batch are known: train_with cannot be told"
+            return BytesUnknown()
         if train_with is None:
-            return f"not even a batch of {self.granularity} leaves the headroom free"
+            return NoHeadroom(self.granularity)
         if edge.fall is not None:
-            smaller, larger = (tried.units * self.granularity for tried in edge.fall)
-            return f"batch {larger} took less memory than {smaller}: a larger one may fit too"
+            smaller, larger = edge.fall
+            return MemoryFalls(
+                smaller.units * self.granularity,
+                smaller.held_bytes,
+                larger.units * self.granularity,
+                larger.held_bytes,
+            )
         return self._thrashing(edge)
 
-    def _thrashing(self, edge: EdgeSearch) -> str | None:
+    def _thrashing(self, edge: EdgeSearch) -> Thrashes | None:
         probe = self._probe_at(edge.fits, Outcome.MEASURED)
         if probe is None or not probe.retries:
             return None
-        often = "once" if probe.retries == 1 else f"{probe.retries} times"
-        return (
-            f"batch {probe.batch} thrashes: to go on, the allocator emptied its cache {often}, "
-            "which takes time"
-        )
+        return Thrashes(probe.batch, probe.retries)
 
     def _is_near(self, batch: int) -> bool:
         """Whether the batch may come near the limit, as far as that is known."""

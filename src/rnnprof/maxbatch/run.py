@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rnnprof.engine.job import Job
 from rnnprof.maxbatch.beside import run_neighbours, try_step_functions
-from rnnprof.maxbatch.frontier import LEAVES_MEMORY, Frontier
+from rnnprof.maxbatch.frontier import Frontier
+from rnnprof.maxbatch.reasons import SeemsToLeave, WhetherItFits
 from rnnprof.maxbatch.stationary import batch_to_confirm, confirming_steps
 from rnnprof.outcomes import was_crowded_out
 from rnnprof.runfile.observations import Fit
@@ -37,7 +38,7 @@ def run_once(job: Job) -> None:
     known = {fit.point for fit in same if not was_crowded_out(fit) and _tells(fit, count)}
     for point in job.order.grid.points():
         if point not in known:
-            job.listener.probing(point, "whether it fits")
+            job.listener.probing(point, WhetherItFits())
             _settle_suspicion([_run_point(point, count, job, Role.GRID)], job)
 
 
@@ -52,7 +53,7 @@ def _settle_suspicion(fits: list[Fit], job: Job) -> None:
     confirm, unit = settings.confirm_steps, settings.granularity
     while (batch := batch_to_confirm(fits, confirm, unit)) is not None:
         point = Point(batch, fits[0].time_steps)
-        job.listener.probing(point, LEAVES_MEMORY)
+        job.listener.probing(point, SeemsToLeave())
         fits.append(_run_point(point, confirming_steps(confirm), job))
 
 

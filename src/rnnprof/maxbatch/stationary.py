@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Final
 
+from rnnprof.maxbatch.reasons import PeakGrows, StepLeaves
 from rnnprof.maxbatch.search import FALL_RATIO
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome
-from rnnprof.units import format_bytes, format_ratio
 
 SETTLED_STEPS: Final = 2
 """The first two training steps bring the optimizer's state and the workspaces."""
@@ -71,14 +71,17 @@ class Leak:
     lasts: int
     failed: Fit | None = None
 
-    def __str__(self) -> str:
-        words = (
-            f"each training step leaves {format_bytes(self.bytes_per_step)}; "
-            f"B={self.batch} lasts about {self.lasts} training steps"
+    @property
+    def reason(self) -> StepLeaves:
+        """Why no largest batch can be proven."""
+        failed = self.failed
+        return StepLeaves(
+            self.bytes_per_step,
+            self.batch,
+            self.lasts,
+            failed.batch if failed else None,
+            failed.train_steps_run if failed else None,
         )
-        if self.failed is not None:
-            words += f", B={self.failed.batch} lasted {self.failed.train_steps_run}"
-        return words
 
 
 def rise_of(
@@ -209,16 +212,13 @@ def _falls(fits: Iterable[Fit]) -> bool:
     return False
 
 
-def spread_in_words(fits: Sequence[Fit]) -> str | None:
+def spread_of(fits: Sequence[Fit]) -> PeakGrows | None:
     """How much the peak changes from step to step, where a short probe does not tell it."""
     explored = explored_steps(fits)
     grown = max((grown_ratio(fit, explored) for fit in fits), default=0.0)
     if grown <= GROWN_RATIO:
         return None
-    return (
-        f"memory differs from training step to step: the peak grew by up to {format_ratio(grown)} "
-        f"after the first {explored}"
-    )
+    return PeakGrows(grown, explored)
 
 
 def _has_ended(fit: Fit) -> bool:

@@ -14,7 +14,9 @@ from rnnprof.points.implied import dominating_oom
 from rnnprof.points.known import KnownPeaks
 from rnnprof.points.measurement import Measurement
 from rnnprof.points.noise import judge
+from rnnprof.points.reasons import BatchNotUsed, ImpliedBy
 from rnnprof.points.seen import largest, unused_batches
+from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import Calibration, Fit, Memory, Observation, Timing
 from rnnprof.runfile.points import Outcome, Point, Role
 from rnnprof.runfile.records import Run
@@ -47,8 +49,7 @@ def fold_run(run: Run) -> dict[Point, Measurement]:
             if known is not None and not _last(Memory, seen[point]):
                 folded[point] = _without_memory(folded[point], known)
         elif (cause := dominating_oom(point, ooms)) is not None:
-            reason = f"{cause} was out of memory"
-            folded[point] = Measurement(point, Outcome.IMPLIED_OOM, reason=reason)
+            folded[point] = Measurement(point, Outcome.IMPLIED_OOM, reason=ImpliedBy(cause))
     return _without_unused(folded, seen)
 
 
@@ -67,16 +68,15 @@ def _without_unused(
     }
 
 
-def _without_throughput(measurement: Measurement, reason: str | None) -> Measurement:
+def _without_throughput(measurement: Measurement, reason: Reason | None) -> Measurement:
     if reason is None:
         return measurement
-    said = f"the batch is not used: {reason}"
     return replace(
         measurement,
         unused=reason,
         sequences_per_s=None,
         time_steps_per_s=None,
-        warnings=(said, *measurement.warnings),
+        warnings=(BatchNotUsed(reason), *measurement.warnings),
     )
 
 

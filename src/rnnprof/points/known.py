@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from rnnprof.breakdown.memory_model import MemoryModel, Sample
+from rnnprof.points.reasons import PeakKnownWithout
 from rnnprof.runfile.observations import Memory, Observation
 from rnnprof.runfile.points import Outcome, Point, Role
-from rnnprof.units import format_bytes, format_ratio
 
 PRECISION_RATIO: Final = 0.005
 """A peak that is known this well is not measured again: no allocator's rounding is told by less."""
@@ -31,12 +31,9 @@ class KnownPeak:
     error_ratio: float
     samples: int
 
-    def reason(self) -> str:
+    def reason(self) -> PeakKnownWithout:
         """Why there is no breakdown of the point."""
-        return (
-            f"left out by --fast: by {self.samples} other memory passes its allocated peak is "
-            f"{format_bytes(self.peak_bytes)} within {format_ratio(self.error_ratio)}"
-        )
+        return PeakKnownWithout(self.peak_bytes, self.error_ratio, self.samples)
 
 
 @dataclass(frozen=True, slots=True)

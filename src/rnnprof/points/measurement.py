@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import (
     Breakdown,
 )
@@ -30,13 +31,14 @@ class Measurement:
         retries: of the caching allocator under the limit, after step 2.
         seen_batch, seen_time_steps: of the largest call of a recurrent layer; None where unknown.
         unused: why a step does not use the batch requested: it then has no throughput.
-        noisy: what noisy the timing, or None.
+        noisy: what made the timing noisy, or None.
+        reason, breakdown_reason, warnings: text where an observation recorded it.
     """
 
     point: Point
     outcome: Outcome
     phase: str | None = None
-    reason: str | None = None
+    reason: Reason | str | None = None
     step_time_s: float | None = None
     step_time_within_ci_s: tuple[float, float] | None = None
     step_time_ci_s: tuple[float, float] | None = None
@@ -50,17 +52,17 @@ class Measurement:
     flop_per_s: float | None = None
     matmul_share_ratio: float | None = None
     bound: str | None = None
-    bound_reason: str | None = None
+    bound_reason: Reason | None = None
     peak_allocated_bytes: int | None = None
     peak_reserved_bytes: int | None = None
     peak_process_bytes: int | None = None
     peak_charged_bytes: int | None = None
     retries: int | None = None
     breakdown: Breakdown | None = None
-    breakdown_reason: str | None = None
+    breakdown_reason: Reason | str | None = None
     implementation: str | None = None
     seen_batch: int | None = None
     seen_time_steps: int | None = None
-    unused: str | None = None
-    noisy: str | None = None
-    warnings: tuple[str, ...] = ()
+    unused: Reason | None = None
+    noisy: Reason | None = None
+    warnings: tuple[Reason | str, ...] = ()

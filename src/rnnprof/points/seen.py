@@ -14,6 +14,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from rnnprof.points.reasons import (
+    DataGave,
+    LengthNotUsed,
+    LengthShare,
+    MemoryNoMore,
+    ModulesSawNoMore,
+    SameData,
+)
+from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import Fit, Seen
 from rnnprof.runfile.points import Outcome
 
@@ -92,37 +101,37 @@ def largest(seen: Sequence[Seen]) -> Seen | None:
     )
 
 
-def ignored(fits: Sequence[Fit]) -> str | None:
+def ignored(fits: Sequence[Fit]) -> Reason | None:
     """Why the fit passes at one T show that a step does not use B; None where they do not."""
     return ignored_uses(Use.of(fit) for fit in fits if _passed(fit))
 
 
-def ignored_uses(uses: Iterable[Use]) -> str | None:
+def ignored_uses(uses: Iterable[Use]) -> Reason | None:
     """The same of probes, at the largest batch that is not used."""
     found = unused(uses)
     return found[max(found)] if found else None
 
 
-def unused_batches(fits: Sequence[Fit]) -> dict[int, str]:
+def unused_batches(fits: Sequence[Fit]) -> dict[int, Reason]:
     """The batches at one T that a step does not use, each with the reason."""
     return unused(Use.of(fit) for fit in fits if _passed(fit))
 
 
-def unused(uses: Iterable[Use]) -> dict[int, str]:
+def unused(uses: Iterable[Use]) -> dict[int, Reason]:
     """The same of probes.
 
     Batches that saw the same number of sequences as one which is not used are among them, but for
     the one that is this number.
     """
     ordered = sorted(uses, key=lambda use: use.batch)
-    found: dict[int, str] = {}
+    found: dict[int, Reason] = {}
     for smaller, larger in _far_apart(ordered):
         if _is_unused(smaller, larger):
-            found[larger.batch] = _sentence(smaller, larger)
+            found[larger.batch] = _why(smaller, larger)
     given = {_given(use) for use in ordered if use.batch in found} - {None}
     for use in ordered:
         if _given(use) in given:
-            found.setdefault(use.batch, _sentence(use, use))
+            found.setdefault(use.batch, _why(use, use))
     return {batch: found[batch] for batch in sorted(found) if batch not in given}
 
 
@@ -136,7 +145,7 @@ def _far_apart(ordered: Sequence[Use]) -> Iterator[tuple[Use, Use]]:
         yield from ((smaller, larger) for larger in ordered[first:])
 
 
-def used_lengths(fits: Sequence[Fit]) -> str | None:
+def used_lengths(fits: Sequence[Fit]) -> Reason | None:
     """What to know of the time steps that recurrent layers saw, at one T or at several.
 
     None where they saw T, as one sequence or cut into chunks, or where nothing is known.
@@ -151,14 +160,11 @@ def used_lengths(fits: Sequence[Fit]) -> str | None:
         return None
     low, high = min(factors), max(factors)
     if high >= APART_RATIO * low and _is_flat(low, high, factors[low], factors[high]):
-        return (
-            f"T is not used: of {high} time steps requested, recurrent layers saw {factors[high]}"
-        )
-    share = factors[high] / high
-    return f"recurrent layers see {factors[high]} time steps where T={high}, {share:.2g} of them"
+        return LengthNotUsed(high, factors[high])
+    return LengthShare(high, factors[high])
 
 
-def same_data(fits: Sequence[Fit]) -> str | None:
+def same_data(fits: Sequence[Fit]) -> SameData | None:
     """Whether two proofs of the same batch and T drew the same data, though their seeds differ."""
     marks: dict[tuple[int, int], set[float]] = defaultdict(set)
     for fit in fits:
@@ -166,10 +172,7 @@ def same_data(fits: Sequence[Fit]) -> str | None:
             continue
         known = marks[fit.batch, fit.time_steps]
         if fit.data_mark in known:
-            return (
-                f"both proofs of B={fit.batch} drew the same data: the factory seeds itself, or "
-                "reads its data in a fixed order"
-            )
+            return SameData(fit.batch)
         known.add(fit.data_mark)
     return None
 
@@ -241,19 +244,16 @@ def _given(use: Use) -> int | None:
     return None if most is None else most.batch
 
 
-def _sentence(smaller: Use, larger: Use) -> str:
+def _why(smaller: Use, larger: Use) -> Reason:
     most = larger.most
     if most is not None and most.batch is not None:
         given = most.batch
         if most.sequences <= larger.batch:  # micro-batches: all of them together
             given = max(given, most.sequences)
-        return f"requested {larger.batch}, the data gave {given}"
+        return DataGave(larger.batch, given)
     if larger.has_modules:
-        return (
-            f"requested {larger.batch}, and modules were called with no more than at "
-            f"B={smaller.batch}"
-        )
-    return f"requested {larger.batch}, and a step takes no more memory than at B={smaller.batch}"
+        return ModulesSawNoMore(larger.batch, smaller.batch)
+    return MemoryNoMore(larger.batch, smaller.batch)
 
 
 def _length_of(fit: Fit) -> int | None:

@@ -11,12 +11,13 @@ from typing import Final
 
 from rnnprof.advice.advise import Advice, Cut, advise
 from rnnprof.breakdown.memory_model import MemoryModel
+from rnnprof.maxbatch.certify import Proof
 from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.maxbatch.neighbours import Neighbours, neighbours_of
 from rnnprof.maxbatch.step_functions import StepFunction, step_functions_of
 from rnnprof.points.fold import Drift
 from rnnprof.points.measurement import Measurement
-from rnnprof.runfile.certificates import Certificate, EdgeStatus
+from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.runfile.records import Run
 from rnnprof.study.trainability import Trainability, trainability_of
@@ -42,7 +43,7 @@ class RunReport:
     run: Run
     points: tuple[Point, ...]
     measurements: Mapping[Point, Measurement]
-    frontier: tuple[Certificate, ...]
+    frontier: tuple[Proof, ...]
     advice: Advice
     limit_bytes: int
     headroom_ratio: float
@@ -127,7 +128,7 @@ class SeenEdge:
     fits: int | None
     fails: Measurement | None
     is_largest: bool
-    certificate: Certificate | None = None
+    certificate: Proof | None = None
 
     @property
     def is_certified(self) -> bool:
@@ -136,7 +137,7 @@ class SeenEdge:
 
 
 def seen_edges(
-    points: Sequence[Point], measurements: Measurements, frontier: Sequence[Certificate]
+    points: Sequence[Point], measurements: Measurements, frontier: Sequence[Proof]
 ) -> tuple[SeenEdge, ...]:
     """The edge seen on the grid at each T, ascending."""
     by_steps = groupby(points, key=lambda point: point.time_steps)

@@ -77,7 +77,6 @@ class Certificate:
         probes: runs of steps at this T, confirmations included.
         ooms: of them, out of memory.
         attempts: every observation at this T that was part of it, in order.
-        reason: what stands in the way of a certificate, or what else to know.
     """
 
     time_steps: Count
@@ -93,5 +92,4 @@ class Certificate:
     probes: Count = 0
     ooms: Count = 0
     attempts: tuple[str, ...] = ()
-    reason: str | None = None
     request: str = ""

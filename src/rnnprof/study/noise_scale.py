@@ -21,7 +21,9 @@ from functools import partial
 from statistics import fmean
 from typing import Final
 
+from rnnprof.reasons import Reason
 from rnnprof.stats.statistics import CONFIDENCE
+from rnnprof.study.reasons import FewDraws, GradientsNotFinite, LostInNoise, NoUpperEnd
 
 MIN_DRAWS: Final = 8
 """Fewer draws bound nothing."""
@@ -64,7 +66,7 @@ class NoiseScale:
     gradient_squared: float
     noise_trace: float
     draws: int
-    reason: str | None = None
+    reason: Reason | None = None
 
     @property
     def is_bounded(self) -> bool:
@@ -82,24 +84,20 @@ def noise_scale(draws: Sequence[Draw], small_batch: int, big_batch: int) -> Nois
     terms = [_terms(draw, small_batch, big_batch) for draw in draws]
     unknown = partial(NoiseScale, None, None, draws=len(draws))
     if not all(math.isfinite(value) for pair in terms for value in pair):
-        return unknown(math.nan, math.nan, reason="some gradients are no finite numbers")
+        return unknown(math.nan, math.nan, reason=GradientsNotFinite())
     gradient = fmean(term[0] for term in terms) if terms else 0.0
     trace = fmean(term[1] for term in terms) if terms else 0.0
     if len(draws) < MIN_DRAWS:
-        reason = f"{len(draws)} draws tell nothing of the noise: {MIN_DRAWS} at least do"
-        return unknown(gradient, trace, reason=reason)
+        return unknown(gradient, trace, reason=FewDraws(len(draws), MIN_DRAWS))
     interval = _bootstrap(terms)
     if gradient <= 0:
-        reason = "the gradient cannot be told from its noise: the noise scale may have no bound"
-        return NoiseScale(None, interval, gradient, trace, len(draws), reason)
+        return NoiseScale(None, interval, gradient, trace, len(draws), LostInNoise())
     sequences = max(0.0, trace / gradient)
     return NoiseScale(sequences, interval, gradient, trace, len(draws), _caution(interval))
 
 
-def _caution(interval: tuple[float, float]) -> str | None:
-    if math.isfinite(interval[1]):
-        return None
-    return "its interval includes infinity: more draws, or a larger big batch, bound it"
+def _caution(interval: tuple[float, float]) -> Reason | None:
+    return None if math.isfinite(interval[1]) else NoUpperEnd()
 
 
 def efficiency(noise: float, batch: float, against: float) -> float:

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Final
 
+from rnnprof.reasons import Reason
+from rnnprof.study.reasons import Falls, Grows, Lasts, LossWithoutInput, LossWithoutLast, NotFinite
+
 REACH_RATIO: Final = 1e-3
 """Share of the last step's gradient below which an input is taken to teach nothing."""
 
@@ -47,7 +50,7 @@ class Reach:
         reach_spread: the least and the most that a single draw gives.
         slope_per_lag: of the ratio's natural logarithm, by least squares over the lags within the
             reach; None of fewer than three.
-        reason: in one sentence, with its figures.
+        reason: what the trend rests on.
     """
 
     trend: Trend
@@ -56,7 +59,7 @@ class Reach:
     reach: int | None
     reach_spread: tuple[int, int] | None
     slope_per_lag: float | None
-    reason: str
+    reason: Reason
 
     @property
     def is_cut(self) -> bool:
@@ -101,11 +104,7 @@ def _ratios(draw: Sequence[float]) -> list[float]:
 
 def _without_gradient(draws: Sequence[Sequence[float]], lags: int) -> Reach:
     later = any(norm > 0 for draw in draws for norm in draw)
-    reason = (
-        "the loss does not depend on the last time step's input: give a loss of the last output"
-        if later
-        else "the loss depends on no input: nothing reaches it"
-    )
+    reason = LossWithoutLast() if later else LossWithoutInput()
     return Reach(Trend.NO_GRADIENT, (None,) * lags, (None,) * lags, None, None, None, reason)
 
 
@@ -132,21 +131,18 @@ def _last_lag(ratios: Sequence[float | None], threshold: float) -> int:
     return max((lag for lag, r in enumerate(ratios) if r is not None and r >= threshold), default=0)
 
 
-def _judge(ratios: Sequence[float | None], reach: int, threshold: float) -> tuple[Trend, str]:
+def _judge(ratios: Sequence[float | None], reach: int, threshold: float) -> tuple[Trend, Reason]:
     broken = next((lag for lag, ratio in enumerate(ratios) if ratio is None), None)
     if broken is not None:
-        return Trend.NOT_FINITE, f"the gradient is no finite number at lag {broken} in some draws"
+        return Trend.NOT_FINITE, NotFinite(broken)
     known = [ratio for ratio in ratios if ratio is not None]
     last = len(known) - 1
     most = max(known)
     if most > EXPLODING_RATIO:
-        lag = known.index(most)
-        return Trend.EXPLODING, f"it has grown {most:.3g}-fold at lag {lag}"
+        return Trend.EXPLODING, Grows(most, known.index(most))
     if reach < last:
-        told = f"below {threshold:g} of the last step's"
-        return Trend.VANISHING, f"it falls {told} after lag {reach}, of {last} there are"
-    told = f"{known[-1]:.2g} of the last step's"
-    return Trend.HEALTHY, f"at lag {last}, the last there is, it is {told}"
+        return Trend.VANISHING, Falls(threshold, reach, last)
+    return Trend.HEALTHY, Lasts(known[-1], last)
 
 
 def _slope(ratios: Sequence[float | None], last: int) -> float | None:

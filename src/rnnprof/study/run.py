@@ -9,6 +9,7 @@ from typing import Final
 from rnnprof.engine.job import Job
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer
+from rnnprof.engine.reasons import Doing
 from rnnprof.runfile.observations import Gradient, Learning, Observation
 from rnnprof.runfile.points import Outcome, Point, Role
 from rnnprof.runfile.records import Run
@@ -79,7 +80,7 @@ class TrainabilityStudy:
         todo = list(lessons_of(self._study, grid.batch, grid.time_steps))
         for number, lesson in enumerate(todo):
             if lesson not in self.done:
-                self.listener.noted(f"[{number + 1}/{len(todo)}] {lesson.point}: {lesson}")
+                self.listener.noted(Doing(number + 1, len(todo), lesson.point, str(lesson)))
                 self._observe(lesson)
         self.listener.closed()
 

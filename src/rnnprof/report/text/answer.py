@@ -10,9 +10,12 @@ from rnnprof.device.malloc import as_shell
 from rnnprof.maxbatch.neighbours import REACH_RATIO
 from rnnprof.report.model import RunReport
 from rnnprof.report.text.command import deciding_command
-from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
-from rnnprof.report.text.pieces import WIDTH, certificate_in_words, clip, training_steps
-from rnnprof.report.text.recommendation import head_of, safe_in_words
+from rnnprof.report.text.pieces import WIDTH, clip
+from rnnprof.report.words.certificates import certificate_in_words
+from rnnprof.report.words.dispatch import say
+from rnnprof.report.words.loops import loop_in_words, step_functions_in_words
+from rnnprof.report.words.phrases import training_steps
+from rnnprof.report.words.recommendation import head_of, safe_in_words
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.records import Run
@@ -170,7 +173,7 @@ def _gpu_notes(reports: Sequence[RunReport]) -> list[str]:
     notes += [line for report in reports for line in neighbours_in_words(report)]
     for report in reports:
         name = report.run.environment.get("device_name")
-        told = [f"{name} T={c.time_steps}: {c.reason}" for c in report.frontier if c.reason]
+        told = [f"{name} T={c.time_steps}: {say(c.reason)}" for c in report.frontier if c.reason]
         notes += [line for text in told for line in textwrap.wrap(text, WIDTH)]
     return notes
 
@@ -186,21 +189,21 @@ def advice_in_words(report: RunReport) -> str:
     advice, command = report.advice, deciding_command(report)
     lines = [NOT_KNOWN] if not advice.recommendations else []
     for each in advice.recommendations:
-        lines += [head_of(each), *map(_item, each.reasons)]
+        lines += [head_of(each), *map(_item, map(say, each.reasons))]
     if advice.reasons and advice.recommendations:
         lines.append("Note:")
-    lines += map(_item, advice.reasons)
+    lines += map(_item, map(say, advice.reasons))
     if command:
         lines += ["To decide it:", command]
     if advice.predictions:
-        lines += ["Predicted, not measured:", *map(_item, advice.predictions)]
+        lines += ["Predicted, not measured:", *map(_item, map(say, advice.predictions))]
     for goodput in advice.goodput:
         lines.append(f"By goodput at T={goodput.time_steps}: train with B={goodput.batch}")
-        lines += map(_item, goodput.reasons)
+        lines += map(_item, map(say, goodput.reasons))
     if advice.unknown:
-        lines += ["Not known from this run:", *map(_item, advice.unknown)]
+        lines += ["Not known from this run:", *map(_item, map(say, advice.unknown))]
     if advice.chunk is not None:
-        lines += [_chunk(advice.chunk), *map(_item, advice.chunk.reasons)]
+        lines += [_chunk(advice.chunk), *map(_item, map(say, advice.chunk.reasons))]
     return "\n".join(lines)
 
 

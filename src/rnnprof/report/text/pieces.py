@@ -9,11 +9,7 @@ from typing import Final
 
 from rnnprof.advice.recommendation import half_interval_ratio
 from rnnprof.points.measurement import Measurement
-from rnnprof.report.model import (
-    RunReport,
-    SeenEdge,
-)
-from rnnprof.runfile.certificates import Certificate, EdgeStatus
+from rnnprof.report.words.phrases import rate_in_words as rate_in_words
 from rnnprof.runfile.points import Outcome
 from rnnprof.units import format_bytes, format_rate, format_ratio, format_seconds
 
@@ -58,11 +54,6 @@ def unit_note(texts: Iterable[str], names: Mapping[str, str]) -> str:
     return f" ({', '.join(used)})" if used else ""
 
 
-def rate_in_words(per_second: float | None, of: str = "time steps") -> str:
-    """``12.3 k time steps/s``."""
-    return format_rate(per_second).replace("/s", f" {of}/s").replace("  ", " ")
-
-
 def one_line(text: str) -> str:
     """*text* as a single line, with ``?`` for what could drive a terminal."""
     return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
@@ -79,13 +70,6 @@ def clip(text: str, columns: int = WIDTH) -> str:
 
 def _columns_of(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
-
-
-def limit_in_words(report: RunReport) -> str:
-    """What training may take, and what of the limit is not for it."""
-    words = f"limit {format_bytes(report.limit_bytes)}"
-    reserve_bytes = report.run.limit_bytes - report.limit_bytes
-    return f"{words}, {format_bytes(reserve_bytes)} set aside" if reserve_bytes else words
 
 
 def phase_times_in_words(measurement: Measurement) -> str:
@@ -114,54 +98,6 @@ def precision(measurement: Measurement) -> str:
 
 def plus_minus(ratio: float) -> str:
     return f"±{format_ratio(ratio)}" if ratio < 0.995 else "±>99%"
-
-
-def edge_in_words(edge: SeenEdge) -> str:
-    """``64 fits, 128 is out of memory``; what was seen, and no more than that."""
-    if edge.certificate is not None:
-        return certificate_in_words(edge.certificate)
-    fails = f"{edge.fails.point.batch} is out of memory" if edge.fails else ""
-    if edge.fails and edge.fails.outcome is Outcome.IMPLIED_OOM:
-        fails += " (implied)"
-    if edge.fits is None:
-        return f"none fits, {fails}" if fails else "nothing was measured"
-    if edge.fails and edge.fails.point.batch < edge.fits:
-        return f"{edge.fits} fits, yet {fails}"
-    return f"{edge.fits} fits, {fails or _unknown_above(edge)}"
-
-
-def certificate_in_words(certificate: Certificate, *, is_brief: bool = False) -> str:
-    """``140 is the largest over 10 training steps, 141 is out of memory``, or why there is none.
-
-    Args:
-        is_brief: over how many training steps is said elsewhere.
-    """
-    batch, unit, status = certificate.batch, certificate.granularity, certificate.status
-    reason = f": {certificate.reason}" if certificate.reason else ""
-    over = ""
-    if certificate.horizon is not None and not is_brief:
-        over = f" over {training_steps(certificate.horizon)}"
-    if status is EdgeStatus.CERTIFIED and batch is not None:
-        return f"{batch} is the largest{over}, {batch + unit} is out of memory{reason}"
-    if status is EdgeStatus.CAPPED:
-        return f"{batch} fits{over}, the largest tried{reason}"
-    if status is EdgeStatus.NOTHING_FITS:
-        return f"nothing fits{reason}"
-    return f"{status.value.replace('_', ' ')}{reason}"
-
-
-def unusable_in_words(certificate: Certificate) -> str:
-    """``not stationary: each training step leaves 1.61 MiB; B=8 lasts about 58 training steps``."""
-    return f"{certificate.status.value.replace('_', ' ')}: {certificate.reason}"
-
-
-def training_steps(count: int) -> str:
-    """``1 training step``, ``10 training steps``."""
-    return f"{count} training step{'' if count == 1 else 's'}"
-
-
-def _unknown_above(edge: SeenEdge) -> str:
-    return "the largest tried" if edge.is_largest else "nothing larger was measured"
 
 
 # --- a row for each point ------------------------------------------------------------------------

@@ -8,10 +8,14 @@ from typing import Final
 
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.model import RunReport, flags, memory_bytes, throughput
-from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
-from rnnprof.report.text.pieces import certificate_in_words, compact_rate, one_line
-from rnnprof.report.text.recommendation import cell_of
-from rnnprof.report.text.verdict import Judgement
+from rnnprof.report.text.command import repeat_command
+from rnnprof.report.text.pieces import compact_rate, one_line
+from rnnprof.report.trust import judge_run
+from rnnprof.report.words.certificates import certificate_in_words
+from rnnprof.report.words.decision import decision
+from rnnprof.report.words.dispatch import say
+from rnnprof.report.words.loops import loop_in_words, step_functions_in_words
+from rnnprof.report.words.recommendation import cell_of
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.units import format_bytes
 
@@ -29,27 +33,22 @@ SHORT: Final = {
 }  # fmt: skip
 
 
-def summary(
-    report: RunReport,
-    decision: Sequence[str],
-    judgement: Judgement,
-    command: str,
-    pages: Sequence[str],
-) -> str:
+def summary(report: RunReport, pages: Sequence[str] = ()) -> str:
     """The Markdown text.
 
     Args:
         pages: names of the files beside it that tell more.
     """
+    judgement = judge_run(report)
     blocks = [
         f"## rnnprof: {escaped(report.name)}",
-        "\n\n".join(f"**{escaped(decision[0])}**" if n == 0 else escaped(text)
-                    for n, text in enumerate(decision)),
-        f"{judgement.verdict.value}: {escaped('; '.join(judgement.reasons))}.",
+        "\n\n".join(f"**{escaped(text)}**" if n == 0 else escaped(text)
+                    for n, text in enumerate(decision(report))),
+        f"{judgement.verdict.value}: {escaped('; '.join(map(say, judgement.reasons)))}.",
         _edges(report),
         _points(report),
         _facts(report),
-        _fenced(command),
+        _fenced(repeat_command(report)),
         f"More: {', '.join(pages)}" if pages else "",
     ]  # fmt: skip
     return "\n\n".join(block for block in blocks if block) + "\n"

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from rnnprof.advice.advise import UNFINISHED, Advice
+from rnnprof.advice.advise import Advice
+from rnnprof.advice.reasons import Unfinished
 from rnnprof.advice.recommendation import half_interval_ratio
 from rnnprof.points.implied import dominating_oom
 from rnnprof.points.measurement import Measurement
@@ -22,7 +23,6 @@ from rnnprof.report.model import (
     memory_bytes,
     throughput,
 )
-from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
 from rnnprof.report.text.pieces import (
     CHARGED,
     SHORT,
@@ -30,15 +30,17 @@ from rnnprof.report.text.pieces import (
     clip,
     compact_bytes,
     compact_rate,
-    edge_in_words,
-    limit_in_words,
     phase_times_in_words,
     plus_minus,
     precision,
     rate_in_words,
     unit_note,
 )
-from rnnprof.report.text.recommendation import at_each_length
+from rnnprof.report.words.certificates import edge_in_words, limit_in_words
+from rnnprof.report.words.dispatch import say, told
+from rnnprof.report.words.loops import loop_in_words, step_functions_in_words
+from rnnprof.report.words.phrases import sentence
+from rnnprof.report.words.recommendation import at_each_length
 from rnnprof.runfile.points import GOOD_OUTCOMES, Outcome, Point
 from rnnprof.units import format_bytes, format_flops, format_ratio, format_seconds
 
@@ -390,16 +392,18 @@ def _notes(measurements: Measurements) -> list[str]:
 
 
 def _failures(measurements: Measurements) -> list[tuple[str, Point]]:
-    told = [m for m in _ordered(measurements) if m.outcome not in OOM_OUTCOMES | {Outcome.MEASURED}]
+    ended = [
+        m for m in _ordered(measurements) if m.outcome not in OOM_OUTCOMES | {Outcome.MEASURED}
+    ]
     # a missing measurement comes before one that the library does not support
-    told.sort(key=lambda m: m.outcome in GOOD_OUTCOMES)
-    return [(f"{_name(m)}: {m.reason or 'no reason was recorded'}", m.point) for m in told]
+    ended.sort(key=lambda m: m.outcome in GOOD_OUTCOMES)
+    return [(f"{_name(m)}: {told(m.reason) or 'no reason was recorded'}", m.point) for m in ended]
 
 
 def _remarks(measurements: Measurements) -> list[tuple[str, Point]]:
     ordered = _ordered(measurements)
-    noisy = [(f"noisy: {m.noisy}", m.point) for m in ordered if m.noisy]
-    return noisy + [(text, m.point) for m in ordered for text in m.warnings]
+    noisy = [(f"noisy: {say(m.noisy)}", m.point) for m in ordered if m.noisy]
+    return noisy + [(told(each), m.point) for m in ordered for each in m.warnings]
 
 
 def _ordered(measurements: Measurements) -> list[Measurement]:
@@ -435,10 +439,10 @@ def _summary(report: RunReport) -> list[str]:
 
 def _recommended(advice: Advice) -> list[str]:
     """The recommended batch at every T that was timed."""
-    told = at_each_length(advice)
-    lines = textwrap.wrap(f"Recommended batch: {told}", WIDTH, subsequent_indent="    ")
-    unfinished = [each for each in advice.reasons if each == UNFINISHED]
-    return [*(lines if told else []), *(text[0].upper() + text[1:] for text in unfinished)]
+    batches = at_each_length(advice)
+    lines = textwrap.wrap(f"Recommended batch: {batches}", WIDTH, subsequent_indent="    ")
+    unfinished = [each for each in advice.reasons if isinstance(each, Unfinished)]
+    return [*(lines if batches else []), *(sentence(each) for each in unfinished)]
 
 
 def _step_functions(report: RunReport) -> list[str]:
@@ -473,5 +477,5 @@ def _speed_in_words(best: Measurement) -> list[str]:
     lines = [f"  it runs at {format_flops(best.flop_per_s)}{of_rate}{bound}"]
     is_judged = best.bound is not None or share is not None
     if is_judged and best.bound_reason:
-        lines.append("  " + clip(best.bound_reason, WIDTH - 2))
+        lines.append("  " + clip(say(best.bound_reason), WIDTH - 2))
     return lines

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from rnnprof.report.model import RunReport
 from rnnprof.report.text.pieces import WIDTH
+from rnnprof.report.words.dispatch import say, told
 from rnnprof.study.trainability import MIN_SEEDS, NoiseAt, ReachAt, ToTarget, Trainability
 from rnnprof.units import format_ratio, format_seconds
 
@@ -52,7 +53,7 @@ def _reached(each: ReachAt) -> str:
         text += f", {least}{each.reach.reach} time steps"
         if each.reach.reach_spread and each.reach.reach_spread[0] != each.reach.reach_spread[1]:
             text += " ({} to {} over draws)".format(*each.reach.reach_spread)
-    text += f"; {each.reach.reason}"
+    text += f"; {say(each.reach.reason)}"
     if each.inputs == "embedding":
         text += "; of the embedding's output"
     if each.clipped_ratio is not None:
@@ -73,12 +74,12 @@ def _noisy(each: NoiseAt) -> str:
     if scale is None:
         return f"not known: {each.reason}"
     if scale.sequences is None:
-        return f"not known: {scale.reason}"
+        return f"not known: {told(scale.reason)}"
     assert scale.interval is not None
     low, high = scale.interval
     until = "infinity" if math.isinf(high) else _sequences(high)
     text = f"{_sequences(scale.sequences)} sequences (95% interval {_sequences(low)} to {until})"
-    return text if scale.reason is None else f"{text}; {scale.reason}"
+    return text if scale.reason is None else f"{text}; {say(scale.reason)}"
 
 
 def _sequences(count: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 
-from rnnprof.reasons import Reason
+from rnnprof.reasons import Reason, Reasons
 
 
 @singledispatch
@@ -20,3 +20,8 @@ def say(reason: Reason) -> str:
 def told(reason: Reason | str | None) -> str:
     """A reason as a sentence; text that was recorded with an observation as it is; "" for None."""
     return say(reason) if isinstance(reason, Reason) else reason or ""
+
+
+@say.register
+def _(reason: Reasons) -> str:
+    return "; ".join(map(say, reason.parts))

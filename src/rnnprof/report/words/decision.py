@@ -1,126 +1,18 @@
-"""What a report says first: what to use, and how far its run can be trusted."""
+"""What a report says first: which batch to use, and what would change it."""
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
-
-from rnnprof.advice.recommendation import UNDECIDED
 from rnnprof.maxbatch.certify import UNUSABLE
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.model import RunReport, fastest, throughput
-from rnnprof.report.text.pieces import rate_in_words, unusable_in_words
-from rnnprof.report.text.recommendation import at_each_length, safe_in_words
+from rnnprof.report.words.advice import MEMORY_DECIDED
+from rnnprof.report.words.certificates import unusable_in_words
+from rnnprof.report.words.dispatch import say
+from rnnprof.report.words.phrases import rate_in_words
+from rnnprof.report.words.recommendation import at_each_length, safe_in_words
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
-from rnnprof.runfile.points import GOOD_OUTCOMES, Outcome, Point
+from rnnprof.runfile.points import Outcome
 from rnnprof.units import format_bytes, format_ratio
-
-DRIFT_RATIO: Final = 0.05
-"""A drift of the anchor above it moves comparisons more than the timing's own precision does."""
-
-NAMED_POINTS: Final = 4
-"""More points than these are counted, not named."""
-
-
-class Trust(enum.StrEnum):
-    """How far a run can be trusted."""
-
-    VALID = "VALID"
-    NOISY = "NOISY"
-    UNFINISHED = "UNFINISHED"
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """The verdict on a run and what it rests on, a sentence each."""
-
-    verdict: Trust
-    reasons: tuple[str, ...]
-
-
-def judge_run(report: RunReport) -> Judgement:
-    """UNFINISHED where a measurement is missing, NOISY where times cannot be relied on."""
-    missing, noisy = tuple(_missing(report)), tuple(_noisy_text(report))
-    if missing:
-        return Judgement(Trust.UNFINISHED, missing + noisy + tuple(_loose(report)))
-    if noisy:
-        return Judgement(Trust.NOISY, noisy + tuple(_loose(report)))
-    return Judgement(Trust.VALID, (*_sound(report), *_loose(report)))
-
-
-def _missing(report: RunReport) -> Iterator[str]:
-    if not report.run.requests:
-        yield "nothing was asked for"
-    elif not report.run.is_finished:
-        yield "the last invocation did not come to its end"
-    absent = [point for point in report.points if point not in report.measurements]
-    if absent:
-        yield f"{_counted(absent)} not reached"
-    for outcome in (o for o in Outcome if o not in GOOD_OUTCOMES):
-        points = [m.point for m in report.measurements.values() if m.outcome is outcome]
-        if points:
-            yield f"{_counted(points)} {outcome.value}"
-    for certificate in report.frontier:
-        if certificate.status is EdgeStatus.INDETERMINATE:
-            at = f"the largest batch at T={certificate.time_steps}"
-            yield f"{at} is not known: {certificate.reason}"
-
-
-def _noisy_text(report: RunReport) -> Iterator[str]:
-    noisy = [m for m in _timed(report) if m.noisy]
-    if noisy:
-        first = noisy[0]
-        yield (
-            f"{_counted([m.point for m in noisy])} timed while noisy, though repeated once "
-            f"({first.point}: {first.noisy})"
-        )
-    drift = report.drift
-    if drift is not None and drift.ratio > DRIFT_RATIO:
-        yield (
-            f"the machine's speed drifted by {format_ratio(drift.ratio)} between timings of the "
-            f"anchor {drift.point}: compare times across points with care. Memory is not touched "
-            "by it"
-        )
-
-
-def _sound(report: RunReport) -> Iterator[str]:
-    known = len(report.measurements)
-    if known:
-        yield f"all {known} points were answered" if known > 1 else "the one point was answered"
-    if report.frontier:
-        yield f"the largest batch is known at {len(report.frontier)} of {len(report.frontier)} T"
-    if _timed(report):
-        yield "no timing that counts was noisy"
-    drift = report.drift
-    if drift is not None:
-        yield f"the anchor {drift.point} drifted by {format_ratio(drift.ratio)}"
-
-
-def _loose(report: RunReport) -> Iterator[str]:
-    timed = _timed(report)
-    loose = [m.point for m in timed if m.converged is False]
-    if loose:
-        yield (
-            f"{len(loose)} of {len(timed)} times did not settle within the precision asked for: "
-            "their intervals are drawn"
-        )
-
-
-def _timed(report: RunReport) -> list[Measurement]:
-    return [m for _, m in sorted(report.measurements.items()) if throughput(m) is not None]
-
-
-def _counted(points: Sequence[Point]) -> str:
-    """``2 points (B=8 T=16, B=16 T=16)``; of many the number alone."""
-    head = "1 point" if len(points) == 1 else f"{len(points)} points"
-    if len(points) > NAMED_POINTS:
-        return head
-    return f"{head} ({', '.join(map(str, sorted(points)))})"
-
-
-# --- the decision --------------------------------------------------------------------------------
 
 
 def decision(report: RunReport) -> tuple[str, ...]:
@@ -151,7 +43,7 @@ def _open(report: RunReport) -> str:
     safe = next((e for e in report.advice.largest_safe if e.time_steps == longest.time_steps), None)
     also = safe_in_words(safe, report.headroom_ratio)
     largest = f"; {also}" if also else ""
-    return f"At T={longest.time_steps} {UNDECIDED}: {longest.reasons[0]}{largest}."
+    return f"At T={longest.time_steps} {MEMORY_DECIDED}: {say(longest.reasons[0])}{largest}."
 
 
 def _each_length(report: RunReport) -> str:
@@ -165,7 +57,7 @@ def _by_goodput(report: RunReport) -> str:
     better = report.advice.better_by_goodput
     if better is None:
         return ""
-    return f"By goodput B={better.batch} is the better batch there: {better.reasons[0]}."
+    return f"By goodput B={better.batch} is the better batch there: {say(better.reasons[0])}."
 
 
 def _use(report: RunReport, chosen: Measurement) -> str:
@@ -233,5 +125,7 @@ def _without_times(report: RunReport) -> str:
 def _would_change(report: RunReport) -> str | None:
     """What another limit or another look would change."""
     if report.advice.predictions:
-        return f"What would change it: {report.advice.predictions[-1]} (predicted, not measured)."
+        return (
+            f"What would change it: {say(report.advice.predictions[-1])} (predicted, not measured)."
+        )
     return None

@@ -1,11 +1,12 @@
-"""The recommendation in words: the same on the terminal, in pictures, on the page, in files."""
+"""The recommendation in words: the same on the terminal, in charts, on the page, in files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from rnnprof.advice.advise import Advice, LargestSafe
-from rnnprof.advice.recommendation import UNDECIDED, Recommendation
+from rnnprof.advice.recommendation import Recommendation
+from rnnprof.report.words.advice import MEMORY_DECIDED
 from rnnprof.units import format_bytes, format_ratio
 
 
@@ -14,7 +15,7 @@ def head_of(each: Recommendation) -> str:
     if each.batch is not None:
         return f"T={each.time_steps}: train with B={each.batch}"
     if each.tied:
-        return f"T={each.time_steps}: {UNDECIDED}"
+        return f"T={each.time_steps}: {MEMORY_DECIDED}"
     return f"T={each.time_steps}: nothing to recommend"
 
 

@@ -1,0 +1,52 @@
+"""What a job notes as it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rnnprof.reasons import Reason
+from rnnprof.runfile.points import Point
+
+
+@dataclass(frozen=True, slots=True)
+class LimitKept(Reason):
+    """The limit of a run is kept, though less memory is free by now."""
+
+    limit_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PassesLeftOut(Reason):
+    """Memory passes that --fast left out.
+
+    Attributes:
+        precision_ratio: to which the others tell their peaks.
+    """
+
+    left_out: int
+    points: int
+    precision_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimedAgain(Reason):
+    """A point is timed again, since its time was noisy."""
+
+    point: Point
+    noise: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Doing(Reason):
+    """What a study runs next.
+
+    Attributes:
+        number: from 1, of *total*.
+        lesson: what it runs, in a few words.
+    """
+
+    number: int
+    total: int
+    point: Point
+    lesson: str

@@ -1,0 +1,157 @@
+"""Sentences of a study of trainability: reach, noise scale, goodput and chunks."""
+
+from __future__ import annotations
+
+import math
+
+from rnnprof.report.words.dispatch import say
+from rnnprof.report.words.phrases import rate_in_words
+from rnnprof.study.reasons import (
+    BestOfReach,
+    Falls,
+    FasterButShort,
+    FewDraws,
+    GradientsNotFinite,
+    Grows,
+    Lasts,
+    LossWithoutInput,
+    LossWithoutLast,
+    LostInNoise,
+    NotFinite,
+    NothingTimed,
+    NoUpperEnd,
+    ReachEnough,
+    ReachTooShort,
+    ReachUnknown,
+    RestsOnNoise,
+    Worth,
+)
+from rnnprof.units import format_ratio
+
+
+@say.register
+def _(_: LossWithoutLast) -> str:
+    return (
+        "the loss does not depend on the last time step's input: return a loss of the last output"
+    )
+
+
+@say.register
+def _(_: LossWithoutInput) -> str:
+    return "the loss depends on no input: no gradient reaches it"
+
+
+@say.register
+def _(reason: NotFinite) -> str:
+    return f"the gradient is not finite at lag {reason.lag} in some draws"
+
+
+@say.register
+def _(reason: Grows) -> str:
+    return f"it has grown {reason.factor:.3g}-fold at lag {reason.lag}"
+
+
+@say.register
+def _(reason: Falls) -> str:
+    return (
+        f"it falls below {reason.threshold:g} of the last time step's after lag {reason.lag} of "
+        f"{reason.lags}"
+    )
+
+
+@say.register
+def _(reason: Lasts) -> str:
+    return f"at the largest lag, {reason.lag}, it is {reason.ratio:.2g} of the last time step's"
+
+
+@say.register
+def _(_: GradientsNotFinite) -> str:
+    return "some gradients are not finite"
+
+
+@say.register
+def _(reason: FewDraws) -> str:
+    return f"{reason.draws} draws are too few: at least {reason.least} are needed"
+
+
+@say.register
+def _(_: LostInNoise) -> str:
+    return "the gradient is lost in its noise: the noise scale may have no upper bound"
+
+
+@say.register
+def _(_: NoUpperEnd) -> str:
+    return "the interval has no upper end: more draws, or a larger big batch, give it one"
+
+
+@say.register
+def _(reason: Worth) -> str:
+    text = (
+        f"{rate_in_words(reason.sequences_per_s, 'sequences')}, each worth "
+        f"{format_ratio(reason.efficiency_ratio)} of one at B={reason.least_batch}"
+    )
+    if reason.fastest_batch is None:
+        return f"{text}; no batch here is faster"
+    return (
+        f"{text}; B={reason.fastest_batch} runs {reason.times or 0.0:.3g} times as many, each "
+        f"worth {format_ratio(reason.fastest_ratio)}"
+    )
+
+
+@say.register
+def _(reason: RestsOnNoise) -> str:
+    low, high = reason.interval
+    until = "infinity" if math.isinf(high) else f"{high:.3g}"
+    text = (
+        f"the noise scale after {reason.train_steps} training steps is {reason.sequences:.3g} "
+        f"sequences (95% interval {low:.3g} to {until})"
+    )
+    smallest, largest = reason.batches
+    if smallest == largest:
+        return f"{text}: both ends give the same batch"
+    return f"{text}: its ends give batches {smallest} and {largest}"
+
+
+@say.register
+def _(reason: NothingTimed) -> str:
+    return (
+        f"no T of at most {reason.length} was timed that fits: rnnprof profile --time-steps times "
+        "one"
+    )
+
+
+@say.register
+def _(reason: ReachUnknown) -> str:
+    lengths = ",".join(map(str, reason.time_steps))
+    return (
+        "how far gradients reach is not known at any T that was timed: rnnprof trainability "
+        f"--time-steps {lengths} measures it"
+    )
+
+
+@say.register
+def _(reason: ReachTooShort) -> str:
+    return (
+        f"no T keeps a reach of {reason.reach}: the furthest is {reason.furthest} time steps, at "
+        f"T={reason.time_steps}; longer chunks, another cell or another initialization may"
+    )
+
+
+@say.register
+def _(reason: ReachEnough) -> str:
+    return (
+        f"at T={reason.time_steps} gradients reach {reason.found} time steps back, {reason.reach} "
+        "are requested"
+    )
+
+
+@say.register
+def _(reason: BestOfReach) -> str:
+    rate = rate_in_words(reason.time_steps_per_s)
+    return f"{rate} at B={reason.batch}, the best of the T that reach that far"
+
+
+@say.register
+def _(reason: FasterButShort) -> str:
+    rate = rate_in_words(reason.time_steps_per_s)
+    return f"{reason.point} is faster ({rate}), but reaches back only {reason.found} time steps"
