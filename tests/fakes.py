@@ -18,6 +18,7 @@ from rnnprof.engine.supervisor import Answer
 from rnnprof.engine.sweep import Sweep
 from rnnprof.outcomes import Evidence
 from rnnprof.points.measurement import Measurement
+from rnnprof.runfile.codec import encode
 from rnnprof.runfile.journal import open_journal
 from rnnprof.runfile.observations import (
     Calibration,
@@ -116,7 +117,7 @@ def hangs(answer: Answer) -> Answer:
 
 def is_noisy(answer: Answer) -> Answer:
     """Another process took one of the two processors."""
-    busy = protocol.encode(conditions(others_s=1.0))
+    busy = encode(conditions(others_s=1.0))
     return replace(answer, findings={**answer.findings, "conditions": busy})
 
 
@@ -149,7 +150,7 @@ class FakeProbe:
 
     def __call__(self, task: protocol.Task, deadline_s: float) -> Answer:
         self.asked.append((task, deadline_s))
-        key = (task.batch, task.time_steps, task.do)
+        key = (task.point.batch, task.point.time_steps, task.do)
         twists = self.script.get(key, ())
         twist = twists[self.attempts[key]] if self.attempts[key] < len(twists) else fine
         self.attempts[key] += 1
@@ -165,7 +166,7 @@ class FakeProbe:
         return self
 
     def _untroubled(self, task: protocol.Task) -> Answer:
-        point = Point(task.batch, task.time_steps)
+        point = task.point
         wall_s = 1.0 + 100 * step_time_s(point)
         if task.do == "fit" and self.law.bytes_at(point) > self.limit_bytes:
             asked = {"train_steps_run": 0, "train_steps": task.confirm_steps}

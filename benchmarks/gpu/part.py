@@ -20,6 +20,7 @@ from rnnprof.engine.identity import guard_bytes
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
+from rnnprof.runfile.points import Point
 from rnnprof.simulate.description import GPU_VARIABLE
 from rnnprof.simulate.loading import load_as_told
 from rnnprof.units import GIB, MIB
@@ -120,8 +121,7 @@ class Bench:
         task = Task(
             do=do,
             workload=workload,
-            batch=batch,
-            time_steps=time_steps,
+            point=Point(batch, time_steps),
             device=self.device,
             device_uuid=self.uuid,
             limit_bytes=LIMIT_BYTES[self.stage.device],

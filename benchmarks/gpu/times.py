@@ -22,6 +22,7 @@ from rnnprof.points.noise import judge
 from rnnprof.protocol import Task
 from rnnprof.runfile.codec import decode
 from rnnprof.runfile.observations import Conditions
+from rnnprof.runfile.points import Point
 from rnnprof.stats.statistics import StopRule
 from rnnprof.units import GIB, MIB
 from rnnprof.worker.passes.timing import sample
@@ -166,7 +167,7 @@ def bias(stage: Stage) -> None:
 
 
 def _compare(stage: Stage, workload: Workload, batch: int, time_steps: int) -> dict[str, Any]:
-    task = Task("timing", workload, batch, time_steps, device=stage.device)
+    task = Task("timing", workload, Point(batch, time_steps), stage.device)
     device = open_device(task)
     device.ready(None)
     training = build(task, batch, time_steps)

@@ -21,6 +21,7 @@ from benchmarks.performance.finders import (
     in_words,
 )
 from rnnprof.protocol import Task
+from rnnprof.runfile.points import Point
 from rnnprof.units import GIB
 from rnnprof.workload import FactorySource, Workload
 
@@ -66,11 +67,11 @@ class Case:
         """What is trained."""
         return WORKLOADS[self.name]
 
-    def task(self, **changes: Any) -> Task:
+    def task(self, batch: int = 1, **changes: Any) -> Task:
         """A fit pass of it."""
         path = f"{LANGUAGE_MODEL}:make" if self.workload.factory else None
         task = Task(
-            "fit", self.workload, time_steps=self.time_steps, device=self.device, factory_path=path
+            "fit", self.workload, Point(batch, self.time_steps), self.device, factory_path=path
         )
         return replace(task, limit_bytes=self.limit_bytes, guard_bytes=GUARD_BYTES, **changes)
 

@@ -85,7 +85,7 @@ def _measure_point(crew: Supervisor, case: Case, point: Point) -> Seen | None:
     found: dict[str, Any] = {}
     for do in ("fit", "memory"):
         task = Task(
-            do, case.workload, point.batch, point.time_steps,
+            do, case.workload, point,
             factory_path=case.factory_path, limit_bytes=LIMIT_BYTES, guard_bytes=guard_bytes(),
         )  # fmt: skip
         answer = crew.ask(task, DEADLINE_S)

@@ -31,6 +31,7 @@ from rnnprof.device.environment import machine_facts
 from rnnprof.device.process import ConditionsMeter
 from rnnprof.points.noise import judge
 from rnnprof.protocol import Task
+from rnnprof.runfile.points import Point
 from rnnprof.stats.statistics import StopRule, median_interval
 from rnnprof.units import format_ratio, format_seconds
 from rnnprof.worker.backends.cpu import CpuDevice
@@ -43,19 +44,17 @@ LANGUAGE_MODEL = Path(__file__).parents[2] / "examples" / "word_language_model.p
 SMALL_MODEL = {"embedding_size": 64, "hidden_size": 128, "vocabulary": 1000}
 
 CASES: dict[str, dict[str, Any]] = {
-    "lstm 256->512, B=16 T=32": {"workload": Workload(), "batch": 16, "time_steps": 32},
+    "lstm 256->512, B=16 T=32": {"workload": Workload(), "point": Point(16, 32)},
     "gru 128->256, B=16 T=32": {
         "workload": Workload(cell="gru", input_size=128, hidden_size=256),
-        "batch": 16,
-        "time_steps": 32,
+        "point": Point(16, 32),
     },
     "word language model 64/128, B=8 T=16": {
         "workload": Workload(
             cell=None, factory=FactorySource("word_language_model.py:make", SMALL_MODEL)
         ),
         "factory_path": f"{LANGUAGE_MODEL}:make",
-        "batch": 8,
-        "time_steps": 16,
+        "point": Point(8, 16),
     },
 }
 
@@ -81,7 +80,7 @@ def by_bare_loop(step: Callable[[Any], Any]) -> float:
 def alternate(case: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Step times of both loops in this process, for as long as asked."""
     task = Task(do="timing", **case)
-    step = build(task, task.batch, task.time_steps).step
+    step = build(task, task.point.batch, task.point.time_steps).step
     for _ in range(WARM_UP_STEPS):
         by_bare_loop(step)
     found: dict[str, Any] = {"rnnprof_s": [], "bare_s": []}

@@ -75,7 +75,7 @@ def timed(name: str, task: Task) -> dict[str, Any]:
     """One process's measurement."""
     device = open_device(task)
     device.ready(None)
-    training = build(task, task.batch, task.time_steps)
+    training = build(task, task.point.batch, task.point.time_steps)
     tracker = PhaseTracker(lambda _phase: None, announcing=False)
     began_s = time.perf_counter()
     samples = METHODS[name](lambda: training.step(tracker), device, task)

@@ -48,7 +48,7 @@ from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
 from rnnprof.runfile.journal import load
 from rnnprof.runfile.observations import Fit
-from rnnprof.runfile.points import Outcome
+from rnnprof.runfile.points import Outcome, Point
 from rnnprof.runfile.records import Run
 
 CASES: Final = Path(__file__).parent / "cases"
@@ -339,8 +339,7 @@ def _trial(crew: Supervisor, row: Row, run: Run, count: int, batch: int) -> Tria
     task = Task(
         do="fit",
         workload=run.header.workload,
-        batch=batch,
-        time_steps=row.time_steps,
+        point=Point(batch, row.time_steps),
         seed=TRUTH_SEED,
         factory_path=str(row.case.factory),
         limit_bytes=run.header.limit_bytes,

@@ -8,17 +8,20 @@ Worker to parent     PhaseEntered, then Done or Raised.
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rnnprof.runfile.codec import DecodeError, decode, encode
+from rnnprof.runfile.codec import DecodeError, MalformedError, decode_json, encode_json
+from rnnprof.runfile.points import Point
 from rnnprof.runfile.study import Study
 from rnnprof.workload import Workload
 
 MAX_LINE_BYTES: Final = 16 << 20
 """A longer answer is nonsense: the largest honest one, a timing pass, is well under 1 MiB."""
+
+
+NO_POINT: Final = Point(1, 1)
+"""Of a task that looks at the device or the libraries alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,7 @@ class Task:
 
     do: str
     workload: Workload
-    batch: int = 1
-    time_steps: int = 1
+    point: Point = NO_POINT
     device: str = "cpu"
     device_uuid: str | None = None
     seed: int = 0
@@ -135,17 +137,19 @@ _KINDS: Final[dict[str, type[Any]]] = {
 
 
 def to_line(message: Message) -> bytes:
-    """One line of JSON, newline included."""
-    body = {"kind": type(message).__name__, **encode(message)}
-    return json.dumps(body, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    """One line of JSON, newline included.
+
+    Raises:
+        ValueError: a float that JSON does not have.
+    """
+    return encode_json(message, kind=type(message).__name__) + b"\n"
 
 
-def _finite(text: str) -> float:
-    """A number as JSON has it: Python's reader takes NaN, Infinity and 1e999 too."""
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(text)
-    return number
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Of a line, its kind alone."""
+
+    kind: Any = None
 
 
 def from_line(line: bytes) -> Message:
@@ -155,11 +159,12 @@ def from_line(line: bytes) -> Message:
         DecodeError: when it is no message; the text says why.
     """
     try:
-        body = json.loads(line, parse_float=_finite, parse_constant=_finite)
-    except (ValueError, RecursionError):
+        name = decode_json(_Kind, line).kind
+    except MalformedError:
         raise DecodeError(f"not JSON: {line[:60]!r}") from None
-    name = body.get("kind") if isinstance(body, dict) else None
+    except DecodeError:
+        raise DecodeError(f"not a message: {line[:60]!r}") from None
     kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise DecodeError(f"not a message: {line[:60]!r}")
-    return decode(kind, body, kind.__name__)  # type: ignore[no-any-return]
+    return decode_json(kind, line, kind.__name__)  # type: ignore[no-any-return]

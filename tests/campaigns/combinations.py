@@ -20,6 +20,7 @@ from rnnprof.engine.supervisor import Supervisor
 from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
 from rnnprof.runfile.codec import encode
+from rnnprof.runfile.points import Point
 from rnnprof.units import GIB
 from rnnprof.workload import CELLS, DTYPES, IMPLS, OPTIMIZERS, Workload
 
@@ -49,7 +50,7 @@ def combinations() -> list[Workload]:
 def try_one(crew: Supervisor, workload: Workload) -> dict[str, Any]:
     """The outcome of one combination, with its reason and warnings."""
     task = Task(
-        do="fit", workload=workload, batch=2, time_steps=3, limit_bytes=GIB, guard_bytes=4 * GIB
+        do="fit", workload=workload, point=Point(2, 3), limit_bytes=GIB, guard_bytes=4 * GIB
     )
     answer = crew.ask(task, DEADLINE_S)
     verdict = classify(answer.evidence) if answer.evidence else None

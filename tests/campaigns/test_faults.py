@@ -51,8 +51,7 @@ def test_a_worker_whose_answer_cannot_be(supervisor: Supervisor, fault: str, wor
         do="fit",
         workload=Workload(cell=None, factory=FactorySource("faulty.py:make", {"fault": fault})),
         factory_path=f"{FACTORIES}:make",
-        batch=4,
-        time_steps=4,
+        point=Point(4, 4),
         limit_bytes=GIB,
     )
     observation = observation_of(STARTED, supervisor.ask(task, 60), GIB)

@@ -20,6 +20,7 @@ from rnnprof.device.selection import find_place
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
+from rnnprof.runfile.points import Point
 from rnnprof.simulate.description import GpuDescription, describe
 from rnnprof.simulate.library import check
 from rnnprof.units import GIB
@@ -77,7 +78,8 @@ class Gpu:
         self.uuid = self.facts["device_uuid"]
 
     def ask(self, do: str, workload: Workload = SMALL, **changes: Any) -> Answer:
-        task = Task(do, workload, 16, 32, "cuda", self.uuid, limit_bytes=LIMIT_BYTES)
+        point = Point(changes.pop("batch", 16), changes.pop("time_steps", 32))
+        task = Task(do, workload, point, "cuda", self.uuid, limit_bytes=LIMIT_BYTES)
         return self.crew.ask(replace(task, point_seconds=0.2, **changes), DEADLINE_S)
 
     def measured(self, do: str, workload: Workload = SMALL, **changes: Any) -> dict[str, Any]:

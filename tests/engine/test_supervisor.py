@@ -16,7 +16,7 @@ from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.errors import WorkerStartError
 from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
-from rnnprof.runfile.points import Outcome
+from rnnprof.runfile.points import Outcome, Point
 from rnnprof.workload import FactorySource, Workload
 
 GIB = 1 << 30
@@ -52,8 +52,7 @@ def ask(
         do=do,
         workload=Workload(cell=None, factory=source),
         factory_path=f"{FACTORIES}:{function}",
-        batch=4,
-        time_steps=4,
+        point=Point(4, 4),
         limit_bytes=GIB,
         guard_bytes=2 * GIB,
         point_seconds=0.05,
@@ -145,11 +144,12 @@ def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
     (tmp_path / "engine_parent.py").write_text(
         "from rnnprof.engine.supervisor import Supervisor\n"
         "from rnnprof.protocol import Task\n"
+        "from rnnprof.runfile.points import Point\n"
         "from rnnprof.workload import FactorySource, Workload\n"
         "def hold(path):\n"
         "    source = FactorySource('faulty.py:make', {'fault': 'hang_with_child'})\n"
         "    task = Task(do='timing', workload=Workload(cell=None, factory=source),\n"
-        "                factory_path=path, batch=4, time_steps=4)\n"
+        "                factory_path=path, point=Point(4, 4))\n"
         "    with Supervisor() as crew:\n"
         "        crew.ask(task, 600)\n"
     )

@@ -148,7 +148,7 @@ def test_points_above_an_oom_are_not_run():
     assert {point for point, outcome in found.items() if outcome is Outcome.OOM} >= EDGE
     implied = {point for point, outcome in found.items() if outcome is Outcome.IMPLIED_OOM}
     assert implied
-    assert not implied & {Point(task.batch, task.time_steps) for task, _ in probe.asked}
+    assert not implied & {task.point for task, _ in probe.asked}
 
 
 def test_without_pruning_every_point_is_run():
@@ -318,9 +318,7 @@ def test_the_task_says_all_that_a_worker_needs():
         assert task.guard_bytes == 1 << 30
         assert task.point_seconds == 0.5
         is_proof = task.do == "fit"
-        assert task.seed == (
-            proof_seed(7, Point(task.batch, task.time_steps), 0) if is_proof else 7
-        )
+        assert task.seed == (proof_seed(7, task.point, 0) if is_proof else 7)
 
 
 def test_the_deadline_follows_what_was_seen():

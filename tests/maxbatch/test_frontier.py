@@ -243,7 +243,7 @@ def test_an_emptied_cache_ends_in_a_proof_that_says_so():
 def test_the_edge_is_run_over_all_the_steps_and_what_is_far_from_it_is_not():
     probe = FakeProbe()
     certificate = Search(probe, Settings(confirm_steps=25)).run(16)[16]
-    time_steps = {task.batch: task.confirm_steps for task, _ in probe.asked}
+    time_steps = {task.point.batch: task.confirm_steps for task, _ in probe.asked}
     assert certificate.fits.train_steps_run == certificate.confirm_steps == 25
     assert time_steps[certificate.batch] == 25
     assert time_steps[16] == EXPLORING_STEPS
@@ -298,7 +298,7 @@ def test_two_steps_that_fit_prove_nothing_of_ten():
     class Leaky(FakeProbe):
         def __call__(self, task, deadline_s):
             answer = super().__call__(task, deadline_s)
-            return runs_out(answer) if task.batch > 60 and task.confirm_steps > 2 else answer
+            return runs_out(answer) if task.point.batch > 60 and task.confirm_steps > 2 else answer
 
     search = Search(Leaky())
     certificate = search.run(16)[16]
@@ -336,12 +336,12 @@ class Stepping(FakeProbe):
 
     def __call__(self, task: protocol.Task, deadline_s: float) -> Answer:
         self.asked.append((task, deadline_s))
-        worker, usual = len(self.asked), self.law.bytes_at(Point(task.batch, task.time_steps))
+        worker, usual = len(self.asked), self.law.bytes_at(task.point)
         live: list[int] = []
         peaks: list[int] = []
         evidence = None
         for number in range(1, task.confirm_steps + 1):
-            place = (task.batch, number, worker)
+            place = (task.point.batch, number, worker)
             if usual * self.above(*place) > self.limit_bytes:
                 words = "DefaultCPUAllocator: can't allocate memory"
                 evidence = Evidence("backward", "RuntimeError", words)
@@ -357,7 +357,7 @@ class Stepping(FakeProbe):
     @property
     def proofs(self) -> list[int]:
         """The batches that were run for more than a look, in order."""
-        return [task.batch for task, _ in self.asked if task.confirm_steps > EXPLORING_STEPS]
+        return [task.point.batch for task, _ in self.asked if task.confirm_steps > EXPLORING_STEPS]
 
 
 def leaking(share: float) -> dict[str, Callable[[int, int, int], float]]:
@@ -601,7 +601,7 @@ def test_more_steps_or_workers_are_run_and_no_more():
     before = len(probe.asked)
     more = Search(probe, Settings(confirm=3, confirm_steps=20), request="r2", records=first.records)
     assert more.run(16)[16].confirmations == 3
-    assert [task.batch for task, _ in probe.asked[before:]] == [EDGE] * 3
+    assert [task.point.batch for task, _ in probe.asked[before:]] == [EDGE] * 3
     assert {task.confirm_steps for task, _ in probe.asked[before:]} == {20}
 
 
@@ -613,7 +613,7 @@ def test_a_lower_cap_is_kept_whatever_is_known_above_it():
     second = Search(probe, at_most=50, request="r2", records=first.records)
     certificate = second.run(16)[16]
     assert (certificate.status, certificate.batch) == (EdgeStatus.CAPPED, 50)
-    assert {task.batch for task, _ in probe.asked[before:]} == {50}
+    assert {task.point.batch for task, _ in probe.asked[before:]} == {50}
 
 
 # what is asked and told
@@ -708,7 +708,7 @@ def test_profile_proves_the_edges_inside_its_grid(tmp_path):
     assert (found[16].status, found[16].batch) == (EdgeStatus.CAPPED, 64)
     assert (found[64].status, found[64].batch) == (EdgeStatus.CERTIFIED, inside)
     assert found[64].fits.train_steps_run == found[16].fits.train_steps_run == 10
-    assert max(task.batch for task, _ in probe.asked) == 64
+    assert max(task.point.batch for task, _ in probe.asked) == 64
     grid = {o.attempt for o in run.observations if isinstance(o, Fit) and o.role is Role.GRID}
     assert len(grid & set(found[64].attempts)) == 3
     assert found[64].probes == len(found[64].attempts)

@@ -232,8 +232,7 @@ def _check_factory(order: Order, crew: Supervisor) -> dict[str, str]:
 def _one_step(point: Point, order: Order, crew: Supervisor) -> Answer:
     task = replace(
         order.task("check"),
-        batch=point.batch,
-        time_steps=point.time_steps,
+        point=point,
         guard_bytes=guard_bytes(),
     )
     return crew.ask(task, order.settings.timeout_s or CHECK_DEADLINE_S)

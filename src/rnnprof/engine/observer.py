@@ -115,7 +115,8 @@ class Observer:
         answer = self.probe(task, deadline)
         if answer.evidence is None or not is_suspect(answer.evidence):
             return answer
-        smaller = self.probe(replace(task, batch=max(1, task.batch // 2)), deadline)
+        half = replace(task.point, batch=max(1, task.point.batch // 2))
+        smaller = self.probe(replace(task, point=half), deadline)
         evidence = replace(answer.evidence, smaller_passed=smaller.evidence is None)
         return Judged(answer.worker, answer.findings, evidence, answer.wall_s + smaller.wall_s)
 
@@ -127,8 +128,7 @@ class Observer:
         return replace(
             self.task,
             do=observes,
-            batch=point.batch,
-            time_steps=point.time_steps,
+            point=point,
             limit_bytes=self.limit_bytes,
             predicted_bytes=self._predicted_bytes(point) if predicts else None,
             guard_bytes=guard_bytes,
@@ -218,9 +218,11 @@ def _decoded(observes: str, fields: dict[str, Any], evidence: Evidence | None) -
             exit_code=evidence.exit_code,
             log_tail=evidence.log_tail,
         )
-        ending = {"outcome": verdict.outcome.value, "reason": verdict.reason, "failure": failure}
+        ending = {
+            "outcome": verdict.outcome.value, "reason": verdict.reason, "failure": encode(failure),
+        }  # fmt: skip
     kind = KINDS[kind_of_pass(observes)]
-    return decode(kind, encode({**fields, **ending}), observes)  # type: ignore[no-any-return]
+    return decode(kind, {**fields, **ending}, observes)  # type: ignore[no-any-return]
 
 
 def kind_of_pass(observes: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from functools import cache
 from typing import Any, Final, TypeVar
 
@@ -23,6 +24,10 @@ class DecodeError(ValueError):
     """A JSON value that is not of the type asked for; the message names the field."""
 
 
+class MalformedError(DecodeError):
+    """Text that is no JSON."""
+
+
 def encode(value: Any) -> Any:
     """Turn dataclasses and enums into what :mod:`json` writes; tuples stay tuples."""
     return msgspec.to_builtins(value, enc_hook=_plain)
@@ -34,6 +39,24 @@ def _plain(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(value)
     raise TypeError(f"a {type(value).__name__} is no value of JSON")
+
+
+def encode_json(value: Any, **first: Any) -> bytes:
+    """One JSON object of a dataclass's fields, in one step; *first* are fields before its own.
+
+    Raises:
+        ValueError: a float that JSON does not have.
+        TypeError: a value that is no dataclass, enum, text, number, list or dict.
+    """
+    body = {**first, **_fields_of(value)}
+    return json.dumps(
+        body, separators=(",", ":"), allow_nan=False, default=_fields_of
+    ).encode()
+
+
+def _fields_of(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass, their values as they are."""
+    return {each.name: getattr(value, each.name) for each in fields(value)}
 
 
 def decode(kind: type[T], value: Any, where: str = "record") -> T:
@@ -52,7 +75,8 @@ def decode_json(kind: type[T], text: bytes, where: str = "record") -> T:
     """The same of JSON text, in one step.
 
     Raises:
-        DecodeError: when it is no JSON, or of another shape.
+        MalformedError: when it is no JSON.
+        DecodeError: when it is of another shape.
     """
     hashable: Any = kind
     decoder: msgspec.json.Decoder[T] = _decoder_of(hashable)
@@ -62,7 +86,7 @@ def decode_json(kind: type[T], text: bytes, where: str = "record") -> T:
         raise DecodeError(_in_words(error, where)) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         if "surrogate" not in str(error):
-            raise DecodeError(_in_words(error, where)) from None
+            raise MalformedError(_in_words(error, where)) from None
     # half of a surrogate pair, as in a file name that is no UTF-8: Python's reader takes it
     return decode(kind, json.loads(text), where)
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from rnnprof.errors import RunFileError
 from rnnprof.runfile.certificates import Certificate
-from rnnprof.runfile.codec import decode_json, encode
+from rnnprof.runfile.codec import decode_json, encode_json
 from rnnprof.runfile.observations import Fit, Observation
 from rnnprof.runfile.records import (
     KIND_OF,
@@ -53,11 +53,7 @@ _GROUPS: Final[dict[type[Any], str]] = {
 
 def to_line(record: Record) -> bytes:
     """A record as its line, checksum and newline included."""
-    body = json.dumps(
-        {"kind": KIND_OF[type(record)], **encode(record)},
-        separators=(",", ":"),
-        allow_nan=False,
-    ).encode()[:-1]
+    body = encode_json(record, kind=KIND_OF[type(record)])[:-1]
     return body + _end_of(body) + b"\n"
 
 

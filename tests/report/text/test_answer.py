@@ -6,6 +6,7 @@ import shlex
 from dataclasses import replace
 
 import pytest
+from rnnprof.report.text.recommendation import at_each_length, cell_of, in_words
 
 from fakes import HEADER, a_request
 from report_samples import report_from
@@ -14,7 +15,6 @@ from rnnprof.advice.recommendation import Recommendation
 from rnnprof.device.malloc import as_shell
 from rnnprof.report.text.answer import advice_in_words, frontier_in_words
 from rnnprof.report.text.command import deciding_command
-from rnnprof.report.text.recommendation import at_each_length, cell_of, in_words
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.points import Grid
 from rnnprof.runfile.records import Run

@@ -13,6 +13,7 @@ from fakes import MIB
 from rnnprof.device.process import children_bytes
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.protocol import Task
+from rnnprof.runfile.points import Point
 from rnnprof.workload import FactorySource, Workload
 
 FACTORY = """
@@ -43,7 +44,7 @@ def asked(crew: Supervisor, folder: Path, text: str) -> Answer:
     file.write_text(text)
     path = f"{file}:make"
     task = Task(
-        "fit", Workload(cell=None, factory=FactorySource(path)), batch=4, time_steps=4,
+        "fit", Workload(cell=None, factory=FactorySource(path)), point=Point(4, 4),
         limit_bytes=256 * MIB, guard_bytes=4 << 30, factory_path=path,
     )  # fmt: skip
     return crew.ask(task, 60.0)
@@ -83,7 +84,7 @@ def test_what_was_shared_within_a_step_is_no_peak_of_the_limit(
 
 def test_a_training_alone_has_nothing_beside_it(supervisor: Supervisor) -> None:
     task = Task(
-        "fit", Workload(input_size=8, hidden_size=8), batch=4, time_steps=4, limit_bytes=256 * MIB,
+        "fit", Workload(input_size=8, hidden_size=8), point=Point(4, 4), limit_bytes=256 * MIB,
         guard_bytes=4 << 30,
     )  # fmt: skip
     findings = supervisor.ask(task, 60.0).findings

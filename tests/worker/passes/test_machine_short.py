@@ -12,7 +12,7 @@ from rnnprof.engine.supervisor import Supervisor
 from rnnprof.outcomes import was_crowded_out
 from rnnprof.protocol import Task
 from rnnprof.runfile.observations import Fit
-from rnnprof.runfile.points import Outcome, Role
+from rnnprof.runfile.points import Outcome, Point, Role
 from rnnprof.runfile.records import Started
 from rnnprof.workload import FactorySource, Workload
 
@@ -38,7 +38,7 @@ def fit_of(
     file.write_text(FACTORY.format(free_bytes=free_bytes))
     path = f"{file}:make"
     task = Task(
-        "fit", Workload(cell=None, factory=FactorySource(path)), batch=batch, time_steps=8,
+        "fit", Workload(cell=None, factory=FactorySource(path)), point=Point(batch, 8),
         limit_bytes=256 * MIB, guard_bytes=4 << 30, factory_path=path, predicted_bytes=predicted,
     )  # fmt: skip
     started = Started("a1", "fit", batch, 8, Role.PROBE, 0, "r1", "2026-11-30T00:00:00Z")

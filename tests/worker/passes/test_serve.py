@@ -12,7 +12,7 @@ from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
 from rnnprof.runfile.observations import BREAKDOWN_PARTS
-from rnnprof.runfile.points import Outcome
+from rnnprof.runfile.points import Outcome, Point
 from rnnprof.runfile.study import Study
 from rnnprof.workload import FactorySource, Workload
 
@@ -21,8 +21,10 @@ MIB = 1 << 20
 
 
 def ask(crew: Supervisor, do: str, **fields: object) -> Answer:
-    defaults = {"batch": 16, "time_steps": 32, "limit_bytes": GIB, "guard_bytes": 4 * GIB}
-    return crew.ask(Task(**{"do": do, "workload": Workload(), **defaults, **fields}), 120)
+    defaults = {"limit_bytes": GIB, "guard_bytes": 4 * GIB}
+    point = Point(fields.pop("batch", 16), fields.pop("time_steps", 32))  # type: ignore[arg-type]
+    known = {"do": do, "workload": Workload(), "point": point, **defaults, **fields}
+    return crew.ask(Task(**known), 120)
 
 
 def ask_factory(

@@ -12,6 +12,7 @@ from torch import nn
 
 from rnnprof.factory import Training
 from rnnprof.protocol import Task
+from rnnprof.runfile.points import Point
 from rnnprof.runfile.study import Study
 from rnnprof.worker.passes.gradients import _noise, _reach
 from rnnprof.worker.workload.factories import BadFactoryError
@@ -31,7 +32,7 @@ SMALL = Workload(input_size=2, hidden_size=8)
 
 
 def task(**study: Any) -> Task:
-    return Task("gradient", SMALL, batch=BATCH, time_steps=STEPS, study=Study(**study))
+    return Task("gradient", SMALL, point=Point(BATCH, STEPS), study=Study(**study))
 
 
 def mark(_: str) -> Any:

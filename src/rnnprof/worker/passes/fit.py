@@ -52,7 +52,7 @@ def _refuse_if_short(task: protocol.Task, limit: Limit) -> None:
     """
     predicted, free = task.predicted_bytes, limit.free_bytes
     if predicted is not None and free is not None and predicted > free:
-        raise MachineShortError.foreseen(task.batch, predicted, limit)
+        raise MachineShortError.foreseen(task.point.batch, predicted, limit)
 
 
 def check_pass(session: Session) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def check_pass(session: Session) -> dict[str, Any]:
     task = session.task
     session.device.ready(task.guard_bytes)
     session.tracker.enter("build")
-    training = build(task, task.batch, task.time_steps)
+    training = build(task, task.point.batch, task.point.time_steps)
     session.tracker.enter("other")
     loss = training.step(session.tracker)
     session.device.synchronize()
@@ -70,7 +70,7 @@ def check_pass(session: Session) -> dict[str, Any]:
 def _train(session: Session, limit: Limit) -> None:
     task, findings = session.task, session.findings
     session.tracker.enter("build")
-    training = build(task, task.batch, task.time_steps, task.lengths, worst=True)
+    training = build(task, task.point.batch, task.point.time_steps, task.lengths, worst=True)
     session.tracker.enter("other")
     loss = None
     counter = OptimizerSteps(training.optimizer)

@@ -107,7 +107,7 @@ def training_pass(
         "baseline_loss": learner.baseline_loss,
         "reached": reached,
         "train_steps": taken,
-        "sequences": taken * (learner.step_batch or task.batch),
+        "sequences": taken * (learner.step_batch or task.point.batch),
         "train_s": trained_s,
         "losses": curve,
         "clipped_steps": learner.clipping.count,

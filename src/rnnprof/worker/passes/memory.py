@@ -135,7 +135,9 @@ def _train(session: Session, watched: _Watched) -> Training:
     task, tracker = session.task, session.tracker
     tracker.enter("build")
     with record_function("rnnprof:phase:build"):
-        watched.training = training = build(task, task.batch, task.time_steps, worst=True)
+        watched.training = training = build(
+            task, task.point.batch, task.point.time_steps, worst=True
+        )
         watched.look()
     tracker.enter("other")
     counter = OptimizerSteps(training.optimizer)

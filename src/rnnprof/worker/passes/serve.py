@@ -86,7 +86,7 @@ def _judged(error: BaseException, session: Session) -> BaseException:
     evidence = Evidence(error_type=type(error).__name__, message=str(error))
     if classify(evidence).outcome is not Outcome.OOM:
         return error
-    return MachineShortError.of(session.task.batch, limit.free_bytes, limit.limit_bytes)
+    return MachineShortError.of(session.task.point.batch, limit.free_bytes, limit.limit_bytes)
 
 
 def _is_end_of_data(error: BaseException) -> bool:
@@ -97,7 +97,7 @@ def _is_end_of_data(error: BaseException) -> bool:
 
 def _end_of_data(session: Session) -> str:
     """How far the data went, in words; timed steps are not counted."""
-    at = f"at B={session.task.batch}"
+    at = f"at B={session.task.point.batch}"
     if session.tracker.current == "build":
         return f"the data ended before the first training step {at}"
     if session.task.do not in COUNTED_PASSES:

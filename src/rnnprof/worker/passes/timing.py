@@ -28,7 +28,7 @@ def timing_pass(session: Session) -> dict[str, Any]:
     task, findings, device = session.task, session.findings, session.device
     device.ready(task.guard_bytes)
     session.tracker.enter("build")
-    training = build(task, task.batch, task.time_steps)
+    training = build(task, task.point.batch, task.point.time_steps)
     findings["sequences_per_step"] = training.sequences_per_step
     session.tracker.enter("other")
 

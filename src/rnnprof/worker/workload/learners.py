@@ -87,12 +87,12 @@ def learner_of(task: protocol.Task, seed: int, mark: PhaseMarker) -> Learner:
     seed_all(seed)
     if task.factory_path is None:
         return BuiltIn(task)
-    return FromFactory(build_seeded(task, seed), task.batch, task.time_steps, mark)
+    return FromFactory(build_seeded(task, seed), task.point.batch, task.point.time_steps, mark)
 
 
 def build_seeded(task: protocol.Task, seed: int) -> Training:
     """The factory's training, as for every other pass but for the seed."""
-    return build(replace(task, seed=seed), task.batch, task.time_steps)
+    return build(replace(task, seed=seed), task.point.batch, task.point.time_steps)
 
 
 FRESH_SEQUENCES: Final = 512
@@ -108,12 +108,12 @@ class BuiltIn:
     def __init__(self, task: protocol.Task) -> None:
         study = task.study
         assert study is not None
-        self.batch = task.batch
-        self.lesson = Lesson(task.workload, study, task.time_steps, torch.device(task.device))
+        self.batch = task.point.batch
+        self.lesson = Lesson(task.workload, study, task.point.time_steps, torch.device(task.device))
         self.parameters = list(self.lesson.model.parameters())
         make = OPTIMIZERS[task.workload.optimizer]
         self.optimizer = make(self.parameters) if make else None
-        self.learning_rate: float | None = study.rate_at(task.batch)
+        self.learning_rate: float | None = study.rate_at(task.point.batch)
         for group in self.optimizer.param_groups if self.optimizer else ():
             group["lr"] = self.learning_rate
         self.scaler = gradient_scaler(task.workload, self.lesson.device)
