@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Final
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
+
+BINARY_UNITS: Final = ("", "K", "M", "G", "T")
+COUNT_UNITS: Final = ("", "k", "M", "G")
+FLOP_UNITS: Final = ("", "k", "M", "G", "T", "P")
 
 _FACTORS: Final = {
     "": 1, "b": 1,
@@ -58,23 +63,32 @@ def format_bytes(size_bytes: float | None) -> str:
     """Three significant digits in a binary unit: ``512 MiB``; ``-`` where unknown."""
     if size_bytes is None:
         return "-"
-    value, unit = float(size_bytes), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        # 999.5 would round to four digits, so it moves on to the next unit
-        if abs(value) < 999.5 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.0f} {unit}" if unit == "B" else f"{_three_digits(value)} {unit}"
+    value, unit = _scaled(float(size_bytes), BINARY_UNITS, 1024)
+    return f"{value:.0f} B" if not unit else f"{_three_digits(value)} {unit}iB"
+
+
+def compact_bytes(size_bytes: float | None) -> str:
+    """``1.23G`` for ``1.23 GiB``, where many stand side by side; ``-`` where unknown."""
+    if size_bytes is None:
+        return "-"
+    value, unit = _scaled(float(size_bytes), BINARY_UNITS, 1024)
+    return f"{value:.0f}B" if not unit else f"{_three_digits(value)}{unit}"
 
 
 def format_seconds(seconds: float | None) -> str:
     """Three significant digits of s, ms or µs: ``12.3 ms``; ``-`` where unknown."""
     if seconds is None:
         return "-"
+    unit, factor = unit_of_seconds(seconds)
+    return f"{_three_digits(seconds * factor)} {unit}"
+
+
+def unit_of_seconds(seconds: float) -> tuple[str, float]:
+    """The unit in which a duration is written, and how many of it make a second."""
     for factor, unit in ((1.0, "s"), (1e3, "ms")):
         if abs(seconds) * factor >= 0.9995:
-            return f"{_three_digits(seconds * factor)} {unit}"
-    return f"{_three_digits(seconds * 1e6)} µs"
+            return unit, factor
+    return "µs", 1e6
 
 
 def format_duration(seconds: float | None) -> str:
@@ -93,12 +107,16 @@ def format_count(value: float | None) -> str:
     """A number with k, M, G: ``1.23 M``; ``-`` where unknown."""
     if value is None:
         return "-"
-    value = float(value)
-    for unit in ("", "k", "M", "G"):
-        if abs(value) < 999.5 or unit == "G":
-            return f"{_three_digits(value)} {unit}".rstrip()
-        value /= 1000
-    raise AssertionError("unreachable")
+    number, unit = _scaled(float(value), COUNT_UNITS, 1000)
+    return f"{_three_digits(number)} {unit}".rstrip()
+
+
+def compact_count(value: float | None) -> str:
+    """``12.3k`` for ``12.3 k``, where many stand side by side; ``-`` where unknown."""
+    if value is None:
+        return "-"
+    number, unit = _scaled(float(value), COUNT_UNITS, 1000)
+    return f"{_three_digits(number)}{unit}"
 
 
 def format_rate(per_second: float | None) -> str:
@@ -110,12 +128,18 @@ def format_flops(flop_per_s: float | None) -> str:
     """Floating-point operations per second: ``78.1 GFLOP/s``; ``-`` where unknown."""
     if flop_per_s is None:
         return "-"
-    value, unit = float(flop_per_s), ""
-    for unit in ("", "k", "M", "G", "T", "P"):
-        if abs(value) < 999.5 or unit == "P":
-            break
-        value /= 1000
-    return f"{_three_digits(value)} {unit}FLOP/s"
+    number, unit = _scaled(float(flop_per_s), FLOP_UNITS, 1000)
+    return f"{_three_digits(number)} {unit}FLOP/s"
+
+
+def _scaled(value: float, units: Sequence[str], step: int) -> tuple[float, str]:
+    """The value in the largest unit in which it is not below 1."""
+    for unit in units[:-1]:
+        # 999.5 would round to four digits, so it moves on to the next unit
+        if abs(value) < 999.5:
+            return value, unit
+        value /= step
+    return value, units[-1]
 
 
 def format_ratio(ratio: float | None) -> str:

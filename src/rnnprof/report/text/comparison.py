@@ -15,7 +15,8 @@ from rnnprof.compare.comparison import (
     PointComparison,
     RunComparison,
 )
-from rnnprof.report.text.pieces import WIDTH, certificate_in_words, clip
+from rnnprof.report.text.pieces import WIDTH, clip
+from rnnprof.report.words.certificates import certificate_in_words
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.codec import encode
 from rnnprof.runfile.points import Outcome

@@ -9,7 +9,7 @@ from typing import Final
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.model import RunReport, flags, memory_bytes, throughput
 from rnnprof.report.text.command import repeat_command
-from rnnprof.report.text.pieces import compact_rate, one_line
+from rnnprof.report.text.pieces import one_line
 from rnnprof.report.trust import judge_run
 from rnnprof.report.words.certificates import certificate_in_words
 from rnnprof.report.words.decision import decision
@@ -17,7 +17,7 @@ from rnnprof.report.words.dispatch import say
 from rnnprof.report.words.loops import loop_in_words, step_functions_in_words
 from rnnprof.report.words.recommendation import cell_of
 from rnnprof.runfile.points import Outcome, Point
-from rnnprof.units import format_bytes
+from rnnprof.units import compact_count, format_bytes
 
 MOST_PLACES: Final = 200
 """A larger grid does not read well in a pull request: the page and the CSV have it."""
@@ -105,7 +105,7 @@ def _cell(measurement: Measurement | None) -> str:
         return "not reached"
     if measurement.outcome is not Outcome.MEASURED:
         return SHORT[measurement.outcome]
-    rate = compact_rate(throughput(measurement)) + flags(measurement).replace("~", "\\~")
+    rate = compact_count(throughput(measurement)) + flags(measurement).replace("~", "\\~")
     return f"{rate}<br>{format_bytes(memory_bytes(measurement))}"
 
 

@@ -23,42 +23,32 @@ from rnnprof.report.model import (
     memory_bytes,
     throughput,
 )
-from rnnprof.report.text.pieces import (
-    CHARGED,
-    SHORT,
-    WIDTH,
-    clip,
-    compact_bytes,
-    compact_rate,
-    phase_times_in_words,
-    plus_minus,
-    precision,
-    rate_in_words,
-    unit_note,
-)
+from rnnprof.report.text.pieces import SHORT, WIDTH, clip, unit_note
 from rnnprof.report.words.certificates import edge_in_words, limit_in_words
 from rnnprof.report.words.dispatch import say, told
-from rnnprof.report.words.loops import loop_in_words, step_functions_in_words
+from rnnprof.report.words.figures import phase_times_in_words, plus_minus, precision
+from rnnprof.report.words.loops import step_functions_in_words
 from rnnprof.report.words.phrases import sentence
 from rnnprof.report.words.recommendation import at_each_length
+from rnnprof.report.words.table import (
+    NONE_TIMED,
+    SIMULATED,
+    frontier_head,
+    highest,
+    legend,
+    more_notes,
+    rates_line,
+    recommended_line,
+    speed_lines,
+    step_line,
+)
 from rnnprof.runfile.points import GOOD_OUTCOMES, Outcome, Point
-from rnnprof.units import format_bytes, format_flops, format_ratio, format_seconds
+from rnnprof.units import compact_bytes, compact_count, format_bytes, format_seconds
 
 MAX_NOTES: Final = 8
 
 ROWS_AT_MOST: Final = 8
 """Up to so many points a row each is no longer than two matrices, and says more."""
-
-LEGEND: Final = {
-    "*": "highest throughput",
-    "~": "not converged: the step time is less certain than asked for",
-    "!": "noisy: something else used the machine meanwhile",
-    "±": "half the interval of the step time: 95% in a process, or over processes",
-    "fwd/bwd/opt": "times of forward, backward and optimizer",
-    "memory": "peak of what the limit counts: {charged}",
-    "implied": "not run: a smaller point was out of memory",
-    "unsupp.": "the library does not support this size",
-}
 
 BOLD: Final = "1"
 RED: Final = "31"
@@ -169,7 +159,7 @@ def _matrices(view: _View) -> list[_Line]:
 
 def _rate_matrix(view: _View) -> list[_Line]:
     known = [rate for m in view.measurements.values() if (rate := throughput(m)) is not None]
-    note = unit_note(map(compact_rate, known), RATE_UNITS)
+    note = unit_note(map(compact_count, known), RATE_UNITS)
     # digits stand below digits only if every mark has the same room
     room = max(len(view.marks(measurement)) for measurement in view.measurements.values())
     cells = {point: _rate_cell(view, point, room) for point in view.places}
@@ -195,7 +185,7 @@ def _rate_cell(view: _View, point: Point, room: int) -> _Cell:
     measurement = view.measurements.get(point)
     if measurement is None:
         return _Cell("-")
-    number = compact_rate(throughput(measurement)) + view.marks(measurement).ljust(room)
+    number = compact_count(throughput(measurement)) + view.marks(measurement).ljust(room)
     return _Cell(SHORT.get(measurement.outcome) or number, view.ansi(measurement))
 
 
@@ -305,8 +295,8 @@ def _numbers(measurement: Measurement) -> tuple[str, ...]:
     return (
         step_time.strip(),
         phase_times_in_words(measurement),
-        compact_rate(measurement.sequences_per_s),
-        compact_rate(throughput(measurement)),
+        compact_count(measurement.sequences_per_s),
+        compact_count(throughput(measurement)),
         format_bytes(memory_bytes(measurement)),
     )
 
@@ -367,12 +357,7 @@ def _is_ending(columns: Sequence[str]) -> bool:
 def _legend(body: Iterable[_Line], device: str | None) -> list[str]:
     """What the marks mean, of those that were used."""
     words = [word for line in body for word in line.words()]
-    charged = CHARGED.get(device or "cpu", CHARGED["cpu"])
-    return [
-        f"{mark}  {text.format(charged=charged)}"
-        for mark, text in LEGEND.items()
-        if _is_used(mark, words)
-    ]
+    return [f"{mark}  {text}" for mark, text in legend(device) if _is_used(mark, words)]
 
 
 def _is_used(mark: str, words: Iterable[str]) -> bool:
@@ -388,7 +373,7 @@ def _notes(measurements: Measurements) -> list[str]:
         where.setdefault(text, []).append(point)
     lines = [clip(f"{_points(points)}: {text}") for text, points in where.items()]
     more = len(lines) - MAX_NOTES
-    return lines[:MAX_NOTES] + ([f"and {more} more notes in the run file"] if more > 0 else [])
+    return lines[:MAX_NOTES] + ([more_notes(more)] if more > 0 else [])
 
 
 def _failures(measurements: Measurements) -> list[tuple[str, Point]]:
@@ -427,10 +412,8 @@ def _summary(report: RunReport) -> list[str]:
             initial_indent="  ", subsequent_indent="    ",
         )
     ]  # fmt: skip
-    head = "Seen on the grid:"
-    if report.frontier:
-        head = f"The largest batch that fits{loop_in_words(report)}, by fresh workers at each T:"
-    best = ["Simulated: no kernel ran, so there are no times"]
+    head = frontier_head(report)
+    best = [SIMULATED]
     lines += _step_functions(report)
     if not run.is_simulated:
         best = [*_best_in_words(report.measurements), *_recommended(report.advice)]
@@ -440,7 +423,7 @@ def _summary(report: RunReport) -> list[str]:
 def _recommended(advice: Advice) -> list[str]:
     """The recommended batch at every T that was timed."""
     batches = at_each_length(advice)
-    lines = textwrap.wrap(f"Recommended batch: {batches}", WIDTH, subsequent_indent="    ")
+    lines = textwrap.wrap(recommended_line(batches), WIDTH, subsequent_indent="    ")
     unfinished = [each for each in advice.reasons if isinstance(each, Unfinished)]
     return [*(lines if batches else []), *(sentence(each) for each in unfinished)]
 
@@ -453,29 +436,6 @@ def _step_functions(report: RunReport) -> list[str]:
 def _best_in_words(measurements: Measurements) -> list[str]:
     best = fastest(measurements)
     if best is None:
-        return ["Highest throughput: none, no step was timed"]
-    step_time = f"{format_seconds(best.step_time_s)} {precision(best)}".rstrip()
-    phases = phase_times_in_words(best)
-    rate = rate_in_words(best.sequences_per_s, "sequences")
-    # in full: the matrices have no such head, and so the legend is silent
-    split = f" (forward/backward/optimizer {phases})" if phases else ""
-    return [
-        f"Highest throughput: {rate_in_words(throughput(best))} at {best.point}",
-        "  " + clip(f"a step takes {step_time}{split}", WIDTH - 2),
-        "  " + clip(f"{rate}; memory {format_bytes(memory_bytes(best))}", WIDTH - 2),
-        *_speed_in_words(best),
-    ]
-
-
-def _speed_in_words(best: Measurement) -> list[str]:
-    """``it runs at 78.1 GFLOP/s, 61% of a matrix product's rate: compute-bound``, and why."""
-    if best.flop_per_s is None:
-        return []
-    share = best.matmul_share_ratio
-    of_rate = "" if share is None else f", {format_ratio(share)} of a matrix product's rate"
-    bound = f": {best.bound}-bound" if best.bound else ""
-    lines = [f"  it runs at {format_flops(best.flop_per_s)}{of_rate}{bound}"]
-    is_judged = best.bound is not None or share is not None
-    if is_judged and best.bound_reason:
-        lines.append("  " + clip(say(best.bound_reason), WIDTH - 2))
-    return lines
+        return [NONE_TIMED]
+    lines = [step_line(best), rates_line(best), *speed_lines(best)]
+    return [highest(best), *(f"  {clip(line, WIDTH - 2)}" for line in lines)]

@@ -6,6 +6,8 @@ from typing import Final
 
 from rnnprof.maxbatch.step_functions import MORE_RATIO, loop_of
 from rnnprof.report.model import RunReport
+from rnnprof.runfile.records import Run
+from rnnprof.simulate.description import GpuDescription
 from rnnprof.units import format_ratio
 
 WORDS: Final = {"plain": " in a plain loop", "function": " with a step function", None: ""}
@@ -18,6 +20,14 @@ def loop_in_words(report: RunReport) -> str:
     return WORDS.get(loop_of(report.run.header.workload), "")
 
 
+def gpu_name(run: Run) -> str:
+    """``Tesla T4``, also where it is simulated."""
+    described = run.environment.get("simulated")
+    if described is not None:
+        return GpuDescription.from_text(str(described)).name
+    return str(run.environment.get("device_name"))
+
+
 def step_functions_in_words(report: RunReport) -> list[str]:
     """Where a step function fits more, and what to do about it; none where it does not."""
     run = report.run
@@ -25,9 +35,7 @@ def step_functions_in_words(report: RunReport) -> list[str]:
     if not found:
         return []
     environment = run.environment
-    name = ""
-    if run.is_simulated:
-        name = str(environment.get("device_name")).removesuffix(" (simulated)") + " "
+    name = f"{gpu_name(run)} " if run.is_simulated else ""
     lines = [
         f"{name}T={each.time_steps}: a step function fits at least {each.batch}, "
         f"{format_ratio(MORE_RATIO)} more"

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
+from rnnprof.report.model import RunReport
+from rnnprof.report.words import told
 from rnnprof.report.words.dispatch import say
 from rnnprof.report.words.phrases import rate_in_words
+from rnnprof.runfile.study import Study
 from rnnprof.study.reasons import (
     BestOfReach,
     Falls,
@@ -26,6 +30,7 @@ from rnnprof.study.reasons import (
     RestsOnNoise,
     Worth,
 )
+from rnnprof.study.trainability import MIN_SEEDS, NoiseAt, ReachAt
 from rnnprof.units import format_ratio
 
 
@@ -155,3 +160,86 @@ def _(reason: BestOfReach) -> str:
 def _(reason: FasterButShort) -> str:
     rate = rate_in_words(reason.time_steps_per_s)
     return f"{reason.point} is faster ({rate}), but reaches back only {reason.found} time steps"
+
+
+# --- the heads and items of a study ---------------------------------------------------------------
+
+NOTHING_STUDIED: Final = "nothing was studied"
+NOISE_HEAD: Final = "Noise scale: the batch at which a gradient's noise is as large as the gradient"
+FEW_SEEDS: Final = f"fewer than {MIN_SEEDS} seeds show no spread"
+AT_START: Final = "met before any training: give a lower --target"
+NOT_REACHED: Final = "not reached in the time given"
+
+RATE_RULES: Final = {
+    "fixed": "the same at every batch", "sqrt": "by the square root of B", "linear": "by B",
+}  # fmt: skip
+
+
+def reach_head(threshold: float) -> str:
+    """What reach is."""
+    return f"Gradient reach: the largest lag with {threshold:g} of the last time step's gradient"
+
+
+def target_head(study: Study, target_loss: float) -> str:
+    """What the time to a target is of."""
+    data = "fresh data" if study.task else "the last 20 training steps"
+    rate = "" if study.task is None else f"; learning rate {RATE_RULES[study.rate_rule]}"
+    return f"Time to a loss of {target_loss:g} on {data}{rate}"
+
+
+def after(train_steps: int) -> str:
+    """``after 40 training steps``."""
+    return f"after {train_steps} training steps" if train_steps else "before training"
+
+
+def trainability_words(report: RunReport) -> list[str]:
+    """A sentence for each reach and noise scale after the most training, as the page tells them."""
+    found = report.trainability
+    reached = {each.time_steps: each for each in found.reach}
+    noisy = {each.time_steps: each for each in found.noise}
+    return [
+        *(
+            f"Reach at T={time_steps}: {reach_in_words(each)}"
+            for time_steps, each in reached.items()
+        ),
+        *(
+            f"Noise scale at T={time_steps}: {noise_in_words(each)}"
+            for time_steps, each in noisy.items()
+        ),
+    ]
+
+
+def reach_in_words(each: ReachAt) -> str:
+    """The trend and reach at a T, or why it is not known."""
+    if each.reach is None:
+        return f"not known: {each.reason}"
+    text = each.reach.trend.value.replace("_", " ")
+    if each.reach.reach is not None:
+        least = "at least " if each.reach.is_cut else ""
+        text += f", {least}{each.reach.reach} time steps"
+        if each.reach.reach_spread and each.reach.reach_spread[0] != each.reach.reach_spread[1]:
+            text += " ({} to {} over draws)".format(*each.reach.reach_spread)
+    text += f"; {say(each.reach.reason)}"
+    if each.inputs == "embedding":
+        text += "; of the embedding's output"
+    if each.clipped_ratio is not None:
+        text += f"; {format_ratio(each.clipped_ratio)} of the training steps were clipped"
+    return text
+
+
+def noise_in_words(each: NoiseAt) -> str:
+    """The noise scale at a T with its interval, or why it is not known."""
+    scale = each.scale
+    if scale is None:
+        return f"not known: {each.reason}"
+    if scale.sequences is None:
+        return f"not known: {told(scale.reason)}"
+    assert scale.interval is not None
+    low, high = scale.interval
+    until = "infinity" if math.isinf(high) else _sequences(high)
+    text = f"{_sequences(scale.sequences)} sequences (95% interval {_sequences(low)} to {until})"
+    return text if scale.reason is None else f"{text}; {say(scale.reason)}"
+
+
+def _sequences(count: float) -> str:
+    return f"{count:.3g}"
