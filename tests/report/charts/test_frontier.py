@@ -20,11 +20,12 @@ from matplotlib.transforms import Bbox
 from report_samples import LIMIT_BYTES, MIB, SAMPLES, grid_sample, report_from
 from rnnprof.advice.advise import LargestSafe
 from rnnprof.breakdown.memory_model import MemoryModel, Plane
+from rnnprof.maxbatch.certify import Proof
 from rnnprof.report.charts.frontier import LOOKS, frontier_chart
 from rnnprof.report.charts.kit.curves import apart, in_words, spread
 from rnnprof.report.charts.kit.style import Chart, rendered
 from rnnprof.report.model import RunReport
-from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
+from rnnprof.runfile.certificates import EdgeFit, EdgeOom, EdgeStatus
 
 BATCHES = (16, 32, 64, 128, 256, 512)
 STEPS = (16, 32, 64, 128)
@@ -38,11 +39,11 @@ def certificate(
     *,
     fits: int | None = None,
     fails: int | None = None,
-) -> Certificate:
+) -> Proof:
     fits = batch if fits is None else fits
     if status is EdgeStatus.CERTIFIED and batch is not None:
         fails = batch + 1
-    return Certificate(
+    return Proof(
         time_steps=time_steps, status=status, granularity=1, at_most=1024, batch=batch,
         fits=None if fits is None else EdgeFit(fits, "a1"),
         fails=None if fails is None else EdgeOom(fails, "a2"),
@@ -65,7 +66,7 @@ UNUSABLE_STATUS = (
 )
 
 
-def a_view(frontier: Sequence[Certificate] = EDGES, model: MemoryModel | None = MODEL) -> RunReport:
+def a_view(frontier: Sequence[Proof] = EDGES, model: MemoryModel | None = MODEL) -> RunReport:
     report = report_from(grid_sample(BATCHES, STEPS), tuple(frontier))
     safe = (
         LargestSafe(64, 219, 207, is_measured=True, peak_bytes=1),

@@ -23,6 +23,7 @@ from matplotlib.transforms import Bbox
 
 from report_samples import (
     SAMPLES,
+    Said,
     Sample,
     grid_sample,
     measured,
@@ -35,13 +36,14 @@ from report_samples import (
 from rnnprof.advice.advise import Advice
 from rnnprof.advice.recommendation import Recommendation
 from rnnprof.breakdown.memory_model import MemoryModel, Plane
+from rnnprof.maxbatch.certify import Proof
 from rnnprof.report.charts.heatmap import heatmaps
 from rnnprof.report.charts.heatmap_sheet import LEAST_NUMBER_PT
 from rnnprof.report.charts.kit.boxes import LOOKS, PREDICTED, UNKNOWN, UNREACHED, ink_on
 from rnnprof.report.charts.kit.labels import CAPITAL_EM, Labels, width_em
 from rnnprof.report.charts.kit.style import FILL, INK, PAPER, Chart, rendered
 from rnnprof.report.model import RunReport, report_of
-from rnnprof.runfile.certificates import Certificate, EdgeStatus
+from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.points import Grid, Outcome, Point
 
 NAMES = (
@@ -371,7 +373,7 @@ def test_the_edge_has_no_stroke_without_length() -> None:
 
 
 def test_the_proven_edge_stands_at_its_row() -> None:
-    proof = Certificate(32, EdgeStatus.CERTIFIED, 1, 128, batch=71)
+    proof = Proof(32, EdgeStatus.CERTIFIED, 1, 128, batch=71)
     chart = memory(report_from(grid_sample((16, 32, 64, 128), (16, 32), 2_500), (proof,)))
     assert ticks(chart, "steps") == {0: "16", 1: "32 (B≤71)"}
     assert "B≤n: the largest batch that fits at T" in legend(chart)
@@ -496,7 +498,8 @@ def test_labels_can_be_read_and_stay_in_their_boxes(name: str) -> None:
 def test_flags_on_a_crowded_grid_stay_in_their_boxes() -> None:
     run, measurements = with_shares(twenty_by_twenty())
     flagged = {
-        point: replace(m, converged=False, noisy="throttled") for point, m in measurements.items()
+        point: replace(m, converged=False, noisy=Said("throttled"))
+        for point, m in measurements.items()
     }
     charts = heatmaps(report((run, flagged)))
     assert_legible(charts)

@@ -23,6 +23,7 @@ from matplotlib.transforms import Bbox
 
 from report_samples import (
     SAMPLES,
+    Said,
     Sample,
     all_oom,
     grid_sample,
@@ -369,7 +370,7 @@ def test_labels_stay_within_their_boxes(name: str) -> None:
 def test_flags_on_a_crowded_grid_stay_within_their_boxes() -> None:
     run, measurements = grid_sample(range(1, 25), (16, 32))
     flagged = {
-        point: replace(measurement, converged=False, noisy="throttled")
+        point: replace(measurement, converged=False, noisy=Said("throttled"))
         for point, measurement in measurements.items()
     }
     assert_labels_in_boxes(trade_off(report_from((run, flagged))))

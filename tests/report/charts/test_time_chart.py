@@ -14,6 +14,7 @@ from matplotlib.text import Text
 from fakes import a_fit, a_run, a_timing, conditions
 from report_samples import (
     SAMPLES,
+    Said,
     ended,
     grid_sample,
     hostile,
@@ -110,7 +111,7 @@ def test_the_bound_is_a_mark_and_a_word() -> None:
 
 
 def test_the_step_time_stands_at_the_end_with_its_flags() -> None:
-    chart = row_of(step_time_s=0.0571, converged=False, noisy="throttled")
+    chart = row_of(step_time_s=0.0571, converged=False, noisy=Said("throttled"))
     assert "57.1 ms~!" in at_row(chart.figure.axes[0], 2)
     note = next(text for text in chart.figure.texts if text.get_gid() == "note")
     assert note.get_text().endswith("~ step time not converged, ! step time noisy")
@@ -156,7 +157,7 @@ def test_the_finding_names_the_largest_phase_and_the_bound_with_its_reason() -> 
 def test_an_unknown_bound_has_its_reason() -> None:
     reason = "the device's own rates were not measured in this run"
     run, known = grid_sample((4,), (64,))
-    known[Point(4, 64)] = measured(4, 64, bound_reason=reason)
+    known[Point(4, 64)] = measured(4, 64, bound_reason=Said(reason))
     chart = time_phases(report_from((run, known)))
     assert chart is not None
     assert f"No one bound is named: {reason}." in chart.finding

@@ -18,6 +18,7 @@ from report_samples import (
     HOSTILE,
     MIB,
     SAMPLES,
+    Said,
     all_oom,
     grid_sample,
     hostile,
@@ -314,7 +315,9 @@ def test_a_certificate_without_sides_has_blanks_and_its_reason():
 
 def test_predictions_are_marked():
     report = a_grid()
-    advice = replace(report.advice, reasons=("it was measured",), predictions=("B=3 would fit",))
+    advice = replace(
+        report.advice, reasons=(Said("it was measured"),), predictions=(Said("B=3 would fit"),)
+    )
     text = page([a_report(replace(report, advice=advice))])
     assert "<li>it was measured</li>" in text
     assert '<li><span class="mark">predicted</span> B=3 would fit</li>' in text

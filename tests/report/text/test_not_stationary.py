@@ -8,7 +8,7 @@ from rnnprof.report.charts.overview import finding
 from rnnprof.report.model import RunReport, report_of
 from rnnprof.report.text.summary import summary
 from rnnprof.report.text.table import table
-from rnnprof.report.text.verdict import decision, judge_run
+from rnnprof.report.words.decision import decision
 from rnnprof.runfile.points import Grid, Point, Role
 from rnnprof.runfile.records import Finished, Run
 
@@ -49,7 +49,7 @@ def test_the_title_of_the_picture() -> None:
 def test_the_first_sentence_of_the_page_and_of_the_summary() -> None:
     first, *_ = decision(a_view())
     assert first.startswith(f"T=16 is {SENTENCE}")
-    text = summary(a_view(), decision(a_view()), judge_run(a_view()), "rnnprof profile", ())
+    text = summary(a_view())
     assert SENTENCE in text.split("\n\n")[1]
 
 

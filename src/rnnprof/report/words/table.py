@@ -7,7 +7,7 @@ from typing import Final
 
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.model import RunReport, memory_bytes, throughput
-from rnnprof.report.words import say
+from rnnprof.report.words.dispatch import say
 from rnnprof.report.words.figures import phase_times_in_words, precision
 from rnnprof.report.words.loops import loop_in_words
 from rnnprof.report.words.phrases import rate_in_words
@@ -75,7 +75,7 @@ def step_line(best: Measurement) -> str:
     phases = phase_times_in_words(best)
     # in full: the matrices have no such head, and so the legend is silent
     split = f" (forward/backward/optimizer {phases})" if phases else ""
-    return f"a training step takes {step_time}{split}"
+    return f"training step {step_time}{split}"
 
 
 def rates_line(best: Measurement) -> str:
