@@ -89,16 +89,20 @@ def format_duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def format_rate(per_second: float | None) -> str:
-    """A rate with k, M, G: ``1.23 M/s``; ``-`` where unknown."""
+def format_rate(per_second: float | None, of: str = "") -> str:
+    """A rate with k, M, G: ``1.23 M/s``; ``-`` where unknown.
+
+    Args:
+        of: what is counted, as ``1.23 M time steps/s`` names it.
+    """
     if per_second is None:
         return "-"
-    value = float(per_second)
+    value, unit = float(per_second), ""
     for unit in ("", "k", "M", "G"):
         if abs(value) < 999.5 or unit == "G":
-            return f"{_three_digits(value)} {unit}/s" if unit else f"{_three_digits(value)}/s"
+            break
         value /= 1000
-    raise AssertionError("unreachable")
+    return " ".join(word for word in (_three_digits(value), unit, of) if word) + "/s"
 
 
 def format_flops(flop_per_s: float | None) -> str:
@@ -119,6 +123,12 @@ def format_ratio(ratio: float | None) -> str:
         return "-"
     percent = ratio * 100
     return f"{percent:.0f}%" if abs(percent) >= 10 else f"{percent:.2g}%"
+
+
+def format_change(ratio: float) -> str:
+    """A relative change with its sign: ``+5.1%``, ``-0.3%``, ``0%``."""
+    text = format_ratio(ratio)
+    return f"+{text}" if ratio > 0 else text
 
 
 def _three_digits(value: float) -> str:

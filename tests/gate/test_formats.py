@@ -29,8 +29,7 @@ from rnnprof.gate.formats.markdown import gates_markdown
 from rnnprof.gate.formats.shared import Told, gate_sentence, gates_sentence, verdict_of, worst_first
 from rnnprof.gate.formats.text import gates_text
 from rnnprof.gate.verdicts import Finding, Gate, Verdict
-from rnnprof.report.text.pieces import one_line
-from rnnprof.report.text.summary import escaped
+from rnnprof.plain_text import escaped, one_line
 
 MIB = 1 << 20
 GIB = 1 << 30

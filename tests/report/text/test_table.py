@@ -29,7 +29,8 @@ from report_samples import (
     untouched,
 )
 from rnnprof.report.model import fastest, memory_bytes
-from rnnprof.report.text.pieces import WIDTH, clip, edge_in_words, one_line, phase_times_in_words
+from rnnprof.plain_text import WIDTH, clip, one_line
+from rnnprof.report.text.pieces import edge_in_words, phase_times_in_words
 from rnnprof.report.text.table import MAX_NOTES, half_interval_ratio, table
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.points import Outcome, Point

@@ -9,10 +9,10 @@ from rnnprof.gate.formats.shared import (
     SIGNS,
     Judged,
     Told,
+    counts_of,
     detectable_of,
     facts_of,
     figures_of,
-    findings_of,
     gate_sentence,
     gates_sentence,
     verdict_of,
@@ -24,9 +24,8 @@ from rnnprof.gate.formats.text import (
     NAME_COLUMNS,
     REASON_COLUMNS,
 )
-from rnnprof.gate.verdicts import SEVERITY, Finding, Gate
-from rnnprof.report.text.pieces import clip
-from rnnprof.report.text.summary import escaped
+from rnnprof.gate.verdicts import WordedFinding, WordedGate
+from rnnprof.plain_text import clip, escaped
 
 ROWS_AT_MOST: Final = 200
 """Of the table in Markdown.  With the limits below 200 rows are under 800 KiB whatever they hold;
@@ -59,24 +58,25 @@ def _sections(judged: Judged) -> Iterator[str]:
         yield from _answer(gate, told, rows_at_most)
 
 
-def _answer(gate: Gate, told: Told, rows_at_most: int) -> Iterator[str]:
-    findings = worst_first(findings_of(gate))
+def _answer(gate: WordedGate, told: Told, rows_at_most: int) -> Iterator[str]:
+    findings = worst_first(gate.findings)
     yield f"**{escaped(gate_sentence(gate))}**"
     yield escaped(clip(facts_of(told), FACTS_COLUMNS))
     yield _table(findings[:rows_at_most])
     yield _fold(findings[rows_at_most:])
 
 
-def _table(findings: Sequence[Finding]) -> str:
+def _table(findings: Sequence[WordedFinding]) -> str:
     head = (
-        "Verdict", "Check", "Measured", "95% interval", "Limit", "Baseline", "Could have told",
+        "Verdict", "Check", "Measured", "95% interval", "Limit", "Baseline", "Detectable change",
         "Reason",
     )  # fmt: skip
     lines = [head, ["---"] * len(head), *map(_row, findings)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _row(finding: Finding) -> tuple[str, ...]:
+def _row(worded: WordedFinding) -> tuple[str, ...]:
+    finding = worded.finding
     figures = figures_of(finding)
     cells = (
         figures.measured, figures.interval, figures.limit, figures.baseline, detectable_of(finding),
@@ -85,18 +85,18 @@ def _row(finding: Finding) -> tuple[str, ...]:
         f"{SIGNS[finding.verdict]} {finding.verdict.value}",
         escaped(clip(finding.name, NAME_COLUMNS)),
         *(escaped(clip(text, NAME_COLUMNS)) or "-" for text in cells),
-        escaped(clip(finding.reason, REASON_COLUMNS)),
+        escaped(clip(worded.sentence, REASON_COLUMNS)),
     )
 
 
-def _fold(rest: Sequence[Finding]) -> str:
+def _fold(rest: Sequence[WordedFinding]) -> str:
     if not rest:
         return ""
     summary = f"<summary>{len(rest)} more</summary>"
     return f"<details>{summary}\n\n{counted(rest)}. The job's log has them all.\n\n</details>"
 
 
-def counted(findings: Sequence[Finding]) -> str:
+def counted(findings: Sequence[WordedFinding]) -> str:
     """``3 FAIL, 1 INCONCLUSIVE``."""
-    counts = {each: sum(f.verdict is each for f in findings) for each in SEVERITY}
-    return ", ".join(f"{count} {each.value}" for each, count in counts.items() if count)
+    counts = counts_of(findings)
+    return ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count)

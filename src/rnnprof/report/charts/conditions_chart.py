@@ -10,6 +10,7 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rnnprof.plain_text import clip
 from rnnprof.points.fold import Drift
 from rnnprof.points.noise import judge
 from rnnprof.report.charts.conditions_course import (
@@ -46,7 +47,6 @@ from rnnprof.report.charts.kit.bars import (
 )
 from rnnprof.report.charts.kit.style import BASE_PT, INK, MUTED, SMALL_PT, Chart, style
 from rnnprof.report.model import RunReport
-from rnnprof.report.text.pieces import clip
 from rnnprof.runfile.observations import Timing
 from rnnprof.runfile.records import Run
 from rnnprof.units import format_duration, format_ratio, format_seconds

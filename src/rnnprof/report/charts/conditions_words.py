@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from rnnprof.plain_text import clip
 from rnnprof.points.fold import Drift
 from rnnprof.report.charts.conditions_course import (
     REASON_COLUMNS,
@@ -19,7 +20,6 @@ from rnnprof.report.charts.conditions_course import (
     reasons_of,
     shares_of,
 )
-from rnnprof.report.text.pieces import clip
 from rnnprof.runfile.observations import Timing
 from rnnprof.units import format_duration, format_ratio
 

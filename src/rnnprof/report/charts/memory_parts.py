@@ -13,6 +13,7 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rnnprof.plain_text import clip
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.charts.kit.bars import (
     AXIS_IN,
@@ -56,7 +57,7 @@ from rnnprof.report.charts.kit.style import (
     style,
 )
 from rnnprof.report.model import RunReport
-from rnnprof.report.text.pieces import SHORT, clip
+from rnnprof.report.text.pieces import SHORT
 from rnnprof.runfile.observations import BREAKDOWN_PARTS
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.units import format_bytes, format_ratio

@@ -20,6 +20,7 @@ from rnnprof.advice.advise import Advice
 from rnnprof.advice.recommendation import UNDECIDED
 from rnnprof.atomic import write_whole
 from rnnprof.maxbatch.certify import UNUSABLE
+from rnnprof.plain_text import clip, one_line
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.charts.heatmap_sheet import LEAST_WORD_PT
 from rnnprof.report.charts.kit.boxes import (
@@ -58,7 +59,7 @@ from rnnprof.report.charts.kit.style import (
     style,
 )
 from rnnprof.report.model import Measurements, RunReport, SeenEdge
-from rnnprof.report.text.pieces import clip, one_line, rate_in_words, unusable_in_words
+from rnnprof.report.text.pieces import rate_in_words, unusable_in_words
 from rnnprof.runfile.points import Point
 from rnnprof.runfile.records import Run
 from rnnprof.units import format_bytes

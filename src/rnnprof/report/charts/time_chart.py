@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from rnnprof.plain_text import clip
 from rnnprof.points.fold import by_point, timings_of
 from rnnprof.points.measurement import Measurement
 from rnnprof.points.noise import judge
@@ -43,7 +44,7 @@ from rnnprof.report.charts.kit.bars import (
 )
 from rnnprof.report.charts.kit.style import FILL, INK, MUTED, PAPER, SMALL_PT, Chart, style
 from rnnprof.report.model import RunReport, fastest, flags
-from rnnprof.report.text.pieces import SHORT, clip
+from rnnprof.report.text.pieces import SHORT
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.units import format_ratio, format_seconds
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from rnnprof.plain_text import clip
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.html.blocks import (
     Cell,
@@ -30,7 +31,6 @@ from rnnprof.report.html.scales import (
     ratio_of,
 )
 from rnnprof.report.model import flags
-from rnnprof.report.text.pieces import clip
 from rnnprof.runfile.codec import encode
 from rnnprof.runfile.points import Outcome, Point
 

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from rnnprof.advice.advise import Advice, LargestSafe
+from rnnprof.plain_text import clip
 from rnnprof.points.fold import Drift
 from rnnprof.points.noise import judge
 from rnnprof.report.charts.kit import style as drawing
@@ -41,7 +42,6 @@ from rnnprof.report.html.points_table import (
 )
 from rnnprof.report.html.scales import integer
 from rnnprof.report.text.command import deciding_command
-from rnnprof.report.text.pieces import clip
 from rnnprof.report.text.recommendation import cell_of, head_of
 from rnnprof.report.text.trainability import trainability_words
 from rnnprof.runfile.codec import encode

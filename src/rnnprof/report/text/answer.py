@@ -8,10 +8,11 @@ from typing import Final
 
 from rnnprof.device.malloc import as_shell
 from rnnprof.maxbatch.neighbours import REACH_RATIO
+from rnnprof.plain_text import WIDTH, clip
 from rnnprof.report.model import RunReport
 from rnnprof.report.text.command import deciding_command
 from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
-from rnnprof.report.text.pieces import WIDTH, certificate_in_words, clip, training_steps
+from rnnprof.report.text.pieces import certificate_in_words, training_steps
 from rnnprof.report.text.recommendation import head_of, safe_in_words
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.observations import Fit

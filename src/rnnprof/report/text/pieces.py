@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping
-from itertools import accumulate
 from typing import Final
 
 from rnnprof.advice.recommendation import half_interval_ratio
@@ -16,9 +14,6 @@ from rnnprof.report.model import (
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.points import Outcome
 from rnnprof.units import format_bytes, format_rate, format_ratio, format_seconds
-
-WIDTH: Final = 80
-"""Columns of a terminal as it opens, and of most CI logs."""
 
 SHORT: Final = {
     Outcome.OOM: "OOM",
@@ -60,25 +55,7 @@ def unit_note(texts: Iterable[str], names: Mapping[str, str]) -> str:
 
 def rate_in_words(per_second: float | None, of: str = "time steps") -> str:
     """``12.3 k time steps/s``."""
-    return format_rate(per_second).replace("/s", f" {of}/s").replace("  ", " ")
-
-
-def one_line(text: str) -> str:
-    """*text* as a single line, with ``?`` for what could drive a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
-
-
-def clip(text: str, columns: int = WIDTH) -> str:
-    """*text* on one line of at most *columns*, cut with ``...``."""
-    text = one_line(text)
-    if _columns_of(text[: columns + 1]) <= columns:
-        return text
-    ends = accumulate(map(_columns_of, text[:columns]))
-    return text[: sum(end <= columns - 3 for end in ends)].rstrip() + "..."
-
-
-def _columns_of(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+    return format_rate(per_second, of)
 
 
 def limit_in_words(report: RunReport) -> str:

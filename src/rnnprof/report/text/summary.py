@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from rnnprof.plain_text import escaped
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.model import RunReport, flags, memory_bytes, throughput
 from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
-from rnnprof.report.text.pieces import certificate_in_words, compact_rate, one_line
+from rnnprof.report.text.pieces import certificate_in_words, compact_rate
 from rnnprof.report.text.recommendation import cell_of
 from rnnprof.report.text.verdict import Judgement
 from rnnprof.runfile.points import Outcome, Point
@@ -19,9 +20,6 @@ MOST_PLACES: Final = 200
 """A larger grid does not read well in a pull request: the page and the CSV have it."""
 
 MOST_COLUMNS: Final = 12
-
-SPECIAL: Final = re.compile(r"([\\`*_\[\]#|<>~&@$])")
-"""What Markdown, its tables, HTML, a mention or a link could begin with."""
 
 SHORT: Final = {
     Outcome.OOM: "OOM", Outcome.IMPLIED_OOM: "OOM (implied)", Outcome.UNSUPPORTED: "unsupported",
@@ -53,11 +51,6 @@ def summary(
         f"More: {', '.join(pages)}" if pages else "",
     ]  # fmt: skip
     return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def escaped(text: str) -> str:
-    """Text that shows as it is, on one line, whatever it holds."""
-    return SPECIAL.sub(r"\\\1", one_line(text))
 
 
 def _edges(report: RunReport) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 
 from rnnprof.advice.advise import UNFINISHED, Advice
 from rnnprof.advice.recommendation import half_interval_ratio
+from rnnprof.plain_text import WIDTH, clip
 from rnnprof.points.implied import dominating_oom
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.model import (
@@ -26,8 +27,6 @@ from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
 from rnnprof.report.text.pieces import (
     CHARGED,
     SHORT,
-    WIDTH,
-    clip,
     compact_bytes,
     compact_rate,
     edge_in_words,

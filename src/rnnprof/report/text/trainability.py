@@ -6,8 +6,8 @@ import math
 import textwrap
 from collections.abc import Iterator
 
+from rnnprof.plain_text import WIDTH
 from rnnprof.report.model import RunReport
-from rnnprof.report.text.pieces import WIDTH
 from rnnprof.study.trainability import MIN_SEEDS, NoiseAt, ReachAt, ToTarget, Trainability
 from rnnprof.units import format_ratio, format_seconds
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rnnprof.report.words import compare, gate  # noqa: F401  their sentences are registered
 from rnnprof.report.words.dispatch import say, told
 
 __all__ = ("say", "told")

@@ -12,6 +12,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from rnnprof.plain_text import clip
 from rnnprof.report.charts.kit.style import (
     BASE_PT,
     MUTED,
@@ -21,7 +22,6 @@ from rnnprof.report.charts.kit.style import (
     SMALL_PT,
 )
 from rnnprof.report.model import RunReport
-from rnnprof.report.text.pieces import clip
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.units import GIB, KIB, MIB
 
