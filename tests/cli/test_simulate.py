@@ -17,6 +17,7 @@ from rnnprof.engine.listener import Listener
 from rnnprof.engine.order import Order
 from rnnprof.errors import BadInputError
 from rnnprof.gate.budget import Asked
+from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.maxbatch.frontier import Frontier
 from rnnprof.report.export.document import document
 from rnnprof.report.model import report_of
@@ -167,7 +168,7 @@ LAW_LIMITS = {"t4": 64 << 20, "h100": 256 << 20}
 def gate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    def measure(asked: Asked, order: Order, listener: Listener, *_: object) -> Run:
+    def measure(asked: Asked, order: Order, listener: Listener, *_: object) -> FoldedRun:
         gpu = order.gpu
         assert gpu is not None
         if gpu.model == "l4":
@@ -177,7 +178,7 @@ def gate(
         probe = FakeProbe(limit_bytes=LAW_LIMITS[gpu.model], least_steps=10)
         monkeypatch.setattr("fakes.HEADER", header)
         points = Grid((asked.fits[0].batch,), (asked.fits[0].time_steps,))
-        return run_into(order.path, probe, points, order.settings)
+        return FoldedRun.of(run_into(order.path, probe, points, order.settings))
 
     def check(*arguments: str) -> tuple[int, str, str]:
         code = run(["check", "--budget", "budget.toml", *arguments])

@@ -28,8 +28,8 @@ from report_samples import (
     twenty_by_twenty,
     untouched,
 )
-from rnnprof.report.model import fastest, memory_bytes
 from rnnprof.plain_text import WIDTH, clip, one_line
+from rnnprof.report.model import fastest, memory_bytes
 from rnnprof.report.text.pieces import edge_in_words, phase_times_in_words
 from rnnprof.report.text.table import MAX_NOTES, half_interval_ratio, table
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
