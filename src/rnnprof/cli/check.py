@@ -52,7 +52,7 @@ class _Measurement(MeasuringCommand):
 def command(**options: Any) -> int:
     """A CI gate: budgets, and a baseline.
 
-    Without RUN it measures what the budget asks for. Exit codes: 0 passed (or inconclusive, with a
+    Without RUN it measures what the budget requires. Exit codes: 0 passed (or inconclusive, with a
     warning), 1 failed, 3 not comparable, or inconclusive with --strict; of several GPUs the worst.
     """  # fmt: skip
     from rnnprof.gate.judge import gate
@@ -128,7 +128,7 @@ def _check_baseline(asked: Mapping[str, Any], options: Mapping[str, Any]) -> Non
     """A baseline is a run of one GPU.
 
     Raises:
-        BadInputError: several GPUs are to be held against it.
+        BadInputError: several GPUs are to be compared with it.
     """
     from rnnprof.simulate.description import describe_all
 

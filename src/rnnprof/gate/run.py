@@ -1,4 +1,4 @@
-"""What a budget asks to be measured, and no more of it than a verdict takes."""
+"""Measures what a budget requires, and no more of it than a verdict takes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def asked_of(budget: Budget, base: FoldedRun | None) -> Asked:
 
 
 def asked_in_turn(budget: Budget) -> Asked:
-    """The same of both sides: at every point that the budget names, memory and time too.
+    """What to measure on both sides: at every point that the budget names, memory and time too.
 
     Raises:
         BadInputError: it names none, and no T.
@@ -58,7 +58,7 @@ def asked_in_turn(budget: Budget) -> Asked:
     points = tuple(sorted({*asked.fits, *asked.memory, *asked.timed}))
     if not points and not asked.edges:
         raise BadInputError(
-            "the budget names no point to measure: add batch and steps to [growth], or a [[fits]], "
+            "the budget names no point to measure: add batch and time-steps to [growth], or a [[fits]], "
             "[[peak]] or [[throughput]]"
         )
     return replace(asked, fits=points, memory=points, timed=points)
@@ -129,7 +129,7 @@ def orders_of(asked: Asked, order: Order) -> Iterator[Order]:
 
 
 def timed_orders(points: Iterable[Point], order: Order, processes: int) -> Iterator[Order]:
-    """A sweep for each T, of the batches asked for there."""
+    """A sweep for each T, of the batches that are timed there."""
     by_steps: dict[int, list[int]] = defaultdict(list)
     for point in points:
         by_steps[point.time_steps].append(point.batch)

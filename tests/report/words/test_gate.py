@@ -127,9 +127,9 @@ SENTENCES: list[tuple[Reason, str]] = [
     (
         Comparable(2, (DRIVER,), (POINT,)),
         (
-            "the same workload, device and software; 2 points of the baseline; they differ in driver "
-            "570.1 in the baseline, 575.2 in the run; not judged, because the baseline did not measure "
-            "them: B=64 T=128"
+            "the same workload, device and software; 2 points of the baseline; they differ in "
+            "driver 570.1 in the baseline, 575.2 in the run; not judged, because the baseline did "
+            "not measure them: B=64 T=128"
         ),
     ),
     (
@@ -249,22 +249,22 @@ SENTENCES: list[tuple[Reason, str]] = [
     (
         TimeGrowth(1.2, 1.0, 1.2, (0.97, 1.22), 1.21, 0.05),
         (
-            "1.20 s, 1.00 s in the baseline: +20% (95% interval -3% to +22%, one-sided below +21%), "
-            "+5% is allowed"
+            "1.20 s, 1.00 s in the baseline: +20% (95% interval -3% to +22%, one-sided below "
+            "+21%), +5% is allowed"
         ),
     ),
     (
         TimesOfFew(NoInterval(FEW, None)),
         (
-            "the baseline has 2 of at least 3 quiet processes: too few to tell a change from noise; "
-            "measure 5 quiet ones (--processes 5)"
+            "the baseline has 2 of at least 3 quiet processes: too few to tell a change from "
+            "noise; measure 5 quiet ones (--processes 5)"
         ),
     ),
     (
         TimesOfFew(NoInterval(None, FEW), 1.2, 1.0),
         (
-            "1.20 s, 1.00 s in the baseline: +20%, but the run has 2 of at least 3 quiet processes: "
-            "too few to tell a change from noise; measure 5 quiet ones (--processes 5)"
+            "1.20 s, 1.00 s in the baseline: +20%, but the run has 2 of at least 3 quiet "
+            "processes: too few to tell a change from noise; measure 5 quiet ones (--processes 5)"
         ),
     ),
     (OnlyNoisy("the GPU slowed down"), "every process was noisy: the GPU slowed down"),
