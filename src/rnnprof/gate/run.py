@@ -58,8 +58,8 @@ def asked_in_turn(budget: Budget) -> Asked:
     points = tuple(sorted({*asked.fits, *asked.memory, *asked.timed}))
     if not points and not asked.edges:
         raise BadInputError(
-            "the budget names no point to measure: add batch and time-steps to [growth], or a [[fits]], "
-            "[[peak]] or [[throughput]]"
+            "the budget names no point to measure: add batch and time-steps to [growth], or a "
+            "[[fits]], [[peak]] or [[throughput]]"
         )
     return replace(asked, fits=points, memory=points, timed=points)
 
