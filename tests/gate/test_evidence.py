@@ -16,28 +16,23 @@ from rnnprof.gate.budget import Budget, Growth, LeastBatch, LeastThroughput, Mos
 from rnnprof.gate.budget_file import parse_budget
 from rnnprof.gate.evidence import Required
 from rnnprof.gate.reasons import (
-    DeviceDiffers,
     DoesNotFit,
     Ended,
     FitsAboveOom,
     FitsWithUnknownPeak,
-    GpuMemoryDiffers,
+    KeyDiffers,
     NoBaseline,
     NotComparable,
     NotMeasured,
     NotTheBudgetsRun,
     OtherLimit,
-    RunIsSimulated,
     SameRun,
-    SimulationDiffers,
-    Size,
     SizeDiffers,
     TimesOfFew,
     TooFewSteps,
     Unfinished,
     Unusable,
     WentBothWays,
-    WorkloadDiffers,
 )
 from rnnprof.gate.verdicts import Gate, Verdict
 from rnnprof.maxbatch.certify import Terms, conclude
@@ -143,32 +138,33 @@ def not_required(reason: Reason) -> Reason:
     return NotTheBudgetsRun((reason,))
 
 
-OTHER_CELL = WorkloadDiffers("cell", "gru", "lstm")
+OTHER_CELL = KeyDiffers("cell", "gru", "lstm")
 CRASHED = Ended(Outcome.CRASHED, "it ended so")
 
 N, F, I = Verdict.NOT_COMPARABLE, Verdict.FAIL, Verdict.INCONCLUSIVE  # noqa: E741
 
 CASES = [
     Case("another limit in the run", requiring(FITS, limit_bytes=OTHER),
-         lambda: a_run(fit()), N, not_required(SizeDiffers(Size.LIMIT, LIMIT, OTHER))),
+         lambda: a_run(fit()), N, not_required(SizeDiffers("memory-limit", LIMIT, OTHER))),
     Case("a limit that differs by a byte", requiring(FITS, limit_bytes=LIMIT - 1),
-         lambda: a_run(fit()), N, not_required(SizeDiffers(Size.LIMIT, LIMIT, LIMIT - 1))),
+         lambda: a_run(fit()), N, not_required(SizeDiffers("memory-limit", LIMIT, LIMIT - 1))),
     Case("the pass ran under another limit", FITS,
          lambda: a_run(fit(limit_bytes=2 * LIMIT)), N, OtherLimit(64, 2 * LIMIT, LIMIT)),
     Case("a larger batch ran under another limit", FITS,
          lambda: a_run(fit(128, limit_bytes=2 * LIMIT)), N, OtherLimit(128, 2 * LIMIT, LIMIT)),
     Case("another device", requiring(FITS, device="cuda:1"),
-         lambda: on(a_run(fit()), device="cpu"), N, not_required(DeviceDiffers("cpu", "cuda:1"))),
+         lambda: on(a_run(fit()), device="cpu"), N,
+         not_required(KeyDiffers("device", "cpu", "cuda:1"))),
     Case("no simulated GPU", requiring(FITS, simulated="t4"),
-         lambda: a_run(fit()), N, not_required(SimulationDiffers(None, "t4"))),
+         lambda: a_run(fit()), N, not_required(KeyDiffers("simulate", None, "t4"))),
     Case("another simulated GPU", requiring(FITS, simulated="t4"),
          lambda: on(a_run(fit()), simulated=describe("a100-40gb").as_text()), N,
-         not_required(SimulationDiffers("a100-40gb", "t4"))),
+         not_required(KeyDiffers("simulate", "a100-40gb", "t4"))),
     Case("simulated, and a GPU is asked for", requiring(FITS, device="cuda"),
          lambda: on(a_run(fit()), device="cuda", simulated=describe("t4").as_text()), N,
-         not_required(RunIsSimulated("cuda"))),
+         not_required(KeyDiffers("device", "simulated", "cuda"))),
     Case("nothing set aside", requiring(FITS, reserve_bytes=8 * MIB),
-         lambda: a_run(fit()), N, not_required(SizeDiffers(Size.RESERVE, 0, 8 * MIB))),
+         lambda: a_run(fit()), N, not_required(SizeDiffers("reserve", 0, 8 * MIB))),
     Case("set aside in the request, not in the pass", FITS,
          lambda: with_settings(a_run(fit()), reserve_bytes=8 * MIB), N,
          OtherLimit(64, LIMIT, LIMIT - 8 * MIB)),
@@ -296,5 +292,5 @@ def test_the_size_of_a_gpu_is_required_of_a_run(has: int | None, verdict: Verdic
     run = with_settings(a_run(fit()), gpu_memory_bytes=has)
     found = gate(requiring(FITS, gpu_memory_bytes=16 << 30), run)
     assert found.verdict is verdict
-    reason = not_required(GpuMemoryDiffers(has, 16 << 30))
+    reason = not_required(SizeDiffers("gpu-memory", has, 16 << 30))
     assert (reason in [each.reason for each in found.findings]) == (verdict is not Verdict.PASS)

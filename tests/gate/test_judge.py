@@ -46,6 +46,7 @@ from rnnprof.gate.reasons import (
     FitsAboveOom,
     FitsWithoutHeadroom,
     FitsWithUnknownPeak,
+    KeyDiffers,
     LargestBatch,
     MachineShort,
     NotComparable,
@@ -65,7 +66,6 @@ from rnnprof.gate.reasons import (
     ThroughputOfFew,
     TimeGrowth,
     TimesOfFew,
-    WorkloadDiffers,
 )
 from rnnprof.gate.seen import JudgedRun, judge_estimates
 from rnnprof.gate.verdicts import Finding, Gate, Verdict
@@ -528,7 +528,7 @@ def test_a_baseline_without_points_shows_nothing() -> None:
 
 
 def test_a_budget_for_another_workload_judges_nothing() -> None:
-    other_cell = WorkloadDiffers("cell", "gru", "lstm")
+    other_cell = KeyDiffers("cell", "gru", "lstm")
     found = gate(Budget(fits=(MustFit(POINT),)), a_run(ooms()), differing=[other_cell])
     assert [finding.kind for finding in found.findings] == ["comparable"]
     assert found.verdict is Verdict.NOT_COMPARABLE

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rnnprof.engine.order import Order
     from rnnprof.gate.budget import Budget
     from rnnprof.gate.formats.shared import Judged, Told
-    from rnnprof.gate.verdicts import Gate
+    from rnnprof.gate.verdicts import Gate, WordedGate
     from rnnprof.maxbatch.folded import FoldedRun
     from rnnprof.reasons import Reason
     from rnnprof.runfile.records import Run
@@ -71,8 +71,8 @@ def command(**options: Any) -> int:
         return _tell(_measured_and_judged(asked, budget, base, options), options)
     run = _folded(options["run"])
     differing = _differing(workload, run.run) if budget.workload else ()
-    judged = [(worded(gate(budget, run, base, differing)), _told(run, base, options))]
-    return _tell(judged, options)
+    verdict = worded(gate(budget, run, base, differing))
+    return _tell([(verdict, _told(run, base, options))], options)
 
 
 def _folded(path: Path) -> FoldedRun:
@@ -89,7 +89,7 @@ def _folded(path: Path) -> FoldedRun:
 
 def _measured_and_judged(
     asked: dict[str, Any], budget: Budget, base: FoldedRun | None, options: Mapping[str, Any]
-) -> Judged:
+) -> list[tuple[WordedGate, Told]]:
     """The gate of the device, or of each GPU that is simulated."""
     from rnnprof.gate.judge import gate
     from rnnprof.report.words.gate import worded
@@ -209,12 +209,12 @@ def _check_outputs(orders: Iterable[Order], baseline: Path | None) -> None:
 
 def _differing(workload: Workload, run: Run) -> tuple[Reason, ...]:
     """How the run's workload differs from the budget's, a reason each."""
-    from rnnprof.gate.reasons import WorkloadDiffers
+    from rnnprof.gate.reasons import KeyDiffers
     from rnnprof.runfile.codec import encode
 
     asked, found = encode(workload), encode(run.header.workload)
     return tuple(
-        WorkloadDiffers(name.replace("_", "-"), found[name], asked[name])
+        KeyDiffers(name.replace("_", "-"), found[name], asked[name])
         for name in asked
         if asked[name] != found[name]
     )
@@ -317,14 +317,16 @@ def _is_settled(result: Gate) -> bool:
     )
 
 
-def _tell(judged: Judged, options: Mapping[str, Any]) -> int:
+def _tell(gates: Sequence[tuple[WordedGate, Told]], options: Mapping[str, Any]) -> int:
     """Print and write the verdict in every form that was requested; return the exit code."""
     from rnnprof.gate.formats.documents import gates_benchmarks, gates_json
     from rnnprof.gate.formats.github import github, write_github
     from rnnprof.gate.formats.junit import gates_junit
     from rnnprof.gate.formats.markdown import gates_markdown
-    from rnnprof.gate.formats.shared import verdict_of
     from rnnprof.gate.formats.text import gates_text
+    from rnnprof.report.words.gate import judged
+
+    whole = judged(gates)
 
     files: dict[str, Callable[[Judged], str]] = {
         "junit": gates_junit,
@@ -333,16 +335,16 @@ def _tell(judged: Judged, options: Mapping[str, Any]) -> int:
     }
     for name, text_of in files.items():
         if options[name] is not None:
-            _write(options[name], text_of(judged), name)
+            _write(options[name], text_of(whole), name)
     if options["github"]:
-        texts = github(judged, os.environ)
+        texts = github(whole, os.environ)
         write_github(texts)
         click.echo(texts.annotations if options["as_json"] else texts.log, err=options["as_json"])
     if options["as_json"]:
-        click.echo(gates_json(judged))
+        click.echo(gates_json(whole))
     elif not options["github"]:
-        click.echo(gates_text(judged))
-    return verdict_of(judged).exit_code(strict=options["strict"])
+        click.echo(gates_text(whole))
+    return whole.verdict.exit_code(strict=options["strict"])
 
 
 def _told(

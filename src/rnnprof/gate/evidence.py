@@ -10,16 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rnnprof.gate.reasons import (
-    DeviceDiffers,
-    GpuMemoryDiffers,
-    OtherLimit,
-    RunIsSimulated,
-    SimulationDiffers,
-    Size,
-    SizeDiffers,
-    TooFewSteps,
-)
+from rnnprof.gate.reasons import KeyDiffers, OtherLimit, SizeDiffers, TooFewSteps
 from rnnprof.maxbatch.certify import KNOWN_ENDS
 from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.reasons import Reason
@@ -57,35 +48,29 @@ class Required:
         found: list[Reason | None] = [
             self._device(run),
             self._simulated(run),
-            self._gpu_memory(settings),
-            _size(Size.LIMIT, run.limit_bytes, self.limit_bytes),
-            _size(Size.RESERVE, settings.reserve_bytes, self.reserve_bytes),
+            _size("gpu-memory", settings.gpu_memory_bytes, self.gpu_memory_bytes),
+            _size("memory-limit", run.limit_bytes, self.limit_bytes),
+            _size("reserve", settings.reserve_bytes, self.reserve_bytes),
         ]
         return tuple(reason for reason in found if reason is not None)
 
-    def _device(self, run: Run) -> DeviceDiffers | None:
+    def _device(self, run: Run) -> KeyDiffers | None:
         has = run.environment.get("device")
         if self.device is None or self.device == "auto" or has is None:
             return None
         required = "cpu" if self.device == "cpu" else "cuda"
-        return None if required == has else DeviceDiffers(str(has), self.device)
+        return None if required == has else KeyDiffers("device", has, self.device)
 
-    def _simulated(self, run: Run) -> Reason | None:
+    def _simulated(self, run: Run) -> KeyDiffers | None:
         has = run.environment.get("simulated")
         if self.simulated is None:
-            if has is None or self.device in (None, "auto", "cpu"):
-                return None
-            return RunIsSimulated(str(self.device))
+            needs_gpu = self.device not in (None, "auto", "cpu")
+            return KeyDiffers("device", "simulated", self.device) if has and needs_gpu else None
         if has is None:
-            return SimulationDiffers(None, self.simulated)
+            return KeyDiffers("simulate", None, self.simulated)
         gpu = GpuDescription.from_text(str(has))
-        if gpu in describe_all(self.simulated):
-            return None
-        return SimulationDiffers(gpu.model, self.simulated)
-
-    def _gpu_memory(self, settings: Settings) -> GpuMemoryDiffers | None:
-        required, has = self.gpu_memory_bytes, settings.gpu_memory_bytes
-        return None if required in (None, has) else GpuMemoryDiffers(has, required)
+        is_one = gpu in describe_all(self.simulated)
+        return None if is_one else KeyDiffers("simulate", gpu.model, self.simulated)
 
     def limit_of(self, folded: FoldedRun) -> int:
         """What training may take in a pass that counts, in bytes."""
@@ -94,11 +79,11 @@ class Required:
         return folded.run.limit_bytes - self.reserve_bytes
 
 
-def _size(size: Size, run_bytes: int, budget_bytes: int | None) -> SizeDiffers | None:
-    """The difference between a size of the run and what the budget requires, if there is one."""
+def _size(key: str, run_bytes: int | None, budget_bytes: int | None) -> SizeDiffers | None:
+    """The difference between a size of the run and the budget's, if there is one."""
     if budget_bytes is None or budget_bytes == run_bytes:
         return None
-    return SizeDiffers(size, run_bytes, budget_bytes)
+    return SizeDiffers(key, run_bytes, budget_bytes)
 
 
 @dataclass(frozen=True, slots=True)

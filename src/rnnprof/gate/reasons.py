@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
-from enum import Enum
 from typing import Any
 
 from rnnprof.compare.reasons import Difference, NoInterval, TooFewProcesses
@@ -23,7 +22,7 @@ where nothing was recorded."""
 
 def numbers_in(reason: object) -> Iterator[float]:
     """Every number that a reason holds, itself or in a reason within it."""
-    if isinstance(reason, bool | Enum):
+    if isinstance(reason, bool):
         return
     if isinstance(reason, int | float):
         yield reason
@@ -69,75 +68,29 @@ class BaselineIsEmpty(Reason):
 
 
 @dataclass(frozen=True, slots=True)
-class WorkloadDiffers(Reason):
-    """A key of ``[workload]`` has another value in the run than in the budget."""
+class KeyDiffers(Reason):
+    """A condition of the run has another value than in the budget.
+
+    Attributes:
+        key: of ``[workload]`` or ``[measure]``, as the budget file spells it.
+        run, budget: the values; None where there is none.
+    """
 
     key: str
     run: Any
     budget: Any
 
 
-class Size(Enum):
-    """A size that a budget may require of a run."""
-
-    LIMIT = "limit"
-    RESERVE = "reserve"
-
-
 @dataclass(frozen=True, slots=True)
 class SizeDiffers(Reason):
-    """A size of the run's memory is another than the budget requires, in bytes."""
-
-    size: Size
-    run_bytes: int
-    budget_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceDiffers(Reason):
-    """The run was measured on another kind of device: ``cpu`` or ``cuda``.
+    """A size of the run's memory is another than in the budget.
 
     Attributes:
-        run: the kind of the run's device.
-        budget: the device as the budget has it, as ``cuda:1``.
+        key: of ``[measure]``, as the budget file spells it.
+        run_bytes: None where the run has no such size.
     """
 
-    run: str
-    budget: str
-
-
-@dataclass(frozen=True, slots=True)
-class RunIsSimulated(Reason):
-    """The run's GPU was simulated, and the budget requires a real one.
-
-    Attributes:
-        device: as the budget has it.
-    """
-
-    device: str
-
-
-@dataclass(frozen=True, slots=True)
-class SimulationDiffers(Reason):
-    """The budget requires a simulated GPU that the run does not have.
-
-    Attributes:
-        run: the model that the run simulated; None where it simulated none.
-        budget: the models as the budget has them.
-    """
-
-    run: str | None
-    budget: str
-
-
-@dataclass(frozen=True, slots=True)
-class GpuMemoryDiffers(Reason):
-    """The run's limit stands for a GPU of another size, in bytes.
-
-    Attributes:
-        run_bytes: None where it stands for the GPU that was there.
-    """
-
+    key: str
     run_bytes: int | None
     budget_bytes: int
 

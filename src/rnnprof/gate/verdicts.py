@@ -95,14 +95,17 @@ class WordedFinding:
 
 @dataclass(frozen=True, slots=True)
 class WordedGate:
-    """A gate in words: what every format renders.
+    """A gate in words.
 
     Attributes:
         findings: in the order of the budget; never empty, so that no reader takes silence for
             success.
+        sentence: the verdict and how many checks came out so, as
+            :mod:`rnnprof.report.words.gate` makes it.
     """
 
     findings: tuple[WordedFinding, ...]
+    sentence: str
 
     @property
     def verdict(self) -> Verdict:

@@ -30,7 +30,7 @@ def gates_json(judged: Judged) -> str:
     """One JSON document, of several GPUs ``{"runs": [document, ...]}``; a figure that is no number
     is null.
     """
-    documents = [_document(gate, told) for gate, told in judged]
+    documents = [_document(gate, told) for gate, told in judged.gates]
     whole = documents[0] if len(documents) == 1 else {"runs": documents}
     return json.dumps(whole, indent=2, allow_nan=False)
 
@@ -74,7 +74,7 @@ def gates_benchmarks(judged: Judged) -> str:
     """
     named = [
         pair
-        for gate, told in judged
+        for gate, told in judged.gates
         for pair in zip(names_of(gate.findings, told), gate.findings, strict=True)
     ]
     rows = [row for name, each in named if (row := _benchmark(name, each)) is not None]

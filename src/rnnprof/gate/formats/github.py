@@ -15,7 +15,6 @@ from rnnprof.gate.formats.shared import (
     Told,
     name_of,
     rank,
-    verdict_of,
     why_of,
 )
 from rnnprof.gate.formats.text import gates_text
@@ -68,7 +67,7 @@ def github(judged: Judged, environment: Mapping[str, str], token: str | None = N
     token = token or f"rnnprof-{secrets.token_hex(16)}"
     notes = gates_annotations(judged)
     guarded = f"::stop-commands::{token}\n{gates_text(judged)}\n::{token}::"
-    verdict, (_, told) = verdict_of(judged), judged[0]
+    verdict, (_, told) = judged.verdict, judged.gates[0]
     outputs = {
         "verdict": verdict.value,
         "exit-code": str(verdict.exit_code(strict=told.is_strict)),
@@ -109,7 +108,7 @@ def gates_annotations(judged: Judged) -> str:
     """Workflow commands, one a line, the worst of all GPUs first: errors for what ends the job,
     warnings for what is INCONCLUSIVE without ``--strict``; empty where everything passed.
     """
-    found = [(each, told) for gate, told in judged for each in gate.findings]
+    found = [(each, told) for gate, told in judged.gates for each in gate.findings]
     levels: dict[str, list[tuple[WordedFinding, Told]]] = {"error": [], "warning": []}
     for each, told in sorted(found, key=lambda pair: rank(pair[0])):
         if each.finding.verdict is Verdict.INCONCLUSIVE and not told.is_strict:

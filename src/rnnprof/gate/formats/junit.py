@@ -20,7 +20,7 @@ def gates_junit(judged: Judged) -> str:
     GitLab and the GitHub actions read a part of it.
     """
     root = ET.Element("testsuites")
-    for number, (gate, told) in enumerate(judged):
+    for number, (gate, told) in enumerate(judged.gates):
         _add_suite(root, number, gate, told)
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'

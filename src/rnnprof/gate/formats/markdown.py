@@ -13,9 +13,6 @@ from rnnprof.gate.formats.shared import (
     detectable_of,
     facts_of,
     figures_of,
-    gate_sentence,
-    gates_sentence,
-    verdict_of,
     worst_first,
 )
 from rnnprof.gate.formats.text import (
@@ -39,20 +36,22 @@ def gates_markdown(judged: Judged) -> str:
     """A step summary: the verdict, the findings with the worst first, how to repeat it; of several
     GPUs a section each.
     """
-    gate, told = judged[0]
-    verdict = verdict_of(judged)
+    gate, told = judged.gates[0]
+    verdict = judged.verdict
     blocks = [
         f"## {SIGNS[verdict]} rnnprof check: {verdict.value}",
-        *(_sections(judged) if len(judged) > 1 else _answer(gate, told, ROWS_AT_MOST)),
+        *(_sections(judged) if len(judged.gates) > 1 else _answer(gate, told, ROWS_AT_MOST)),
         f"<code>{escaped(clip(told.command, COMMAND_COLUMNS))}</code>" if told.command else "",
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def _sections(judged: Judged) -> Iterator[str]:
-    yield f"**{escaped(gates_sentence(judged))}**"
-    rows_at_most = max(1, ROWS_AT_MOST // len(judged))  # GitHub's limit holds for all together
-    for gate, told in judged:
+    yield f"**{escaped(judged.sentence)}**"
+    rows_at_most = max(
+        1, ROWS_AT_MOST // len(judged.gates)
+    )  # GitHub's limit holds for all together
+    for gate, told in judged.gates:
         name = escaped(clip(told.gpu or "", NAME_COLUMNS))
         yield f"### {SIGNS[gate.verdict]} {name}: {gate.verdict.value}"
         yield from _answer(gate, told, rows_at_most)
@@ -60,7 +59,7 @@ def _sections(judged: Judged) -> Iterator[str]:
 
 def _answer(gate: WordedGate, told: Told, rows_at_most: int) -> Iterator[str]:
     findings = worst_first(gate.findings)
-    yield f"**{escaped(gate_sentence(gate))}**"
+    yield f"**{escaped(gate.sentence)}**"
     yield escaped(clip(facts_of(told), FACTS_COLUMNS))
     yield _table(findings[:rows_at_most])
     yield _fold(findings[rows_at_most:])

@@ -33,22 +33,6 @@ SIGNS: Final = {
     Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.NOT_COMPARABLE: "🚫", Verdict.INCONCLUSIVE: "⚠️",
 }  # fmt: skip
 
-HAPPENED: Final = {
-    Verdict.PASS: "held",
-    Verdict.FAIL: "failed",
-    Verdict.NOT_COMPARABLE: "could not be compared",
-    Verdict.INCONCLUSIVE: "could not be decided",
-}
-"""What became of a check, for the sentence at the end."""
-
-CAME_OUT: Final = {
-    Verdict.PASS: "passed",
-    Verdict.FAIL: "failed",
-    Verdict.NOT_COMPARABLE: "not comparable",
-    Verdict.INCONCLUSIVE: "inconclusive",
-}
-"""What became of a GPU, for the sentence that sums up several."""
-
 TAGS: Final = {
     Verdict.FAIL: "failure", Verdict.NOT_COMPARABLE: "error", Verdict.INCONCLUSIVE: "skipped",
 }  # fmt: skip
@@ -82,8 +66,22 @@ class Told:
     gpu: str | None = None
 
 
-Judged = Sequence[tuple[WordedGate, Told]]
-"""A gate of each GPU, and its facts; one alone goes without the GPU's name."""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What every format renders: a gate in words for each GPU, with its facts.
+
+    Attributes:
+        gates: at least one; one alone goes without the GPU's name.
+        sentence: how many GPUs passed, and which did not; "" of one alone.
+    """
+
+    gates: tuple[tuple[WordedGate, Told], ...]
+    sentence: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst over all GPUs."""
+        return worst(gate.verdict for gate, _ in self.gates)
 
 
 # --- facts ---------------------------------------------------------------------------------------
@@ -112,38 +110,6 @@ def _excess(finding: Finding) -> float:
 def counts_of(findings: Sequence[WordedFinding]) -> dict[Verdict, int]:
     """How many findings have each verdict, the worst first; 0 of a verdict that none has."""
     return {each: sum(f.finding.verdict is each for f in findings) for each in SEVERITY}
-
-
-def gate_sentence(gate: WordedGate) -> str:
-    """The gate's verdict and what it rests on, on one line."""
-    total, verdict, counts = len(gate.findings), gate.verdict, counts_of(gate.findings)
-    noun = "check" if total == 1 else "checks"
-    parts = [f"{counts[verdict]} of {total} {noun} {HAPPENED[verdict]}"]
-    # checks that passed are no part of the sentence when others did not
-    parts += [
-        f"{counts[each]} {HAPPENED[each]}"
-        for each in SEVERITY
-        if each not in (verdict, Verdict.PASS) and counts[each]
-    ]
-    return f"{verdict.value}: {'; '.join(parts)}."
-
-
-def gates_sentence(judged: Judged) -> str:
-    """How many GPUs passed, and which did not, on one line: ``2 GPUs: 1 passed, 1 failed
-    (simulated-t4).``
-    """
-    parts = []
-    for verdict, came_out in CAME_OUT.items():
-        names = [one_line(told.gpu or "") for gate, told in judged if gate.verdict is verdict]
-        named = "" if verdict is Verdict.PASS else f" ({', '.join(names)})"
-        if names:
-            parts.append(f"{len(names)} {came_out}{named}")
-    return f"{len(judged)} GPUs: {', '.join(parts)}."
-
-
-def verdict_of(judged: Judged) -> Verdict:
-    """The worst over all GPUs."""
-    return worst(gate.verdict for gate, _ in judged)
 
 
 def names_of(findings: Sequence[WordedFinding], told: Told) -> list[str]:

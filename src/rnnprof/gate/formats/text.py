@@ -10,8 +10,6 @@ from rnnprof.gate.formats.shared import (
     Judged,
     Told,
     facts_of,
-    gate_sentence,
-    gates_sentence,
     why_of,
 )
 from rnnprof.gate.verdicts import WordedFinding, WordedGate
@@ -30,9 +28,9 @@ def gates_text(judged: Judged) -> str:
     """Text of at most 80 columns: each GPU's gate, and of several a last line that sums up; without
     a final newline.
     """
-    texts = [gate_text(gate, told) for gate, told in judged]
-    if len(judged) > 1:
-        texts.append(_wrapped(gates_sentence(judged), "", "  "))
+    texts = [gate_text(gate, told) for gate, told in judged.gates]
+    if len(judged.gates) > 1:
+        texts.append(_wrapped(judged.sentence, "", "  "))
     return "\n\n".join(texts)
 
 
@@ -45,7 +43,7 @@ def gate_text(gate: WordedGate, told: Told) -> str:
         "",
         *(_item(each, room) for each in gate.findings),
         "",
-        _wrapped(gate_sentence(gate), "", "  "),
+        _wrapped(gate.sentence, "", "  "),
     ]
     return "\n".join(lines)
 

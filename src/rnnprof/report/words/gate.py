@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from rnnprof.compare.reasons import RECOMMENDED_PROCESSES
 from rnnprof.gate import reasons
-from rnnprof.gate.verdicts import Finding, Gate, Verdict, WordedFinding, WordedGate
+from rnnprof.gate.formats.shared import Judged, Told
+from rnnprof.gate.verdicts import (
+    SEVERITY,
+    Finding,
+    Gate,
+    Verdict,
+    WordedFinding,
+    WordedGate,
+    worst,
+)
+from rnnprof.plain_text import one_line
 from rnnprof.report.words.dispatch import say, told
 from rnnprof.stats.statistics import CONFIDENCE
 from rnnprof.units import (
@@ -28,11 +39,60 @@ MORE_PROCESSES: Final = (
 )
 
 
+HAPPENED: Final = {
+    Verdict.PASS: "passed",
+    Verdict.FAIL: "failed",
+    Verdict.NOT_COMPARABLE: "could not be compared",
+    Verdict.INCONCLUSIVE: "could not be decided",
+}
+"""What became of a check."""
+
+CAME_OUT: Final = {
+    Verdict.PASS: "passed",
+    Verdict.FAIL: "failed",
+    Verdict.NOT_COMPARABLE: "not comparable",
+    Verdict.INCONCLUSIVE: "inconclusive",
+}
+"""What became of a GPU among several."""
+
+
 def worded(gate: Gate) -> WordedGate:
     """A gate with a sentence for each finding; one without findings has checked nothing."""
     nothing = Finding("gate", "", Verdict.INCONCLUSIVE, reasons.NothingChecked())
     findings = gate.findings or (nothing,)
-    return WordedGate(tuple(WordedFinding(each, say(each.reason)) for each in findings))
+    return summed_up(WordedFinding(each, say(each.reason)) for each in findings)
+
+
+def summed_up(findings: Iterable[WordedFinding]) -> WordedGate:
+    """Findings with the sentence on all of them; there is at least one."""
+    known = tuple(findings)
+    verdict = worst(each.finding.verdict for each in known)
+    counts = Counter(each.finding.verdict for each in known)
+    noun = "check" if len(known) == 1 else "checks"
+    parts = [f"{counts[verdict]} of {len(known)} {noun} {HAPPENED[verdict]}"]
+    # checks that passed are no part of the sentence when others did not
+    parts += [
+        f"{counts[each]} {HAPPENED[each]}"
+        for each in SEVERITY
+        if each not in (verdict, Verdict.PASS) and counts[each]
+    ]
+    return WordedGate(known, f"{verdict.value}: {'; '.join(parts)}.")
+
+
+def judged(gates: Iterable[tuple[WordedGate, Told]]) -> Judged:
+    """The gates of all GPUs with the sentence on all of them: ``2 GPUs: 1 passed, 1 failed
+    (simulated-t4).``
+    """
+    known = tuple(gates)
+    if len(known) == 1:
+        return Judged(known)
+    parts = []
+    for verdict, came_out in CAME_OUT.items():
+        names = [one_line(told.gpu or "") for gate, told in known if gate.verdict is verdict]
+        named = "" if verdict is Verdict.PASS else f" ({', '.join(names)})"
+        if names:
+            parts.append(f"{len(names)} {came_out}{named}")
+    return Judged(known, f"{len(known)} GPUs: {', '.join(parts)}.")
 
 
 def _listed(texts: Iterable[str]) -> str:
@@ -80,40 +140,20 @@ def _(_reason: reasons.BaselineIsEmpty) -> str:
 
 
 @say.register
-def _(reason: reasons.WorkloadDiffers) -> str:
-    return f"{reason.key} is {reason.run!r}, the budget has {reason.budget!r}"
+def _(reason: reasons.KeyDiffers) -> str:
+    return f"{reason.key} is {_value(reason.run)}, the budget has {_value(reason.budget)}"
+
+
+def _value(value: Any) -> str:
+    return "not set" if value is None else repr(value)
 
 
 @say.register
 def _(reason: reasons.SizeDiffers) -> str:
-    run, budget = format_bytes(reason.run_bytes), format_bytes(reason.budget_bytes)
+    budget = format_bytes(reason.budget_bytes)
+    run = "not set" if reason.run_bytes is None else format_bytes(reason.run_bytes)
     exact = f" ({reason.run_bytes} and {reason.budget_bytes} bytes)" if run == budget else ""
-    return f"the {reason.size.value} is {run}, the budget has {budget}{exact}"
-
-
-@say.register
-def _(reason: reasons.DeviceDiffers) -> str:
-    return f"the device is {reason.run}, the budget has {reason.budget}"
-
-
-@say.register
-def _(reason: reasons.RunIsSimulated) -> str:
-    return f"the GPU is simulated, the budget has {reason.device}"
-
-
-@say.register
-def _(reason: reasons.SimulationDiffers) -> str:
-    if reason.run is None:
-        return f"no GPU is simulated, the budget simulates {reason.budget}"
-    return f"the simulated GPU is {reason.run}, the budget has {reason.budget}"
-
-
-@say.register
-def _(reason: reasons.GpuMemoryDiffers) -> str:
-    has = "the GPU that was there"
-    if reason.run_bytes is not None:
-        has = f"a GPU of {format_bytes(reason.run_bytes)}"
-    return f"the limit is that of {has}, the budget has {format_bytes(reason.budget_bytes)}"
+    return f"{reason.key} is {run}, the budget has {budget}{exact}"
 
 
 @say.register
