@@ -3,8 +3,8 @@
 How each is judged:
 
 * A thing to be judged that was not measured fails: a check must not pass because it vanished.
-  Only where others had taken the memory that the limit promised is it INCONCLUSIVE: the machine
-  stood in the way, not the model.
+  Only where other processes held the memory that the limit promises is it INCONCLUSIVE: that is
+  no fault of the model.
 * Memory hardly varies and is compared with its limit as it is.
 * Time is judged by the medians of three and more quiet processes.  FAIL: that the limit is
   kept is rejected at 5%, by Holm over all points of the kind.  PASS: the one-sided 95% bound lies
