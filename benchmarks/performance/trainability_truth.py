@@ -41,7 +41,7 @@ def make_linear(batch: int, time_steps: int, device: Any, gain: float) -> Any:  
     """The factory of the linear network."""
     import torch
 
-    from rnnprof import Training
+    from rnnprof.factory import Training
 
     recurrent = gain * torch.linalg.qr(torch.randn(HIDDEN, HIDDEN))[0]
     inward = torch.randn(INPUTS, HIDDEN) / math.sqrt(INPUTS)
@@ -93,7 +93,7 @@ def regression(batch: int) -> Any:
     import torch
     from torch import nn
 
-    from rnnprof import Training
+    from rnnprof.factory import Training
 
     model = nn.Linear(DIMENSIONS, 1, bias=False)
     with torch.no_grad():

@@ -21,6 +21,7 @@ from rnnprof.gate.run import measure
 from rnnprof.gate.verdicts import Finding, Verdict
 from rnnprof.jobs import run_order
 from rnnprof.maxbatch.certify import frontier_of
+from rnnprof.report.words import say
 from rnnprof.runfile import journal
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.points import Grid, Point
@@ -151,8 +152,8 @@ def assert_fits(
         What was found, with its figures.
 
     Raises:
-        AssertionError: it does not fit, with the error's own words or the bytes that it took.
-        InconclusiveError: it could not be told; the machine stood in the way, for example.
+        AssertionError: it does not fit; the message has the error's own or the bytes taken.
+        InconclusiveError: nothing is known; other processes held the memory, for example.
         RnnprofError: as the command ``rnnprof check`` tells.
     """
     made = _workload(workload, factory, factory_args or {})
@@ -162,8 +163,8 @@ def assert_fits(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fits.jsonl" if output is None else Path(output)
         order = _fits_order(made, settings, path, _place(device, simulate))
-        run = measure(points_asked(budget), order, Listener())
-    [finding] = (each for each in gate(budget, run).findings if each.kind == "fits")
+        folded = measure(points_asked(budget), order, Listener())
+    [finding] = (each for each in gate(budget, folded).findings if each.kind == "fits")
     return _required(finding, made.workload)
 
 
@@ -213,9 +214,9 @@ def _required(finding: Finding, workload: Workload) -> Finding:
         InconclusiveError: it is open.
     """
     if finding.verdict is Verdict.FAIL:
-        raise AssertionError(f"{workload.describe()} at {finding.where}: {finding.reason}")
+        raise AssertionError(f"{workload.describe()} at {finding.where}: {say(finding.reason)}")
     if finding.verdict is not Verdict.PASS:
-        raise InconclusiveError(f"{finding.where}: {finding.reason}")
+        raise InconclusiveError(f"{finding.where}: {say(finding.reason)}")
     return finding
 
 

@@ -119,9 +119,21 @@ def compact_count(value: float | None) -> str:
     return f"{_three_digits(number)}{unit}"
 
 
-def format_rate(per_second: float | None) -> str:
-    """A rate with k, M, G: ``1.23 M/s``; ``-`` where unknown."""
-    return "-" if per_second is None else f"{format_count(per_second)}/s"
+def format_rate(per_second: float | None, of: str = "") -> str:
+    """A rate with k, M, G: ``1.23 M/s``; ``-`` where unknown.
+
+    Args:
+        of: what is counted, as ``1.23 M time steps/s`` names it.
+    """
+    if per_second is None:
+        return "-"
+    return f"{format_count(per_second)} {of}".rstrip() + "/s"
+
+
+def format_change(ratio: float) -> str:
+    """A relative change with its sign: ``+5.1%``, ``-0.3%``, ``0%``."""
+    text = format_ratio(ratio)
+    return f"+{text}" if ratio > 0 else text
 
 
 def format_flops(flop_per_s: float | None) -> str:

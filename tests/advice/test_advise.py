@@ -11,17 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import HEADER, MIB, MemoryLaw, a_fit, a_request, a_timing
-from rnnprof.advice.advise import (
-    NO_POINT,
-    SIMULATED,
-    UNFINISHED,
-    Advice,
-    LargestSafe,
-    advise,
-)
+from rnnprof.advice.advise import UNFINISHED, Advice, LargestSafe, advise
 from rnnprof.breakdown.memory_model import MemoryModel
 from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.points.measurement import Measurement
+from rnnprof.protocol import NO_POINT
+from rnnprof.report.words.table import SIMULATED
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
 from rnnprof.runfile.records import Finished, Run, Settings

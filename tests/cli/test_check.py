@@ -103,7 +103,7 @@ def test_the_measurements_of_a_budget_are_held_against_a_run(folder: Path, told:
     text = '[measure]\nmemory-limit = "32MiB"\n' + FITS
     code, out, _ = told(["check", "run.jsonl", "--budget", budget(folder, text)])
     assert code == 3
-    assert "the limit is 64.0 MiB, the budget has 32.0 MiB" in " ".join(out.split())
+    assert "memory-limit is 64.0 MiB, the budget has 32.0 MiB" in " ".join(out.split())
 
 
 def test_a_baseline_is_neither_the_run_nor_written_over(folder: Path, told: Told) -> None:

@@ -11,18 +11,20 @@ import pytest
 import torch
 
 from fakes import HEADER, FakeProbe, a_request, a_sweep, an_observer, run_into
-from rnnprof.advice.advise import SIMULATED, UNFINISHED
+from rnnprof.advice.advise import UNFINISHED
 from rnnprof.cli.main import run
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.order import Order
 from rnnprof.errors import BadInputError
 from rnnprof.gate.budget import Asked
+from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.maxbatch.frontier import Frontier
 from rnnprof.report.export.document import document
 from rnnprof.report.model import report_of
 from rnnprof.report.text.answer import FUSED_LAW, frontier_in_words, gpus_in_words
 from rnnprof.report.text.command import repeat_command
 from rnnprof.report.text.table import table
+from rnnprof.report.words.table import SIMULATED
 from rnnprof.runfile.journal import run_of
 from rnnprof.runfile.points import Grid
 from rnnprof.runfile.records import Record, Run, Settings
@@ -167,7 +169,7 @@ LAW_LIMITS = {"t4": 64 << 20, "h100": 256 << 20}
 def gate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    def measure(asked: Asked, order: Order, listener: Listener, *_: object) -> Run:
+    def measure(asked: Asked, order: Order, listener: Listener, *_: object) -> FoldedRun:
         gpu = order.gpu
         assert gpu is not None
         if gpu.model == "l4":
@@ -177,7 +179,7 @@ def gate(
         probe = FakeProbe(limit_bytes=LAW_LIMITS[gpu.model], least_steps=10)
         monkeypatch.setattr("fakes.HEADER", header)
         points = Grid((asked.fits[0].batch,), (asked.fits[0].time_steps,))
-        return run_into(order.path, probe, points, order.settings)
+        return FoldedRun.of(run_into(order.path, probe, points, order.settings))
 
     def check(*arguments: str) -> tuple[int, str, str]:
         code = run(["check", "--budget", "budget.toml", *arguments])

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from rnnprof.engine.order import Order
     from rnnprof.gate.budget import Budget
     from rnnprof.gate.formats.shared import Judged, Told
-    from rnnprof.gate.verdicts import Gate
+    from rnnprof.gate.verdicts import Gate, WordedGate
+    from rnnprof.maxbatch.folded import FoldedRun
+    from rnnprof.reasons import Reason
     from rnnprof.runfile.records import Run
     from rnnprof.workload import Workload
 
@@ -50,11 +52,11 @@ class _Measurement(MeasuringCommand):
 def command(**options: Any) -> int:
     """A CI gate: budgets, and a baseline.
 
-    Without RUN it measures what the budget asks for. Exit codes: 0 passed (or inconclusive, with a
+    Without RUN it measures what the budget requires. Exit codes: 0 passed (or inconclusive, with a
     warning), 1 failed, 3 not comparable, or inconclusive with --strict; of several GPUs the worst.
     """  # fmt: skip
     from rnnprof.gate.judge import gate
-    from rnnprof.runfile.journal import load
+    from rnnprof.report.words.gate import worded
 
     budget = read_budget(options["budget"])
     asked = _options_of(budget, options["budget"])
@@ -64,34 +66,49 @@ def command(**options: Any) -> int:
     workload, _ = opt.workload_from(asked["context"], asked)
     _check_against(options)
     _check_baseline(asked, options)
-    base = load(options["baseline"]) if options["baseline"] else None
+    base = _folded(options["baseline"]) if options["baseline"] else None
     if options["run"] is None:
         return _tell(_measured_and_judged(asked, budget, base, options), options)
-    run = load(options["run"])
-    differing = _differing(workload, run) if budget.workload else ()
-    return _tell([(gate(budget, run, base, differing), _told(run, base, options))], options)
+    run = _folded(options["run"])
+    differing = _differing(workload, run.run) if budget.workload else ()
+    verdict = worded(gate(budget, run, base, differing))
+    return _tell([(verdict, _told(run, base, options))], options)
+
+
+def _folded(path: Path) -> FoldedRun:
+    """The run of a file, folded once for all that is said of it.
+
+    Raises:
+        RunFileError: when it is missing, foreign, newer or damaged.
+    """
+    from rnnprof.maxbatch.folded import FoldedRun
+    from rnnprof.runfile.journal import load
+
+    return FoldedRun.of(load(path))
 
 
 def _measured_and_judged(
-    asked: dict[str, Any], budget: Budget, base: Run | None, options: Mapping[str, Any]
-) -> Judged:
+    asked: dict[str, Any], budget: Budget, base: FoldedRun | None, options: Mapping[str, Any]
+) -> list[tuple[WordedGate, Told]]:
     """The gate of the device, or of each GPU that is simulated."""
     from rnnprof.gate.judge import gate
+    from rnnprof.report.words.gate import worded
 
     orders = _orders(asked, budget, options)
     _check_outputs(orders, options["baseline"])
     if options["against"] is not None:
         base, run = _measured_in_turn(orders[0], asked, budget, options)
-        return [(gate(budget, run, base, in_turn=True), _told(run, base, options))]
+        verdict = worded(gate(budget, run, base, in_turn=True))
+        return [(verdict, _told(run, base, options))]
     judged = []
     for order, name in zip(orders, _names_of(orders), strict=True):
         run = _measured(order, budget, base, options, name)
-        judged.append((gate(budget, run, base), _told(run, base, options, name)))
+        judged.append((worded(gate(budget, run, base)), _told(run, base, options, name)))
     return judged
 
 
 def _names_of(orders: Sequence[Order]) -> Sequence[str | None]:
-    """``simulated-t4`` for each of several GPUs; one alone is told without a name."""
+    """``simulated-t4`` for each of several GPUs; one alone goes without a name."""
     from rnnprof.cli.orders import models_of
 
     if len(orders) == 1:
@@ -111,7 +128,7 @@ def _check_baseline(asked: Mapping[str, Any], options: Mapping[str, Any]) -> Non
     """A baseline is a run of one GPU.
 
     Raises:
-        BadInputError: several GPUs are to be held against it.
+        BadInputError: several GPUs are to be compared with it.
     """
     from rnnprof.simulate.description import describe_all
 
@@ -190,13 +207,14 @@ def _check_outputs(orders: Iterable[Order], baseline: Path | None) -> None:
             )
 
 
-def _differing(workload: Workload, run: Run) -> tuple[str, ...]:
-    """How the run's workload differs from the budget's, a clause each."""
+def _differing(workload: Workload, run: Run) -> tuple[Reason, ...]:
+    """How the run's workload differs from the budget's, a reason each."""
+    from rnnprof.gate.reasons import KeyDiffers
     from rnnprof.runfile.codec import encode
 
     asked, found = encode(workload), encode(run.header.workload)
     return tuple(
-        f"{name.replace('_', '-')} is {found[name]!r}, the budget has {asked[name]!r}"
+        KeyDiffers(name.replace("_", "-"), found[name], asked[name])
         for name in asked
         if asked[name] != found[name]
     )
@@ -227,11 +245,11 @@ def _orders(asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]) -
 def _measured(
     order: Order,
     budget: Budget,
-    base: Run | None,
+    base: FoldedRun | None,
     options: Mapping[str, Any],
     gpu: str | None,
-) -> Run:
-    """Measure what the budget, and the baseline, ask for; more while a verdict is open."""
+) -> FoldedRun:
+    """Measure what the budget and the baseline require; more while a verdict is open."""
     from rnnprof.cli.profile import hear_sigterm
     from rnnprof.cli.progress import listener_for
     from rnnprof.gate.judge import gate
@@ -264,7 +282,7 @@ def _naming(gpu: str | None) -> Iterator[None]:
 
 def _measured_in_turn(
     order: Order, asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]
-) -> tuple[Run, Run]:
+) -> tuple[FoldedRun, FoldedRun]:
     """Baseline and run, process by process in turn; more while a verdict is open."""
     from rnnprof.cli.profile import hear_sigterm
     from rnnprof.cli.progress import listener_for
@@ -299,14 +317,16 @@ def _is_settled(result: Gate) -> bool:
     )
 
 
-def _tell(judged: Judged, options: Mapping[str, Any]) -> int:
-    """Say the verdict in every form that was asked for."""
+def _tell(gates: Sequence[tuple[WordedGate, Told]], options: Mapping[str, Any]) -> int:
+    """Print and write the verdict in every form that was requested; return the exit code."""
     from rnnprof.gate.formats.documents import gates_benchmarks, gates_json
     from rnnprof.gate.formats.github import github, write_github
     from rnnprof.gate.formats.junit import gates_junit
     from rnnprof.gate.formats.markdown import gates_markdown
-    from rnnprof.gate.formats.shared import verdict_of
     from rnnprof.gate.formats.text import gates_text
+    from rnnprof.report.words.gate import judged
+
+    whole = judged(gates)
 
     files: dict[str, Callable[[Judged], str]] = {
         "junit": gates_junit,
@@ -315,26 +335,29 @@ def _tell(judged: Judged, options: Mapping[str, Any]) -> int:
     }
     for name, text_of in files.items():
         if options[name] is not None:
-            _write(options[name], text_of(judged), name)
+            _write(options[name], text_of(whole), name)
     if options["github"]:
-        texts = github(judged, os.environ)
+        texts = github(whole, os.environ)
         write_github(texts)
         click.echo(texts.annotations if options["as_json"] else texts.log, err=options["as_json"])
     if options["as_json"]:
-        click.echo(gates_json(judged))
+        click.echo(gates_json(whole))
     elif not options["github"]:
-        click.echo(gates_text(judged))
-    return verdict_of(judged).exit_code(strict=options["strict"])
+        click.echo(gates_text(whole))
+    return whole.verdict.exit_code(strict=options["strict"])
 
 
-def _told(run: Run, base: Run | None, options: Mapping[str, Any], gpu: str | None = None) -> Told:
+def _told(
+    folded: FoldedRun, base: FoldedRun | None, options: Mapping[str, Any], gpu: str | None = None
+) -> Told:
+    """The facts that a report states beside the verdict."""
     from rnnprof.gate.formats.shared import Told
 
-    header = run.header
+    run, header = folded.run, folded.run.header
     words = ["rnnprof", "check", *sys.argv[2:]] if sys.argv[1:2] == ["check"] else ["rnnprof check"]
     return Told(
         run_name=Path(run.path or "run").name,
-        base_name=Path(base.path or "baseline").name if base else None,
+        base_name=Path(base.run.path or "baseline").name if base else None,
         workload=header.workload.describe(),
         device=str(header.environment.get("device_name") or "not known"),
         limit_bytes=run.limit_bytes,

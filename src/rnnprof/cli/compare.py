@@ -13,7 +13,7 @@ from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
     from rnnprof.engine.order import Order
-    from rnnprof.runfile.records import Run
+    from rnnprof.maxbatch.folded import FoldedRun
 
 EXIT_NOT_COMPARABLE: Final = 3
 
@@ -53,7 +53,8 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     rnnprof compare before.jsonl after.jsonl
     rnnprof compare ../main . --factory train.py:make --batch 64 --time-steps 128
     """  # fmt: skip
-    from rnnprof.compare.comparison import Affects, compare
+    from rnnprof.compare.comparison import compare
+    from rnnprof.compare.reasons import Affects
 
     places = [place_of(options[name]) for name in ("base", "new")]
     in_turn = None not in places
@@ -64,7 +65,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
         from rnnprof.report.text.comparison import comparison_document
 
-        document = comparison_document(comparison, str(base.path), str(new.path))
+        document = comparison_document(comparison, str(base.run.path), str(new.run.path))
         click.echo(json.dumps(document, allow_nan=False, indent=2))
     else:
         from rnnprof.report.text.comparison import comparison_in_words
@@ -74,9 +75,18 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     return EXIT_NOT_COMPARABLE if apart else 0
 
 
-def _loaded(ctx: click.Context, options: dict[str, Any], places: list[Any]) -> tuple[Run, Run]:
+def _loaded(
+    ctx: click.Context, options: dict[str, Any], places: list[Any]
+) -> tuple[FoldedRun, FoldedRun]:
+    """Two run files, each folded once.
+
+    Raises:
+        BadInputError: one of the two is no run file, or options say what to measure.
+        RunFileError: a file that is missing, foreign, newer or damaged.
+    """
     from pathlib import Path
 
+    from rnnprof.maxbatch.folded import FoldedRun
     from rnnprof.runfile.journal import load
 
     if any(place is not None for place in places):
@@ -86,10 +96,19 @@ def _loaded(ctx: click.Context, options: dict[str, Any], places: list[Any]) -> t
     for name in ("batch", "time_steps", "output"):
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise BadInputError(f"--{name} is for what is still to be measured, not for run files")
-    return load(Path(options["base"])), load(Path(options["new"]))
+    base, new = (FoldedRun.of(load(Path(options[name]))) for name in ("base", "new"))
+    return base, new
 
 
-def _measured(ctx: click.Context, options: dict[str, Any], places: list[Any]) -> tuple[Run, Run]:
+def _measured(
+    ctx: click.Context, options: dict[str, Any], places: list[Any]
+) -> tuple[FoldedRun, FoldedRun]:
+    """Two checkouts or environments, measured in turn.
+
+    Raises:
+        BadInputError: no points were given.
+        RnnprofError: as :func:`rnnprof.gate.paired.measure_in_turn`.
+    """
     from rnnprof.cli.profile import hear_sigterm
     from rnnprof.cli.progress import listener_for
     from rnnprof.gate.budget import Asked

@@ -49,9 +49,7 @@ def encode_json(value: Any, **first: Any) -> bytes:
         TypeError: a value that is no dataclass, enum, text, number, list or dict.
     """
     body = {**first, **_fields_of(value)}
-    return json.dumps(
-        body, separators=(",", ":"), allow_nan=False, default=_fields_of
-    ).encode()
+    return json.dumps(body, separators=(",", ":"), allow_nan=False, default=_fields_of).encode()
 
 
 def _fields_of(value: Any) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from rnnprof.report.charts.trainability_chart import reach_chart, target_chart, 
 from rnnprof.report.export.trainability import trainability_document
 from rnnprof.report.html.files import charts_of, draw, page_of
 from rnnprof.report.model import RunReport, report_of
-from rnnprof.report.text.trainability import trainability_in_words, trainability_words
+from rnnprof.report.text.trainability import trainability_in_words
+from rnnprof.report.words.study import trainability_words
 from rnnprof.runfile.observations import Gradient, Learning
 from rnnprof.runfile.points import Grid, Point
 from study_samples import studied

@@ -21,8 +21,9 @@ from report_samples import (
 from rnnprof.advice.advise import LargestSafe
 from rnnprof.advice.recommendation import Recommendation
 from rnnprof.maxbatch.certify import Proof
+from rnnprof.plain_text import escaped
 from rnnprof.report.model import RunReport
-from rnnprof.report.text.summary import escaped, summary
+from rnnprof.report.text.summary import summary
 from rnnprof.report.words.decision import decision
 from rnnprof.runfile.certificates import EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.workload import FactorySource, Workload

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import fields
 from typing import Any, Final
 
 from rnnprof.gate.formats.shared import (
@@ -14,8 +15,8 @@ from rnnprof.gate.formats.shared import (
     known_numbers,
     names_of,
 )
-from rnnprof.gate.verdicts import Finding, Gate
-from rnnprof.report.text.pieces import one_line
+from rnnprof.gate.verdicts import Finding, WordedFinding, WordedGate
+from rnnprof.plain_text import one_line
 from rnnprof.runfile.codec import encode
 
 SMALLER_IS_BETTER: Final = frozenset({"bytes", "s", "ratio"})
@@ -29,12 +30,12 @@ def gates_json(judged: Judged) -> str:
     """One JSON document, of several GPUs ``{"runs": [document, ...]}``; a figure that is no number
     is null.
     """
-    documents = [_document(gate, told) for gate, told in judged]
+    documents = [_document(gate, told) for gate, told in judged.gates]
     whole = documents[0] if len(documents) == 1 else {"runs": documents}
     return json.dumps(whole, indent=2, allow_nan=False)
 
 
-def _document(gate: Gate, told: Told) -> dict[str, Any]:
+def _document(gate: WordedGate, told: Told) -> dict[str, Any]:
     return {
         "verdict": gate.verdict.value,
         "exit_code": gate.exit_code(strict=told.is_strict),
@@ -45,8 +46,14 @@ def _document(gate: Gate, told: Told) -> dict[str, Any]:
         "workload": told.workload,
         "device": told.device,
         "limit_bytes": told.limit_bytes,
-        "findings": [_numbers_only(encode(finding)) for finding in gate.findings],
+        "findings": [_numbers_only(encode(_fields(each))) for each in gate.findings],
     }
+
+
+def _fields(worded: WordedFinding) -> dict[str, Any]:
+    """The fields of a finding, with its sentence as the reason."""
+    values = {field.name: getattr(worded.finding, field.name) for field in fields(Finding)}
+    return {**values, "reason": worded.sentence}
 
 
 def _numbers_only(value: Any) -> Any:
@@ -67,19 +74,20 @@ def gates_benchmarks(judged: Judged) -> str:
     """
     named = [
         pair
-        for gate, told in judged
+        for gate, told in judged.gates
         for pair in zip(names_of(gate.findings, told), gate.findings, strict=True)
     ]
-    rows = [row for name, finding in named if (row := _benchmark(name, finding)) is not None]
+    rows = [row for name, each in named if (row := _benchmark(name, each)) is not None]
     return json.dumps(rows, indent=2, allow_nan=False)
 
 
-def _benchmark(name: str, finding: Finding) -> dict[str, str | float] | None:
+def _benchmark(name: str, worded: WordedFinding) -> dict[str, str | float] | None:
+    finding = worded.finding
     measured, ends = known_numbers(finding.measured), finding.interval
     is_throughput = finding.unit == "time_steps_per_s"
     if measured is None or not (is_throughput or finding.unit in SMALLER_IS_BETTER):
         return None
-    extra = [f"{finding.verdict.value}: {one_line(finding.reason)}"]
+    extra = [f"{finding.verdict.value}: {one_line(worded.sentence)}"]
     if ends is not None and finding.kind in GROWTH_KINDS:
         extra.append(f"95% interval of the growth {interval_of(finding)}")
         ends = None

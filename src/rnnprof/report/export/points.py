@@ -24,11 +24,11 @@ from typing import Any, Final
 
 from rnnprof.errors import BadInputError
 from rnnprof.factory import PHASES
+from rnnprof.plain_text import one_line
 from rnnprof.points.measurement import Measurement
 from rnnprof.reasons import Reason
 from rnnprof.report.export.document import RENAMED_FIELDS, document
 from rnnprof.report.model import RunReport
-from rnnprof.report.text.pieces import one_line
 from rnnprof.report.words.dispatch import say, told
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import BREAKDOWN_PARTS

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rnnprof.device.malloc import as_shell
+from rnnprof.plain_text import WIDTH, clip
 from rnnprof.report.model import RunReport
 from rnnprof.report.text.command import deciding_command
-from rnnprof.report.text.pieces import WIDTH, clip
 from rnnprof.report.words.answer import (
     FUSED_LAW,
     NO_KERNEL_RAN,

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from rnnprof.plain_text import escaped
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.model import RunReport, flags, memory_bytes, throughput
 from rnnprof.report.text.command import repeat_command
-from rnnprof.report.text.pieces import one_line
 from rnnprof.report.trust import judge_run
 from rnnprof.report.words.certificates import certificate_in_words
 from rnnprof.report.words.decision import decision
@@ -52,11 +52,6 @@ def summary(report: RunReport, pages: Sequence[str] = ()) -> str:
         f"More: {', '.join(pages)}" if pages else "",
     ]  # fmt: skip
     return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def escaped(text: str) -> str:
-    """Text that shows as it is, on one line, whatever it holds."""
-    return SPECIAL.sub(r"\\\1", one_line(text))
 
 
 def _edges(report: RunReport) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from rnnprof.advice.advise import Advice
 from rnnprof.advice.reasons import Unfinished
 from rnnprof.advice.recommendation import half_interval_ratio
+from rnnprof.plain_text import WIDTH, clip
 from rnnprof.points.implied import dominating_oom
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.model import (
@@ -23,7 +24,7 @@ from rnnprof.report.model import (
     memory_bytes,
     throughput,
 )
-from rnnprof.report.text.pieces import SHORT, WIDTH, clip, unit_note
+from rnnprof.report.text.pieces import SHORT, unit_note
 from rnnprof.report.words.certificates import edge_in_words, limit_in_words
 from rnnprof.report.words.dispatch import say, told
 from rnnprof.report.words.figures import phase_times_in_words, plus_minus, precision

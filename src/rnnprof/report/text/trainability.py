@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from rnnprof.plain_text import WIDTH
 from rnnprof.report.model import RunReport
-from rnnprof.report.text.pieces import WIDTH
 from rnnprof.report.words.study import (
     AT_START,
     FEW_SEEDS,

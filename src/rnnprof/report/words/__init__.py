@@ -5,7 +5,9 @@ from __future__ import annotations
 # each file registers its sentences with `say` as it is imported
 from rnnprof.report.words import advice as _advice
 from rnnprof.report.words import breakdown as _breakdown
+from rnnprof.report.words import compare as _compare
 from rnnprof.report.words import engine as _engine
+from rnnprof.report.words import gate as _gate
 from rnnprof.report.words import maxbatch as _maxbatch
 from rnnprof.report.words import points as _points
 from rnnprof.report.words import study as _study
@@ -14,4 +16,4 @@ from rnnprof.report.words.dispatch import say, told
 
 __all__ = ("say", "told")
 
-_REGISTERED = (_advice, _breakdown, _engine, _maxbatch, _points, _study, _trust)
+_REGISTERED = (_advice, _breakdown, _compare, _engine, _gate, _maxbatch, _points, _study, _trust)

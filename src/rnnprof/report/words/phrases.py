@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rnnprof.reasons import Reason
 from rnnprof.report.words.dispatch import told
-from rnnprof.units import format_count
+from rnnprof.units import format_rate
 
 
 def sentence(reason: Reason | str | None) -> str:
@@ -32,5 +32,5 @@ def either(names: Sequence[object]) -> str:
 
 
 def rate_in_words(per_second: float | None, of: str = "time steps") -> str:
-    """``12.3 k time steps/s``; ``- time steps/s`` where unknown."""
-    return f"{format_count(per_second)} {of}/s"
+    """``12.3 k time steps/s``; ``-`` where unknown."""
+    return format_rate(per_second, of)

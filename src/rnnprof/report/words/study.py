@@ -6,8 +6,7 @@ import math
 from typing import Final
 
 from rnnprof.report.model import RunReport
-from rnnprof.report.words.dispatch import told
-from rnnprof.report.words.dispatch import say
+from rnnprof.report.words.dispatch import say, told
 from rnnprof.report.words.phrases import rate_in_words
 from rnnprof.runfile.study import Study
 from rnnprof.study.reasons import (
