@@ -18,6 +18,7 @@ from rnnprof.engine.supervisor import Answer
 from rnnprof.engine.sweep import Sweep
 from rnnprof.outcomes import Evidence
 from rnnprof.points.measurement import Measurement
+from rnnprof.reasons import Reason
 from rnnprof.runfile.codec import encode
 from rnnprof.runfile.journal import open_journal
 from rnnprof.runfile.observations import (
@@ -245,7 +246,7 @@ class FakeListener(Listener):
 
     measurements: list[Measurement] = field(default_factory=list)
     left_s: list[float | None] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Reason | str] = field(default_factory=list)
     todo: int | None = None
 
     def begun(self, todo: int, total: int) -> None:
@@ -255,8 +256,8 @@ class FakeListener(Listener):
         self.measurements.append(measurement)
         self.left_s.append(left_s)
 
-    def noted(self, text: str) -> None:
-        self.notes.append(text)
+    def noted(self, what: Reason | str) -> None:
+        self.notes.append(what)
 
 
 def a_request(grid: Grid, settings: Settings | None = None, request: str = "r1") -> Request:

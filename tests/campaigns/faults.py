@@ -319,7 +319,7 @@ def row_of(fault: Fault, seen: Seen) -> Row:
     """What was seen beside what was stated."""
     found = fold_run(seen.run).get(FAULTY) if seen.run else None
     outcome = str(found.outcome) if found else None
-    message = (told(found.reason) if found and fault.exit_code != 2 else None) or (
+    message = told(found.reason if found and fault.exit_code != 2 else None) or (
         seen.ended.message if seen.ended.exit_code else "every point measured"
     )
     as_stated = (

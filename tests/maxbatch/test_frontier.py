@@ -36,7 +36,21 @@ from rnnprof.errors import BadInputError
 from rnnprof.jobs import run_order
 from rnnprof.maxbatch.certify import MAX_CRASHES, MOST_PROBES, frontier_of
 from rnnprof.maxbatch.frontier import EXPLORING_STEPS, Frontier, order_of
+from rnnprof.maxbatch.reasons import (
+    EndedAt,
+    FewerConfirmations,
+    NothingKnown,
+    NotSupported,
+    OnceMore,
+    PeakGrows,
+    Predicted,
+    ProbesSpent,
+    StepLeaves,
+    Thrashes,
+    WentBothWays,
+)
 from rnnprof.outcomes import Evidence
+from rnnprof.reasons import Reason, Reasons
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.journal import run_of, to_line
 from rnnprof.runfile.observations import Fit
@@ -74,10 +88,10 @@ class Heard(Listener):
     """Keeps what it was told, in order."""
 
     told: list[str] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
     progress: list[tuple[int, int]] = field(default_factory=list)
 
-    def probing(self, point: Point, why: str) -> None:
+    def probing(self, point: Point, why: Reason) -> None:
         self.told.append(f"probing {point}")
         self.reasons.append(why)
 
@@ -232,7 +246,8 @@ def test_an_emptied_cache_ends_in_a_proof_that_says_so():
     search = Search(EmptiedCache(law=law))
     certificate = search.run(16)[16]
     assert (certificate.status, certificate.batch) == (EdgeStatus.CERTIFIED, edge(law, 16))
-    assert "thrashes" in (certificate.reason or "")
+    assert isinstance(certificate.reason, Thrashes)
+    assert certificate.reason.batch == certificate.batch
     assert certificate.probes <= 20
     assert max(search.batches()) <= 1.1 * certificate.batch
 
@@ -270,7 +285,7 @@ def test_an_edge_that_wanders_goes_down():
     assert certificate.status is EdgeStatus.CERTIFIED
     assert (certificate.batch, certificate.fails.batch) == (EDGE - 1, EDGE)
     assert certificate.confirmations == 2
-    assert f"B={EDGE} has fitted as well as run out of memory" in certificate.reason
+    assert certificate.reason == WentBothWays(EDGE)
     assert search.batches().count(EDGE) == 2
 
 
@@ -286,7 +301,10 @@ def test_an_edge_that_keeps_wandering_comes_to_an_end(width):
         assert certificate.batch == EDGE - width
     elif certificate.status is EdgeStatus.INDETERMINATE:
         assert certificate.probes == MOST_PROBES
-        assert (certificate.reason or "").startswith(f"{MOST_PROBES} probes did not settle it")
+        stopped = certificate.reason
+        if isinstance(stopped, FewerConfirmations):
+            stopped = stopped.stopped
+        assert stopped == ProbesSpent(MOST_PROBES)
     else:  # one that fitted lies above one that was out of memory
         assert certificate.status is EdgeStatus.NON_MONOTONE
         assert certificate.fits.batch > certificate.fails.batch
@@ -373,8 +391,8 @@ def test_a_leak_of_any_size_is_never_certified(share: float) -> None:
     certificate = Search(probe).run(16)[16]
     assert certificate.status is EdgeStatus.NOT_STATIONARY
     assert certificate.batch is None
-    assert certificate.reason is not None
-    assert certificate.reason.startswith("each training step leaves ")
+    assert isinstance(certificate.reason, StepLeaves)
+    assert certificate.reason.bytes_per_step > 0
     assert certificate.probes <= 10
 
 
@@ -389,9 +407,7 @@ def test_growth_that_ends_within_the_proof_is_certified_at_its_own_peak() -> Non
     law, limit = MemoryLaw(), HEADER.limit_bytes
     true = max(b for b in range(1, EDGE + 1) if law.bytes_at(Point(b, 16)) * 1.1 <= limit)
     assert (certificate.status, certificate.batch) == (EdgeStatus.CERTIFIED, true)
-    assert certificate.reason == (
-        "memory differs from training step to step: the peak grew by up to 7.8% after the first 2"
-    )
+    assert certificate.reason == PeakGrows(pytest.approx(1.1 / 1.02 - 1, rel=1e-3), 2)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -406,7 +422,9 @@ def test_memory_that_differs_by_step_gets_an_answer_in_24_probes_and_none_walks(
     least = max(b for b in range(1, EDGE + 1) if law.bytes_at(Point(b, 16)) * 1.3 <= limit)
     assert least <= (certificate.batch or 0) <= EDGE / 0.8
     assert certificate.probes <= MOST_PROBES
-    assert "memory differs from training step to step" in (certificate.reason or "")
+    reason = certificate.reason
+    parts = reason.parts if isinstance(reason, Reasons) else (reason,)
+    assert PeakGrows in map(type, parts)
     pairs = list(pairwise(probe.proofs))
     walked = [abs(one - next_one) == 1 for one, next_one in pairs]
     assert sum(walked[:-3]) <= 1, probe.proofs  # the pair that contradicted the first bytes
@@ -453,7 +471,7 @@ def test_a_crash_at_the_edge_is_tried_once_more():
 def test_a_batch_that_crashed_twice_is_set_aside():
     certificate, search = searched({EDGE: [dies] * 5})
     assert certificate.status is EdgeStatus.INDETERMINATE
-    assert f"at B={EDGE}: the worker died in backward of SIGSEGV" in certificate.reason
+    assert certificate.reason == EndedAt(EDGE, "the worker died in backward of SIGSEGV")
     assert search.batches().count(EDGE) == MAX_CRASHES
     assert certificate.batch < EDGE
 
@@ -461,7 +479,7 @@ def test_a_batch_that_crashed_twice_is_set_aside():
 def test_a_crash_of_a_second_confirmation_is_no_proof():
     certificate, search = searched({EDGE: [fine, dies, dies, fine]}, confirm=2)
     assert certificate.status is EdgeStatus.INDETERMINATE
-    assert f"at B={EDGE}" in certificate.reason
+    assert certificate.reason == EndedAt(EDGE, "the worker died in backward of SIGSEGV")
     assert search.batches().count(EDGE) == 3
 
 
@@ -476,7 +494,7 @@ def test_a_crash_of_a_second_confirmation_is_no_proof():
 def test_what_is_no_bad_luck_is_not_tried_again(twist, words):
     certificate, search = searched({EDGE: [twist] * 3})
     assert certificate.status is EdgeStatus.INDETERMINATE
-    assert certificate.reason == f"at B={EDGE}: {words}"
+    assert certificate.reason == EndedAt(EDGE, words)
     assert search.batches().count(EDGE) == 1
 
 
@@ -492,7 +510,8 @@ def test_a_length_that_is_not_supported():
     search = Search(probe)
     found = search.run(16, 64)
     assert found[64].status is EdgeStatus.UNSUPPORTED
-    assert found[64].reason == "not supported in forward: UnsupportedError: no such cell"
+    recorded = "not supported in forward: UnsupportedError: no such cell"
+    assert found[64].reason == NotSupported(recorded)
     assert len(search.batches(64)) == 1
     assert found[16].status is EdgeStatus.CERTIFIED
 
@@ -641,10 +660,13 @@ def test_the_listener_hears_of_every_probe_and_of_every_edge():
     assert [line for line in heard.told if "proved" in line] == ["proved T=64", "proved T=16"]
     assert heard.told[-1] == "proved T=16"
     assert heard.progress == [(1, 2), (2, 2)]
-    assert heard.reasons[0] == "nothing is known yet"
-    assert heard.reasons.count("once more: its worker died") == 1
-    told = dict(zip([line for line in heard.told if "probing" in line], heard.reasons, strict=True))
-    assert "MiB of 64.0 MiB predicted; the largest lies from" in told[f"probing B={EDGE + 1} T=16"]
+    assert heard.reasons[0] == NothingKnown()
+    assert heard.reasons.count(OnceMore()) == 1
+    probed = [line for line in heard.told if "probing" in line]
+    why = dict(zip(probed, heard.reasons, strict=True))[f"probing B={EDGE + 1} T=16"]
+    assert isinstance(why, Predicted)
+    assert why.limit_bytes == HEADER.limit_bytes
+    assert why.between.low <= EDGE + 1
 
 
 def test_certificates_are_recorded_as_they_come_and_answered_by_length():

@@ -75,15 +75,15 @@ def _(reason: Undecided) -> str:
     if reason.drift_ratio is not None:
         return f"{head}: the machine's speed drifted by {format_ratio(reason.drift_ratio)}"
     if reason.precision_ratio is not None:
-        return f"{head}: times are known to {format_ratio(reason.precision_ratio)}"
-    return f"{head}: some times have no interval"
+        return f"{head}: times are known only to {format_ratio(reason.precision_ratio)}"
+    return f"{head}: some times have no confidence interval"
 
 
 @say.register
 def _(_: SpeedUnknown) -> str:
     return (
-        "a simulated GPU runs no kernel: memory is known, speed is not; the largest safe batch "
-        "stands with each T"
+        "a simulated GPU runs no kernel: memory is known, speed is not; see the largest safe "
+        "batch at each T"
     )
 
 
@@ -178,7 +178,8 @@ def _(reason: NotStudied) -> str:
         *(["what a sequence is worth at this batch"] if reason.worth else []),
         *(["how far back gradients reach at this T"] if reason.reach else []),
     ]
+    them = "both" if len(unknown) > 1 else "it"
     return (
-        f"{', and '.join(unknown)}: rnnprof trainability --time-steps {reason.time_steps} "
-        "measures it"
+        f"{' and '.join(unknown)}: rnnprof trainability --time-steps {reason.time_steps} "
+        f"measures {them}"
     )

@@ -11,8 +11,8 @@ from rnnprof.units import format_bytes, format_ratio
 def _(reason: LimitKept) -> str:
     return (
         f"the limit of {format_bytes(reason.limit_bytes)} is kept, though only "
-        f"{format_bytes(reason.free_bytes)} are free now: what needs more is left open, and is "
-        "not taken to be out of memory"
+        f"{format_bytes(reason.free_bytes)} are free now: what needs more is left open and does "
+        "not count as out of memory"
     )
 
 
@@ -20,7 +20,7 @@ def _(reason: LimitKept) -> str:
 def _(reason: PassesLeftOut) -> str:
     return (
         f"--fast: {reason.left_out} of {reason.points} memory passes left out; the others give "
-        f"their peaks to {format_ratio(reason.precision_ratio)}"
+        f"their peaks to within {format_ratio(reason.precision_ratio)}"
     )
 
 

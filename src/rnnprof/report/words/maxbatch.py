@@ -91,7 +91,10 @@ def _(reason: FewerConfirmations) -> str:
 
 @say.register
 def _(reason: WentBothWays) -> str:
-    return f"B={reason.batch} fitted once and ran out of memory once: it is taken not to fit"
+    return (
+        f"B={reason.batch} fitted in one run and ran out of memory in another: it counts as out of "
+        "memory"
+    )
 
 
 @say.register
@@ -99,7 +102,7 @@ def _(reason: Thrashes) -> str:
     after = f" after training step {reason.after_steps}" if reason.after_steps else ""
     text = (
         f"B={reason.batch} thrashes: the allocator emptied its cache {times(reason.retries)}"
-        f"{after} to go on, which takes time"
+        f"{after}, which takes time"
     )
     if reason.without_batch is None:
         return text
@@ -132,7 +135,7 @@ def _(reason: NotBatchUsed) -> str:
 
 @say.register
 def _(_: BytesUnknown) -> str:
-    return "the bytes of no batch are known, so there is no largest safe batch"
+    return "no batch's memory is known, so there is no largest safe batch"
 
 
 @say.register

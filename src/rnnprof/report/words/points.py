@@ -26,7 +26,7 @@ from rnnprof.units import format_bytes, format_ratio
 def _(reason: ProcessorTaken) -> str:
     taken = format_ratio(reason.ratio)
     if reason.taker is Taker.QUOTA:
-        return f"{reason.taker.value} stopped it for {taken} of the time"
+        return f"{reason.taker.value} stopped the process for {taken} of the time"
     return f"{reason.taker.value} took {taken} of a processor"
 
 
@@ -79,10 +79,10 @@ def _(reason: LengthNotUsed) -> str:
 
 @say.register
 def _(reason: LengthShare) -> str:
-    share = reason.seen_time_steps / reason.time_steps
+    share = format_ratio(reason.seen_time_steps / reason.time_steps)
     return (
         f"recurrent layers see {reason.seen_time_steps} time steps at T={reason.time_steps}, "
-        f"{share:.2g} of them"
+        f"{share} of T"
     )
 
 
@@ -102,6 +102,6 @@ def _(reason: ImpliedBy) -> str:
 @say.register
 def _(reason: PeakKnownWithout) -> str:
     return (
-        f"left out by --fast: from {reason.samples} other memory passes its allocated peak is "
-        f"{format_bytes(reason.peak_bytes)} within {format_ratio(reason.error_ratio)}"
+        f"left out by --fast: {reason.samples} other memory passes predict an allocated peak of "
+        f"{format_bytes(reason.peak_bytes)}, to within {format_ratio(reason.error_ratio)}"
     )

@@ -52,20 +52,25 @@ def _(reason: NotFinite) -> str:
 
 @say.register
 def _(reason: Grows) -> str:
-    return f"it has grown {reason.factor:.3g}-fold at lag {reason.lag}"
+    return (
+        f"the gradient at lag {reason.lag} is {reason.factor:.3g} times that of the last time step"
+    )
 
 
 @say.register
 def _(reason: Falls) -> str:
     return (
-        f"it falls below {reason.threshold:g} of the last time step's after lag {reason.lag} of "
-        f"{reason.lags}"
+        f"the gradient falls below {reason.threshold:g} of that of the last time step after lag "
+        f"{reason.lag} of {reason.lags}"
     )
 
 
 @say.register
 def _(reason: Lasts) -> str:
-    return f"at the largest lag, {reason.lag}, it is {reason.ratio:.2g} of the last time step's"
+    return (
+        f"the gradient at lag {reason.lag}, the largest, is {reason.ratio:.2g} of that of the last "
+        "time step"
+    )
 
 
 @say.register
@@ -85,7 +90,7 @@ def _(_: LostInNoise) -> str:
 
 @say.register
 def _(_: NoUpperEnd) -> str:
-    return "the interval has no upper end: more draws, or a larger big batch, give it one"
+    return "the interval has no upper end: more draws, or a larger big batch, may give it one"
 
 
 @say.register
@@ -119,8 +124,8 @@ def _(reason: RestsOnNoise) -> str:
 @say.register
 def _(reason: NothingTimed) -> str:
     return (
-        f"no T of at most {reason.length} was timed that fits: rnnprof profile --time-steps times "
-        "one"
+        f"no batch that fits was timed at a T of at most {reason.length}: rnnprof profile "
+        "--time-steps times one"
     )
 
 
@@ -137,7 +142,8 @@ def _(reason: ReachUnknown) -> str:
 def _(reason: ReachTooShort) -> str:
     return (
         f"no T keeps a reach of {reason.reach}: the furthest is {reason.furthest} time steps, at "
-        f"T={reason.time_steps}; longer chunks, another cell or another initialization may"
+        f"T={reason.time_steps}; longer chunks, another cell or another initialization may "
+        "reach further"
     )
 
 

@@ -20,7 +20,7 @@ from rnnprof.report.trust import (
     TimedNoisy,
 )
 from rnnprof.report.words.dispatch import say, told
-from rnnprof.runfile.points import Point
+from rnnprof.runfile.points import Outcome, Point
 from rnnprof.units import format_ratio
 
 NAMED_POINTS: Final = 4
@@ -44,7 +44,8 @@ def _(reason: NotReached) -> str:
 
 @say.register
 def _(reason: EndedBadly) -> str:
-    return f"{_counted(reason.points)} {reason.outcome.value}"
+    ended = "timed out" if reason.outcome is Outcome.TIMEOUT else reason.outcome.value
+    return f"{_counted(reason.points)} {ended}"
 
 
 @say.register
@@ -64,7 +65,7 @@ def _(reason: TimedNoisy) -> str:
 def _(reason: SpeedDrifted) -> str:
     return (
         f"the machine's speed drifted by {format_ratio(reason.ratio)} between timings of the "
-        f"anchor {reason.point}: compare times across points with care. Memory does not depend on "
+        f"anchor {reason.point}: compare times across points with care; memory does not depend on "
         "it"
     )
 
@@ -97,7 +98,7 @@ def _(reason: DriftedLittle) -> str:
 def _(reason: Loose) -> str:
     return (
         f"{reason.loose} of {reason.timed} times did not settle within the precision requested: "
-        "their intervals are drawn"
+        "their intervals are shown"
     )
 
 
