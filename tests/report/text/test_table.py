@@ -30,9 +30,8 @@ from report_samples import (
     untouched,
 )
 from rnnprof.maxbatch.certify import Proof
-from rnnprof.plain_text import clip, one_line
+from rnnprof.plain_text import WIDTH, clip, one_line
 from rnnprof.report.model import fastest, memory_bytes
-from rnnprof.report.text.pieces import WIDTH
 from rnnprof.report.text.table import MAX_NOTES, half_interval_ratio, table
 from rnnprof.report.words.certificates import edge_in_words
 from rnnprof.report.words.figures import phase_times_in_words
