@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnprof.advice.advise import Advice, Cut, advise
-from rnnprof.advice.reasons import AlsoByGoodput
+from rnnprof.advice.reasons import AlsoByGoodput, OtherByGoodput
 from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.points.measurement import Measurement
-from rnnprof.runfile.observations import Learning
+from rnnprof.runfile.observations import Gradient, Learning
 from rnnprof.runfile.points import Outcome, Point
+from rnnprof.runfile.records import Run
 from rnnprof.study.goodput import chunk_for, goodput_at
 from rnnprof.study.noise_scale import NoiseScale
 from rnnprof.study.reach import reach_of
@@ -27,6 +28,7 @@ from rnnprof.study.reasons import (
     ReachTooShort,
     ReachUnknown,
     RestsOnNoise,
+    Worth,
 )
 from rnnprof.study.trainability import NoiseAt, ReachAt, Trainability, trainability_of
 from study_samples import studied
@@ -97,6 +99,24 @@ def test_the_ends_of_the_interval_give_a_range_of_batches() -> None:
     assert found.range[0] <= found.batch <= found.range[1]
     assert found.range == (16, 512)
     assert found.reasons[1] == RestsOnNoise(200, 100.0, (1.0, math.inf), (16, 512))
+
+
+def test_what_a_sequence_of_the_chosen_batch_is_worth() -> None:
+    found = goodput_at(16, POINTS, noisy(0.0))
+    assert found is not None
+    assert found.reasons[0] == Worth(
+        pytest.approx(saturating(16)),
+        1.0,
+        16,
+        fastest_batch=512,
+        times=pytest.approx(saturating(512) / saturating(16)),
+        fastest_ratio=pytest.approx(16 / 512),
+    )
+    most = goodput_at(16, POINTS, noisy(1e9))
+    assert most is not None
+    assert most.reasons[0] == Worth(
+        pytest.approx(saturating(512)), pytest.approx(1.0, rel=1e-3), 16
+    )
 
 
 def test_without_a_noise_scale_at_that_length_there_is_no_goodput() -> None:
@@ -186,8 +206,8 @@ def test_most_seeds_that_miss_the_target_leave_the_median_unknown() -> None:
     assert (target.reached, target.train_s, target.at_start) == (1, None, False)
 
 
-def advised(cut: Cut | None = None) -> Advice:
-    run = studied()
+def advised(cut: Cut | None = None, run: Run | None = None) -> Advice:
+    run = studied() if run is None else run
     return advise(FoldedRun.of(run), trainability_of(run), cut=cut)
 
 
@@ -200,6 +220,19 @@ def test_the_advice_has_goodput_and_chunks() -> None:
     assert AlsoByGoodput(16) in advice.reasons
     assert advice.unknown == ()
     assert advised().chunk is None
+
+
+def test_another_batch_by_goodput_is_named() -> None:
+    """Without noise a sequence more is worth nothing."""
+    run = studied()
+    observed = [
+        replace(o, small_squared=o.big_squared) if isinstance(o, Gradient) else o
+        for o in run.observations
+    ]
+    advice = advised(run=replace(run, observations=tuple(observed)))
+    assert advice.point == Point(64, 16)
+    assert OtherByGoodput(16, 8) in advice.reasons
+    assert AlsoByGoodput(16) not in advice.reasons
 
 
 def test_the_advice_has_the_batch_that_goodput_prefers() -> None:

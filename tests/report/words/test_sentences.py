@@ -405,6 +405,7 @@ ADVICE: list[Row] = [
             "training steps"
         ),
     ),
+    (advice.NotStationary(32, None), "T=32 is not stationary"),
     (
         advice.PointNotUsed(Point(256, 16), points.DataGave(256, 64)),
         (
@@ -518,6 +519,7 @@ TRUST: list[Row] = [
         trust.LargestUnknown(16, maxbatch.EndedAt(5, "it died")),
         "the largest batch at T=16 is not known: at B=5: it died",
     ),
+    (trust.LargestUnknown(16, None), "the largest batch at T=16 is not known"),
     (
         trust.TimedNoisy((POINT, LONGER), POINT, BUSY),
         (

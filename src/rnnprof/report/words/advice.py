@@ -26,8 +26,8 @@ from rnnprof.advice.reasons import (
     UnderLimit,
     Unfinished,
 )
-from rnnprof.report.words.dispatch import say, told
-from rnnprof.report.words.phrases import either, rate_in_words
+from rnnprof.report.words.dispatch import say
+from rnnprof.report.words.phrases import because, either, rate_in_words
 from rnnprof.units import format_bytes, format_count, format_ratio
 
 MEMORY_DECIDED = "memory is decided, speed is not"
@@ -104,7 +104,7 @@ def _(_: NoPointHere) -> str:
 
 @say.register
 def _(reason: NotStationary) -> str:
-    return f"T={reason.time_steps} is not stationary: {told(reason.why)}"
+    return f"T={reason.time_steps} is not stationary{because(reason.why)}"
 
 
 @say.register

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from rnnprof.maxbatch.certify import Proof
 from rnnprof.report.model import RunReport, SeenEdge
-from rnnprof.report.words.dispatch import say, told
-from rnnprof.report.words.phrases import training_steps
+from rnnprof.report.words.phrases import because, training_steps
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.points import Outcome
 from rnnprof.units import format_bytes
@@ -44,7 +43,7 @@ def certificate_in_words(certificate: Proof, *, is_brief: bool = False) -> str:
         is_brief: over how many training steps is said elsewhere.
     """
     batch, unit, status = certificate.batch, certificate.granularity, certificate.status
-    reason = f": {say(certificate.reason)}" if certificate.reason else ""
+    reason = because(certificate.reason)
     over = ""
     if certificate.horizon is not None and not is_brief:
         over = f" over {training_steps(certificate.horizon)}"
@@ -59,7 +58,7 @@ def certificate_in_words(certificate: Proof, *, is_brief: bool = False) -> str:
 
 def unusable_in_words(certificate: Proof) -> str:
     """``not stationary: each training step leaves 1.61 MiB; B=8 lasts about 58 training steps``."""
-    return f"{status_in_words(certificate.status)}: {told(certificate.reason)}"
+    return f"{status_in_words(certificate.status)}{because(certificate.reason)}"
 
 
 def _unknown_above(edge: SeenEdge) -> str:

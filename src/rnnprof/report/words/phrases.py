@@ -15,6 +15,11 @@ def sentence(reason: Reason | str | None) -> str:
     return text[:1].upper() + text[1:]
 
 
+def because(why: Reason | str | None) -> str:
+    """``: `` and what a reason says; empty without one."""
+    return f": {told(why)}" if why else ""
+
+
 def training_steps(count: int) -> str:
     """``1 training step``, ``10 training steps``."""
     return f"{count} training step{'' if count == 1 else 's'}"

@@ -19,7 +19,8 @@ from rnnprof.report.trust import (
     SpeedDrifted,
     TimedNoisy,
 )
-from rnnprof.report.words.dispatch import say, told
+from rnnprof.report.words.dispatch import say
+from rnnprof.report.words.phrases import because
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.units import format_ratio
 
@@ -50,7 +51,7 @@ def _(reason: EndedBadly) -> str:
 
 @say.register
 def _(reason: LargestUnknown) -> str:
-    return f"the largest batch at T={reason.time_steps} is not known: {told(reason.why)}"
+    return f"the largest batch at T={reason.time_steps} is not known{because(reason.why)}"
 
 
 @say.register
