@@ -73,7 +73,7 @@ def test_where_the_times_decide_nothing_it_says_that_memory_is_decided():
     run, measurements = grid_sample((4, 8), (16,))
     measurements |= {m.point: m for m in (rated(4, 960.0, 0.03), rated(8, 1000.0))}
     report = report_from((run, measurements))
-    tied = "B=4 or B=8 is the smallest batch within 5% of the best: times are known to 3%"
+    tied = "B=4 or B=8 is the smallest batch within 5% of the best: times are known only to 3%"
     assert decision(report) == (f"At T=16 memory is decided, speed is not: {tied}.",)
     safe = LargestSafe(16, 21, 20, is_measured=False, peak_bytes=48 * MIB)
     told = replace(report, advice=replace(report.advice, largest_safe=(safe,)))
