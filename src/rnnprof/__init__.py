@@ -48,4 +48,6 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'rnnprof' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "largest_batch":  # the reason in its result prints as a sentence
+        import_module("rnnprof.report.words")
     return getattr(import_module(_HOMES[name]), name)

@@ -14,12 +14,12 @@ class Reason:
     __slots__ = ()
 
     def __str__(self) -> str:
-        """Refuse: a reason in an f-string would show its fields in place of a sentence.
+        """The sentence, once the words are loaded; a judge has no sentences.
 
         Raises:
-            TypeError: always.
+            TypeError: without the words, where an f-string would show the fields.
         """
-        raise TypeError(f"{type(self).__name__} has no text of its own: rnnprof.report.words.say")
+        raise TypeError(f"{type(self).__name__} has no text before rnnprof.report.words is loaded")
 
 
 @dataclass(frozen=True, slots=True)

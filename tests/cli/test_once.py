@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from rnnprof.cli.main import main
+from rnnprof.cli.main import run
 from rnnprof.runfile.journal import load
 from rnnprof.runfile.records import Run
 
@@ -50,10 +49,9 @@ def path(tmp_path: Path) -> Path:
     return copy
 
 
-def invoke(*words: object) -> int:
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code in (0, 1, 3, 5), result.output
-    return result.exit_code
+def invoke(*words: object) -> None:
+    code = run(list(map(str, words)))
+    assert code in (0, 1, 3, 5), words
 
 
 @pytest.mark.parametrize(
@@ -94,8 +92,8 @@ def test_of_several_runs_in_one_report(path: Path, calls: Counter[str]) -> None:
 def test_of_a_command_that_measures(
     words: tuple[str, ...], path: Path, calls: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run: Run = load(path)
-    monkeypatch.setattr("rnnprof.jobs.run_order", lambda *_args, **_kwargs: run)
+    measured: Run = load(path)
+    monkeypatch.setattr("rnnprof.jobs.run_order", lambda *_args, **_kwargs: measured)
     invoke(*words, "--device", "cpu", "--time-steps", "16,32,64", "-o", path)
     assert calls == {"fold": 1, "certify": 1, "advise": 1}
 
@@ -109,7 +107,7 @@ def test_of_a_comparison(path: Path, calls: Counter[str]) -> None:
 
 def test_of_a_gate(path: Path, calls: Counter[str]) -> None:
     budget = path.with_name("budget.toml")
-    budget.write_text("[[max-batch]]\ntime-steps = 16\nat-least = 1\n")
+    budget.write_text("version = 1\n[[max-batch]]\ntime-steps = 16\nat-least = 1\n")
     invoke("check", path, "--budget", budget)
     assert calls["fold"] == calls["certify"] == 1
 
@@ -117,6 +115,6 @@ def test_of_a_gate(path: Path, calls: Counter[str]) -> None:
 def test_of_a_gate_with_a_baseline(path: Path, calls: Counter[str]) -> None:
     base, budget = path.with_name("base.jsonl"), path.with_name("budget.toml")
     base.write_bytes(path.read_bytes())
-    budget.write_text("[growth]\nmemory = '5%'\n")
+    budget.write_text("version = 1\n[growth]\nmemory = 0.05\n")
     invoke("check", path, "--budget", budget, "--baseline", base)
     assert calls["fold"] == calls["certify"] == 2

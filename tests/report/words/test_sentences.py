@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -596,13 +597,31 @@ def test_every_kind_of_reason_is_in_the_table() -> None:
     assert {type(reason) for reason, _ in TABLE} == known
 
 
-def test_a_reason_has_no_text_of_its_own() -> None:
-    """So that one in an f-string fails, where its fields would be shown."""
-    for reason, _ in TABLE:
-        with pytest.raises(TypeError, match=rf"{type(reason).__name__} has no text of its own"):
-            str(reason)
-        with pytest.raises(TypeError, match="has no text of its own"):
-            f"{reason}"
+def test_a_reason_prints_as_its_sentence() -> None:
+    for reason, sentence in TABLE:
+        assert str(reason) == f"{reason}" == sentence
+
+
+def test_without_the_words_a_reason_has_no_text() -> None:
+    """So that an f-string in a judge fails, where the fields would be shown."""
+    code = (
+        "from rnnprof.maxbatch.reasons import Stopped\n"
+        "try:\n    f'{Stopped()}'\n"
+        "except TypeError as error:\n    print(error)"
+    )
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout == "Stopped has no text before rnnprof.report.words is loaded\n"
+
+
+def test_what_the_api_returns_can_be_printed() -> None:
+    code = (
+        "import rnnprof\nrnnprof.largest_batch\n"
+        "from rnnprof.maxbatch.reasons import SmallestFails\nprint(SmallestFails(1))"
+    )
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout == "B=1 is out of memory\n"
 
 
 def test_a_reason_without_a_sentence_is_an_error() -> None:

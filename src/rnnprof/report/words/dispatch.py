@@ -25,3 +25,11 @@ def told(reason: Reason | str | None) -> str:
 @say.register
 def _(reason: Reasons) -> str:
     return "; ".join(map(say, reason.parts))
+
+
+def _as_text(reason: Reason) -> str:
+    return say(reason)
+
+
+# what `rnnprof.largest_batch` and `rnnprof.assert_fits` return can be printed by a user
+Reason.__str__ = _as_text  # type: ignore[method-assign]
