@@ -1,4 +1,4 @@
-"""What a part of the evidence is, and what it is given; each runs in a process of its own.
+"""A part of the evidence and its inputs; each part runs in its own process.
 
 python -m benchmarks.gpu.part NAME MODULE:FUNCTION DEVICE FOLDER SECONDS
 """
@@ -131,7 +131,7 @@ class Bench:
 
 
 def bench_of(stage: Stage, crew: Supervisor) -> Bench:
-    """Learn of the GPU from a worker of *crew*.
+    """Read the facts about the GPU from a worker of *crew*.
 
     Raises:
         RuntimeError: the worker could not describe itself.

@@ -1,4 +1,4 @@
-"""Parts that ask workers: facts of the GPU, long sequences, faults, whether memory is right."""
+"""Parts that use workers: facts about the GPU, long sequences, faults, correctness of memory."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def identity(stage: Stage) -> None:
 
 
 def facts(stage: Stage) -> None:
-    """What starting costs, what the template holds, and what NVML tells here."""
+    """What starting costs, what the template holds, and what NVML reports here."""
     began_s = time.monotonic()
     with Supervisor() as crew:
         ready = crew.start()
@@ -212,7 +212,7 @@ SHORT_RATIO: Final = 0.9
 
 
 def truth(stage: Stage) -> None:
-    """A fit pass against a bare script, and at limits just enough and too small."""
+    """A fit pass compared with a bare script, and under limits just large enough and too small."""
     with open_bench(stage) as bench:
         shapes = ((16, 32),) if stage.is_dry else TRUTH_SHAPES
         for cell in ("lstm",) if stage.is_dry else TRUTH_CELLS:

@@ -1,4 +1,4 @@
-"""Inside a peer's process of max_batch_vs_peers: the workloads, and the peers' searches."""
+"""What runs in a peer's process of max_batch_vs_peers: the workloads and the peers' searches."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ WORKLOADS: Final = {
 }
 
 START_BATCH: Final = 4096
-"""Where accelerate begins: above every edge here, since it goes downwards only."""
+"""The first batch for accelerate: above every largest batch here, because it only goes down."""
 
 TRIAL_STEPS: Final = 3
 """Of accelerate's function; Lightning's default is the same."""
@@ -55,7 +55,7 @@ GUARD_BYTES: Final = 8 * GIB
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the finders are asked for."""
+    """The question to the finders."""
 
     name: str
     limit_bytes: int
@@ -180,7 +180,7 @@ def network(workload: Workload) -> tuple[Any, Callable[..., Any], Callable[..., 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A package and how it is asked."""
+    """A package and how to call it."""
 
     package: str
     search: Callable[[Case, Ledger], Search]

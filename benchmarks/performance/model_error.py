@@ -3,11 +3,11 @@
     python -m benchmarks.performance.model_error [--only NAME] [--grid small]
         [--output model_error.json]
 
-Each workload is measured over a 6 x 6 grid; the model is fitted on half of the points, drawn at
-random, and predicts the other half, and the reverse, several times over.  Two kinds of bytes are
-predicted: those that the limit counts (one peak a point) and those of the allocator (a peak for
-each phase).  Printed for each: mean and worst relative error, and how many of the upper bounds were
-passed, and by how much at most.
+Each workload is measured over a 6 x 6 grid.  The model is fitted to a random half of the points and
+predicts the other half, and the reverse; this is repeated several times.  It predicts two kinds of
+bytes: charged bytes (one peak for each point) and allocated bytes (one peak for each phase).  For
+each, the table shows the mean and the worst relative error, the number of upper bounds that were
+exceeded, and the largest excess.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _measure_point(crew: Supervisor, case: Case, point: Point) -> Seen | None:
 
 
 def counted_samples(seen: Sequence[Seen]) -> list[Sample]:
-    # each point tells of one phase alone, so that the phases' own planes would rest on few points
+    # each point has data on one phase only, so a plane for each phase would rest on few points
     return [Sample(s.point, s.counted) for s in seen if s.counted]
 
 

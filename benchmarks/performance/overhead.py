@@ -1,15 +1,15 @@
-"""Does measuring change the step time?  rnnprof's timing against a bare loop of the same step.
+"""Does measuring change the step time?  rnnprof's timing compared with a bare loop.
 
     python -m benchmarks.performance.overhead [--processes 4] [--seconds 12]
         [--output overhead.json]
 
-This process stands for the template: it imports what a worker needs and forks children.  In each
-child one workload is built once and then stepped by two loops in turn, one step each, A B B A: A
-is the sampling of the timing pass, block, stop rule and phase marks included; B is
-``time.perf_counter`` around ``step()`` and nothing else.  A pair of neighbours gives one ratio; the
-interval is that of the median over all pairs (order statistics, 95%).  How far the medians of whole
-processes lie apart is told beside it: it is the machine's own noise, and no pairing of processes
-can see below it.
+This process plays the role of the template: it imports what a worker needs and forks children.
+Each child builds one workload once.  Two loops then run its steps in alternation, one step each, A
+B B A: A is the sampling of the timing pass with block, stop rule and phase marks; B is
+``time.perf_counter`` around ``step()`` and nothing else.  Two neighbouring steps give one ratio;
+the interval is that of the median over all pairs (order statistics, 95%).  The spread of the
+medians of whole processes is shown too: it is the noise of the machine, and a comparison between
+processes cannot resolve less.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def by_bare_loop(step: Callable[[Any], Any]) -> float:
 
 
 def alternate(case: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """Step times of both loops in this process, for as long as asked."""
+    """Step times of both loops in this process, for the requested time."""
     task = Task(do="timing", **case)
     step = build(task, task.point.batch, task.point.time_steps).step
     for _ in range(WARM_UP_STEPS):
@@ -128,7 +128,7 @@ def main() -> None:
         print(
             f"{name:38} {format_seconds(statistics.median(found['bare_process_medians_s'])):>8}"
             f"  rnnprof/bare {found['ratio']:.4f} [{low:.4f}, {high:.4f}]"
-            f"  {found['pairs']} pairs; processes lie {format_ratio(found['process_spread'])} apart"
+            f"  {found['pairs']} pairs; processes differ by {format_ratio(found['process_spread'])}"
             f"  noisy {sum(child['noisy'] is not None for child in found['children'])}"
             f" of {arguments.processes}",
             flush=True,

@@ -1,12 +1,11 @@
-"""How long until the first answer: each command's start, the template's, and what a fork saves.
+"""Time to the first answer: the start of each command and of the template, and what forks save.
 
     python -m benchmarks.performance.startup [--repetitions 5] [--lengths 6] [--output startup.json]
 
-``first measurement`` is ``rnnprof profile`` of one point to the line that tells its step time.
-The worker's first second is told by Python's own account of its imports.  What the template is
-worth is measured on a frontier: ``max_batch`` of an LSTM at several T, once with one template for
-all of its probes and once with a new one for each, which is what a program does that starts a
-process for every try.
+``first measurement`` is the time of ``rnnprof profile`` of one point up to the line with its step
+time.  Python's own import times break down the worker's first second.  A frontier shows what the
+template saves: ``max_batch`` of an LSTM at several T, once with one template for all probes and
+once with a new template for each probe, like a program that starts a process for every trial.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ def command(*arguments: str) -> None:
 
 
 def first_measurement() -> None:
-    """Profile one point, to the line that tells of it.
+    """Profile one point, up to the line that reports it.
 
     Raises:
         SystemExit: there was no such line.
@@ -70,7 +69,7 @@ def first_measurement() -> None:
         ) as process:  # fmt: skip
             assert process.stderr is not None
             if not any("a step" in line for line in process.stderr):
-                raise SystemExit("profile told of no point")
+                raise SystemExit("profile reported no point")
             process.kill()
 
 
@@ -105,7 +104,7 @@ class Forgetful(Supervisor):
 
 
 def frontier(crew: type[Supervisor], lengths: int) -> dict[str, Any]:
-    """Seconds and probes of the edges at so many T."""
+    """Seconds and probes of the frontier at so many T."""
     with (
         tempfile.TemporaryDirectory() as folder,
         mock.patch("rnnprof.engine.job.Supervisor", crew),
