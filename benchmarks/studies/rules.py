@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.charts.kit.style import OKABE_ITO
-from rnnprof.report.charts.slices_lines import rate_interval
+from rnnprof.report.model import rate_interval
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.points import Point
 from rnnprof.study.trainability import ReachAt, ToTarget, Trainability

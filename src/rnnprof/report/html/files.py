@@ -16,6 +16,7 @@ from rnnprof.errors import BadInputError
 from rnnprof.report.charts.conditions_chart import conditions
 from rnnprof.report.charts.frontier import frontier_chart
 from rnnprof.report.charts.heatmap import heatmaps
+from rnnprof.report.charts.kit.scales import Scales, scales_for
 from rnnprof.report.charts.kit.style import Chart, rendered, style
 from rnnprof.report.charts.memory_parts import memory_parts
 from rnnprof.report.charts.memory_phases import memory_phases
@@ -53,30 +54,35 @@ class Drawing:
     svg: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def charts_of(report: RunReport) -> tuple[Chart, ...]:
-    """Every chart that has something to show, in the order of the page."""
-    drawn = (
-        *heatmaps(report),
-        frontier_chart(report),
-        slices_over_batch(report),
-        slices_over_steps(report),
-        memory_parts(report),
-        memory_phases(report),
-        time_phases(report),
-        reach_chart(report),
-        worth_chart(report),
-        target_chart(report),
-        conditions(report),
-    )
-    return tuple(chart for chart in drawn if chart is not None)
+CHARTS: Final = (
+    frontier_chart, slices_over_batch, slices_over_steps, memory_parts, memory_phases, time_phases,
+    reach_chart, worth_chart, target_chart, conditions,
+)  # fmt: skip
+"""Those behind the heat maps, in the order of the page."""
 
 
-def draw(report: RunReport) -> Drawing:
-    """Draw a run's charts."""
+def charts_of(report: RunReport, scales: Scales | None = None) -> tuple[Chart, ...]:
+    """Every chart that has something to show, in the order of the page.
+
+    Args:
+        report: the run to draw.
+        scales: of all runs on the page; of this one alone where None.
+    """
+    shared = scales_for(report, scales)
+    drawn = [chart(report, shared) for chart in CHARTS]
+    return (*heatmaps(report, shared), *(chart for chart in drawn if chart is not None))
+
+
+def draw(reports: Sequence[RunReport]) -> tuple[Drawing, ...]:
+    """Draw the charts of runs that are shown together, on common scales."""
+    scales = Scales.of(reports)
+    drawings = []
     with style():
-        charts = charts_of(report)
-        svg = {chart.name: rendered(chart.figure, "svg") for chart in charts}
-    return Drawing(report, charts, svg)
+        for report in reports:
+            charts = charts_of(report, scales)
+            svg = {chart.name: rendered(chart.figure, "svg") for chart in charts}
+            drawings.append(Drawing(report, charts, svg))
+    return tuple(drawings)
 
 
 def page_of(drawings: Sequence[Drawing]) -> str:
@@ -112,7 +118,7 @@ def write_page(reports: Sequence[RunReport], path: Path) -> None:
     if path.exists() and not _is_report(path):
         raise BadInputError(f"{path} is there and no report of rnnprof: move it away")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, page_of([draw(report) for report in reports]).encode())
+    write_whole(path, page_of(draw(reports)).encode())
 
 
 def write_report(reports: Sequence[RunReport], directory: Path) -> tuple[Path, ...]:
@@ -123,7 +129,7 @@ def write_report(reports: Sequence[RunReport], directory: Path) -> tuple[Path, .
         OSError: when *directory* cannot be made or written.
     """
     with style():
-        contents = dict(_contents([draw(report) for report in reports]))
+        contents = dict(_contents(draw(reports)))
     _refuse_foreign(directory, contents)
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():

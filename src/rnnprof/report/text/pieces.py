@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable, Mapping
-from itertools import accumulate
 from typing import Final
 
 from rnnprof.advice.recommendation import half_interval_ratio
@@ -13,22 +10,16 @@ from rnnprof.report.model import (
     RunReport,
     SeenEdge,
 )
+from rnnprof.report.words.line import WIDTH, clip, one_line
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.points import Outcome
-from rnnprof.units import format_bytes, format_rate, format_ratio, format_seconds
+from rnnprof.units import format_bytes, format_rate, format_ratio, seconds_unit
 
-WIDTH: Final = 80
-"""Columns of a terminal as it opens, and of most CI logs."""
-
-SHORT: Final = {
-    Outcome.OOM: "OOM",
-    Outcome.IMPLIED_OOM: "implied",
-    Outcome.UNSUPPORTED: "unsupp.",
-    Outcome.TIMEOUT: "timeout",
-    Outcome.CRASHED: "crashed",
-    Outcome.FAILED: "failed",
-}
-"""Outcomes other than ``measured``, where there is room for a word only."""
+__all__ = (
+    "CHARGED", "TRAINING_PHASES", "WIDTH", "certificate_in_words", "clip", "edge_in_words",
+    "limit_in_words", "one_line", "phase_times_in_words", "plus_minus", "precision",
+    "rate_in_words", "training_steps", "unusable_in_words",
+)  # fmt: skip
 
 CHARGED: Final = {
     "cuda": "reserved by the caching allocator",
@@ -41,44 +32,9 @@ CHARGED: Final = {
 # --- short text ----------------------------------------------------------------------------------
 
 
-def compact_bytes(size_bytes: float | None) -> str:
-    """``1.23G`` for ``1.23 GiB``: where many stand side by side."""
-    return format_bytes(size_bytes).replace(" ", "").removesuffix("iB")
-
-
-def compact_rate(per_second: float | None) -> str:
-    """``12.3k`` for ``12.3 k/s``: where many stand side by side."""
-    return format_rate(per_second).replace(" ", "").removesuffix("/s")
-
-
-def unit_note(texts: Iterable[str], names: Mapping[str, str]) -> str:
-    """What the last letters of compact *texts* stand for: `` (k: thousand, M: million)``."""
-    letters = {text[-1] for text in texts}
-    used = [f"{letter}: {name}" for letter, name in names.items() if letter in letters]
-    return f" ({', '.join(used)})" if used else ""
-
-
 def rate_in_words(per_second: float | None, of: str = "time steps") -> str:
     """``12.3 k time steps/s``."""
-    return format_rate(per_second).replace("/s", f" {of}/s").replace("  ", " ")
-
-
-def one_line(text: str) -> str:
-    """*text* as a single line, with ``?`` for what could drive a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
-
-
-def clip(text: str, columns: int = WIDTH) -> str:
-    """*text* on one line of at most *columns*, cut with ``...``."""
-    text = one_line(text)
-    if _columns_of(text[: columns + 1]) <= columns:
-        return text
-    ends = accumulate(map(_columns_of, text[:columns]))
-    return text[: sum(end <= columns - 3 for end in ends)].rstrip() + "..."
-
-
-def _columns_of(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+    return format_rate(per_second, of)
 
 
 def limit_in_words(report: RunReport) -> str:
@@ -94,8 +50,8 @@ def phase_times_in_words(measurement: Measurement) -> str:
     known = [seconds for seconds in times if seconds]
     if not known:
         return ""
-    _, _, unit = format_seconds(max(known)).partition(" ")
-    numbers = ("-" if not each else _two_digits(each / SECONDS[unit]) for each in times)
+    factor, unit = seconds_unit(max(known))
+    numbers = ("-" if not each else _two_digits(each * factor) for each in times)
     return f"{'/'.join(numbers)} {unit}"
 
 
@@ -167,4 +123,3 @@ def _unknown_above(edge: SeenEdge) -> str:
 # --- a row for each point ------------------------------------------------------------------------
 
 TRAINING_PHASES: Final = ("forward", "backward", "optimizer")
-SECONDS: Final = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}

@@ -9,11 +9,12 @@ from typing import Final
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.model import RunReport, flags, memory_bytes, throughput
 from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
-from rnnprof.report.text.pieces import certificate_in_words, compact_rate, one_line
+from rnnprof.report.text.pieces import certificate_in_words, one_line
 from rnnprof.report.text.recommendation import cell_of
 from rnnprof.report.text.verdict import Judgement
+from rnnprof.report.words.outcomes import OUTCOMES
 from rnnprof.runfile.points import Outcome, Point
-from rnnprof.units import format_bytes
+from rnnprof.units import compact_rate, format_bytes
 
 MOST_PLACES: Final = 200
 """A larger grid does not read well in a pull request: the page and the CSV have it."""
@@ -22,11 +23,6 @@ MOST_COLUMNS: Final = 12
 
 SPECIAL: Final = re.compile(r"([\\`*_\[\]#|<>~&@$])")
 """What Markdown, its tables, HTML, a mention or a link could begin with."""
-
-SHORT: Final = {
-    Outcome.OOM: "OOM", Outcome.IMPLIED_OOM: "OOM (implied)", Outcome.UNSUPPORTED: "unsupported",
-    Outcome.TIMEOUT: "timeout", Outcome.CRASHED: "crashed", Outcome.FAILED: "failed",
-}  # fmt: skip
 
 
 def summary(
@@ -105,7 +101,7 @@ def _cell(measurement: Measurement | None) -> str:
     if measurement is None:
         return "not reached"
     if measurement.outcome is not Outcome.MEASURED:
-        return SHORT[measurement.outcome]
+        return OUTCOMES[measurement.outcome].cell
     rate = compact_rate(throughput(measurement)) + flags(measurement).replace("~", "\\~")
     return f"{rate}<br>{format_bytes(memory_bytes(measurement))}"
 

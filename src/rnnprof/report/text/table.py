@@ -25,22 +25,27 @@ from rnnprof.report.model import (
 from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
 from rnnprof.report.text.pieces import (
     CHARGED,
-    SHORT,
     WIDTH,
     clip,
-    compact_bytes,
-    compact_rate,
     edge_in_words,
     limit_in_words,
     phase_times_in_words,
     plus_minus,
     precision,
     rate_in_words,
-    unit_note,
 )
 from rnnprof.report.text.recommendation import at_each_length
+from rnnprof.report.words.line import BYTE_UNITS, RATE_UNITS, unit_note
+from rnnprof.report.words.outcomes import OUTCOMES
 from rnnprof.runfile.points import GOOD_OUTCOMES, Outcome, Point
-from rnnprof.units import format_bytes, format_flops, format_ratio, format_seconds
+from rnnprof.units import (
+    compact_bytes,
+    compact_rate,
+    format_bytes,
+    format_flops,
+    format_ratio,
+    format_seconds,
+)
 
 MAX_NOTES: Final = 8
 
@@ -79,10 +84,6 @@ def table(report: RunReport, *, colour: bool = False) -> str:
         _summary(report),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
-
-
-BYTE_UNITS: Final = {"K": "KiB", "M": "MiB", "G": "GiB", "T": "TiB"}
-RATE_UNITS: Final = {"k": "thousand", "M": "million", "G": "billion"}
 
 
 # --- lines ---------------------------------------------------------------------------------------
@@ -194,14 +195,14 @@ def _rate_cell(view: _View, point: Point, room: int) -> _Cell:
     if measurement is None:
         return _Cell("-")
     number = compact_rate(throughput(measurement)) + view.marks(measurement).ljust(room)
-    return _Cell(SHORT.get(measurement.outcome) or number, view.ansi(measurement))
+    return _Cell(OUTCOMES[measurement.outcome].short or number, view.ansi(measurement))
 
 
 def _size_cell(view: _View, point: Point) -> _Cell:
     measurement = view.measurements.get(point)
     if measurement is None:
         return _Cell("-")
-    text = SHORT.get(measurement.outcome) or compact_bytes(memory_bytes(measurement))
+    text = OUTCOMES[measurement.outcome].short or compact_bytes(memory_bytes(measurement))
     return _Cell(text, view.ansi(measurement))
 
 
