@@ -178,8 +178,8 @@ def test_the_anchor_is_drawn_relative_to_its_first_in_per_cent() -> None:
     assert line(chart.figure, "anchor") == [(0, 0), (1, 1), (2, 2)]
     assert "drift 2%" in [text.get_text() for text in chart.figure.axes[-1].texts]
     assert (
-        "The anchor B=8 T=32 was timed 3 times without noise: its step time drifted by 2%, the last "
-        "+2% relative to the first." in chart.finding
+        "The anchor B=8 T=32 was timed 3 times without noise: its step time drifted by 2%, the "
+        "last +2% relative to the first." in chart.finding
     )
 
 

@@ -428,7 +428,7 @@ def ticks(chart: Chart, axis: str) -> dict[float, str]:
 
 
 def axis_label(chart: Chart, axis: str) -> str:
-    text = with_id(chart.figure, f"{axis}-axis")
+    text = with_id(chart.figure, f"{chart.name}-{axis}-axis")
     assert isinstance(text, Text)
     return text.get_text()
 

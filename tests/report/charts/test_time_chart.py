@@ -148,8 +148,8 @@ def test_the_finding_names_the_largest_phase_and_the_bound_with_its_reason() -> 
     chart = time_phases(report_from((run, known)))
     assert chart is not None
     assert chart.finding.startswith(
-        "At the recommended B=4 T=64 backward takes 75% of a training step of 8.00 ms (forward 25%). "
-        f"It is launch-bound: {reason}."
+        "At the recommended B=4 T=64 backward takes 75% of a training step of 8.00 ms "
+        f"(forward 25%). It is launch-bound: {reason}."
     )
 
 
@@ -172,11 +172,10 @@ def test_the_cost_of_the_phase_steps_is_told_against_whole_steps() -> None:
     assert sample.phase_costs([point, point]) == pytest.approx([0.1])
     chart = time_phases(sample)
     assert chart is not None
-    assert chart.finding.endswith(
-        "Training steps timed by phase take 10.0% longer than whole ones."
-    )
+    cost = "Training steps timed by phase take 10.0% longer than whole ones."
+    assert chart.finding.endswith(cost)
     note = next(text for text in chart.figure.texts if text.get_gid() == "notes")
-    assert note.get_text() == "Training steps timed by phase take 10.0% longer than whole ones."
+    assert note.get_text() == cost
 
 
 def test_a_noisy_timing_tells_no_cost() -> None:

@@ -67,7 +67,7 @@ def test_every_chart_of_a_study_is_in_the_page(report: RunReport) -> None:
     html = page_of(draw([report]))
     assert 'id="section-trainability"' in html
     assert "Reach at T=16" in html
-    assert "By goodput at T=16" in html
+    assert "By goodput the best batch at T=16 is" in html
 
 
 def test_a_run_without_a_study_has_none_of_it() -> None:

@@ -91,21 +91,11 @@ def page_of(drawings: Sequence[Drawing]) -> str:
 
 
 def _page_run(drawing: Drawing) -> PageRun:
-    report = drawing.report
-    judgement = judge_run(report)
-    drawn = {chart.name: _drawn(chart, drawing) for chart in drawing.charts}
-    return PageRun(
-        report=report,
-        decision=decision(report),
-        verdict=judgement.verdict.value,
-        verdict_reasons=judgement.reasons,
-        command=repeat_command(report),
-        charts=drawn,
+    svg = {name: file.decode() for name, file in drawing.svg.items()}
+    return PageRun.of(
+        drawing.report,
+        {c.name: DrawnChart(c.name, c.title, c.finding, svg[c.name]) for c in drawing.charts},
     )
-
-
-def _drawn(chart: Chart, drawing: Drawing) -> DrawnChart:
-    return DrawnChart(chart.name, chart.title, chart.finding, drawing.svg[chart.name].decode())
 
 
 def write_page(reports: Sequence[RunReport], path: Path) -> None:

@@ -49,7 +49,7 @@ LEAST_NUMBER_PT: Final = 4.5
 LEAST_WORD_PT: Final = 5.5
 """Below this a word is replaced by its short form."""
 
-NUMBER_SHARE: Final = 0.8
+NUMBER_SHARE: Final = 0.74
 """Of a box's width, so that neighbours' numbers read as two and an outline has room."""
 
 CROWDED_SHARE: Final = 0.93
@@ -161,10 +161,15 @@ def label_axes(sheet: Sheet, heat: HeatMap, left: float, top: float) -> None:
     batches = words.BATCH_AXIS + _log2_note(heat.report.batches)
     time_steps = words.STEPS_AXIS + _log2_note(heat.report.time_steps)
     middle, below = left + width / 2, sheet.top_in + top + height + 0.22
-    sheet.write(middle, below, batches, ha="center", gid="x-axis")
+    sheet.write(middle, below, batches, ha="center", gid=f"{heat.name}-x-axis")
     beside = left - left_in(heat.report) + MARGIN_IN / 2
     sheet.write(
-        beside, sheet.top_in + top + height / 2, time_steps, rotation=90, va="center", gid="y-axis"
+        beside,
+        sheet.top_in + top + height / 2,
+        time_steps,
+        rotation=90,
+        va="center",
+        gid=f"{heat.name}-y-axis",
     )
 
 
