@@ -17,6 +17,7 @@ from rnnprof.report.charts.kit.sheet import (
     WIDTH_IN,
     Key,
     Sheet,
+    legend_beside,
     make_sheet,
     mark,
     panel_title,
@@ -250,9 +251,9 @@ def _draw_panel(axes: Axes, panel: _Panel) -> None:
             axes.axhline(bound, color=MUTED, linewidth=0.6, linestyle=(0, (4, 3)), zorder=1)
             _write_beside(axes, bound, word)
     if panel.gid == "cpu":
-        axes.legend(
-            loc="upper left", bbox_to_anchor=(1.0, 1.12), borderaxespad=0, borderpad=0.1,
-            handletextpad=0.0, labelspacing=0.3, fontsize=LABEL_PT,
+        legend_beside(
+            axes, top=1.12, borderaxespad=0, borderpad=0.1, handletextpad=0.0, labelspacing=0.3,
+            fontsize=LABEL_PT,
         )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def _heatmap(report: RunReport, shown: Shown) -> Chart:
         axes.set_title(shown_title, loc="left", fontsize=BASE_PT + 1, weight="bold", pad=7)
         if shown.has_bar:
             _draw_bar(sheet, shown, left + width, f"{name}-bar")
-    endings = [(len(points), look.words.ending) for look, points in heat.looks().items()]
+    endings = [(len(points), look.words.ending) for look, points in heat.looks.items()]
     finding = words.heat_map_finding(
         report, shown.quantity.words.subject, shown.values, shown.quantity.full, endings
     )

@@ -30,12 +30,12 @@ from rnnprof.report.charts.kit.style import BASE_PT, SMALL_PT, style, write_figu
 from rnnprof.report.model import RunReport
 from rnnprof.report.words import charts as words
 
-LARGEST_BOX_IN: Final = (0.52, 0.42)
+LARGEST_BOX_IN: Final = (1.4, 0.42)
 LEAST_BOX_IN: Final = (0.38, 0.26)
 """Room for three digits, a point and a unit."""
 
-FULL_PANEL_IN: Final = (5.2, 3.2)
-"""Boxes shrink from this size of a panel on, until they are at their least."""
+FULL_HEIGHT_IN: Final = 3.2
+"""Boxes shrink from this height of a panel on, until they are at their least."""
 
 HEAD_IN: Final = 0.5
 """Above the boxes: the panel's title, the colour bar and its numbers."""
@@ -65,12 +65,13 @@ def trade_off(report: RunReport) -> Figure:
     shared = Scales((report,))
     rates = Shown.of(TIME_STEPS, report, shared)
     memory = replace(Shown.of(MEMORY, report, shared), predicted={})
-    box_in = _box_in(report)
+    left = left_in(report)
+    box_in = _box_in(report, left)
     with style():
         maps = [
             HeatMap("memory", report, memory, box_in), HeatMap("rate", report, rates, box_in)
         ]  # fmt: skip
-        left, (width, height) = left_in(report), maps[0].panel_in
+        width, height = maps[0].panel_in
         share_in = left + max(width, LEAST_BAR_IN) + MARGIN_IN
         width_in = max(WIDTH_IN, 2 * share_in)
         title = wrapped(words.overview_clauses(report), width_in)
@@ -102,9 +103,10 @@ def finding(report: RunReport) -> str:
     return "; ".join(words.overview_clauses(report))
 
 
-def _box_in(report: RunReport) -> tuple[float, float]:
-    """Width and height of a box: smaller the more there are, down to the least."""
-    counts = len(report.batches), len(report.time_steps)
-    sizes = zip(counts, LARGEST_BOX_IN, LEAST_BOX_IN, FULL_PANEL_IN, strict=True)
-    width, height = (min(most, max(least, full / n)) for n, most, least, full in sizes)
-    return rounded(width), rounded(height)
+def _box_in(report: RunReport, left: float) -> tuple[float, float]:
+    """Width and height of a box: half a page holds a panel, unless boxes would be too small."""
+    columns, rows = len(report.batches), len(report.time_steps)
+    width_in = (WIDTH_IN / 2 - left - MARGIN_IN) / columns
+    width_in = min(LARGEST_BOX_IN[0], max(LEAST_BOX_IN[0], width_in))
+    height_in = min(LARGEST_BOX_IN[1], max(LEAST_BOX_IN[1], FULL_HEIGHT_IN / rows))
+    return rounded(width_in), rounded(height_in)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from rnnprof.report.charts.kit.axes import BATCH, around, grid_axis, level_axis, log_levels
 from rnnprof.report.charts.kit.lines import line_style, lines_of
 from rnnprof.report.charts.kit.scales import Scales, scales_for
-from rnnprof.report.charts.kit.sheet import AXIS_IN, WIDTH_IN, Sheet, make_sheet
+from rnnprof.report.charts.kit.sheet import AXIS_IN, WIDTH_IN, Sheet, legend_beside, make_sheet
 from rnnprof.report.charts.kit.style import MUTED, OKABE_ITO, RECOMMENDED, SMALL_PT, Chart, style
 from rnnprof.report.charts.kit.units import format_seconds, rate_tick
 from rnnprof.report.model import Goodput, NoiseAt, ReachAt, RunReport, ToTarget, efficiency
@@ -42,10 +42,6 @@ def _panels(sheet: Sheet, count: int) -> list[Axes]:
     width_in = room_in / count
     lefts = [LEFT_IN + column * (width_in + BETWEEN_IN) for column in range(count)]
     return [sheet.axes(left_in, TOP_IN, width_in, PANEL_IN) for left_in in lefts]
-
-
-def _legend(axes: Axes, title: str | None = None) -> None:
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title=title)
 
 
 # --- reach ---------------------------------------------------------------------------------------
@@ -84,7 +80,7 @@ def reach_chart(report: RunReport, scales: Scales | None = None) -> Chart | None
         axes.set_xlim(*_lags(shared))
         axes.set(xlabel=legends.LAG_AXIS, ylabel=legends.GRADIENT_AXIS)
         axes.grid(axis="y")
-        _legend(axes, legends.AFTER_TRAINING)
+        legend_beside(axes, legends.AFTER_TRAINING)
     finding = words.reach_finding(last[time_steps] for time_steps in lines)
     return Chart("reach", words.REACH_TITLE, finding, sheet.figure)
 
@@ -170,7 +166,7 @@ def worth_chart(report: RunReport, scales: Scales | None = None) -> Chart | None
         _batch_axis(panels[0], powers, (1, largest))
         if goodput:
             _draw_goodputs(panels[1], goodput, lines, shared)
-        _legend(panels[-1])
+        legend_beside(panels[-1])
     finding = words.worth_finding([noise[time_steps] for time_steps in lines], goodput)
     return Chart("worth", words.WORTH_TITLE, finding, sheet.figure)
 
@@ -263,7 +259,7 @@ def target_chart(report: RunReport, scales: Scales | None = None) -> Chart | Non
             _batch_axis(axes, batches, shared.span(_target_batches) or (1, 1))
         if any(each.train_s is None for each in found):
             sequences.plot([], [], "x", color=MUTED, markersize=5, label=legends.NOT_REACHED)
-        _legend(sequences)
+        legend_beside(sequences)
     finding = words.target_finding(found)
     return Chart("time-to-target", words.TARGET_NAME, finding, sheet.figure)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final
 
@@ -65,7 +66,7 @@ TICK_PAD_PT: Final = 4.0
 # --- the panel -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: places, looks and type size are found once
 class HeatMap:
     """One panel: a quantity on the grid of a report.
 
@@ -90,12 +91,14 @@ class HeatMap:
         columns, rows = len(self.report.batches), len(self.report.time_steps)
         return columns * self.box_in[0], rows * self.box_in[1]
 
+    @cached_property
     def places(self) -> dict[Point, Place]:
         """Column and row of every point of the grid."""
         columns = {batch: column for column, batch in enumerate(self.report.batches)}
         rows = {time_steps: row for row, time_steps in enumerate(self.report.time_steps)}
         return {p: (columns[p.batch], rows[p.time_steps]) for p in self.report.points}
 
+    @cached_property
     def looks(self) -> dict[Look, list[Point]]:
         """The points without a number, by how they are drawn, in the order of the legend."""
         found: dict[Look, list[Point]] = {}
@@ -110,7 +113,7 @@ class HeatMap:
             return LOOKS.get(measurement.outcome, UNKNOWN)
         return PREDICTED_LOOK if point in self.shown.predicted else UNREACHED
 
-    @property
+    @cached_property
     def numbers_pt(self) -> float | None:
         """The type size at which every number has room; None where it could not be read."""
         shown, known = self.shown, self.report.measurements
@@ -131,10 +134,10 @@ class HeatMap:
         axes.set_axis_off()
         columns, rows = len(self.report.batches), len(self.report.time_steps)
         axes.set(xlim=(-0.5, columns - 0.5), ylim=(-0.5, rows - 0.5))
-        places, numbers_pt = self.places(), self.numbers_pt
+        places, numbers_pt = self.places, self.numbers_pt
         _draw_ticks(axes, self)
         _draw_values(axes, self, places, numbers_pt)
-        for look, points in self.looks().items():
+        for look, points in self.looks.items():
             _draw_look(axes, self, look, {point: places[point] for point in points}, numbers_pt)
         _draw_rules(axes, columns, rows, self.room_pt)
         draw_edge(axes, self.report.edges, self.report.batches, f"{self.name}-oom-edge")
@@ -325,7 +328,7 @@ def heat_keys(maps: Sequence[HeatMap]) -> Iterator[Key]:
     yield from edge_keys(report.edges, report.limit_bytes)
     if set(report.advice.points) & set(report.points):
         yield Patch(**outline_style()), words.RECOMMENDED
-    used = {look for heat in maps for look in heat.looks()}
+    used = {look for heat in maps for look in heat.looks}
     for look in EVERY_LOOK:
         if look in used:
             yield _key(look, maps[0].room_pt), look.words.meaning

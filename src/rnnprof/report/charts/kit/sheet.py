@@ -114,7 +114,7 @@ def make_sheet(
         lines_in = (title.count("\n")) * TITLE_LINE_IN
         top_in = (HEADING_IN if report else HEADING_IN - 0.14) + lines_in
     columns = _legend_columns([words for _, words in keys], width_in)
-    legend_in = math.ceil(len(keys) / columns) * LEGEND_ROW_IN + (MARGIN_IN if keys else 0)
+    legend_in = math.ceil(len(keys) / columns) * LEGEND_ROW_IN + (MARGIN_IN / 2 if keys else 0)
     height_in = top_in + panels_in + legend_in + NOTE_IN * len(notes) + MARGIN_IN
     sheet = Sheet(Figure(figsize=(width_in, height_in)), width_in, height_in, top_in)
     if title:
@@ -155,6 +155,12 @@ def _draw_legend(sheet: Sheet, keys: Sequence[Key], columns: int, top_in: float)
             ncols=columns, borderpad=0, borderaxespad=0, labelspacing=0.35, handlelength=2.4,
             handleheight=1.2, columnspacing=COLUMN_GAP_EM,
         )  # fmt: skip
+
+
+def legend_beside(axes: Axes, title: str | None = None, top: float = 1.0, **look: Any) -> None:
+    """The legend of a panel whose series are labelled, right of it: *top* as a share of it."""
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, top)}
+    axes.legend(title=title, **place, **look)
 
 
 def wrapped(clauses: Iterable[str], width_in: float) -> str:
