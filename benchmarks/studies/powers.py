@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.studies.seen import Seen, rate
-from rnnprof.report.charts.slices_lines import rate_interval
+from rnnprof.report.model import rate_interval
 
 CLEAR_RATIO: Final = 0.05
 """A smaller difference counts as none."""

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from typing import Final
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
-
-BINARY_UNITS: Final = ("", "K", "M", "G", "T")
-COUNT_UNITS: Final = ("", "k", "M", "G")
-FLOP_UNITS: Final = ("", "k", "M", "G", "T", "P")
 
 _FACTORS: Final = {
     "": 1, "b": 1,
@@ -63,32 +58,55 @@ def format_bytes(size_bytes: float | None) -> str:
     """Three significant digits in a binary unit: ``512 MiB``; ``-`` where unknown."""
     if size_bytes is None:
         return "-"
-    value, unit = _scaled(float(size_bytes), BINARY_UNITS, 1024)
-    return f"{value:.0f} B" if not unit else f"{_three_digits(value)} {unit}iB"
+    value, unit = _in_binary_unit(size_bytes)
+    return f"{value:.0f} {unit}" if unit == "B" else f"{_three_digits(value)} {unit}"
 
 
-def compact_bytes(size_bytes: float | None) -> str:
-    """``1.23G`` for ``1.23 GiB``, where many stand side by side; ``-`` where unknown."""
+def compact_bytes(size_bytes: float | None, *, is_round: bool = False) -> str:
+    """``1.23G`` for ``1.23 GiB``: where many stand side by side.
+
+    Args:
+        is_round: leave out zeros behind the point, as at a tick: ``64M``, not ``64.0M``.
+    """
     if size_bytes is None:
         return "-"
-    value, unit = _scaled(float(size_bytes), BINARY_UNITS, 1024)
-    return f"{value:.0f}B" if not unit else f"{_three_digits(value)}{unit}"
+    value, unit = _in_binary_unit(size_bytes)
+    letter = unit.removesuffix("iB")
+    return f"{value:.0f}{letter}" if unit == "B" else f"{_digits(value, is_round)}{letter}"
+
+
+def _in_binary_unit(size_bytes: float) -> tuple[float, str]:
+    value, unit = float(size_bytes), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        # 999.5 would round to four digits, so it moves on to the next unit
+        if abs(value) < 999.5 or unit == "TiB":
+            break
+        value /= 1024
+    return value, unit
 
 
 def format_seconds(seconds: float | None) -> str:
     """Three significant digits of s, ms or µs: ``12.3 ms``; ``-`` where unknown."""
     if seconds is None:
         return "-"
-    unit, factor = unit_of_seconds(seconds)
+    factor, unit = seconds_unit(seconds)
     return f"{_three_digits(seconds * factor)} {unit}"
 
 
-def unit_of_seconds(seconds: float) -> tuple[str, float]:
-    """The unit in which a duration is written, and how many of it make a second."""
+def compact_seconds(seconds: float | None) -> str:
+    """``12.3m`` for ``12.3 ms``, ``1.23s`` for ``1.23 s``: where many stand side by side."""
+    if seconds is None:
+        return "-"
+    factor, unit = seconds_unit(seconds)
+    return f"{_three_digits(seconds * factor)}{unit[0]}"
+
+
+def seconds_unit(seconds: float) -> tuple[float, str]:
+    """The unit that suits a time, s, ms or µs, and how many of it make a second."""
     for factor, unit in ((1.0, "s"), (1e3, "ms")):
         if abs(seconds) * factor >= 0.9995:
-            return unit, factor
-    return "µs", 1e6
+            return factor, unit
+    return 1e6, "µs"
 
 
 def format_duration(seconds: float | None) -> str:
@@ -103,31 +121,46 @@ def format_duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def format_count(value: float | None) -> str:
-    """A number with k, M, G: ``1.23 M``; ``-`` where unknown."""
-    if value is None:
-        return "-"
-    number, unit = _scaled(float(value), COUNT_UNITS, 1000)
-    return f"{_three_digits(number)} {unit}".rstrip()
-
-
-def compact_count(value: float | None) -> str:
-    """``12.3k`` for ``12.3 k``, where many stand side by side; ``-`` where unknown."""
-    if value is None:
-        return "-"
-    number, unit = _scaled(float(value), COUNT_UNITS, 1000)
-    return f"{_three_digits(number)}{unit}"
-
-
 def format_rate(per_second: float | None, of: str = "") -> str:
     """A rate with k, M, G: ``1.23 M/s``; ``-`` where unknown.
 
     Args:
-        of: what is counted, as ``1.23 M time steps/s`` names it.
+        of: what is counted: ``time steps`` gives ``1.23 M time steps/s``.
     """
     if per_second is None:
         return "-"
-    return f"{format_count(per_second)} {of}".rstrip() + "/s"
+    value, unit = _in_thousands(per_second)
+    counted = " ".join(word for word in (unit, of) if word)
+    return f"{_three_digits(value)}{' ' if counted else ''}{counted}/s"
+
+
+def format_count(value: float | None) -> str:
+    """A number with k, M, G: ``1.23 M``; ``-`` where unknown."""
+    if value is None:
+        return "-"
+    number, unit = _in_thousands(value)
+    return f"{_three_digits(number)} {unit}".rstrip()
+
+
+def compact_rate(per_second: float | None, *, is_round: bool = False) -> str:
+    """``12.3k`` for ``12.3 k/s``: where many stand side by side.
+
+    Args:
+        is_round: leave out zeros behind the point, as at a tick: ``16k``, not ``16.0k``.
+    """
+    if per_second is None:
+        return "-"
+    value, unit = _in_thousands(per_second)
+    return _digits(value, is_round) + unit
+
+
+def _in_thousands(value: float) -> tuple[float, str]:
+    value = float(value)
+    for unit in ("", "k", "M"):
+        if abs(value) < 999.5:
+            return value, unit
+        value /= 1000
+    return value, "G"
 
 
 def format_change(ratio: float) -> str:
@@ -140,18 +173,12 @@ def format_flops(flop_per_s: float | None) -> str:
     """Floating-point operations per second: ``78.1 GFLOP/s``; ``-`` where unknown."""
     if flop_per_s is None:
         return "-"
-    number, unit = _scaled(float(flop_per_s), FLOP_UNITS, 1000)
-    return f"{_three_digits(number)} {unit}FLOP/s"
-
-
-def _scaled(value: float, units: Sequence[str], step: int) -> tuple[float, str]:
-    """The value in the largest unit in which it is not below 1."""
-    for unit in units[:-1]:
-        # 999.5 would round to four digits, so it moves on to the next unit
-        if abs(value) < 999.5:
-            return value, unit
-        value /= step
-    return value, units[-1]
+    value, unit = float(flop_per_s), ""
+    for unit in ("", "k", "M", "G", "T", "P"):
+        if abs(value) < 999.5 or unit == "P":
+            break
+        value /= 1000
+    return f"{_three_digits(value)} {unit}FLOP/s"
 
 
 def format_ratio(ratio: float | None) -> str:
@@ -160,6 +187,10 @@ def format_ratio(ratio: float | None) -> str:
         return "-"
     percent = ratio * 100
     return f"{percent:.0f}%" if abs(percent) >= 10 else f"{percent:.2g}%"
+
+
+def _digits(value: float, is_round: bool) -> str:
+    return f"{value:.3g}" if is_round and abs(value) < 999.5 else _three_digits(value)
 
 
 def _three_digits(value: float) -> str:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fakes import HEADER, FakeProbe, a_request, a_sweep, an_observer, run_into
-from rnnprof.advice.advise import UNFINISHED
+from rnnprof.advice.reasons import SpeedUnknown, Unfinished
 from rnnprof.cli.main import run
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.order import Order
@@ -24,7 +24,6 @@ from rnnprof.report.model import report_of
 from rnnprof.report.text.answer import FUSED_LAW, frontier_in_words, gpus_in_words
 from rnnprof.report.text.command import repeat_command
 from rnnprof.report.text.table import table
-from rnnprof.report.words.table import SIMULATED
 from rnnprof.runfile.journal import run_of
 from rnnprof.runfile.points import Grid
 from rnnprof.runfile.records import Record, Run, Settings
@@ -124,7 +123,7 @@ def test_no_time_is_measured_and_none_is_advised(tmp_path: Path) -> None:
     assert {type(o).__name__ for o in made.observations} == {"Fit", "Memory"}
     report = report_of(made)
     advice = report.advice
-    assert (advice.recommendations, advice.reasons) == ((), (UNFINISHED, SIMULATED))
+    assert (advice.recommendations, advice.reasons) == ((), (Unfinished(), SpeedUnknown()))
     whole = document(report)
     assert {point["simulated"] for point in whole["points"]} == {True}
     assert {point["step_time_s"] for point in whole["points"]} == {None}

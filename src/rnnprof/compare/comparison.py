@@ -393,9 +393,7 @@ def _memory_changed(change: Change) -> Changed:
     return Changed.MORE if change.new > change.base else Changed.LESS
 
 
-def compare_frontiers(
-    base: Iterable[Proof], new: Iterable[Proof]
-) -> tuple[EdgeComparison, ...]:
+def compare_frontiers(base: Iterable[Proof], new: Iterable[Proof]) -> tuple[EdgeComparison, ...]:
     """The certificates of two runs at every T that either has."""
     left, right = ({each.time_steps: each for each in side} for side in (base, new))
     pairs = [

@@ -130,9 +130,7 @@ def judge_batch(limit: LeastBatch, seen: JudgedRun) -> Finding:
     return Finding("max_batch", where, verdict, reason, "sequences", batch, limit.at_least)
 
 
-def _doubt(
-    certificate: Proof, evidence: Proofs, verdict: Verdict
-) -> tuple[Verdict, Reason] | None:
+def _doubt(certificate: Proof, evidence: Proofs, verdict: Verdict) -> tuple[Verdict, Reason] | None:
     """Why a certificate says nothing of what is required; None where it does."""
     if (other := evidence.other_limit()) is not None and not evidence.same_limit:
         return Verdict.NOT_COMPARABLE, other

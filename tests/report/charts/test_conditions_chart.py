@@ -83,8 +83,8 @@ def test_noisy_passes_are_crossed_counted_and_named() -> None:
     hit = timed(conditions=conditions(others_s=1.0))
     chart = chart_of(at_minutes((0, timed()), (1, hit), (2, timed())))
     assert line(chart.figure, "cpu-noisy") == [(1, 1)]
-    told = next(text for text in chart.figure.texts if text.get_gid() == "noisy")
-    assert told.get_text() == "noisy: 1 of 3 passes"
+    (legend,) = chart.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["noisy: 1 of 3 passes"]
     assert (
         "1 was noisy, 1 of them timing; first the timing pass at B=8 T=32: other processes "
         "took 100% of a processor." in chart.finding
@@ -178,8 +178,8 @@ def test_the_anchor_is_drawn_relative_to_its_first_in_per_cent() -> None:
     assert line(chart.figure, "anchor") == [(0, 0), (1, 1), (2, 2)]
     assert "drift 2%" in [text.get_text() for text in chart.figure.axes[-1].texts]
     assert (
-        "The anchor B=8 T=32 was timed 3 times quiet: its step time drifted by 2%, the last "
-        "+2% against the first." in chart.finding
+        "The anchor B=8 T=32 was timed 3 times without noise: its step time drifted by 2%, the "
+        "last +2% relative to the first." in chart.finding
     )
 
 
@@ -198,7 +198,7 @@ def test_an_anchor_many_times_slower_has_plain_ticks() -> None:
 def test_without_two_anchors_the_drift_is_unknown() -> None:
     chart = chart_of(at_minutes((0, timed()), (1, timed(OTHER))))
     assert "anchor" not in gids(chart.figure)
-    assert "The drift is unknown: no anchor was timed twice quiet." in chart.finding
+    assert "The drift is unknown: no anchor was timed twice without noise." in chart.finding
 
 
 # --- time ----------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_a_pause_between_invocations_is_taken_out_and_marked() -> None:
     assert len(pauses) == len(chart.figure.axes)
     words = [text.get_text() for text in chart.figure.axes[0].texts]
     assert "resumed after 47 min 54 s" in words
-    assert chart.finding.startswith("4 passes told their conditions, over 4 min")
+    assert chart.finding.startswith("4 passes recorded their conditions, over 4 min")
     assert "the run was resumed once." in chart.finding
 
 

@@ -22,9 +22,11 @@ from rnnprof.advice.advise import LargestSafe
 from rnnprof.breakdown.memory_model import MemoryModel, Plane
 from rnnprof.maxbatch.certify import Proof
 from rnnprof.report.charts.frontier import LOOKS, frontier_chart
-from rnnprof.report.charts.kit.curves import apart, in_words, spread
+from rnnprof.report.charts.kit.axes import apart, spread
 from rnnprof.report.charts.kit.style import Chart, rendered
 from rnnprof.report.model import RunReport
+from rnnprof.report.words.chart_legends import FRONTIER
+from rnnprof.report.words.phrases import values_in_words
 from rnnprof.runfile.certificates import EdgeFit, EdgeOom, EdgeStatus
 
 BATCHES = (16, 32, 64, 128, 256, 512)
@@ -125,15 +127,15 @@ def test_every_status_has_a_mark_and_a_word_of_its_own() -> None:
         figure = drawn(a_view(frontier)).figure
         for kind in {each.status for each in frontier}:
             assert f"frontier-{kind}" in ids(figure)
-            assert LOOKS[kind].meaning in legend(figure)
+            assert FRONTIER[kind][1] in legend(figure)
         words |= {text.get_text() for text in notes(figure)}
     assert {each.status for each in (*EVERY_STATUS, *UNUSABLE_STATUS)} == set(EdgeStatus)
     assert words >= {
         "≥512", "400", "non-monotone", "indeterminate", "nothing fits", "unsupported",
         "not stationary", "batch not used",
     }  # fmt: skip
-    assert len({look.marker + str(look.is_filled) for look in LOOKS.values()}) == len(LOOKS)
-    assert len({look.meaning for look in LOOKS.values()}) == len(LOOKS)
+    assert len({(marker, filled) for marker, _, filled in LOOKS.values()}) == len(LOOKS)
+    assert len({meaning for _, meaning in FRONTIER.values()}) == len(FRONTIER) == len(LOOKS)
 
 
 def test_both_sides_of_a_contradiction_are_shown() -> None:
@@ -154,7 +156,7 @@ def test_without_certificates_the_grids_own_edges_are_open_intervals() -> None:
     assert line(figure, "frontier-upward") == [(16, 512)]
     words = [text.get_text() for text in notes(figure)]
     assert {"≥512", "256–512", "128–256", "64–128"} <= set(words)
-    assert LOOKS["seen"].meaning in legend(figure)
+    assert FRONTIER["seen"][1] in legend(figure)
 
 
 def test_a_certificate_replaces_what_the_grid_has_seen() -> None:
@@ -357,10 +359,10 @@ def test_the_finding_tells_what_is_not_proven() -> None:
     finding = drawn(a_view(EVERY_STATUS)).finding
     for words in (
         "under 512 MiB at T=32 is B=400.",
-        "Even the largest batch asked for fits at T=16.",
+        "Even the largest batch requested fits at T=16.",
         "Nothing fits at T=256.",
-        "A batch fits above one out of memory at T=64.",
-        "The largest batch is not proven at T=128.",
+        "A batch fits above one that is out of memory at T=64.",
+        "The largest batch is not certified at T=128.",
         "The library does not support T=512.",
     ):
         assert words in finding
@@ -369,7 +371,7 @@ def test_the_finding_tells_what_is_not_proven() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("one_row", "B=128 to fit and B=256 to be out of memory"),
+        ("one_row", "B=128 fits and B=256 is out of memory"),
         ("one_point", "Under 512 MiB B=64, the largest tried, fits at T=128."),
         ("all_oom", "Nothing that was tried fits under 512 MiB."),
     ],
@@ -379,9 +381,9 @@ def test_the_finding_of_a_grid_alone(name: str, words: str) -> None:
 
 
 def test_values_in_words() -> None:
-    assert in_words("T", [16]) == "T=16"
-    assert in_words("T", [16, 32]) == "T=16 and T=32"
-    assert in_words("T", [16, 32, 64]) == "3 T from 16 to 64"
+    assert values_in_words("T", [16]) == "T=16"
+    assert values_in_words("T", [16, 32]) == "T=16 and T=32"
+    assert values_in_words("T", [16, 32, 64]) == "3 T from 16 to 64"
 
 
 # --- places --------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def test_a_batch_that_did_not_come_to_the_target_is_crossed(report: RunReport) -
     )
     none = target_chart(report_of(replace(report.run, observations=missed), "missed"))
     assert none is not None
-    assert "no batch came to it" in none.finding
+    assert "no batch reached it" in none.finding
     rendered(none.figure, "png")
 
 
@@ -65,17 +65,17 @@ def test_every_chart_of_a_study_is_in_the_page(report: RunReport) -> None:
     assert [n for n in names if n in ("reach", "worth", "time-to-target")] == [
         "reach", "worth", "time-to-target",
     ]  # fmt: skip
-    html = page_of([draw(report)])
+    html = page_of(draw([report]))
     assert 'id="section-trainability"' in html
     assert "Reach at T=16" in html
-    assert "By goodput at T=16" in html
+    assert "By goodput the best batch at T=16 is" in html
 
 
 def test_a_run_without_a_study_has_none_of_it() -> None:
     point = Point(8, 16)
     plain = report_of(a_run([a_fit(point), a_timing(point)], Grid((8,), (16,))), "plain")
     assert [reach_chart(plain), worth_chart(plain), target_chart(plain)] == [None] * 3
-    assert 'id="section-trainability"' not in page_of([draw(plain)])
+    assert 'id="section-trainability"' not in page_of(draw([plain]))
     assert trainability_in_words(plain) == "nothing was studied"
 
 

@@ -15,9 +15,10 @@ from rnnprof.report.words.certificates import certificate_in_words
 from rnnprof.report.words.decision import decision
 from rnnprof.report.words.dispatch import say
 from rnnprof.report.words.loops import loop_in_words, step_functions_in_words
+from rnnprof.report.words.outcomes import OUTCOMES
 from rnnprof.report.words.recommendation import cell_of
 from rnnprof.runfile.points import Outcome, Point
-from rnnprof.units import compact_count, format_bytes
+from rnnprof.units import compact_rate, format_bytes
 
 MOST_PLACES: Final = 200
 """A larger grid does not read well in a pull request: the page and the CSV have it."""
@@ -26,11 +27,6 @@ MOST_COLUMNS: Final = 12
 
 SPECIAL: Final = re.compile(r"([\\`*_\[\]#|<>~&@$])")
 """What Markdown, its tables, HTML, a mention or a link could begin with."""
-
-SHORT: Final = {
-    Outcome.OOM: "OOM", Outcome.IMPLIED_OOM: "OOM (implied)", Outcome.UNSUPPORTED: "unsupported",
-    Outcome.TIMEOUT: "timeout", Outcome.CRASHED: "crashed", Outcome.FAILED: "failed",
-}  # fmt: skip
 
 
 def summary(report: RunReport, pages: Sequence[str] = ()) -> str:
@@ -99,8 +95,8 @@ def _cell(measurement: Measurement | None) -> str:
     if measurement is None:
         return "not reached"
     if measurement.outcome is not Outcome.MEASURED:
-        return SHORT[measurement.outcome]
-    rate = compact_count(throughput(measurement)) + flags(measurement).replace("~", "\\~")
+        return OUTCOMES[measurement.outcome].cell
+    rate = compact_rate(throughput(measurement)) + flags(measurement).replace("~", "\\~")
     return f"{rate}<br>{format_bytes(memory_bytes(measurement))}"
 
 

@@ -24,12 +24,12 @@ from rnnprof.report.model import (
     memory_bytes,
     throughput,
 )
-from rnnprof.report.text.pieces import SHORT, unit_note
 from rnnprof.report.words.certificates import edge_in_words, limit_in_words
 from rnnprof.report.words.dispatch import say, told
 from rnnprof.report.words.figures import phase_times_in_words, plus_minus, precision
 from rnnprof.report.words.loops import step_functions_in_words
-from rnnprof.report.words.phrases import sentence
+from rnnprof.report.words.outcomes import OUTCOMES
+from rnnprof.report.words.phrases import BYTE_UNITS, RATE_UNITS, sentence, unit_note
 from rnnprof.report.words.recommendation import at_each_length
 from rnnprof.report.words.table import (
     NONE_TIMED,
@@ -44,7 +44,7 @@ from rnnprof.report.words.table import (
     step_line,
 )
 from rnnprof.runfile.points import GOOD_OUTCOMES, Outcome, Point
-from rnnprof.units import compact_bytes, compact_count, format_bytes, format_seconds
+from rnnprof.units import compact_bytes, compact_rate, format_bytes, format_seconds
 
 MAX_NOTES: Final = 8
 
@@ -72,10 +72,6 @@ def table(report: RunReport, *, colour: bool = False) -> str:
         _summary(report),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
-
-
-BYTE_UNITS: Final = {"K": "KiB", "M": "MiB", "G": "GiB", "T": "TiB"}
-RATE_UNITS: Final = {"k": "thousand", "M": "million", "G": "billion"}
 
 
 # --- lines ---------------------------------------------------------------------------------------
@@ -160,7 +156,7 @@ def _matrices(view: _View) -> list[_Line]:
 
 def _rate_matrix(view: _View) -> list[_Line]:
     known = [rate for m in view.measurements.values() if (rate := throughput(m)) is not None]
-    note = unit_note(map(compact_count, known), RATE_UNITS)
+    note = unit_note(map(compact_rate, known), RATE_UNITS)
     # digits stand below digits only if every mark has the same room
     room = max(len(view.marks(measurement)) for measurement in view.measurements.values())
     cells = {point: _rate_cell(view, point, room) for point in view.places}
@@ -186,15 +182,15 @@ def _rate_cell(view: _View, point: Point, room: int) -> _Cell:
     measurement = view.measurements.get(point)
     if measurement is None:
         return _Cell("-")
-    number = compact_count(throughput(measurement)) + view.marks(measurement).ljust(room)
-    return _Cell(SHORT.get(measurement.outcome) or number, view.ansi(measurement))
+    number = compact_rate(throughput(measurement)) + view.marks(measurement).ljust(room)
+    return _Cell(OUTCOMES[measurement.outcome].short or number, view.ansi(measurement))
 
 
 def _size_cell(view: _View, point: Point) -> _Cell:
     measurement = view.measurements.get(point)
     if measurement is None:
         return _Cell("-")
-    text = SHORT.get(measurement.outcome) or compact_bytes(memory_bytes(measurement))
+    text = OUTCOMES[measurement.outcome].short or compact_bytes(memory_bytes(measurement))
     return _Cell(text, view.ansi(measurement))
 
 
@@ -296,8 +292,8 @@ def _numbers(measurement: Measurement) -> tuple[str, ...]:
     return (
         step_time.strip(),
         phase_times_in_words(measurement),
-        compact_count(measurement.sequences_per_s),
-        compact_count(throughput(measurement)),
+        compact_rate(measurement.sequences_per_s),
+        compact_rate(throughput(measurement)),
         format_bytes(memory_bytes(measurement)),
     )
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from rnnprof.advice.recommendation import half_interval_ratio
 from rnnprof.points.measurement import Measurement
-from rnnprof.units import format_ratio, unit_of_seconds
+from rnnprof.units import format_ratio, seconds_unit
 
 
 def phase_times_in_words(measurement: Measurement) -> str:
@@ -15,7 +15,7 @@ def phase_times_in_words(measurement: Measurement) -> str:
     known = [seconds for seconds in times if seconds]
     if not known:
         return ""
-    unit, factor = unit_of_seconds(max(known))
+    factor, unit = seconds_unit(max(known))
     numbers = ("-" if not each else _two_digits(each * factor) for each in times)
     return f"{'/'.join(numbers)} {unit}"
 

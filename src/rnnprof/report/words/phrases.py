@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from rnnprof.reasons import Reason
 from rnnprof.report.words.dispatch import told
@@ -39,3 +40,33 @@ def either(names: Sequence[object]) -> str:
 def rate_in_words(per_second: float | None, of: str = "time steps") -> str:
     """``12.3 k time steps/s``; ``-`` where unknown."""
     return format_rate(per_second, of)
+
+
+BYTE_UNITS: Final = {"K": "KiB", "M": "MiB", "G": "GiB", "T": "TiB"}
+RATE_UNITS: Final = {"k": "thousand", "M": "million", "G": "billion"}
+SECOND_UNITS: Final = {"s": "seconds", "m": "milliseconds", "µ": "microseconds"}
+"""The letters behind compact numbers."""
+
+
+def unit_note(texts: Iterable[str], names: Mapping[str, str]) -> str:
+    """What the last letters of compact *texts* stand for: `` (k: thousand, M: million)``."""
+    letters = {text[-1] for text in texts}
+    used = [f"{letter}: {name}" for letter, name in names.items() if letter in letters]
+    return f" ({', '.join(used)})" if used else ""
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 point``, ``2,000 points``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def sentences(clauses: Iterable[str]) -> str:
+    """Clauses as sentences, each with a capital and a full stop; empty ones are left out."""
+    return " ".join(f"{clause[0].upper()}{clause[1:]}." for clause in clauses if clause)
+
+
+def values_in_words(name: str, values: Sequence[int]) -> str:
+    """``T=16``, ``T=16 and T=32``, or for more the first, the last and how many."""
+    if len(values) <= 2:
+        return " and ".join(f"{name}={value}" for value in values)
+    return f"{len(values)} {name} from {values[0]} to {values[-1]}"

@@ -1,4 +1,4 @@
-"""How a run went: its passes, its pauses, and what was read of the machine meanwhile."""
+"""How a run went: its passes in their order, its pauses, and what was read of the machine."""
 
 from __future__ import annotations
 
@@ -9,12 +9,8 @@ from itertools import pairwise
 from typing import Final
 
 from rnnprof.points.noise import OTHERS_RATIO, STEAL_RATIO, THROTTLED_RATIO, judge
-from rnnprof.report.charts.kit.bars import (
-    GREEN,
-    ORANGE,
-    SKY,
-)
-from rnnprof.runfile.observations import Conditions, DeviceConditions, Observation
+from rnnprof.reasons import Reason
+from rnnprof.runfile.observations import Conditions, Observation
 from rnnprof.runfile.records import Run
 
 
@@ -23,18 +19,18 @@ class Pass:
     """One pass with its conditions.
 
     Attributes:
-        x: where it stands: minutes or its number.
-        noisy: by what, or None.
+        x: where it is drawn: minutes since the first pass, or its number.
+        noisy: what made it noisy; None where nothing did.
     """
 
     x: float
     observation: Observation
     conditions: Conditions
-    noisy: str | None
+    noisy: Reason | str | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Pause:
+class Pause:
     """Between two invocations: where it is drawn, and how long it was; None where unknown."""
 
     x: float
@@ -52,7 +48,7 @@ class Course:
     """
 
     places: dict[str, float]
-    pauses: tuple[_Pause, ...]
+    pauses: tuple[Pause, ...]
     is_timed: bool
     end: float
 
@@ -81,7 +77,7 @@ def _epoch_s(at_utc: str) -> float | None:
 def _numbered(observed: Sequence[Observation]) -> Course:
     places = {o.attempt: float(number) for number, o in enumerate(observed, 1)}
     pauses = [
-        _Pause(number + 0.5, None)
+        Pause(number + 0.5, None)
         for number, (earlier, later) in enumerate(pairwise(observed), 1)
         if earlier.request != later.request
     ]
@@ -99,7 +95,7 @@ def _timed(observed: Sequence[Observation], times_s: Sequence[float]) -> Course:
         if index in lengths:
             taken_out_s += lengths[index] - drawn_s
             middle_s = last_s + observed[index - 1].wall_s + drawn_s / 2
-            pauses.append(_Pause(middle_s / 60, lengths[index]))
+            pauses.append(Pause(middle_s / 60, lengths[index]))
         # a clock that was set back must not turn the order round
         last_s = max(last_s, time_s - times_s[0] - taken_out_s)
         places[observation.attempt] = last_s / 60
@@ -118,52 +114,28 @@ def _pause_lengths_s(observed: Sequence[Observation], times_s: Sequence[float]) 
 # --- what ----------------------------------------------------------------------------------------
 
 
-def passes_of(run: Run, course: Course) -> list[Pass]:
-    return [
+def passes_of(run: Run, course: Course) -> tuple[Pass, ...]:
+    """The passes that recorded their conditions, in order."""
+    return tuple(
         Pass(course.places[o.attempt], o, o.conditions, judge(o.conditions))
         for o in run.observations
         if o.conditions is not None and o.attempt in course.places
-    ]
+    )
 
 
 PAUSE_SHARE: Final = 0.02
 """Of the time drawn that a pause between invocations is drawn as, however long it was."""
 
-REASON_COLUMNS: Final = 160
-"""A reason of a machine may be long; the finding is to be read aloud."""
 
+def readings_of(passes: Iterable[Pass], field: str) -> list[tuple[Pass, float]]:
+    """A reading of the GPU as each pass ended, those unknown left out.
 
-Reading = Callable[[DeviceConditions], float | None]
-
-
-def clock_of(device: DeviceConditions) -> float | None:
-    return device.sm_clock_mhz
-
-
-def highest_clock(device: DeviceConditions) -> float | None:
-    return device.max_sm_clock_mhz
-
-
-def heat_of(device: DeviceConditions) -> float | None:
-    return device.temperature_c
-
-
-def power_of(device: DeviceConditions) -> float | None:
-    return device.power_w
-
-
-def power_limit(device: DeviceConditions) -> float | None:
-    return device.power_limit_w
-
-
-def readings_of(passes: Iterable[Pass], reading: Reading) -> list[tuple[Pass, float]]:
-    found = []
-    for each in passes:
-        device = each.conditions.device_after
-        value = reading(device) if device is not None else None
-        if value is not None:
-            found.append((each, float(value)))
-    return found
+    Args:
+        field: of :class:`DeviceConditions`: ``sm_clock_mhz``, ``power_w`` and so on.
+    """
+    devices = [(each, each.conditions.device_after) for each in passes]
+    readings = [(each, getattr(device, field)) for each, device in devices if device is not None]
+    return [(each, float(value)) for each, value in readings if value is not None]
 
 
 def _others_ratio(known: Conditions) -> float | None:
@@ -185,27 +157,24 @@ def _share_of(taken_s: float | None, known: Conditions) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Taker:
-    """Who takes processor time: which share, above which it disturbs, and how it is drawn."""
+class Taker:
+    """Who takes processor time: which share of it, and above which share a pass is noisy."""
 
     name: str
     short: str
     ratio: Callable[[Conditions], float | None]
     limit: float
-    colour: str
-    marker: str
 
 
 TAKERS: Final = (
-    _Taker("other processes", "others", _others_ratio, OTHERS_RATIO, SKY, "o"),
-    _Taker("hypervisor (steal)", "steal", _steal_ratio, STEAL_RATIO, ORANGE, "^"),
-    _Taker(
-        "cgroup's quota (throttling)", "throttling", _throttled_ratio, THROTTLED_RATIO, GREEN, "s"
-    ),
+    Taker("other processes", "others", _others_ratio, OTHERS_RATIO),
+    Taker("hypervisor (steal)", "steal", _steal_ratio, STEAL_RATIO),
+    Taker("cgroup's quota (throttling)", "throttling", _throttled_ratio, THROTTLED_RATIO),
 )
 
 
-def shares_of(passes: Iterable[Pass], taker: _Taker) -> list[tuple[Pass, float]]:
+def shares_of(passes: Iterable[Pass], taker: Taker) -> list[tuple[Pass, float]]:
+    """The processor time taken in each pass, as a share of one processor, unknown ones left out."""
     shares = [(each, taker.ratio(each.conditions)) for each in passes]
     return [(each, share) for each, share in shares if share is not None]
 
