@@ -40,6 +40,9 @@ FULL_HEIGHT_IN: Final = 3.2
 HEAD_IN: Final = 0.5
 """Above the boxes: the panel's title, the colour bar and its numbers."""
 
+BARE_HEAD_IN: Final = 0.24
+"""The same where no panel has a colour bar."""
+
 BAR_TOP_IN: Final = 0.26
 BAR_HEIGHT_IN: Final = 0.07
 LEAST_BAR_IN: Final = 1.6
@@ -76,23 +79,24 @@ def trade_off(report: RunReport) -> Figure:
         width_in = max(WIDTH_IN, 2 * share_in)
         title = wrapped(words.overview_clauses(report), width_in)
         footer = words.footer(report, int(width_in / (CHARACTER_EM * SMALL_PT / 72)))
-        panels_in = HEAD_IN + height + AXIS_IN
+        head_in = HEAD_IN if any(heat.shown.has_bar for heat in maps) else BARE_HEAD_IN
+        panels_in = head_in + height + AXIS_IN
         keys = tuple(heat_keys(maps))
         sheet = make_sheet(title, None, panels_in, keys, footer, width_in)
         for column, heat in enumerate(maps):
-            _draw_panel(sheet, heat, column * max(share_in, width_in / 2) + left)
+            _draw_panel(sheet, heat, column * max(share_in, width_in / 2) + left, head_in)
     return sheet.figure
 
 
-def _draw_panel(sheet: Sheet, heat: HeatMap, left: float) -> None:
+def _draw_panel(sheet: Sheet, heat: HeatMap, left: float, head_in: float) -> None:
     report, shown, (width, height) = heat.report, heat.shown, heat.panel_in
-    axes = sheet.axes(left, HEAD_IN, width, height)
+    axes = sheet.axes(left, head_in, width, height)
     heat.draw(axes)
-    label_axes(sheet, heat, left, HEAD_IN)
+    label_axes(sheet, heat, left, head_in)
     is_simulated = report.run.is_simulated and heat.name == "rate"
     title = words.SIMULATED_RATES if is_simulated else shown.quantity.words.title
     bar_in = (left, BAR_TOP_IN, max(width, LEAST_BAR_IN), BAR_HEIGHT_IN)
-    pad_pt = 72 * (HEAD_IN - BAR_TOP_IN + 0.05) if shown.has_bar else 5
+    pad_pt = 72 * (head_in - BAR_TOP_IN + 0.05) if head_in == HEAD_IN else 5
     axes.set_title(title + shown.note, fontsize=BASE_PT + 1, loc="left", pad=pad_pt)
     if shown.has_bar:
         draw_colour_bar(sheet, shown, bar_in, f"{heat.name}-bar")

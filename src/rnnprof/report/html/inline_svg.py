@@ -253,6 +253,7 @@ class _Sheet:
 
 
 def text_of(declarations: Mapping[str, str]) -> str:
+    """The text of a style."""
     return ";".join(f"{name}:{value}" for name, value in declarations.items())
 
 

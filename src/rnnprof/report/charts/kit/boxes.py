@@ -185,6 +185,7 @@ FORMS: Final = frozenset("x.sdvP_")
 
 
 def marker_style(marker: str, size_pt: float) -> dict[str, Any]:
+    """The style of a marker: a form that matplotlib draws, or the outline of a character."""
     return {
         "linestyle": "none", "marker": marker if marker in FORMS else _outline_of(marker),
         "markersize": size_pt, "markerfacecolor": INK, "markeredgecolor": INK,

@@ -81,7 +81,7 @@ class Sheet:
         x, y = left_in / self.width_in, 1 - top_in / self.height_in
         known: dict[str, Any] = {"va": "top", "ha": "left", "parse_math": False}
         drawn = self.figure.text(x, y, text, **(known | look))
-        if known["ha"] == look.get("ha", "left") and not look.get("rotation"):
+        if look.get("ha", "left") == "left" and "rotation" not in look:
             _shrink(drawn, (self.width_in - left_in - MARGIN_IN) * self.figure.dpi)
         return drawn
 
@@ -117,14 +117,7 @@ def make_sheet(
     legend_in = math.ceil(len(keys) / columns) * LEGEND_ROW_IN + (MARGIN_IN / 2 if keys else 0)
     height_in = top_in + panels_in + legend_in + NOTE_IN * len(notes) + MARGIN_IN
     sheet = Sheet(Figure(figsize=(width_in, height_in)), width_in, height_in, top_in)
-    if title:
-        sheet.write(MARGIN_IN, 0.08, title, fontsize=TITLE_PT, weight="bold", gid="title")
-        if report:
-            below_in = top_in - HEADING_IN + 0.29
-            sheet.write(
-                MARGIN_IN, below_in, subject_of(report), fontsize=SMALL_PT, color=MUTED,
-                gid="subject",
-            )  # fmt: skip
+    _draw_heading(sheet, title, report)
     _draw_legend(sheet, keys, columns, top_in + panels_in + MARGIN_IN / 2)
     if notes:
         foot_in = height_in - MARGIN_IN / 2 - NOTE_IN * len(notes)
@@ -133,6 +126,15 @@ def make_sheet(
             linespacing=1.25,
         )  # fmt: skip
     return sheet
+
+
+def _draw_heading(sheet: Sheet, title: str, report: RunReport | None) -> None:
+    if title:
+        sheet.write(MARGIN_IN, 0.08, title, fontsize=TITLE_PT, weight="bold", gid="title")
+    if title and report:
+        below_in, text = sheet.top_in - HEADING_IN + 0.29, subject_of(report)
+        look = {"fontsize": SMALL_PT, "color": MUTED, "gid": "subject"}
+        sheet.write(MARGIN_IN, below_in, text, **look)
 
 
 def _legend_columns(texts: Sequence[str], width_in: float) -> int:
