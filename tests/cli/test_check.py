@@ -340,16 +340,19 @@ time-steps = 4
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["compare", "run.jsonl", "."], "give two alike"),
+        (["compare", "run.jsonl", "."], "give two of one kind"),
         (["compare", ".", "."], "give --batch and --time-steps"),
         (["compare", ".", "nowhere"], "neither a run file"),
-        (["compare", "run.jsonl", "run.jsonl", "--batch", "8"], "still to be measured"),
+        (["compare", "run.jsonl", "run.jsonl", "--batch", "8"], "is for checkouts"),
         (["check", "run.jsonl", "--budget", "b.toml", "--against", "."], "leave RUN out"),
         (
             ["check", "--budget", "b.toml", "--baseline", "run.jsonl", "--against", "."],
             "--baseline",
         ),
-        (["check", "--budget", "b.toml", "--against", "run.jsonl"], "belongs to --baseline"),
+        (
+            ["check", "--budget", "b.toml", "--against", "run.jsonl"],
+            "give a run file to --baseline",
+        ),
         (["check", "--budget", "grown.toml", "--against", "."], "names no point"),
     ],
 )

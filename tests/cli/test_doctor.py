@@ -202,7 +202,7 @@ def test_a_remedy_stands_on_its_finding_s_line_where_it_fits():
     long = Remark("note", "a", "b" * 60, "c" * 40)
     lines = render(Diagnosis({"cpu": True}, (short, long)), colour=False).splitlines()
     assert lines == [
-        "this machine measures on: CPU",
+        "this machine can measure on: CPU",
         f"note     a: {'b' * 60} -> {'c' * 20}",
         f"note     a: {'b' * 60}",
         f"         -> {'c' * 40}",
@@ -229,7 +229,7 @@ def test_this_machine_without_importing_torch_or_matplotlib(tmp_path):
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (process.returncode, process.stderr) == (0, "")
-    assert process.stdout.startswith("this machine measures on: CPU")
+    assert process.stdout.startswith("this machine can measure on: CPU")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -65,7 +65,7 @@ def refused(
         (["compare", ".", ".", "--batch", "2", "--time-steps", "2", "--simulate", "t4"], "times"),
         (["check", "--budget", "fast.toml", "--simulate", "t4"], "limits a throughput"),
         (["check", "--budget", "fits.toml", "--simulate", "t4,T4"], "t4 is named twice"),
-        (["check", "--budget", "fits.toml", "--simulate", "t4,"], "no GPU to simulate is named"),
+        (["check", "--budget", "fits.toml", "--simulate", "t4,"], "no GPU to simulate is given"),
         (["check", "--budget", "fits.toml", "--simulate", "t4,h10"], "did you mean h100?"),
         (
             ["check", "--budget", "fits.toml", "--simulate", "t4,h100", "--baseline", "b.jsonl"],

@@ -442,7 +442,7 @@ said["no GPU"] = Nvml.open().kind, open_nvml()[1]
     )
     assert said == {
         "not_supported": ("not_supported", "NVML does not support this machine"),
-        "no_permission": ("no_permission", "this user may not speak to the NVIDIA driver"),
+        "no_permission": ("no_permission", "this user has no permission to use the NVIDIA driver"),
         "version_mismatch": (
             "version_mismatch", "the NVIDIA driver in the kernel and its library differ in version",
         ),

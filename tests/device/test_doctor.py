@@ -78,7 +78,7 @@ def test_a_healthy_machine_is_ok_throughout():
 
 def test_a_machine_without_a_card_measures_on_the_cpu():
     assert levels(CPU_ONLY) == {"ok", "note"}
-    assert only(CPU_ONLY, "NVML") == Remark("note", "NVML", "no driver, and no GPU is seen")
+    assert only(CPU_ONLY, "NVML") == Remark("note", "NVML", "no driver, and no GPU is found")
     assert diagnose(CPU_ONLY, ()).can_measure == {"cpu": True, "cuda": False}
 
 
@@ -102,7 +102,7 @@ class TestTorch:
         ):
             finding = only(facts, "torch")
             assert finding.level == "problem"
-            assert "built without CUDA, beside an NVIDIA GPU" in finding.text
+            assert "built without CUDA, but there is an NVIDIA GPU" in finding.text
             assert "CUDA build of torch" in finding.remedy
             assert diagnose(facts, ()).can_measure == {"cpu": True, "cuda": False}
 
@@ -128,7 +128,10 @@ class TestDriver:
         assert (finding.level, finding.text) == (level, "the reason")
         assert finding.remedy
         beside = only(nvidia(missing, pci_cards=2), "NVML")
-        assert (beside.level, beside.text) == ("problem", "the reason, beside 2 NVIDIA GPUs")
+        assert (beside.level, beside.text) == (
+            "problem",
+            "the reason (2 NVIDIA GPUs present)",
+        )
         assert beside.remedy == finding.remedy
         assert diagnose(missing, ()).can_measure == {"cpu": True, "cuda": False}
 
@@ -227,17 +230,17 @@ class TestCard:
     @pytest.mark.parametrize(
         ("others", "words"),
         [
-            ([20 * GIB], "another process is on it, with 20.0 GiB"),
-            ([20 * GIB, GIB], "2 other processes are on it, with 21.0 GiB"),
-            ([20 * GIB, None], "2 other processes are on it, with at least 20.0 GiB"),
-            ([None], "another process is on it, with memory that NVML does not tell"),
+            ([20 * GIB], "another process uses it, with 20.0 GiB"),
+            ([20 * GIB, GIB], "2 other processes use it, with 21.0 GiB"),
+            ([20 * GIB, None], "2 other processes use it, with at least 20.0 GiB"),
+            ([None], "another process uses it, with memory that NVML does not report"),
         ],
     )
     def test_others(self, others, words):
         processes = tuple(OtherProcess(pid, size) for pid, size in enumerate(others))
         finding = said(gpu(others=processes), "GPU 0")[1]
         assert (finding.level, finding.text) == ("problem", words)
-        assert "stop what else runs" in finding.remedy
+        assert "stop the other processes" in finding.remedy
 
     def test_memory_in_use_by_nobody_that_is_listed(self):
         assert len(said(conditions(used_bytes=GIB), "GPU 0")) == 1
@@ -247,12 +250,14 @@ class TestCard:
 
     def test_others_unknown(self):
         finding = said(gpu(others=None, others_unknown="NVML: no"), "GPU 0")[1]
-        assert finding == Remark("note", "GPU 0", "whether others use it is unknown (NVML: no)")
+        assert finding == Remark(
+            "note", "GPU 0", "whether other processes use it is unknown (NVML: no)"
+        )
 
     def test_throttling(self):
         finding = said(conditions(event_reasons=("SwPowerCap", "HwSlowdown")), "GPU 0")[1]
         assert finding.level == "problem"
-        assert finding.text == "it is slowing itself down now (HwSlowdown) at 38 °C"
+        assert finding.text == "it is throttled now (HwSlowdown) at 38 °C"
         assert levels(conditions(event_reasons=("SwPowerCap", "GpuIdle"))) == {"ok"}
         warm = conditions(event_reasons=("HwSlowdown",), temperature_c=None)
         assert said(warm, "GPU 0")[1].text.endswith("(HwSlowdown)")
@@ -267,7 +272,7 @@ class TestCard:
         }
         found = said(conditions(unknown=unknown), "GPU 0")[1:]
         assert [finding.text for finding in found] == [
-            "not told: clocks, throttling (no)", "not told: power (denied)",
+            "unknown: clocks, throttling (no)", "unknown: power (denied)",
         ]  # fmt: skip
         assert {finding.level for finding in found} == {"note"}
 
@@ -307,7 +312,7 @@ class TestPlatform:
 
     def test_wsl(self):
         finding = only(self.platform(is_wsl=True), "platform")
-        assert "may spill to the host's" in finding.text
+        assert "may spill to host memory" in finding.text
         assert "Sysmem Fallback" in finding.remedy
         without_card = replace(CPU_ONLY, platform=replace(CPU_ONLY.platform, is_wsl=True))
         assert said(without_card, "platform") == []
@@ -325,12 +330,12 @@ class TestHost:
     def test_a_limit_that_binds(self):
         finding = self.host(group_left_bytes=512 * MIB)[1]
         assert finding.level == "note"
-        assert finding.text == "the control group's limit leaves 512 MiB of it"
+        assert finding.text == "the control group's limit leaves 512 MiB of that memory"
         assert len(self.host(group_left_bytes=48 * GIB)) == 1
 
     def test_a_quota_that_has_struck(self):
         finding = self.host(group_throttled_s=93.0)[1]
-        assert "has stopped its processes for 93.0 s in all" in finding.text
+        assert "has stopped its processes for 93.0 s in total" in finding.text
         assert len(self.host(group_throttled_s=1.0)) == len(self.host(group_throttled_s=0.0)) == 1
 
 
@@ -349,7 +354,7 @@ class TestRunDirectory:
         full = self.folder(free_bytes=64 * MIB - 1)
         assert full.level == "problem"
         assert full.text == "the working directory is full: 64.0 MiB are free"
-        assert full.remedy == "name another with -o"
+        assert full.remedy == "choose another with -o"
 
     def test_read_only(self):
         assert self.folder(is_writable=False).text == "the working directory cannot be written to"

@@ -1,4 +1,4 @@
-"""``rnnprof check``: a gate for CI, of a run that is there or of one that it measures."""
+"""``rnnprof check``: a gate for CI, on an existing run or on one that it measures."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 
 class _Measurement(MeasuringCommand):
-    """The options of ``profile`` as a gate measures: no configuration sets what it judges."""
+    """The options of ``profile`` for a gate: no configuration file changes what it judges."""
 
     def configuration(self, ctx: click.Context) -> dict[str, Any]:  # noqa: ARG002
         return {}
 
     def hears(self, ctx: click.Context, name: str) -> bool:
-        """What a budget states is no variable's to change: a job would judge something else."""
+        """No variable changes what a budget sets: a job would then judge something else."""
         defaults = ctx.default_map
         return not (isinstance(defaults, Defaults) and name in defaults.stated)
 
@@ -50,7 +50,7 @@ class _Measurement(MeasuringCommand):
 @click.argument("run", required=False, type=FILE)
 @table_options("check")
 def command(**options: Any) -> int:
-    """A CI gate: budgets, and a baseline.
+    """A CI gate: compare a run with a budget and a baseline.
 
     Without RUN it measures what the budget requires. Exit codes: 0 passed (or inconclusive, with a
     warning), 1 failed, 3 not comparable, or inconclusive with --strict; of several GPUs the worst.
@@ -118,14 +118,18 @@ def _names_of(orders: Sequence[Order]) -> Sequence[str | None]:
 
 
 def _check_against(options: Mapping[str, Any]) -> None:
-    """What measures both sides takes neither as measured already."""
+    """Check that --against, which measures both sides, gets no measured one.
+
+    Raises:
+        BadInputError: a run or a baseline is given.
+    """
     for name, flag in (("run", "RUN"), ("baseline", "--baseline")):
         if options["against"] is not None and options[name] is not None:
             raise BadInputError(f"--against measures both sides: leave {flag} out")
 
 
 def _check_baseline(asked: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """A baseline is a run of one GPU.
+    """Check that a baseline, which is a run of one GPU, is used for one GPU.
 
     Raises:
         BadInputError: several GPUs are to be compared with it.
@@ -137,15 +141,15 @@ def _check_baseline(asked: Mapping[str, Any], options: Mapping[str, Any]) -> Non
     if len(describe_all(asked["simulate"])) > 1:
         raise BadInputError(
             f"--baseline {options['baseline']} is a run of one GPU, and --simulate "
-            f"{asked['simulate']} names several: give that one alone"
+            f"{asked['simulate']} names several: name only that one"
         )
 
 
 def _check_simulation(budget: Budget, asked: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """A gate of memory alone, of what is measured now.
+    """Check that a simulated gate judges only memory, and only what it measures itself.
 
     Raises:
-        BadInputError: names what a simulated GPU has no answer for.
+        BadInputError: names what a simulated GPU cannot answer.
     """
     simulated = asked["simulate"]
     if simulated is None:
@@ -155,7 +159,7 @@ def _check_simulation(budget: Budget, asked: Mapping[str, Any], options: Mapping
             f"--simulate {simulated}: {options['budget']} limits a throughput, and {opt.NO_KERNEL}"
         )
     if options["run"] is not None and options["simulate"] is not None:
-        raise BadInputError(f"--simulate {simulated} measures, and RUN is measured already")
+        raise BadInputError(f"--simulate {simulated} measures a run: leave RUN out")
     if options["against"] is not None:
         raise BadInputError(f"--against measures times, and {opt.NO_KERNEL}")
 
@@ -164,7 +168,7 @@ def read_budget(path: Path) -> Budget:
     """The budget in a TOML file.
 
     Raises:
-        BadInputError: a file that cannot be read, is no TOML, or is no budget.
+        BadInputError: the file cannot be read, is not TOML, or is not a budget.
     """
     from rnnprof.gate.budget_file import parse_budget
     from rnnprof.toml_file import read_toml
@@ -173,7 +177,7 @@ def read_budget(path: Path) -> Budget:
 
 
 def _options_of(budget: Budget, path: Path) -> dict[str, Any]:
-    """The options of ``profile``, as ``[workload]`` and ``[measure]`` set them."""
+    """The options of ``profile``, as the budget's ``[workload]`` and ``[measure]`` set them."""
     profile = by_key(entries_of("profile"))
     measure = {key: value for key, value in budget.measure.items() if key in profile}
     values = checked(budget.workload, path.name, budget_entries("workload"))
@@ -185,20 +189,20 @@ def _options_of(budget: Budget, path: Path) -> dict[str, Any]:
 @click.command(cls=_Measurement)
 @table_options("profile", variables_of="check")
 def _measurement() -> None:
-    """What a budget may state, and the rest of what measures it."""
+    """The options that a budget may set, and the others that a measurement needs."""
 
 
 def _is_overruled(name: str, budget: Budget) -> bool:
-    """Whether an option is a variable's alone, and the budget has a value of its own."""
+    """Whether only a variable sets the option, and the budget has its own value."""
     source = click.get_current_context().get_parameter_source(name)
     return source is ParameterSource.ENVIRONMENT and name in budget.measure
 
 
 def _check_outputs(orders: Iterable[Order], baseline: Path | None) -> None:
-    """A baseline is not to be measured over.
+    """Check that the run does not overwrite the baseline.
 
     Raises:
-        BadInputError: a run would be written to the baseline's own file.
+        BadInputError: a run would be written to the baseline's file.
     """
     for order in orders:
         if baseline is not None and order.path.exists() and order.path.samefile(baseline):
@@ -221,7 +225,7 @@ def _differing(workload: Workload, run: Run) -> tuple[Reason, ...]:
 
 
 def _orders(asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]) -> list[Order]:
-    """What to measure with, as the budget and the command line set it, for each GPU."""
+    """What to measure on each GPU, as the budget and the command line set it."""
     from rnnprof.cli.orders import orders_of, run_path
 
     source = asked["context"].get_parameter_source("processes")
@@ -236,7 +240,7 @@ def _orders(asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]) -
     orders = orders_of(asked["context"], asked, suffix="-check")
     if len(orders) > 1:
         return orders
-    # jobs keep the file of one GPU by its name, which does not tell whether it is simulated
+    # CI jobs keep the file of a single GPU by a name that is the same if it is simulated
     [order] = orders
     kind = "cpu" if order.device == "cpu" else "cuda"
     return [replace(order, path=run_path(options["output"], f"{order.workload.name}-{kind}-check"))]
@@ -271,7 +275,7 @@ def _measured(
 
 @contextlib.contextmanager
 def _naming(gpu: str | None) -> Iterator[None]:
-    """An error on one GPU among several says on which."""
+    """Put the GPU's name into an error, if there are several GPUs."""
     try:
         yield
     except RnnprofError as error:
@@ -293,7 +297,7 @@ def _measured_in_turn(
 
     place = place_of(options["against"])
     if place is None:
-        raise BadInputError(f"--against {options['against']}: a run file belongs to --baseline")
+        raise BadInputError(f"--against {options['against']}: give a run file to --baseline")
     base = side_of(place, order, asked["context"], asked, base_path(order.path))
     listener = listener_for(options["verbose"], quiet=options["quiet"])
     hear_sigterm()
@@ -308,7 +312,7 @@ def _measured_in_turn(
 
 
 def _is_settled(result: Gate) -> bool:
-    """Whether no verdict is open that more processes could decide."""
+    """Whether more processes could not decide any open verdict."""
     from rnnprof.gate.verdicts import Verdict
 
     return not any(

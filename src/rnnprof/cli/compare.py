@@ -19,7 +19,7 @@ EXIT_NOT_COMPARABLE: Final = 3
 
 
 class _Comparing(MeasuringCommand):
-    """Measures where neither side is a run file; else no configuration counts, nor can it break."""
+    """Measures if neither side is a run file; otherwise configuration files are not read."""
 
     def configuration(self, ctx: click.Context) -> dict[str, Any]:
         return super().configuration(ctx) if _measures(ctx) else {}
@@ -32,7 +32,7 @@ def _measures(ctx: click.Context) -> bool:
     return not any(str(ctx.params.get(name, "")).endswith(".jsonl") for name in ("base", "new"))
 
 
-# the two sides are eager: they tell whether the options are looked up in files and variables
+# the two sides are eager: they decide whether options are read from files and variables
 @click.command(cls=_Comparing)
 @click.argument("base", is_eager=True)
 @click.argument("new", is_eager=True)
@@ -41,13 +41,13 @@ def _measures(ctx: click.Context) -> bool:
 def command(ctx: click.Context, /, **options: Any) -> int:
     """What changed between two runs.
 
-    BASE and NEW are run files; or each a checkout (a folder) or an environment (its folder or its
-    Python), which are then measured in turn on this machine, one process here, one there. The
-    workload options say what, --batch and --time-steps where.
+    BASE and NEW are run files. Or each is a checkout (a folder) or an environment (its folder or
+    its Python): both are then measured in turn on this machine, one process of each at a time. The
+    workload options say what to measure, --batch and --time-steps at which points.
 
-    Differences of workload and machine first, then the step time over all points, each point with
-    its interval and verdict, the largest batches, and bytes per time step. Exit code 3 where the
-    runs cannot be compared.
+    The output has the differences of workload and machine, the step time over all points, each
+    point with its interval and verdict, the largest batches, and bytes per time step. Exit code 3
+    if the runs cannot be compared.
 
     \b
     rnnprof compare before.jsonl after.jsonl
@@ -91,11 +91,11 @@ def _loaded(
 
     if any(place is not None for place in places):
         raise BadInputError(
-            "one of BASE and NEW is a run file and the other is not: give two alike"
+            "one of BASE and NEW is a run file and the other is not: give two of one kind"
         )
     for name in ("batch", "time_steps", "output"):
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise BadInputError(f"--{name} is for what is still to be measured, not for run files")
+            raise BadInputError(f"--{name} is for checkouts, which are measured, not for run files")
     base, new = (FoldedRun.of(load(Path(options[name]))) for name in ("base", "new"))
     return base, new
 

@@ -1,4 +1,4 @@
-"""How a sweep goes, on stderr: a bar on a terminal, otherwise one plain line a point."""
+"""The progress of a sweep, on stderr: a bar on a terminal, otherwise one line per point."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ BAR_WIDTH = 20
 
 
 def listener_for(verbosity: int, *, quiet: bool) -> Listener:
-    """The listener that fits where stderr goes."""
+    """The listener for stderr: a bar on a terminal, otherwise lines."""
     if quiet:
         return Listener()
     return Bar() if sys.stderr.isatty() and verbosity == 0 else Lines(verbosity)
 
 
 class Lines(Listener):
-    """One plain line a point; with -v one a pass as well."""
+    """One plain line per point; with -v also one per pass."""
 
     def __init__(self, verbosity: int) -> None:
         self.verbosity = verbosity
@@ -62,7 +62,7 @@ class Lines(Listener):
 
 
 class Bar(Listener):
-    """One line that is written over, between passes only: nothing runs while a time is taken."""
+    """One line that is overwritten between passes only: nothing runs while a time is measured."""
 
     def __init__(self) -> None:
         self.todo = 1
@@ -113,7 +113,7 @@ def _doing(point: Point, observes: str) -> str:
 
 
 def describe_probe(fit: Fit) -> str:
-    """What came of trying a batch, in one line."""
+    """The result of a tried batch, in one line."""
     if fit.outcome is Outcome.MEASURED:
         return f"fits: {format_bytes(fit.peak_charged_bytes)} over {fit.train_steps_run} steps"
     return fit.reason or fit.outcome.value

@@ -1,4 +1,4 @@
-"""Loading what the parent has built, in a template: before torch, and with nothing to find out."""
+"""Loads in a template the libraries that the parent has built: before torch, without a search."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rnnprof.simulate.description import LIBRARY_VARIABLE
 
 
 def load_as_told(environ: Mapping[str, str]) -> None:
-    """Load the simulated GPU's libraries in their order, where the parent names any.
+    """Load the simulated GPU's libraries in order, if the parent names any.
 
     Raises:
         OSError: a library cannot be loaded.

@@ -211,7 +211,11 @@ def test_a_leak_is_told(supervisor: Supervisor) -> None:
 
 @pytest.mark.parametrize(
     ("loss", "words"),
-    [("nan", "the loss is nan"), ("vector", "no scalar"), ("none", "no scalar but a NoneType")],
+    [
+        ("nan", "the loss is nan"),
+        ("vector", "not a scalar"),
+        ("none", "not a scalar but a NoneType"),
+    ],
 )
 def test_an_odd_loss_is_measured_with_a_warning(
     supervisor: Supervisor, loss: str, words: str
@@ -225,7 +229,7 @@ def test_an_odd_loss_is_measured_with_a_warning(
 def test_a_vector_loss_of_the_short_form_is_trained_on(supervisor: Supervisor) -> None:
     answer = ask_factory(supervisor, "fit", "short", vector=True)
     assert answer.evidence is None
-    assert any("no scalar" in text for text in answer.findings["warnings"])
+    assert any("not a scalar" in text for text in answer.findings["warnings"])
 
 
 def test_a_shape_that_the_warm_up_cannot_do_is_noted(supervisor: Supervisor) -> None:

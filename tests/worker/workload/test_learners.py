@@ -155,10 +155,10 @@ def integers() -> Any:
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ({}, "tells no loss of the last time step"),
+        ({}, "gives no loss of the last time step"),
         ({"probe": integers}, "torch.int64, which have no gradient"),
         ({"probe": integers, "model": nn.Linear(1, 1)}, "has no embedding"),
-        ({"probe": lambda: (torch.randn(STEPS, 2), torch.ones(()))}, "do not require a gradient"),
+        ({"probe": lambda: (torch.randn(STEPS, 2), torch.ones(()))}, "do not require grad"),
         ({"probe": words_probe(Words(stepped=True)), "model": None}, "no gradient"),
     ],
 )
@@ -217,7 +217,7 @@ def test_the_gradient_of_a_factorys_step_is_unclipped_and_changes_nothing() -> N
 
 def test_a_step_that_never_comes_to_its_optimizer_is_told() -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
-    with pytest.raises(Unknown, match="did not come to its optimizer"):
+    with pytest.raises(Unknown, match="did not reach its optimizer"):
         from_factory(optimizer=optimizer).gradient(4)
 
 

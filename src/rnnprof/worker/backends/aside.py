@@ -1,8 +1,8 @@
-"""A thread to run steps in that may run out of memory, so that the caller's own stays whole.
+"""A disposable thread for steps that may run out of memory: the caller's thread stays usable.
 
-When oneDNN is refused memory for code that it compiles, the error stays set in that thread: from
-then on it compiles nothing there, for no shape, whatever memory is free ("could not create a
-primitive").  Other threads are not touched by it, so the thread is given up after every error.
+If oneDNN gets no memory for code that it compiles, the error stays set in that thread: from then on
+it compiles nothing there, for any shape, however much memory is free ("could not create a
+primitive").  Other threads are not affected, so the thread is discarded after every error.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from rnnprof.worker.backends.cpu import start_threads
 
 
 class Aside:
-    """One thread at a time, with its pools started."""
+    """One disposable thread at a time, with its thread pools started."""
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
 
     def ready(self) -> None:
-        """Start the thread, before a limit is in force, where there is none."""
+        """Start the thread if there is none; to be called before a limit is set."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="rnnprof-step")
             self._pool.submit(start_threads).result()
 
     def run(self, work: Callable[[], None]) -> None:
-        """Run *work* there as if it were called here: its context, errors and Ctrl-C included."""
+        """Run *work* in the thread as if it were called here: same context, errors and Ctrl-C."""
         self.ready()
         assert self._pool is not None
         context, has_gradients = contextvars.copy_context(), torch.is_grad_enabled()
@@ -50,14 +50,14 @@ class Aside:
             raise
 
     def close(self) -> None:
-        """Give the thread up."""
+        """Discard the thread."""
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
 
 
 def _wait(future: Future[None], thread: list[int]) -> None:
-    """Wait for the end; an interrupt of this thread is handed on, and waited for as well."""
+    """Wait for the end; pass an interrupt of this thread on, and wait for its effect."""
     try:
         future.result()
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The first answer of a run: what torch and the factory are here."""
+"""The first passes of a run: facts of torch, the factory and the GPU's free memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def hello_pass(session: Session) -> dict[str, Any]:
-    """Facts for the run's identity, and the user's files that the factory's import loads."""
+    """Facts that identify the run, and the user's files that importing the factory loads."""
     session.tracker.enter("factory")
-    with suppress(UnsupportedError):  # each point then tells why
+    with suppress(UnsupportedError):  # each point then reports why
         set_flags(session.task.workload)
     path = session.task.factory_path
     if path:
@@ -30,18 +30,18 @@ def hello_pass(session: Session) -> dict[str, Any]:
 
 
 def survey_pass(session: Session) -> dict[str, Any]:
-    """On a GPU: what the context takes once the workload has run, and what is then free."""
+    """On a GPU: what the context takes after the workload has run, and what is then free."""
     session.tracker.enter("baseline")
     session.device.ready(session.task.guard_bytes)
     try:
         note = warm_up(session.task)
-    except UnsupportedError as error:  # each point then tells it
+    except UnsupportedError as error:  # each point then reports it
         note = str(error)
     return {**session.device.survey(), "warm_up_note": note}
 
 
 def torch_facts() -> dict[str, Any]:
-    """What of torch decides how a step runs, on any device."""
+    """The settings of torch that decide how a step runs, on any device."""
     return {
         "torch": str(torch.__version__),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),

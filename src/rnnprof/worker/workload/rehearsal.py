@@ -1,7 +1,7 @@
-"""A factory's first steps in a process that is given up, so that the proof's process is untouched.
+"""A factory's first steps in a disposable process, so that the proof's process is unchanged.
 
-On a simulated GPU a step must not hang on what it reads from there, and seeing the reads takes a
-dispatch mode, under which torch allocates otherwise: it cannot be in force in the proof itself.
+On a simulated GPU a step must not depend on what it reads from the GPU.  Detecting reads takes a
+dispatch mode, under which torch allocates differently: it cannot be active in the proof itself.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ TOLD: dict[str, type[Exception]] = {
 
 
 def rehearse(task: protocol.Task) -> None:
-    """Warm up a factory in a forked process, before this one has touched a simulated GPU.
+    """Warm up a factory in a forked process, before this one uses a simulated GPU.
 
-    Anything else that goes wrong there is left to the steps that count.
+    Any other error there is ignored: the real steps raise it again.
 
     Raises:
-        UnsupportedError: a read on which sizes or the way of the code may hang.
-        BadFactoryError: the factory does not keep to the protocol.
+        UnsupportedError: a read that sizes or control flow may depend on.
+        BadFactoryError: the factory does not follow the protocol.
     """
     if task.factory_path is None or GPU_VARIABLE not in os.environ:
         return
