@@ -27,7 +27,7 @@ def parse_bytes(text: str) -> int:
     """Read ``512MiB``, ``1.5g`` or ``8_000``; ``MB`` and ``GB`` are decimal.
 
     Raises:
-        ValueError: when *text* is no size, or is not positive.
+        ValueError: *text* is not a size, or is not positive.
     """
     match = _BYTES.fullmatch(text.replace("_", ""))
     factor = _FACTORS.get(match[2].lower()) if match else None
@@ -40,10 +40,10 @@ def parse_bytes(text: str) -> int:
 
 
 def parse_size(text: str) -> int:
-    """The same with a unit: of a bare number nobody knows what it counts.
+    """Read a size that must have a unit, because the unit of a bare number is ambiguous.
 
     Raises:
-        ValueError: likewise; for a bare number it names the unit that is mostly meant.
+        ValueError: as in :func:`parse_bytes`; for a bare number it suggests MiB or B.
     """
     bare = text.strip().replace("_", "")
     if bare.isdigit() and int(bare) > 0:
@@ -52,7 +52,7 @@ def parse_size(text: str) -> int:
 
 
 def exact_bytes(size_bytes: int) -> str:
-    """A size as an option takes it, without rounding: ``512MiB``, ``1000B``."""
+    """A size in the form that options accept, without rounding: ``512MiB``, ``1000B``."""
     for unit, factor in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
         if size_bytes % factor == 0:
             return f"{size_bytes // factor}{unit}"
@@ -68,7 +68,7 @@ def format_bytes(size_bytes: float | None) -> str:
 
 
 def compact_bytes(size_bytes: float | None) -> str:
-    """``1.23G`` for ``1.23 GiB``, where many stand side by side; ``-`` where unknown."""
+    """``1.23G`` for ``1.23 GiB``, for tables and axes; ``-`` where unknown."""
     if size_bytes is None:
         return "-"
     value, unit = _scaled(float(size_bytes), BINARY_UNITS, 1024)
@@ -84,7 +84,7 @@ def format_seconds(seconds: float | None) -> str:
 
 
 def unit_of_seconds(seconds: float) -> tuple[str, float]:
-    """The unit in which a duration is written, and how many of it make a second."""
+    """The unit in which a duration is written, and how many of them make a second."""
     for factor, unit in ((1.0, "s"), (1e3, "ms")):
         if abs(seconds) * factor >= 0.9995:
             return unit, factor
@@ -92,7 +92,7 @@ def unit_of_seconds(seconds: float) -> tuple[str, float]:
 
 
 def format_duration(seconds: float | None) -> str:
-    """Clock time for people: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """A duration for people: ``45 s``, ``3 min 20 s``, ``2 h 05 min``; ``-`` where unknown."""
     if seconds is None or not math.isfinite(seconds):
         return "-"
     whole = max(0, round(seconds))
@@ -112,7 +112,7 @@ def format_count(value: float | None) -> str:
 
 
 def compact_count(value: float | None) -> str:
-    """``12.3k`` for ``12.3 k``, where many stand side by side; ``-`` where unknown."""
+    """``12.3k`` for ``12.3 k``, for tables and axes; ``-`` where unknown."""
     if value is None:
         return "-"
     number, unit = _scaled(float(value), COUNT_UNITS, 1000)
@@ -133,9 +133,9 @@ def format_flops(flop_per_s: float | None) -> str:
 
 
 def _scaled(value: float, units: Sequence[str], step: int) -> tuple[float, str]:
-    """The value in the largest unit in which it is not below 1."""
+    """The value in the largest unit in which it is at least 1."""
     for unit in units[:-1]:
-        # 999.5 would round to four digits, so it moves on to the next unit
+        # 999.5 would round to four digits, so it goes to the next unit
         if abs(value) < 999.5:
             return value, unit
         value /= step
