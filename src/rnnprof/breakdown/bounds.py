@@ -128,7 +128,7 @@ def least_traffic_bytes(
     """Estimate the minimum of memory traffic of one step, in bytes; None for a factory.
 
     Weights are read once per pass.  Recurrent weights are read again at each time step if those of
-    a layer do not fit the cache (only then no kernel can keep them in registers).  Gradients are
+    a layer do not fit the cache (if they fit, a kernel may keep them in registers).  Gradients are
     written once, the optimizer reads and writes the parameters, forward writes the saved
     activations and backward reads them, and both read the input.  A step whose data fit the cache
     needs no traffic.  Copies, casts and temporaries are not counted: a real step moves more.
