@@ -79,5 +79,5 @@ def _arithmetic(first: int, last: int, match: re.Match[str]) -> list[int]:
 
 def _checked(value: int, part: str) -> int:
     if not 1 <= value < MAX_AXIS_VALUE:
-        raise ValueError(f"{part!r}: values must lie between 1 and {MAX_AXIS_VALUE - 1}")
+        raise ValueError(f"{part!r}: values must be between 1 and {MAX_AXIS_VALUE - 1}")
     return value

@@ -211,7 +211,7 @@ def _breakdown_at(
     if outside_bytes:
         return None, (
             f"{outside_bytes} bytes at the peak were allocated outside every phase mark: put the "
-            "code that allocates them under one"
+            "code that allocates them inside a phase"
         )
     if sum(parts.values()) != peak_bytes:
         return (

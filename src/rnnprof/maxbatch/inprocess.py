@@ -473,15 +473,15 @@ def _check(
     at_most: int, granularity: int, headroom: float, confirm_steps: int, start: int | None
 ) -> None:
     if granularity < 1:
-        raise BadInputError(f"granularity={granularity}: at least 1")
+        raise BadInputError(f"granularity={granularity}: must be at least 1")
     if at_most < granularity:
-        raise BadInputError(f"at_most={at_most}: at least the granularity, {granularity}")
+        raise BadInputError(f"at_most={at_most}: must be at least the granularity, {granularity}")
     if confirm_steps < 1:
-        raise BadInputError(f"confirm_steps={confirm_steps}: at least 1")
+        raise BadInputError(f"confirm_steps={confirm_steps}: must be at least 1")
     if not 0 <= headroom < 1:
-        raise BadInputError(f"headroom={headroom}: a share of the limit, from 0 to below 1")
+        raise BadInputError(f"headroom={headroom}: must be a share of the limit, from 0 to below 1")
     if start is not None and not 1 <= start <= at_most // granularity * granularity:
-        raise BadInputError(f"start={start}: from 1 to at_most, in multiples of the granularity")
+        raise BadInputError(f"start={start}: must be from 1 to at_most, rounded down to the granularity")
 
 
 def _bytes(size: int | str | None) -> int | None:
