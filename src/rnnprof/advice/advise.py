@@ -369,7 +369,7 @@ def _peak(measurement: Measurement) -> int | None:
 def _left_out(
     timed: Sequence[Measurement], usable: Sequence[Measurement], bounds: Bounds
 ) -> list[LeftOut]:
-    """The fastest batch that was left out because of its memory, if it is faster than all others."""
+    """The fastest batch that was left out because of its memory, if faster than all others."""
     best = max(map(rate, usable), default=0.0)
     faster = [m for m in timed if m not in usable and rate(m) > best]
     if not faster:

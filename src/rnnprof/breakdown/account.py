@@ -234,7 +234,7 @@ def _part_by_phase(block: Block, phases: Sequence[Span]) -> str | None:
 
 
 def _span_at(at_ns: int, spans: Sequence[Span]) -> Span | None:
-    """The innermost span around an instant: the one that began last, then the one that ends first."""
+    """The innermost span around an instant: the last to begin, then the first to end."""
     around = [span for span in spans if span.start_ns <= at_ns <= span.end_ns]
     return max(around, key=lambda span: (span.start_ns, -span.end_ns), default=None)
 

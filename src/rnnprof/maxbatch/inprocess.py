@@ -481,7 +481,7 @@ def _check(
     if not 0 <= headroom < 1:
         raise BadInputError(f"headroom={headroom}: must be a share of the limit, from 0 to below 1")
     if start is not None and not 1 <= start <= at_most // granularity * granularity:
-        raise BadInputError(f"start={start}: must be from 1 to at_most, rounded down to the granularity")
+        raise BadInputError(f"start={start}: must be from 1 to at_most in whole granularities")
 
 
 def _bytes(size: int | str | None) -> int | None:

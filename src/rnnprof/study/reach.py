@@ -64,7 +64,7 @@ class Reach:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the gradient reaches the first time step, so that the true reach may be longer."""
+        """Whether the gradient reaches the first time step; the true reach may be longer."""
         return self.reach is not None and self.reach == len(self.ratios) - 1
 
 
