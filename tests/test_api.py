@@ -103,7 +103,7 @@ def test_a_function_is_found_in_its_file() -> None:
     [
         ({"factory": lambda batch, time_steps, device: None}, "at the top of a"),
         ({"factory": "none.py:make"}, "no file none.py"),
-        ({"factory": "train.py:make", "workload": Workload()}, "exclude each other"),
+        ({"factory": "train.py:make", "workload": Workload()}, "not both"),
         ({"factory_args": {"each": 1}}, "needs a factory"),
         ({"memory_limit": "much"}, "memory_limit='much'"),
     ],

@@ -1,4 +1,4 @@
-"""Why a judge came to what it says: figures without words, so that every sentence has one home."""
+"""Typed reasons for a judgement: figures without text, so that one module has all sentences."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 
 class Reason:
-    """The base of all reasons: each is a frozen dataclass in the room of its judge.
+    """The base of all reasons: each is a frozen dataclass in the package that judges.
 
-    :func:`rnnprof.report.words.say` turns one into a sentence; nothing reads a sentence back.
+    :func:`rnnprof.report.words.say` turns one into a sentence; nothing parses a sentence.
     """
 
     __slots__ = ()
@@ -24,17 +24,17 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Reasons(Reason):
-    """Several reasons of one thing, in the order in which they are said.
+    """Several reasons for one thing, in the order in which they are written.
 
     Attributes:
-        parts: none of them is itself of this class.
+        parts: the reasons; none of them is itself a ``Reasons``.
     """
 
     parts: tuple[Reason, ...]
 
 
 def joined(*reasons: Reason | None) -> Reason | None:
-    """One reason of those that are not None; None without any."""
+    """All given reasons as one; None if every one of them is None."""
     parts = [
         part
         for reason in reasons

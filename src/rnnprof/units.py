@@ -22,7 +22,7 @@ def parse_bytes(text: str) -> int:
     """Read ``512MiB``, ``1.5g`` or ``8_000``; ``MB`` and ``GB`` are decimal.
 
     Raises:
-        ValueError: when *text* is no size, or is not positive.
+        ValueError: *text* is not a size, or is not positive.
     """
     match = _BYTES.fullmatch(text.replace("_", ""))
     factor = _FACTORS.get(match[2].lower()) if match else None
@@ -35,10 +35,10 @@ def parse_bytes(text: str) -> int:
 
 
 def parse_size(text: str) -> int:
-    """The same with a unit: of a bare number nobody knows what it counts.
+    """Read a size that must have a unit, because the unit of a bare number is ambiguous.
 
     Raises:
-        ValueError: likewise; for a bare number it names the unit that is mostly meant.
+        ValueError: as in :func:`parse_bytes`; for a bare number it suggests MiB or B.
     """
     bare = text.strip().replace("_", "")
     if bare.isdigit() and int(bare) > 0:
@@ -47,7 +47,7 @@ def parse_size(text: str) -> int:
 
 
 def exact_bytes(size_bytes: int) -> str:
-    """A size as an option takes it, without rounding: ``512MiB``, ``1000B``."""
+    """A size in the form that options accept, without rounding: ``512MiB``, ``1000B``."""
     for unit, factor in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
         if size_bytes % factor == 0:
             return f"{size_bytes // factor}{unit}"
@@ -110,7 +110,7 @@ def seconds_unit(seconds: float) -> tuple[float, str]:
 
 
 def format_duration(seconds: float | None) -> str:
-    """Clock time for people: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """A duration for people: ``45 s``, ``3 min 20 s``, ``2 h 05 min``; ``-`` where unknown."""
     if seconds is None or not math.isfinite(seconds):
         return "-"
     whole = max(0, round(seconds))

@@ -179,7 +179,7 @@ def in_worker(
 def in_worker_faults() -> Iterator[Fault]:
     """Each end that a worker can find, in each phase."""
     kinds = [
-        ("oom", "oom", 0, "out of memory in {}, asking for 32"),
+        ("oom", "oom", 0, "out of memory in {}, requesting 32"),
         ("sigkill", "crashed", 5, "died in {} of SIGKILL"),
         ("sigsegv", "crashed", 5, "died in {} of SIGSEGV"),
         ("leave", "crashed", 5, "exited in {} with code 3"),
@@ -194,7 +194,7 @@ def in_worker_faults() -> Iterator[Fault]:
     for fault, says in {
         "nonsense": "unusable: not JSON: b'what?'",
         "too_much": "a line of more than 16777216 bytes",
-        "twice": "it went on after its answer",
+        "twice": "it sent a message after its answer",
         "absurd": "train_steps_run: expected int",
         "negative": "fit.peak_process_bytes: expected",
         "beyond": "fit.peak_process_bytes: expected",
@@ -293,7 +293,7 @@ def clock_set_back(folder: Path) -> Seen:
 
 def all_faults() -> list[Fault]:
     """The table's rows, in order."""
-    full = "make room, then give the same command to go on"
+    full = "free some disk space, then give the same command to resume"
     return [
         *in_worker_faults(),
         Fault("limit-below-weights", "--memory-limit 1MiB for 6 MiB of weights", "oom", 5,

@@ -40,7 +40,7 @@ def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("nonsense", "not JSON: b'what?'"),
         ("too_much", "a line of more than 16777216 bytes"),
-        ("twice", "it went on after its answer"),
+        ("twice", "it sent a message after its answer"),
         ("absurd", "fit.train_steps_run: expected int"),
         ("negative", "fit.peak_process_bytes: expected int >= 0"),
         ("beyond", "fit.peak_process_bytes: expected int <= "),

@@ -179,7 +179,7 @@ def test_nothing_that_fits_is_exit_5(warm: CommandLine, tmp_path: Path) -> None:
         (["--headroom", "-1%"], "is not a share"),
         (["--confirm", "0"], "confirm"),
         (["--confirm-steps", "0"], "confirm-steps"),
-        (["--gpu-memory", "8GiB"], "--gpu-memory stands for another CUDA GPU"),
+        (["--gpu-memory", "8GiB"], "--gpu-memory describes another CUDA GPU"),
         (["--gpu-memory", "8GiB", "--memory-limit", "8MiB"], "exclude each other"),
         (["--effective-batch", "0"], "effective-batch"),
         (["--batch", "8"], "--batch"),

@@ -28,7 +28,7 @@ FAULTS = {
     "leave": (Outcome.CRASHED, "code 3"),
     "sys_exit": (Outcome.FAILED, "SystemExit"),
     "error": (Outcome.FAILED, "the user's own words"),
-    "oom": (Outcome.OOM, "asking for"),
+    "oom": (Outcome.OOM, "requesting"),
     "memory_error": (Outcome.OOM, "out of memory"),
 }
 FAULT_IN_PHASE = [(fault, "forward") for fault in FAULTS] + [

@@ -196,5 +196,5 @@ def test_damage_in_it_is_found(tmp_path):
 def test_the_schema_that_was_never_released_is_refused_in_a_sentence(tmp_path):
     old = tmp_path / "old.jsonl"
     old.write_bytes(LINES[0].replace(b'"schema":2', b'"schema":1') + b"\n")
-    with pytest.raises(RunFileError, match=r"is of schema 1, which was never released: measure"):
+    with pytest.raises(RunFileError, match=r"has schema 1, which was never released: measure"):
         load(old)

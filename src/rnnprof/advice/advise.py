@@ -1,7 +1,7 @@
-"""Which batch to train with at each T, and why: from what was measured alone.
+"""Recommend a batch at each T, and say why, only from measurements.
 
-T is the user's: another is told of where it trains faster beyond doubt, with what it costs.  What
-is predicted by the memory model is marked predicted.
+The user chooses T: another T is mentioned only if it is certainly faster.  Predictions of the
+memory model are marked as predicted.
 """
 
 from __future__ import annotations
@@ -44,21 +44,23 @@ from rnnprof.study.goodput import Chunk, Goodput, chunk_for, goodput_at
 from rnnprof.study.trainability import Trainability
 
 SMALLER_LIMITS: Final = (0.5,)
-"""Shares of the limit for which the advice tells what would change, predicted."""
+"""Shares of the limit for which the advice predicts the largest batches."""
 
 GPU_SIZES: Final = tuple(gib << 30 for gib in (8, 12, 16, 24, 32, 40, 48, 80, 141))
-"""Memory of common GPUs, for a run on a GPU: the next two smaller ones are told of."""
+"""Memory of common GPUs; for a run on a GPU the advice covers the next two smaller ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class LargestSafe:
-    """The largest batch at one T that leaves the headroom.
+    """The largest safe batch at one T.
 
     Attributes:
-        edge: the largest that fits, where it is known.
-        batch: the largest that leaves the headroom; None where none does.
-        is_measured: it was run itself; else the memory model predicts its bytes.
-        accumulation_steps: to make the effective batch asked for; None where none was.
+        edge: the largest batch that fits; None where unknown.
+        batch: the largest that leaves the headroom; None if none does.
+        is_measured: whether it was run; else the memory model predicts its bytes.
+        peak_bytes: its charged peak, measured or predicted.
+        accumulation_steps: accumulation steps for the requested effective batch; None if none was
+            requested.
     """
 
     time_steps: int
@@ -71,16 +73,17 @@ class LargestSafe:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to train with.
+    """The advice of a run.
 
     Attributes:
-        recommendations: at each T that was timed.
-        largest_safe: at each T whose largest batch is known.
-        reasons: what else to know; *predictions*: of what was not measured.
-        effective_batch: asked for by accumulation; None where none was.
-        goodput: at each T whose noise scale is known.
-        chunk: to cut sequences into; None where nobody asked.
-        unknown: what this run does not tell.
+        recommendations: one for each T that was timed.
+        largest_safe: one for each T with a certificate.
+        reasons: general remarks.
+        predictions: predicted largest batches under smaller limits.
+        effective_batch: the requested effective batch of gradient accumulation, if any.
+        goodput: one for each T whose noise scale is known.
+        chunk: the length of chunks; None if it was not requested.
+        unknown: questions that this run does not answer.
     """
 
     recommendations: tuple[Recommendation, ...] = ()
@@ -94,29 +97,29 @@ class Advice:
 
     @property
     def main(self) -> Recommendation | None:
-        """The one that stands for all where there is room for one: at the longest T decided."""
+        """The one recommendation to show: that of the longest T at which a batch is recommended."""
         decided = [each for each in self.recommendations if each.batch is not None]
         return max(decided, key=lambda each: each.time_steps, default=None)
 
     @property
     def point(self) -> Point | None:
-        """Its point."""
+        """The point of the main recommendation."""
         main = self.main
         return None if main is None or main.batch is None else Point(main.batch, main.time_steps)
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """The recommended points, one at each T whose batch is decided."""
+        """The recommended points, one for each T at which a batch is recommended."""
         found = self.recommendations
         return tuple(Point(each.batch, each.time_steps) for each in found if each.batch is not None)
 
     def at(self, time_steps: int) -> Recommendation | None:
-        """The recommendation at a T; None where nothing was timed there."""
+        """The recommendation at a T; None if nothing was timed there."""
         return next((each for each in self.recommendations if each.time_steps == time_steps), None)
 
     @property
     def better_by_goodput(self) -> Goodput | None:
-        """Where goodput is known at the main T, and says another batch than speed does."""
+        """The goodput at the main T, if it recommends another batch than the throughput."""
         main = self.main
         here = [each for each in self.goodput if main and each.time_steps == main.time_steps]
         return here[0] if here and main and here[0].batch != main.batch else None
@@ -124,11 +127,11 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Truncated back-propagation that is asked about.
+    """A question about truncated back-propagation.
 
     Attributes:
         length: time steps of a whole sequence.
-        reach: time steps that its gradient has to reach back.
+        reach: time steps that the gradient must reach back.
     """
 
     length: int
@@ -137,7 +140,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The memory that advice may use."""
+    """The memory limit and headroom of the advice."""
 
     limit_bytes: int
     headroom_ratio: float
@@ -154,12 +157,12 @@ def advise(
     effective_batch: int | None = None,
     cut: Cut | None = None,
 ) -> Advice:
-    """The advice of a run.
+    """Compute the advice of a run.
 
     Args:
-        trained: what its study of trainability found.
-        effective_batch: asks for the accumulation steps that make it.
-        cut: asks for the chunks to cut sequences into.
+        trained: the results of its study of trainability.
+        effective_batch: effective batch for which to give the accumulation steps; None for none.
+        cut: sequences for which to give the length of chunks; None for none.
     """
     run, frontier, model = folded.run, folded.frontier, folded.model
     bounds = Bounds(folded.limit_bytes, folded.headroom_ratio)
@@ -203,7 +206,7 @@ def advise(
 def _recommendations(
     steady: Sequence[Measurement], bounds: Bounds, drift_ratio: float, effective_batch: int | None
 ) -> tuple[Recommendation, ...]:
-    """At each T that was timed, ascending."""
+    """One recommendation for each T that was timed, ascending."""
     by_length: dict[int, list[Measurement]] = defaultdict(list)
     for measurement in filter(_is_timed, steady):
         by_length[measurement.point.time_steps].append(measurement)
@@ -229,7 +232,7 @@ def _is_timed(measurement: Measurement) -> bool:
 def _nothing_usable(
     steady: Sequence[Measurement], found: Sequence[Recommendation]
 ) -> tuple[Reason, ...]:
-    """Why nothing is recommended at any T, where no point will do."""
+    """Why no batch is recommended at any T; empty if one is."""
     if any(each.batch is not None or each.tied for each in found):
         return ()
     unused = [PointNotUsed(m.point, m.unused) for m in steady if m.unused]
@@ -239,7 +242,7 @@ def _nothing_usable(
 def _other_lengths(
     steady: Sequence[Measurement], found: Sequence[Recommendation], drift_ratio: float
 ) -> tuple[FasterLength, ...]:
-    """That another T trains faster than the longest, beyond the intervals, and what it costs."""
+    """A note if another T is faster than the longest, by more than the intervals."""
     by_point = {m.point: m for m in steady}
     decided = [
         by_point[Point(each.batch, each.time_steps)] for each in found if each.batch is not None
@@ -255,7 +258,7 @@ def _other_lengths(
 
 
 def _is_usable(measurement: Measurement, bounds: Bounds) -> bool:
-    """Timed, fits with headroom, and does not thrash."""
+    """Whether a point was timed, fits with headroom, and does not thrash."""
     is_timed = measurement.time_steps_per_s and measurement.outcome is Outcome.MEASURED
     return bool(is_timed) and _leaves_headroom(measurement, bounds) and not measurement.retries
 
@@ -267,7 +270,7 @@ def _goodput(usable: Sequence[Measurement], trained: Trainability) -> tuple[Good
 
 
 def _by_goodput(advice: Advice) -> list[Reason]:
-    """What the noise scale says of the batch that is recommended by throughput alone."""
+    """Whether goodput agrees with the batch that throughput alone recommends."""
     main = advice.main
     here = next(
         (each for each in advice.goodput if main and each.time_steps == main.time_steps), None
@@ -280,7 +283,7 @@ def _by_goodput(advice: Advice) -> list[Reason]:
 
 
 def _unknown(main: Recommendation | None, trained: Trainability) -> tuple[NotStudied, ...]:
-    """What speed and memory alone do not tell of the point recommended."""
+    """What is unknown about the recommended point because trainability was not measured."""
     if main is None:
         return ()
     time_steps = main.time_steps
@@ -296,7 +299,7 @@ def largest_safe(
     measured: Mapping[int, int],
     effective_batch: int | None = None,
 ) -> LargestSafe:
-    """The largest multiple of the granularity that leaves the headroom at a T.
+    """The largest safe batch at a T, a multiple of the granularity.
 
     Args:
         measured: charged peaks at that T in bytes, by batch.
@@ -323,7 +326,7 @@ def largest_safe(
 def _largest_within(
     certificate: Proof, bounds: Bounds, model: MemoryModel, measured: Mapping[int, int]
 ) -> int:
-    """Of the batches up to the edge, by the bytes measured or by the model's upper bound."""
+    """The largest safe batch, by measured bytes or by the model's upper bound; 0 for none."""
     unit, edge = certificate.granularity, certificate.batch or 0
     known = [b for b, peak in measured.items() if b <= edge and peak <= bounds.usable_bytes]
     best = max((batch for batch in known if batch % unit == 0), default=0)
@@ -346,7 +349,7 @@ def _is_within(
 
 
 def _peaks(fits: Iterable[Fit]) -> dict[int, dict[int, int]]:
-    """The highest charged peaks under the limit, by T and batch, as measured."""
+    """The highest measured charged peaks, by T and batch."""
     peaks: dict[int, dict[int, int]] = defaultdict(dict)
     for fit in fits:
         here = peaks[fit.time_steps]
@@ -366,7 +369,7 @@ def _peak(measurement: Measurement) -> int | None:
 def _left_out(
     timed: Sequence[Measurement], usable: Sequence[Measurement], bounds: Bounds
 ) -> list[LeftOut]:
-    """The fastest batch that was left out because of its memory, if it is faster than the rest."""
+    """The fastest batch that was left out because of its memory, if faster than all others."""
     best = max(map(rate, usable), default=0.0)
     faster = [m for m in timed if m not in usable and rate(m) > best]
     if not faster:
@@ -380,10 +383,9 @@ def _left_out(
 
 
 def _accumulate(effective: int, batch: int, fewest: int) -> Reason:
-    """The steps of accumulation that make the batch exactly.
+    """The accumulation steps that give the effective batch exactly.
 
-    Where these are more than the fewest, the fewest stand beside them, with the batch that comes
-    nearest.
+    If fewer steps come near it, the reason also has these, with the nearest batch.
     """
     if fewest == 1:
         return FitsAtOnce(effective)
@@ -401,7 +403,7 @@ def _accumulate(effective: int, batch: int, fewest: int) -> Reason:
 def _smaller(
     model: MemoryModel | None, bounds: Bounds, frontier: Sequence[Proof], *, is_gpu: bool
 ) -> tuple[UnderLimit, ...]:
-    """What would fit under smaller limits, predicted."""
+    """The predicted largest batches under smaller limits."""
     known = [c for c in frontier if c.status in (EdgeStatus.CERTIFIED, EdgeStatus.CAPPED)]
     if model is None or not known:
         return ()

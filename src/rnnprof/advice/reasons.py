@@ -1,4 +1,4 @@
-"""Why a batch is recommended, or why none is, and what else to know."""
+"""Why a batch is recommended, or why none is, and general remarks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rnnprof.runfile.points import Point
 
 @dataclass(frozen=True, slots=True)
 class OnlyTimed(Reason):
-    """The only batch timed at a T that will do."""
+    """The only batch at a T that was timed and fits with headroom."""
 
     time_steps_per_s: float
 
@@ -29,7 +29,7 @@ class NearBest(Reason):
 
     Attributes:
         best_per_s: time steps/s of *best_batch*, the fastest.
-        near_ratio: how much less counts as near.
+        near_ratio: how much below the best counts as near.
     """
 
     time_steps_per_s: float
@@ -47,7 +47,7 @@ class NoisyTime(Reason):
 
 @dataclass(frozen=True, slots=True)
 class TakesMemory(Reason):
-    """What the recommended batch takes of the limit."""
+    """How much of the limit the recommended batch takes."""
 
     peak_bytes: int
     limit_bytes: int
@@ -55,14 +55,14 @@ class TakesMemory(Reason):
 
 @dataclass(frozen=True, slots=True)
 class Undecided(Reason):
-    """Times do not decide which batch is the smallest near the best.
+    """The times are too imprecise to decide which batch is the smallest near the best.
 
     Attributes:
-        tied: the batches among which they do not decide.
-        near_ratio: how much less than the best counts as near.
-        noisy_batch: whose time is noisy; None for none.
-        drift_ratio: of the machine's speed, where that hides it; None where it does not.
-        precision_ratio: to which the times are known; None where one has no interval.
+        tied: the batches that remain possible.
+        near_ratio: how much below the best counts as near.
+        noisy_batch: a batch whose time is noisy; None for none.
+        drift_ratio: drift of the machine's speed, if that is the cause; else None.
+        precision_ratio: precision of the times; None if one has no interval.
     """
 
     tied: tuple[int, ...]
@@ -74,7 +74,7 @@ class Undecided(Reason):
 
 @dataclass(frozen=True, slots=True)
 class SpeedUnknown(Reason):
-    """A simulated GPU runs no kernel: memory is known, speed is not."""
+    """A simulated GPU runs no kernels: memory is known, speed is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,12 @@ class Unfinished(Reason):
 
 @dataclass(frozen=True, slots=True)
 class NoPoint(Reason):
-    """No point was timed that fits with headroom, at any T."""
+    """No timed point fits with headroom, at any T."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoPointHere(Reason):
-    """No point was timed that fits with headroom, at this T."""
+    """No timed point fits with headroom, at this T."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class NotStationary(Reason):
 
 @dataclass(frozen=True, slots=True)
 class PointNotUsed(Reason):
-    """A point has no throughput, since its batch is not used."""
+    """A point has no throughput, because its batch is not used."""
 
     point: Point
     why: Reason
@@ -110,10 +110,10 @@ class PointNotUsed(Reason):
 
 @dataclass(frozen=True, slots=True)
 class FasterLength(Reason):
-    """Another T trains faster than the longest, beyond the intervals, and what it costs.
+    """Another T is faster than the longest, by more than the intervals.
 
     Attributes:
-        gain_ratio: more time steps/s; 0.1 is 10%.
+        gain_ratio: gain in time steps/s; 0.1 is 10%.
     """
 
     point: Point
@@ -123,7 +123,7 @@ class FasterLength(Reason):
 
 @dataclass(frozen=True, slots=True)
 class AlsoByGoodput(Reason):
-    """The recommended batch is the best by goodput too."""
+    """The recommended batch is also the best by goodput."""
 
     time_steps: int
 
@@ -137,7 +137,7 @@ class OtherByGoodput(Reason):
 
 
 class Lack(enum.Enum):
-    """What a batch was left out for."""
+    """Why a batch was left out."""
 
     HEADROOM = "headroom"
     MEMORY_UNKNOWN = "memory unknown"
@@ -149,8 +149,8 @@ class LeftOut(Reason):
     """The fastest batch was left out because of its memory.
 
     Attributes:
-        is_faster: than another that was not left out.
-        headroom_ratio: share of the limit that a batch has to leave.
+        headroom_ratio: share of the limit that a batch must leave free.
+        is_faster: whether it is faster than another batch that was not left out.
     """
 
     batch: int
@@ -162,18 +162,18 @@ class LeftOut(Reason):
 
 @dataclass(frozen=True, slots=True)
 class FitsAtOnce(Reason):
-    """The effective batch that is requested fits without accumulation."""
+    """The requested effective batch fits without accumulation."""
 
     effective_batch: int
 
 
 @dataclass(frozen=True, slots=True)
 class Accumulates(Reason):
-    """How many steps of accumulation make the effective batch.
+    """How many accumulation steps give the effective batch.
 
     Attributes:
-        exact_steps, exact_batch: that make it exactly.
-        fewest_steps, nearest_batch: the fewest that come near; None where those are the fewest.
+        exact_steps, exact_batch: accumulation steps and batch that give it exactly.
+        fewest_steps, nearest_batch: fewer steps that come near; None if there are none.
     """
 
     effective_batch: int
@@ -185,11 +185,11 @@ class Accumulates(Reason):
 
 @dataclass(frozen=True, slots=True)
 class PredictedBatch:
-    """What would be the largest batch at a T.
+    """The predicted largest batch at a T.
 
     Attributes:
-        batch: None where none would fit.
-        is_exact: it is known to fit, and larger ones may.
+        batch: None if no batch would fit.
+        is_exact: whether it is known to fit; larger ones may fit too.
     """
 
     time_steps: int
@@ -199,7 +199,7 @@ class PredictedBatch:
 
 @dataclass(frozen=True, slots=True)
 class UnderLimit(Reason):
-    """What would fit under a smaller limit, predicted."""
+    """The predicted largest batches under a smaller limit."""
 
     limit_bytes: float
     batches: tuple[PredictedBatch, ...]
@@ -207,10 +207,11 @@ class UnderLimit(Reason):
 
 @dataclass(frozen=True, slots=True)
 class NotStudied(Reason):
-    """What speed and memory alone do not tell of the recommended point.
+    """What is unknown about the recommended point because trainability was not measured.
 
     Attributes:
-        worth, reach: whether that is what is not known.
+        worth: whether its statistical efficiency is unknown.
+        reach: whether the reach of its gradients is unknown.
     """
 
     time_steps: int

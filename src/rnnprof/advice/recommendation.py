@@ -1,8 +1,8 @@
-"""The batch to train with at one T, where what was timed decides it.
+"""The recommended batch at one T, if the measured times decide it.
 
 The rule: of the batches that fit with headroom and do not thrash, the smallest within 5% of the
-best time steps/s.  It decides where it gives the same batch for any rates within the points' own
-intervals, widened by the drift of the machine's speed; elsewhere memory is decided, speed is not.
+best time steps/s.  The times decide it if the rule gives the same batch for all rates within the
+points' intervals, widened by the drift of the machine's speed; else no batch is recommended.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from rnnprof.points.measurement import Measurement
 from rnnprof.reasons import Reason
 
 NEAR_BEST_RATIO: Final = 0.05
-"""A batch that gives up less throughput than this is as good, and leaves memory and gradients."""
+"""A smaller batch that loses less throughput than this is as good, with less memory and more
+optimizer steps per epoch."""
 
 FAR_FACTOR: Final = 2.0
-"""No noise between processes moves a time so far: 10% is much.  The gate judges by it as well."""
+"""Noise between processes never changes a time by this factor: 10% is already much.  The gate uses
+the same factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,14 @@ class Recommendation:
     """The recommended batch at one T.
 
     Attributes:
-        steps: T.
-        batch: None where the times do not decide it, or no point is usable.
-        tied: the batches among which they do not decide.
-        to_time: those whose times leave it open: the tied, and those that may be the best.
-        by_drift: the machine's drift hides it, so that only another run can decide.
+        time_steps: T.
+        batch: None if the times do not decide it, or no point is usable.
+        tied: the batches that remain possible, if the times do not decide.
+        to_time: the batches to time again: the tied ones, and those that may be the best.
+        by_drift: whether the machine's drift is the cause, so that only another run can decide.
         time_steps_per_s, peak_bytes: of the recommended batch.
-        accumulation_steps: to make the effective batch asked for; None where none was.
+        accumulation_steps: accumulation steps for the requested effective batch; None if none was
+            requested.
         reasons: why, the most important first.
     """
 
@@ -51,19 +54,19 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The time steps/s that a point may have, by its interval and the machine's drift."""
+    """The range of a point's time steps/s, from its interval and the machine's drift."""
 
     low: float
     high: float
 
     @classmethod
     def of(cls, measurement: Measurement, drift_ratio: float) -> Rates:
-        """Without an interval, or with a noisy time, it may be off by a factor of two."""
+        """The range of a measurement; a factor of 2 without an interval or with a noisy time."""
         interval, step_s = _interval(measurement), measurement.step_time_s
         if measurement.noisy or interval is None or not step_s:
             return cls(rate(measurement) / FAR_FACTOR, rate(measurement) * FAR_FACTOR)
         shortest_s, longest_s = interval
-        # two points lie as much further apart as the speed changed, half of it at each
+        # drift changes the ratio of two points: each range takes the square root of it
         time_steps = rate(measurement) * step_s
         spread = math.sqrt(1 + drift_ratio)
         high = time_steps / shortest_s * spread if shortest_s > 0 else math.inf
@@ -73,11 +76,12 @@ class Rates:
 def recommend(
     time_steps: int, usable: Sequence[Measurement], limit_bytes: int, drift_ratio: float = 0.0
 ) -> Recommendation:
-    """The batch to train with at a T.
+    """The recommended batch at a T.
 
     Args:
-        usable: the points there that were timed, fit with headroom and do not thrash.
-        drift_ratio: by which the machine's speed changed during the run.
+        usable: the points at this T that were timed, fit with headroom and do not thrash.
+        limit_bytes: the memory limit, for the reasons.
+        drift_ratio: how much the machine's speed changed during the run; 0.02 is 2%.
     """
     ordered = sorted(usable, key=lambda each: each.point.batch)
     if not ordered:
@@ -104,23 +108,23 @@ def recommend(
 
 
 def _may_be_smallest(batch: int, ranges: Mapping[int, Rates]) -> bool:
-    """Whether some rates within the ranges make it the smallest batch within 5% of the best."""
+    """Whether any rates within the ranges make it the smallest batch within 5% of the best."""
     near, own = 1 - NEAR_BEST_RATIO, ranges[batch].high
     if own < near * max(each.low for each in ranges.values()):
         return False
-    # the best that still leaves this one near, below which every smaller batch has to be
+    # the highest best rate with this batch still near; every smaller batch must not be near it
     larger = (min(each.high, own / near) for b, each in ranges.items() if b > batch)
     best = max((own, *larger))
     return all(each.low < near * best for b, each in ranges.items() if b < batch)
 
 
 def rate(measurement: Measurement) -> float:
-    """Time steps/s; 0 where it is not known."""
+    """Time steps/s; 0 where unknown."""
     return measurement.time_steps_per_s or 0.0
 
 
 def half_interval_ratio(measurement: Measurement) -> float | None:
-    """Half the interval between processes, or else within one, over the step time."""
+    """Half the interval between processes, or else within one process, over the step time."""
     interval = _interval(measurement)
     if interval is None or not measurement.step_time_s:
         return None
@@ -149,7 +153,7 @@ def _memory(peak_bytes: int | None, limit_bytes: int) -> tuple[TakesMemory, ...]
 
 
 def _why_open(tied: Sequence[int], among: Sequence[Measurement], drift_ratio: float) -> Undecided:
-    """What hides which of them it is."""
+    """Why the times do not decide: noise, drift or precision."""
     noisy = next((each for each in among if each.noisy), None)
     undecided = Undecided(tuple(tied), NEAR_BEST_RATIO, noisy.point.batch if noisy else None)
     halves = [half_interval_ratio(each) for each in among]

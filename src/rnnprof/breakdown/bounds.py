@@ -1,9 +1,9 @@
-"""What bounds a step: the host's launches, the device's arithmetic or its memory.
+"""What bounds a step: the host's kernel launches, the device's arithmetic or its memory.
 
-A step's matrix products at the rate of a large matrix product, and its least traffic at the rate
-of a large copy, each say how long the step would take if it did nothing else (the roofline of
-Williams, Waterman and Patterson, CACM 52(4), 2009).  What explains half of the measured time
-bounds the step; where neither does, nothing is named, and the figures are told.
+A step's matrix products at the rate of a large matrix product, and its least memory traffic at the
+rate of a large copy, each give the time of a step that does nothing else (the roofline of
+Williams, Waterman and Patterson, CACM 52(4), 2009).  The one that explains at least half of the
+measured time bounds the step; if none does, only the figures are shown.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from rnnprof.runfile.observations import Calibration
 from rnnprof.workload import Workload
 
 LAUNCH_WAIT_RATIO: Final = 0.05
-"""A device that is done so soon after the host, as a share of a step, was waiting for the host."""
+"""A device that ends within this share of a step after the host was waiting for the host."""
 
 EXPLAINS_RATIO: Final = 0.5
-"""Named is what would take at least half of the step if it were alone."""
+"""A bound is named if it alone would take at least this share of the step."""
 
 COMPARABLE_RATIO: Final = 1.25
-"""No step outruns the matrix product by more: then the two are not of one precision, or the
-calibration was noisy.  Products of other shapes and a clock that wandered stay below it: the step
-is bound by its products then, but no share of more than all of a device is told."""
+"""A step that is faster than the matrix product by more than this has another precision, or the
+calibration was noisy.  Below it, other shapes or a varying clock explain the difference: the step
+is bound by its products, but a share above 100% is not shown."""
 
 OPTIMIZER_PASSES: Final = {"none": 0, "sgd": 3, "adam": 7, "adamw": 7}
 """Tensors of the parameters' size that an update reads and writes: SGD reads p, g and writes p;
@@ -46,12 +46,12 @@ FULL_BYTES: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class DeviceRates:
-    """What the device does at its best; None where it was not measured.
+    """The highest rates of the device; None where not measured.
 
     Attributes:
-        matmul_flop_per_s: of a large matrix product in the run's precision.
-        copy_bytes_per_s: of a large copy within the device's memory, reads and writes together.
-        cache_bytes: of the last-level cache.
+        matmul_flop_per_s: rate of a large matrix product in the run's precision.
+        copy_bytes_per_s: rate of a large copy in the device's memory, reads plus writes.
+        cache_bytes: size of the last-level cache.
     """
 
     matmul_flop_per_s: float | None = None
@@ -60,7 +60,7 @@ class DeviceRates:
 
     @classmethod
     def of(cls, calibration: Calibration) -> DeviceRates:
-        """The figures of a ``rates`` calibration that are known and above zero."""
+        """The figures of a ``rates`` calibration that are finite and above zero."""
         figures, cache = calibration.figures, calibration.parameters.get("cache_bytes")
         return cls(
             _known(figures.get("matmul_flop_per_s")),
@@ -75,11 +75,12 @@ def _known(per_s: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a step has to do, by formula or counted; None where unknown, with why in *reason*.
+    """The work of a step, by formula or counted.
 
     Attributes:
-        flops: of its matrix products.
-        traffic_bytes: an estimate of what must at least pass between processor and memory.
+        flops: floating-point operations of its matrix products; None where unknown.
+        traffic_bytes: estimated minimum of memory traffic; None where unknown.
+        reason: why *flops* is None.
     """
 
     flops: int | None
@@ -89,7 +90,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """``launch``, ``memory`` or ``compute``, or None; and the figures that it rests on."""
+    """What bounds a step.
+
+    Attributes:
+        bound: ``launch``, ``memory``, ``compute``, or None if no one of them does.
+        reason: the figures behind it.
+    """
 
     bound: str | None
     reason: Reason
@@ -98,7 +104,7 @@ class Bound:
 def verdict(
     step_time_s: float, work: Work, rates: DeviceRates | None, block_wait_s: float | None = None
 ) -> Bound:
-    """What bounds a step that took *step_time_s*.
+    """Judge what bounds a step that took *step_time_s* seconds.
 
     Args:
         block_wait_s: how long the host waited for the device after its last submission; None
@@ -119,14 +125,13 @@ def verdict(
 def least_traffic_bytes(
     workload: Workload, batch: int, time_steps: int, cache_bytes: int | None
 ) -> int | None:
-    """Estimate what one step must at least move through the device's memory.
+    """Estimate the minimum of memory traffic of one step, in bytes; None for a factory.
 
-    Weights are read once a pass; recurrent ones again at each time step, but only where a layer's
-    do not fit the cache (a kernel that keeps them in registers is possible only where they do).
-    Gradients are written once, the optimizer passes over the parameters, the saved activations are
-    written by forward and read by backward, the input is read by both.  A step whose data all fit
-    the cache need move nothing.  Copies, casts and temporaries are left out: a real step moves
-    more.  None for a factory.
+    Weights are read once per pass.  Recurrent weights are read again at each time step if those of
+    a layer do not fit the cache (if they fit, a kernel may keep them in registers).  Gradients are
+    written once, the optimizer reads and writes the parameters, forward writes the saved
+    activations and backward reads them, and both read the input.  A step whose data fit the cache
+    needs no traffic.  Copies, casts and temporaries are not counted: a real step moves more.
     """
     if workload.cell not in GATES or workload.factory is not None:
         return None
@@ -143,7 +148,7 @@ def least_traffic_bytes(
 
 
 def _traffic(workload: Workload, layer: Layer, batch: int, time_steps: int, rereads: int) -> int:
-    """Bytes of all layers alike, with their recurrent weights read *rereads* times a pass."""
+    """Traffic of all equal layers, with recurrent weights read *rereads* times per pass."""
     is_training = workload.mode == "train"
     weights = layer.input_weights + layer.recurrent_weights * rereads
     values = layer.outputs + (layer.inputs if layer.is_first else 0)
@@ -159,18 +164,18 @@ def _traffic(workload: Workload, layer: Layer, batch: int, time_steps: int, rere
 
 
 def _rereads(workload: Workload, layer: Layer, time_steps: int, cache_bytes: int | None) -> int:
-    """How often a pass must read the recurrent weights; where the cache is unknown, once."""
+    """How often a pass must read the recurrent weights; once if the cache size is unknown."""
     size_bytes = layer.recurrent_weights * _value_bytes(workload)
     return time_steps if cache_bytes is not None and size_bytes > cache_bytes else 1
 
 
 def _value_bytes(workload: Workload) -> int:
-    """Of an element of what the products read and write."""
+    """Bytes per element that matrix products read and write."""
     return LOW_BYTES if workload.dtype.removeprefix("amp-") in LOW_PRECISION else FULL_BYTES
 
 
 def _parameter_bytes(workload: Workload) -> int:
-    """Of an element of parameters, gradients and the optimizer's state."""
+    """Bytes per element of parameters, gradients and optimizer state."""
     return LOW_BYTES if workload.dtype in LOW_PRECISION else FULL_BYTES
 
 

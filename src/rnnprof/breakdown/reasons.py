@@ -1,4 +1,4 @@
-"""What the bound of a training step rests on."""
+"""Reasons for what bounds a training step."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rnnprof.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class DeviceWaited(Reason):
-    """The device was done soon after the host's last launch: launches bound the step.
+    """The device ended soon after the host's last launch, so launches bound the step.
 
     Attributes:
         wait_s: from the host's last launch to the end of the device's work.
-        ratio: of the step time.
+        ratio: *wait_s* over the step time.
     """
 
     wait_s: float
@@ -30,7 +30,7 @@ class FasterThanProduct(Reason):
     """The step is faster than the matrix product that it is compared with.
 
     Attributes:
-        ratio: by which it is faster; 0.1 is 10%.
+        ratio: how much faster; 0.1 is 10%.
     """
 
     ratio: float
@@ -38,10 +38,10 @@ class FasterThanProduct(Reason):
 
 @dataclass(frozen=True, slots=True)
 class NothingCompared(Reason):
-    """Neither the matrix products nor the traffic of the step have a rate.
+    """Neither the matrix products nor the memory traffic of the step can be compared with a rate.
 
     Attributes:
-        why: why its operations are not known, where that was recorded.
+        why: why its operations are unknown, if that was recorded.
     """
 
     why: str | None = None
@@ -49,11 +49,11 @@ class NothingCompared(Reason):
 
 @dataclass(frozen=True, slots=True)
 class Shares(Reason):
-    """How much of the step time the matrix products and the least traffic would take.
+    """The shares of the step time that the matrix products and the least traffic explain.
 
     Attributes:
         products_ratio, traffic_ratio: None where unknown; a traffic of 0 fits the cache.
-        products_unknown: why the products are not known, where that was recorded.
+        products_unknown: why the products are unknown, if that was recorded.
     """
 
     products_ratio: float | None

@@ -1,4 +1,4 @@
-"""What a job notes as it goes."""
+"""What a job reports while it runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rnnprof.runfile.points import Point
 
 @dataclass(frozen=True, slots=True)
 class LimitKept(Reason):
-    """The limit of a run is kept, though less memory is free by now."""
+    """The limit of a run is kept although less memory is free now."""
 
     limit_bytes: int
     free_bytes: int
@@ -21,7 +21,9 @@ class PassesLeftOut(Reason):
     """Memory passes that --fast left out.
 
     Attributes:
-        precision_ratio: to which the others tell their peaks.
+        left_out: how many.
+        points: points that were run.
+        precision_ratio: precision to which other passes give their peaks.
     """
 
     left_out: int
@@ -31,7 +33,7 @@ class PassesLeftOut(Reason):
 
 @dataclass(frozen=True, slots=True)
 class TimedAgain(Reason):
-    """A point is timed again, since its time was noisy."""
+    """A point is timed again because its time was noisy."""
 
     point: Point
     noise: Reason

@@ -1,4 +1,4 @@
-"""What is run beside a proof: a step function in place of the plain loop, and the neighbours."""
+"""Extra passes beside a proof: a step function in place of the plain loop, and the neighbours."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def try_step_functions(
     listener: Listener,
     before: Run,
 ) -> None:
-    """One batch for each T, in a fresh worker, over as many training steps as the proof.
+    """Run one batch for each T as a step function, in a fresh worker, as long as the proof.
 
-    What an earlier invocation has run stays.
+    Batches that an earlier invocation has run are not run again.
     """
     workload = observer.task.workload
     seen = {o.point for o in before.observations if o.role is Role.STEP_FUNCTION}
@@ -51,7 +51,7 @@ def run_neighbours(
     listener: Listener,
     before: Run,
 ) -> None:
-    """Each in a fresh worker, over as many training steps as a proof; what is there stays."""
+    """Run each neighbour in a fresh worker, as long as a proof, unless it was run before."""
     seen = {o.point for o in before.observations if o.role is Role.NEIGHBOUR}
     for certificate in certificates:
         points = [Point(batch, certificate.time_steps) for batch in neighbours_to_run(certificate)]

@@ -1,4 +1,4 @@
-"""What the probes at one T prove: one pure rule, at the end of a search and on every loading."""
+"""What the probes at one T prove: one pure rule, used after a search and when a run is loaded."""
 
 from __future__ import annotations
 
@@ -39,23 +39,25 @@ from rnnprof.runfile.points import Outcome, Role
 from rnnprof.runfile.records import Run, Settings
 
 MAX_CRASHES: Final = 2
-"""A worker that dies at a batch is tried once more; then nothing is known there."""
+"""A batch whose worker died is tried once more; after that its result is unknown."""
 
 MOST_PROBES: Final = 24
-"""Of one search at one T: what is not settled by then is said to be open."""
+"""The most probes of one search at one T; after them the answer is ``indeterminate``."""
 
 KNOWN_ENDS: Final = frozenset({Outcome.MEASURED, Outcome.OOM})
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a certificate is asked for.
+    """What a certificate requires.
 
     Attributes:
-        limit_bytes: that training may take, without what is reserved for others.
-        confirm_steps: training steps that a fit has to pass.
-        through: training steps that the answer has to pass, where more than *confirm_steps*.
-        confirm: fresh workers in which the answer has to pass.
+        limit_bytes: memory for training, without the reserve.
+        at_most: the largest batch to try.
+        granularity: batches are multiples of it.
+        confirm_steps: training steps that a fit must pass.
+        through: training steps that the answer must pass, if more than *confirm_steps*.
+        confirm: fresh workers in which the answer must pass.
     """
 
     limit_bytes: int
@@ -72,19 +74,19 @@ class Terms:
 
     @property
     def most_units(self) -> int:
-        """Multiples of the granularity up to the cap."""
+        """Number of multiples of the granularity up to *at_most*."""
         return self.at_most // self.granularity
 
     def lasting(self, fits: Sequence[Fit]) -> Terms:
-        """The terms of a proof at a T where memory grows for longer than a proof, and then ends."""
+        """The terms with a longer proof, if memory grows for longer than a proof and then stops."""
         if not is_cleared(fits, self.confirm_steps):
             return self
         return replace(self, through=max(self.through, confirming_steps(self.confirm_steps)))
 
     def try_of(self, fit: Fit) -> Try:
-        """A fit pass in units: what fitted is rounded down, what did not is rounded up.
+        """A fit pass in units: a batch that fits is rounded down, another one up.
 
-        What fitted above the cap fits at the cap, where its bytes say nothing.
+        A batch that fits above the cap counts as a fit at the cap, without its bytes.
         """
         if fit.outcome is Outcome.OOM:
             return Try(-(-fit.batch // self.granularity), fit.outcome)
@@ -95,22 +97,22 @@ class Terms:
         return Try(units, fit.outcome, *known)
 
     def tries(self, fits: Sequence[Fit]) -> list[Try]:
-        """What fit passes tell of the batches up to the cap."""
+        """The fit passes up to the cap, in units."""
         known = [self.try_of(fit) for fit in fits if fit.outcome in KNOWN_ENDS]
         return [tried for tried in known if 1 <= tried.units <= self.most_units]
 
     def search(self, time_steps: int, fits: Sequence[Fit]) -> EdgeSearch:
-        """The search at T, with what is known of it."""
+        """A search at T that knows the earlier *fits*."""
         search = EdgeSearch(time_steps, self.limit_bytes, self.most_units, self.granularity)
         search.bisects = is_varying(fits)
         search.recall(self.tries(self.evident(fits)))
         return search
 
     def evident(self, fits: Sequence[Fit]) -> Sequence[Fit]:
-        """The passes that say something of the edge.
+        """The passes that are evidence for the largest batch.
 
-        Where memory differs from training step to step, a short pass does not; and a pass above
-        one that ran out of memory has only met smaller steps.
+        If memory varies from training step to training step, short passes are not evidence, and a
+        pass above an OOM only had smaller steps.
         """
         if not is_varying(fits):
             return fits
@@ -121,36 +123,36 @@ class Terms:
         ]  # fmt: skip
 
     def is_long(self, fit: Fit) -> bool:
-        """Whether a pass ran through as many steps as a probe near the edge has to."""
+        """Whether a pass completed *confirm_steps* training steps."""
         return fit.outcome is Outcome.MEASURED and fit.train_steps_run >= self.confirm_steps
 
     def is_proof(self, fit: Fit) -> bool:
-        """Whether a pass ran as many steps as a proof has to."""
+        """Whether a pass completed as many training steps as a proof needs."""
         return fit.outcome is Outcome.MEASURED and fit.train_steps_run >= self.horizon
 
 
 @dataclass(frozen=True, slots=True)
 class Proof(Certificate):
-    """What the attempts that a certificate cites prove.
+    """What the attempts prove that a certificate cites.
 
     Attributes:
-        reason: what stands in the way of a proof, or what else to know; None for nothing.
+        reason: why there is no proof, or a remark on it; None for nothing.
     """
 
     reason: Reason | None = None
 
     @property
     def certificate(self) -> Certificate:
-        """What a run file records: the figures and the attempts, from which all else follows."""
+        """The record for a run file, without the reason, which follows from the attempts."""
         return Certificate(**{each.name: getattr(self, each.name) for each in fields(Certificate)})
 
 
 def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int | None:
-    """A batch that has to be run although the bracket is closed; None when all is proven.
+    """A batch that must be run although the bracket is closed; None if everything is proven.
 
-    What an earlier sweep has measured may close a bracket without proving it: its steps were too
-    few, or the batches no multiples of the granularity.  And few steps above an OOM contradict it
-    only when as many as a proof has to run have fitted there too.
+    Measurements of an earlier sweep may close a bracket without proving it: they ran too few steps,
+    or their batches are not multiples of the granularity.  A short fit above an OOM contradicts it
+    only after a full proof has fitted there too.
     """
     fits = terms.evident(fits)
     if (contradicting := _contradicting(fits, terms)) is not None:
@@ -166,7 +168,7 @@ def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int 
 
 
 def conclude(time_steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -> Proof:
-    """The proof that the fit passes at one T amount to."""
+    """The proof that follows from the fit passes at one T."""
     terms = terms.lasting(fits)
     evident = terms.evident(fits)
     search = terms.search(time_steps, fits)
@@ -203,11 +205,11 @@ def conclude(time_steps: int, fits: Sequence[Fit], terms: Terms, request: str = 
 
 
 UNUSABLE: Final = frozenset({EdgeStatus.NOT_STATIONARY, EdgeStatus.BATCH_NOT_USED})
-"""What a training step is, whatever batch is asked for: no batch of it is the largest."""
+"""Statuses of a training step for which no batch can be called the largest."""
 
 
 def _unusable(fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, Reason] | None:
-    """What the training step itself does that no largest batch can be proven of."""
+    """The status and reason if the training step itself makes a proof impossible; else None."""
     if (leak := leak_of(fits, terms.confirm_steps, terms.granularity)) is not None:
         return EdgeStatus.NOT_STATIONARY, leak.reason
     if (unused := ignored(fits)) is not None:
@@ -216,12 +218,12 @@ def _unusable(fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, Reason] | 
 
 
 def _given_up(fits: Sequence[Fit], request: str) -> Reason:
-    """Why a search ended early: by the number of its probes, or since it was stopped."""
+    """Why a search ended early: it used all probes, or it was stopped."""
     return Stopped() if probes_of(fits, request) < MOST_PROBES else ProbesSpent(MOST_PROBES)
 
 
 def probes_of(fits: Sequence[Fit], request: str) -> int:
-    """Probes that a search has taken in this invocation."""
+    """Number of probes that a search has run in this invocation."""
     return sum(fit.request == request and fit.role is Role.PROBE for fit in fits)
 
 
@@ -255,7 +257,7 @@ def _judge(
 
 
 def _none_fits(fits: Sequence[Fit], terms: Terms) -> SmallestFails:
-    """Why the smallest batch does not fit, where its first training steps did."""
+    """Why the smallest batch does not fit, with the training steps that passed before."""
     failed = _ooms(fits, terms.granularity)
     ran = max(failed, key=lambda fit: fit.train_steps_run, default=None)
     if ran is None or ran.train_steps_run == 0:
@@ -276,7 +278,7 @@ def _unproven(batch: int, fits: Sequence[Fit], terms: Terms, stopped: Reason) ->
 def _broken(
     search: EdgeSearch, fits: Sequence[Fit], terms: Terms
 ) -> tuple[EdgeStatus, Reason] | None:
-    """What an attempt says that ended neither by fitting nor by an OOM, where it matters."""
+    """Status and reason of an attempt inside the bracket that ended neither as fit nor as OOM."""
     low = search.fits * terms.granularity
     high = terms.at_most + 1 if search.fails is None else search.fails * terms.granularity
     last = next(
@@ -291,7 +293,7 @@ def _broken(
 
 
 def _unsteady(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> WentBothWays | None:
-    """What to know of an edge at which the same batch has gone both ways."""
+    """A remark if the batch above the largest one both fitted and ran out of memory."""
     if search.fails is None:
         return None
     beyond = search.fails * terms.granularity
@@ -301,7 +303,7 @@ def _unsteady(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> WentBoth
 
 
 def _thrashing(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> Thrashes | None:
-    """What to know of a largest batch that fits only because the allocator empties its cache."""
+    """A remark if the largest batch fits only because the allocator empties its cache."""
     batch = search.fits * terms.granularity
     proofs = [fit for fit in fits if fit.batch == batch and terms.is_proof(fit)]
     retries = max((fit.retries or 0 for fit in proofs), default=0)
@@ -313,10 +315,10 @@ def _thrashing(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> Thrashe
 
 
 def _contradicting(fits: Sequence[Fit], terms: Terms) -> tuple[int, int] | None:
-    """The smallest batch out of memory and the largest that fits, where this is above that.
+    """The smallest batch out of memory and the largest that fits, if the latter is larger.
 
-    One batch that has gone both ways is no contradiction: it is taken not to fit.  Nor are a few
-    steps, at a batch that ran out of memory when it was to run all of them.
+    A batch with both results is not a contradiction: it counts as out of memory.  Nor is a short
+    fit at a batch that ran out of memory in a longer pass.
     """
     ooms = _batches(fits, Outcome.OOM)
     low = min(ooms, default=terms.at_most + 1)
@@ -326,7 +328,7 @@ def _contradicting(fits: Sequence[Fit], terms: Terms) -> tuple[int, int] | None:
 
 
 def _largest_run(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int:
-    """The largest multiple below every OOM that was itself run and fitted; 0 for none."""
+    """The largest multiple below every OOM that was really run and fitted; 0 for none."""
     passed = _batches(fits, Outcome.MEASURED) - _batches(fits, Outcome.OOM)
     highest = search.fits * terms.granularity
     return max((b for b in passed if b <= highest and b % terms.granularity == 0), default=0)
@@ -346,7 +348,7 @@ def _best_proof(fits: Sequence[Fit], batch: int, terms: Terms) -> Fit | None:
 
 
 def _ooms(fits: Sequence[Fit], batch: int | None) -> list[Fit]:
-    """The OOMs at a batch; without one, at the smallest."""
+    """The OOMs at *batch*; if it is None, at the smallest batch with an OOM."""
     ooms = [fit for fit in fits if fit.outcome is Outcome.OOM]
     if batch is None:
         batch = min((fit.batch for fit in ooms), default=0)
@@ -369,10 +371,10 @@ def _edge_oom(fit: Fit) -> EdgeOom:
 
 
 def evident_fits(run: Run, limit_bytes: int) -> list[Fit]:
-    """The fit passes under a limit whose peaks tell what training takes, at every T.
+    """The fit passes under a limit whose peaks are valid for training, at every T.
 
-    As in the search: without what a few training steps say where more of them take more, without
-    a T whose steps leave memory behind, and without peaks that an emptied cache has made smaller.
+    As in the search, these are left out: short passes where more training steps take more memory,
+    every T whose steps leave memory behind, and peaks that an emptied cache reduced.
     """
     settings = settings_of(run) or Settings()
     terms = Terms(
@@ -392,13 +394,13 @@ def evident_fits(run: Run, limit_bytes: int) -> list[Fit]:
 
 
 def settings_of(run: Run) -> Settings | None:
-    """Those of the last invocation that looked at memory or time."""
+    """The settings of the last invocation that measured memory or time; None without one."""
     looked = [r.settings for r in run.requests if r.settings.study is None]
     return looked[-1] if looked else None
 
 
 def training_limit_of(run: Run) -> int:
-    """What training may take, in bytes: the limit without what is set aside of it."""
+    """Memory for training, in bytes: the limit without the reserve."""
     settings = settings_of(run)
     return run.limit_bytes - (settings.reserve_bytes if settings else 0)
 
@@ -406,7 +408,7 @@ def training_limit_of(run: Run) -> int:
 def frontier_of(run: Run) -> tuple[Proof, ...]:
     """The run's proofs, each derived again from the attempts that its certificate cites.
 
-    The last certificate at each T counts; one whose attempts are not all there is void.
+    The last certificate at each T counts; a certificate is void if one of its attempts is missing.
     """
     by_attempt = {o.attempt: o for o in run.observations if isinstance(o, Fit)}
     settings = {request.request: request.settings for request in run.requests}

@@ -1,4 +1,4 @@
-"""What stands in the way of a proof, what else to know of it, and why a batch is tried."""
+"""Why there is no proof, remarks on a proof, and why a batch is tried."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Stopped(Reason):
 
 @dataclass(frozen=True, slots=True)
 class ProbesSpent(Reason):
-    """A search has taken all its probes, and nothing is settled."""
+    """A search has used all its probes without an answer."""
 
     probes: int
 
@@ -29,7 +29,7 @@ class Contradiction(Reason):
 
 @dataclass(frozen=True, slots=True)
 class MemoryFalls(Reason):
-    """A larger batch takes clearly less memory, so that what fits above is not known."""
+    """A larger batch takes clearly less memory, so it is unknown what fits above."""
 
     smaller_batch: int
     smaller_bytes: int | None
@@ -39,7 +39,7 @@ class MemoryFalls(Reason):
 
 @dataclass(frozen=True, slots=True)
 class NoMultiple(Reason):
-    """Up to the largest batch to try there is no multiple of the granularity."""
+    """The largest batch to try is below the granularity."""
 
     at_most: int
     granularity: int
@@ -50,8 +50,8 @@ class SmallestFails(Reason):
     """The smallest batch is out of memory.
 
     Attributes:
-        train_steps_run: training steps that passed before; 0 where the first failed.
-        left_bytes: that each of them left behind; 0 where none did.
+        train_steps_run: training steps that passed before; 0 if the first failed.
+        left_bytes: bytes that each of them left behind; 0 for none.
     """
 
     batch: int
@@ -61,10 +61,10 @@ class SmallestFails(Reason):
 
 @dataclass(frozen=True, slots=True)
 class EndedAt(Reason):
-    """A probe ended neither by fitting nor out of memory.
+    """A probe ended neither as fit nor as out of memory.
 
     Attributes:
-        why: as it was recorded.
+        why: the recorded reason.
     """
 
     batch: int
@@ -76,7 +76,7 @@ class NotSupported(Reason):
     """The library does not support the size.
 
     Attributes:
-        why: as it was recorded; None where nothing was.
+        why: the recorded reason; None without one.
     """
 
     why: str | None
@@ -88,6 +88,8 @@ class FewerConfirmations(Reason):
 
     Attributes:
         stopped: why it ended.
+        passed: workers in which the batch passed.
+        confirm: workers in which it must pass.
     """
 
     stopped: Reason
@@ -98,7 +100,7 @@ class FewerConfirmations(Reason):
 
 @dataclass(frozen=True, slots=True)
 class WentBothWays(Reason):
-    """A batch has fitted as well as run out of memory."""
+    """A batch fitted in one pass and ran out of memory in another."""
 
     batch: int
 
@@ -108,9 +110,9 @@ class Thrashes(Reason):
     """A batch fits only because the allocator empties its cache.
 
     Attributes:
-        retries: times that it did.
-        without_batch: the largest smaller batch that fits without it; None where none is known.
-        after_steps: training steps after which they are counted; None where all are.
+        retries: how often it did.
+        without_batch: the largest smaller batch that fits without this; None where unknown.
+        after_steps: training steps after which retries are counted; None if all are counted.
     """
 
     batch: int
@@ -124,10 +126,10 @@ class StepLeaves(Reason):
     """Each training step leaves memory behind.
 
     Attributes:
-        batch: at which it was confirmed.
-        lasts: training steps until the limit is reached there.
-        failed_batch, failed_steps: a larger batch that ran out of memory by it, and after how
-            many training steps; None without one.
+        batch: the batch at which this was confirmed.
+        lasts: training steps until the limit is reached at *batch*.
+        failed_batch, failed_steps: a larger batch that ran out of memory for this reason, and after
+            how many training steps; None without one.
     """
 
     bytes_per_step: float
@@ -142,7 +144,7 @@ class PeakGrows(Reason):
     """The peak differs from training step to training step.
 
     Attributes:
-        ratio: by which it grew at most after the first *train_steps*.
+        ratio: its largest growth after the first *train_steps*.
     """
 
     ratio: float
@@ -158,7 +160,7 @@ class NotBatchUsed(Reason):
 
 @dataclass(frozen=True, slots=True)
 class BytesUnknown(Reason):
-    """The bytes of no batch are known, and so no batch can be recommended."""
+    """No batch has known bytes, so no batch can be recommended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +177,10 @@ class NothingKnown(Reason):
 
 @dataclass(frozen=True, slots=True)
 class Between(Reason):
-    """Between which batches the largest lies.
+    """The range of the largest batch.
 
     Attributes:
-        low, high: both included; a *high* of None is not known yet.
+        low, high: both included; a *high* of None is still unknown.
     """
 
     low: int
@@ -187,7 +189,7 @@ class Between(Reason):
 
 @dataclass(frozen=True, slots=True)
 class Predicted(Reason):
-    """A batch is tried, since its bytes are predicted to be near the limit."""
+    """A batch is tried because its bytes are predicted to be near the limit."""
 
     predicted_bytes: float
     limit_bytes: int
@@ -199,7 +201,7 @@ class ToProve(Reason):
     """A batch is run again, in a fresh worker.
 
     Attributes:
-        seconds: that it takes, by a shorter pass; None where that is not worth saying.
+        seconds: its predicted duration, from a shorter pass; None if it is not worth reporting.
     """
 
     train_steps: int
@@ -208,12 +210,12 @@ class ToProve(Reason):
 
 @dataclass(frozen=True, slots=True)
 class OnceMore(Reason):
-    """A batch is run again, since its worker died."""
+    """A batch is run again because its worker died."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeemsToLeave(Reason):
-    """A batch is run for longer, since its training steps seem to leave memory behind."""
+    """A batch is run for more steps because its training steps seem to leave memory behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,7 @@ class TryStepFunction(Reason):
     """A larger batch is run with the step in a function, which may fit more.
 
     Attributes:
-        ratio: by which the batch is larger.
+        ratio: how much larger the batch is; 0.05 is 5%.
     """
 
     ratio: float
@@ -229,4 +231,4 @@ class TryStepFunction(Reason):
 
 @dataclass(frozen=True, slots=True)
 class WhetherItFits(Reason):
-    """A batch is run to see whether it fits, and nothing else."""
+    """A batch is run only to see whether it fits."""

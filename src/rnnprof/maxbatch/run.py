@@ -1,4 +1,4 @@
-"""The work of ``max-batch``, and of a budget that only asks whether points fit."""
+"""The work of ``max-batch``, and of a budget that only requires that points fit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rnnprof.runfile.points import Outcome, Point, Role
 
 
 def seek_largest(job: Job) -> None:
-    """The largest batch at each T; on a simulated GPU, where a batch is cheap, also around it."""
+    """Prove the largest batch at each T; on a simulated GPU, also run its neighbours."""
     job.observer.recall(job.run)
     certify(job, job.order.settings.at_most, looks_around=job.order.gpu is not None)
 
@@ -30,7 +30,7 @@ def certify(job: Job, at_most: int, *, looks_around: bool = False) -> None:
 
 
 def run_once(job: Job) -> None:
-    """Each point that has not been run yet, over as many training steps as a proof takes."""
+    """Run each point that was not run yet, for as many training steps as a proof."""
     job.observer.recall(job.run)
     count = job.order.settings.confirm_steps
     fits = [o for o in job.run.observations if isinstance(o, Fit) and o.is_of_the_workload]
@@ -43,12 +43,12 @@ def run_once(job: Job) -> None:
 
 
 def _tells(fit: Fit, count: int) -> bool:
-    """Whether a pass need not be run again: it did not fit, or fitted over as many steps."""
+    """Whether a pass need not be run again: it did not fit, or it fitted for enough steps."""
     return fit.outcome is not Outcome.MEASURED or fit.train_steps_run >= count
 
 
 def _settle_suspicion(fits: list[Fit], job: Job) -> None:
-    """Run for longer what looks as if training steps left memory behind."""
+    """Run longer passes where training steps seem to leave memory behind."""
     settings = job.order.settings
     confirm, unit = settings.confirm_steps, settings.granularity
     while (batch := batch_to_confirm(fits, confirm, unit)) is not None:

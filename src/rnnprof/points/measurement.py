@@ -1,4 +1,4 @@
-"""What is known of a point once its observations are folded."""
+"""What is known about a point after its observations are combined."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ from rnnprof.runfile.points import Outcome, Point
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """The fold of a point's observations.
+    """The combined observations of a point.
 
     Attributes:
-        phase: where a point that is not ``measured`` ended.
+        outcome: how the point ended.
+        phase: the phase in which a point that is not ``measured`` ended.
         step_time_s: median over the samples, or over the processes' medians.
-        step_time_within_ci_s: 95% interval of the median within the process; None below 6 samples.
-        step_time_ci_s: the range of 3 or more processes' medians' interval; else None.
-        time_steps_per_s: B*T/s, honest under gradient accumulation.
+        step_time_within_ci_s: 95% interval of the median within the process; None with fewer than
+            6 samples, or with several processes.
+        step_time_ci_s: the range of the medians of 3 or more processes; else None.
+        converged: whether every timing pass reached the requested precision.
+        time_steps_per_s: trained time steps per second, with all micro-batches of gradient
+            accumulation.
         flop_per_s, matmul_share_ratio: the step's floating-point operations per second, and their
             share of a matrix product's rate on the same device and dtype.
-        bound: ``launch``, ``memory`` or ``compute``; None where no one of them explains half of
-            the step, or where it is unknown; *bound_reason* has the figures.
-        peak_allocated_bytes: by the allocator.
-        peak_process_bytes: of the process: on CUDA by NVML, context included; on the CPU by the
-            operating system.
+        bound: ``launch``, ``memory`` or ``compute``; None if none of them explains half of the
+            step, or where unknown; *bound_reason* has the figures.
+        peak_allocated_bytes: peak of the bytes that the allocator allocated.
+        peak_process_bytes: peak of the process: on CUDA from NVML, with the context; on the CPU
+            from the operating system.
         retries: of the caching allocator under the limit, after step 2.
         seen_batch, seen_time_steps: of the largest call of a recurrent layer; None where unknown.
-        unused: why a step does not use the batch requested: it then has no throughput.
+        unused: why a step does not use the requested batch, so that it has no throughput.
         noisy: what made the timing noisy, or None.
         reason, breakdown_reason, warnings: text where an observation recorded it.
     """

@@ -1,4 +1,4 @@
-"""Whether other work made a pass noisy: raw conditions to a judgement."""
+"""Judge from raw conditions whether other work made a pass noisy."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from rnnprof.runfile.observations import Conditions, DeviceConditions
 from rnnprof.units import MIB
 
 OTHERS_RATIO: Final = 0.10
-"""Processors taken by others, on average: an idle machine shows under 0.03, one busy stranger 1."""
+"""Processors used by other processes, on average: below 0.03 on an idle machine, and 1 if another
+process uses one processor all the time."""
 
 STEAL_RATIO: Final = 0.05
 THROTTLED_RATIO: Final = 0.02
 
 MIN_SECONDS: Final = 0.05
-"""The kernel counts CPU time in ticks of 10 ms: less than five of them are no evidence."""
+"""The kernel counts CPU time in ticks of 10 ms: fewer than five ticks are not evidence."""
 
 SLOWDOWNS: Final = frozenset(
     {"HwSlowdown", "SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown"}
 )
-"""NVML's reasons that mean a GPU in distress.  SwPowerCap is none: under load it is the normal."""
+"""NVML's reasons that indicate a problem.  SwPowerCap is not one: it is normal under load."""
 
 CLOCK_EXPLAINED: Final = frozenset({"GpuIdle", "SwPowerCap", "ApplicationsClocksSetting"})
-"""Reasons for a low clock that are no noise: nothing to do, the power limit, a set clock."""
+"""Reasons for a low clock that are not noise: an idle GPU, the power limit, a fixed clock."""
 
 SM_CLOCK_RATIO: Final = 0.75
-"""Of the highest clock; nvbench throws away what it sampled under 75% of the default clock."""
+"""Share of the highest clock; nvbench discards samples below 75% of the default clock."""
 
 OTHERS_DRIFT_BYTES: Final = 64 * MIB
-"""Device memory that others took during a pass: a context alone is several times that."""
+"""Device memory that other processes took during a pass: a context alone is several times this."""
 
 
 def judge(conditions: Conditions | None) -> Reason | None:
-    """What made the pass noisy; None for nothing, or where nothing was recorded."""
+    """What made the pass noisy; None if nothing did, or if no conditions were recorded."""
     if conditions is None or conditions.wall_s <= 0:
         return None
     device = conditions.device_after
@@ -63,7 +64,7 @@ def _taken(
 
 
 def slowdowns(device: DeviceConditions | None) -> tuple[str, ...]:
-    """The reasons, by NVML's names, for which the GPU is slowing itself down."""
+    """NVML's names of the reasons why the GPU slows itself down."""
     reasons = device.event_reasons if device is not None else None
     return tuple(reason for reason in reasons or () if reason in SLOWDOWNS)
 
@@ -74,7 +75,7 @@ def _slowed_down(device: DeviceConditions | None) -> GpuSlowedDown | None:
 
 
 def _low_clock(device: DeviceConditions | None) -> LowClock | None:
-    """A low clock that nothing explains; where the reasons are unknown it proves nothing."""
+    """A low clock without an explanation; None if NVML's reasons are unknown."""
     if device is None or device.event_reasons is None:
         return None
     clock_mhz, max_mhz = device.sm_clock_mhz, device.max_sm_clock_mhz

@@ -1,4 +1,4 @@
-"""Why a point's time is noisy, its batch not used, or a figure of it not known."""
+"""Why a point's time is noisy, its batch is not used, or one of its figures is unknown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ProcessorTaken(Reason):
     """Processor time that the pass did not get.
 
     Attributes:
-        ratio: seconds taken over the pass's wall time: 1 is one whole processor.
+        ratio: seconds taken per second of the pass: 1 is one whole processor.
     """
 
     taker: Taker
@@ -34,7 +34,7 @@ class GpuSlowedDown(Reason):
     """The GPU lowered its own clock.
 
     Attributes:
-        event_reasons: by NVML's names.
+        event_reasons: why, by NVML's names.
     """
 
     event_reasons: tuple[str, ...]
@@ -45,7 +45,7 @@ class LowClock(Reason):
     """The GPU ran far below its highest clock, and nothing explains it.
 
     Attributes:
-        ratio: of the highest clock.
+        ratio: share of the highest clock.
     """
 
     clock_mhz: int
@@ -65,7 +65,7 @@ class DataGave(Reason):
 
     Attributes:
         batch: requested.
-        seen_batch: sequences that the data gave.
+        seen_batch: sequences that the data had.
     """
 
     batch: int
@@ -74,7 +74,7 @@ class DataGave(Reason):
 
 @dataclass(frozen=True, slots=True)
 class ModulesSawNoMore(Reason):
-    """Modules were called with no more than at a smaller batch."""
+    """Modules got no more input than at a smaller batch."""
 
     batch: int
     smaller_batch: int
@@ -90,14 +90,14 @@ class MemoryNoMore(Reason):
 
 @dataclass(frozen=True, slots=True)
 class BatchNotUsed(Reason):
-    """A point has no throughput, since its training step does not use the batch."""
+    """A point has no throughput, because its training step does not use the batch."""
 
     why: Reason
 
 
 @dataclass(frozen=True, slots=True)
 class LengthNotUsed(Reason):
-    """Recurrent layers see as many time steps whatever T is requested."""
+    """Recurrent layers see the same number of time steps at every requested T."""
 
     time_steps: int
     seen_time_steps: int
@@ -105,7 +105,7 @@ class LengthNotUsed(Reason):
 
 @dataclass(frozen=True, slots=True)
 class LengthShare(Reason):
-    """Recurrent layers see another number of time steps than T, in proportion to it."""
+    """Recurrent layers see a constant multiple of T, not T itself."""
 
     time_steps: int
     seen_time_steps: int
@@ -113,25 +113,26 @@ class LengthShare(Reason):
 
 @dataclass(frozen=True, slots=True)
 class SameData(Reason):
-    """Two proofs of a batch drew the same data, though their seeds differ."""
+    """Two proofs of a batch drew the same data although their seeds differ."""
 
     batch: int
 
 
 @dataclass(frozen=True, slots=True)
 class ImpliedBy(Reason):
-    """A point was not run, since one with no more of B and T was out of memory."""
+    """A point was not run, because one with no larger B and T was out of memory."""
 
     point: Point
 
 
 @dataclass(frozen=True, slots=True)
 class PeakKnownWithout(Reason):
-    """No memory pass was run, since others give the point's allocated peak.
+    """No memory pass was run, because others give the point's allocated peak.
 
     Attributes:
-        error_ratio: half-width of the interval that the memory model gives.
-        samples: memory passes that it rests on.
+        peak_bytes: the predicted peak.
+        error_ratio: half-width of the model's interval, over the peak.
+        samples: memory passes in the model.
     """
 
     peak_bytes: float

@@ -1,8 +1,8 @@
-"""Goodput: throughput times what a sequence is worth at a batch; and how long a chunk should be.
+"""Goodput (throughput times statistical efficiency), and the length of chunks.
 
-Larger batches run faster and teach less per sequence: at batch B a sequence is worth
-``(noise + M) / (noise + B)`` of one at the smallest batch measured, M, where *noise* is the noise
-scale (Qiao et al., Pollux, OSDI 2021, section 3).  Only what was measured is judged.
+Larger batches run faster, but each sequence contributes less progress: at batch B it contributes
+``(noise + M) / (noise + B)`` of a sequence at the smallest measured batch, M, where *noise* is the
+noise scale (Qiao et al., Pollux, OSDI 2021, section 3).  Only measured points are judged.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ from rnnprof.study.reasons import (
 from rnnprof.study.trainability import NoiseAt, Trainability
 
 NEAR_BEST_RATIO: Final = 0.05
-"""As for throughput: a smaller batch that gives up less than this is as good."""
+"""As for throughput: a smaller batch that loses less than this is as good."""
 
 
 @dataclass(frozen=True, slots=True)
 class GoodputPoint:
-    """A point by what its steps are worth.
+    """A point with its goodput.
 
     Attributes:
-        sequences_per_s: as measured.
-        efficiency: what a sequence is worth, against the smallest batch at this T.
-        goodput_per_s: sequences of the smallest batch that would teach as much, per second.
+        sequences_per_s: measured throughput.
+        efficiency: progress per sequence, relative to the smallest batch at this T.
+        goodput_per_s: throughput times efficiency: sequences per second of the smallest batch with
+            the same progress.
     """
 
     point: Point
@@ -50,14 +51,15 @@ class GoodputPoint:
 
 @dataclass(frozen=True, slots=True)
 class Goodput:
-    """The batch to train with at one T, where the noise scale is known.
+    """The batch to train with at one T by goodput, where the noise scale is known.
 
     Attributes:
         batch: the smallest within 5% of the best goodput.
-        range: the smallest and the largest batch advised at the ends of the noise scale's interval.
-        points: every batch that was judged, ascending.
-        noise: what it rests on.
-        reasons: what it rests on.
+        range: the smallest and largest of the batches chosen at the ends of the noise scale's
+            interval.
+        points: every judged batch, ascending.
+        noise: the noise scale.
+        reasons: the figures behind the choice.
     """
 
     time_steps: int
@@ -70,13 +72,13 @@ class Goodput:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """How long to cut a sequence for truncated back-propagation.
+    """The length of chunks for truncated back-propagation.
 
     Attributes:
-        steps: time steps of a chunk; None where it cannot be told.
-        batch: at which it ran best.
-        chunks: that a sequence of the length asked for makes; the last one may be shorter.
-        reasons: what it rests on, or why there is none.
+        time_steps: time steps of a chunk; None where unknown.
+        batch: the batch with the best throughput at this length.
+        chunks: number of chunks in a sequence of the requested length; the last may be shorter.
+        reasons: the figures behind the choice, or why there is none.
     """
 
     time_steps: int | None
@@ -88,7 +90,7 @@ class Chunk:
 def goodput_at(
     time_steps: int, usable: Iterable[Measurement], found: Trainability
 ) -> Goodput | None:
-    """Judge the measured batches at a T; None where no noise scale is known there.
+    """Judge the measured batches at a T; None if no noise scale is known there.
 
     Args:
         usable: points that fit with headroom and do not thrash.
@@ -102,7 +104,7 @@ def goodput_at(
         return None
     scale = noise.scale
     assert scale.sequences is not None
-    assert scale.interval is not None  # what has a middle has ends
+    assert scale.interval is not None  # a noise scale always has an interval
     points = _points(timed, scale.sequences)
     chosen = _chosen(points)
     batches = [_chosen(_points(timed, end)).point.batch for end in scale.interval]
@@ -122,7 +124,7 @@ def _points(timed: Sequence[Measurement], noise: float) -> tuple[GoodputPoint, .
 
 
 def _sequences_per_step(measurement: Measurement) -> int:
-    """That a gradient is of; where micro-batches are accumulated, more than the batch."""
+    """Sequences per gradient; more than the batch if micro-batches are accumulated."""
     if measurement.sequences_per_s is None or measurement.step_time_s is None:
         return measurement.point.batch
     return round(measurement.sequences_per_s * measurement.step_time_s)
@@ -155,9 +157,12 @@ def _rests_on(noise: NoiseAt, spread: tuple[int, int]) -> RestsOnNoise:
 
 
 def chunk_for(length: int, reach: int, usable: Iterable[Measurement], found: Trainability) -> Chunk:
-    """The T to cut sequences of *length* into, of those measured, that keeps *reach*.
+    """The measured T for chunks of sequences of *length*: the fastest that keeps *reach*.
 
-    Of the T whose gradient reaches so far back, the one with the most time steps/s.
+    Args:
+        length: time steps of a whole sequence.
+        reach: time steps that the gradient must reach back.
+        usable: points that fit with headroom and do not thrash.
     """
     timed = [m for m in usable if m.time_steps_per_s and m.point.time_steps <= length]
     if not timed:
@@ -182,7 +187,7 @@ def chunk_for(length: int, reach: int, usable: Iterable[Measurement], found: Tra
 
 
 def _reached(found: Trainability) -> dict[int, int]:
-    """By T, the reach after the most training steps that was found."""
+    """The reach by T, after the largest number of training steps."""
     latest: dict[int, tuple[int, int]] = {}
     for each in found.reach:
         if each.reach is not None and each.reach.reach is not None:

@@ -1,4 +1,4 @@
-"""What reach, noise scale and goodput rest on."""
+"""Reasons for reach, noise scale and goodput."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LossWithoutInput(Reason):
 
 @dataclass(frozen=True, slots=True)
 class NotFinite(Reason):
-    """The gradient is no finite number at a lag in some draws."""
+    """The gradient is not finite at a lag in some draws."""
 
     lag: int
 
@@ -30,7 +30,8 @@ class Grows(Reason):
     """The gradient grows on its way back.
 
     Attributes:
-        factor: over the last time step's own, at its largest.
+        factor: its maximum over the last time step's gradient.
+        lag: the lag of the maximum.
     """
 
     factor: float
@@ -43,8 +44,8 @@ class Falls(Reason):
 
     Attributes:
         threshold: that share.
-        lag: the last at which it does not.
-        lags: the largest there is.
+        lag: the largest lag at which it does not.
+        lags: the largest lag of all.
     """
 
     threshold: float
@@ -57,7 +58,8 @@ class Lasts(Reason):
     """The gradient reaches to the first time step.
 
     Attributes:
-        ratio: of the last time step's, at the largest lag.
+        ratio: share of the last time step's gradient, at the largest lag.
+        lag: the largest lag.
     """
 
     ratio: float
@@ -66,12 +68,12 @@ class Lasts(Reason):
 
 @dataclass(frozen=True, slots=True)
 class GradientsNotFinite(Reason):
-    """Some gradients are no finite numbers."""
+    """Some gradients are not finite."""
 
 
 @dataclass(frozen=True, slots=True)
 class FewDraws(Reason):
-    """Too few draws to tell the noise of a gradient."""
+    """Too few draws to estimate the noise of a gradient."""
 
     draws: int
     least: int
@@ -79,7 +81,7 @@ class FewDraws(Reason):
 
 @dataclass(frozen=True, slots=True)
 class LostInNoise(Reason):
-    """The gradient cannot be told from its noise."""
+    """The gradient cannot be distinguished from its noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,12 @@ class NoUpperEnd(Reason):
 
 @dataclass(frozen=True, slots=True)
 class Worth(Reason):
-    """How fast the chosen batch runs, and what its sequences are worth.
+    """The throughput and the efficiency of the chosen batch.
 
     Attributes:
-        efficiency_ratio: of a sequence of it, against one at *least_batch*.
-        fastest_batch: another that runs *times* as fast, each sequence worth *fastest_ratio*;
-            None where the chosen one is the fastest.
+        efficiency_ratio: progress per sequence, relative to *least_batch*.
+        fastest_batch: another batch that runs *times* as fast, with efficiency *fastest_ratio*;
+            None if the chosen one is the fastest.
     """
 
     sequences_per_s: float
@@ -107,12 +109,12 @@ class Worth(Reason):
 
 @dataclass(frozen=True, slots=True)
 class RestsOnNoise(Reason):
-    """The noise scale that a goodput rests on.
+    """The noise scale behind a goodput.
 
     Attributes:
         sequences: the noise scale.
         interval: its 95% interval; the upper end may be infinite.
-        batches: chosen at its ends.
+        batches: the batches chosen at the two ends.
     """
 
     train_steps: int
@@ -123,24 +125,24 @@ class RestsOnNoise(Reason):
 
 @dataclass(frozen=True, slots=True)
 class NothingTimed(Reason):
-    """No T of at most a length was timed at a point that fits."""
+    """No T up to a length was timed at a point that fits."""
 
     length: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReachUnknown(Reason):
-    """At no T that was timed is the reach known."""
+    """The reach is unknown at every T that was timed."""
 
     time_steps: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ReachTooShort(Reason):
-    """No T keeps the reach that is requested.
+    """No T has the requested reach.
 
     Attributes:
-        furthest: the furthest reach, at *time_steps*.
+        furthest: the largest reach, at *time_steps*.
     """
 
     reach: int
@@ -150,7 +152,7 @@ class ReachTooShort(Reason):
 
 @dataclass(frozen=True, slots=True)
 class ReachEnough(Reason):
-    """How far gradients reach at a T, and how far is requested."""
+    """How far gradients reach at a T, and the requested reach."""
 
     time_steps: int
     found: int
@@ -159,7 +161,7 @@ class ReachEnough(Reason):
 
 @dataclass(frozen=True, slots=True)
 class BestOfReach(Reason):
-    """The throughput that the chosen T was chosen by."""
+    """The throughput for which a T was chosen."""
 
     time_steps_per_s: float
     batch: int
@@ -167,7 +169,7 @@ class BestOfReach(Reason):
 
 @dataclass(frozen=True, slots=True)
 class FasterButShort(Reason):
-    """A faster point at a T whose gradients do not reach so far."""
+    """A faster point at a T whose gradients do not reach far enough."""
 
     point: Point
     time_steps_per_s: float
