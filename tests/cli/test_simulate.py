@@ -74,7 +74,7 @@ def refused(
         (["check", "--budget", "two.toml", "--baseline", "b.jsonl"], "names several"),
         (["check", "--budget", "fits.toml", "--simulate", "t4,h100", "-o", "a"], "NAME.jsonl"),
         (["check", "--budget", "fits.toml", "--simulate", "t4,h100", "--against", "."], "times"),
-        (["check", "b.jsonl", "--budget", "fits.toml", "--simulate", "t4,h100"], "RUN is measured"),
+        (["check", "b.jsonl", "--budget", "fits.toml", "--simulate", "t4,h100"], "leave RUN out"),
         (["check", "--budget", "fits.toml", "--simulate", "t4", "--against", "."], "times"),
     ],
 )

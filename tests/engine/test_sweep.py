@@ -577,7 +577,7 @@ def test_a_suspect_error_is_judged_by_half_the_batch():
     (fit,) = [o for o in run.observations if isinstance(o, Fit)]
     assert fit.outcome is Outcome.OOM
     assert "a library could not start, but starts at half the batch" in (fit.reason or "")
-    assert [t.batch for t, _ in probe.asked if t.do == "fit"] == [8, 4]
+    assert [t.point.batch for t, _ in probe.asked if t.do == "fit"] == [8, 4]
 
 
 def test_a_library_that_never_comes_up_is_a_crash():

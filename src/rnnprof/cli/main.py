@@ -22,7 +22,7 @@ COMMANDS: Final = {
     "max-batch": ("rnnprof.cli.max_batch", "Prove the largest batch that fits at each T."),
     "trainability": (
         "rnnprof.cli.trainability",
-        "How far gradients reach back, and how much a larger batch helps training.",
+        "How far gradients reach back, and how much a larger batch helps.",
     ),
     "advise": ("rnnprof.cli.advise", "The recommended batch and time steps, and why."),
     "export": ("rnnprof.cli.export", "CSV, JSON or Parquet for other tools."),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @table_options("trainability")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> int:
-    """How far gradients reach back, and how much a larger batch helps training.
+    """How far gradients reach back, and how much a larger batch helps.
 
     At each T, before and after some training: how far the gradient of the last step's loss reaches
     back; after training also the noise scale, the batch above which a larger one helps less. With

@@ -92,7 +92,7 @@ def test_gradients_that_are_no_numbers_are_told_and_leave_a_gap(report: RunRepor
     assert "not finite" in chart.finding
     assert worth_chart(seen) is None
     words = trainability_in_words(seen)
-    assert "no finite number at lag 1" in " ".join(words.split())
+    assert "the gradient is not finite at lag 1" in " ".join(words.split())
     assert "some gradients are no finite numbers" in " ".join(words.split())
 
 
