@@ -31,7 +31,7 @@ MESSAGES = [
     Fork(3),
     Forked(3, 4321),
     Exited(3, None, 9),
-    Task(do="hello", workload=Workload()),
+    Task(do="describe", workload=Workload()),
     Task(
         do="fit",
         workload=FACTORY,

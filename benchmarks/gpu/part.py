@@ -22,7 +22,7 @@ from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
 from rnnprof.runfile.points import Point
 from rnnprof.simulate.description import GPU_VARIABLE
-from rnnprof.simulate.loading import load_as_told
+from rnnprof.simulate.loading import load_if_requested
 from rnnprof.units import GIB, MIB
 from rnnprof.workload import Workload
 
@@ -102,7 +102,7 @@ class Bench:
     """Fresh workers on the device of a part, pinned to its GPU as an ordinary run pins it."""
 
     stage: Stage
-    crew: Supervisor
+    supervisor: Supervisor
     facts: dict[str, Any]
     device: str
     uuid: str | None
@@ -127,20 +127,20 @@ class Bench:
             limit_bytes=LIMIT_BYTES[self.stage.device],
             guard_bytes=guard_bytes(),
         )
-        return self.crew.ask(replace(task, **changes), deadline_s)
+        return self.supervisor.ask(replace(task, **changes), deadline_s)
 
 
-def bench_of(stage: Stage, crew: Supervisor) -> Bench:
+def bench_of(stage: Stage, supervisor: Supervisor) -> Bench:
     """Read the facts about the GPU from a worker of *crew*.
 
     Raises:
         RuntimeError: the worker could not describe itself.
     """
-    hello = crew.ask(Task("hello", TINY, device=stage.device), 2 * DEADLINE_S)
+    hello = supervisor.ask(Task("describe", TINY, device=stage.device), 2 * DEADLINE_S)
     if hello.evidence is not None:
         raise RuntimeError(f"hello: {classify(hello.evidence).reason}")
     facts: Any = hello.findings["facts"]
-    return Bench(stage, crew, facts, stage.device, facts.get("device_uuid"))
+    return Bench(stage, supervisor, facts, stage.device, facts.get("device_uuid"))
 
 
 @contextmanager
@@ -150,8 +150,8 @@ def open_bench(stage: Stage) -> Iterator[Bench]:
     Raises:
         RuntimeError: the worker could not describe itself.
     """
-    with Supervisor() as crew:
-        yield bench_of(stage, crew)
+    with Supervisor() as supervisor:
+        yield bench_of(stage, supervisor)
 
 
 def ending(answer: Answer) -> dict[str, Any]:
@@ -184,6 +184,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    load_as_told(os.environ)  # a simulated GPU, before any part imports torch
+    load_if_requested(os.environ)  # a simulated GPU, before any part imports torch
     # by its own name, so that the parts import the very same classes
     import_module("benchmarks.gpu.part").main()

@@ -42,14 +42,16 @@ def identity(stage: Stage) -> None:
 def facts(stage: Stage) -> None:
     """What starting costs, what the template holds, and what NVML reports here."""
     began_s = time.monotonic()
-    with Supervisor() as crew:
-        ready = crew.start()
+    with Supervisor() as supervisor:
+        ready = supervisor.start()
         stage.keep(start_s=time.monotonic() - began_s, import_s=ready.import_s)
-        hello = [crew.ask(Task("hello", TINY, device=stage.device), 120.0) for _ in range(3)]
+        hello = [
+            supervisor.ask(Task("describe", TINY, device=stage.device), 120.0) for _ in range(3)
+        ]
         stage.keep(hello_wall_s=[answer.wall_s for answer in hello], hello=hello[0].findings)
-        assert crew._template is not None
-        stage.keep(template=_device_traces(crew._template.pid))
-        bench = bench_of(stage, crew)
+        assert supervisor._template is not None
+        stage.keep(template=_device_traces(supervisor._template.pid))
+        bench = bench_of(stage, supervisor)
         survey = bench.ask("survey")
         stage.keep(survey={**survey.findings, **ending(survey)})
         fit = bench.ask("fit")

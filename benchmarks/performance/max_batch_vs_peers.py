@@ -147,7 +147,7 @@ class BruteForce:
         others: what ended neither by fitting nor by an OOM; it counts as not fitting.
     """
 
-    crew: Supervisor
+    supervisor: Supervisor
     case: Case
     trials: list[Trial] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
@@ -180,7 +180,9 @@ class BruteForce:
         return Finding("brute force", answers, trials, self.spent_s, None, _together(notes))
 
     def _try(self, batch: int, confirm_steps: int) -> None:
-        answer = self.crew.ask(self.case.task(batch=batch, confirm_steps=confirm_steps), DEADLINE_S)
+        answer = self.supervisor.ask(
+            self.case.task(batch=batch, confirm_steps=confirm_steps), DEADLINE_S
+        )
         self.spent_s += answer.wall_s
         verdict = None if answer.evidence is None else classify(answer.evidence)
         if verdict is not None and verdict.outcome is not Outcome.OOM:
@@ -372,7 +374,7 @@ class Campaign:
         drawn: batches that it draws at the middle T.
     """
 
-    crew: Supervisor
+    supervisor: Supervisor
     lengths: Sequence[int]
     finders: Sequence[str]
     around: int = AROUND
@@ -401,7 +403,7 @@ class Campaign:
 
     def _force(self, case: Case, findings: Sequence[Finding]) -> BruteForce:
         answers = [answer for found in findings if (answer := found.answers[case.time_steps])]
-        force = BruteForce(self.crew, case)
+        force = BruteForce(self.supervisor, case)
         is_middle = case.time_steps == self.lengths[len(self.lengths) // 2]
         answer = answers[0] if answers else FIRST_BATCH  # rnnprof's, where it has one
         force.run(answer, self.around, self.drawn if is_middle else 0)
@@ -452,8 +454,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     limits = (arguments.limits or (QUICK_LIMIT if quick else LIMITS)).split(",")
     lengths = parse_axis(arguments.time_steps or (QUICK_STEPS if quick else STEPS))
     began_s = time.monotonic()
-    with Supervisor() as crew:
-        campaign = Campaign(crew, lengths, arguments.who or ["rnnprof", *PEERS])
+    with Supervisor() as supervisor:
+        campaign = Campaign(supervisor, lengths, arguments.who or ["rnnprof", *PEERS])
         if quick:
             campaign.around, campaign.drawn = QUICK_AROUND, 0
         for name in names:

@@ -71,24 +71,24 @@ def cases(input_size: int, hidden_size: int) -> Iterator[Case]:
     yield Case("word language model", model, f"{LANGUAGE_MODEL}:make")
 
 
-def measure(crew: Supervisor, case: Case, values: Sequence[int]) -> list[Seen]:
+def measure(supervisor: Supervisor, case: Case, values: Sequence[int]) -> list[Seen]:
     """Every point of the grid, by a fit and a memory pass."""
     return [
         seen
         for time_steps in values
         for batch in values
-        if (seen := _measure_point(crew, case, Point(batch, time_steps))) is not None
+        if (seen := _measure_point(supervisor, case, Point(batch, time_steps))) is not None
     ]
 
 
-def _measure_point(crew: Supervisor, case: Case, point: Point) -> Seen | None:
+def _measure_point(supervisor: Supervisor, case: Case, point: Point) -> Seen | None:
     found: dict[str, Any] = {}
     for do in ("fit", "memory"):
         task = Task(
             do, case.workload, point,
             factory_path=case.factory_path, limit_bytes=LIMIT_BYTES, guard_bytes=guard_bytes(),
         )  # fmt: skip
-        answer = crew.ask(task, DEADLINE_S)
+        answer = supervisor.ask(task, DEADLINE_S)
         if answer.evidence is not None:
             print(f"{case.name} {point}: {answer.evidence}", file=sys.stderr)
             return None
@@ -147,12 +147,12 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="the figures as JSON")
     arguments = parser.parse_args()
     rows = []
-    with Supervisor() as crew:
+    with Supervisor() as supervisor:
         sizes, values = GRIDS[arguments.grid]
         for case in cases(**sizes):
             if arguments.only not in case.name:
                 continue
-            seen = measure(crew, case, values)
+            seen = measure(supervisor, case, values)
             row = {
                 "workload": case.name,
                 "grid": arguments.grid,

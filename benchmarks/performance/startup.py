@@ -85,13 +85,13 @@ def imports_s() -> dict[str, float]:
 
 def template() -> dict[str, float]:
     """The template's start, and a task of nothing in a fresh worker, after the first."""
-    with Supervisor() as crew:
-        [started_s] = timeit.repeat(crew.start, number=1, repeat=1)
-        task = protocol.Task(do="hello", workload=Workload())
-        crew.ask(task, 60)
+    with Supervisor() as supervisor:
+        [started_s] = timeit.repeat(supervisor.start, number=1, repeat=1)
+        task = protocol.Task(do="describe", workload=Workload())
+        supervisor.ask(task, 60)
         return {
             "start_s": started_s,
-            "hello_s": min(timeit.repeat(lambda: crew.ask(task, 60), number=1, repeat=5)),
+            "hello_s": min(timeit.repeat(lambda: supervisor.ask(task, 60), number=1, repeat=5)),
         }
 
 
@@ -103,11 +103,11 @@ class Forgetful(Supervisor):
         return Supervisor.ask(self, task, deadline_s)
 
 
-def frontier(crew: type[Supervisor], lengths: int) -> dict[str, Any]:
+def frontier(supervisor: type[Supervisor], lengths: int) -> dict[str, Any]:
     """Seconds and probes of the frontier at so many T."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock.patch("rnnprof.engine.job.Supervisor", crew),
+        mock.patch("rnnprof.engine.job.Supervisor", supervisor),
     ):
         began_s = time.perf_counter()
         edges = rnnprof.max_batch(
@@ -146,8 +146,8 @@ def main() -> None:
         print(f"  import {name:26} {format_seconds(imported.get(name)):>8}")
     print(f"{'a fresh worker, and its answer':30} {format_seconds(forked['hello_s']):>8}")
     kept, anew = (
-        frontier(crew, arguments.lengths) if arguments.lengths else None
-        for crew in (Supervisor, Forgetful)
+        frontier(supervisor, arguments.lengths) if arguments.lengths else None
+        for supervisor in (Supervisor, Forgetful)
     )
     if kept and anew:
         print(

@@ -315,9 +315,9 @@ def with_truth(row: Row, run: Run | None, count: int) -> Row:
     with (
         tempfile.TemporaryDirectory() as name,
         patch.dict(os.environ, environment_of(row.case, Path(name))),
-        Supervisor(folder=row.case.folder) as crew,
+        Supervisor(folder=row.case.folder) as supervisor,
     ):
-        return replace(row, truth=truth_of(row, partial(_trial, crew, row, run, count)))
+        return replace(row, truth=truth_of(row, partial(_trial, supervisor, row, run, count)))
 
 
 def truth_of(row: Row, try_batch: Callable[[int], Trial]) -> dict[int, str]:
@@ -334,7 +334,7 @@ def truth_of(row: Row, try_batch: Callable[[int], Trial]) -> dict[int, str]:
     return {each: str(trials[each]) for each in sorted(trials)}
 
 
-def _trial(crew: Supervisor, row: Row, run: Run, count: int, batch: int) -> Trial:
+def _trial(supervisor: Supervisor, row: Row, run: Run, count: int, batch: int) -> Trial:
     assert row.time_steps is not None
     task = Task(
         do="fit",
@@ -346,7 +346,7 @@ def _trial(crew: Supervisor, row: Row, run: Run, count: int, batch: int) -> Tria
         guard_bytes=guard_bytes(),
         confirm_steps=count,
     )
-    found = crew.ask(task, TRUTH_DEADLINE_S)
+    found = supervisor.ask(task, TRUTH_DEADLINE_S)
     passed = int(found.findings.get("train_steps_run", 0))  # type: ignore[call-overload]
     return Trial(passed, None if found.evidence is None else classify(found.evidence).outcome.value)
 

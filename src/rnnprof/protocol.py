@@ -61,7 +61,7 @@ class Task:
     """What a worker is to do.
 
     Attributes:
-        do: ``hello``, ``survey``, ``check``, ``rates``, ``fit``, ``memory``, ``timing``,
+        do: ``describe``, ``survey``, ``check``, ``rates``, ``fit``, ``memory``, ``timing``,
             ``gradient`` or ``training``.
         device: ``cpu``; ``cuda`` or ``cuda:N`` by torch's own numbering; once the GPU is known
             always ``cuda``.

@@ -36,7 +36,7 @@ from campaigns.groups import NoGroupError, memory_group, taken_memory, within
 from campaigns.stops import stop_often
 from rnnprof.device.environment import machine_facts
 from rnnprof.points.fold import fold_run
-from rnnprof.report.words import told
+from rnnprof.report.words import as_text
 from rnnprof.runfile.points import Point
 from rnnprof.runfile.records import Run
 
@@ -319,7 +319,7 @@ def row_of(fault: Fault, seen: Seen) -> Row:
     """What was seen beside what was stated."""
     found = fold_run(seen.run).get(FAULTY) if seen.run else None
     outcome = str(found.outcome) if found else None
-    message = told(found.reason if found and fault.exit_code != 2 else None) or (
+    message = as_text(found.reason if found and fault.exit_code != 2 else None) or (
         seen.ended.message if seen.ended.exit_code else "every point measured"
     )
     as_stated = (

@@ -122,24 +122,24 @@ def test_a_template_that_still_imports_is_not_waited_for(
     """Ctrl-C while torch is imported, which may take half a minute."""
     (tmp_path / "torch.py").write_text("import time\ntime.sleep(60)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    crew = Supervisor()
+    supervisor = Supervisor()
 
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(crew, "_await_template", interrupt)
+    monkeypatch.setattr(supervisor, "_await_template", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        crew.start()
-    assert crew._template is not None
+        supervisor.start()
+    assert supervisor._template is not None
     waits: list[float | None] = []
-    wait = crew._template.wait
+    wait = supervisor._template.wait
 
     def waited(timeout: float | None = None) -> int:
         waits.append(timeout)
         return wait(timeout)
 
-    monkeypatch.setattr(crew._template, "wait", waited)
-    crew.close()
+    monkeypatch.setattr(supervisor._template, "wait", waited)
+    supervisor.close()
     assert waits == [0, None], "not given a moment, then killed"
 
 

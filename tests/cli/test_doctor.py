@@ -95,10 +95,10 @@ MACHINES: dict[str, tuple[Callable[[], dict[str, Any]], int]] = {
 
 
 def build(
-    folder: Path, *, nvml: FakeNvml, torch: Any = CUDA, pci_cards: int = 1, **sources: Any
+    folder: Path, *, nvml: FakeNvml, torch: Any = CUDA, pci_gpus: int = 1, **sources: Any
 ) -> Machine:
     """A Linux machine; *torch* is the CUDA that it was built for, or ``...`` for no torch."""
-    for number in range(pci_cards):
+    for number in range(pci_gpus):
         device = folder / "pci" / str(number)
         device.mkdir(parents=True)
         (device / "vendor").write_text("0x10de\n")

@@ -30,7 +30,7 @@ def ask(workers: Any) -> Any:
     def run(code: str, fault: str = "") -> Any:
         source = FactorySource("asking.py:make", {"code": textwrap.dedent(code), "fault": fault})
         workload = Workload(cell=None, input_size=0, hidden_size=0, layers=0, factory=source)
-        answer = workers.ask("hello", workload, factory_path=f"{FACTORIES}:make")
+        answer = workers.ask("describe", workload, factory_path=f"{FACTORIES}:make")
         assert answer.evidence is None, answer.evidence
         check = workers.ask(
             "check", workload, factory_path=f"{FACTORIES}:make", batch=1, time_steps=1

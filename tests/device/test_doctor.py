@@ -29,7 +29,7 @@ QUIET = DeviceConditions(
     unknown={"own_bytes": "no context"},
 )  # fmt: skip
 CARD = GpuFacts(Gpu(0, "GPU-aa", "NVIDIA H200", 140 * GIB), True, QUIET, ())
-NO_DRIVER = NvidiaFacts(missing=NvmlMissing("no_driver", "no driver"), pci_cards=0)
+NO_DRIVER = NvidiaFacts(missing=NvmlMissing("no_driver", "no driver"), pci_gpus=0)
 
 CPU_ONLY = Facts(
     platform=PlatformFacts("Linux", is_wsl=False, is_glibc=True),
@@ -41,7 +41,7 @@ CPU_ONLY = Facts(
 GPU = replace(
     CPU_ONLY,
     torch=TorchFacts(True, "2.9.1", "12.8"),
-    nvidia=NvidiaFacts(driver="580.65.06", pci_cards=1, gpus=(CARD,), nvidia_ml_py="13.580"),
+    nvidia=NvidiaFacts(driver="580.65.06", pci_gpus=1, gpus=(CARD,), nvidia_ml_py="13.580"),
 )
 
 
@@ -98,7 +98,7 @@ class TestTorch:
     def test_a_build_without_cuda_beside_a_card(self):
         for facts in (
             replace(GPU, torch=CPU_ONLY.torch),
-            nvidia(CPU_ONLY, pci_cards=1),  # whose driver is missing
+            nvidia(CPU_ONLY, pci_gpus=1),  # whose driver is missing
         ):
             finding = only(facts, "torch")
             assert finding.level == "problem"
@@ -123,11 +123,11 @@ class TestDriver:
         ],
     )
     def test_each_reason_has_its_remedy(self, kind, level):
-        missing = nvidia(missing=NvmlMissing(kind, "the reason"), gpus=(), pci_cards=None)
+        missing = nvidia(missing=NvmlMissing(kind, "the reason"), gpus=(), pci_gpus=None)
         finding = only(missing, "NVML")
         assert (finding.level, finding.text) == (level, "the reason")
         assert finding.remedy
-        beside = only(nvidia(missing, pci_cards=2), "NVML")
+        beside = only(nvidia(missing, pci_gpus=2), "NVML")
         assert (beside.level, beside.text) == (
             "problem",
             "the reason (2 NVIDIA GPUs present)",
@@ -144,7 +144,7 @@ class TestDriver:
 
     @pytest.mark.parametrize("kind", ["not_supported", "other"])
     def test_a_reason_without_a_remedy(self, kind):
-        finding = only(nvidia(missing=NvmlMissing(kind, "odd"), gpus=(), pci_cards=0), "NVML")
+        finding = only(nvidia(missing=NvmlMissing(kind, "odd"), gpus=(), pci_gpus=0), "NVML")
         assert finding == Remark("problem", "NVML", "odd", None)
 
     def test_a_card_that_cannot_be_read(self):

@@ -40,7 +40,7 @@ FAULT_IN_PHASE = [(fault, "forward") for fault in FAULTS] + [
 
 
 def ask(
-    crew: Supervisor,
+    supervisor: Supervisor,
     do: str = "fit",
     deadline_s: float = 60,
     function: str = "make",
@@ -57,7 +57,7 @@ def ask(
         guard_bytes=2 * GIB,
         point_seconds=0.05,
     )
-    return crew.ask(task, deadline_s)
+    return supervisor.ask(task, deadline_s)
 
 
 def own_processes() -> list[psutil.Process]:
@@ -176,8 +176,8 @@ def wait_for_descendants(pid: int, count: int) -> list[psutil.Process]:
 def test_a_python_without_torch_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('no torch here')")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    with Supervisor() as crew, pytest.raises(WorkerStartError, match="no torch here"):
-        crew.start()
+    with Supervisor() as supervisor, pytest.raises(WorkerStartError, match="no torch here"):
+        supervisor.start()
 
 
 def test_the_parent_holds_no_torch() -> None:

@@ -27,7 +27,7 @@ from rnnprof.gate.formats.github import (
 )
 from rnnprof.gate.formats.junit import gates_junit
 from rnnprof.gate.formats.markdown import gates_markdown
-from rnnprof.gate.formats.shared import Told, worst_first
+from rnnprof.gate.formats.shared import CheckContext, worst_first
 from rnnprof.gate.formats.text import gates_text
 from rnnprof.gate.reasons import PeakAndLimit, Throughput, ThroughputOfFew, Unfinished, numbers_in
 from rnnprof.gate.verdicts import Finding, Gate, Verdict, WordedFinding
@@ -37,7 +37,7 @@ from rnnprof.report.words.gate import judged, summed_up, worded
 
 MIB = 1 << 20
 GIB = 1 << 30
-TOLD = Told(
+CONTEXT = CheckContext(
     run_name="lstm-256", base_name="main", workload="lstm 256->512, fp32, adam",
     device="NVIDIA H200", limit_bytes=GIB, command="rnnprof check run.jsonl --budget b.toml",
     budget_name="b.toml", judged_at=datetime(2026, 11, 24, 0, 30, tzinfo=UTC),
@@ -77,29 +77,29 @@ EMPTY = worded(Gate(()))
 HOSTILE = "a::b,c%0A]]>&\"'|`*<script>@all\n::error::x\r\x00\x1b[31m\x0b\ud800\ufffe\u202e字" * 2
 
 
-def gate_text(gate, told):
+def gate_text(gate, context):
     """Of one GPU, as in most of these tests."""
-    return gates_text(judged([(gate, told)]))
+    return gates_text(judged([(gate, context)]))
 
 
-def gate_markdown(gate, told):
-    return gates_markdown(judged([(gate, told)]))
+def gate_markdown(gate, context):
+    return gates_markdown(judged([(gate, context)]))
 
 
-def gate_json(gate, told):
-    return gates_json(judged([(gate, told)]))
+def gate_json(gate, context):
+    return gates_json(judged([(gate, context)]))
 
 
-def gate_junit(gate, told):
-    return gates_junit(judged([(gate, told)]))
+def gate_junit(gate, context):
+    return gates_junit(judged([(gate, context)]))
 
 
-def gate_annotations(gate, told):
-    return gates_annotations(judged([(gate, told)]))
+def gate_annotations(gate, context):
+    return gates_annotations(judged([(gate, context)]))
 
 
-def gate_benchmarks(gate, told=TOLD):
-    return gates_benchmarks(judged([(gate, told)]))
+def gate_benchmarks(gate, context=CONTEXT):
+    return gates_benchmarks(judged([(gate, context)]))
 
 
 FORMATS = {
@@ -165,8 +165,8 @@ def columns(line):
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in line)
 
 
-def cases(gate, told=TOLD):
-    return ET.fromstring(gate_junit(gate, told)).findall("testsuite/testcase")
+def cases(gate, context=CONTEXT):
+    return ET.fromstring(gate_junit(gate, context)).findall("testsuite/testcase")
 
 
 # to the letter
@@ -174,7 +174,7 @@ def cases(gate, told=TOLD):
 
 def test_text_to_the_letter():
     assert (
-        gate_text(SMALL, TOLD)
+        gate_text(SMALL, CONTEXT)
         == """\
 lstm-256, against main, lstm 256->512, fp32, adam, NVIDIA H200, limit 1.00 GiB,
   budget b.toml
@@ -211,11 +211,11 @@ lstm-256, against main, lstm 256-\>512, fp32, adam, NVIDIA H200, limit 1.00 GiB,
 
 
 def test_markdown_to_the_letter():
-    assert gate_markdown(SMALL, TOLD) == MARKDOWN
+    assert gate_markdown(SMALL, CONTEXT) == MARKDOWN
 
 
 def test_annotations_to_the_letter():
-    peak, other, growth = gate_annotations(SMALL, TOLD).splitlines()
+    peak, other, growth = gate_annotations(SMALL, CONTEXT).splitlines()
     assert peak == (
         "::error file=b.toml,title=rnnprof FAIL%3A peak B=64 T=128::612 MiB, limit 600 MiB: "
         "2.0%25 above what the budget allows"
@@ -233,7 +233,7 @@ def test_annotations_to_the_letter():
 
 def test_junit_to_the_letter():
     assert (
-        gate_junit(summed_up((PEAK,)), TOLD)
+        gate_junit(summed_up((PEAK,)), CONTEXT)
         == """\
 <?xml version="1.0" encoding="UTF-8"?>
 <testsuites>
@@ -267,7 +267,7 @@ FAIL: 1 of 1 check failed.</system-out>
 
 
 def test_json_says_all_of_a_finding():
-    document = json.loads(gate_json(summed_up((GROWTH,)), TOLD))
+    document = json.loads(gate_json(summed_up((GROWTH,)), CONTEXT))
     [finding] = document.pop("findings")
     assert document == {
         "verdict": "INCONCLUSIVE", "exit_code": 0, "strict": False, "run": "lstm-256",
@@ -283,7 +283,7 @@ def test_json_says_all_of_a_finding():
 
 # several GPUs
 
-T4 = replace(TOLD, run_name="r-t4", base_name=None, device="Tesla T4 (simulated)",
+T4 = replace(CONTEXT, run_name="r-t4", base_name=None, device="Tesla T4 (simulated)",
              gpu="simulated-t4")  # fmt: skip
 H100 = replace(T4, run_name="r-h100", device="NVIDIA H100 (simulated)", gpu="simulated-h100")
 KEPT = changed(PEAK, verdict=Verdict.PASS, sentence="1% below", measured=594 * MIB)
@@ -325,7 +325,7 @@ PASS: 1 of 1 check passed.
     ],
 )
 def test_the_sum_of_several_gpus_names_what_did_not_pass(verdicts, said):
-    several = judged((gate_of(v), replace(TOLD, gpu=f"g{n}")) for n, v in enumerate(verdicts))
+    several = judged((gate_of(v), replace(CONTEXT, gpu=f"g{n}")) for n, v in enumerate(verdicts))
     assert several.sentence == said
     assert gates_text(several).splitlines()[-1] == said
 
@@ -344,7 +344,7 @@ def test_the_sum_of_several_gpus_names_what_did_not_pass(verdicts, said):
 )
 def test_the_outputs_of_several_gpus_are_those_of_the_worst(verdicts, strict, worst, code):
     several = judged(
-        (gate_of(verdict), replace(TOLD, gpu=f"g{n}", is_strict=strict))
+        (gate_of(verdict), replace(CONTEXT, gpu=f"g{n}", is_strict=strict))
         for n, verdict in enumerate(verdicts)
     )
     assert several.verdict.exit_code(strict=strict) == code
@@ -403,7 +403,9 @@ def test_annotations_of_several_gpus_are_those_of_one_step():
 def test_the_summary_of_several_gpus_stays_within_githubs_limit():
     reason = "|" * 5000
     findings = tuple(of(Verdict.FAIL, where=f"B={n}", sentence=reason) for n in range(500))
-    several = judged((summed_up(findings), replace(TOLD, gpu=f"simulated-{n}")) for n in range(6))
+    several = judged(
+        (summed_up(findings), replace(CONTEXT, gpu=f"simulated-{n}")) for n in range(6)
+    )
     text = gates_markdown(several)
     assert text.count("<details>") == 6
     assert len(text.encode()) < 1 << 20
@@ -429,15 +431,15 @@ def test_of_several_gpus_the_log_guards_every_text():
 )
 def test_every_verdict_in_every_format(verdict, tag, level, sign):
     gate = gate_of(verdict)
-    assert gate_text(gate, TOLD).splitlines()[3].startswith(f"{verdict}  peak B=64 T=128: ")
-    assert gate_text(gate, TOLD).splitlines()[-1] == gate.sentence
+    assert gate_text(gate, CONTEXT).splitlines()[3].startswith(f"{verdict}  peak B=64 T=128: ")
+    assert gate_text(gate, CONTEXT).splitlines()[-1] == gate.sentence
     assert gate.sentence.startswith(f"{verdict}: 1 of 1 check ")
-    assert gate_markdown(gate, TOLD).startswith(f"## {sign} rnnprof check: {verdict}\n")
-    assert f"| {sign} {verdict} | peak B=64 T=128 |" in gate_markdown(gate, TOLD)
-    assert json.loads(gate_json(gate, TOLD))["verdict"] == verdict
+    assert gate_markdown(gate, CONTEXT).startswith(f"## {sign} rnnprof check: {verdict}\n")
+    assert f"| {sign} {verdict} | peak B=64 T=128 |" in gate_markdown(gate, CONTEXT)
+    assert json.loads(gate_json(gate, CONTEXT))["verdict"] == verdict
     [case] = cases(gate)
     assert [child.tag for child in case] == ([tag] if tag else [])
-    assert [command[0] for command in commands(gate_annotations(gate, TOLD))] == (
+    assert [command[0] for command in commands(gate_annotations(gate, CONTEXT))] == (
         [level] if level else []
     )
     assert json.loads(gate_benchmarks(gate))[0]["extra"].startswith(f"{verdict}: ")
@@ -452,16 +454,16 @@ def test_every_verdict_in_every_format(verdict, tag, level, sign):
 )  # fmt: skip
 def test_exit_code_is_told_as_it_will_be(verdict, codes):
     for strict, code in zip((False, True), codes, strict=True):
-        told = replace(TOLD, is_strict=strict)
-        assert json.loads(gate_json(gate_of(verdict), told))["exit_code"] == code
-        outputs = github(judged([(gate_of(verdict), told)]), {}, token="T").outputs
+        context = replace(CONTEXT, is_strict=strict)
+        assert json.loads(gate_json(gate_of(verdict), context))["exit_code"] == code
+        outputs = github(judged([(gate_of(verdict), context)]), {}, token="T").outputs
         assert outputs == f"verdict<<T\n{verdict}\nT\nexit-code<<T\n{code}\nT\n"
 
 
 @pytest.mark.parametrize("gate", [gate_of(Verdict.INCONCLUSIVE), EMPTY], ids=["one", "none"])
 @pytest.mark.parametrize("form", FORMATS)
 def test_inconclusive_is_never_called_passed(gate, form):
-    text = FORMATS[form](gate, TOLD)
+    text = FORMATS[form](gate, CONTEXT)
     assert not re.search("pass|held|success|✅", text, re.IGNORECASE)
     assert "INCONCLUSIVE" in text or (form, gate) == ("benchmarks", EMPTY)
 
@@ -469,16 +471,16 @@ def test_inconclusive_is_never_called_passed(gate, form):
 def test_a_gate_without_findings_is_no_empty_suite():
     [case] = cases(EMPTY)
     assert case.find("skipped") is not None
-    assert [command[0] for command in commands(gate_annotations(EMPTY, TOLD))] == ["warning"]
+    assert [command[0] for command in commands(gate_annotations(EMPTY, CONTEXT))] == ["warning"]
 
 
 def test_inconclusive_is_an_error_where_it_ends_the_job():
-    notes = gate_annotations(gate_of(Verdict.INCONCLUSIVE), replace(TOLD, is_strict=True))
+    notes = gate_annotations(gate_of(Verdict.INCONCLUSIVE), replace(CONTEXT, is_strict=True))
     assert [command[0] for command in commands(notes)] == ["error"]
 
 
 def test_counts_of_a_suite():
-    suite = ET.fromstring(gate_junit(SMALL, TOLD)).find("testsuite")
+    suite = ET.fromstring(gate_junit(SMALL, CONTEXT)).find("testsuite")
     counts = {name: int(suite.get(name)) for name in ("tests", "failures", "errors", "skipped")}
     assert counts == {"tests": 4, "failures": 1, "errors": 1, "skipped": 1}
 
@@ -511,16 +513,20 @@ def test_what_is_no_number_is_no_figure(odd):
     assert worst_first((PEAK, found)) == [found, PEAK]
     assert json.loads(gate_benchmarks(gate)) == json.loads(gate_benchmarks(summed_up((PEAK,))))
     for form in ("text", "markdown", "json", "junit", "annotations"):
-        assert not re.search(r"\b(nan|inf)\b|Infinity", FORMATS[form](gate, TOLD), re.IGNORECASE)
-    [told, _] = json.loads(gate_json(gate, TOLD))["findings"]
-    assert (told["measured"], told["interval"], told["detectable_ratio"]) == (None, None, None)
+        assert not re.search(r"\b(nan|inf)\b|Infinity", FORMATS[form](gate, CONTEXT), re.IGNORECASE)
+    [context, _] = json.loads(gate_json(gate, CONTEXT))["findings"]
+    assert (context["measured"], context["interval"], context["detectable_ratio"]) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_figures_that_round_alike_are_stated_exactly():
-    text = gate_text(summed_up((of(Verdict.FAIL, measured=600 * MIB + 1),)), TOLD)
+    text = gate_text(summed_up((of(Verdict.FAIL, measured=600 * MIB + 1),)), CONTEXT)
     assert "629,145,601 bytes, limit 629,145,600 bytes" in text
     slow = finding("time_growth", "", Verdict.FAIL, "slower", "s", 1.00001, baseline=1.0)
-    assert "1.00001 s, baseline 1 s" in gate_text(summed_up((slow,)), TOLD)
+    assert "1.00001 s, baseline 1 s" in gate_text(summed_up((slow,)), CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -532,27 +538,27 @@ def test_figures_that_round_alike_are_stated_exactly():
 )  # fmt: skip
 def test_figures_have_their_units(unit, measured, shown):
     found = finding("peak", "T=1", Verdict.FAIL, "so", unit, measured)
-    assert f"peak T=1: {shown}: so" in gate_text(summed_up((found,)), TOLD)
+    assert f"peak T=1: {shown}: so" in gate_text(summed_up((found,)), CONTEXT)
 
 
 def test_figures_that_the_sentence_states_are_not_repeated():
     sentence = "peak 612 MiB, 600 MiB is allowed: +2.0%"
     stated = changed(PEAK, sentence, reason=PeakAndLimit("allocated", 612 * MIB, 600 * MIB))
-    [line] = gate_text(summed_up((stated,)), TOLD).splitlines()[3:4]
+    [line] = gate_text(summed_up((stated,)), CONTEXT).splitlines()[3:4]
     assert line == f"FAIL  peak B=64 T=128: {sentence}"
     of_another = changed(PEAK, sentence, reason=PeakAndLimit("allocated", 1612 * MIB, MIB))
     assert f": 612 MiB, limit 600 MiB: {sentence}" in one_line(
-        gate_text(summed_up((of_another,)), TOLD)
+        gate_text(summed_up((of_another,)), CONTEXT)
     )
     rate = changed(RATE, "663 k/s", reason=Throughput(663e3, (650e3, 676e3), 500e3))
-    assert gate_text(summed_up((rate,)), TOLD).count("k/s") == 1
+    assert gate_text(summed_up((rate,)), CONTEXT).count("k/s") == 1
     partly = changed(RATE, "663 k/s", reason=Throughput(663e3, (650e3, 677e3), 500e3))
-    assert "95% interval 650 k" in one_line(gate_text(summed_up((partly,)), TOLD))
+    assert "95% interval 650 k" in one_line(gate_text(summed_up((partly,)), CONTEXT))
 
 
 def test_figures_that_round_alike_are_stated_exactly_beside_the_sentence():
     above = PeakAndLimit("allocated", 600 * MIB + 1, 600 * MIB)
-    text = gate_text(summed_up((of(Verdict.FAIL, measured=600 * MIB + 1, reason=above),)), TOLD)
+    text = gate_text(summed_up((of(Verdict.FAIL, measured=600 * MIB + 1, reason=above),)), CONTEXT)
     assert "629,145,601 bytes, limit 629,145,600 bytes" in text
 
 
@@ -572,13 +578,13 @@ def test_names_that_recur_are_told_apart():
 
 
 def test_without_baseline_budget_limit_and_clock():
-    told = replace(TOLD, base_name=None, budget_name=None, limit_bytes=None, judged_at=None)
-    assert gate_text(SMALL, told).splitlines()[0].endswith("NVIDIA H200, limit not known")
-    suite = ET.fromstring(gate_junit(SMALL, told)).find("testsuite")
+    context = replace(CONTEXT, base_name=None, budget_name=None, limit_bytes=None, judged_at=None)
+    assert gate_text(SMALL, context).splitlines()[0].endswith("NVIDIA H200, limit not known")
+    suite = ET.fromstring(gate_junit(SMALL, context)).find("testsuite")
     assert suite.get("timestamp") is None
     assert "baseline" not in [each.get("name") for each in suite.iter("property")]
-    assert gate_annotations(summed_up((PEAK,)), told).startswith("::error title=rnnprof FAIL")
-    assert "<code>" not in gate_markdown(SMALL, replace(told, command=""))
+    assert gate_annotations(summed_up((PEAK,)), context).startswith("::error title=rnnprof FAIL")
+    assert "<code>" not in gate_markdown(SMALL, replace(context, command=""))
 
 
 # benchmarks
@@ -616,7 +622,7 @@ def test_no_rate_is_no_benchmark(rate):
     ("verdict", "level"), [(Verdict.FAIL, "error"), (Verdict.INCONCLUSIVE, "warning")]
 )
 def test_of_500_the_worst_9_and_how_many_more(verdict, level):
-    found = commands(gate_annotations(many(500, verdict), TOLD))
+    found = commands(gate_annotations(many(500, verdict), CONTEXT))
     assert [name for name, *_ in found] == [level] * 10
     titles = [properties["title"] for _, properties, _ in found]
     assert titles[:9] == [f"rnnprof {verdict}: peak B={500 - n} T=1" for n in range(9)]
@@ -626,24 +632,24 @@ def test_of_500_the_worst_9_and_how_many_more(verdict, level):
 
 @pytest.mark.parametrize(("count", "shown"), [(9, 9), (10, 10), (11, 10)])
 def test_ten_annotations_need_no_rest(count, shown):
-    notes = gate_annotations(many(count), TOLD)
+    notes = gate_annotations(many(count), CONTEXT)
     assert len(commands(notes)) == shown
     assert ("2 more" in notes) == (count == 11)
 
 
 def test_500_rows_are_a_table_of_200_and_a_fold():
-    text = gate_markdown(summed_up((*many(500).findings, GROWTH)), TOLD)
+    text = gate_markdown(summed_up((*many(500).findings, GROWTH)), CONTEXT)
     rows = re.findall(r"^\| ❌ FAIL \| peak B=(\d+) T=1 \|", text, re.MULTILINE)
     assert [int(row) for row in rows] == list(range(500, 300, -1))
     assert "<details><summary>301 more</summary>\n\n300 FAIL, 1 INCONCLUSIVE." in text
     assert text.index("</details>") > text.index("<details>")
-    assert "<details>" not in gate_markdown(many(200), TOLD)
+    assert "<details>" not in gate_markdown(many(200), CONTEXT)
 
 
 def test_500_are_all_in_text_json_and_junit():
     gate = many(500)
-    assert gate_text(gate, TOLD).count("\nFAIL  peak ") == 500
-    assert len(json.loads(gate_json(gate, TOLD))["findings"]) == 500
+    assert gate_text(gate, CONTEXT).count("\nFAIL  peak ") == 500
+    assert len(json.loads(gate_json(gate, CONTEXT))["findings"]) == 500
     assert len(cases(gate)) == 500
 
 
@@ -651,11 +657,11 @@ def test_500_are_all_in_text_json_and_junit():
 def test_summary_and_messages_stay_within_githubs_limits(sign):
     endless = sign * 1_100
     found = finding(endless, endless, Verdict.FAIL, endless, endless, 1.0, 2.0, 3.0, (0.1, 0.2))
-    told = Told(*[endless] * 4, GIB, endless, endless)
+    context = CheckContext(*[endless] * 4, GIB, endless, endless)
     gate = summed_up((found,) * 201)
-    size_bytes = len(gate_markdown(gate, told).encode())
+    size_bytes = len(gate_markdown(gate, context).encode())
     assert size_bytes < 800 * 1024  # of the 1024 that GitHub takes
-    for _, properties, message in commands(gate_annotations(gate, told)):
+    for _, properties, message in commands(gate_annotations(gate, context)):
         assert len(message) <= 4096
         assert len(properties["title"]) <= 255
 
@@ -670,7 +676,7 @@ def hostile():
     findings = tuple(
         finding(HOSTILE, HOSTILE, verdict, HOSTILE, HOSTILE, 1.0, 2.0) for verdict in Verdict
     )
-    return summed_up(findings), Told(*[HOSTILE] * 4, None, HOSTILE, HOSTILE)
+    return summed_up(findings), CheckContext(*[HOSTILE] * 4, None, HOSTILE, HOSTILE)
 
 
 def test_hostile_names_are_text_of_80_columns(hostile):
@@ -691,12 +697,14 @@ def test_hostile_names_are_no_commands(hostile):
 def test_a_line_that_begins_as_a_command_is_told_as_text():
     reason = "x" * 61 + " ::error::x"  # breaks just before the colons
     gate = summed_up((finding("fits", "", Verdict.PASS, reason),))
-    assert commands(gate_text(gate, TOLD)) != []
-    assert commands(github(judged([(gate, TOLD)]), {}).log) == []
+    assert commands(gate_text(gate, CONTEXT)) != []
+    assert commands(github(judged([(gate, CONTEXT)]), {}).log) == []
 
 
 def test_tokens_are_random():
-    first, second = (github(judged([(SMALL, TOLD)]), {}).outputs.splitlines()[0] for _ in range(2))
+    first, second = (
+        github(judged([(SMALL, CONTEXT)]), {}).outputs.splitlines()[0] for _ in range(2)
+    )
     assert first != second
     assert len(first) > len("verdict<<") + 32
 
@@ -732,7 +740,7 @@ def test_github_reads_back_what_went_in(text):
 def test_a_command_is_one_line_that_the_runner_reads_back(where, reason, file):
     found = finding("peak", where, Verdict.FAIL, reason)
     [(name, properties, message)] = commands(
-        gate_annotations(summed_up((found,)), replace(TOLD, budget_name=file))
+        gate_annotations(summed_up((found,)), replace(CONTEXT, budget_name=file))
     )
     assert name == "error"
     assert properties == {
@@ -744,15 +752,15 @@ def test_a_command_is_one_line_that_the_runner_reads_back(where, reason, file):
 @given(where=NAMES, reason=NAMES, device=NAMES)
 def test_xml_reads_back_what_went_in(where, reason, device):
     found = finding("peak", where, Verdict.FAIL, reason)
-    told = replace(TOLD, device=device)
-    text = gate_junit(summed_up((found,)), told)
+    context = replace(CONTEXT, device=device)
+    text = gate_junit(summed_up((found,)), context)
     suite = ET.fromstring(text.encode()).find("testsuite")
     case = suite.find("testcase")
     assert case.get("name") == one_line(found.finding.name)
     assert (case.find("failure").text or "") == one_line(reason)
     facts = {each.get("name"): each.get("value") for each in suite.iter("property")}
     assert facts["device"] == one_line(device)
-    assert suite.findtext("system-out") == gate_text(summed_up((found,)), told)
+    assert suite.findtext("system-out") == gate_text(summed_up((found,)), context)
 
 
 @given(where=NAMES, reason=NAMES, measured=st.none() | st.floats(), limit=st.none() | st.floats(),
@@ -762,14 +770,14 @@ def test_xml_reads_back_what_went_in(where, reason, device):
 def test_any_finding_can_be_told(where, reason, measured, limit, ends, told_ratio, unit, verdict):
     found = finding("peak", where, verdict, reason, unit, measured, limit, None, ends, told_ratio)
     gate = summed_up((found,))
-    lines = gate_text(gate, TOLD).split("\n")
+    lines = gate_text(gate, CONTEXT).split("\n")
     assert all(columns(line) <= 80 for line in lines)
-    told = json.loads(gate_json(gate, TOLD), parse_constant=pytest.fail)
-    assert told["findings"][0]["reason"] == reason
+    context = json.loads(gate_json(gate, CONTEXT), parse_constant=pytest.fail)
+    assert context["findings"][0]["reason"] == reason
     json.loads(gate_benchmarks(gate), parse_constant=pytest.fail)
     assert len(cases(gate)) == 1
-    assert escaped(found.finding.name)[:20] in gate_markdown(gate, TOLD)
-    assert len(commands(gate_annotations(gate, TOLD))) == (verdict is not Verdict.PASS)
+    assert escaped(found.finding.name)[:20] in gate_markdown(gate, CONTEXT)
+    assert len(commands(gate_annotations(gate, CONTEXT))) == (verdict is not Verdict.PASS)
 
 
 # a GitHub job's files
@@ -779,20 +787,20 @@ def test_summary_and_outputs_are_appended(tmp_path):
     summary, outputs = tmp_path / "summary", tmp_path / "outputs"
     summary.write_text("before\n")
     places = {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(outputs)}
-    write_github(github(judged([(SMALL, TOLD)]), places, token="T"))
-    assert summary.read_text() == "before\n" + gate_markdown(SMALL, TOLD)
+    write_github(github(judged([(SMALL, CONTEXT)]), places, token="T"))
+    assert summary.read_text() == "before\n" + gate_markdown(SMALL, CONTEXT)
     assert outputs.read_bytes() == b"verdict<<T\nFAIL\nT\nexit-code<<T\n1\nT\n"
 
 
 def test_outside_a_job_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for environment in ({}, {"GITHUB_STEP_SUMMARY": "", "GITHUB_OUTPUT": ""}):
-        write_github(github(judged([(SMALL, TOLD)]), environment))
+        write_github(github(judged([(SMALL, CONTEXT)]), environment))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
-    texts = github(judged([(SMALL, TOLD)]), {"GITHUB_OUTPUT": str(tmp_path / "no" / "file")})
+    texts = github(judged([(SMALL, CONTEXT)]), {"GITHUB_OUTPUT": str(tmp_path / "no" / "file")})
     with pytest.raises(BadInputError, match=r"--github: cannot write to \$GITHUB_OUTPUT, .*no"):
         write_github(texts)
 
@@ -810,16 +818,16 @@ def schema():
 
 @pytest.mark.parametrize("gate", [SMALL, EMPTY, many(500)], ids=["small", "none", "many"])
 def test_junit_is_valid(schema, gate):
-    schema.validate(gate_junit(gate, TOLD))
+    schema.validate(gate_junit(gate, CONTEXT))
 
 
 def test_junit_of_hostile_names_is_valid(schema, hostile):
-    gate, told = hostile
-    schema.validate(gate_junit(gate, replace(told, judged_at=TOLD.judged_at)))
+    gate, context = hostile
+    schema.validate(gate_junit(gate, replace(context, judged_at=CONTEXT.judged_at)))
 
 
 def test_the_schema_refuses_what_readers_would_not_understand(schema):
-    text = gate_junit(SMALL, TOLD)
+    text = gate_junit(SMALL, CONTEXT)
     for old, new in (
         ("failure", "failed"), ('errors="1"', 'errors="one"'), (' type="FAIL"', ""),
         (' classname="rnnprof.peak"', ""), ("T00:30:00", "T00:30:00Z"), ("<system-err />", ""),

@@ -705,7 +705,7 @@ class FakeCrew:
     def __exit__(self, *_: object) -> None: ...
 
     def ask(self, task: protocol.Task, deadline_s: float) -> Answer:
-        if task.do == "hello":
+        if task.do == "describe":
             found = {"facts": {"device": "cpu", "torch": "2.11"}, "sources": {}}
             return Answer(1, found, None, 0.1)
         return self.probe(task, deadline_s)
@@ -718,8 +718,8 @@ def profiled(path: Path, **changes: Any) -> tuple[Run, FakeProbe]:
     limit = Settings(memory_limit=HEADER.limit_bytes)
     order = replace(Order(Workload(), GRID, limit, path / "run.jsonl"), **changes)
     reserve = order.settings.reserve_bytes
-    crew = FakeCrew(FakeProbe(HEADER.limit_bytes - reserve))
-    return run_order(order, Listener(), crew), crew.probe
+    supervisor = FakeCrew(FakeProbe(HEADER.limit_bytes - reserve))
+    return run_order(order, Listener(), supervisor), supervisor.probe
 
 
 def test_profile_proves_the_edges_inside_its_grid(tmp_path):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rnnprof.engine.order import Order
     from rnnprof.gate.budget import Budget
-    from rnnprof.gate.formats.shared import Judged, Told
+    from rnnprof.gate.formats.shared import CheckContext, Judged
     from rnnprof.gate.verdicts import Gate, WordedGate
     from rnnprof.maxbatch.folded import FoldedRun
     from rnnprof.reasons import Reason
@@ -72,7 +72,7 @@ def command(**options: Any) -> int:
     run = _folded(options["run"])
     differing = _differing(workload, run.run) if budget.workload else ()
     verdict = worded(gate(budget, run, base, differing))
-    return _tell([(verdict, _told(run, base, options))], options)
+    return _tell([(verdict, _context(run, base, options))], options)
 
 
 def _folded(path: Path) -> FoldedRun:
@@ -89,7 +89,7 @@ def _folded(path: Path) -> FoldedRun:
 
 def _measured_and_judged(
     asked: dict[str, Any], budget: Budget, base: FoldedRun | None, options: Mapping[str, Any]
-) -> list[tuple[WordedGate, Told]]:
+) -> list[tuple[WordedGate, CheckContext]]:
     """The gate of the device, or of each GPU that is simulated."""
     from rnnprof.gate.judge import gate
     from rnnprof.report.words.gate import worded
@@ -99,11 +99,11 @@ def _measured_and_judged(
     if options["against"] is not None:
         base, run = _measured_in_turn(orders[0], asked, budget, options)
         verdict = worded(gate(budget, run, base, in_turn=True))
-        return [(verdict, _told(run, base, options))]
+        return [(verdict, _context(run, base, options))]
     judged = []
     for order, name in zip(orders, _names_of(orders), strict=True):
         run = _measured(order, budget, base, options, name)
-        judged.append((worded(gate(budget, run, base)), _told(run, base, options, name)))
+        judged.append((worded(gate(budget, run, base)), _context(run, base, options, name)))
     return judged
 
 
@@ -321,7 +321,7 @@ def _is_settled(result: Gate) -> bool:
     )
 
 
-def _tell(gates: Sequence[tuple[WordedGate, Told]], options: Mapping[str, Any]) -> int:
+def _tell(gates: Sequence[tuple[WordedGate, CheckContext]], options: Mapping[str, Any]) -> int:
     """Print and write the verdict in every form that was requested; return the exit code."""
     from rnnprof.gate.formats.documents import gates_benchmarks, gates_json
     from rnnprof.gate.formats.github import github, write_github
@@ -351,15 +351,15 @@ def _tell(gates: Sequence[tuple[WordedGate, Told]], options: Mapping[str, Any]) 
     return whole.verdict.exit_code(strict=options["strict"])
 
 
-def _told(
+def _context(
     folded: FoldedRun, base: FoldedRun | None, options: Mapping[str, Any], gpu: str | None = None
-) -> Told:
+) -> CheckContext:
     """The facts that a report states beside the verdict."""
-    from rnnprof.gate.formats.shared import Told
+    from rnnprof.gate.formats.shared import CheckContext
 
     run, header = folded.run, folded.run.header
     words = ["rnnprof", "check", *sys.argv[2:]] if sys.argv[1:2] == ["check"] else ["rnnprof check"]
-    return Told(
+    return CheckContext(
         run_name=Path(run.path or "run").name,
         base_name=Path(base.run.path or "baseline").name if base else None,
         workload=header.workload.describe(),

@@ -10,7 +10,7 @@ import click
 from rnnprof.engine.listener import Listener
 from rnnprof.points.measurement import Measurement
 from rnnprof.reasons import Reason
-from rnnprof.report.words.dispatch import say, told
+from rnnprof.report.words.dispatch import as_text, say
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome, Point
@@ -49,7 +49,7 @@ class Lines(Listener):
         self._say(f"[{done}/{self.todo}] {describe(measurement)}{left}")
 
     def noted(self, what: Reason | str) -> None:
-        self._say(told(what))
+        self._say(as_text(what))
 
     def probing(self, point: Point, why: Reason) -> None:
         self._say(f"trying {point}: {say(why)}")
@@ -85,7 +85,7 @@ class Bar(Listener):
 
     def noted(self, what: Reason | str) -> None:
         self._write("")
-        click.echo(told(what), err=True)
+        click.echo(as_text(what), err=True)
 
     def closed(self) -> None:
         self._write("")
@@ -122,7 +122,7 @@ def describe_probe(fit: Fit) -> str:
 def describe(measurement: Measurement) -> str:
     """A point in one line."""
     if measurement.outcome is not Outcome.MEASURED:
-        return f"{measurement.point}: {measurement.outcome}: {told(measurement.reason)}"
+        return f"{measurement.point}: {measurement.outcome}: {as_text(measurement.reason)}"
     size_bytes = measurement.peak_charged_bytes
     return (
         f"{measurement.point}: {format_seconds(measurement.step_time_s)} a step, "

@@ -139,7 +139,7 @@ class ProcessMedians:
 
     @property
     def are_enough(self) -> bool:
-        """Whether the spread between processes can be told."""
+        """Whether the spread between processes is known."""
         return len(self.medians_s) >= MIN_PROCESSES
 
     @property

@@ -107,7 +107,7 @@ def _torch(torch: TorchFacts, nvidia: NvidiaFacts) -> Iterator[Remark]:
         yield Remark("problem", "torch", torch.unknown, "reinstall torch")
     elif torch.cuda is not None:
         yield Remark("ok", "torch", f"{torch.version}, built for CUDA {torch.cuda}")
-    elif nvidia.gpus or nvidia.pci_cards:
+    elif nvidia.gpus or nvidia.pci_gpus:
         text = f"{torch.version} is built without CUDA, but there is an NVIDIA GPU"
         yield Remark("problem", "torch", text, CUDA_BUILD)
     else:
@@ -131,9 +131,9 @@ def _missing(nvidia: NvidiaFacts, torch: TorchFacts) -> Remark:
     missing = nvidia.missing
     assert missing is not None, "only called if NVML cannot be used"
     remedy = DRIVER_REMEDIES.get(missing.kind)
-    if nvidia.pci_cards:
-        gpus = "GPU" if nvidia.pci_cards == 1 else "GPUs"
-        text = f"{missing.reason} ({nvidia.pci_cards} NVIDIA {gpus} present)"
+    if nvidia.pci_gpus:
+        gpus = "GPU" if nvidia.pci_gpus == 1 else "GPUs"
+        text = f"{missing.reason} ({nvidia.pci_gpus} NVIDIA {gpus} present)"
         return Remark("problem", "NVML", text, remedy)
     if missing.kind not in ("no_driver", "no_bindings"):
         return Remark("problem", "NVML", missing.reason, remedy)

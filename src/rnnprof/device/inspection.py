@@ -100,7 +100,7 @@ class NvidiaFacts:
 
     Attributes:
         missing: why NVML cannot be used; None if it can.
-        pci_cards: NVIDIA GPUs on the PCI bus, with or without driver; None if the bus cannot be
+        pci_gpus: NVIDIA GPUs on the PCI bus, with or without driver; None if the bus cannot be
             read.
         skipped: GPUs that NVML counts but cannot read, with the reason.
         nvidia_ml_py, pynvml: installed versions of the bindings and of their deprecated namesake.
@@ -108,7 +108,7 @@ class NvidiaFacts:
 
     missing: NvmlMissing | None = None
     driver: str | None = None
-    pci_cards: int | None = None
+    pci_gpus: int | None = None
     gpus: tuple[GpuFacts, ...] = ()
     skipped: tuple[str, ...] = ()
     visible_devices: str | None = None
@@ -243,7 +243,7 @@ def _nvidia(machine: Machine) -> NvidiaFacts:
     visible_devices = machine.environ.get("CUDA_VISIBLE_DEVICES")
     opened = machine.open_nvml()
     known: dict[str, Any] = {
-        "pci_cards": _pci_cards(machine.pci),
+        "pci_gpus": _pci_gpus(machine.pci),
         "visible_devices": visible_devices,
         "nvidia_ml_py": machine.installed_version("nvidia-ml-py"),
         "pynvml": machine.installed_version("pynvml"),
@@ -267,7 +267,7 @@ def _gpu(nvml: Nvml, gpu: Gpu, is_visible: bool) -> GpuFacts:
     return GpuFacts(gpu, is_visible, nvml.read(gpu.uuid, os.getpid()), others, reason)
 
 
-def _pci_cards(bus: Path) -> int | None:
+def _pci_gpus(bus: Path) -> int | None:
     try:
         devices = list(bus.iterdir())
     except OSError:

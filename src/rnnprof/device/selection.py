@@ -50,7 +50,7 @@ def find_place(
     if text == "cpu":
         return Selected("cpu")
     if text == "auto":
-        return Selected("cuda" if _has_card(torch, opener, environ) else "cpu")
+        return Selected("cuda" if _has_gpu(torch, opener, environ) else "cpu")
     if not re.fullmatch(r"cuda(:\d+)?|(GPU|MIG)-[\w/-]+", text):
         raise BadInputError(f"--device {text}: write {FORMS}")
     facts = torch()
@@ -76,7 +76,7 @@ def simulated_places(text: str, device: str = "auto") -> tuple[Selected, ...]:
     return tuple(Selected("cuda", None, gpu) for gpu in describe_all(text))
 
 
-def _has_card(
+def _has_gpu(
     torch: Callable[[], TorchFacts],
     opener: Callable[[], tuple[Nvml | None, str | None]],
     environ: Mapping[str, str],

@@ -38,7 +38,7 @@ from rnnprof.runfile.points import Outcome, Point
 from rnnprof.runfile.records import Finished, Header, Host, Request, Run
 from rnnprof.units import format_bytes
 
-HELLO_DEADLINE_S: Final = 120.0
+DESCRIBE_DEADLINE_S: Final = 120.0
 CHECK_DEADLINE_S: Final = 300.0
 
 CHECK_BATCH: Final = 2
@@ -80,21 +80,30 @@ def carry_out(
     began_s = time.monotonic()
     with (
         open_journal(order.path, discard=order.overwrite) as journal,
-        contextlib.nullcontext(supervisor) if supervisor else Supervisor(gpu=order.gpu) as crew,
+        contextlib.nullcontext(supervisor)
+        if supervisor
+        else Supervisor(gpu=order.gpu) as supervisor,
         contextlib.ExitStack() as held,
     ):
         _refuse_early(journal.run, order)
-        site = _identify(order, journal.run, crew)
+        site = _identify(order, journal.run, supervisor)
         held.enter_context(gpu_lock(None if order.gpu else site.uuid))
-        limit_bytes = _resolved_limit(site.order, journal.run, crew, listener)
-        sources = site.sources | _check_factory(site.order, crew)
+        limit_bytes = _resolved_limit(site.order, journal.run, supervisor, listener)
+        sources = site.sources | _check_factory(site.order, supervisor)
         order, header = site.order, make_header(site.order, site.facts, sources)
         request = _claim(journal, header, order, host_of(site.facts, limit_bytes))
-        observer = _observer(order, limit_bytes, request, journal, crew)
+        observer = _observer(order, limit_bytes, request, journal, supervisor)
         job = Job(order, observer, journal, listener)
         work(job)
         journal.append(Finished(request.request, utc_now(), time.monotonic() - began_s))
         return job.run
+
+
+def _kept_open(
+    supervisor: Supervisor | None, order: Order
+) -> contextlib.AbstractContextManager[Supervisor]:
+    """The supervisor that is given, which stays open; else one of this job's own."""
+    return contextlib.nullcontext(supervisor) if supervisor else Supervisor(gpu=order.gpu)
 
 
 def _refuse_early(run: Run | None, order: Order) -> None:
@@ -147,14 +156,14 @@ class Site:
         return self.order.device_uuid
 
 
-def _identify(order: Order, run: Run | None, crew: Supervisor) -> Site:
+def _identify(order: Order, run: Run | None, supervisor: Supervisor) -> Site:
     """Let a worker describe torch, the device and the factory."""
     if order.device == "cpu":  # refused before torch is imported
         _refuse_gpu_memory(order)
         resolve_limit(order.settings.memory_limit, _kept_limit(order, run))
-    answer = crew.ask(order.task("hello"), HELLO_DEADLINE_S)
+    answer = supervisor.ask(order.task("describe"), DESCRIBE_DEADLINE_S)
     if answer.evidence is not None:
-        raise _hello_error(order, answer)
+        raise _describe_error(order, answer)
     facts = answer.findings["facts"]
     assert isinstance(facts, dict)
     uuid = facts.get("device_uuid")
@@ -162,7 +171,7 @@ def _identify(order: Order, run: Run | None, crew: Supervisor) -> Site:
     return Site(pinned, facts, decode(dict[str, str], answer.findings["sources"], "sources"))
 
 
-def _hello_error(order: Order, answer: Answer) -> RnnprofError:
+def _describe_error(order: Order, answer: Answer) -> RnnprofError:
     assert answer.evidence is not None
     if answer.evidence.error_type == "DeviceMissingError":
         return NoDeviceError(f"--device {order.device}: {answer.evidence.message}")
@@ -185,13 +194,15 @@ def _kept_limit(order: Order, run: Run | None) -> int | None:
     return run.limit_bytes if run is not None else order.kept_limit_bytes
 
 
-def _resolved_limit(order: Order, run: Run | None, crew: Supervisor, listener: Listener) -> int:
+def _resolved_limit(
+    order: Order, run: Run | None, supervisor: Supervisor, listener: Listener
+) -> int:
     """What training may be charged, resolved once per run; note it if less memory is free now."""
     free_bytes, kept = None, _kept_limit(order, run)
     if order.device == "cpu":
         limit_bytes = resolve_limit(order.settings.memory_limit, kept)
     else:
-        survey = _survey(order, crew)
+        survey = _survey(order, supervisor)
         free_bytes = survey.free_bytes
         limit_bytes = resolve_gpu_limit(order.settings, kept, survey)
     short = None if kept is None else shortage(limit_bytes, free_bytes)
@@ -201,15 +212,15 @@ def _resolved_limit(order: Order, run: Run | None, crew: Supervisor, listener: L
     return limit_bytes
 
 
-def _survey(order: Order, crew: Supervisor) -> GpuSurvey:
-    answer = crew.ask(order.task("survey"), HELLO_DEADLINE_S)
+def _survey(order: Order, supervisor: Supervisor) -> GpuSurvey:
+    answer = supervisor.ask(order.task("survey"), DESCRIBE_DEADLINE_S)
     if answer.evidence is not None:
         reason = classify(answer.evidence).reason
         raise WorkerStartError(f"the worker could not measure the GPU's free memory: {reason}")
     return decode(GpuSurvey, answer.findings, "survey")
 
 
-def _check_factory(order: Order, crew: Supervisor) -> dict[str, str]:
+def _check_factory(order: Order, supervisor: Supervisor) -> dict[str, str]:
     """Run one step at the smallest point, so that a broken factory is reported before the sweep.
 
     If it raises there, try the longest T: a model may need more time steps than the shortest.
@@ -222,7 +233,7 @@ def _check_factory(order: Order, crew: Supervisor) -> dict[str, str]:
     batch, lengths = min(order.grid.batch, default=CHECK_BATCH), order.grid.time_steps
     raised = None
     for time_steps in sorted({min(lengths), max(lengths)}):
-        answer = _one_step(Point(batch, time_steps), order, crew)
+        answer = _one_step(Point(batch, time_steps), order, supervisor)
         error = _error_of(answer, Point(batch, time_steps), order)
         if error is None:
             return decode(dict[str, str], answer.findings.get("sources", {}), "sources")
@@ -231,13 +242,13 @@ def _check_factory(order: Order, crew: Supervisor) -> dict[str, str]:
     raise raised
 
 
-def _one_step(point: Point, order: Order, crew: Supervisor) -> Answer:
+def _one_step(point: Point, order: Order, supervisor: Supervisor) -> Answer:
     task = replace(
         order.task("check"),
         point=point,
         guard_bytes=guard_bytes(),
     )
-    return crew.ask(task, order.settings.timeout_s or CHECK_DEADLINE_S)
+    return supervisor.ask(task, order.settings.timeout_s or CHECK_DEADLINE_S)
 
 
 def _error_of(answer: Answer, point: Point, order: Order) -> BadInputError | None:
@@ -283,7 +294,7 @@ def _claim(journal: Journal, header: Header, order: Order, host: Host) -> Reques
 
 
 def _observer(
-    order: Order, limit_bytes: int, request: Request, journal: Journal, crew: Supervisor
+    order: Order, limit_bytes: int, request: Request, journal: Journal, supervisor: Supervisor
 ) -> Observer:
     reserve = order.settings.reserve_bytes
     if reserve >= limit_bytes:
@@ -295,7 +306,7 @@ def _observer(
         task=order.task("fit"),
         request=request,
         limit_bytes=limit_bytes - reserve,
-        probe=crew.ask,
+        probe=supervisor.ask,
         record=journal.append,
         guard_bytes=guard_bytes,
     )

@@ -93,9 +93,9 @@ def measure(
     """
     began_s = clock()
     run: Run | None = None
-    with Supervisor(gpu=order.gpu) as crew:
+    with Supervisor(gpu=order.gpu) as supervisor:
         for each in orders_of(asked, order):
-            run = run_order(each, listener, crew)
+            run = run_order(each, listener, supervisor)
         assert run is not None, "a budget requests something"
         folded = FoldedRun.of(run)
         processes = order.settings.processes
@@ -103,7 +103,7 @@ def measure(
         while timed and not is_settled(folded) and clock() - began_s < max_seconds:
             processes += MORE_PROCESSES
             for each in timed_orders(timed, order, processes):
-                run = run_order(each, listener, crew)
+                run = run_order(each, listener, supervisor)
             folded = FoldedRun.of(run)
     return folded
 

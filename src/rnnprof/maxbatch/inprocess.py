@@ -175,16 +175,16 @@ def largest_batch(
     from rnnprof.worker.backends.budget import open_budget  # imports torch
 
     runner = Runner(step, confirm_steps, open_budget(device), listener)
-    hunt = Hunt(runner, granularity, at_most // granularity)
+    search = BatchSearch(runner, granularity, at_most // granularity)
     try:
         runner.settle(asked_bytes)  # refuses an impossible limit before anything runs
         runner.settle(None)
-        hunt.warm_up()
+        search.warm_up()
         runner.settle(asked_bytes)
-        hunt.search(None if start is None else -(-start // granularity))
+        search.search(None if start is None else -(-start // granularity))
     finally:
         runner.budget.close()
-    return hunt.result(at_most, headroom)
+    return search.result(at_most, headroom)
 
 
 Attempt: TypeAlias = "tuple[Reading | None, tuple[Classification, str] | None]"
@@ -287,8 +287,8 @@ def _probe(
 ) -> Probe:
     if error is not None:
         verdict, message = error
-        told = (verdict.reason, message, verdict.requested_bytes)
-        return Probe(batch, verdict.outcome, wall_s, None, is_warm_up, *told)
+        known = (verdict.reason, message, verdict.requested_bytes)
+        return Probe(batch, verdict.outcome, wall_s, None, is_warm_up, *known)
     assert took is not None
     return Probe(
         batch,
@@ -302,7 +302,7 @@ def _probe(
 
 
 @dataclass(slots=True)
-class Hunt:
+class BatchSearch:
     """The search with one runner, in units of the granularity.
 
     Attributes:

@@ -60,7 +60,7 @@ class RunReport:
         frontier: the certificates, by time steps.
         limit_bytes: what training may take: the run's limit less its reserve.
         headroom_ratio: share of it that the largest safe batch leaves free.
-        model: of the charged bytes; None where no fit pass has told them.
+        model: of the charged bytes; None if no fit pass has measured them.
         drift: of the machine's speed during the run; None where nothing tells.
         trainability: what its study found; empty without one.
     """

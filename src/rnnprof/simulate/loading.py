@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from rnnprof.simulate.description import LIBRARY_VARIABLE
 
 
-def load_as_told(environ: Mapping[str, str]) -> None:
+def load_if_requested(environ: Mapping[str, str]) -> None:
     """Load the simulated GPU's libraries in order, if the parent names any.
 
     Raises:

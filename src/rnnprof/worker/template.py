@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import Final, NoReturn
 
 from rnnprof import protocol
-from rnnprof.simulate.loading import load_as_told
+from rnnprof.simulate.loading import load_if_requested
 from rnnprof.worker.channel import Channel
 
 PRELOADED: Final = (
@@ -41,7 +41,7 @@ def run_template(control_fd: int, parent_pid: int) -> None:
         tie_to_parent(parent_pid)
     control = socket.socket(fileno=control_fd)
     began_s = time.perf_counter()
-    load_as_told(os.environ)
+    load_if_requested(os.environ)
     for name in PRELOADED:
         import_module(name)
     gc.collect()

@@ -57,7 +57,7 @@ def gids(figure: Figure) -> list[str]:
     return [str(artist.get_gid()) for artist in figure.findobj(lambda a: bool(a.get_gid()))]
 
 
-def a_card(clock_mhz: int | None = 1900, **changes: object) -> Conditions:
+def a_gpu(clock_mhz: int | None = 1900, **changes: object) -> Conditions:
     known: dict[str, object] = {
         "sm_clock_mhz": clock_mhz, "max_sm_clock_mhz": 1980, "temperature_c": 50,
         "power_w": 600.0, "power_limit_w": 700.0, "event_reasons": ("SwPowerCap",),
@@ -133,7 +133,7 @@ def test_an_unknown_fact_is_left_out_with_its_reason() -> None:
 
 
 def test_a_cards_clock_heat_and_power_share_one_axis() -> None:
-    run = at_minutes((0, timed(conditions=a_card(1900))), (5, timed(conditions=a_card(1800))))
+    run = at_minutes((0, timed(conditions=a_gpu(1900))), (5, timed(conditions=a_gpu(1800))))
     figure = chart_of(run).figure
     assert line(figure, "clock-SM clock, MHz") == [(0, 1900), (5, 1800)]
     assert line(figure, "heat-temperature, °C") == [(0, 50), (5, 50)]
@@ -144,15 +144,15 @@ def test_a_cards_clock_heat_and_power_share_one_axis() -> None:
 
 
 def test_clock_event_reasons_are_marked_at_their_passes() -> None:
-    slow = a_card(event_reasons=("HwSlowdown", "SwPowerCap"))
-    chart = chart_of(at_minutes((0, timed(conditions=a_card())), (4, timed(conditions=slow))))
+    slow = a_gpu(event_reasons=("HwSlowdown", "SwPowerCap"))
+    chart = chart_of(at_minutes((0, timed(conditions=a_gpu())), (4, timed(conditions=slow))))
     assert line(chart.figure, "reason-SwPowerCap") == [(0, 0), (4, 0)]
     assert line(chart.figure, "reason-HwSlowdown") == [(4, 1)]
     assert "clock-event reasons: SwPowerCap in 2, HwSlowdown in 1" in chart.finding
 
 
 def test_a_card_that_hides_its_power_has_no_panel_of_it() -> None:
-    hidden = a_card(power_w=None, unknown={"power_w": "NVML: not supported"})
+    hidden = a_gpu(power_w=None, unknown={"power_w": "NVML: not supported"})
     chart = chart_of(at_minutes((0, timed(conditions=hidden)), (1, timed(conditions=hidden))))
     assert not [gid for gid in gids(chart.figure) if gid.startswith("power")]
     assert "the power in all passes (NVML: not supported)" in chart.finding
@@ -265,7 +265,7 @@ def test_passes_that_told_no_conditions_are_left_out() -> None:
 
 def test_strips_and_their_titles_stand_apart() -> None:
     run = at_minutes(
-        *((minute, timed(POINT, 1.0, role=Role.ANCHOR, conditions=a_card())) for minute in range(3))
+        *((minute, timed(POINT, 1.0, role=Role.ANCHOR, conditions=a_gpu())) for minute in range(3))
     )
     figure = chart_of(run).figure
     figure.draw_without_rendering()

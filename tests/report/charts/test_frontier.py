@@ -236,7 +236,7 @@ def contours(report: RunReport) -> list[int]:
     return sorted(int(gid.rsplit("-", 1)[1]) for gid in found)
 
 
-def on_a_card(report: RunReport, gib: int) -> RunReport:
+def on_a_gpu(report: RunReport, gib: int) -> RunReport:
     environment = report.run.header.environment | {"device": "cuda"}
     run = replace(report.run, header=replace(report.run.header, environment=environment))
     scale = gib * 1024 * MIB / LIMIT_BYTES
@@ -256,7 +256,7 @@ def test_on_a_cpu_the_contours_are_half_double_and_quadruple() -> None:
     ("gib", "gpus"), [(22, [12, 16, 32]), (16, [8, 12, 24]), (139, [48, 80]), (7, [8, 12])]
 )
 def test_on_a_card_the_contours_are_cards_about_it(gib: int, gpus: list[int]) -> None:
-    found = [size / (1024 * MIB) for size in contours(on_a_card(a_view(), gib))]
+    found = [size / (1024 * MIB) for size in contours(on_a_gpu(a_view(), gib))]
     assert set(gpus) <= set(found)
     assert all(abs(size - gib) > 0.1 * gib for size in found)
     assert len(found) <= 4

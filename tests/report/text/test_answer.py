@@ -183,7 +183,7 @@ def test_no_line_is_longer_than_a_terminal() -> None:
 
 def test_a_proof_on_the_cpu_ends_with_the_heap_that_it_holds_under() -> None:
     proven = replace(CERTIFIED, horizon=10)
-    lines = told(proven, {"device": "cpu", "system": "Linux"})
+    lines = as_text(proven, {"device": "cpu", "system": "Linux"})
     assert lines[-4].startswith("Proven over 10 training steps")
     assert lines[-2:] == [
         "  MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=16384 MALLOC_TRIM_THRESHOLD_=4096 \\",
@@ -204,11 +204,11 @@ def test_a_proof_on_the_cpu_ends_with_the_heap_that_it_holds_under() -> None:
     ],
 )
 def test_elsewhere_and_without_a_proof_no_heap_is_told(environment, horizon) -> None:
-    lines = told(replace(CERTIFIED, horizon=horizon), environment)
+    lines = as_text(replace(CERTIFIED, horizon=horizon), environment)
     assert not [text for text in lines if "MALLOC" in text or "address space" in text]
 
 
-def told(certificate: Proof, environment: dict[str, object]) -> list[str]:
+def as_text(certificate: Proof, environment: dict[str, object]) -> list[str]:
     run = replace(RUN, header=replace(HEADER, environment=environment))
     return frontier_in_words(report_from((run, {}), [certificate], advice=Advice())).splitlines()
 

@@ -261,7 +261,7 @@ SENTENCES: list[tuple[Reason, str]] = [
         ThroughputOfFew(663e3, 500e3, FEW, 2.0),
         (
             "663 k time steps/s, 500 k/s is required; with 2 of at least 3 quiet processes only a "
-            "factor of 2 can be told from noise; measure 5 quiet ones (--processes 5)"
+            "factor of 2 stands out from noise; measure 5 quiet ones (--processes 5)"
         ),
     ),
 ]

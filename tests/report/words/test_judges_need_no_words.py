@@ -58,10 +58,10 @@ sys.meta_path.insert(0, Wordless())
 
 
 def pytest_sessionstart():
-    from rnnprof.report.words import say, told
+    from rnnprof.report.words import say, as_text
     from rnnprof.report.words.points import anything
 
-    assert say(1) == told("text") == anything() == ""
+    assert say(1) == as_text("text") == anything() == ""
 '''
 
 

@@ -23,7 +23,7 @@ from rnnprof.points import reasons as points
 from rnnprof.points.reasons import Taker
 from rnnprof.reasons import Reason, Reasons, joined
 from rnnprof.report import trust
-from rnnprof.report.words import say, told
+from rnnprof.report.words import as_text, say
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.study import reasons as study
 
@@ -558,7 +558,7 @@ NOT_PLAIN = re.compile(r"\b(?:told|foretold|lest|asked for)\b")
     ("reason", "sentence"), TABLE, ids=[type(reason).__name__ for reason, _ in TABLE]
 )
 def test_a_reason_has_its_sentence(reason: Reason, sentence: str) -> None:
-    assert say(reason) == told(reason) == sentence
+    assert say(reason) == as_text(reason) == sentence
 
 
 @pytest.mark.parametrize("sentence", [sentence for _, sentence in TABLE])
@@ -633,8 +633,8 @@ def test_a_reason_without_a_sentence_is_an_error() -> None:
 
 
 def test_recorded_text_stands_as_it_is() -> None:
-    assert told("No Such Thing.") == "No Such Thing."
-    assert told(None) == ""
+    assert as_text("No Such Thing.") == "No Such Thing."
+    assert as_text(None) == ""
 
 
 def test_reasons_are_joined_in_order_without_what_is_none() -> None:

@@ -50,7 +50,7 @@ def test_a_card_named_by_number_leaves_the_environment_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    device = open_device(Task("hello", Workload(), device="cuda:1"))
+    device = open_device(Task("describe", Workload(), device="cuda:1"))
     assert str(device.torch_device) == "cuda:1"
     import os
 

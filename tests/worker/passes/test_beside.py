@@ -38,7 +38,7 @@ def make(batch, steps, device):
 """
 
 
-def asked(crew: Supervisor, folder: Path, text: str) -> Answer:
+def asked(supervisor: Supervisor, folder: Path, text: str) -> Answer:
     """A fit pass of the factory in *text*."""
     file = folder / "beside.py"
     file.write_text(text)
@@ -47,7 +47,7 @@ def asked(crew: Supervisor, folder: Path, text: str) -> Answer:
         "fit", Workload(cell=None, factory=FactorySource(path)), point=Point(4, 4),
         limit_bytes=256 * MIB, guard_bytes=4 << 30, factory_path=path,
     )  # fmt: skip
-    return crew.ask(task, 60.0)
+    return supervisor.ask(task, 60.0)
 
 
 def test_children_and_shared_mappings_are_seen_at_the_end_of_a_step(

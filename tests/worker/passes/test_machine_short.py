@@ -31,7 +31,7 @@ def make(batch, steps, device):
 
 
 def fit_of(
-    crew: Supervisor, folder: Path, batch: int, free_bytes: int, predicted: int | None = None
+    supervisor: Supervisor, folder: Path, batch: int, free_bytes: int, predicted: int | None = None
 ) -> Fit:
     """A pass that takes so many MiB under a limit of 256 MiB."""
     file = folder / f"crowded_{free_bytes}.py"
@@ -42,7 +42,7 @@ def fit_of(
         limit_bytes=256 * MIB, guard_bytes=4 << 30, factory_path=path, predicted_bytes=predicted,
     )  # fmt: skip
     started = Started("a1", "fit", batch, 8, Role.PROBE, 0, "r1", "2026-11-30T00:00:00Z")
-    observed = observation_of(started, crew.ask(task, 60.0), 256 * MIB)
+    observed = observation_of(started, supervisor.ask(task, 60.0), 256 * MIB)
     assert isinstance(observed, Fit)
     return observed
 

@@ -20,19 +20,19 @@ GIB = 1 << 30
 MIB = 1 << 20
 
 
-def ask(crew: Supervisor, do: str, **fields: object) -> Answer:
+def ask(supervisor: Supervisor, do: str, **fields: object) -> Answer:
     defaults = {"limit_bytes": GIB, "guard_bytes": 4 * GIB}
     point = Point(fields.pop("batch", 16), fields.pop("time_steps", 32))  # type: ignore[arg-type]
     known = {"do": do, "workload": Workload(), "point": point, **defaults, **fields}
-    return crew.ask(Task(**known), 120)
+    return supervisor.ask(Task(**known), 120)
 
 
 def ask_factory(
-    crew: Supervisor, do: str, function: str, study: Study | None = None, **args: object
+    supervisor: Supervisor, do: str, function: str, study: Study | None = None, **args: object
 ) -> Answer:
     source = FactorySource(f"faulty.py:{function}", dict(args))
     return ask(
-        crew,
+        supervisor,
         do,
         workload=Workload(cell=None, factory=source),
         factory_path=f"{FACTORIES}:{function}",
@@ -145,6 +145,7 @@ def test_the_process_peak_covers_the_allocators(supervisor: Supervisor) -> None:
     assert fit["peak_charged_bytes"] < 1.1 * memory["peak_allocated_bytes"]
 
 
+@pytest.mark.alone
 def test_timing_takes_enough_samples_and_phases(supervisor: Supervisor) -> None:
     found = ask(
         supervisor,
@@ -324,10 +325,10 @@ def test_what_is_not_supported_is_an_outcome(
 
 
 def test_hello_tells_the_flags_in_force(supervisor: Supervisor) -> None:
-    facts = ask(supervisor, "hello", workload=Workload(dtype="fp32-ieee")).findings["facts"]
+    facts = ask(supervisor, "describe", workload=Workload(dtype="fp32-ieee")).findings["facts"]
     assert facts["float32_matmul_precision"] == "highest"
     assert facts["cudnn_allow_tf32"] is False
-    default = ask(supervisor, "hello").findings["facts"]
+    default = ask(supervisor, "describe").findings["facts"]
     assert default["cudnn_allow_tf32"] is True
 
 

@@ -18,13 +18,15 @@ FILE = Path(__file__).parents[2] / "own_data.py"
 GIB = 1 << 30
 
 
-def ask(crew: Supervisor, function: str, do: str = "fit", seed: int = 0, **args: object) -> Answer:
+def ask(
+    supervisor: Supervisor, function: str, do: str = "fit", seed: int = 0, **args: object
+) -> Answer:
     workload = Workload(cell=None, factory=FactorySource(f"own_data.py:{function}", args))
     task = Task(
         do, workload, Point(6, 5), seed=seed, factory_path=f"{FILE}:{function}", limit_bytes=GIB,
         guard_bytes=4 * GIB, confirm_steps=4, point_seconds=0.05,
     )  # fmt: skip
-    return crew.ask(task, 120)
+    return supervisor.ask(task, 120)
 
 
 def seen(answer: Answer) -> list[dict[str, Any]]:

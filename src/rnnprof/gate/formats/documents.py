@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from rnnprof.gate.formats.shared import (
     GROWTH_KINDS,
+    CheckContext,
     Judged,
-    Told,
     interval_of,
     known_numbers,
     names_of,
@@ -30,22 +30,22 @@ def gates_json(judged: Judged) -> str:
     """One JSON document, of several GPUs ``{"runs": [document, ...]}``; a figure that is no number
     is null.
     """
-    documents = [_document(gate, told) for gate, told in judged.gates]
+    documents = [_document(gate, context) for gate, context in judged.gates]
     whole = documents[0] if len(documents) == 1 else {"runs": documents}
     return json.dumps(whole, indent=2, allow_nan=False)
 
 
-def _document(gate: WordedGate, told: Told) -> dict[str, Any]:
+def _document(gate: WordedGate, context: CheckContext) -> dict[str, Any]:
     return {
         "verdict": gate.verdict.value,
-        "exit_code": gate.exit_code(strict=told.is_strict),
-        "strict": told.is_strict,
-        "run": told.run_name,
-        "baseline": told.base_name,
-        "budget": told.budget_name,
-        "workload": told.workload,
-        "device": told.device,
-        "limit_bytes": told.limit_bytes,
+        "exit_code": gate.exit_code(strict=context.is_strict),
+        "strict": context.is_strict,
+        "run": context.run_name,
+        "baseline": context.base_name,
+        "budget": context.budget_name,
+        "workload": context.workload,
+        "device": context.device,
+        "limit_bytes": context.limit_bytes,
         "findings": [_numbers_only(encode(_fields(each))) for each in gate.findings],
     }
 
@@ -74,8 +74,8 @@ def gates_benchmarks(judged: Judged) -> str:
     """
     named = [
         pair
-        for gate, told in judged.gates
-        for pair in zip(names_of(gate.findings, told), gate.findings, strict=True)
+        for gate, context in judged.gates
+        for pair in zip(names_of(gate.findings, context), gate.findings, strict=True)
     ]
     rows = [row for name, each in named if (row := _benchmark(name, each)) is not None]
     return json.dumps(rows, indent=2, allow_nan=False)

@@ -11,8 +11,8 @@ from typing import Final
 from rnnprof.errors import BadInputError
 from rnnprof.gate.formats.markdown import counted, gates_markdown
 from rnnprof.gate.formats.shared import (
+    CheckContext,
     Judged,
-    Told,
     name_of,
     rank,
     why_of,
@@ -67,10 +67,10 @@ def github(judged: Judged, environment: Mapping[str, str], token: str | None = N
     token = token or f"rnnprof-{secrets.token_hex(16)}"
     notes = gates_annotations(judged)
     guarded = f"::stop-commands::{token}\n{gates_text(judged)}\n::{token}::"
-    verdict, (_, told) = judged.verdict, judged.gates[0]
+    verdict, (_, context) = judged.verdict, judged.gates[0]
     outputs = {
         "verdict": verdict.value,
-        "exit-code": str(verdict.exit_code(strict=told.is_strict)),
+        "exit-code": str(verdict.exit_code(strict=context.is_strict)),
     }
     return GithubTexts(
         log=f"{guarded}\n{notes}" if notes else guarded,
@@ -108,22 +108,23 @@ def gates_annotations(judged: Judged) -> str:
     """Workflow commands, one a line, the worst of all GPUs first: errors for what ends the job,
     warnings for what is INCONCLUSIVE without ``--strict``; empty where everything passed.
     """
-    found = [(each, told) for gate, told in judged.gates for each in gate.findings]
-    levels: dict[str, list[tuple[WordedFinding, Told]]] = {"error": [], "warning": []}
-    for each, told in sorted(found, key=lambda pair: rank(pair[0])):
-        if each.finding.verdict is Verdict.INCONCLUSIVE and not told.is_strict:
-            levels["warning"].append((each, told))
+    found = [(each, context) for gate, context in judged.gates for each in gate.findings]
+    levels: dict[str, list[tuple[WordedFinding, CheckContext]]] = {"error": [], "warning": []}
+    for each, context in sorted(found, key=lambda pair: rank(pair[0])):
+        if each.finding.verdict is Verdict.INCONCLUSIVE and not context.is_strict:
+            levels["warning"].append((each, context))
         elif each.finding.verdict is not Verdict.PASS:
-            levels["error"].append((each, told))
+            levels["error"].append((each, context))
     return "\n".join(line for level, chosen in levels.items() for line in _commands(level, chosen))
 
 
-def _commands(level: str, found: Sequence[tuple[WordedFinding, Told]]) -> list[str]:
+def _commands(level: str, found: Sequence[tuple[WordedFinding, CheckContext]]) -> list[str]:
     """At most as many as GitHub shows; where there are more, the last says how many."""
     is_all = len(found) <= ANNOTATIONS_AT_MOST
     shown = found if is_all else found[: ANNOTATIONS_AT_MOST - 1]
     lines = [
-        _command(level, f"rnnprof {_title(each, told)}", why_of(each), told) for each, told in shown
+        _command(level, f"rnnprof {_title(each, context)}", why_of(each), context)
+        for each, context in shown
     ]
     if not is_all:
         rest = [each for each, _ in found[len(shown) :]]
@@ -132,15 +133,15 @@ def _commands(level: str, found: Sequence[tuple[WordedFinding, Told]]) -> list[s
     return lines
 
 
-def _title(worded: WordedFinding, told: Told) -> str:
+def _title(worded: WordedFinding, context: CheckContext) -> str:
     """``FAIL: peak B=64 T=128``."""
-    return f"{worded.finding.verdict.value}: {name_of(worded.finding, told)}"
+    return f"{worded.finding.verdict.value}: {name_of(worded.finding, context)}"
 
 
-def _command(level: str, title: str, message: str, told: Told) -> str:
+def _command(level: str, title: str, message: str, context: CheckContext) -> str:
     properties = {"title": clip(title, TITLE_COLUMNS)}
-    if told.budget_name:
-        properties = {"file": one_line(told.budget_name), **properties}
+    if context.budget_name:
+        properties = {"file": one_line(context.budget_name), **properties}
     listed = ",".join(f"{name}={escaped_property(value)}" for name, value in properties.items())
     return f"::{level} {listed}::{escaped_data(clip(message, MESSAGE_COLUMNS))}"
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from rnnprof.gate.formats.shared import (
     SIGNS,
+    CheckContext,
     Judged,
-    Told,
     counts_of,
     detectable_of,
     facts_of,
@@ -36,12 +36,14 @@ def gates_markdown(judged: Judged) -> str:
     """A step summary: the verdict, the findings with the worst first, how to repeat it; of several
     GPUs a section each.
     """
-    gate, told = judged.gates[0]
+    gate, context = judged.gates[0]
     verdict = judged.verdict
     blocks = [
         f"## {SIGNS[verdict]} rnnprof check: {verdict.value}",
-        *(_sections(judged) if len(judged.gates) > 1 else _answer(gate, told, ROWS_AT_MOST)),
-        f"<code>{escaped(clip(told.command, COMMAND_COLUMNS))}</code>" if told.command else "",
+        *(_sections(judged) if len(judged.gates) > 1 else _answer(gate, context, ROWS_AT_MOST)),
+        f"<code>{escaped(clip(context.command, COMMAND_COLUMNS))}</code>"
+        if context.command
+        else "",
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -51,16 +53,16 @@ def _sections(judged: Judged) -> Iterator[str]:
     rows_at_most = max(
         1, ROWS_AT_MOST // len(judged.gates)
     )  # GitHub's limit holds for all together
-    for gate, told in judged.gates:
-        name = escaped(clip(told.gpu or "", NAME_COLUMNS))
+    for gate, context in judged.gates:
+        name = escaped(clip(context.gpu or "", NAME_COLUMNS))
         yield f"### {SIGNS[gate.verdict]} {name}: {gate.verdict.value}"
-        yield from _answer(gate, told, rows_at_most)
+        yield from _answer(gate, context, rows_at_most)
 
 
-def _answer(gate: WordedGate, told: Told, rows_at_most: int) -> Iterator[str]:
+def _answer(gate: WordedGate, context: CheckContext, rows_at_most: int) -> Iterator[str]:
     findings = worst_first(gate.findings)
     yield f"**{escaped(gate.sentence)}**"
-    yield escaped(clip(facts_of(told), FACTS_COLUMNS))
+    yield escaped(clip(facts_of(context), FACTS_COLUMNS))
     yield _table(findings[:rows_at_most])
     yield _fold(findings[rows_at_most:])
 

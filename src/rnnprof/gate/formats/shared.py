@@ -40,7 +40,7 @@ TAGS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class CheckContext:
     """What a gate judged: the facts that its report states beside the findings.
 
     Attributes:
@@ -75,7 +75,7 @@ class Judged:
         sentence: how many GPUs passed, and which did not; "" of one alone.
     """
 
-    gates: tuple[tuple[WordedGate, Told], ...]
+    gates: tuple[tuple[WordedGate, CheckContext], ...]
     sentence: str = ""
 
     @property
@@ -112,22 +112,22 @@ def counts_of(findings: Sequence[WordedFinding]) -> dict[Verdict, int]:
     return {each: sum(f.finding.verdict is each for f in findings) for each in SEVERITY}
 
 
-def names_of(findings: Sequence[WordedFinding], told: Told) -> list[str]:
+def names_of(findings: Sequence[WordedFinding], context: CheckContext) -> list[str]:
     """Each finding's name, with its GPU where there are several; where one recurs (two kinds of
     peak at a point) it is numbered, for readers that tell tests and charts apart by it.
     """
     seen: Counter[str] = Counter()
     names = []
     for each in findings:
-        name = one_line(name_of(each.finding, told))
+        name = one_line(name_of(each.finding, context))
         seen[name] += 1
         names.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
     return names
 
 
-def name_of(finding: Finding, told: Told) -> str:
+def name_of(finding: Finding, context: CheckContext) -> str:
     """``peak B=64 T=128``; of one GPU among several ``simulated-t4: peak B=64 T=128``."""
-    return finding.name if told.gpu is None else f"{told.gpu}: {finding.name}"
+    return finding.name if context.gpu is None else f"{context.gpu}: {finding.name}"
 
 
 def known_numbers(value: float | None) -> float | None:
@@ -219,24 +219,24 @@ def why_of(worded: WordedFinding) -> str:
     return ": ".join(part for part in parts if part) + ending
 
 
-def facts_of(told: Told) -> str:
+def facts_of(context: CheckContext) -> str:
     """What was judged, against what, on one line."""
-    against = [] if told.base_name is None else [f"against {told.base_name}"]
-    budget = [] if told.budget_name is None else [f"budget {told.budget_name}"]
+    against = [] if context.base_name is None else [f"against {context.base_name}"]
+    budget = [] if context.budget_name is None else [f"budget {context.budget_name}"]
     facts = [
-        told.run_name,
+        context.run_name,
         *against,
-        told.workload,
-        told.device,
-        f"limit {limit_of(told)}",
+        context.workload,
+        context.device,
+        f"limit {limit_of(context)}",
         *budget,
     ]
     return ", ".join(map(one_line, facts))
 
 
-def limit_of(told: Told) -> str:
+def limit_of(context: CheckContext) -> str:
     """The run's limit as text."""
-    return "not known" if told.limit_bytes is None else format_bytes(told.limit_bytes)
+    return "not known" if context.limit_bytes is None else format_bytes(context.limit_bytes)
 
 
 SCALES: Final[Mapping[str, Callable[[float], str]]] = {

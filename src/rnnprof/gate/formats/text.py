@@ -7,8 +7,8 @@ import unicodedata
 from typing import Final
 
 from rnnprof.gate.formats.shared import (
+    CheckContext,
     Judged,
-    Told,
     facts_of,
     why_of,
 )
@@ -28,16 +28,16 @@ def gates_text(judged: Judged) -> str:
     """Text of at most 80 columns: each GPU's gate, and of several a last line that sums up; without
     a final newline.
     """
-    texts = [gate_text(gate, told) for gate, told in judged.gates]
+    texts = [gate_text(gate, context) for gate, context in judged.gates]
     if len(judged.gates) > 1:
         texts.append(_wrapped(judged.sentence, "", "  "))
     return "\n\n".join(texts)
 
 
-def gate_text(gate: WordedGate, told: Told) -> str:
+def gate_text(gate: WordedGate, context: CheckContext) -> str:
     """One gate's findings in the order of the budget, its verdict last."""
     room = max(len(each.finding.verdict.value) for each in gate.findings) + 2
-    facts = facts_of(told) if told.gpu is None else f"{told.gpu}: {facts_of(told)}"
+    facts = facts_of(context) if context.gpu is None else f"{context.gpu}: {facts_of(context)}"
     lines = [
         _wrapped(facts, "", "  "),
         "",

@@ -42,7 +42,7 @@ from rnnprof.report.charts.kit.units import format_bytes
 from rnnprof.report.model import BREAKDOWN_PARTS, Measurement, Outcome, Point, RunReport
 from rnnprof.report.words import bar_charts as words
 from rnnprof.report.words import chart_legends as legends
-from rnnprof.report.words.dispatch import told
+from rnnprof.report.words.dispatch import as_text
 from rnnprof.report.words.outcomes import OUTCOMES
 
 PART_LOOKS: Final = {
@@ -167,7 +167,7 @@ def _row(measurement: Measurement, label: str) -> _Row:
         word = OUTCOMES[measurement.outcome].word or legends.PEAK_UNKNOWN
         return _Row(point, label, {}, None, word)
     if breakdown is None:
-        reason = told(measurement.breakdown_reason) or words.NOT_RECORDED
+        reason = as_text(measurement.breakdown_reason) or words.NOT_RECORDED
         return _Row(point, label, {}, total, reason=reason)
     return _Row(point, label, {name: size for name, size in breakdown.parts().items() if size},
                 total)  # fmt: skip

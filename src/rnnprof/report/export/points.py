@@ -29,7 +29,7 @@ from rnnprof.points.measurement import Measurement
 from rnnprof.reasons import Reason
 from rnnprof.report.export.document import RENAMED_FIELDS, document
 from rnnprof.report.model import RunReport
-from rnnprof.report.words.dispatch import say, told
+from rnnprof.report.words.dispatch import as_text, say
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import BREAKDOWN_PARTS
 from rnnprof.runfile.points import Point
@@ -269,7 +269,7 @@ COLUMNS: Final = (*PLACE_COLUMNS, *RUN_COLUMNS, *SEEN_COLUMNS)
 
 
 def _warnings(measurement: Measurement | None) -> str | None:
-    return None if measurement is None else "; ".join(map(told, measurement.warnings))
+    return None if measurement is None else "; ".join(map(as_text, measurement.warnings))
 
 
 # --- rows and files ------------------------------------------------------------------------------

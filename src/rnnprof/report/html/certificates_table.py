@@ -17,7 +17,7 @@ from rnnprof.report.html.tables import (
     of_each,
     words,
 )
-from rnnprof.report.words import told
+from rnnprof.report.words import as_text
 from rnnprof.report.words.loops import loop_in_words, step_functions_in_words
 from rnnprof.report.words.page import NOT_DRAWN, certificates_caption
 
@@ -59,5 +59,5 @@ def _columns(frontier: Sequence[Proof]) -> Iterator[Filled]:
     yield integers("training steps", "training_steps", steps)
     yield integers("workers passed", "workers_passed", [each.confirmations for each in frontier])
     if any(each.reason for each in frontier):
-        reasons = [told(each.reason) for each in frontier]
+        reasons = [as_text(each.reason) for each in frontier]
         yield words("remarks", "reason", reasons, "text", blank=NOTHING)

@@ -34,8 +34,8 @@ from rnnprof.report.html.points_table import points_section
 from rnnprof.report.html.tables import Filled, Table, figures, in_bytes, integers, of_each, words
 from rnnprof.report.model import RunReport
 from rnnprof.report.text.command import deciding_command
+from rnnprof.report.words import as_text
 from rnnprof.report.words import page as sentences
-from rnnprof.report.words import told
 from rnnprof.report.words.recommendation import cell_of, head_of
 from rnnprof.report.words.study import trainability_words
 from rnnprof.runfile.codec import encode
@@ -165,13 +165,13 @@ def _advice(page_run: PageRun, suffix: str) -> PageBlock:
     report, advice = page_run.report, page_run.report.advice
     items = [
         *(("", f"{head_of(e)}. {_joined(e.reasons)}") for e in advice.recommendations),
-        *(("", told(reason)) for reason in advice.reasons),
-        *(("predicted", told(prediction)) for prediction in advice.predictions),
+        *(("", as_text(reason)) for reason in advice.reasons),
+        *(("predicted", as_text(prediction)) for prediction in advice.predictions),
         *(
             ("", sentences.by_goodput(each.time_steps, each.batch, each.reasons))
             for each in advice.goodput
         ),
-        *(("not known", told(unknown)) for unknown in advice.unknown),
+        *(("not known", as_text(unknown)) for unknown in advice.unknown),
     ]
     return PageBlock(
         sentences=(sentences.advice_head(report),),
@@ -182,7 +182,7 @@ def _advice(page_run: PageRun, suffix: str) -> PageBlock:
 
 
 def _joined(reasons: Iterable[Reason | str]) -> str:
-    return "; ".join(map(told, reasons))
+    return "; ".join(map(as_text, reasons))
 
 
 def _batches(report: RunReport, suffix: str) -> tuple[Table, ...]:
@@ -218,7 +218,7 @@ def _conditions(page_run: PageRun, suffix: str) -> PageBlock:
     report = page_run.report
     passes = [o for o in report.run.observations if isinstance(o, (Timing, Calibration))]
     judged = [(each, judge(each.conditions)) for each in passes]
-    noisy = [(each, told(reason)) for each, reason in judged if reason]
+    noisy = [(each, as_text(reason)) for each, reason in judged if reason]
     known = sum(each.conditions is not None for each in passes)
     # the chart's own words have the drift
     drift = None if "conditions" in page_run.charts else report.drift

@@ -157,8 +157,8 @@ def _gpu_notes(reports: Sequence[RunReport]) -> list[str]:
     notes += [line for report in reports for line in neighbours_in_words(report)]
     for report in reports:
         name = report.run.environment.get("device_name")
-        told = [f"{name} T={c.time_steps}: {say(c.reason)}" for c in report.frontier if c.reason]
-        notes += [line for text in told for line in textwrap.wrap(text, WIDTH)]
+        remarks = [f"{name} T={c.time_steps}: {say(c.reason)}" for c in report.frontier if c.reason]
+        notes += [line for text in remarks for line in textwrap.wrap(text, WIDTH)]
     return notes
 
 

@@ -25,7 +25,7 @@ from rnnprof.report.model import (
     throughput,
 )
 from rnnprof.report.words.certificates import edge_in_words, limit_in_words
-from rnnprof.report.words.dispatch import say, told
+from rnnprof.report.words.dispatch import as_text, say
 from rnnprof.report.words.figures import phase_times_in_words, plus_minus, precision
 from rnnprof.report.words.loops import step_functions_in_words
 from rnnprof.report.words.outcomes import OUTCOMES
@@ -379,13 +379,15 @@ def _failures(measurements: Measurements) -> list[tuple[str, Point]]:
     ]
     # a missing measurement comes before one that the library does not support
     ended.sort(key=lambda m: m.outcome in GOOD_OUTCOMES)
-    return [(f"{_name(m)}: {told(m.reason) or 'no reason was recorded'}", m.point) for m in ended]
+    return [
+        (f"{_name(m)}: {as_text(m.reason) or 'no reason was recorded'}", m.point) for m in ended
+    ]
 
 
 def _remarks(measurements: Measurements) -> list[tuple[str, Point]]:
     ordered = _ordered(measurements)
     noisy = [(f"noisy: {say(m.noisy)}", m.point) for m in ordered if m.noisy]
-    return noisy + [(told(each), m.point) for m in ordered for each in m.warnings]
+    return noisy + [(as_text(each), m.point) for m in ordered for each in m.warnings]
 
 
 def _ordered(measurements: Measurements) -> list[Measurement]:

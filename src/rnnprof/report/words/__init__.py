@@ -12,8 +12,8 @@ from rnnprof.report.words import maxbatch as _maxbatch
 from rnnprof.report.words import points as _points
 from rnnprof.report.words import study as _study
 from rnnprof.report.words import trust as _trust
-from rnnprof.report.words.dispatch import say, told
+from rnnprof.report.words.dispatch import as_text, say
 
-__all__ = ("say", "told")
+__all__ = ("as_text", "say")
 
 _REGISTERED = (_advice, _breakdown, _compare, _engine, _gate, _maxbatch, _points, _study, _trust)

@@ -9,7 +9,7 @@ from typing import Final
 from rnnprof.plain_text import clip
 from rnnprof.report.model import Measurement, Memory, Outcome, Point, RunReport
 from rnnprof.report.words.chart_legends import FLAGS, NO_BOUND, PARTS
-from rnnprof.report.words.dispatch import told
+from rnnprof.report.words.dispatch import as_text
 from rnnprof.units import format_bytes, format_ratio, format_seconds
 
 REASON_COLUMNS: Final = 240
@@ -154,7 +154,7 @@ def time_finding(
 
 
 def _bound(measurement: Measurement) -> str:
-    reason = clip(told(measurement.bound_reason) or "the reason is unknown", REASON_COLUMNS)
+    reason = clip(as_text(measurement.bound_reason) or "the reason is unknown", REASON_COLUMNS)
     if measurement.bound is None:
         return f"No bound is named: {reason}."
     return f"It is {measurement.bound}-bound: {reason}."

@@ -21,7 +21,7 @@ from rnnprof.report.model import (
     throughput,
 )
 from rnnprof.report.words.advice import MEMORY_DECIDED
-from rnnprof.report.words.dispatch import told
+from rnnprof.report.words.dispatch import as_text
 from rnnprof.report.words.phrases import counted, sentences, values_in_words
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.units import format_bytes, format_rate, format_ratio
@@ -139,7 +139,7 @@ def overview_clauses(report: RunReport) -> list[str]:
         rate = format_rate(main.time_steps_per_s, "time steps")
         clauses.append(f"recommended at T={main.time_steps}: B={main.batch}, {rate}")
     elif any(each.tied for each in report.advice.recommendations):
-        clauses.append(told(MEMORY_DECIDED))
+        clauses.append(as_text(MEMORY_DECIDED))
     return clauses
 
 
@@ -153,7 +153,7 @@ def _fits(report: RunReport) -> str:
     certificate = longest.certificate
     if certificate is not None and certificate.status in UNUSABLE:
         status = certificate.status.value.replace("_", " ")
-        return f"T={longest.time_steps} is {status}: {told(certificate.reason)}"
+        return f"T={longest.time_steps} is {status}: {as_text(certificate.reason)}"
     if certificate is not None and longest.is_certified:
         return _largest(certificate.batch, longest.time_steps, report)
     fits = f"up to B={longest.fits} fits at T={longest.time_steps} under {limit}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from rnnprof.compare.reasons import Difference, NoInterval, TooFewProcesses
-from rnnprof.report.words.dispatch import say, told
+from rnnprof.report.words.dispatch import as_text, say
 
 HASH_COLUMNS: Final = 12
 """Of a hash in words: enough to tell two apart; the run file has all of it."""
@@ -30,7 +30,7 @@ def _(shortage: TooFewProcesses) -> str:
     if not shortage.noisy:
         return text
     count = len(shortage.noisy)
-    return f"{text} ({count} {'is' if count == 1 else 'are'} noisy: {told(shortage.noisy[0])})"
+    return f"{text} ({count} {'is' if count == 1 else 'are'} noisy: {as_text(shortage.noisy[0])})"
 
 
 @say.register

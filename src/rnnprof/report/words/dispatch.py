@@ -17,7 +17,7 @@ def say(reason: Reason) -> str:
     raise TypeError(f"no sentence is written for {type(reason).__name__}")
 
 
-def told(reason: Reason | str | None) -> str:
+def as_text(reason: Reason | str | None) -> str:
     """A reason as a sentence; text that was recorded with an observation as it is; "" for None."""
     return say(reason) if isinstance(reason, Reason) else reason or ""
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rnnprof.compare.reasons import RECOMMENDED_PROCESSES
 from rnnprof.gate import reasons
-from rnnprof.gate.formats.shared import Judged, Told
+from rnnprof.gate.formats.shared import CheckContext, Judged
 from rnnprof.gate.verdicts import (
     SEVERITY,
     Finding,
@@ -19,7 +19,7 @@ from rnnprof.gate.verdicts import (
     worst,
 )
 from rnnprof.plain_text import one_line
-from rnnprof.report.words.dispatch import say, told
+from rnnprof.report.words.dispatch import as_text, say
 from rnnprof.stats.statistics import CONFIDENCE
 from rnnprof.units import format_bytes, format_change, format_rate, format_ratio, format_seconds
 
@@ -73,7 +73,7 @@ def summed_up(findings: Iterable[WordedFinding]) -> WordedGate:
     return WordedGate(known, f"{verdict.value}: {'; '.join(parts)}.")
 
 
-def judged(gates: Iterable[tuple[WordedGate, Told]]) -> Judged:
+def judged(gates: Iterable[tuple[WordedGate, CheckContext]]) -> Judged:
     """The gates of all GPUs with the sentence on all of them: ``2 GPUs: 1 passed, 1 failed
     (simulated-t4).``
     """
@@ -82,7 +82,7 @@ def judged(gates: Iterable[tuple[WordedGate, Told]]) -> Judged:
         return Judged(known)
     parts = []
     for verdict, came_out in CAME_OUT.items():
-        names = [one_line(told.gpu or "") for gate, told in known if gate.verdict is verdict]
+        names = [one_line(context.gpu or "") for gate, context in known if gate.verdict is verdict]
         named = "" if verdict is Verdict.PASS else f" ({', '.join(names)})"
         if names:
             parts.append(f"{len(names)} {came_out}{named}")
@@ -201,13 +201,13 @@ def _(reason: reasons.EdgeNotSearched) -> str:
 
 @say.register
 def _(reason: reasons.Ended) -> str:
-    cause = f": {told(reason.cause)}" if reason.cause else ""
+    cause = f": {as_text(reason.cause)}" if reason.cause else ""
     return f"missing: {reason.outcome.value}{cause}"
 
 
 @say.register
 def _(reason: reasons.MachineShort) -> str:
-    return f"other processes held the memory: {told(reason.cause)}"
+    return f"other processes held the memory: {as_text(reason.cause)}"
 
 
 @say.register
@@ -222,14 +222,14 @@ def _(reason: reasons.OnlyInBaseline) -> str:
 @say.register
 def _(reason: reasons.DoesNotFit) -> str:
     where = "" if reason.batch is None else f"B={reason.batch}: "
-    cause = told(reason.cause) or "out of memory"
+    cause = as_text(reason.cause) or "out of memory"
     message = f" ({reason.message})" if reason.message and reason.message not in cause else ""
     return f"it does not fit: {where}{cause}{message}"
 
 
 @say.register
 def _(reason: reasons.Unusable) -> str:
-    return f"{reason.status.value.replace('_', ' ')}: {told(reason.cause)}"
+    return f"{reason.status.value.replace('_', ' ')}: {as_text(reason.cause)}"
 
 
 @say.register
@@ -265,7 +265,7 @@ def _(reason: reasons.PeakAndHeadroom) -> str:
 
 @say.register
 def _(reason: reasons.FitsWithUnknownPeak) -> str:
-    cause = told(reason.cause) or "it was not recorded"
+    cause = as_text(reason.cause) or "it was not recorded"
     required = ""
     if reason.headroom_ratio > 0:
         required = f"; {format_ratio(reason.headroom_ratio)} headroom is required"
@@ -291,7 +291,7 @@ def _(reason: reasons.NotRunItself) -> str:
 
 @say.register
 def _(reason: reasons.LargestBatch) -> str:
-    remark = f": {told(reason.remark)}" if reason.remark else ""
+    remark = f": {as_text(reason.remark)}" if reason.remark else ""
     if reason.batch == 0:
         return f"no batch is known to fit, B={reason.required} is required{remark}"
     return f"B={reason.batch} is the largest known to fit, B={reason.required} is required{remark}"
@@ -299,7 +299,7 @@ def _(reason: reasons.LargestBatch) -> str:
 
 @say.register
 def _(reason: reasons.NothingFits) -> str:
-    return f"nothing fits: {told(reason.cause)}"
+    return f"nothing fits: {as_text(reason.cause)}"
 
 
 @say.register
@@ -326,7 +326,7 @@ def _(reason: reasons.PeakAndLimit) -> str:
 
 @say.register
 def _(reason: reasons.PeakUnknown) -> str:
-    cause = told(reason.cause) or "this device does not report it"
+    cause = as_text(reason.cause) or "this device does not report it"
     return f"the {reason.of} peak is not known: {cause}"
 
 
@@ -370,7 +370,7 @@ def _times(new_s: float | None, base_s: float | None) -> str:
 
 @say.register
 def _(reason: reasons.OnlyNoisy) -> str:
-    return f"every process was noisy: {told(reason.cause)}"
+    return f"every process was noisy: {as_text(reason.cause)}"
 
 
 @say.register
@@ -386,6 +386,6 @@ def _(reason: reasons.Throughput) -> str:
 def _(reason: reasons.ThroughputOfFew) -> str:
     return (
         f"{format_rate(reason.rate_per_s, 'time steps')}, {format_rate(reason.required_per_s)} is "
-        f"required; with {say(reason.shortage)} only a factor of {reason.factor:g} can be told "
-        f"from noise; {MORE_PROCESSES}"
+        f"required; with {say(reason.shortage)} only a factor of {reason.factor:g} stands out from "
+        f"noise; {MORE_PROCESSES}"
     )

@@ -11,7 +11,7 @@ from rnnprof.points.fold import Drift
 from rnnprof.points.measurement import Measurement
 from rnnprof.reasons import Reason
 from rnnprof.report.model import RunReport
-from rnnprof.report.words.dispatch import told
+from rnnprof.report.words.dispatch import as_text
 from rnnprof.runfile.points import Outcome
 from rnnprof.units import format_bytes, format_ratio, format_seconds
 
@@ -96,7 +96,7 @@ def advice_head(report: RunReport) -> str:
 
 def by_goodput(time_steps: int, batch: int, reasons: Iterable[Reason | str]) -> str:
     """The batch with the best goodput at one T."""
-    why = "; ".join(told(reason) for reason in reasons)
+    why = "; ".join(as_text(reason) for reason in reasons)
     return f"By goodput the best batch at T={time_steps} is B={batch}: {why}"
 
 
@@ -163,9 +163,9 @@ def common_caption(points: int, first: str) -> str:
 
 def remarks(measurement: Measurement) -> str:
     """What else is known of a point."""
-    parts = [told(measurement.reason)]
-    parts += [f"noisy: {told(measurement.noisy)}"] if measurement.noisy else []
+    parts = [as_text(measurement.reason)]
+    parts += [f"noisy: {as_text(measurement.noisy)}"] if measurement.noisy else []
     parts += [f"{measurement.retries} retries of the allocator"] if measurement.retries else []
     if measurement.outcome is Outcome.MEASURED and measurement.breakdown_reason:
-        parts.append(f"no breakdown: {told(measurement.breakdown_reason)}")
-    return "; ".join(text for text in (*parts, *map(told, measurement.warnings)) if text)
+        parts.append(f"no breakdown: {as_text(measurement.breakdown_reason)}")
+    return "; ".join(text for text in (*parts, *map(as_text, measurement.warnings)) if text)

@@ -6,19 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from rnnprof.reasons import Reason
-from rnnprof.report.words.dispatch import told
+from rnnprof.report.words.dispatch import as_text
 from rnnprof.units import format_rate
 
 
 def sentence(reason: Reason | str | None) -> str:
     """A reason with a capital at its beginning, as it stands on a line of its own."""
-    text = told(reason)
+    text = as_text(reason)
     return text[:1].upper() + text[1:]
 
 
 def because(why: Reason | str | None) -> str:
     """``: `` and what a reason says; empty without one."""
-    return f": {told(why)}" if why else ""
+    return f": {as_text(why)}" if why else ""
 
 
 def training_steps(count: int) -> str:

@@ -41,8 +41,8 @@ def at_each_length(advice: Advice) -> str:
     parts = []
     for each in advice.recommendations:
         is_known = each.batch is not None or each.tied
-        told = f"B={cell_of(each)}" if is_known else "none"
-        parts.append(f"T={each.time_steps}: {told}{', not decided' if each.tied else ''}")
+        batches = f"B={cell_of(each)}" if is_known else "none"
+        parts.append(f"T={each.time_steps}: {batches}{', not decided' if each.tied else ''}")
     return "; ".join(parts)
 
 

@@ -22,7 +22,7 @@ from rnnprof.report.model import (
     reasons_of,
     shares_of,
 )
-from rnnprof.report.words.dispatch import told
+from rnnprof.report.words.dispatch import as_text
 from rnnprof.report.words.phrases import sentences
 from rnnprof.units import format_duration, format_ratio, format_seconds
 
@@ -63,7 +63,7 @@ def _noisy(passes: Sequence[Pass]) -> list[str]:
     count = f"{len(hit)} {were} noisy, {timings} of them timing"
     # rates belong to the device, and to no point
     place = "" if kind == "calibration" else f" at {first.observation.point}"
-    return [f"{count}; first the {kind} pass{place}: {clip(told(first.noisy), REASON_COLUMNS)}."]
+    return [f"{count}; first the {kind} pass{place}: {clip(as_text(first.noisy), REASON_COLUMNS)}."]
 
 
 def _drifted(drift: Drift | None) -> str:

@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from rnnprof.report.model import RunReport
-from rnnprof.report.words.dispatch import say, told
+from rnnprof.report.words.dispatch import as_text, say
 from rnnprof.report.words.phrases import rate_in_words
 from rnnprof.runfile.study import Study
 from rnnprof.study.reasons import (
@@ -238,7 +238,7 @@ def noise_in_words(each: NoiseAt) -> str:
     if scale is None:
         return f"not known: {each.reason}"
     if scale.sequences is None:
-        return f"not known: {told(scale.reason)}"
+        return f"not known: {as_text(scale.reason)}"
     assert scale.interval is not None
     low, high = scale.interval
     until = "infinity" if math.isinf(high) else _sequences(high)

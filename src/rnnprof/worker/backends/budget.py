@@ -18,8 +18,8 @@ import torch
 from rnnprof.device.process import memory_bytes
 from rnnprof.errors import BadInputError, NoDeviceError
 from rnnprof.units import format_bytes
-from rnnprof.worker.backends.aside import Aside
 from rnnprof.worker.backends.cpu import CpuLimit, level_with_peak
+from rnnprof.worker.backends.disposable_thread import DisposableThread
 from rnnprof.worker.backends.heap import Filling, fill_arenas, share_heap, sharp_heap, trim
 
 KEPT_RATIO: Final = 0.03
@@ -106,7 +106,7 @@ class CpuBudget:
     rehearses = True
 
     def __init__(self) -> None:
-        self._aside = Aside()
+        self._aside = DisposableThread()
         self._filling = Filling()
         self._spare: list[object] = []
         share_heap()

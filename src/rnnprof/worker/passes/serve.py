@@ -10,9 +10,9 @@ from rnnprof.outcomes import DATA_ENDED_TYPE, Evidence, classify
 from rnnprof.runfile.points import Outcome
 from rnnprof.worker.backends.base import MachineShortError
 from rnnprof.worker.channel import Channel
+from rnnprof.worker.passes.describe import describe_pass, survey_pass
 from rnnprof.worker.passes.fit import check_pass, fit_pass
 from rnnprof.worker.passes.gradients import gradient_pass, training_pass
-from rnnprof.worker.passes.hello import hello_pass, survey_pass
 from rnnprof.worker.passes.memory import memory_pass
 from rnnprof.worker.passes.rates import rates_pass
 from rnnprof.worker.passes.timing import timing_pass
@@ -27,7 +27,7 @@ COUNTED_PASSES: Final = frozenset({"check", "fit", "memory"})
 Pass = Callable[[Session], dict[str, Any]]
 
 PASSES: Final[dict[str, Pass]] = {
-    "hello": hello_pass,
+    "describe": describe_pass,
     "survey": survey_pass,
     "check": check_pass,
     "rates": rates_pass,

@@ -21,7 +21,7 @@ from rnnprof.worker.workload.warm_up import warm_up
 if TYPE_CHECKING:
     from rnnprof import protocol
 
-TOLD: dict[str, type[Exception]] = {
+REFUSED: dict[str, type[Exception]] = {
     error.__name__: error for error in (BadFactoryError, UnsupportedError)
 }
 
@@ -47,7 +47,7 @@ def rehearse(task: protocol.Task) -> None:
     os.waitpid(pid, 0)
     if text:
         found: dict[str, Any] = json.loads(text)
-        raise TOLD[found["error"]](found["message"])
+        raise REFUSED[found["error"]](found["message"])
 
 
 def _warm_up_and_exit(task: protocol.Task, writing: int) -> NoReturn:
@@ -55,7 +55,7 @@ def _warm_up_and_exit(task: protocol.Task, writing: int) -> NoReturn:
         with suppress(Exception), os.fdopen(writing, "w") as answer:
             try:
                 warm_up(task)
-            except tuple(TOLD.values()) as error:
+            except tuple(REFUSED.values()) as error:
                 message = str(error) + users_line(error)
                 json.dump({"error": type(error).__name__, "message": message}, answer)
         sys.stdout.flush()

@@ -33,7 +33,7 @@ Bar = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class BarLook:
-    """How a series is told from the others: by its colour, and as well by its hatch.
+    """How a series differs from the others: by its colour and by its hatch.
 
     Attributes:
         word: in legend and finding.

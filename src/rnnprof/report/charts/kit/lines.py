@@ -1,4 +1,4 @@
-"""Lines that can be told apart: by colour, by dash and by mark."""
+"""Lines that differ by colour, dash and mark."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DASHES: Final[tuple[Any, ...]] = (
     (0, (8, 2)), (0, (3, 1.2)), (0, (8, 2, 1, 2)), (0, (3, 1.2, 1, 1.2, 1, 1.2)),
 )  # fmt: skip
 LINES_AT_MOST: Final = len(OKABE_ITO)
-"""More lines than colours and marks can be told apart."""
+"""With more lines, colours and marks no longer differ clearly."""
 
 MANY_PLACES: Final = 24
 """More marks on a line than this are made smaller, or they would run into one another."""

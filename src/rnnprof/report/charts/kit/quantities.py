@@ -28,7 +28,7 @@ from rnnprof.units import (
 )
 
 LOG_FROM_RATIO: Final = 8.0
-"""Values that span more than this are told apart on a logarithmic scale only."""
+"""Values that span more than this can be compared on a logarithmic scale only."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rnnprof.worker.session import Session
 
 
-def hello_pass(session: Session) -> dict[str, Any]:
+def describe_pass(session: Session) -> dict[str, Any]:
     """Facts that identify the run, and the user's files that importing the factory loads."""
     session.tracker.enter("factory")
     with suppress(UnsupportedError):  # each point then reports why

@@ -18,7 +18,7 @@ import torch
 from rnnprof.worker.backends.cpu import start_threads
 
 
-class Aside:
+class DisposableThread:
     """One disposable thread at a time, with its thread pools started."""
 
     def __init__(self) -> None:

@@ -11,17 +11,17 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from rnnprof.worker.backends.aside import Aside
+from rnnprof.worker.backends.disposable_thread import DisposableThread
 
 
 @pytest.fixture
-def aside() -> Iterator[Aside]:
-    one = Aside()
+def aside() -> Iterator[DisposableThread]:
+    one = DisposableThread()
     yield one
     one.close()
 
 
-def test_it_is_one_thread_until_an_error_spoils_it(aside: Aside) -> None:
+def test_it_is_one_thread_until_an_error_spoils_it(aside: DisposableThread) -> None:
     seen: list[threading.Thread] = []
 
     def note() -> None:
@@ -42,7 +42,9 @@ def test_it_is_one_thread_until_an_error_spoils_it(aside: Aside) -> None:
 
 
 @pytest.mark.parametrize("on", [True, False])
-def test_gradients_and_context_variables_are_those_of_the_caller(aside: Aside, on: bool) -> None:
+def test_gradients_and_context_variables_are_those_of_the_caller(
+    aside: DisposableThread, on: bool
+) -> None:
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
     variable.set("caller's")
     seen: list[tuple[bool, str]] = []
@@ -51,7 +53,7 @@ def test_gradients_and_context_variables_are_those_of_the_caller(aside: Aside, o
     assert seen == [(on, "caller's")]
 
 
-def test_ctrl_c_ends_the_step_and_is_raised(aside: Aside) -> None:
+def test_ctrl_c_ends_the_step_and_is_raised(aside: DisposableThread) -> None:
     began, ended = threading.Event(), threading.Event()
 
     def step() -> None:
