@@ -125,37 +125,28 @@ BREAKDOWN: list[Row] = [
     ),
     (
         breakdown.Shares(0.12, 0.2),
-        (
-            "the matrix products would take 12% of the step; the least memory traffic would take "
-            "about 20%"
-        ),
+        ("matrix products would take 12% of the step, the least memory traffic about 20%"),
     ),
     (
         breakdown.Shares(0.12, 0.0),
-        (
-            "the matrix products would take 12% of the step; its data fit the cache, so it may "
-            "need no memory traffic"
-        ),
+        ("matrix products would take 12% of the step, its data fit the cache"),
     ),
     (
         breakdown.Shares(0.12, None),
-        (
-            "the matrix products would take 12% of the step; the time of the least memory traffic"
-            " is unknown"
-        ),
+        ("matrix products would take 12% of the step, the least memory traffic is unknown"),
     ),
     (
         breakdown.Shares(None, 0.6),
         (
-            "the time of the matrix products is unknown (none could be timed); the least memory "
-            "traffic would take about 60%"
+            "the time of the matrix products is unknown (none could be timed), the least memory "
+            "traffic about 60%"
         ),
     ),
     (
         breakdown.Shares(None, 0.6, "no formula"),
         (
-            "the time of the matrix products is unknown (no formula); the least memory traffic "
-            "would take about 60%"
+            "the time of the matrix products is unknown (no formula), the least memory traffic "
+            "about 60%"
         ),
     ),
 ]

@@ -16,7 +16,7 @@ from rnnprof.report.text.command import repeat_command
 from rnnprof.report.trust import judge_run
 from rnnprof.report.words import say
 from rnnprof.report.words.decision import decision
-from rnnprof.report.words.page import NOT_DRAWN, SECTIONS
+from rnnprof.report.words.page import NOT_DRAWN, SECTIONS, TO_REPEAT
 from rnnprof.units import format_bytes
 
 SHOWN_SPACES: Final = frozenset({"\n", "\N{NO-BREAK SPACE}", NARROW_SPACE})
@@ -107,6 +107,7 @@ class PageBlock:
     Attributes:
         run: its name, where there are several.
         items: a mark (or nothing) and a sentence each.
+        command_head: what the command is for.
     """
 
     run: str = ""
@@ -115,6 +116,7 @@ class PageBlock:
     facts: tuple[FactList, ...] = ()
     tables: tuple[Table, ...] = ()
     command: str = ""
+    command_head: str = TO_REPEAT
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from rnnprof.report.model import RunReport
 from rnnprof.report.text.command import deciding_command
 from rnnprof.report.words import as_text
 from rnnprof.report.words import page as sentences
+from rnnprof.report.words.answer import TO_DECIDE
 from rnnprof.report.words.recommendation import cell_of, head_of
 from rnnprof.report.words.study import trainability_words
 from rnnprof.runfile.codec import encode
@@ -178,6 +179,7 @@ def _advice(page_run: PageRun, suffix: str) -> PageBlock:
         items=tuple(items),
         tables=_batches(report, suffix),
         command=deciding_command(report),
+        command_head=TO_DECIDE,
     )
 
 

@@ -42,19 +42,19 @@ def _(reason: NothingCompared) -> str:
 
 @say.register
 def _(reason: Shares) -> str:
-    return f"{_products(reason)}; {_traffic(reason.traffic_ratio)}"
+    return f"{_products(reason)}, {_traffic(reason.traffic_ratio)}"
 
 
 def _products(reason: Shares) -> str:
     if reason.products_ratio is None:
         why = reason.products_unknown or "none could be timed"
         return f"the time of the matrix products is unknown ({why})"
-    return f"the matrix products would take {format_ratio(reason.products_ratio)} of the step"
+    return f"matrix products would take {format_ratio(reason.products_ratio)} of the step"
 
 
 def _traffic(ratio: float | None) -> str:
     if ratio is None:
-        return "the time of the least memory traffic is unknown"
+        return "the least memory traffic is unknown"
     if ratio == 0:
-        return "its data fit the cache, so it may need no memory traffic"
-    return f"the least memory traffic would take about {format_ratio(ratio)}"
+        return "its data fit the cache"
+    return f"the least memory traffic about {format_ratio(ratio)}"

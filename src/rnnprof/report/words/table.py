@@ -15,7 +15,7 @@ from rnnprof.units import format_bytes, format_flops, format_ratio, format_secon
 
 LEGEND: Final = {
     "*": "highest throughput",
-    "~": "not converged: the step time is less certain than asked for",
+    "~": "not converged: the step time is less precise than requested",
     "!": "noisy: something else used the machine meanwhile",
     "±": "half the interval of the step time: 95% in a process, or over processes",
     "fwd/bwd/opt": "times of forward, backward and optimizer",
