@@ -34,7 +34,7 @@ NO_LIBRARY = FakeNvml(refuses={"nvmlInit": error("LibraryNotFound")})
 
 
 def no_nvidia() -> dict[str, Any]:
-    return {"nvml": NO_LIBRARY, "torch": CPU, "pci_cards": 0}
+    return {"nvml": NO_LIBRARY, "torch": CPU, "pci_gpus": 0}
 
 
 def h200() -> dict[str, Any]:
@@ -75,7 +75,7 @@ def nothing_works() -> dict[str, Any]:
     return {
         "nvml": NO_LIBRARY,
         "torch": ...,
-        "pci_cards": 0,
+        "pci_gpus": 0,
         "group_left_bytes": lambda: 512 * MIB,
         "may_write": lambda _: False,
         "disk_usage": lambda _: SimpleNamespace(free=3 * MIB),

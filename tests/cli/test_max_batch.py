@@ -92,7 +92,7 @@ def check_advise(path: Path, edges: str, capsys: pytest.CaptureFixture[str]) -> 
     lines = advice.splitlines()
     assert lines[:2] == [
         "Train with: not known from this run",
-        "  - no point was timed that fits with headroom: profile a grid that does",
+        "  - no point was timed that fits with headroom: profile smaller batches",
     ]
     assert lines[2] == "Predicted, not measured:"
     assert lines[3].startswith("  - under 31.5 MiB the largest batches would be T=32: about ")

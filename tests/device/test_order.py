@@ -103,7 +103,7 @@ def test_a_card_stood_for_is_its_size_less_the_context(tmp_path: Path) -> None:
 
 
 def test_a_card_cannot_be_stood_for_by_a_processor(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="this is the CPU"):
+    with pytest.raises(BadInputError, match="this run is on the CPU"):
         run(tmp_path, FakeCrew(), device="cpu", settings=Settings(gpu_memory_bytes=8 * GIB))
 
 
@@ -116,7 +116,7 @@ def test_a_card_cannot_be_stood_for_by_a_processor(tmp_path: Path) -> None:
         (
             Settings(gpu_memory_bytes=8 * GIB),
             {"context_bytes": None, "context_note": "no driver"},
-            r"not known here \(no driver\)",
+            r"is unknown \(no driver\)",
         ),
     ],
 )

@@ -387,7 +387,7 @@ ADVICE: list[Row] = [
     ),
     (
         advice.NoPoint(),
-        "no point was timed that fits with headroom: profile a grid with smaller batches",
+        "no point was timed that fits with headroom: profile smaller batches",
     ),
     (advice.NoPointHere(), "no point was timed that fits with headroom"),
     (

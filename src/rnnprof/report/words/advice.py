@@ -94,7 +94,7 @@ def _(_: Unfinished) -> str:
 
 @say.register
 def _(_: NoPoint) -> str:
-    return "no point was timed that fits with headroom: profile a grid with smaller batches"
+    return "no point was timed that fits with headroom: profile smaller batches"
 
 
 @say.register
