@@ -1,12 +1,12 @@
-"""Run the benchmarks, and make the table of what they found.
+"""Run the benchmarks, and write the table of their results.
 
-    python -m benchmarks                what there is, and when it was run here
-    python -m benchmarks run NAME...    at full size; the figures go to benchmarks/results
-    python -m benchmarks all            each in turn
-    python -m benchmarks smoke          each at its smallest; nothing is kept
-    python -m benchmarks table          benchmarks/RESULTS.md, from what stands in the results
+    python -m benchmarks                list the benchmarks, and when each was run here
+    python -m benchmarks run NAME...    run at full size; the figures go to benchmarks/results
+    python -m benchmarks all            run each in turn
+    python -m benchmarks smoke          run each at its smallest size, and keep nothing
+    python -m benchmarks table          write benchmarks/RESULTS.md from the kept results
 
-Run nothing beside them: two busy programs on one machine measure each other.
+Run nothing else at the same time: two busy programs on one machine disturb each other's figures.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SMOKE_DEADLINE_S = 120.0
 
 
 def run(benchmark: Benchmark, arguments: Sequence[str], deadline_s: float | None = None) -> Result:
-    """Run it, its output shown, and gather what it found.
+    """Run a benchmark, show its output, and return its result.
 
     Raises:
         SystemExit: it failed; nothing is kept.
@@ -62,7 +62,7 @@ def run(benchmark: Benchmark, arguments: Sequence[str], deadline_s: float | None
 
 
 def _shown(process: subprocess.Popen[str], deadline_s: float | None) -> list[str]:
-    """Its lines, each passed on as it comes; past the deadline it is ended."""
+    """The lines of its output, shown as they arrive; at the deadline the process is killed."""
     assert process.stdout is not None
     began_s, lines = time.monotonic(), []
     for line in process.stdout:
@@ -74,7 +74,7 @@ def _shown(process: subprocess.Popen[str], deadline_s: float | None) -> list[str
 
 
 def show() -> None:
-    """What there is."""
+    """List the benchmarks."""
     known = load_results()
     for name, each in CATALOGUE.items():
         found = known.get(name)
@@ -83,14 +83,14 @@ def show() -> None:
 
 
 def smoke() -> None:
-    """Each at its smallest, to see that it still runs; nothing is kept."""
+    """Run each at its smallest size, to check that it still runs; keep nothing."""
     began_s = time.monotonic()
     for each in CATALOGUE.values():
         if each.smallest is not None:
             print(f"--- {each.name}", flush=True)
             took = format_duration(run(each, each.smallest, SMOKE_DEADLINE_S).wall_s)
             print(f"    {each.name} took {took}", flush=True)
-    print(f"--- all of it took {format_duration(time.monotonic() - began_s)}")
+    print(f"--- all took {format_duration(time.monotonic() - began_s)}")
 
 
 def main() -> int:
@@ -103,7 +103,7 @@ def main() -> int:
     named = actions.add_parser("run", help="one or more, at full size")
     named.add_argument("names", nargs="+", choices=CATALOGUE, metavar="NAME")
     actions.add_parser("all", help="each in turn, at full size")
-    actions.add_parser("smoke", help="each at its smallest; nothing is kept")
+    actions.add_parser("smoke", help="each at its smallest size; nothing is kept")
     actions.add_parser("table", help=f"write {PAGE.name}")
     arguments = parser.parse_args()
     match arguments.action:

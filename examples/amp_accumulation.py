@@ -1,13 +1,15 @@
-"""A letter-level GRU trained in mixed precision, with its gradient summed over micro-batches.
+"""A character-level GRU in mixed precision, with gradient accumulation over micro-batches.
 
-With a gradient scaler for float16, clipping, a learning-rate schedule, and a DataLoader whose
-worker processes cut windows out of Python's language reference, as the standard library carries it.
+It uses a gradient scaler for float16, gradient clipping, a learning-rate schedule, and a DataLoader
+whose worker processes cut windows out of Python's language reference, as shipped in the standard
+library.
 
-The workers cost a process each.  Their ready batches (two a worker) wait in shared memory, which
-the CPU's limit does not count and the allocator does not see.
+Each DataLoader worker is a process.  Its prefetched batches (two for each worker) are in shared
+memory, which the CPU's limit does not count and the allocator does not see.
 
-The cell is a GRU: an LSTM under the CPU's autocast goes to oneDNN whole, which raises "could not
-create a primitive descriptor" in bfloat16 without AVX-512, and in float16 on most processors.
+The cell is a GRU because under autocast on the CPU a whole LSTM is passed to oneDNN, which raises
+"could not create a primitive descriptor" in bfloat16 without AVX-512, and in float16 on most
+processors.
 
     rnnprof profile --factory examples/amp_accumulation.py:make --factory-arg accumulate=8
     python examples/amp_accumulation.py      (trains a small one and prints its loss)
@@ -31,7 +33,7 @@ from rnnprof import Training
 if TYPE_CHECKING:
     from rnnprof.factory import PhaseMarker
 
-MIN_BATCHES = 16  # in one reading of the text
+MIN_BATCHES = 16  # in one pass over the text
 
 
 def read_letters() -> Tensor:
@@ -45,8 +47,8 @@ class Windows(Dataset):
     """The text cut into (inputs, next letters) of (steps) each."""
 
     def __init__(self, ids: Tensor, batch: int, time_steps: int) -> None:
-        shortest = MIN_BATCHES * batch * time_steps + 1  # one letter more: the last target
-        self.ids = ids.repeat(math.ceil(shortest / len(ids)))  # a text too short starts over
+        shortest = MIN_BATCHES * batch * time_steps + 1  # one more letter for the last target
+        self.ids = ids.repeat(math.ceil(shortest / len(ids)))  # repeat a short text
         self.time_steps = time_steps
 
     def __len__(self) -> int:
@@ -85,7 +87,7 @@ def make(
     )  # fmt: skip
     model = LetterModel(cell, int(ids.max()) + 1, embedding_size, hidden_size, layers).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
-    schedule = LambdaLR(  # the rate rises for *warmup* steps, then falls with the step's root
+    schedule = LambdaLR(  # rises for *warmup* steps, then falls with the square root of the step
         optimizer, lambda done: min((done + 1) / warmup, math.sqrt(warmup / (done + 1)))
     )
     scaler = torch.amp.GradScaler(kind, enabled=precision is torch.float16)
@@ -98,7 +100,7 @@ def make(
             with phase("data"):
                 inputs, targets = (part.to(device, non_blocking=True) for part in next(windows))
             with phase("forward"), torch.autocast(kind, precision, precision is not torch.float32):
-                # no name for the logits, which would keep them alive in the next forward pass
+                # a variable would keep the logits alive during the next forward pass
                 loss = nn.functional.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
             with phase("backward"):
                 scaler.scale(loss / accumulate).backward()
@@ -109,7 +111,7 @@ def make(
             scale = scaler.get_scale()
             scaler.step(optimizer)
             scaler.update()
-            if scaler.get_scale() >= scale:  # else the gradient overflowed: no step was taken
+            if scaler.get_scale() >= scale:  # else it overflowed: no step was taken
                 schedule.step()
             return torch.stack(losses).mean()
 
@@ -117,9 +119,9 @@ def make(
 
 
 def main() -> None:
-    """Train a small one; guessing each letter by frequency costs some 3.2 nats."""
+    """Train a small one; guessing each letter by frequency costs about 3.2 nats."""
     torch.manual_seed(0)
-    torch.set_num_threads(1)  # steps this small gain nothing from more
+    torch.set_num_threads(1)  # such small steps gain nothing from more
     training = make(16, 32, "cpu", hidden_size=96, layers=1, accumulate=2, learning_rate=1e-2)
     for step in range(0, 200, 40):
         losses = [training.step(nullcontext).item() for _ in range(40)]

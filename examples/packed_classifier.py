@@ -1,9 +1,9 @@
 """A text classifier on packed sequences of mixed length: bidirectional LSTM or GRU, last states.
 
-It tells which chapter of Python's language reference, as the standard library carries it, a passage
-comes from.  Lengths are a quarter of *time_steps* to *time_steps*, and one of a batch is
-*time_steps*: T is the
-longest.  The recurrence's tensors follow the sum of the lengths, so steps differ in memory.
+It predicts which chapter of Python's language reference, as shipped in the standard library, a
+passage comes from.  Lengths range from a quarter of *time_steps* to *time_steps*, and at least one
+in each batch is *time_steps*, so T is the longest.  The size of the recurrence's tensors depends on
+the sum of the lengths, so training steps differ in memory.
 
     rnnprof profile --factory examples/packed_classifier.py:make --factory-arg cell=gru
     python examples/packed_classifier.py      (trains a small one and prints its loss)
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from rnnprof.factory import PhaseMarker
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
-CHAPTERS = 8  # the classes: the rest are short
+CHAPTERS = 8  # the classes; the other chapters are short
 PADDING, UNKNOWN = range(2)  # ids
 
 
 def read_chapters() -> list[list[str]]:
-    """The words of the longest chapters; a paragraph that two share is the longer one's."""
+    """The words of the longest chapters; a shared paragraph belongs to the longer chapter."""
     seen, chapters = set(), []
     for text in sorted(topics.values(), key=len, reverse=True):
         own = [part for part in text.split("\n\n") if part not in seen]
@@ -55,8 +55,8 @@ def number(chapters: list[list[str]], vocabulary: int) -> list[Tensor]:
 def draw_passages(
     chapters: list[Tensor], batch: int, time_steps: int
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Batches without end of (words (batch, steps), lengths (batch), labels (batch))."""
-    chapters = [ids.repeat(math.ceil(time_steps / len(ids))) for ids in chapters]  # where too short
+    """Endless batches of (words (batch, steps), lengths (batch), labels (batch))."""
+    chapters = [ids.repeat(math.ceil(time_steps / len(ids))) for ids in chapters]  # repeat
     while True:
         labels = torch.randint(len(chapters), (batch,))
         lengths = torch.randint(math.ceil(time_steps / 4), time_steps + 1, (batch,))
@@ -76,7 +76,7 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, embedding, padding_idx=PADDING)
-        between = dropout if layers > 1 else 0.0  # the layers
+        between = dropout if layers > 1 else 0.0  # dropout between layers
         self.rnn = CELLS[cell](embedding, hidden, layers, dropout=between, bidirectional=True)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(2 * hidden, CHAPTERS)
@@ -85,7 +85,7 @@ class Classifier(nn.Module):
         embedded = self.dropout(self.embedding(words))
         packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
         _, last = self.rnn(packed)
-        hidden = last[0] if isinstance(last, tuple) else last  # an LSTM gives (h, c)
+        hidden = last[0] if isinstance(last, tuple) else last  # an LSTM returns (h, c)
         return self.output(self.dropout(torch.cat((hidden[-2], hidden[-1]), dim=1)))
 
 
@@ -121,7 +121,7 @@ def make(
 def main() -> None:
     """Train a small one; guessing costs log(8) = 2.08 nats."""
     torch.manual_seed(0)
-    torch.set_num_threads(1)  # steps this small gain nothing from more
+    torch.set_num_threads(1)  # such small steps gain nothing from more
     sizes = {"embedding_size": 32, "hidden_size": 48, "layers": 1, "dropout": 0.1}
     training = make(32, 40, "cpu", **sizes, learning_rate=5e-3)
     for step in range(0, 250, 50):

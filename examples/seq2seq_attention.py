@@ -1,9 +1,8 @@
 """An encoder-decoder with Luong's general attention (2015, arXiv 1508.04025), teacher forcing.
 
-It learns to spell phrases of Python's language reference, as the standard library carries it,
-backwards.  The decoder is an nn.LSTMCell stepped in a Python loop with input feeding, as the paper
-has it.  Source and target are padded to *time_steps*; the loss ignores the padding, memory does
-not.
+It learns to spell phrases of Python's language reference, as shipped in the standard library,
+backwards.  The decoder is an nn.LSTMCell in a Python loop with input feeding, as in the paper.
+Source and target are padded to *time_steps*; the loss ignores the padding, but it takes memory.
 
     rnnprof profile --factory examples/seq2seq_attention.py:make --factory-arg hidden_size=256
     python examples/seq2seq_attention.py      (trains a small one and prints its loss)
@@ -31,12 +30,12 @@ PADDING, END, START = range(3)  # ids
 
 
 def read_text() -> str:
-    """The text with a space wherever it has some."""
+    """The text, with all white space replaced by single spaces."""
     return " ".join("\n".join(topics[name] for name in sorted(topics)).split())
 
 
 def draw_pairs(text: str, batch: int, time_steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches without end of (sources, targets), both (batch, steps), each half full or more."""
+    """Endless batches of (sources, targets), both (batch, steps), each at least half full."""
     rank = {letter: i for i, letter in enumerate(sorted(set(text)), START + 1)}
     while True:
         sources, targets = torch.full((2, batch, time_steps), PADDING)
@@ -76,7 +75,7 @@ class Translator(nn.Module):
         is_padding = sources == PADDING
         embedded, lengths = self.dropout(self.embedding(sources)), (~is_padding).sum(dim=1).cpu()
         packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
-        states, ((h,), (c,)) = self.encoder(packed)  # of one layer
+        states, ((h,), (c,)) = self.encoder(packed)  # of the single layer
         memory, _ = pad_packed_sequence(states, batch_first=True, total_length=sources.size(1))
         given = nn.functional.pad(targets[:, :-1], (1, 0), value=START)  # teacher forcing
         fed, combined = torch.zeros_like(h), []
@@ -93,8 +92,7 @@ def make(
     embedding_size: int = 256, hidden_size: int = 512,
     dropout: float = 0.2, learning_rate: float = 1e-3, clip: float = 5.0,
 ) -> Training:  # fmt: skip
-    """rnnprof's factory: *time_steps* is the padded length of source and target, the end mark's
-    too."""
+    """rnnprof's factory: *time_steps* is the padded length of source and target, with end mark."""
     text = read_text()
     model = Translator(START + 1 + len(set(text)), embedding_size, hidden_size, dropout).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
@@ -118,10 +116,10 @@ def make(
 
 
 def main() -> None:
-    """Train a small one; guessing each letter by frequency costs some 3.1 nats."""
+    """Train a small one; guessing each letter by frequency costs about 3.1 nats."""
     torch.manual_seed(0)
     random.seed(0)
-    torch.set_num_threads(1)  # steps this small gain nothing from more
+    torch.set_num_threads(1)  # such small steps gain nothing from more
     training = make(32, 12, "cpu", embedding_size=32, hidden_size=96, learning_rate=4e-3)
     for step in range(0, 300, 50):
         losses = [training.step(nullcontext).item() for _ in range(50)]

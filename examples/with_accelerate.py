@@ -1,7 +1,7 @@
-"""accelerate's find_executable_batch_size, and rnnprof.largest_batch in its place.
+"""rnnprof.largest_batch instead of accelerate's find_executable_batch_size.
 
-accelerate runs the whole training and multiplies the batch by 0.9 after each OOM; rnnprof proves
-the largest batch on a few steps first, and training starts once, with memory to spare.
+accelerate runs the whole training and multiplies the batch by 0.9 after each OOM.  rnnprof proves
+the largest batch over a few training steps first; training then starts once, with headroom.
 
     pip install 'rnnprof[peers]'
     python examples/with_accelerate.py
@@ -21,7 +21,7 @@ STEPS, FEATURES, HIDDEN, CLASSES = 32, 32, 128, 10
 
 # before:  @find_executable_batch_size(starting_batch_size=1024)
 def train(batch_size: int, max_steps: int = 20) -> float:
-    """Train a classifier of sequences and return the last loss."""
+    """Train a sequence classifier and return the last loss."""
     accelerator = Accelerator(cpu=True)
     model = nn.ModuleDict({"rnn": nn.LSTM(FEATURES, HIDDEN, batch_first=True),
                            "output": nn.Linear(HIDDEN, CLASSES)})  # fmt: skip

@@ -1,4 +1,4 @@
-"""Lightning's batch-size finder, and rnnprof.largest_batch in its place.
+"""rnnprof.largest_batch instead of Lightning's batch-size finder.
 
 pip install 'rnnprof[peers]'
 python examples/with_lightning.py
@@ -19,7 +19,7 @@ STEPS, FEATURES, HIDDEN, CLASSES = 32, 32, 128, 10
 
 
 class Classifier(lightning.LightningModule):
-    """A GRU that puts sequences into classes."""
+    """A GRU that classifies sequences."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Classifier(lightning.LightningModule):
 
 
 def train(batch_size: int, max_steps: int = 20) -> Classifier:
-    """Train a classifier from its beginning."""
+    """Train a classifier from scratch."""
     count = batch_size * max_steps
     data = TensorDataset(torch.randn(count, STEPS, FEATURES), torch.randint(CLASSES, (count,)))
     model = Classifier()

@@ -1,9 +1,9 @@
 """A word language model of AWD-LSTM's shape (Merity 2018, arXiv 1708.02182), truncated BPTT.
 
-Sizes are the published ones.  Plain dropout at one rate stands for the paper's kinds of it; its
+Sizes are the published ones.  Plain dropout at one rate replaces the paper's kinds of dropout; its
 weight drop, averaged SGD and penalties are left out.  The text is Python's language reference, as
-the standard library carries it.  It has fewer distinct words than 10,000 (some 4,000); the
-softmax's other rows are never a target and are there for their cost.
+shipped in the standard library.  It has about 4,000 distinct words, fewer than 10,000; the other
+rows of the softmax are never a target and only add their cost.
 
     rnnprof profile --factory examples/word_language_model.py:make --factory-arg hidden_size=256
     python examples/word_language_model.py      (trains a small one and prints its loss)
@@ -27,8 +27,8 @@ from rnnprof import Training
 if TYPE_CHECKING:
     from rnnprof.factory import PhaseMarker
 
-MIN_CHUNKS = 4  # in one reading of the text, so that state is carried at large sizes too
-OPTIMIZERS = {  # with a learning rate each: torch's default; the paper's, bearable when clipped
+MIN_CHUNKS = 4  # in one pass over the text, so that state is carried at large sizes too
+OPTIMIZERS = {  # with its learning rate: torch's default; the paper's, stable with clipping
     "adamw": (torch.optim.AdamW, 1e-3),
     "sgd": (torch.optim.SGD, 30.0),
 }
@@ -40,7 +40,7 @@ def read_words() -> list[str]:
 
 
 def number(words: list[str], vocabulary: int) -> tuple[Tensor, list[str]]:
-    """The words' ids, by frequency rank, and the word of each id; id 0 is every rarer word."""
+    """The id of each word, by frequency rank, and the word of each id; id 0 is every rarer word."""
     ranked = ["<unk>", *(word for word, _ in Counter(words).most_common(vocabulary - 1))]
     rank = {word: i for i, word in enumerate(ranked)}
     return torch.tensor([rank.get(word, 0) for word in words]), ranked
@@ -50,8 +50,8 @@ class Chunks(Dataset):
     """The text in *batch* contiguous columns, cut into (inputs, next words) of (steps, batch)."""
 
     def __init__(self, ids: Tensor, batch: int, time_steps: int) -> None:
-        shortest = batch * (MIN_CHUNKS * time_steps + 1)  # one word more: the last target
-        ids = ids.repeat(-(-shortest // len(ids)))  # a text that is too short starts over
+        shortest = batch * (MIN_CHUNKS * time_steps + 1)  # one more word for the last target
+        ids = ids.repeat(-(-shortest // len(ids)))  # repeat a short text
         length = len(ids) // batch
         self.columns = ids[: batch * length].view(batch, length).t().contiguous()
         self.time_steps = time_steps
@@ -65,7 +65,7 @@ class Chunks(Dataset):
 
 
 class LanguageModel(nn.Module):
-    """LSTMs of a single layer each: their widths differ, for the last must fit the embedding."""
+    """Single-layer LSTMs: their widths differ because the last must match the embedding."""
 
     def __init__(self, vocabulary: int, embedding: int, hidden: int, layers: int, dropout: float):
         super().__init__()
@@ -78,7 +78,7 @@ class LanguageModel(nn.Module):
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 
     def zero_state(self, batch: int) -> list[tuple[Tensor, Tensor]]:
-        """Each layer's (h, c) before the first word; tensors, so that it costs what others do."""
+        """(h, c) of each layer before the first word, as tensors: these cost what later ones do."""
         new = self.embedding.weight.new_zeros
         return [tuple(new(1, batch, lstm.hidden_size) for _ in "hc") for lstm in self.lstms]
 
@@ -94,12 +94,12 @@ class LanguageModel(nn.Module):
             after.append((h.detach(), c.detach()))
         if last_only:
             hidden, targets = hidden[-1:], targets[-1:]
-        logits = self.softmax(hidden).flatten(0, 1)  # the largest tensor: no caller keeps it alive
+        logits = self.softmax(hidden).flatten(0, 1)  # the largest tensor; no caller keeps it alive
         return nn.functional.cross_entropy(logits, targets.flatten()), after
 
 
 def read_for_ever(loader: DataLoader):
-    """Chunk after chunk, and whether the text starts over at it."""
+    """Endless chunks, each with whether the text starts over there."""
     while True:
         for index, chunk in enumerate(loader):
             yield index == 0, chunk
@@ -139,7 +139,7 @@ def make(
         return loss.detach()
 
     def probe() -> tuple[Tensor, Tensor]:
-        """The words of a chunk, and the loss of its last word alone: how far back does it reach?"""
+        """The words of a chunk and the loss of its last word alone, for the gradient's reach."""
         inputs, targets = (part.to(device) for part in next(chunks)[1])
         return inputs, model(inputs, targets, model.zero_state(batch), last_only=True)[0]
 

@@ -44,8 +44,8 @@ INTERRUPTIBLE = (sys.executable, "-c", _HEAR_INTERRUPTS)
 @pytest.fixture(scope="session")
 def supervisor() -> Iterator[Supervisor]:
     """One template for the whole session: importing torch takes seconds, forking milliseconds."""
-    with Supervisor() as crew:
-        yield crew
+    with Supervisor() as supervisor:
+        yield supervisor
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from rnnprof.engine.supervisor import Answer
 from rnnprof.engine.sweep import Sweep
 from rnnprof.outcomes import Evidence
 from rnnprof.points.measurement import Measurement
+from rnnprof.reasons import Reason
+from rnnprof.runfile.codec import encode
 from rnnprof.runfile.journal import open_journal
 from rnnprof.runfile.observations import (
     Calibration,
@@ -116,7 +118,7 @@ def hangs(answer: Answer) -> Answer:
 
 def is_noisy(answer: Answer) -> Answer:
     """Another process took one of the two processors."""
-    busy = protocol.encode(conditions(others_s=1.0))
+    busy = encode(conditions(others_s=1.0))
     return replace(answer, findings={**answer.findings, "conditions": busy})
 
 
@@ -149,7 +151,7 @@ class FakeProbe:
 
     def __call__(self, task: protocol.Task, deadline_s: float) -> Answer:
         self.asked.append((task, deadline_s))
-        key = (task.batch, task.time_steps, task.do)
+        key = (task.point.batch, task.point.time_steps, task.do)
         twists = self.script.get(key, ())
         twist = twists[self.attempts[key]] if self.attempts[key] < len(twists) else fine
         self.attempts[key] += 1
@@ -165,7 +167,7 @@ class FakeProbe:
         return self
 
     def _untroubled(self, task: protocol.Task) -> Answer:
-        point = Point(task.batch, task.time_steps)
+        point = task.point
         wall_s = 1.0 + 100 * step_time_s(point)
         if task.do == "fit" and self.law.bytes_at(point) > self.limit_bytes:
             asked = {"train_steps_run": 0, "train_steps": task.confirm_steps}
@@ -244,7 +246,7 @@ class FakeListener(Listener):
 
     measurements: list[Measurement] = field(default_factory=list)
     left_s: list[float | None] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Reason | str] = field(default_factory=list)
     todo: int | None = None
 
     def begun(self, todo: int, total: int) -> None:
@@ -254,8 +256,8 @@ class FakeListener(Listener):
         self.measurements.append(measurement)
         self.left_s.append(left_s)
 
-    def noted(self, text: str) -> None:
-        self.notes.append(text)
+    def noted(self, what: Reason | str) -> None:
+        self.notes.append(what)
 
 
 def a_request(grid: Grid, settings: Settings | None = None, request: str = "r1") -> Request:

@@ -16,10 +16,11 @@ from fakes import (
     conditions,
 )
 from report_samples import MIB, Sample, grid_sample, report_from
+from rnnprof.maxbatch.certify import Proof
 from rnnprof.report.charts.kit.style import INK, MUTED, OKABE_ITO, rendered, style
 from rnnprof.report.html.blocks import DrawnChart, PageRun
 from rnnprof.report.model import RunReport, report_of
-from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
+from rnnprof.runfile.certificates import EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.runfile.observations import Failure
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
 from rnnprof.runfile.records import Finished, Run, Settings
@@ -61,8 +62,8 @@ def a_report(report: RunReport, *names: str, verdict: str = "VALID", label: str 
     )
 
 
-def a_certificate(time_steps: int = 32, batch: int = 12) -> Certificate:
-    return Certificate(
+def a_certificate(time_steps: int = 32, batch: int = 12) -> Proof:
+    return Proof(
         time_steps=time_steps,
         status=EdgeStatus.CERTIFIED,
         granularity=1,

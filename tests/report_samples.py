@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from rnnprof.advice.advise import Advice, advise
+from rnnprof.maxbatch.certify import Proof
 from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.points.measurement import Measurement
+from rnnprof.reasons import Reason
 from rnnprof.report.model import RunReport, grid_points
-from rnnprof.runfile.certificates import Certificate
+from rnnprof.report.words import say
 from rnnprof.runfile.observations import Breakdown
 from rnnprof.runfile.points import Grid, Outcome, Point
 from rnnprof.runfile.records import SCHEMA, Header, Host, Request, Run, Settings
@@ -19,6 +22,19 @@ MIB = 1 << 20
 LIMIT_BYTES = 512 * MIB
 HOSTILE = "tr$a_{i}n\\frac$.py:ma<k>e&'\"--x\x1b[31m"
 """Mathtext, markup, an end of comment, a quote and a terminal's escape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said(Reason):
+    """A reason that is its own sentence: renderers are tested with words of the test."""
+
+    text: str
+
+
+@say.register
+def _(reason: Said) -> str:
+    return reason.text
+
 
 Sample = tuple[Run, dict[Point, Measurement]]
 
@@ -102,8 +118,8 @@ def mixed() -> Sample:
         ended(Outcome.UNSUPPORTED, 8, 128, "forward", reason="could not create a primitive"),
         ended(Outcome.FAILED, 32, 32, "build", reason="ValueError: " + "no good " * 30),
         measured(8, 16, converged=False),
-        measured(16, 32, noisy="others used 0.9 of 2 processors"),
-        measured(8, 64, converged=False, noisy="throttled for 0.4 s"),
+        measured(16, 32, noisy=Said("others used 0.9 of 2 processors")),
+        measured(8, 64, converged=False, noisy=Said("throttled for 0.4 s")),
         measured(4, 32, warnings=("the loss of the last step was nan",)),
         measured(8, 32, warnings=("the loss of the last step was nan",)),
     ]
@@ -167,7 +183,7 @@ SAMPLES = {
 
 def report_from(
     sample: Sample,
-    frontier: Iterable[Certificate] = (),
+    frontier: Iterable[Proof] = (),
     name: str = "sample",
     *,
     advice: Advice | None = None,

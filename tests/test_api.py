@@ -11,6 +11,7 @@ import pytest
 
 import rnnprof
 from rnnprof.errors import BadInputError, InconclusiveError, RunFileError
+from rnnprof.gate.reasons import MachineShort
 from rnnprof.gate.verdicts import Finding, Gate, Verdict
 from rnnprof.maxbatch.certify import frontier_of
 from rnnprof.runfile.certificates import EdgeStatus
@@ -79,7 +80,7 @@ def test_what_fits_is_found_with_its_figures(tmp_path: Path) -> None:
     assert found.limit == 32 << 20
 
 
-@pytest.mark.parametrize(("headroom", "said"), [(0.0, "does not fit: .*memory"), (0.9, "are left")])
+@pytest.mark.parametrize(("headroom", "said"), [(0.0, "does not fit: .*memory"), (0.9, "is left")])
 def test_what_does_not_fit_fails_the_test(tmp_path: Path, headroom: float, said: str) -> None:
     with pytest.raises(AssertionError, match=said):
         rnnprof.assert_fits(
@@ -102,7 +103,7 @@ def test_a_function_is_found_in_its_file() -> None:
     [
         ({"factory": lambda batch, time_steps, device: None}, "at the top of a"),
         ({"factory": "none.py:make"}, "no file none.py"),
-        ({"factory": "train.py:make", "workload": Workload()}, "exclude each other"),
+        ({"factory": "train.py:make", "workload": Workload()}, "not both"),
         ({"factory_args": {"each": 1}}, "needs a factory"),
         ({"memory_limit": "much"}, "memory_limit='much'"),
     ],
@@ -115,12 +116,10 @@ def test_a_factory_that_no_process_can_find_is_refused(
 
 
 def test_what_cannot_be_told_is_no_failure_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    open_ = Gate(
-        (Finding("fits", "B=2 T=2", Verdict.INCONCLUSIVE, "the machine stood in the way"),)
-    )
+    open_ = Gate((Finding("fits", "B=2 T=2", Verdict.INCONCLUSIVE, MachineShort("1 GiB is free")),))
     monkeypatch.setattr("rnnprof.api.measure", lambda *_: None)
     monkeypatch.setattr("rnnprof.api.gate", lambda *_: open_)
-    with pytest.raises(InconclusiveError, match="stood in the way"):
+    with pytest.raises(InconclusiveError, match="B=2 T=2: other processes held"):
         rnnprof.assert_fits(batch=2, time_steps=2)
 
 

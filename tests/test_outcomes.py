@@ -179,7 +179,7 @@ def test_an_oom_says_where_how_much_and_of_what():
     )
     assert verdict.requested_bytes == 34_091_576
     assert verdict.reason == (
-        "out of memory in forward, asking for 32.5 MiB (0.98 GiB of 1.00 GiB still in use as the "
+        "out of memory in forward, requesting 32.5 MiB (0.98 GiB of 1.00 GiB still in use when the "
         "error arrived)"
     )
 
@@ -254,7 +254,7 @@ def test_a_library_that_does_not_come_up_is_judged_by_a_smaller_batch(library: s
     assert is_suspect(evidence)
     short = classify(replace(evidence, smaller_passed=True))
     assert short.outcome is Outcome.OOM
-    assert "does at half the batch" in short.reason
+    assert "starts at half the batch" in short.reason
     for passed in (False, None):
         assert classify(replace(evidence, smaller_passed=passed)).outcome is Outcome.CRASHED
 

@@ -13,6 +13,9 @@ from rnnprof.units import (
     GIB,
     KIB,
     MIB,
+    compact_bytes,
+    compact_rate,
+    compact_seconds,
     exact_bytes,
     format_bytes,
     format_duration,
@@ -22,6 +25,7 @@ from rnnprof.units import (
     format_seconds,
     parse_bytes,
     parse_size,
+    seconds_unit,
 )
 
 
@@ -193,3 +197,50 @@ def test_an_exact_size_is_read_back(size_bytes: int) -> None:
 def test_an_exact_size_has_the_largest_unit_that_divides_it() -> None:
     sizes = (GIB, 512 * MIB, 3 * KIB, 1000)
     assert [exact_bytes(each) for each in sizes] == ["1GiB", "512MiB", "3KiB", "1000B"]
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "plain", "is_round"),
+    [
+        (None, "-", "-"), (512, "512B", "512B"), (64 << 20, "64.0M", "64M"),
+        (1.5 * (1 << 30), "1.50G", "1.5G"), (1 << 20, "1.00M", "1M"), (999 << 10, "999K", "999K"),
+    ],
+)  # fmt: skip
+def test_compact_bytes(size_bytes: float | None, plain: str, is_round: str) -> None:
+    assert compact_bytes(size_bytes) == plain
+    assert compact_bytes(size_bytes, is_round=True) == is_round
+
+
+@pytest.mark.parametrize(
+    ("per_second", "plain", "is_round"),
+    [
+        (None, "-", "-"), (5, "5.00", "5"), (16_000, "16.0k", "16k"), (2_500, "2.50k", "2.5k"),
+        (0.25, "0.25", "0.25"), (3e12, "3000G", "3000G"),
+    ],
+)  # fmt: skip
+def test_compact_rates(per_second: float | None, plain: str, is_round: str) -> None:
+    assert compact_rate(per_second) == plain
+    assert compact_rate(per_second, is_round=True) == is_round
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "-"), (1.5, "1.50s"), (0.0123, "12.3m"), (45e-6, "45.0µ")]
+)
+def test_compact_seconds(seconds: float | None, text: str) -> None:
+    assert compact_seconds(seconds) == text
+
+
+def test_a_rate_names_what_it_counts() -> None:
+    assert format_rate(12_300, "time steps") == "12.3 k time steps/s"
+    assert format_rate(538, "sequences") == "538 sequences/s"
+    assert format_rate(None, "sequences") == "-"
+
+
+@given(st.floats(1e-9, 1e4))
+def test_a_time_has_one_unit_in_every_form(seconds: float) -> None:
+    factor, unit = seconds_unit(seconds)
+    assert format_seconds(seconds).endswith(f" {unit}")
+    assert compact_seconds(seconds).endswith(unit[0])
+    assert float(format_seconds(seconds).split()[0]) == pytest.approx(
+        seconds * factor, rel=0.006, abs=0.006
+    )

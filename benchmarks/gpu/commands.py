@@ -1,5 +1,5 @@
-"""Parts that run commands: the tests of a live GPU, profiles, the frontier, the doctor, precision,
-peers; then the breakdown and the cost of every run that was written."""
+"""Parts that run commands: tests on a live GPU, profiles, frontier, doctor, precision, peers;
+then the breakdown and the cost of every run file."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def cost(stage: Stage) -> None:
     for path in sorted((stage.folder / "runs").glob("*.jsonl")):
         try:
             run = journal.load(path)
-        except RnnprofError:  # the breakdown tells of it
+        except RnnprofError:  # the breakdown reports it
             continue
         if run.is_finished and any(isinstance(o, Timing) for o in run.observations):
             parts = {name: round(seconds, 3) for name, seconds in shares(run).items()}
@@ -240,7 +240,7 @@ def doctor(stage: Stage) -> None:
 
 
 def peers(stage: Stage) -> None:
-    """The largest batch against other tools, where that benchmark is."""
+    """The largest batch compared with other tools, if that benchmark is present."""
     if not PEERS.exists():
         raise SkipPart(f"there is no {PEERS.name}")
     command = [sys.executable, str(PEERS), "--device", stage.device]
@@ -255,7 +255,7 @@ FRONTIER_OPTIONS: Final = {
 
 
 def frontier(stage: Stage) -> None:
-    """The edges at the GPU's own limit: what is free on it, to the last sequence."""
+    """The largest batches under the GPU's own limit, its free memory, to the last sequence."""
     command = [
         *(sys.executable, "-m", "rnnprof", "max-batch", "--json", "--device", stage.device),
         *("-o", str(stage.folder / "runs" / "frontier.jsonl")),
@@ -277,7 +277,7 @@ PRECISION_OPTIONS: Final = {
 
 
 def precision(stage: Stage) -> None:
-    """Step times beside those of torch's own timer and triton's, of the same steps."""
+    """Step times compared with torch's own timer and triton's, for the same steps."""
     command = [
         *(sys.executable, "-m", "benchmarks.performance.precision", "--device", stage.device),
         *PRECISION_OPTIONS[stage.device].split(),

@@ -1,4 +1,4 @@
-"""The cliffs of cuDNN's algorithms: step times and saved bytes where torch chooses another one."""
+"""Jumps between cuDNN's algorithms: step times and saved bytes where torch changes it."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Everything that only a GPU can prove, in one go, in a few files.
+"""Everything that only a GPU can prove, in one run and a few files.
 
     PYTHONPATH=src python3 benchmarks/gpu [--output DIR] [--seconds 480] [--only PART]
-    ... --dry-run      every part that can, on the CPU at tiny sizes
+    ... --dry-run      every part that runs on the CPU, at tiny sizes
     ... --simulate t4  every part that needs no kernel, on a simulated GPU
 
 The most valuable parts come first: cuDNN's sizes, the breakdown, proofs of memory, then times.
-Each part runs in a process group of its own and within its own time: one that fails or hangs is
-recorded and the rest goes on.  What a part leaves of its time the later ones may use.  At most
+Each part runs in its own process group and has its own time limit.  A part that fails or hangs is
+recorded, and the others continue.  Later parts may use the time that a part leaves unused.  At most
 eight files are written: log.txt, summary.json, runs.tar.gz, charts.tar.gz, cudnn-sizes.json.
 """
 
@@ -217,7 +217,7 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 def _environment() -> dict[str, str]:
     """The parts' own: they change folders, so the project is named by its full path.
 
-    An import that asks for CUDA is not to start it: some parts fork before they use it.
+    An import that checks for CUDA must not initialise it: some parts fork before they use it.
     """
     simulation = (GPU_VARIABLE, LIBRARY_VARIABLE)
     kept = {
@@ -290,12 +290,12 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--dry-run", action="store_true", help="the same as --device cpu")
     parser.add_argument("--simulate", metavar="MODEL", help="on a GPU that is described")
-    parser.add_argument("--commit", help="where git is not there to tell it")
+    parser.add_argument("--commit", help="the commit, if git is not installed")
     return parser.parse_args(words)
 
 
 def chosen(arguments: argparse.Namespace) -> list[Part]:
-    """The parts that were asked for; the identity is always told."""
+    """The requested parts; the identity is always included."""
     only = set(arguments.only or [part.name for part in PARTS]) - set(arguments.skip)
     return [part for part in PARTS if part is IDENTITY or part.name in only]
 

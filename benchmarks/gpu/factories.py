@@ -1,6 +1,6 @@
-"""Factories that go wrong on a GPU: device errors, a process that stops, memory that is short.
+"""Factories that fail on a GPU: device errors, a process that stops, too little memory.
 
-Nothing goes wrong at the size of a fit pass's warm-up: the baseline is to stand before the fault.
+Nothing fails at the size of a fit pass's warm-up, so that the baseline exists before the fault.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rnnprof.worker.workload.warm_up import WARM_UP_SIZE
 Fault = Callable[[torch.device], object]
 
 TOO_MUCH_BYTES = 1 << 30
-"""To be asked for under a limit of half of it."""
+"""Requested under a limit of half this size."""
 
 
 def nothing(_device: torch.device) -> None:
@@ -55,7 +55,7 @@ FAULTS: dict[str, Fault] = {
 
 
 class Wrong(torch.autograd.Function):
-    """The identity, whose backward goes wrong."""
+    """The identity, with a backward pass that fails."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, wrong: Fault) -> torch.Tensor:
@@ -75,7 +75,7 @@ def make(
     fault: str = "nothing",
     where: str = "forward",
 ) -> rnnprof.Training:
-    """A small LSTM whose step goes wrong in *where*, forward or backward."""
+    """A small LSTM; its step fails in *where*, forward or backward."""
     go_wrong: Callable[..., torch.Tensor] = Wrong.apply
     wrong = nothing if batch <= WARM_UP_SIZE else FAULTS[fault]
     model = torch.nn.LSTM(16, 16).to(device)

@@ -1,4 +1,4 @@
-"""A stranger on the device: once it hears a line it takes memory, and multiplies matrices for ever.
+"""Another process on the device: on a line of input it takes memory and multiplies matrices.
 
 python -m benchmarks.gpu.neighbour DEVICE BYTES
 """

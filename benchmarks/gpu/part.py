@@ -1,4 +1,4 @@
-"""What a part of the evidence is, and what it is given; each runs in a process of its own.
+"""A part of the evidence and its inputs; each part runs in its own process.
 
 python -m benchmarks.gpu.part NAME MODULE:FUNCTION DEVICE FOLDER SECONDS
 """
@@ -20,8 +20,9 @@ from rnnprof.engine.identity import guard_bytes
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
+from rnnprof.runfile.points import Point
 from rnnprof.simulate.description import GPU_VARIABLE
-from rnnprof.simulate.loading import load_as_told
+from rnnprof.simulate.loading import load_if_requested
 from rnnprof.units import GIB, MIB
 from rnnprof.workload import Workload
 
@@ -101,7 +102,7 @@ class Bench:
     """Fresh workers on the device of a part, pinned to its GPU as an ordinary run pins it."""
 
     stage: Stage
-    crew: Supervisor
+    supervisor: Supervisor
     facts: dict[str, Any]
     device: str
     uuid: str | None
@@ -120,27 +121,26 @@ class Bench:
         task = Task(
             do=do,
             workload=workload,
-            batch=batch,
-            time_steps=time_steps,
+            point=Point(batch, time_steps),
             device=self.device,
             device_uuid=self.uuid,
             limit_bytes=LIMIT_BYTES[self.stage.device],
             guard_bytes=guard_bytes(),
         )
-        return self.crew.ask(replace(task, **changes), deadline_s)
+        return self.supervisor.ask(replace(task, **changes), deadline_s)
 
 
-def bench_of(stage: Stage, crew: Supervisor) -> Bench:
-    """Learn of the GPU from a worker of *crew*.
+def bench_of(stage: Stage, supervisor: Supervisor) -> Bench:
+    """Read the facts about the GPU from a worker of *crew*.
 
     Raises:
         RuntimeError: the worker could not describe itself.
     """
-    hello = crew.ask(Task("hello", TINY, device=stage.device), 2 * DEADLINE_S)
+    hello = supervisor.ask(Task("describe", TINY, device=stage.device), 2 * DEADLINE_S)
     if hello.evidence is not None:
         raise RuntimeError(f"hello: {classify(hello.evidence).reason}")
     facts: Any = hello.findings["facts"]
-    return Bench(stage, crew, facts, stage.device, facts.get("device_uuid"))
+    return Bench(stage, supervisor, facts, stage.device, facts.get("device_uuid"))
 
 
 @contextmanager
@@ -150,8 +150,8 @@ def open_bench(stage: Stage) -> Iterator[Bench]:
     Raises:
         RuntimeError: the worker could not describe itself.
     """
-    with Supervisor() as crew:
-        yield bench_of(stage, crew)
+    with Supervisor() as supervisor:
+        yield bench_of(stage, supervisor)
 
 
 def ending(answer: Answer) -> dict[str, Any]:
@@ -184,6 +184,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    load_as_told(os.environ)  # a simulated GPU, before any part imports torch
+    load_if_requested(os.environ)  # a simulated GPU, before any part imports torch
     # by its own name, so that the parts import the very same classes
     import_module("benchmarks.gpu.part").main()

@@ -1,8 +1,8 @@
 """cuDNN's own sizes: reserve, workspace, weights and dropout state of recurrent layers.
 
-They are learned in two independent ways, which have to agree: by cuDNN's documented functions
-through ctypes, for every algorithm, and by what torch's caching allocator is really asked for.  No
-kernel is needed for the first, and a few seconds are enough for both.
+Two independent methods measure them and have to agree: cuDNN's documented functions through ctypes,
+for every algorithm, and the requests to torch's caching allocator.  The first needs no kernel, and
+both together take a few seconds.
 
 Source of the functions, their arguments and constants: NVIDIA cuDNN backend API, cudnn_adv library
 (cudnnSetRNNDescriptor_v8, cudnnSetRNNDataDescriptor, cudnnGetRNNTempSpaceSizes,
@@ -49,7 +49,7 @@ INFERENCE, TRAINING = 0, 1
 """cudnnForwardMode_t."""
 
 LIBRARIES: Final = ("libcudnn.so.9", "libcudnn.so.8", "libcudnn.so")
-"""By SONAME: torch has loaded one of them, wherever it lies."""
+"""By SONAME: torch has loaded one of them, from any folder."""
 
 
 FILE: Final = "cudnn-sizes.json"
@@ -251,7 +251,7 @@ def _answer(cudnn: Cudnn, shape: Shape, algorithm: int, mode: int) -> dict[str, 
 
 
 def by_torch(shape: Shape) -> dict[str, int]:
-    """What torch asks its caching allocator for: reserve, and workspaces beside what it returns.
+    """What torch requests from its caching allocator: reserve and workspaces, not results.
 
     Raises:
         RuntimeError: torch's own, where it does not support the shape.
@@ -338,7 +338,7 @@ class _Layer:
         )  # fmt: skip
 
     def _beside(self, run: Callable[[], Any]) -> tuple[Any, int]:
-        """What *run* returns, and the bytes that it asked for at its peak beside that."""
+        """What *run* returns, and the other bytes that it had requested at its peak."""
         known = {t.data_ptr() for t in (self.data, *self.weights) if t is not None}
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_stats()["requested_bytes.all.current"]
@@ -373,7 +373,7 @@ def _tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
 
 
 def chosen_by_torch(answers: list[dict[str, Any]], asked: dict[str, int]) -> list[str]:
-    """The algorithms whose reserve and forward workspace are what torch asked for."""
+    """The algorithms whose reserve and forward workspace equal what torch requested."""
     return [
         answer["algorithm"]
         for answer in answers
@@ -445,7 +445,7 @@ def cudnn_version(library: Any) -> int:
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """How many shapes were asked for, and for how many torch's figures are one algorithm's."""
+    """How many shapes were requested, and how many of torch's figures match an algorithm."""
     by_status = Counter(
         answer["status"] for row in rows for answer in row["cudnn"] if "status" in answer
     )

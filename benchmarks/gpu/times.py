@@ -1,4 +1,4 @@
-"""Parts about time: is a stranger on the GPU seen, and does measuring change the step?"""
+"""Parts about time: is another process on the GPU detected, and does measuring change the step?"""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from rnnprof.points.noise import judge
 from rnnprof.protocol import Task
 from rnnprof.runfile.codec import decode
 from rnnprof.runfile.observations import Conditions
+from rnnprof.runfile.points import Point
 from rnnprof.stats.statistics import StopRule
 from rnnprof.units import GIB, MIB
 from rnnprof.worker.passes.timing import sample
@@ -110,7 +111,7 @@ def _wake(process: subprocess.Popen[str]) -> None:
 
 
 def _second_run(stage: Stage) -> dict[str, Any]:
-    """Start a run, and another while it holds the GPU; then ask the first to end."""
+    """Start a run, and another while it holds the GPU; then stop the first."""
     folder = stage.folder / "runs"
 
     def command(path: Path) -> list[str]:
@@ -166,7 +167,7 @@ def bias(stage: Stage) -> None:
 
 
 def _compare(stage: Stage, workload: Workload, batch: int, time_steps: int) -> dict[str, Any]:
-    task = Task("timing", workload, batch, time_steps, device=stage.device)
+    task = Task("timing", workload, Point(batch, time_steps), stage.device)
     device = open_device(task)
     device.ready(None)
     training = build(task, batch, time_steps)
@@ -212,7 +213,7 @@ def _in_turn(ways: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
 
 
 def _ratios(medians_s: dict[str, list[float]]) -> dict[str, Any]:
-    """Every way against the bare loop, round by round."""
+    """Every method compared with the bare loop, round by round."""
     bare = medians_s["bare"]
     ratios = {
         name: [a / b for a, b in zip(values, bare, strict=True)]

@@ -1,4 +1,4 @@
-"""Parts that ask workers: facts of the GPU, long sequences, faults, whether memory is right."""
+"""Parts that use workers: facts about the GPU, long sequences, faults, correctness of memory."""
 
 from __future__ import annotations
 
@@ -40,16 +40,18 @@ def identity(stage: Stage) -> None:
 
 
 def facts(stage: Stage) -> None:
-    """What starting costs, what the template holds, and what NVML tells here."""
+    """What starting costs, what the template holds, and what NVML reports here."""
     began_s = time.monotonic()
-    with Supervisor() as crew:
-        ready = crew.start()
+    with Supervisor() as supervisor:
+        ready = supervisor.start()
         stage.keep(start_s=time.monotonic() - began_s, import_s=ready.import_s)
-        hello = [crew.ask(Task("hello", TINY, device=stage.device), 120.0) for _ in range(3)]
+        hello = [
+            supervisor.ask(Task("describe", TINY, device=stage.device), 120.0) for _ in range(3)
+        ]
         stage.keep(hello_wall_s=[answer.wall_s for answer in hello], hello=hello[0].findings)
-        assert crew._template is not None
-        stage.keep(template=_device_traces(crew._template.pid))
-        bench = bench_of(stage, crew)
+        assert supervisor._template is not None
+        stage.keep(template=_device_traces(supervisor._template.pid))
+        bench = bench_of(stage, supervisor)
         survey = bench.ask("survey")
         stage.keep(survey={**survey.findings, **ending(survey)})
         fit = bench.ask("fit")
@@ -212,7 +214,7 @@ SHORT_RATIO: Final = 0.9
 
 
 def truth(stage: Stage) -> None:
-    """A fit pass against a bare script, and at limits just enough and too small."""
+    """A fit pass compared with a bare script, and under limits just large enough and too small."""
     with open_bench(stage) as bench:
         shapes = ((16, 32),) if stage.is_dry else TRUTH_SHAPES
         for cell in ("lstm",) if stage.is_dry else TRUTH_CELLS:

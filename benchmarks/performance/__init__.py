@@ -1,1 +1,1 @@
-"""What RESULTS.md shows: how exact, how quick, and how well beside others."""
+"""The benchmarks of RESULTS.md: accuracy, speed, and comparison with other tools."""

@@ -1,4 +1,4 @@
-"""What benchmarks there are, and how each is run: at full size, and at its smallest."""
+"""The benchmarks, and how to run each at full size and at its smallest size."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CATALOGUE: Final = {
     each.name: each
     for each in (
         Benchmark(
-            "precision", "Is the step time as exact as torch.utils.benchmark's, and as quick?", 2,
+            "precision", "Is the step time as accurate as torch.utils.benchmark's, and as fast?", 2,
             smallest=("--rounds", "1", "--seconds", "0.1", "--only", "gru"),
         ),
         Benchmark(
@@ -38,44 +38,48 @@ CATALOGUE: Final = {
         ),
         Benchmark(
             "sweep_cost",
-            "What does a sweep cost beside the steps that it has to time, and what can be spared?",
+            "What does a sweep cost besides the steps that it has to time, and what can it save?",
             31, smallest=("--smallest",), took_over=("fast",),
         ),
         Benchmark(
-            "startup", "How long until the first answer, and what is the template worth?", 3,
+            "startup", "How long until the first answer, and how much does the template save?", 3,
             smallest=("--repetitions", "1", "--lengths", "0"),
         ),
         Benchmark(
-            "scale", "Do load, report, compare, export and advise grow with the run, and no more?",
-            20, smallest=("--records", "6", "--repetitions", "1", "--only", "load,report,resume"),
+            "scale",
+            "Is the cost of load, report, compare, export and advise linear in the run's size?", 20,
+            smallest=("--records", "6", "--repetitions", "1", "--only", "load,report,resume"),
             took_over=("report_cost",),
         ),
         Benchmark(
-            "max_batch_vs_peers", "Whose largest batch is true, and in how many tries?", 41,
+            "max_batch_vs_peers",
+            "Which tool finds the true largest batch, and in how many probes?", 41,
             smallest=("--quick", "--only", "lstm", "--who", "rnnprof"),
         ),
         Benchmark(
             "unsteady_steps",
-            "Is the largest batch right where steps are not alike, or do not use their batch?", 8,
+            "Is the largest batch right where steps differ or do not use their batch?", 8,
             smallest=("--only", "loads_constant", "--truth-steps", "12"),
         ),
         Benchmark(
-            "model_error", "How far is the memory model off where it was not fitted?", 40,
+            "model_error",
+            "How large is the error of the memory model where it was not fitted?", 40,
             full=("--grid", "small"),
         ),
         Benchmark(
-            "gate", "How often does the gate cry wolf, and what does it miss?", 35,
+            "gate", "How often does the gate raise a false alarm, and what does it miss?", 35,
         ),
         Benchmark(
-            "trainability_truth", "Are reach and noise scale those of known laws?", 1,
+            "trainability_truth", "Do reach and noise scale agree with theory?", 1,
             smallest=("--repetitions", "2", "--gain", "0.95"),
         ),
         Benchmark(
             "plain_loop_truth",
-            "Is the largest batch on a simulated GPU that of a plain loop, to the sequence?", 30,
-        ),  # needs torch's CUDA build, so that it has no smallest size here; it has --quick
+            "Is the largest batch on a simulated GPU exactly that of a plain loop?", 30,
+        ),  # needs torch's CUDA build, so it has no smallest size here; it has --quick
         Benchmark(
-            "known_tables", "How do published tables of recurrent layers look on this device?", 16,
+            "known_tables",
+            "How does this device compare with published tables of recurrent layers?", 16,
             full=("--table", "deepbench", "--at-most-gflop", "540"),
             smallest=("--table", "deepbench", "--at-most-gflop", "0.3", "--point-seconds", "0.1"),
         ),

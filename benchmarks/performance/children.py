@@ -1,4 +1,4 @@
-"""A measurement in a process of its own, forked from this one."""
+"""A measurement in its own process, forked from this one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 
 def in_child(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Run *measure* in a forked process and bring back what it found.
+    """Run *measure* in a forked process and return its result.
 
     Raises:
         SystemExit: the child failed; its traceback, or the signal that ended it.

@@ -1,4 +1,4 @@
-"""What benchmarks of batch-size finders share: trials, the truth, and finders' processes."""
+"""Code that benchmarks of batch-size finders share: trials, the truth, and finders' processes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The edge by brute force.
+    """The largest batch by brute force.
 
     Attributes:
         batch: the largest that fits with everything below it that was run, the next not; None
@@ -53,7 +53,7 @@ class Truth:
 
 
 def truth_of(fits: Mapping[int, bool]) -> Truth:
-    """The edge that these outcomes, by batch, amount to."""
+    """The largest batch that these outcomes by batch show."""
     first = min((batch for batch, passed in fits.items() if not passed), default=None)
     if first is None:
         return Truth(None, reason=f"no batch up to {max(fits, default=0)} was out of memory")
@@ -65,7 +65,7 @@ def truth_of(fits: Mapping[int, bool]) -> Truth:
 
 
 def missing_batch(fits: Mapping[int, bool]) -> int | None:
-    """The batch to run next for the edge to be known; None when it is, or is above the cap."""
+    """The next batch to run; None when the largest batch is known or above the cap."""
     first = min((batch for batch, passed in fits.items() if not passed), default=None)
     if first is None:
         largest = max(fits, default=0)

@@ -1,24 +1,24 @@
-"""False alarms and power of the gate on this machine, beside two other tools' rules.
+"""False alarms and power of the gate on this machine, compared with the rules of two other tools.
 
     python -m benchmarks.performance.gate [--repetitions 20] [--changed 10] [--output gate.json]
         [--quick]
-    python -m benchmarks.performance.gate --reuse gate.json      (the table again, from raw figures)
+    python -m benchmarks.performance.gate --reuse gate.json      (prints the table from raw figures)
 
-One training loop stands in two folders, as in two checkouts, and is measured in turn (``rnnprof
-check --against``, processes A B B A), every process fresh:
+The same training loop is in two folders, as in two checkouts, and the two are measured in
+alternation (``rnnprof check --against``, processes A B B A), each in a fresh process:
 
-1. *nothing changed*, 20 times: the noise between processes is told first, then each pair is judged
-   at a limit of three times that noise, rounded up to a tenth of a percent;
+1. *nothing changed*, 20 times: first the noise between processes is measured; then each pair is
+   judged at a limit of three times that noise, rounded up to a tenth of a percent;
 2. *slower by twice and by four times the limit*, 10 times each: the loop does more of its own
-   arithmetic, by so many products as take that share of a step; the slowdown that came of it is
-   measured and printed;
-3. *1% more memory*, 10 times: the step keeps so much more, at the gate's default of 0.5%.
+   arithmetic, as many products as take that share of a step; the resulting slowdown is measured and
+   printed;
+3. *1% more memory*, 10 times: the step keeps that much more, at the gate's default of 0.5%.
 
-The raw medians and samples of every process are in the JSON.  Over the same data: the rules of
-pytest-benchmark (``--benchmark-compare-fail``, ``min``, ``median`` and ``mean``) with the first
-process of each side, since it runs in one, and of pyperf (``compare_to``: a t test over the samples
-of all processes; with ``--min-speed`` at the limit too).  Both by their own code, where they can be
-imported.
+The JSON holds the raw medians and samples of every process.  The same data is judged by the rules
+of pytest-benchmark (``--benchmark-compare-fail``, ``min``, ``median`` and ``mean``) on the first
+process of each side, because it runs in one, and of pyperf (``compare_to``: a t test over the
+samples of all processes; also with ``--min-speed`` at the limit).  Both run their own code, if they
+can be imported.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ MEMORY_POINT: Final = Point(160, 192)
 MORE_MEMORY: Final = "1% more memory"
 
 LOOSE_RATIO: Final = 0.5
-"""A limit on time that nothing here passes, where memory alone is asked for."""
+"""A limit on time that nothing here exceeds, for runs that judge memory alone."""
 
 LOOP: Final = '''
-"""The loop that both folders have; what is changed stands in the first two values."""
+"""The loop of both folders; the changes are in the first two values."""
 
 import torch
 from torch import nn

@@ -1,12 +1,12 @@
-"""Published tables of recurrent layers, run on this device, the published figures beside ours.
+"""Published tables of recurrent layers, run on this device, with the published figures.
 
     python -m benchmarks.performance.known_tables [--table deepbench|flashrnn] [--dtype fp32]
         [--output FILE]
                                       [--at-most-gflop 60] [--point-seconds 1] [--device auto]
 
 Each cell and hidden size is one ``rnnprof profile``.  Sizes whose step takes more floating-point
-operations than ``--at-most-gflop`` are left out, and named.  What the methods have not in common
-stands in the table's own file, benchmarks/workloads, and is printed.
+operations than ``--at-most-gflop`` are skipped and listed.  The differences between the methods are
+in the table's own file in benchmarks/performance/workloads, and are printed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Inside a peer's process of max_batch_vs_peers: the workloads, and the peers' searches."""
+"""What runs in a peer's process of max_batch_vs_peers: the workloads and the peers' searches."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from benchmarks.performance.finders import (
     in_words,
 )
 from rnnprof.protocol import Task
+from rnnprof.runfile.points import Point
 from rnnprof.units import GIB
 from rnnprof.workload import FactorySource, Workload
 
@@ -43,7 +44,7 @@ WORKLOADS: Final = {
 }
 
 START_BATCH: Final = 4096
-"""Where accelerate begins: above every edge here, since it goes downwards only."""
+"""The first batch for accelerate: above every largest batch here, because it only goes down."""
 
 TRIAL_STEPS: Final = 3
 """Of accelerate's function; Lightning's default is the same."""
@@ -54,7 +55,7 @@ GUARD_BYTES: Final = 8 * GIB
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the finders are asked for."""
+    """The question to the finders."""
 
     name: str
     limit_bytes: int
@@ -66,11 +67,11 @@ class Case:
         """What is trained."""
         return WORKLOADS[self.name]
 
-    def task(self, **changes: Any) -> Task:
+    def task(self, batch: int = 1, **changes: Any) -> Task:
         """A fit pass of it."""
         path = f"{LANGUAGE_MODEL}:make" if self.workload.factory else None
         task = Task(
-            "fit", self.workload, time_steps=self.time_steps, device=self.device, factory_path=path
+            "fit", self.workload, Point(batch, self.time_steps), self.device, factory_path=path
         )
         return replace(task, limit_bytes=self.limit_bytes, guard_bytes=GUARD_BYTES, **changes)
 
@@ -179,7 +180,7 @@ def network(workload: Workload) -> tuple[Any, Callable[..., Any], Callable[..., 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A package and how it is asked."""
+    """A package and how to call it."""
 
     package: str
     search: Callable[[Case, Ledger], Search]

@@ -1,32 +1,36 @@
-"""The largest batch by rnnprof, accelerate and Lightning, under one limit, against brute force.
+"""The largest batch by rnnprof, accelerate and Lightning under one limit, and by brute force.
 
     python -m benchmarks.performance.max_batch_vs_peers [--only lstm] [--who rnnprof]
         [--limits 64MiB,128MiB]
         [--time-steps 32,64,128] [--device cpu] [--output max_batch_vs_peers.json] [--quick]
 
-Each finder runs in a fresh interpreter.  The peers get what rnnprof's fit pass gives its workers:
-thread pools started and two tiny steps run before the baseline, a heap that gives back at once,
-and the limit above that baseline (CPU: RLIMIT_DATA; CUDA: the allocator's fraction).
+Each finder runs in a fresh interpreter.  The peers have the same conditions as rnnprof's workers in
+a fit pass: thread pools are started and two tiny steps run before the baseline, the heap returns
+freed memory at once, and the limit is above that baseline (CPU: RLIMIT_DATA; CUDA: the allocator's
+fraction).
 
-What is run:
-  rnnprof      the command ``rnnprof max-batch --json`` with its defaults, one T at a time and cold;
-               ``frontier``: all T in one command.
+Methods:
+  rnnprof      the command ``rnnprof max-batch --json`` with its defaults, one T at a time, from a
+               cold start; ``frontier``: all T in one command.
   accelerate   ``find_executable_batch_size(starting_batch_size=4096)`` around a function that
-               builds the workload and runs 3 training steps, as a short trial would.
-  lightning    ``Tuner.scale_batch_size`` in both modes with its defaults (3 steps a trial, from 2,
-               a margin of 5% off binsearch).  Its loop is Lightning's own, with automatic
-               optimisation, as users write it: gradients are set to None after the forward pass,
-               one model lives through all trials, and a language model's words are random.
+               builds the workload and runs 3 training steps, like a short trial.
+  lightning    ``Tuner.scale_batch_size`` in both modes with its defaults (3 steps in each trial,
+               from 2; binsearch subtracts a margin of 5%).  Its loop is Lightning's own, with
+               automatic optimisation, as users write it: gradients are set to None after the
+               forward pass, one model is used in all trials, and a language model's words are
+               random.
   brute force  rnnprof's fit pass in fresh workers, 10 steps each: every batch from 5 below to 5
-               above rnnprof's answer, more where the edge is not among them, and at the middle T
-               12 batches drawn up to twice the answer, over 2 steps each.
+               above rnnprof's answer, more if the largest batch is not among them, and at the
+               middle T 12 random batches up to twice the answer, over 2 steps each.
 
-On a CPU oneDNN keeps what it has compiled for each shape, some 1 MiB a batch that was tried: peers
-search in one process, so that what they try leaves less for the next.  Its own out-of-memory says
-"could not create a primitive", which neither peer takes for one.  No GPU has been tried yet.
+On a CPU, oneDNN keeps what it compiles for each shape, about 1 MiB for each batch that is tried.
+Peers search in one process, so each trial leaves less memory for the next.  When oneDNN runs out of
+memory it reports "could not create a primitive", which neither peer recognises as out of memory.
+Nothing has run on a GPU yet.
 
-``seconds`` is the wall clock of the whole process; ``search`` is from the first trial to its end,
-without the start: imports, rnnprof's template and first answers, the peers' tiny steps.
+``seconds`` is the wall time of the whole process; ``search`` is the time from the first trial to
+the end of the search, without startup: imports, rnnprof's template and first answers, the peers'
+tiny steps.
 """
 
 from __future__ import annotations
@@ -143,14 +147,14 @@ class BruteForce:
         others: what ended neither by fitting nor by an OOM; it counts as not fitting.
     """
 
-    crew: Supervisor
+    supervisor: Supervisor
     case: Case
     trials: list[Trial] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     spent_s: float = 0.0
 
     def run(self, answer: int, around: int, drawn: int) -> None:
-        """The neighbours of *answer*, some more at random, and what is missing for an edge."""
+        """The neighbours of *answer*, some random batches, and those that the truth still needs."""
         near = range(max(1, answer - around), answer + around + 1)
         for batch in near:
             self._try(batch, CONFIRM_STEPS)
@@ -176,7 +180,9 @@ class BruteForce:
         return Finding("brute force", answers, trials, self.spent_s, None, _together(notes))
 
     def _try(self, batch: int, confirm_steps: int) -> None:
-        answer = self.crew.ask(self.case.task(batch=batch, confirm_steps=confirm_steps), DEADLINE_S)
+        answer = self.supervisor.ask(
+            self.case.task(batch=batch, confirm_steps=confirm_steps), DEADLINE_S
+        )
         self.spent_s += answer.wall_s
         verdict = None if answer.evidence is None else classify(answer.evidence)
         if verdict is not None and verdict.outcome is not Outcome.OOM:
@@ -368,7 +374,7 @@ class Campaign:
         drawn: batches that it draws at the middle T.
     """
 
-    crew: Supervisor
+    supervisor: Supervisor
     lengths: Sequence[int]
     finders: Sequence[str]
     around: int = AROUND
@@ -397,7 +403,7 @@ class Campaign:
 
     def _force(self, case: Case, findings: Sequence[Finding]) -> BruteForce:
         answers = [answer for found in findings if (answer := found.answers[case.time_steps])]
-        force = BruteForce(self.crew, case)
+        force = BruteForce(self.supervisor, case)
         is_middle = case.time_steps == self.lengths[len(self.lengths) // 2]
         answer = answers[0] if answers else FIRST_BATCH  # rnnprof's, where it has one
         force.run(answer, self.around, self.drawn if is_middle else 0)
@@ -448,8 +454,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     limits = (arguments.limits or (QUICK_LIMIT if quick else LIMITS)).split(",")
     lengths = parse_axis(arguments.time_steps or (QUICK_STEPS if quick else STEPS))
     began_s = time.monotonic()
-    with Supervisor() as crew:
-        campaign = Campaign(crew, lengths, arguments.who or ["rnnprof", *PEERS])
+    with Supervisor() as supervisor:
+        campaign = Campaign(supervisor, lengths, arguments.who or ["rnnprof", *PEERS])
         if quick:
             campaign.around, campaign.drawn = QUICK_AROUND, 0
         for name in names:

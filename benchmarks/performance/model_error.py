@@ -3,11 +3,11 @@
     python -m benchmarks.performance.model_error [--only NAME] [--grid small]
         [--output model_error.json]
 
-Each workload is measured over a 6 x 6 grid; the model is fitted on half of the points, drawn at
-random, and predicts the other half, and the reverse, several times over.  Two kinds of bytes are
-predicted: those that the limit counts (one peak a point) and those of the allocator (a peak for
-each phase).  Printed for each: mean and worst relative error, and how many of the upper bounds were
-passed, and by how much at most.
+Each workload is measured over a 6 x 6 grid.  The model is fitted to a random half of the points and
+predicts the other half, and the reverse; this is repeated several times.  It predicts two kinds of
+bytes: charged bytes (one peak for each point) and allocated bytes (one peak for each phase).  For
+each, the table shows the mean and the worst relative error, the number of upper bounds that were
+exceeded, and the largest excess.
 """
 
 from __future__ import annotations
@@ -71,24 +71,24 @@ def cases(input_size: int, hidden_size: int) -> Iterator[Case]:
     yield Case("word language model", model, f"{LANGUAGE_MODEL}:make")
 
 
-def measure(crew: Supervisor, case: Case, values: Sequence[int]) -> list[Seen]:
+def measure(supervisor: Supervisor, case: Case, values: Sequence[int]) -> list[Seen]:
     """Every point of the grid, by a fit and a memory pass."""
     return [
         seen
         for time_steps in values
         for batch in values
-        if (seen := _measure_point(crew, case, Point(batch, time_steps))) is not None
+        if (seen := _measure_point(supervisor, case, Point(batch, time_steps))) is not None
     ]
 
 
-def _measure_point(crew: Supervisor, case: Case, point: Point) -> Seen | None:
+def _measure_point(supervisor: Supervisor, case: Case, point: Point) -> Seen | None:
     found: dict[str, Any] = {}
     for do in ("fit", "memory"):
         task = Task(
-            do, case.workload, point.batch, point.time_steps,
+            do, case.workload, point,
             factory_path=case.factory_path, limit_bytes=LIMIT_BYTES, guard_bytes=guard_bytes(),
         )  # fmt: skip
-        answer = crew.ask(task, DEADLINE_S)
+        answer = supervisor.ask(task, DEADLINE_S)
         if answer.evidence is not None:
             print(f"{case.name} {point}: {answer.evidence}", file=sys.stderr)
             return None
@@ -97,7 +97,7 @@ def _measure_point(crew: Supervisor, case: Case, point: Point) -> Seen | None:
 
 
 def counted_samples(seen: Sequence[Seen]) -> list[Sample]:
-    # each point tells of one phase alone, so that the phases' own planes would rest on few points
+    # each point has data on one phase only, so a plane for each phase would rest on few points
     return [Sample(s.point, s.counted) for s in seen if s.counted]
 
 
@@ -147,12 +147,12 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="the figures as JSON")
     arguments = parser.parse_args()
     rows = []
-    with Supervisor() as crew:
+    with Supervisor() as supervisor:
         sizes, values = GRIDS[arguments.grid]
         for case in cases(**sizes):
             if arguments.only not in case.name:
                 continue
-            seen = measure(crew, case, values)
+            seen = measure(supervisor, case, values)
             row = {
                 "workload": case.name,
                 "grid": arguments.grid,

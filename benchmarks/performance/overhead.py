@@ -1,15 +1,15 @@
-"""Does measuring change the step time?  rnnprof's timing against a bare loop of the same step.
+"""Does measuring change the step time?  rnnprof's timing compared with a bare loop.
 
     python -m benchmarks.performance.overhead [--processes 4] [--seconds 12]
         [--output overhead.json]
 
-This process stands for the template: it imports what a worker needs and forks children.  In each
-child one workload is built once and then stepped by two loops in turn, one step each, A B B A: A
-is the sampling of the timing pass, block, stop rule and phase marks included; B is
-``time.perf_counter`` around ``step()`` and nothing else.  A pair of neighbours gives one ratio; the
-interval is that of the median over all pairs (order statistics, 95%).  How far the medians of whole
-processes lie apart is told beside it: it is the machine's own noise, and no pairing of processes
-can see below it.
+This process plays the role of the template: it imports what a worker needs and forks children.
+Each child builds one workload once.  Two loops then run its steps in alternation, one step each, A
+B B A: A is the sampling of the timing pass with block, stop rule and phase marks; B is
+``time.perf_counter`` around ``step()`` and nothing else.  Two neighbouring steps give one ratio;
+the interval is that of the median over all pairs (order statistics, 95%).  The spread of the
+medians of whole processes is shown too: it is the noise of the machine, and a comparison between
+processes cannot resolve less.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from rnnprof.device.environment import machine_facts
 from rnnprof.device.process import ConditionsMeter
 from rnnprof.points.noise import judge
 from rnnprof.protocol import Task
+from rnnprof.runfile.points import Point
 from rnnprof.stats.statistics import StopRule, median_interval
 from rnnprof.units import format_ratio, format_seconds
 from rnnprof.worker.backends.cpu import CpuDevice
@@ -43,19 +44,17 @@ LANGUAGE_MODEL = Path(__file__).parents[2] / "examples" / "word_language_model.p
 SMALL_MODEL = {"embedding_size": 64, "hidden_size": 128, "vocabulary": 1000}
 
 CASES: dict[str, dict[str, Any]] = {
-    "lstm 256->512, B=16 T=32": {"workload": Workload(), "batch": 16, "time_steps": 32},
+    "lstm 256->512, B=16 T=32": {"workload": Workload(), "point": Point(16, 32)},
     "gru 128->256, B=16 T=32": {
         "workload": Workload(cell="gru", input_size=128, hidden_size=256),
-        "batch": 16,
-        "time_steps": 32,
+        "point": Point(16, 32),
     },
     "word language model 64/128, B=8 T=16": {
         "workload": Workload(
             cell=None, factory=FactorySource("word_language_model.py:make", SMALL_MODEL)
         ),
         "factory_path": f"{LANGUAGE_MODEL}:make",
-        "batch": 8,
-        "time_steps": 16,
+        "point": Point(8, 16),
     },
 }
 
@@ -79,9 +78,9 @@ def by_bare_loop(step: Callable[[Any], Any]) -> float:
 
 
 def alternate(case: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """Step times of both loops in this process, for as long as asked."""
+    """Step times of both loops in this process, for the requested time."""
     task = Task(do="timing", **case)
-    step = build(task, task.batch, task.time_steps).step
+    step = build(task, task.point.batch, task.point.time_steps).step
     for _ in range(WARM_UP_STEPS):
         by_bare_loop(step)
     found: dict[str, Any] = {"rnnprof_s": [], "bare_s": []}
@@ -129,7 +128,7 @@ def main() -> None:
         print(
             f"{name:38} {format_seconds(statistics.median(found['bare_process_medians_s'])):>8}"
             f"  rnnprof/bare {found['ratio']:.4f} [{low:.4f}, {high:.4f}]"
-            f"  {found['pairs']} pairs; processes lie {format_ratio(found['process_spread'])} apart"
+            f"  {found['pairs']} pairs; processes differ by {format_ratio(found['process_spread'])}"
             f"  noisy {sum(child['noisy'] is not None for child in found['children'])}"
             f" of {arguments.processes}",
             flush=True,

@@ -1,10 +1,10 @@
-"""A plain training loop on a simulated GPU; it knows nothing of rnnprof.
+"""A plain training loop on a simulated GPU, which does not use rnnprof.
 
     python benchmarks/performance/plain_loop.py '{"cell": "lstm", "native": true, ...}' BATCH...
 
 ``plain_loop_truth`` runs it.  It loads the libraries that the environment names, then torch, and
-trains each batch in a process of its own, forked before the first CUDA call.  It prints one line of
-JSON a batch: the training steps that passed, and the error that ended them.
+trains each batch in its own process, forked before the first CUDA call.  It prints one line of JSON
+for each batch: the training steps that passed, and the error that ended them.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ import typing
 
 
 def train(wanted: dict[str, typing.Any], batch: int, passed: list[int]) -> int:
-    """What people write: all names are the loop's own, and live until they are replaced."""
+    """What people write: each variable lives until the next step replaces it."""
     import torch
 
     torch.backends.cudnn.enabled = not wanted["native"]

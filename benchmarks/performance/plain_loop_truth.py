@@ -1,4 +1,4 @@
-"""Is the largest batch on a simulated GPU that of a plain training loop, to the sequence?
+"""Is the largest batch on a simulated GPU exactly that of a plain training loop?
 
     python -m benchmarks.performance.plain_loop_truth [--only t4-lstm] [--output truth.json]
         [--quick]
@@ -8,12 +8,12 @@ needed.  48 rows: LSTM, GRU and tanh RNN 256->512, T=64, Adam, fp32, native and 
 simulated T4 and A100 40GB, under 2 and 8 GiB, with torch's default allocator settings and with
 expandable segments.
 
-  answer      ``rnnprof max-batch --simulate`` with its defaults, in a process of its own.
+  answer      ``rnnprof max-batch --simulate`` with its defaults, in its own process.
   at B, B+1   benchmarks/performance/plain_loop.py, a script without rnnprof: it loads the
-              simulated GPU's libraries, then torch, and trains 30 steps, each batch in a process of
-              its own.  Told is the training step at which memory ran out.
+              simulated GPU's libraries, then torch, and trains 30 steps, each batch in its own
+              process.  The table shows the training step that ran out of memory.
 
-A row is equal where the script passes at the answer and is out of memory one above it.
+A row is equal if the script passes at the answer and runs out of memory at one sequence more.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ ANSWER_ALONE: Final = (
     "import rnnprof.maxbatch.neighbours as around; around.COUNT = 0; "
     "from rnnprof.cli.main import main; main()"
 )
-"""The command without the 50 neighbours that it runs once its answer stands."""
+"""The command without the 50 neighbours that it runs after its answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is asked; *limit* and *allocator* are keys of LIMITS and ALLOCATORS."""
+    """One row's question; *limit* and *allocator* are keys of LIMITS and ALLOCATORS."""
 
     gpu: str
     cell: str
@@ -201,7 +201,7 @@ def _last_line(ended: subprocess.CompletedProcess[str]) -> str:
 
 
 def compare(case: Case, libraries: str) -> Row:
-    """The answer, held against the plain script."""
+    """The answer, compared with the plain script."""
     with tempfile.TemporaryDirectory() as folder:
         row = ask(case, Path(folder))
     if row.batch is None:

@@ -1,15 +1,15 @@
-"""The step time by rnnprof and by torch.utils.benchmark, of the same steps, in turn.
+"""The step time by rnnprof and by torch.utils.benchmark, for the same steps, in alternation.
 
     python -m benchmarks.performance.precision [--rounds 10] [--seconds 2] [--only lstm]
         [--device auto]
 
-Each measurement has a fresh process, forked from this one, which builds the workload and times
+Each measurement runs in a fresh process, forked from this one, which builds the workload and times
 it: rnnprof by its warm-up and stop rule (a precision of +-3% on a CPU, +-1% on CUDA, within
-``--seconds``), torch by ``Timer.adaptive_autorange()``, and on CUDA triton's ``do_bench``, each
-with its own settings.  Within a round they take turns, and the next round runs the other way.
-Told of each: the median over its processes; how far the processes lie apart; half the interval
-that a process claims for its median; in how many processes that interval held the median of all
-processes of all three; and the seconds spent, warm-up included.
+``--seconds``), torch by ``Timer.adaptive_autorange()``, and on CUDA triton by ``do_bench``, each
+with its own settings.  Within a round the methods alternate, and the next round has the reverse
+order.  The table shows for each method the median over its processes; the spread of the processes;
+half of the interval that a process claims for its median; in how many processes that interval holds
+the median of all processes of all methods; and the seconds used, including warm-up.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from rnnprof.worker.session import open_device
 from rnnprof.worker.workload.workloads import build
 
 PRECISION: Final = {"cpu": 0.03, "cuda": 0.01}
-"""As ``rnnprof profile`` asks for."""
+"""The default of ``rnnprof profile``."""
 
 
 def by_rnnprof(step: Callable[[], Any], device: Device, task: Task) -> list[float]:
@@ -75,7 +75,7 @@ def timed(name: str, task: Task) -> dict[str, Any]:
     """One process's measurement."""
     device = open_device(task)
     device.ready(None)
-    training = build(task, task.batch, task.time_steps)
+    training = build(task, task.point.batch, task.point.time_steps)
     tracker = PhaseTracker(lambda _phase: None, announcing=False)
     began_s = time.perf_counter()
     samples = METHODS[name](lambda: training.step(tracker), device, task)
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="figures as JSON")
     arguments = parser.parse_args()
     assert torch._dynamo  # imported as the template does: the first optimizer step needs it
-    # whether CUDA is there is asked of the build alone: asking the driver would start it here
+    # only the build shows whether CUDA is there: a call to the driver would start it here
     on_cuda = torch.version.cuda is not None if arguments.device == "auto" else None
     device = "cuda" if on_cuda or arguments.device == "cuda" else "cpu"
     if device == "cuda":

@@ -1,4 +1,4 @@
-"""What a benchmark found, kept with where and when; and the page made of all of it."""
+"""The results of benchmarks, with machine and date, and the page of all results."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Result:
     """One run of a benchmark.
 
     Attributes:
-        wall_s: of the whole; None where nobody kept it.
+        wall_s: of the whole run; None if not known.
         commit: of the code that ran; ends in ``+`` where files differed from it.
         date: UTC, when it ended.
-        printed: its table, line by line, as it was printed.
-        figures: the JSON that it wrote: raw figures in a form of its own.
+        printed: the lines of its table.
+        figures: the JSON that it wrote: raw figures in its own format.
     """
 
     benchmark: str
@@ -69,7 +69,7 @@ def _commit() -> str:
 
 
 def save(result: Result) -> Path:
-    """Write ``results/NAME.json``, in place also of those that it took over."""
+    """Write ``results/NAME.json``; it also replaces the results of benchmarks that it took over."""
     path = FOLDER / f"{result.benchmark}.json"
     for name in CATALOGUE[result.benchmark].took_over:
         (FOLDER / f"{name}.json").unlink(missing_ok=True)
@@ -78,7 +78,7 @@ def save(result: Result) -> Path:
 
 
 def load_results() -> dict[str, Result]:
-    """Every result that is kept, in the catalogue's order."""
+    """Every kept result, in the order of the catalogue."""
     found = {}
     names = [name for each in CATALOGUE.values() for name in (each.name, *each.took_over)]
     for name in names:
@@ -92,11 +92,11 @@ def load_results() -> dict[str, Result]:
 
 
 def page(results: Iterable[Result]) -> str:
-    """All results as Markdown: each table as it was printed, under where and when."""
+    """All results as Markdown: each table as it was printed, below its machine and date."""
     head = (
         "# What was measured\n\nMade by `python -m benchmarks table` from the files in "
-        "[results](results), which hold the raw figures; not edited by hand. `python -m benchmarks "
-        "run NAME` makes one anew.\n"
+        "[results](results), which hold the raw figures; do not edit it by hand. `python -m "
+        "benchmarks run NAME` measures one again.\n"
     )
     return "\n".join([head, *map(_section, results)])
 
@@ -121,4 +121,4 @@ def _section(result: Result) -> str:
 
 def _left_to(name: str) -> str:
     heir = next(each.name for each in CATALOGUE.values() if name in each.took_over)
-    return f"Now a part of `{heir}`; these figures stand until that is run anew."
+    return f"Now a part of `{heir}`; these figures are valid until it runs again."

@@ -1,8 +1,8 @@
-"""Resume a run to the first pass that it lacks, and end there: for benchmarks/performance/scale.py.
+"""Resume a run up to its first missing pass, then stop; for benchmarks/performance/scale.py.
 
     python -m benchmarks.performance.resume RUN.jsonl
 
-The last memory pass of the file is taken for one that was never made.
+The last memory pass of the file is treated as missing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Begun(Exception):  # noqa: N818
 
 
 def begin(_task: protocol.Task, _deadline_s: float) -> NoReturn:
-    """A worker that is asked for ends it."""
+    """A request for a worker ends the run."""
     raise Begun
 
 

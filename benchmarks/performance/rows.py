@@ -1,4 +1,4 @@
-"""The rows of a table: those that are asked for, by a text in their names, and their columns."""
+"""The rows of a table, selected by a text in their names, and their columns."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""What long runs cost those who read them: seconds and memory by the number of records.
+"""The cost of reading long runs: seconds and memory by the number of records.
 
     python -m benchmarks.performance.scale [--records 216,10000,100000] [--repetitions 3]
         [--only load,report] [--output scale.json]
 
-The runs are synthetic and each command has a fresh process; its own start, the same command on a
-run of one point, is told in the first column.  ``resume`` is what stands between the start of a
-``profile`` and its first pass on a run of which one point is left: the file read, and the plan
-made.  Of a report its page's bytes are told, too.
+The runs are synthetic, and each command has a fresh process.  The first column shows the command's
+own start: the same command on a run of one point.  ``resume`` is the time from the start of a
+``profile`` to its first pass on a run with one point left: reading the file and making the plan.
+For a report, the size of its page is shown too.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def rows_of(sizes: list[int], repetitions: int, actions: list[str]) -> list[dict
 
 
 def sizes_of(report: Path) -> dict[str, float]:
-    """Bytes of the page and of all files beside it."""
+    """Bytes of the page and of all other files of the report."""
     sizes = {path.name: path.stat().st_size for path in report.iterdir()}
     return {
         "page_bytes": sizes["report.html"], "all_bytes": sum(sizes.values()), "files": len(sizes)

@@ -1,4 +1,4 @@
-"""On the simulated GPU of simulated_peers: the plain loop, and the peers' searches around it."""
+"""The plain loop on the simulated GPU of simulated_peers, and the peers' searches around it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WORDS: Final = 160  # of an error's first line
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the finders are asked for.
+    """The question to the finders.
 
     Attributes:
         limit: a key of LIMITS.
@@ -272,7 +272,7 @@ def lightning_module(case: Case, ledger: Ledger) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A package and how it is asked."""
+    """A package and how to call it."""
 
     package: str
     search: Callable[[Case, Ledger], Search]

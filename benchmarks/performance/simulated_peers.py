@@ -7,28 +7,28 @@
 
 It runs in an environment with torch's CUDA build (tests/cuda/environment.py makes one), accelerate
 and lightning, so it is not in the catalogue; no GPU is needed.  ``--reuse`` prints a kept run.  The
-GPU is rnnprof's simulated T4: torch's own allocator, autograd and optimizer run, no kernel does,
-and values are zeros, so that only memory is compared.  The sizes of cuDNN's buffers (fused) rest on
-a law.  Twelve rows: LSTM and GRU 256->512, T=64, Adam, fp32, native and fused, under 2 GiB, 8 GiB
+GPU is rnnprof's simulated T4: torch's own allocator, autograd and optimizer run, but no kernel, and
+values are zeros, so only memory is compared.  The sizes of cuDNN's buffers (fused) come from a
+formula.  Twelve rows: LSTM and GRU 256->512, T=64, Adam, fp32, native and fused, under 2 GiB, 8 GiB
 (the allocator's fraction) and the whole simulated GPU.
 
   plain loop   the truth: the loop that most people write, for 30 training steps, each batch in a
                fresh process, forked from one that has torch and has made no CUDA call.  Bisection
-               gives the largest batch that passes while the next does not; then the 10 batches
-               below it and the 10 above are run, to see whether the outcomes are monotone.
+               gives the largest batch that passes while the next does not; the 10 batches below it
+               and the 10 above it then show whether the outcomes are monotone.
   rnnprof      the command ``rnnprof max-batch --simulate t4 --json`` with its defaults; *advised*
-               is the largest safe batch, that leaves the headroom.
+               is the largest safe batch, which leaves the headroom.
   accelerate   ``find_executable_batch_size(starting_batch_size=8192)`` around 10 training steps of
                the plain loop.
   lightning    ``Tuner.scale_batch_size`` (its BatchSizeFinder) on a small module with the same
-               model, both modes, from 2, 10 training steps a trial, at most 25 trials; the rest are
-               its defaults: at most 8192, and binsearch takes 5% off what it finds.
+               model, both modes, from 2, 10 training steps in each trial, at most 25 trials;
+               otherwise its defaults: at most 8192, and binsearch subtracts 5% from its answer.
 
 *holds* is whether the answer passes 30 training steps of the plain loop in a fresh process.
-*probes* and *OOMs* are the finder's own trials; rnnprof's scan of the answer's neighbours is not
-among them.  *wall* is of the whole process, in seconds.  *search* is, for the peers, from the first
-trial to the end of the process, for rnnprof the time of its probes in the run file, and for the
-plain loop the time of the bisection.
+*probes* and *OOMs* count the finder's own trials, without rnnprof's scan of the answer's
+neighbours. *wall* is the time of the whole process, in seconds.  *search* is, for the peers, the
+time from the first trial to the end of the process; for rnnprof, the time of its probes in the run
+file; for the plain loop, the time of the bisection.
 """
 
 from __future__ import annotations
@@ -433,7 +433,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--only", action="append", metavar="TEXT", help="rows with it in their name"
     )
     parser.add_argument("--output", type=Path, help="everything as JSON")
-    parser.add_argument("--reuse", type=Path, metavar="FILE", help="print what stands in it")
+    parser.add_argument("--reuse", type=Path, metavar="FILE", help="print a kept run")
     parser.add_argument("--quick", action="store_true", help="two rows")
     parser.add_argument("--peer", nargs=2, help=argparse.SUPPRESS)  # we ourselves, inside
     return parser.parse_args(argv)

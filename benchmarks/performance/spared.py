@@ -1,10 +1,10 @@
-"""What ``profile --fast`` would leave out of a run, and how far off it would be there.
+"""What ``profile --fast`` would skip in a run, and the error of its predictions there.
 
-A run that measured everything is gone through again in its own order: before each memory pass, the
-rule of ``--fast`` is asked whether the passes taken so far tell the peak; where they do, the pass
-is left out, and what they tell is held against what was measured.  The same for step times, which
-``--fast`` does not leave out: each left out in turn and told by its neighbours in the grid, along B
-and along T; the error is what keeps them in.
+A run that measured everything is replayed in its own order.  Before each memory pass, the rule of
+``--fast`` decides whether the passes so far predict the peak; if they do, the pass is skipped and
+the prediction is compared with the measurement.  Step times, which ``--fast`` never skips, are
+treated likewise: each in turn is predicted from its neighbours in the grid, along B and along T.
+The error shows why they are measured.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Row:
         left_out: those that the rule would have spared.
         peak_errors: at these, model over measured less 1.
         saved_s, whole_s: wall time of the passes spared, and of the run.
-        time_errors: of step times told by their neighbours, likewise.
+        time_errors: of step times predicted from their neighbours, likewise.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Row:
 
 
 def row_of(name: str, run: Run) -> Row:
-    """Go through *run* again under the rule."""
+    """Replay *run* under the rule."""
     passes = [
         o
         for o in run.observations
@@ -66,7 +66,7 @@ def row_of(name: str, run: Run) -> Row:
 
 
 def time_errors(times: Mapping[Point, float]) -> tuple[float, ...]:
-    """How far each step time is off when its neighbours along B and T tell it, linearly."""
+    """The error of each step time when its neighbours along B and T predict it, linearly."""
     batches, lengths = sorted({p.batch for p in times}), sorted({p.time_steps for p in times})
     errors = []
     for point, measured_s in times.items():

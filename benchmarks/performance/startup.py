@@ -1,12 +1,11 @@
-"""How long until the first answer: each command's start, the template's, and what a fork saves.
+"""Time to the first answer: the start of each command and of the template, and what forks save.
 
     python -m benchmarks.performance.startup [--repetitions 5] [--lengths 6] [--output startup.json]
 
-``first measurement`` is ``rnnprof profile`` of one point to the line that tells its step time.
-The worker's first second is told by Python's own account of its imports.  What the template is
-worth is measured on a frontier: ``max_batch`` of an LSTM at several T, once with one template for
-all of its probes and once with a new one for each, which is what a program does that starts a
-process for every try.
+``first measurement`` is the time of ``rnnprof profile`` of one point up to the line with its step
+time.  Python's own import times break down the worker's first second.  A frontier shows what the
+template saves: ``max_batch`` of an LSTM at several T, once with one template for all probes and
+once with a new template for each probe, like a program that starts a process for every trial.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ def command(*arguments: str) -> None:
 
 
 def first_measurement() -> None:
-    """Profile one point, to the line that tells of it.
+    """Profile one point, up to the line that reports it.
 
     Raises:
         SystemExit: there was no such line.
@@ -70,7 +69,7 @@ def first_measurement() -> None:
         ) as process:  # fmt: skip
             assert process.stderr is not None
             if not any("a step" in line for line in process.stderr):
-                raise SystemExit("profile told of no point")
+                raise SystemExit("profile reported no point")
             process.kill()
 
 
@@ -86,13 +85,13 @@ def imports_s() -> dict[str, float]:
 
 def template() -> dict[str, float]:
     """The template's start, and a task of nothing in a fresh worker, after the first."""
-    with Supervisor() as crew:
-        [started_s] = timeit.repeat(crew.start, number=1, repeat=1)
-        task = protocol.Task(do="hello", workload=Workload())
-        crew.ask(task, 60)
+    with Supervisor() as supervisor:
+        [started_s] = timeit.repeat(supervisor.start, number=1, repeat=1)
+        task = protocol.Task(do="describe", workload=Workload())
+        supervisor.ask(task, 60)
         return {
             "start_s": started_s,
-            "hello_s": min(timeit.repeat(lambda: crew.ask(task, 60), number=1, repeat=5)),
+            "hello_s": min(timeit.repeat(lambda: supervisor.ask(task, 60), number=1, repeat=5)),
         }
 
 
@@ -104,11 +103,11 @@ class Forgetful(Supervisor):
         return Supervisor.ask(self, task, deadline_s)
 
 
-def frontier(crew: type[Supervisor], lengths: int) -> dict[str, Any]:
-    """Seconds and probes of the edges at so many T."""
+def frontier(supervisor: type[Supervisor], lengths: int) -> dict[str, Any]:
+    """Seconds and probes of the frontier at so many T."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock.patch("rnnprof.engine.job.Supervisor", crew),
+        mock.patch("rnnprof.engine.job.Supervisor", supervisor),
     ):
         began_s = time.perf_counter()
         edges = rnnprof.max_batch(
@@ -147,8 +146,8 @@ def main() -> None:
         print(f"  import {name:26} {format_seconds(imported.get(name)):>8}")
     print(f"{'a fresh worker, and its answer':30} {format_seconds(forked['hello_s']):>8}")
     kept, anew = (
-        frontier(crew, arguments.lengths) if arguments.lengths else None
-        for crew in (Supervisor, Forgetful)
+        frontier(supervisor, arguments.lengths) if arguments.lengths else None
+        for supervisor in (Supervisor, Forgetful)
     )
     if kept and anew:
         print(

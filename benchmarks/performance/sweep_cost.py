@@ -1,21 +1,21 @@
-"""What a sweep costs beside the steps that it has to time, and what ``--fast`` would spare of it.
+"""What a sweep costs besides the steps that it has to time, and what ``--fast`` would save.
 
     python -m benchmarks.performance.sweep_cost [--grid default --grid 10x10]
         [--output sweep_cost.json]
     python -m benchmarks.performance.sweep_cost RUN.jsonl [RUN.jsonl ...]
 
-The least is the sum of the timed steps that the stop rule asks for: the median's interval within
-+-3%, at most ``--point-seconds`` a point.  Beside it stands a plain script of the kind that people
-write: all points in one process, the same steps and the same rule around
-``torch.utils.benchmark.Timer``; it measures no memory, isolates nothing and stops at the first
-error.  The Timer runs two steps of its own before each that it times, which is most of its cost.
+The minimum is the sum of the timed steps that the stop rule requires: the median's interval within
++-3%, at most ``--point-seconds`` for each point.  It is compared with a plain script of the kind
+that people write: all points in one process, the same steps and the same rule around
+``torch.utils.benchmark.Timer``.  The script measures no memory, isolates nothing and stops at the
+first error.  The Timer runs two steps of its own before each timed step, which is most of its cost.
 
-Of the parts, ``start, build, exit`` is a pass's wall time less the steps that it timed;
-``journal`` is the time to write all of the run's records again, each with its fsync; ``template
-and parent`` is what is left of the request's wall time: importing torch, above all.
+Among the parts, ``start, build, exit`` is the wall time of a pass without its timed steps;
+``journal`` is the time to write all records of the run again, each with its fsync; ``template and
+parent`` is the rest of the request's wall time, mainly importing torch.
 
-Last comes what ``--fast`` would spare (spared.py) of the same runs, and of the other cells on the
-default grid.
+The last part is what ``--fast`` would save (spared.py) in the same runs, and in those of the other
+cells on the default grid.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def show_runs(paths: Iterable[Path]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="*", type=Path, help="run files, to be told apart")
+    parser.add_argument("runs", nargs="*", type=Path, help="run files to break down")
     parser.add_argument("--grid", choices=GRIDS, action="append", help="[default and 10x10]")
     parser.add_argument("--smallest", action="store_true", help="the smallest grid alone")
     parser.add_argument("--plain", choices=GRIDS, help=argparse.SUPPRESS)  # ourselves, inside

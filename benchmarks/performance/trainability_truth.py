@@ -1,17 +1,17 @@
-"""Gradient reach and noise scale against what theory says of two problems.
+"""Gradient reach and noise scale, compared with theory on two problems.
 
     python -m benchmarks.performance.trainability_truth [--repetitions 100]
         [--output trainability_truth.json]
 
 *Reach.*  A linear recurrent network ``h_t = g Q h_{t-1} + W x_t`` with Q orthogonal: the gradient
 of ``v . h_T`` with respect to ``x_{T-k}`` is ``g^k`` times a vector whose length, on average, does
-not hang on k.  ``rnnprof trainability`` is run on it, in a worker, for four gains.
+not depend on k.  ``rnnprof trainability`` runs on it, in a worker, for four gains.
 
 *Noise.*  Linear regression on Gaussian data at a fixed point, at a distance d from the solution in
-n dimensions and with label noise s: per sample the gradient has the mean ``2 d`` and a covariance
-of the trace ``4 ((|d|^2 + s^2) n + |d|^2)``, so that the noise scale is known.  It is estimated
-many times over, each time as the study does by default, and the share of the 95% intervals that
-hold the truth is counted.
+n dimensions and with label noise s: per sample, the gradient has the mean ``2 d`` and a covariance
+with the trace ``4 ((|d|^2 + s^2) n + |d|^2)``, so the noise scale is known.  It is estimated many
+times, each time with the defaults of the study, and the table shows how many of the 95% intervals
+hold the truth.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def make_linear(batch: int, time_steps: int, device: Any, gain: float) -> Any:  
     """The factory of the linear network."""
     import torch
 
-    from rnnprof import Training
+    from rnnprof.factory import Training
 
     recurrent = gain * torch.linalg.qr(torch.randn(HIDDEN, HIDDEN))[0]
     inward = torch.randn(INPUTS, HIDDEN) / math.sqrt(INPUTS)
@@ -57,7 +57,7 @@ def make_linear(batch: int, time_steps: int, device: Any, gain: float) -> Any:  
 
 
 def measured_slope(gain: float) -> dict[str, Any]:
-    """By the command, as a user would run it."""
+    """Run the command as a user would."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *(
@@ -93,7 +93,7 @@ def regression(batch: int) -> Any:
     import torch
     from torch import nn
 
-    from rnnprof import Training
+    from rnnprof.factory import Training
 
     model = nn.Linear(DIMENSIONS, 1, bias=False)
     with torch.no_grad():

@@ -1,24 +1,24 @@
-"""Is the largest batch right where training steps are not alike, or do not use their batch?
+"""Is the largest batch right where training steps differ or do not use their batch?
 
     python -m benchmarks.performance.unsteady_steps [--only NAME] [--folder FOLDER]
         [--truth-steps 60]
         [--deadline-s 180] [--output unsteady_steps.json]
 
-``rnnprof max-batch --json`` on the twelve cases of ``benchmarks/cases``, or on those of --folder;
-then brute force where it certifies a batch: two fresh workers run --truth-steps training steps
-without a search, at the batch and one granularity above, under the same limit and with another
-seed.  Where one of them does not end as certified, another runs 5% away, to tell a heap that lies
-otherwise from a wrong answer.
+It runs ``rnnprof max-batch --json`` on the twelve cases of ``benchmarks/performance/cases``, or on
+those of --folder, and brute force where the answer is certified: two fresh workers run
+--truth-steps training steps without a search, at the batch and one granularity above, under the
+same limit and with another seed.  If one of them does not end as certified, another runs 5% away,
+to distinguish a different heap layout from a wrong answer.
 
-Of each case a line: the answer at each T, the batch that the fit pass cited was requested with and
-the one that its recurrent layers saw, the status and the right one, what the search took, brute
-force, and the sentence that goes with the status.  Only the status is judged right or wrong: a
-certificate holds for its horizon, and brute force runs longer on purpose.
+The table has a line for each case: the answer at each T, the batch that was requested of the cited
+fit pass and the one that its recurrent layers saw, the status and the right status, the cost of the
+search, brute force, and the sentence of the status.  Only the status is judged right or wrong: a
+certificate is valid for its horizon, and brute force runs longer on purpose.
 
-A folder of cases holds one folder a case: Python files with functions that are called ``make...``,
-and a README whose last line holds options (``--time-steps 24 --memory-limit 48MiB --factory-arg
-hidden=48 size=8``; ``[...]`` is left out, ``LOG=file`` stands for a variable).  A case without such
-a function is listed as no factory.
+A folder of cases has one folder for each case: Python files with functions named ``make...``, and a
+README whose last line holds options (``--time-steps 24 --memory-limit 48MiB --factory-arg hidden=48
+size=8``; ``[...]`` is ignored, ``LOG=file`` sets a variable).  A case without such a function is
+listed as no factory.
 """
 
 from __future__ import annotations
@@ -48,31 +48,31 @@ from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
 from rnnprof.runfile.journal import load
 from rnnprof.runfile.observations import Fit
-from rnnprof.runfile.points import Outcome
+from rnnprof.runfile.points import Outcome, Point
 from rnnprof.runfile.records import Run
 
 CASES: Final = Path(__file__).parent / "cases"
 STEPS: Final = "16"
 LIMIT: Final = "48MiB"
 README_STEPS: Final = "24"
-"""For a folder's case that names none; so is the limit."""
+"""For a case of a folder that names none; so is the limit."""
 
 DEADLINE_S: Final = 180.0
-"""Three times what an answer may take: a machine may be busy.  Past it the row says how many
-batches were tried."""
+"""Three times what an answer may take, because a machine can be busy.  After that, the row says how
+many batches were tried."""
 
 TRUTH_DEADLINE_S: Final = 120.0
 TRUTH_STEPS: Final = 60
 TRUTH_SEED: Final = 1
-"""Not the search's, so that no answer hangs on the data that it drew."""
+"""Not the search's seed, so that no answer depends on the data that it drew."""
 
 NEAR_RATIO: Final = 0.05
-"""Edges of equal commands lie nearer to each other than this: heaps differ."""
+"""The largest batches of equal commands differ by less than this, because heaps differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What ``max-batch`` is asked.
+    """The inputs of ``max-batch``.
 
     Attributes:
         folder: in which the command runs.
@@ -99,19 +99,19 @@ def _own(factory: str, right: str, why: str) -> Case:
 
 
 OWN: Final = (
-    _own("leaks:keeps_graphs", "not_stationary", "one graph more is live after each step"),
+    _own("leaks:keeps_graphs", "not_stationary", "one more graph is live after each step"),
     _own("leaks:carries_summary", "not_stationary", "backward needs all graphs since the start"),
-    _own("plateaus:caches_shapes", "certified", "four masks, all there by step 4"),
-    _own("plateaus:replays", "certified", "eight batches, all there by step 8"),
-    _own("jumps:evaluates", "certified", "the peak of step 6 stands within the proof"),
-    _own("jumps:distills", "certified", "for the proof's steps: what comes in step 15 is unknown"),
-    _own("lengths:uniform", "certified", "the sum of many lengths hardly differs from its mean"),
+    _own("plateaus:caches_shapes", "certified", "four masks, all allocated by step 4"),
+    _own("plateaus:replays", "certified", "eight batches, all kept by step 8"),
+    _own("jumps:evaluates", "certified", "the peak of step 6 is within the proof"),
+    _own("jumps:distills", "certified", "for the steps of the proof: step 15 is not known"),
+    _own("lengths:uniform", "certified", "the sum of many lengths is close to its mean"),
     _own(
         "lengths:rarely_long",
         "certified non_monotone",
-        "a proof may draw no long batch: a contradiction between two draws is as honest",
+        "a proof may draw no long batch; a contradiction between two draws is right too",
     ),
-    _own("lengths:curriculum", "certified", "steps are as long as they become from step 8 on"),
+    _own("lengths:curriculum", "certified", "steps have their full length from step 8 on"),
     _own("fixed_batches:slices_small_data", "batch_not_used", "above 300 a step sees 300"),
     _own("fixed_batches:loads_constant", "batch_not_used", "a step sees 24 whatever is requested"),
     _own("fixed_batches:one_series", "batch_not_used", "a step sees one series, T steps of it"),
@@ -144,7 +144,7 @@ class Row:
 
     @property
     def is_right(self) -> bool | None:
-        """Whether the status is; None where nobody has said."""
+        """Whether the status is right; None where the right one is not known."""
         return self.status in self.case.right if self.case.right else None
 
 
@@ -162,7 +162,7 @@ def cases_in(folder: Path) -> Iterator[Case]:
 
 
 def factories_in(home: Path, beginning: str = "make") -> Iterator[str]:
-    """``file.py:function`` of every function at a file's top level whose name begins so."""
+    """``file.py:function`` of every top-level function whose name begins so."""
     for path in sorted([*home.rglob("*.py"), *home.rglob("*.ipynb")]):
         for name in _functions(path):
             if name.startswith(beginning):
@@ -225,7 +225,7 @@ def answer(case: Case, truth_steps: int, deadline_s: float = DEADLINE_S) -> list
 
 
 def _no_end(case: Case, fits: Sequence[Fit], deadline_s: float) -> Row:
-    """What was tried by the time that the command was stopped."""
+    """What was tried before the command was stopped."""
     ooms = [fit for fit in fits if fit.outcome is Outcome.OOM]
     tried = ", ".join(f"{fit.batch} {fit.outcome.value}" for fit in fits[-3:])
     sentence = f"the last batches tried: {tried}" if fits else "no batch was tried"
@@ -245,7 +245,7 @@ def command_of(case: Case, run_file: Path) -> list[str]:
 
 
 def environment_of(case: Case, folder: Path) -> dict[str, str]:
-    """This process's, without settings of rnnprof; nothing is written beside the case."""
+    """This process's environment without settings of rnnprof; nothing is written into the case."""
     kept = {key: text for key, text in os.environ.items() if not key.startswith("RNNPROF_")}
     if path := kept.get("PYTHONPATH"):
         kept["PYTHONPATH"] = os.pathsep.join(str(Path(p).resolve()) for p in path.split(os.pathsep))
@@ -298,7 +298,7 @@ def _cited(edge: Mapping[str, Any], fits: Iterable[Fit]) -> Fit | None:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a fresh worker came to: training steps that passed, and what ended them before."""
+    """The result of a fresh worker: training steps that passed, and what ended them early."""
 
     passed: int
     ended_by: str | None
@@ -309,19 +309,19 @@ class Trial:
 
 
 def with_truth(row: Row, run: Run | None, count: int) -> Row:
-    """The row with brute force beside it, where a batch is certified."""
+    """The row with brute force added, if a batch is certified."""
     if row.status != "certified" or run is None:
         return row
     with (
         tempfile.TemporaryDirectory() as name,
         patch.dict(os.environ, environment_of(row.case, Path(name))),
-        Supervisor(folder=row.case.folder) as crew,
+        Supervisor(folder=row.case.folder) as supervisor,
     ):
-        return replace(row, truth=truth_of(row, partial(_trial, crew, row, run, count)))
+        return replace(row, truth=truth_of(row, partial(_trial, supervisor, row, run, count)))
 
 
 def truth_of(row: Row, try_batch: Callable[[int], Trial]) -> dict[int, str]:
-    """Trials at the batch and above it, and 5% away where they are not as certified."""
+    """Trials at the batch and above it, and 5% away if they do not end as certified."""
     assert row.batch is not None
     batch, above = row.batch, row.batch + row.granularity
     trials = {each: try_batch(each) for each in (batch, above)}
@@ -334,20 +334,19 @@ def truth_of(row: Row, try_batch: Callable[[int], Trial]) -> dict[int, str]:
     return {each: str(trials[each]) for each in sorted(trials)}
 
 
-def _trial(crew: Supervisor, row: Row, run: Run, count: int, batch: int) -> Trial:
+def _trial(supervisor: Supervisor, row: Row, run: Run, count: int, batch: int) -> Trial:
     assert row.time_steps is not None
     task = Task(
         do="fit",
         workload=run.header.workload,
-        batch=batch,
-        time_steps=row.time_steps,
+        point=Point(batch, row.time_steps),
         seed=TRUTH_SEED,
         factory_path=str(row.case.factory),
         limit_bytes=run.header.limit_bytes,
         guard_bytes=guard_bytes(),
         confirm_steps=count,
     )
-    found = crew.ask(task, TRUTH_DEADLINE_S)
+    found = supervisor.ask(task, TRUTH_DEADLINE_S)
     passed = int(found.findings.get("train_steps_run", 0))  # type: ignore[call-overload]
     return Trial(passed, None if found.evidence is None else classify(found.evidence).outcome.value)
 
@@ -386,7 +385,7 @@ def _text(value: int | None) -> str:
 
 
 def summary(rows: Iterable[Row]) -> str:
-    """How many statuses are right, of those of which somebody has said what is."""
+    """How many statuses are right, among those whose right one is known."""
     judged = [row.is_right for row in rows if row.is_right is not None]
     return f"{sum(judged)} of {len(judged)} statuses are right" if judged else ""
 

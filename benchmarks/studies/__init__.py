@@ -1,1 +1,1 @@
-"""Rules of thumb, put to the test."""
+"""Rules of thumb, tested by measurement."""

@@ -1,250 +1,159 @@
-"""What ten rules of thumb say, judged by two runs; see benchmarks/studies/rules_of_thumb.py.
+"""Ten rules of thumb, judged by two runs; see benchmarks/studies/rules_of_thumb.py.
 
-A judge finds a verdict and its figures, and draws; the sentences stand in ``templates``.
+A judge gives a verdict, notes and a chart.  A note is the id of a message and its figures; the
+sentences are in ``catalogue``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from statistics import geometric_mean
+from typing import Final
 
 from matplotlib.axes import Axes
 
+from benchmarks.studies.drawing import batch_of, label, lines, over
+from benchmarks.studies.messages import Note, note
+from benchmarks.studies.powers import CLEAR_RATIO, POWERS, Pair, pairs_at
+from benchmarks.studies.seen import NEAR_BEST, Seen, rate, saturation
 from rnnprof.points.measurement import Measurement
-from rnnprof.report.charts.kit.style import OKABE_ITO
-from rnnprof.report.charts.slices_lines import rate_interval
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
-from rnnprof.runfile.points import Point
-from rnnprof.study.trainability import ReachAt, ToTarget, Trainability
+from rnnprof.study.reach import REACH_RATIO, Reach
+from rnnprof.study.trainability import ReachAt, ToTarget
 
-CLEAR_RATIO: Final = 0.05
-"""A difference below it is none."""
-
-NEAR_BEST: Final = 0.05
-
-HOLDS: Final = "holds"
-CONDITIONS: Final = "holds under conditions"
-NOT_HERE: Final = "does not hold here"
-
-POWERS: Final = {32: (31, 33), 64: (63, 65), 128: (127, 129)}
-"""With their neighbours."""
+CHUNK_BATCH: Final = 32
+"""The batch at which values of T are compared."""
 
 SHORT: Final = (10, 20, 30)
 SHARES: Final = (0.125, 0.25, 0.5, 1.0)
-"""Of the limit."""
+"""Shares of the memory limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What both runs say."""
+class Verdict(StrEnum):
+    """What the measurements say of a rule; the value is the id of its message."""
 
-    points: Mapping[Point, Measurement]
-    frontier: Sequence[Certificate]
-    study: Trainability
-    limit_bytes: int
-
-    @property
-    def timed(self) -> list[Measurement]:
-        """Points with a throughput."""
-        return [m for m in self.points.values() if m.time_steps_per_s]
-
-    def at_steps(self, time_steps: int) -> list[Measurement]:
-        """Of them those at a T, by batch."""
-        return sorted(
-            (m for m in self.timed if m.point.time_steps == time_steps), key=lambda m: m.point.batch
-        )
-
-    def at_batch(self, batch: int) -> list[Measurement]:
-        """Of them those at a B, by T."""
-        return sorted(
-            (m for m in self.timed if m.point.batch == batch), key=lambda m: m.point.time_steps
-        )
-
-    @property
-    def lengths(self) -> list[int]:
-        """Every T that was timed."""
-        return sorted({m.point.time_steps for m in self.timed})
+    HOLDS = "holds"
+    CONDITIONS = "holds-under-conditions"
+    NOT_HERE = "does-not-hold-here"
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What was measured of a rule.
+    """What the measurements say of one rule.
 
     Attributes:
-        figures: what the sentences of ``templates`` tell, by the names that they use.
+        notes: one sentence each.
         draw: draws its chart.
     """
 
-    verdict: str
-    figures: Mapping[str, Any]
+    verdict: Verdict
+    notes: Sequence[Note]
     draw: Callable[[Axes], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule; its title is what people say, and stands above its chart."""
-
-    title: str
-    judge: Callable[[Seen], Judged]
-
-    @property
-    def name(self) -> str:
-        """As pages and files name it."""
-        return self.judge.__name__.replace("_", "-")
+Judge = Callable[[Seen], Judged]
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A power of two beside its neighbours at a T.
-
-    Attributes:
-        ratio: its rate over the mean of theirs.
-        is_above, is_below: its interval lies beyond both of theirs.
-    """
-
-    time_steps: int
-    batch: int
-    ratio: float
-    is_above: bool
-    is_below: bool
-
-    @property
-    def is_better(self) -> bool:
-        """Clearly."""
-        return self.ratio > 1 + CLEAR_RATIO and self.is_above
-
-    @property
-    def is_worse(self) -> bool:
-        """Clearly."""
-        return self.ratio < 1 - CLEAR_RATIO and self.is_below
-
-
-Value = Callable[[Measurement], float]
-
-
-def rate(measurement: Measurement) -> float:
-    """Time steps per second."""
-    return measurement.time_steps_per_s or 0.0
-
-
-def saturation(at: Sequence[Measurement]) -> Measurement:
-    """The smallest batch within 5% of the best rate."""
-    best = max(map(rate, at))
-    return next(m for m in at if rate(m) >= (1 - NEAR_BEST) * best)
-
-
-def three(shares: Sequence[bool]) -> str:
+def three(shares: Sequence[bool]) -> Verdict:
     """Everywhere, somewhere, nowhere."""
     if all(shares):
-        return HOLDS
-    return CONDITIONS if any(shares) else NOT_HERE
-
-
-def lines(axes: Axes, series: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
-    """A line for each name."""
-    for index, (name, (x, y)) in enumerate(series.items()):
-        axes.plot(x, y, marker="osD^vPX*"[index % 8], markersize=4, linewidth=1.3, label=name,
-                  color=OKABE_ITO[index % len(OKABE_ITO)])  # fmt: skip
-    if len(series) > 1:
-        axes.legend(loc="best")
-    axes.grid(axis="y")
-
-
-def over(x: Value, y: Value, seen: Seen) -> dict[str, tuple[Sequence[float], Sequence[float]]]:
-    """A value over another one, a line for each T."""
-    at = {t: seen.at_steps(t) for t in seen.lengths}
-    return {f"T={t}": ([x(m) for m in points], [y(m) for m in points]) for t, points in at.items()}
-
-
-def batch_of(measurement: Measurement) -> float:
-    """Sequences."""
-    return measurement.point.batch
-
-
-def label(axes: Axes, x: str, y: str, *, log: bool = True) -> None:
-    """Name the axes; batches and time steps go by powers of two."""
-    if log:
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
+        return Verdict.HOLDS
+    return Verdict.CONDITIONS if any(shares) else Verdict.NOT_HERE
 
 
 def larger_is_faster(seen: Seen) -> Judged:
-    """The best rate over the smallest batch's, and from where on it is nearly reached."""
+    """The best rate over that of the smallest batch, and the batch that nearly reaches it."""
     gains = {t: max(map(rate, seen.at_steps(t))) / rate(seen.at_steps(t)[0]) for t in seen.lengths}
     knees = {t: saturation(seen.at_steps(t)).point.batch for t in seen.lengths}
     verdict = three([gain > 1 + 2 * CLEAR_RATIO for gain in gains.values()])
-    ends = [seen.at_steps(t)[-1].point.batch for t in seen.lengths]
-    if verdict == HOLDS and any(knees[t] < end for t, end in zip(seen.lengths, ends, strict=True)):
-        verdict = CONDITIONS
+    flattens = any(knees[t] < seen.at_steps(t)[-1].point.batch for t in seen.lengths)
+    if verdict is Verdict.HOLDS and flattens:
+        verdict = Verdict.CONDITIONS
 
     def draw(axes: Axes) -> None:
         lines(axes, over(batch_of, lambda m: rate(m) / 1e3, seen))
         label(axes, "batch B, sequences", "thousand time steps/s")
 
-    figures = {
-        "first": seen.at_steps(seen.lengths[0])[0].point.batch,
-        "lengths": [{"time_steps": t, "gain": gains[t], "knee": knees[t]} for t in gains],
-    }
-    return Judged(verdict, figures, draw)
+    notes = [
+        note("larger-is-faster.gain", time_steps=t, first=seen.at_steps(t)[0].point.batch,
+             gain=gains[t], knee=knees[t], near=NEAR_BEST)
+        for t in seen.lengths
+    ]  # fmt: skip
+    return Judged(verdict, [*notes, note("larger-is-faster.beyond")], draw)
 
 
 def too_large_does_not_fit(seen: Seen) -> Judged:
-    """The edges that are proven."""
+    """The proven largest batches."""
     known = [c for c in seen.frontier if c.batch is not None]
     proven = [c for c in known if c.status is EdgeStatus.CERTIFIED]
 
     def draw(axes: Axes) -> None:
-        lines(axes, {"edge": ([c.time_steps for c in known], [float(c.batch or 0) for c in known])})
+        lines(axes, {"": ([c.time_steps for c in known], [float(c.batch or 0) for c in known])})
         label(axes, "time steps T", "largest batch that fits")
         axes.set_yscale("log", base=2)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
-    figures = {
-        "limit": seen.limit_bytes,
-        "proven": [
-            {"time_steps": c.time_steps, "batch": c.batch, "above": c.batch + c.granularity}
-            for c in proven
-            if c.batch
-        ],
-        "capped": len(known) - len(proven),
-        "products": [(c.batch or 0) * c.time_steps for c in proven],
-    }
-    return Judged(HOLDS if proven else NOT_HERE, figures, draw)
+    return Judged(
+        Verdict.HOLDS if proven else Verdict.NOT_HERE, list(_largest_batches(seen, known)), draw
+    )
+
+
+def _largest_batches(seen: Seen, known: Sequence[Certificate]) -> Iterator[Note]:
+    products = [(c.batch or 0) * c.time_steps for c in known if c.status is EdgeStatus.CERTIFIED]
+    if products:
+        yield note("too-large-does-not-fit.proof", limit=seen.limit_bytes)
+    else:
+        yield note("too-large-does-not-fit.none")
+    for each in known:
+        batch = each.batch or 0
+        at: dict[str, float] = {"time_steps": each.time_steps, "batch": batch}
+        if each.status is EdgeStatus.CERTIFIED:
+            above = batch + each.granularity
+            yield note("too-large-does-not-fit.largest", **at, above=above)
+        else:
+            yield note("too-large-does-not-fit.not-proven", **at)
+    if len(products) > 1:
+        yield note("too-large-does-not-fit.product", least=min(products), most=max(products))
 
 
 def smaller_eases_memory(seen: Seen) -> Judged:
-    """Memory and time of the smallest batch beside the largest, and its time to the target."""
+    """Memory and time of the smallest batch over the largest, and its time to the target loss."""
     t = seen.lengths[-1]
     at = [m for m in seen.at_steps(t) if m.peak_allocated_bytes]
     small, large = at[0], at[-1]
-    longest = [_time_ratio(group) for group in _by_batch(seen).values()]
-    known = [ratio for ratio in longest if ratio is not None]
-    lengthens = [ratio > 1 + 4 * CLEAR_RATIO for ratio in known]
-    verdict = HOLDS if known and all(lengthens) else CONDITIONS  # memory it eases in any case
+    to_target = list(_to_target(seen))
+    lengthens = [
+        ratio > 1 + 4 * CLEAR_RATIO for ratio in map(_time_ratio, seen.targets.values()) if ratio
+    ]
+    # a smaller batch takes less memory in any case
+    verdict = Verdict.HOLDS if lengthens and all(lengthens) else Verdict.CONDITIONS
 
     def draw(axes: Axes) -> None:
         lines(axes, over(batch_of, lambda m: (m.peak_allocated_bytes or math.nan) / 2**20, seen))
         label(axes, "batch B, sequences", "peak allocated, MiB")
 
-    figures = {
+    pair: dict[str, float] = {
         "time_steps": t, "small": small.point.batch, "large": large.point.batch,
-        "memory": (small.peak_allocated_bytes or 0) / (large.peak_allocated_bytes or 1),
-        "slower": rate(large) / rate(small), "to_target": known,
     }  # fmt: skip
-    return Judged(verdict, figures, draw)
+    memory = (small.peak_allocated_bytes or 0) / (large.peak_allocated_bytes or 1)
+    notes = [
+        note("smaller-eases-memory.memory", **pair, memory=memory),
+        note("smaller-eases-memory.time", **pair, slower=rate(large) / rate(small)),
+        *(to_target or [note("smaller-eases-memory.unknown")]),
+        note("smaller-eases-memory.loss"),
+    ]
+    return Judged(verdict, notes, draw)
 
 
 def more_steps_cost_more(seen: Seen) -> Judged:
-    """A training step and a time step at the longest T beside the shortest."""
-    batch = 32
-    at = seen.at_batch(batch)
+    """A training step and a time step at the longest T over the shortest."""
+    at = seen.at_batch(CHUNK_BATCH)
     first, last = at[0], at[-1]
     speed = rate(last) / rate(first)
-    verdict = HOLDS if speed < 1 - CLEAR_RATIO else CONDITIONS
+    is_slower = speed < 1 - CLEAR_RATIO
 
     def draw(axes: Axes) -> None:
         chosen = {b: seen.at_batch(b) for b in (8, 32, 128) if seen.at_batch(b)}
@@ -256,47 +165,45 @@ def more_steps_cost_more(seen: Seen) -> Judged:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
-    figures = {
-        "batch": batch, "first": first.point.time_steps, "last": last.point.time_steps,
-        "length": last.point.time_steps / first.point.time_steps,
-        "step": (last.step_time_s or 0) / (first.step_time_s or 1),
-        "speed": speed - 1, "is_slower": verdict == HOLDS,
-    }  # fmt: skip
-    return Judged(verdict, figures, draw)
+    step = note(
+        "more-steps-cost-more.step", batch=CHUNK_BATCH,
+        first=first.point.time_steps, last=last.point.time_steps,
+        length=last.point.time_steps / first.point.time_steps,
+        step=(last.step_time_s or 0) / (first.step_time_s or 1), speed=speed - 1,
+    )  # fmt: skip
+    slower = note(f"more-steps-cost-more.{'slower' if is_slower else 'not-slower'}")
+    return Judged(Verdict.HOLDS if is_slower else Verdict.CONDITIONS, [step, slower], draw)
 
 
 def batch_changes_convergence(seen: Seen) -> Judged:
-    """Sequences and training steps to the target, of the largest batch beside the smallest."""
-    targets = _by_batch(seen)
-    lengths = [each for t, group in targets.items() for each in _convergence(t, group)]
-    rising = [each["sequences"] > 1 + 4 * CLEAR_RATIO for each in lengths]
+    """Sequences and training steps to the target loss, of the largest batch over the smallest."""
+    needs = [each for t, group in seen.targets.items() for each in _needs(t, group)]
+    rising = [each.sequences > 1 + 4 * CLEAR_RATIO for each in needs]
 
     def draw(axes: Axes) -> None:
         lines(axes, {
             f"T={t}": ([e.point.batch for e in group], [e.sequences or math.nan for e in group])
-            for t, group in targets.items() if any(e.sequences for e in group)
+            for t, group in seen.targets.items() if any(e.sequences for e in group)
         })  # fmt: skip
         label(axes, "batch B, sequences", "sequences to the target loss")
 
-    figures = {
-        "lengths": lengths,
-        "noise": [
-            {"time_steps": each.time_steps, "sequences": each.scale.sequences}
-            for each in seen.study.noise
-            if each.scale and each.scale.sequences is not None
-        ],
-        "missed": sum(e.seeds - e.reached for group in targets.values() for e in group),
-        "trainings": sum(e.seeds for group in targets.values() for e in group),
-    }
-    return Judged(three(rising) if rising else CONDITIONS, figures, draw)
+    trainings = [each for group in seen.targets.values() for each in group]
+    notes = [
+        *(note("batch-changes-convergence.convergence", **asdict(each)) for each in needs),
+        *(list(_noise(seen)) or [note("batch-changes-convergence.noise-unknown")]),
+        note("batch-changes-convergence.missed", missed=sum(e.seeds - e.reached for e in trainings),
+             trainings=sum(e.seeds for e in trainings)),
+        note("batch-changes-convergence.generalisation"),
+    ]  # fmt: skip
+    return Judged(three(rising) if rising else Verdict.CONDITIONS, notes, draw)
 
 
 def more_steps_remember_more(seen: Seen) -> Judged:
-    """How far the gradient reaches, before training and after."""
+    """How far back the gradient reaches, before training and after it."""
     before = {e.time_steps: e for e in seen.study.reach if e.reach and e.train_steps == 0}
     after = {e.time_steps: e for e in seen.study.reach if e.reach and e.train_steps > 0}
     vanish = [e.reach is not None and not e.reach.is_cut for e in before.values()]
-    verdict = CONDITIONS if any(vanish) else HOLDS
+    verdict = Verdict.CONDITIONS if any(vanish) else Verdict.HOLDS
 
     def draw(axes: Axes) -> None:
         series = {}
@@ -313,21 +220,21 @@ def more_steps_remember_more(seen: Seen) -> Judged:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.axhline(1e-3, linewidth=0.7, linestyle=":", color="#5a5a5b")
 
-    lengths = [
-        {"time_steps": t, "before": before[t].reach, "after": after[t].reach}
-        for t in before
-        if t in after
+    share = seen.study.study.reach_ratio if seen.study.study else REACH_RATIO
+    notes = [
+        note("more-steps-remember-more.reach", share=share),
+        *(_reached(t, before[t].reach, after[t].reach) for t in before if t in after),
+        note("more-steps-remember-more.start"),
     ]
-    return Judged(verdict, {"lengths": lengths}, draw)
+    return Judged(verdict, notes, draw)
 
 
 def powers_of_two(seen: Seen) -> Judged:
-    """Rates of the powers against the mean of their neighbours, where the intervals are apart."""
-    pairs = [each for t in seen.lengths for each in _powers(seen, t)]
+    """Rates of the powers over the mean of their neighbours."""
+    pairs = [each for t in seen.lengths for each in pairs_at(seen, t)]
     better, worse = [pair.is_better for pair in pairs], [pair.is_worse for pair in pairs]
-    logs = [math.log(pair.ratio) for pair in pairs]
-    # better here and worse there is what a machine's own noise looks like
-    verdict = three(better) if sum(better) > sum(worse) or not better else NOT_HERE
+    # better at some points and worse at others is what noise looks like
+    verdict = three(better) if sum(better) > sum(worse) or not better else Verdict.NOT_HERE
 
     def draw(axes: Axes) -> None:
         at = {t: [pair for pair in pairs if pair.time_steps == t] for t in seen.lengths}
@@ -339,19 +246,28 @@ def powers_of_two(seen: Seen) -> Judged:
         label(axes, "batch B, a power of two", "rate over that of B-1 and B+1")
         axes.set_xticks(list(POWERS), [str(power) for power in POWERS])
 
-    figures = {
-        "pairs": len(pairs), "better": sum(better), "worse": sum(worse),
-        "mean": math.exp(sum(logs) / len(logs)) if logs else 1.0,
-        "extreme": max(pairs, key=lambda pair: abs(math.log(pair.ratio)), default=None),
-    }  # fmt: skip
-    return Judged(verdict, figures, draw)
+    return Judged(verdict, list(_on_powers(pairs)), draw)
+
+
+def _on_powers(pairs: Sequence[Pair]) -> Iterator[Note]:
+    if not pairs:
+        yield note("powers-of-two.none")
+        return
+    batches, count = [pair.batch for pair in pairs], len(pairs)
+    mean = geometric_mean(pair.ratio for pair in pairs)
+    yield note(
+        "powers-of-two.mean", pairs=count, smallest=min(batches), largest=max(batches), mean=mean
+    )
+    far = max(pairs, key=lambda pair: abs(math.log(pair.ratio)))
+    yield note("powers-of-two.extreme", ratio=far.ratio, time_steps=far.time_steps, batch=far.batch)
+    better, worse = sum(pair.is_better for pair in pairs), sum(pair.is_worse for pair in pairs)
+    yield note("powers-of-two.clear", pairs=count, better=better, worse=worse, clear=CLEAR_RATIO)
 
 
 def lower_but_not_too_far(seen: Seen) -> Judged:
     """What the smallest nearly best batch saves, and what the smallest of all loses."""
-    lengths = [_saving(t, [m for m in seen.at_steps(t) if m.peak_allocated_bytes])
-               for t in seen.lengths]  # fmt: skip
-    saves = [each["lost"] > CLEAR_RATIO for each in lengths]
+    at = {t: [m for m in seen.at_steps(t) if m.peak_allocated_bytes] for t in seen.lengths}
+    loses = [_lost(group) > CLEAR_RATIO for group in at.values()]
 
     def draw(axes: Axes) -> None:
         lines(axes, {
@@ -362,19 +278,15 @@ def lower_but_not_too_far(seen: Seen) -> Judged:
         label(axes, "peak allocated, MiB", "share of the best throughput")
         axes.axhline(1 - NEAR_BEST, linewidth=0.7, linestyle=":", color="#5a5a5b")
 
-    return Judged(three(saves), {"lengths": lengths}, draw)
+    return Judged(three(loses), [_saving(t, group) for t, group in at.items()], draw)
 
 
 def short_chunks(seen: Seen) -> Judged:
-    """Memory and speed of T up to 30 beside the longest T, and whether such a T cuts gradients."""
-    batch = 32
-    at = {m.point.time_steps: m for m in seen.at_batch(batch)}
+    """Memory and speed of a short T over the longest T, and whether a short T cuts gradients."""
+    at = {m.point.time_steps: m for m in seen.at_batch(CHUNK_BATCH)}
     longest = max(at)
-    memory = {
-        t: (m.peak_allocated_bytes or 0) / (at[longest].peak_allocated_bytes or 1)
-        for t, m in at.items()
-    }
-    reach = {e.time_steps: e.reach for e in seen.study.reach if e.train_steps > 0 and e.reach}
+    whole_bytes = at[longest].peak_allocated_bytes or 1
+    memory = {t: (m.peak_allocated_bytes or 0) / whole_bytes for t, m in at.items()}
 
     def draw(axes: Axes) -> None:
         x, best = sorted(at), max(map(rate, at.values()))
@@ -382,62 +294,72 @@ def short_chunks(seen: Seen) -> Judged:
             "throughput": (x, [rate(at[t]) / best for t in x]),
             "memory": (x, [memory[t] for t in x]),
         })  # fmt: skip
-        label(axes, f"chunk length T, at B={batch}", "share of the largest")
+        label(axes, f"chunk length T, at B={CHUNK_BATCH}", "share of the largest")
 
-    figures = {
-        "batch": batch, "longest": longest,
-        "chunks": [
-            {"time_steps": t, "memory": memory[t], "speed": rate(at[t]) / rate(at[longest])}
-            for t in SHORT
-            if t in at
-        ],
-        "reach": [{"time_steps": t, "reach": each} for t, each in reach.items()],
-        "cut": [t for t, each in reach.items() if t <= max(SHORT) and each.is_cut],
-    }  # fmt: skip
-    return Judged(CONDITIONS, figures, draw)
+    chunks = [
+        note("short-chunks.chunk", time_steps=t, batch=CHUNK_BATCH, longest=longest,
+             memory=memory[t], speed=rate(at[t]) / rate(at[longest]))
+        for t in SHORT if t in at
+    ]  # fmt: skip
+    return Judged(Verdict.CONDITIONS, [*chunks, *_cuts(seen)], draw)
+
+
+def _cuts(seen: Seen) -> Iterator[Note]:
+    """The reach after training at each T, and the short T that end before the gradient does."""
+    reach = {e.time_steps: e.reach for e in seen.study.reach if e.train_steps > 0 and e.reach}
+    for t, each in reach.items():
+        name = "reach-at-least" if each.is_cut else "reach"
+        yield note(f"short-chunks.{name}", time_steps=t, reach=each.reach or 0)
+    short = [t for t in reach if t <= max(SHORT)]
+    cut = [t for t in short if reach[t].is_cut]
+    for t in cut:
+        yield note("short-chunks.cut", time_steps=t)
+    if not cut:
+        yield note(f"short-chunks.{'not-cut' if short else 'unknown'}")
 
 
 def large_b_small_t(seen: Seen) -> Judged:
-    """The quickest point within a share of the limit, and the T of those nearly as quick."""
-    budgets = [each for share in SHARES for each in _quickest(seen, seen.limit_bytes * share)]
-    free = sum(each["most"] > 2 * each["least"] for each in budgets)
+    """The fastest point within a share of the limit, and the T of those nearly as fast."""
+    budgets = [each for share in SHARES for each in _fastest(seen, seen.limit_bytes * share)]
+    free = sum(each.most > 2 * each.least for each in budgets)
 
     def draw(axes: Axes) -> None:
         lines(axes, over(
             lambda m: (m.peak_charged_bytes or math.nan) / 2**20, lambda m: rate(m) / 1e3, seen
         ))  # fmt: skip
-        label(axes, "counted by the limit, MiB", "thousand time steps/s")
+        label(axes, "memory, MiB", "thousand time steps/s")
 
-    verdict = NOT_HERE if free == len(budgets) else CONDITIONS
-    return Judged(verdict, {"budgets": budgets}, draw)
+    verdict = Verdict.NOT_HERE if free == len(budgets) else Verdict.CONDITIONS
+    notes = [each.note for each in budgets]
+    return Judged(verdict, [*notes, note("large-b-small-t.range")], draw)
 
 
-RULES: Final = (
-    Rule("A larger batch runs faster, by parallelism", larger_is_faster),
-    Rule("Too large a batch does not fit", too_large_does_not_fit),
-    Rule("A smaller batch eases memory and lengthens training", smaller_eases_memory),
-    Rule("More time steps cost more per step and run slower", more_steps_cost_more),
-    Rule("Batch size changes convergence and stability", batch_changes_convergence),
-    Rule("More time steps remember more, and vanish or explode", more_steps_remember_more),
-    Rule("Batches should be powers of two", powers_of_two),
-    Rule("If memory is short, lower the batch, but not too far", lower_but_not_too_far),
-    Rule("Keep T at 10, 20, 30; cut long sequences into chunks", short_chunks),
-    Rule("Short sequences: large B, small T; long ones: smaller B, larger T", large_b_small_t),
+JUDGES: Final = (
+    larger_is_faster,
+    too_large_does_not_fit,
+    smaller_eases_memory,
+    more_steps_cost_more,
+    batch_changes_convergence,
+    more_steps_remember_more,
+    powers_of_two,
+    lower_but_not_too_far,
+    short_chunks,
+    large_b_small_t,
 )
 
+RULES: Final[Mapping[str, Judge]] = {judge.__name__.replace("_", "-"): judge for judge in JUDGES}
+"""Judges by the rule's name, as files, anchors and messages use it."""
 
-# --- helpers of the rules ------------------------------------------------------------------------
 
-
-def _by_batch(seen: Seen) -> dict[int, list[ToTarget]]:
-    groups: dict[int, list[ToTarget]] = {}
-    for each in seen.study.to_target:
-        groups.setdefault(each.point.time_steps, []).append(each)
-    return groups
+def _to_target(seen: Seen) -> Iterator[Note]:
+    """The smallest batch's time to the target loss over the fastest one's, at each T."""
+    for t, group in seen.targets.items():
+        if ratio := _time_ratio(group):
+            batch = group[0].point.batch
+            yield note("smaller-eases-memory.to-target", time_steps=t, batch=batch, ratio=ratio)
 
 
 def _time_ratio(group: Sequence[ToTarget]) -> float | None:
-    """The smallest batch's time over the quickest one's."""
     known = [e.train_s for e in group if e.train_s]
     first = group[0].train_s
     return first / min(known) if first and known else None
@@ -448,49 +370,92 @@ def _curve(each: ReachAt) -> tuple[Sequence[float], Sequence[float]]:
     return list(range(len(each.reach.ratios))), [r or math.nan for r in each.reach.ratios]
 
 
-def _convergence(time_steps: int, group: Sequence[ToTarget]) -> Iterator[dict[str, Any]]:
-    """Where two batches came to the target: the largest one's needs over the smallest's."""
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the largest batch needs to reach the target loss, over what the smallest needs."""
+
+    time_steps: int
+    first: int
+    last: int
+    sequences: float
+    train_steps: float
+
+
+def _needs(time_steps: int, group: Sequence[ToTarget]) -> Iterator[Needs]:
+    """One, where two batches reached the target loss."""
     known = [each for each in group if each.sequences]
     if len(known) > 1:
         first, last = known[0], known[-1]
-        yield {
-            "time_steps": time_steps, "first": first.point.batch, "last": last.point.batch,
-            "sequences": (last.sequences or 0) / (first.sequences or 1),
-            "train_steps": (last.train_steps or 0) / (first.train_steps or 1),
-        }  # fmt: skip
+        yield Needs(
+            time_steps, first.point.batch, last.point.batch,
+            sequences=(last.sequences or 0) / (first.sequences or 1),
+            train_steps=(last.train_steps or 0) / (first.train_steps or 1),
+        )  # fmt: skip
 
 
-def _powers(seen: Seen, time_steps: int) -> Iterator[Pair]:
-    """The powers of two at a T that were measured with their neighbours."""
-    by_batch = {m.point.batch: m for m in seen.at_steps(time_steps)}
-    for power, (below, above) in POWERS.items():
-        if {power, below, above} <= set(by_batch):
-            near = math.sqrt(rate(by_batch[below]) * rate(by_batch[above]))
-            own = rate_interval(by_batch[power]) or (math.nan, math.nan)  # beyond nothing
-            others = [rate_interval(by_batch[b]) for b in (below, above)]
-            yield Pair(
-                time_steps, power, ratio=rate(by_batch[power]) / near,
-                is_above=all(other and own[0] > other[1] for other in others),
-                is_below=all(other and own[1] < other[0] for other in others),
-            )  # fmt: skip
+def _noise(seen: Seen) -> Iterator[Note]:
+    for each in seen.study.noise:
+        if each.scale and each.scale.sequences is not None:
+            yield note("batch-changes-convergence.noise", time_steps=each.time_steps,
+                       sequences=each.scale.sequences)  # fmt: skip
 
 
-def _saving(time_steps: int, at: Sequence[Measurement]) -> dict[str, Any]:
-    best, cheap = max(at, key=rate), saturation(at)
-    return {
-        "time_steps": time_steps, "cheap": cheap.point.batch, "first": at[0].point.batch,
-        "memory": (cheap.peak_allocated_bytes or 0) / (best.peak_allocated_bytes or 1),
-        "lost": 1 - rate(at[0]) / rate(best),
+def _reached(time_steps: int, before: Reach | None, after: Reach | None) -> Note:
+    assert before is not None
+    assert after is not None
+    name = {
+        (False, False): "known", (True, False): "before-at-least",
+        (False, True): "after-at-least", (True, True): "both-at-least",
+    }[before.is_cut, after.is_cut]  # fmt: skip
+    return note(f"more-steps-remember-more.{name}", time_steps=time_steps,
+                before=before.reach or 0, after=after.reach or 0)  # fmt: skip
+
+
+def _lost(at: Sequence[Measurement]) -> float:
+    """The share of the best throughput that the smallest batch loses."""
+    return 1 - rate(at[0]) / max(map(rate, at))
+
+
+def _saving(time_steps: int, at: Sequence[Measurement]) -> Note:
+    best, cheap, first = max(at, key=rate), saturation(at), at[0]
+    memory = (cheap.peak_allocated_bytes or 0) / (best.peak_allocated_bytes or 1)
+    figures: dict[str, float] = {
+        "time_steps": time_steps, "first": first.point.batch, "near": NEAR_BEST,
     }  # fmt: skip
+    if cheap is first:
+        return note("lower-but-not-too-far.smallest", **figures, memory=memory)
+    figures |= {"cheap": cheap.point.batch, "lost": _lost(at)}
+    if cheap is best:
+        return note("lower-but-not-too-far.nothing-saved", **figures)
+    return note("lower-but-not-too-far.saving", **figures, memory=memory)
 
 
-def _quickest(seen: Seen, budget_bytes: float) -> Iterator[dict[str, Any]]:
-    """The quickest point that fits, if any, and the least and most T of those nearly as quick."""
-    fits = [m for m in seen.timed if m.peak_charged_bytes and m.peak_charged_bytes <= budget_bytes]
+@dataclass(frozen=True, slots=True)
+class Fastest:
+    """The fastest point that fits, and the least and the largest T of those nearly as fast."""
+
+    limit_bytes: float
+    point: Measurement
+    least: int
+    most: int
+
+    @property
+    def note(self) -> Note:
+        """As one sentence."""
+        figures: dict[str, float] = {
+            "limit": self.limit_bytes, "batch": self.point.point.batch,
+            "time_steps": self.point.point.time_steps, "thousand_per_s": rate(self.point) / 1e3,
+            "near": NEAR_BEST,
+        }  # fmt: skip
+        if self.least == self.most:
+            return note("large-b-small-t.fastest-at-one", **figures)
+        return note("large-b-small-t.fastest", **figures, least=self.least, most=self.most)
+
+
+def _fastest(seen: Seen, limit_bytes: float) -> Iterator[Fastest]:
+    """One, where any point fits."""
+    fits = [m for m in seen.timed if m.peak_charged_bytes and m.peak_charged_bytes <= limit_bytes]
     if fits:
         best = max(fits, key=rate)
         near = [m.point.time_steps for m in fits if rate(m) >= (1 - NEAR_BEST) * rate(best)]
-        yield {
-            "bytes": budget_bytes, "batch": best.point.batch, "time_steps": best.point.time_steps,
-            "rate": rate(best), "least": min(near), "most": max(near),
-        }  # fmt: skip
+        yield Fastest(limit_bytes, best, min(near), max(near))

@@ -1,15 +1,15 @@
-"""Does the batch that goodput advises come to the target about as soon as any?
+"""Does the batch that goodput advises reach the target loss about as fast as any?
 
     python -m benchmarks.studies.time_to_target [--output FOLDER] [--batch 16:512:x2]
         [--time-steps 10,30,100]
     python -m benchmarks.studies.time_to_target --reuse RUN.jsonl
 
-Real trainings of an LSTM on the adding problem, three seeds at each batch and T, to a target loss
-on fresh data, the learning rate the same at every batch; and, in the same run file, a profile of
-the same grid.  The noise scale is taken after 200 training steps.  For each T: the batch that was
-the quickest, the one that goodput advises, the one that throughput alone does, and how much longer
-than the quickest each of them took.  A batch that no seed, or one of three, brought to the target
-in the time given has no median.
+It trains an LSTM on the adding problem to a target loss on fresh data, with three seeds at each
+batch and T and the same learning rate at every batch, and profiles the same grid into the same run
+file. The noise scale is taken after 200 training steps.  The table shows for each T the fastest
+batch, the batch that goodput advises, the batch that throughput alone advises, and how much longer
+than the fastest each of these takes.  A batch has no median if fewer than two of its three seeds
+reach the target loss in the given time.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from rnnprof.study.trainability import ToTarget
 CELL: Final = ("--cell", "lstm", "--hidden-size", "64")
 LIMIT: Final = ("--memory-limit", "4GiB")
 NEAR_RATIO: Final = 0.2
-"""An advice within it of the quickest is a good one."""
+"""Advice within this share of the fastest time is good."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What came of the advice at one T; None where a time is not known.
+    """The result of the advice at one T; None where a time is not known.
 
     Attributes:
         quickest, advised, fastest: batches: by time to target, by goodput, by throughput.
-        advised_over, fastest_over: their times over the quickest one's, less 1.
-        noise: the noise scale that the advice rests on.
+        advised_over, fastest_over: their times over the fastest one's, less 1.
+        noise: the noise scale that the advice is based on.
     """
 
     time_steps: int
@@ -56,7 +56,7 @@ class Row:
 
 
 def rnnprof(*arguments: str) -> None:
-    """Run the command, its progress shown."""
+    """Run the command and show its progress."""
     subprocess.run([sys.executable, "-m", "rnnprof", *arguments], check=True)
 
 
@@ -106,7 +106,7 @@ def rows_of(run: Run) -> list[Row]:
 
 
 def _over(at: Sequence[ToTarget], batch: int | None, best: ToTarget | None) -> float | None:
-    """How much longer a batch took than the quickest."""
+    """How much longer a batch takes than the fastest."""
     own = next((each.train_s for each in at if each.point.batch == batch), None)
     if own is None or best is None or not best.train_s:
         return None
@@ -114,9 +114,9 @@ def _over(at: Sequence[ToTarget], batch: int | None, best: ToTarget | None) -> f
 
 
 def lines_of(rows: Sequence[Row]) -> list[str]:
-    """The table as it is printed."""
+    """The lines of the printed table."""
     columns = f"{'by goodput':>11} {'':>8} {'by speed':>9} {'':>8}  noise"
-    lines = [f"{'T':>5} {'quickest':>9} {'':>9} {columns}"]
+    lines = [f"{'T':>5} {'fastest':>9} {'':>9} {columns}"]
     for row in rows:
         seconds = "-" if row.quickest_s is None else f"{row.quickest_s:.2f} s"
         lines.append(
@@ -126,7 +126,7 @@ def lines_of(rows: Sequence[Row]) -> list[str]:
         )
     near = [r for r in rows if r.advised_over is not None and r.advised_over <= NEAR_RATIO]
     lines.append(
-        f"goodput's batch within {NEAR_RATIO:.0%} of the quickest at {len(near)} of {len(rows)} T"
+        f"goodput's batch is within {NEAR_RATIO:.0%} of the fastest at {len(near)} of {len(rows)} T"
     )
     return lines
 
@@ -146,7 +146,7 @@ def main() -> int:
     parser.add_argument("--time-steps", default="10,30,100")
     parser.add_argument("--target", type=float, default=0.02)
     parser.add_argument("--train-seconds", type=float, default=25.0)
-    parser.add_argument("--reuse", type=Path, help="judge a run of this benchmark again")
+    parser.add_argument("--reuse", type=Path, help="use an existing run file of this benchmark")
     arguments = parser.parse_args()
     folder = arguments.output or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,14 +1,14 @@
 """rnnprof: a GPU memory and throughput profiler for recurrent networks.
 
-Importing it imports neither torch nor matplotlib; the names below load on first use.
+Importing it imports neither torch nor matplotlib. The names below load on first use.
 """
 
 from __future__ import annotations
 
 from rnnprof.version import VERSION
 
-# not imported from typing: until the command line is up an interrupt prints a traceback, so the
-# way there is kept short
+# not imported from typing: until the command line has started, an interrupt prints a traceback, so
+# as little as possible is imported before it
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rnnprof.api import assert_fits as assert_fits
@@ -48,4 +48,6 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'rnnprof' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "largest_batch":  # the reason in its result prints as a sentence
+        import_module("rnnprof.report.words")
     return getattr(import_module(_HOMES[name]), name)

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def main() -> NoReturn:
-    """Load the command line and run it; Ctrl-C is heard from the first import on."""
+    """Load the command line and run it; Ctrl-C is handled from the first import on."""
     try:
         from rnnprof.cli.main import main as run_and_exit
     except KeyboardInterrupt:
-        sys.exit(130)  # rnnprof.cli.main.EXIT_INTERRUPTED, which has not arrived
+        sys.exit(130)  # rnnprof.cli.main.EXIT_INTERRUPTED, which is not loaded yet
     run_and_exit()
 
 

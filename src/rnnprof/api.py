@@ -1,4 +1,4 @@
-"""The Python API: the same engine as the command line, and a run file read back."""
+"""The Python API: it uses the same engine as the command line, and reads run files."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from rnnprof.gate.run import measure
 from rnnprof.gate.verdicts import Finding, Verdict
 from rnnprof.jobs import run_order
 from rnnprof.maxbatch.certify import frontier_of
+from rnnprof.report.words import say
 from rnnprof.runfile import journal
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.points import Grid, Point
@@ -31,7 +32,7 @@ from rnnprof.workload import FactorySource, Workload, factory_place, workload_of
 Axis = str | Iterable[int]
 
 Frontier = tuple[Certificate, ...]
-"""The certificates over all T, ascending."""
+"""One certificate for each T, in ascending order of T."""
 
 
 def profile(
@@ -47,17 +48,23 @@ def profile(
     overwrite: bool = False,
     listener: Listener | None = None,
 ) -> Run:
-    """Sweep the grid for a built-in workload and return the run; workers are separate processes.
+    """Measure every point of the grid and return the run; workers are separate processes.
 
     Args:
-        workload: an LSTM 256->512 where none is given.
-        batch, steps: an axis as on the command line, or the values; by default the device's.
-        device: as ``--device`` takes it.
-        simulate: a GPU that is not here, as ``--simulate`` takes it: memory, and no times.
-        output: the run file, ``NAME.jsonl``; an unfinished one is resumed.
+        workload: what is trained; by default an LSTM 256->512.
+        batch, time_steps: an axis as on the command line, or the values; the default depends on
+            the device.
+        settings: how points are measured, and the memory limit.
+        output: the run file, ``NAME.jsonl``; an unfinished run is resumed.
+        device: a value of ``--device``.
+        simulate: a GPU that is not present, as for ``--simulate``: its memory is measured, without
+            times.
+        extend: add points to the run in *output*, even if it is finished.
+        overwrite: replace what is in *output*.
+        listener: receives the progress.
 
     Raises:
-        RnnprofError: as the command ``rnnprof profile`` tells.
+        RnnprofError: for the same reasons as the command ``rnnprof profile``.
     """
     place = _place(device, simulate)
     defaults = DEFAULT_AXES[place.kind]
@@ -90,15 +97,22 @@ def max_batch(
     """Prove the largest batch that fits at each T; workers are separate processes.
 
     Args:
-        workload: an LSTM 256->512 where none is given.
-        steps: an axis as on the command line, or the values; by default the device's.
-        settings: ``at_most``, ``granularity``, ``confirm_steps`` and the like, and the limit.
-        device: as ``--device`` takes it.
-        simulate: a GPU that is not here, as ``--simulate`` takes it: memory, and no times.
-        output: the run file, ``NAME.jsonl``; an unfinished one is resumed.
+        workload: what is trained; by default an LSTM 256->512.
+        time_steps: an axis as on the command line, or the values; the default depends on the
+            device.
+        settings: ``at_most``, ``granularity``, ``confirm_steps`` and so on, and the memory limit.
+        output: the run file, ``NAME.jsonl``; an unfinished run is resumed.
+        device: a value of ``--device``.
+        simulate: a GPU that is not present, as for ``--simulate``.
+        extend: add points to the run in *output*, even if it is finished.
+        overwrite: replace what is in *output*.
+        listener: receives the progress.
+
+    Returns:
+        The certificates of the requested T.
 
     Raises:
-        RnnprofError: as the command ``rnnprof max-batch`` tells.
+        RnnprofError: for the same reasons as the command ``rnnprof max-batch``.
     """
     place = _place(device, simulate)
     lengths = _axis(time_steps or DEFAULT_AXES[place.kind][1])
@@ -132,28 +146,30 @@ def assert_fits(
     confirm_steps: int = 10,
     output: str | Path | None = None,
 ) -> Finding:
-    """Train for a few steps in a process of its own, and fail a test where that does not fit.
+    """Train for a few steps in a separate process, and fail the test if that does not fit.
 
-    For pytest, and any other runner: ``rnnprof.assert_fits(make, batch=64, steps=128,
+    For pytest and other test runners: ``rnnprof.assert_fits(make, batch=64, time_steps=128,
     memory_limit="14GiB", headroom=0.05)``.
 
     Args:
-        factory: a function of a module or file, ``make(batch, steps, device, **factory_args)``,
-            or where it is, as ``--factory`` takes it; None for *workload*.
-        headroom: share of the limit that has to be left.
-        memory_limit: bytes, or a text as ``14GiB``; None for what the device has free.
-        workload: a built-in cell; an LSTM 256->512 where neither is given.
-        simulate: a GPU that is not here, as ``--simulate`` takes it.
-        confirm_steps: training steps that have to pass.
-        output: keep the run file there; else it is thrown away.
+        factory: a function of a module or file, ``make(batch, time_steps, device,
+            **factory_args)``, or its location, as for ``--factory``; None to use *workload*.
+        headroom: share of the limit that must stay free.
+        memory_limit: bytes, or a text such as ``14GiB``; None for the device's free memory.
+        workload: a built-in cell; by default an LSTM 256->512.
+        factory_args: keyword arguments of *factory*.
+        device: a value of ``--device``.
+        simulate: a GPU that is not present, as for ``--simulate``.
+        confirm_steps: training steps that must pass.
+        output: where to keep the run file; None to delete it.
 
     Returns:
-        What was found, with its figures.
+        The finding, with its figures.
 
     Raises:
-        AssertionError: it does not fit, with the error's own words or the bytes that it took.
-        InconclusiveError: it could not be told; the machine stood in the way, for example.
-        RnnprofError: as the command ``rnnprof check`` tells.
+        AssertionError: it does not fit; the message has the error's text or the bytes used.
+        InconclusiveError: there is no answer, for example because other processes used the memory.
+        RnnprofError: for the same reasons as the command ``rnnprof check``.
     """
     made = _workload(workload, factory, factory_args or {})
     required = Required(confirm_steps=confirm_steps)
@@ -162,8 +178,8 @@ def assert_fits(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fits.jsonl" if output is None else Path(output)
         order = _fits_order(made, settings, path, _place(device, simulate))
-        run = measure(points_asked(budget), order, Listener())
-    [finding] = (each for each in gate(budget, run).findings if each.kind == "fits")
+        folded = measure(points_asked(budget), order, Listener())
+    [finding] = (each for each in gate(budget, folded).findings if each.kind == "fits")
     return _required(finding, made.workload)
 
 
@@ -186,12 +202,12 @@ def _place(device: str, simulate: str | None) -> Selected:
 
 
 def _settings(settings: Settings, place: Selected) -> Settings:
-    """Those asked for; a simulated GPU has no times to measure."""
+    """The requested settings; a simulated GPU has no times to measure."""
     return settings if place.gpu is None else replace(settings, processes=0)
 
 
 def _fits_order(made: _Made, settings: Settings, path: Path, place: Selected) -> Order:
-    """Points and edges come from the budget: the order has no grid."""
+    """An order without a grid: its points come from the budget."""
     return Order(
         made.workload,
         Grid((), ()),
@@ -210,12 +226,12 @@ def _required(finding: Finding, workload: Workload) -> Finding:
 
     Raises:
         AssertionError: it failed.
-        InconclusiveError: it is open.
+        InconclusiveError: it has no answer.
     """
     if finding.verdict is Verdict.FAIL:
-        raise AssertionError(f"{workload.describe()} at {finding.where}: {finding.reason}")
+        raise AssertionError(f"{workload.describe()} at {finding.where}: {say(finding.reason)}")
     if finding.verdict is not Verdict.PASS:
-        raise InconclusiveError(f"{finding.where}: {finding.reason}")
+        raise InconclusiveError(f"{finding.where}: {say(finding.reason)}")
     return finding
 
 
@@ -235,13 +251,13 @@ def _workload(
             raise BadInputError("factory_args needs a factory")
         return _Made(workload or Workload())
     if workload is not None:
-        raise BadInputError("a workload and a factory exclude each other")
+        raise BadInputError("give a workload or a factory, not both")
     path, reference = factory_place(factory if isinstance(factory, str) else _home_of(factory))
     return _Made(workload_of(FactorySource(reference, dict(args))), path)
 
 
 def _home_of(factory: Callable[..., Any]) -> str:
-    """Where a worker finds a function: the file that it stands in, at its top level."""
+    """Where a worker finds a function: the file that defines it at its top level."""
     function = inspect.unwrap(factory)
     name = getattr(function, "__qualname__", "")
     file = inspect.getsourcefile(function) if inspect.isfunction(function) else None
@@ -257,7 +273,7 @@ def load(path: str | Path) -> Run:
     """Read a run file.
 
     Raises:
-        RunFileError: when it is missing, foreign, newer or damaged.
+        RunFileError: it is missing, damaged, written by a newer rnnprof, or not a run file.
     """
     return journal.load(Path(path))
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Write files atomically: completely or not at all."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write beside *path* and move over it, so that no reader sees half a file.
+    """Write a temporary file and rename it to *path*, so that no reader sees half a file.
 
-    A link stays a link, a file keeps its mode, and a device or a pipe is written to as it stands.
+    A link stays a link and a file keeps its mode. A device or a pipe is written to directly.
 
     Raises:
-        OSError: when it cannot be written.
+        OSError: it cannot be written.
     """
     if path.exists() and not path.is_file():
         path.write_bytes(content)

@@ -7,26 +7,26 @@ import re
 from typing import Final
 
 MAX_AXIS_VALUES: Final = 1000
-"""More values on one axis are a slip of the keyboard: 1000 x 1 points take half an hour at best."""
+"""More values on one axis are a typing error: 1000 x 1 points take half an hour at best."""
 
 MAX_AXIS_VALUE: Final = 1 << 31
 """Sizes above it overflow the 32-bit indices of most kernels."""
 
 DEFAULT_AXES: Final = {"cpu": ("4:128:x2", "16:128:x2"), "cuda": ("8:1024:x2", "16:512:x2")}
-"""Batch and steps by the kind of device, where nothing is given."""
+"""Default axes of batch and time steps, by the kind of device."""
 
 DEFAULT_POINT_SECONDS: Final = {"cpu": 2.0, "cuda": 1.0}
-"""A GPU's clock is steadier than a shared processor."""
+"""A GPU needs less time than the CPU, because its step times vary less."""
 
 _NUMBER: Final = re.compile(r"\d{1,12}")
 _RANGE: Final = re.compile(r"(\d{1,12}):(\d{1,12}):(x|\+)(\d{1,6}(?:\.\d{1,6})?)")
 
 
 def parse_axis(text: str) -> tuple[int, ...]:
-    """Read an axis; the values come ascending, each once.
+    """Read an axis; the values are ascending and distinct.
 
     Raises:
-        ValueError: names the part at fault and the forms that are understood.
+        ValueError: names the invalid part and the valid forms.
     """
     values: set[int] = set()
     for part in text.split(","):
@@ -37,7 +37,7 @@ def parse_axis(text: str) -> tuple[int, ...]:
 
 
 def format_axis(values: tuple[int, ...]) -> str:
-    """The values as :func:`parse_axis` reads them."""
+    """The values as text that :func:`parse_axis` reads."""
     return ",".join(map(str, values))
 
 
@@ -79,5 +79,5 @@ def _arithmetic(first: int, last: int, match: re.Match[str]) -> list[int]:
 
 def _checked(value: int, part: str) -> int:
     if not 1 <= value < MAX_AXIS_VALUE:
-        raise ValueError(f"{part!r}: values must lie between 1 and {MAX_AXIS_VALUE - 1}")
+        raise ValueError(f"{part!r}: values must be between 1 and {MAX_AXIS_VALUE - 1}")
     return value

@@ -1,6 +1,6 @@
 """Names and default values that the records and the command line share.
 
-The help of a command shows them, so importing this module costs nothing.
+The help of a command shows them, so this module imports nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OPTIMIZER: Final = "adam"
 MODE: Final = "train"
 LOOP: Final = "plain"
 
-# ---- how points are measured and edges proven
+# ---- how points are measured and the largest batch is proven
 
 PROCESSES: Final = 1
 SEED: Final = 0
@@ -39,7 +39,7 @@ CONFIRM: Final = 1
 GRANULARITY: Final = 1
 AT_MOST: Final = 65536
 
-# ---- how trainability is studied
+# ---- how trainability is measured
 
 TASKS: Final = ("adding", "copy")
 RATE_RULES: Final = ("fixed", "sqrt", "linear")

@@ -1,6 +1,6 @@
-"""The error tree: what can go wrong that the user can mend, and the exit code of each.
+"""The error tree: what can go wrong that the user can correct, and the exit code of each.
 
-Expected outcomes of a measurement (out of memory, a timeout, a crash) are data, not exceptions;
+Expected outcomes of a measurement (out of memory, a timeout, a crash) are data, not exceptions:
 see :class:`rnnprof.runfile.points.Outcome`.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class RnnprofError(Exception):
-    """Root of the tree: a message that names the thing at fault and the remedy."""
+    """Base of all errors; the message names the cause and what to do."""
 
     exit_code = 70
 
@@ -20,22 +20,22 @@ class BadInputError(RnnprofError):
 
 
 class RunFileError(BadInputError):
-    """A run file that is damaged, foreign, locked, newer, or of another identity."""
+    """A run file that is damaged, locked, newer, of another identity, or not a run file."""
 
 
 class NoDeviceError(RnnprofError):
-    """No device here that rnnprof can measure on."""
+    """This machine has no device that rnnprof can measure on."""
 
     exit_code = 4
 
 
 class WorkerStartError(RnnprofError):
-    """The worker template did not come up."""
+    """The worker template did not start."""
 
     exit_code = 4
 
 
 class InconclusiveError(RnnprofError):
-    """What was asked could not be told: neither that it holds nor that it does not."""
+    """The question has no answer: neither yes nor no could be shown."""
 
     exit_code = 3

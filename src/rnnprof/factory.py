@@ -1,21 +1,21 @@
-"""The factory protocol: how a user's own training step is handed to rnnprof.  Imports no torch.
+"""The factory protocol: how to give rnnprof your own training step.  Imports no torch.
 
-A factory is ``make(batch, steps, device, **args)``; *device* is a ``torch.device``.  It builds
-model, optimizer and data once and returns one of
+A factory is ``make(batch, time_steps, device, **args)``; *device* is a ``torch.device``, and the
+first three arguments are positional.  It builds model, optimizer and data once and returns one of
 
-- ``step``: ``step(phase) -> loss`` runs one whole training step just as training does;
+- ``step``: ``step(phase) -> loss`` runs one whole training step, exactly as training does;
 - ``Training(step, model=, optimizer=, sequences_per_step=, probe=)``: the same, and the objects
-  that the memory breakdown, honest throughput and trainability need;
+  that the memory breakdown, exact throughput and trainability need;
 - ``(module, forward_loss)``: ``forward_loss()`` runs one forward pass and returns the scalar loss;
   rnnprof adds backward and the optimizer.
 
-A factory that also has a parameter ``worst`` gets ``worst=True`` where memory is measured, and
-gives then its worst batch in every step: the longest sequences, the most labels, the largest graph
-that training can meet.  Elsewhere ``worst`` is False, and steps are as training has them.
+A factory that also has a parameter ``worst`` gets ``worst=True`` when memory is measured, and then
+uses its worst batch in every step: the longest sequences, the most labels, the largest graph that
+training can have.  Otherwise ``worst`` is False, and steps are those of training.
 
-Before a factory is called, the random numbers of Python, torch and numpy are seeded, with another
-seed each time that the same batch is proven: data drawn from them is other data.  One that seeds
-itself draws the same every time, which the proof then says.
+rnnprof seeds the random numbers of Python, torch and numpy before it calls a factory, with another
+seed each time that it proves the same batch, so that random data differ.  A factory that sets its
+own seed draws the same data every time, and the proof says so.
 
 Inside a step, ``with phase("data" | "forward" | "backward" | "optimizer"):`` marks the parts.
 """
@@ -47,7 +47,7 @@ class Training:
         step: ``step(phase) -> loss``, one whole training step; the loss is a scalar tensor.
         model: the module whose parameters are trained; without it the memory breakdown is unknown.
         optimizer: the optimizer that steps them.
-        sequences_per_step: sequences that one step trains on, where that is not the batch
+        sequences_per_step: sequences that one step trains on, if that is not the batch
             (gradient accumulation).
         probe: ``probe() -> (inputs that require grad, loss)``, for trainability.
     """

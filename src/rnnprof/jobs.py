@@ -1,4 +1,4 @@
-"""What each command does once its run file is claimed, and the one way to start it."""
+"""What each command does once its run file is open, and the one way to start it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rnnprof.study.run import run_study
 
 
 def sweep(job: Job) -> None:
-    """Every point of the grid, then the largest batch at each T that lies within it."""
+    """Measure every point of the grid, then prove the largest batch within it at each T."""
     points = Sweep(job.observer, job.listener)
     points.recall(job.run)
     points.run()
@@ -30,7 +30,7 @@ WORKS: Final[Mapping[str, Callable[[Job], None]]] = {
     "fits": run_once,
     "trainability": run_study,
 }
-"""By the command that an order names."""
+"""The work of each command, by the name in an order."""
 
 
 def run_order(order: Order, listener: Listener, supervisor: Supervisor | None = None) -> Run:

@@ -1,7 +1,7 @@
-"""What an attempt's end means: one pure rule from evidence to outcome.
+"""How an attempt ended: one pure rule from evidence to outcome.
 
-Worker and engine hand in what they saw; nothing else decides.  Only an OOM moves the frontier, so
-each pattern here is an error text that was seen or is in the source of the library named.
+Worker and engine pass in what they saw; nothing else decides.  Only an OOM moves the frontier, so
+each pattern here is an error text that was seen, or that is in the source of the library named.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rnnprof.units import format_bytes
 OOM_PATTERNS: Final = (
     r"DefaultCPUAllocator: can't allocate memory",  # c10/core/impl/alloc_cpu.cpp
     r"std::bad_alloc",
-    r"\[Errno 12\]",  # ENOMEM of a fork or a mapping, as a DataLoader's workers meet it
+    r"\[Errno 12\]",  # ENOMEM of a fork or a mapping, for example in a DataLoader's workers
     r"CUDA out of memory",  # c10/cuda/CUDACachingAllocator.cpp
     r"CUDA error: out of memory",  # cudaErrorMemoryAllocation, code 2
     r"CUBLAS_STATUS_ALLOC_FAILED",
@@ -29,30 +29,30 @@ OOM_PATTERNS: Final = (
 OOM_TYPES: Final = frozenset({"OutOfMemoryError", "MemoryError"})
 
 UNSUPPORTED_PATTERNS: Final = (
-    r"CUDNN_STATUS_NOT_SUPPORTED",  # cuDNN RNNs give it for T > 65,535: pytorch#133751
-    r"could not create a primitive descriptor",  # oneDNN, with memory to spare
+    r"CUDNN_STATUS_NOT_SUPPORTED",  # from cuDNN RNNs for T > 65,535: pytorch#133751
+    r"could not create a primitive descriptor",  # oneDNN, also while memory is free
     r"not implemented for '",  # ATen dispatch: "..." not implemented for 'Half'
     r"CUDA error: operation not supported",  # cudaErrorNotSupported, code 801
     r"no kernel image is available for execution",  # cudaErrorNoKernelImageForDevice, code 209
     r"CUFFT_NOT_SUPPORTED",
-    r"Cannot find a working triton installation",  # torch._inductor, as torch.compile needs it
+    r"Cannot find a working triton installation",  # torch._inductor, for torch.compile
 )
 
 CROWDED_OUT: Final = "MachineShortError"
-"""What a worker raises when others have taken the memory that the limit promised."""
+"""What a worker raises when other processes use memory that the limit counts on."""
 
 UNSUPPORTED_TYPE: Final = "UnsupportedError"
 """Raised by the built-in workloads for a combination that torch does not have."""
 
 DATA_ENDED_TYPE: Final = "DataEndedError"
-"""A worker's name for the end of the user's iterator; its message is a sentence of its own."""
+"""A worker's name for the end of the user's iterator; its message is a complete sentence."""
 
 PRIMITIVE_FAILED: Final = r"could not (execute|create) a primitive(?! descriptor)"
-"""oneDNN says only this when its scratch memory, or that of the code it compiles, is refused."""
+"""oneDNN's only message when it cannot allocate scratch memory or memory for compiled code."""
 
 SHORT_OF_MEMORY_RATIO: Final = 0.5
-"""A primitive that fails with more than this share of the limit in use is taken to be short of
-memory: the scratch that was refused is larger than what was left."""
+"""If a primitive fails with more than this share of the limit in use, memory is assumed to be the
+cause: the scratch memory that it requested was more than was left."""
 
 DEVICE_CRASH_PATTERNS: Final = (
     r"illegal memory access",
@@ -61,10 +61,10 @@ DEVICE_CRASH_PATTERNS: Final = (
     r"uncorrectable (NVLink|ECC) error",
     r"(misaligned address|illegal instruction|invalid program counter|hardware stack error)",
     r"the launch timed out and was terminated",
-    r"CUDNN_STATUS_EXECUTION_FAILED",  # a kernel of cuDNN 9's, _CUDART behind it
-    r"CUDA error: unknown error",  # cudaErrorUnknown, code 999: as where a GPU falls off the bus
+    r"CUDNN_STATUS_EXECUTION_FAILED",  # a failed kernel of cuDNN 9, with and without _CUDART
+    r"CUDA error: unknown error",  # cudaErrorUnknown, code 999: for example a GPU off the bus
 )
-"""Texts of cudaGetErrorString for errors after which a context is of no use.
+"""Texts of cudaGetErrorString for errors after which the context cannot be used.
 
 Source: cudaError_t in the reference of the CUDA runtime API."""
 
@@ -72,8 +72,8 @@ SUSPECT_PATTERNS: Final = (
     r"CUBLAS_STATUS_NOT_INITIALIZED",
     r"CUDNN_STATUS_NOT_INITIALIZED",
 )
-"""Near a full GPU a library's handle does not come up, and says only this; so does a broken
-driver.  Half the batch in a fresh worker tells which."""
+"""A library cannot create its handle, either because the GPU is almost full or because the driver
+is broken.  Half the batch in a fresh worker shows which."""
 
 # printed by the C++ runtime just before abort(), by libgomp just before exit(1)
 FATAL_OOM_LOG: Final = r"std::bad_alloc|libgomp: (Thread creation failed|Out of memory)"
@@ -93,11 +93,12 @@ class Evidence:
     Attributes:
         error_type, message: of the exception that the worker caught.
         signal, exit_code: of a worker that ended by itself.
-        timed_out: the engine ended it at its deadline.
+        timed_out: the engine ended the worker at its deadline.
         nonsense: what was wrong with the worker's answer.
-        cgroup_oom_kills: kills that the cgroup counted meanwhile; None where it cannot be known.
-        smaller_passed: after a suspect error, whether half the batch went through; else None.
+        cgroup_oom_kills: kills that the cgroup counted meanwhile; None where they are unknown.
+        smaller_passed: after a suspect error, whether half the batch passed; else None.
         charged_bytes, limit_bytes: in use and allowed when the exception was raised.
+        log_tail: the last lines that the worker printed.
     """
 
     phase: str | None = None
@@ -125,14 +126,14 @@ class Classification:
 
 
 def is_suspect(evidence: Evidence) -> bool:
-    """Whether the error could be short memory or a broken library: run smaller, then judge."""
+    """Whether the cause is unclear, lack of memory or a broken library: half the batch decides."""
     message = evidence.message or ""
     suspect = _matches(SUSPECT_PATTERNS, message) or _is_unclear_primitive(evidence, message)
     return suspect and not evidence.timed_out
 
 
 def classify(evidence: Evidence) -> Classification:
-    """Judge how an attempt ended."""
+    """The outcome of an attempt, with its reason."""
     where = f"in {evidence.phase}" if evidence.phase else "before its first phase"
     if evidence.timed_out:
         return Classification(
@@ -154,7 +155,7 @@ def _classify_exception(evidence: Evidence, where: str) -> Classification:
     if is_suspect(evidence) and evidence.smaller_passed:
         return Classification(
             Outcome.OOM,
-            f"{_oom_reason(evidence, where)}: a library could not start, and does at "
+            f"{_oom_reason(evidence, where)}: a library could not start, but starts at "
             f"half the batch ({evidence.error_type}: {first_line})",
         )
     if _matches(SUSPECT_PATTERNS, message):
@@ -200,8 +201,8 @@ def _is_oom(evidence: Evidence, message: str) -> bool:
 
 
 def _is_unclear_primitive(evidence: Evidence, message: str) -> bool:
-    """Whether a primitive failed under a limit of which too little is in use to blame it at once:
-    one large scratch can be refused early.
+    """Whether a primitive failed while too little of the limit was in use to call it an OOM at
+    once: one large scratch allocation can fail early.
     """
     is_primitive = re.search(PRIMITIVE_FAILED, message) is not None
     return is_primitive and evidence.limit_bytes is not None and not _is_oom(evidence, message)
@@ -209,13 +210,13 @@ def _is_unclear_primitive(evidence: Evidence, message: str) -> bool:
 
 def _oom_reason(evidence: Evidence, where: str) -> str:
     asked = requested_bytes(evidence.message or "")
-    wanted = f", asking for {format_bytes(asked)}" if asked is not None else ""
+    wanted = f", requesting {format_bytes(asked)}" if asked is not None else ""
     used = ""
     if evidence.charged_bytes and evidence.limit_bytes:
-        # autograd has let go of much by the time that its error is heard of
+        # autograd has freed much of its memory before the exception arrives here
         used = (
             f" ({format_bytes(evidence.charged_bytes)} of {format_bytes(evidence.limit_bytes)} "
-            "still in use as the error arrived)"
+            "still in use when the error arrived)"
         )
     return f"out of memory {where}{wanted}{used}"
 
@@ -240,5 +241,5 @@ def _signal_name(number: int) -> str:
 
 
 def was_crowded_out(observation: Observation) -> bool:
-    """Whether the machine, not the point, stood in the way: another day it may go through."""
+    """Whether the machine was short of memory: the same point may pass another time."""
     return observation.failure is not None and observation.failure.error_type == CROWDED_OUT

@@ -1,24 +1,27 @@
-"""The messages between parent, template and worker: one JSON object a line.
+"""The messages between parent, template and worker: one JSON object per line.
 
 Parent to template   Fork (with the worker's socket and log pipe passed along).
 Template to parent   Ready, Forked, Exited.
-Parent to worker     Task: one a worker.
+Parent to worker     Task: one per worker.
 Worker to parent     PhaseEntered, then Done or Raised.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rnnprof.runfile.codec import DecodeError, decode, encode
+from rnnprof.runfile.codec import DecodeError, MalformedError, decode_json, encode_json
+from rnnprof.runfile.points import Point
 from rnnprof.runfile.study import Study
 from rnnprof.workload import Workload
 
 MAX_LINE_BYTES: Final = 16 << 20
-"""A longer answer is nonsense: the largest honest one, a timing pass, is well under 1 MiB."""
+"""A longer answer is invalid: the largest valid one, of a timing pass, is well under 1 MiB."""
+
+
+NO_POINT: Final = Point(1, 1)
+"""The point of a task that looks only at the device or the libraries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Fork:
 
 @dataclass(frozen=True, slots=True)
 class Forked:
-    """The worker is up."""
+    """The worker has started."""
 
     worker: int
     pid: int
@@ -46,7 +49,7 @@ class Forked:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The worker is gone."""
+    """The worker has ended."""
 
     worker: int
     exit_code: int | None
@@ -58,27 +61,26 @@ class Task:
     """What a worker is to do.
 
     Attributes:
-        do: ``hello``, ``check``, ``rates``, ``fit``, ``memory``, ``timing``, ``gradient`` or
-            ``training``.
+        do: ``describe``, ``survey``, ``check``, ``rates``, ``fit``, ``memory``, ``timing``,
+            ``gradient`` or ``training``.
         device: ``cpu``; ``cuda`` or ``cuda:N`` by torch's own numbering; once the GPU is known
             always ``cuda``.
-        device_uuid: the GPU, by its UUID: the worker sees no other.
+        device_uuid: UUID of the only GPU that the worker sees.
         factory_path: file or module of the user's factory, and its function.
         limit_bytes: of a fit pass, above the baseline.
-        predicted_bytes: what the memory model expects of a fit pass; None where it knows nothing.
-        guard_bytes: address space that no pass may exceed, so that the machine lives.
-        confirm_steps: training steps of a fit pass, at least; the second finds the optimizer's
-            state in place, and what a step leaves behind is told by the memory pass.
+        predicted_bytes: what the memory model predicts for a fit pass; None without a prediction.
+        guard_bytes: address space that no pass may exceed, so that the machine stays usable.
+        confirm_steps: minimum of training steps in a fit pass. The default is 2: in the second
+            step the optimizer's state exists. The memory pass measures what a step leaves behind.
         lengths: T of the mixed steps that end a fit pass at *time_steps*; empty for none.
         precision_ratio: half-width of the median's interval at which timing stops.
         study: of a gradient or training pass.
-        train_steps: training steps before a gradient pass looks.
+        train_steps: training steps before a gradient pass measures.
     """
 
     do: str
     workload: Workload
-    batch: int = 1
-    time_steps: int = 1
+    point: Point = NO_POINT
     device: str = "cpu"
     device_uuid: str | None = None
     seed: int = 0
@@ -103,7 +105,7 @@ class PhaseEntered:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The pass is over; *findings* holds the fields of its observation."""
+    """The pass has ended; *findings* holds the fields of its observation."""
 
     findings: dict[str, Any] = field(default_factory=dict)
 
@@ -113,8 +115,8 @@ class Raised:
     """The pass ended in an exception.
 
     Attributes:
-        charged_bytes: what the limit counted above the baseline when it was raised.
-        bad_factory: the factory does not keep to the protocol: the user's input is at fault.
+        charged_bytes: bytes charged above the baseline when it was raised.
+        bad_factory: the factory does not follow the protocol, so the user's input is the cause.
         findings: what was known by then.
     """
 
@@ -135,31 +137,34 @@ _KINDS: Final[dict[str, type[Any]]] = {
 
 
 def to_line(message: Message) -> bytes:
-    """One line of JSON, newline included."""
-    body = {"kind": type(message).__name__, **encode(message)}
-    return json.dumps(body, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    """The message as one line of JSON, with its newline.
+
+    Raises:
+        ValueError: a float that is not finite.
+    """
+    return encode_json(message, kind=type(message).__name__) + b"\n"
 
 
-def _finite(text: str) -> float:
-    """A number as JSON has it: Python's reader takes NaN, Infinity and 1e999 too."""
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(text)
-    return number
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Only the kind of a line."""
+
+    kind: Any = None
 
 
 def from_line(line: bytes) -> Message:
     """Read a line.
 
     Raises:
-        DecodeError: when it is no message; the text says why.
+        DecodeError: it is not a message; the text says why.
     """
     try:
-        body = json.loads(line, parse_float=_finite, parse_constant=_finite)
-    except (ValueError, RecursionError):
+        name = decode_json(_Kind, line).kind
+    except MalformedError:
         raise DecodeError(f"not JSON: {line[:60]!r}") from None
-    name = body.get("kind") if isinstance(body, dict) else None
+    except DecodeError:
+        raise DecodeError(f"not a message: {line[:60]!r}") from None
     kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise DecodeError(f"not a message: {line[:60]!r}")
-    return decode(kind, body, kind.__name__)  # type: ignore[no-any-return]
+    return decode_json(kind, line, kind.__name__)  # type: ignore[no-any-return]

@@ -1,6 +1,6 @@
-"""Ranges of the numbers in a run file: what a faulty worker made up is refused on reading.
+"""Ranges of the numbers in a run file: impossible values of a faulty worker are refused on reading.
 
-No size, count or time of a machine reaches 2^63; beyond it arithmetic in floats overflows.
+No size, count or time of a machine reaches 2^63; above it arithmetic in floats can overflow.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Seconds = Annotated[float, Meta(ge=0, lt=_BELOW)]
 """A duration."""
 
 Duration = Annotated[float, Meta(gt=0, lt=_BELOW)]
-"""A duration that was measured: above zero."""
+"""A measured duration: above zero."""
 
 Probability = Annotated[float, Meta(ge=0, lt=1)]
-"""Of dropout: 1 would leave nothing."""
+"""Probability of dropout; 1 would drop everything."""

@@ -1,4 +1,4 @@
-"""The one reader of TOML files, and how an error repeats what stands in them."""
+"""The one reader of TOML files, and how an error quotes values from them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_DEPTH: Final = 100
-"""Tables and lists within each other: nobody writes more, and an error could not repeat it."""
+"""Levels of nested tables and lists: real files have fewer, and deeper ones exceed Python's
+recursion limit when an error quotes them."""
 
 MAX_SHOWN: Final = 60
-"""Characters of a value that an error repeats."""
+"""Characters of a value that an error quotes."""
 
 MAX_NUMBER: Final = 1 << 63
-"""From it on a number is not repeated: Python refuses to print long ones."""
+"""Numbers from here on are not quoted: Python refuses to print very long ones."""
 
 
 def read_toml(path: Path, name: str | None = None) -> dict[str, Any]:
-    """The table that a TOML file is.
+    """Read a TOML file as a table.
 
     Args:
-        name: what errors call the file; its path without one.
+        name: what errors call the file; by default its path.
 
     Raises:
-        BadInputError: the file cannot be read, is no TOML, or is nested too deeply.
+        BadInputError: the file cannot be read, is not TOML, or is nested too deeply.
     """
     import tomllib
 
@@ -67,7 +68,7 @@ def _is_shallow(table: dict[str, Any]) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value as an error repeats it: on one line, short, whatever it is."""
+    """Any value as a short text on one line, to quote in an error."""
     if isinstance(value, Mapping):
         return "a table"
     if isinstance(value, (list, tuple)):
@@ -81,7 +82,7 @@ def shown(value: Any) -> str:
 
 
 def nearest(key: str, known: Collection[str]) -> str:
-    """The end of an error: the known key most like *key*, or all of them."""
+    """The end of an error message: the known key nearest to *key*, or all known keys."""
     import difflib
 
     alike = {_plain(name): name for name in known}

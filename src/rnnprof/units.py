@@ -22,7 +22,7 @@ def parse_bytes(text: str) -> int:
     """Read ``512MiB``, ``1.5g`` or ``8_000``; ``MB`` and ``GB`` are decimal.
 
     Raises:
-        ValueError: when *text* is no size, or is not positive.
+        ValueError: *text* is not a size, or is not positive.
     """
     match = _BYTES.fullmatch(text.replace("_", ""))
     factor = _FACTORS.get(match[2].lower()) if match else None
@@ -35,10 +35,10 @@ def parse_bytes(text: str) -> int:
 
 
 def parse_size(text: str) -> int:
-    """The same with a unit: of a bare number nobody knows what it counts.
+    """Read a size that must have a unit, because the unit of a bare number is ambiguous.
 
     Raises:
-        ValueError: likewise; for a bare number it names the unit that is mostly meant.
+        ValueError: as in :func:`parse_bytes`; for a bare number it suggests MiB or B.
     """
     bare = text.strip().replace("_", "")
     if bare.isdigit() and int(bare) > 0:
@@ -47,7 +47,7 @@ def parse_size(text: str) -> int:
 
 
 def exact_bytes(size_bytes: int) -> str:
-    """A size as an option takes it, without rounding: ``512MiB``, ``1000B``."""
+    """A size in the form that options accept, without rounding: ``512MiB``, ``1000B``."""
     for unit, factor in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
         if size_bytes % factor == 0:
             return f"{size_bytes // factor}{unit}"
@@ -58,27 +58,59 @@ def format_bytes(size_bytes: float | None) -> str:
     """Three significant digits in a binary unit: ``512 MiB``; ``-`` where unknown."""
     if size_bytes is None:
         return "-"
+    value, unit = _in_binary_unit(size_bytes)
+    return f"{value:.0f} {unit}" if unit == "B" else f"{_three_digits(value)} {unit}"
+
+
+def compact_bytes(size_bytes: float | None, *, is_round: bool = False) -> str:
+    """``1.23G`` for ``1.23 GiB``: where many stand side by side.
+
+    Args:
+        is_round: leave out zeros behind the point, as at a tick: ``64M``, not ``64.0M``.
+    """
+    if size_bytes is None:
+        return "-"
+    value, unit = _in_binary_unit(size_bytes)
+    letter = unit.removesuffix("iB")
+    return f"{value:.0f}{letter}" if unit == "B" else f"{_digits(value, is_round)}{letter}"
+
+
+def _in_binary_unit(size_bytes: float) -> tuple[float, str]:
     value, unit = float(size_bytes), "B"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         # 999.5 would round to four digits, so it moves on to the next unit
         if abs(value) < 999.5 or unit == "TiB":
             break
         value /= 1024
-    return f"{value:.0f} {unit}" if unit == "B" else f"{_three_digits(value)} {unit}"
+    return value, unit
 
 
 def format_seconds(seconds: float | None) -> str:
     """Three significant digits of s, ms or µs: ``12.3 ms``; ``-`` where unknown."""
     if seconds is None:
         return "-"
+    factor, unit = seconds_unit(seconds)
+    return f"{_three_digits(seconds * factor)} {unit}"
+
+
+def compact_seconds(seconds: float | None) -> str:
+    """``12.3m`` for ``12.3 ms``, ``1.23s`` for ``1.23 s``: where many stand side by side."""
+    if seconds is None:
+        return "-"
+    factor, unit = seconds_unit(seconds)
+    return f"{_three_digits(seconds * factor)}{unit[0]}"
+
+
+def seconds_unit(seconds: float) -> tuple[float, str]:
+    """The unit that suits a time, s, ms or µs, and how many of it make a second."""
     for factor, unit in ((1.0, "s"), (1e3, "ms")):
         if abs(seconds) * factor >= 0.9995:
-            return f"{_three_digits(seconds * factor)} {unit}"
-    return f"{_three_digits(seconds * 1e6)} µs"
+            return factor, unit
+    return 1e6, "µs"
 
 
 def format_duration(seconds: float | None) -> str:
-    """Clock time for people: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """A duration for people: ``45 s``, ``3 min 20 s``, ``2 h 05 min``; ``-`` where unknown."""
     if seconds is None or not math.isfinite(seconds):
         return "-"
     whole = max(0, round(seconds))
@@ -89,16 +121,52 @@ def format_duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def format_rate(per_second: float | None) -> str:
-    """A rate with k, M, G: ``1.23 M/s``; ``-`` where unknown."""
+def format_rate(per_second: float | None, of: str = "") -> str:
+    """A rate with k, M, G: ``1.23 M/s``; ``-`` where unknown.
+
+    Args:
+        of: what is counted: ``time steps`` gives ``1.23 M time steps/s``.
+    """
     if per_second is None:
         return "-"
-    value = float(per_second)
-    for unit in ("", "k", "M", "G"):
-        if abs(value) < 999.5 or unit == "G":
-            return f"{_three_digits(value)} {unit}/s" if unit else f"{_three_digits(value)}/s"
+    value, unit = _in_thousands(per_second)
+    counted = " ".join(word for word in (unit, of) if word)
+    return f"{_three_digits(value)}{' ' if counted else ''}{counted}/s"
+
+
+def format_count(value: float | None) -> str:
+    """A number with k, M, G: ``1.23 M``; ``-`` where unknown."""
+    if value is None:
+        return "-"
+    number, unit = _in_thousands(value)
+    return f"{_three_digits(number)} {unit}".rstrip()
+
+
+def compact_rate(per_second: float | None, *, is_round: bool = False) -> str:
+    """``12.3k`` for ``12.3 k/s``: where many stand side by side.
+
+    Args:
+        is_round: leave out zeros behind the point, as at a tick: ``16k``, not ``16.0k``.
+    """
+    if per_second is None:
+        return "-"
+    value, unit = _in_thousands(per_second)
+    return _digits(value, is_round) + unit
+
+
+def _in_thousands(value: float) -> tuple[float, str]:
+    value = float(value)
+    for unit in ("", "k", "M"):
+        if abs(value) < 999.5:
+            return value, unit
         value /= 1000
-    raise AssertionError("unreachable")
+    return value, "G"
+
+
+def format_change(ratio: float) -> str:
+    """A relative change with its sign: ``+5.1%``, ``-0.3%``, ``0%``."""
+    text = format_ratio(ratio)
+    return f"+{text}" if ratio > 0 else text
 
 
 def format_flops(flop_per_s: float | None) -> str:
@@ -119,6 +187,10 @@ def format_ratio(ratio: float | None) -> str:
         return "-"
     percent = ratio * 100
     return f"{percent:.0f}%" if abs(percent) >= 10 else f"{percent:.2g}%"
+
+
+def _digits(value: float, is_round: bool) -> str:
+    return f"{value:.3g}" if is_round and abs(value) < 999.5 else _three_digits(value)
 
 
 def _three_digits(value: float) -> str:

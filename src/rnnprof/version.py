@@ -1,4 +1,4 @@
-"""The version, where also those may read it who stand below the package's public face."""
+"""The version, in a module of its own so that the package's modules can import it."""
 
 from __future__ import annotations
 

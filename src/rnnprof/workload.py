@@ -23,7 +23,7 @@ class FactorySource:
 
     Attributes:
         reference: file name or module, and function: ``train.py:make``.
-        args: what ``--factory-arg`` hands to it.
+        args: keyword arguments from ``--factory-arg``.
     """
 
     reference: str
@@ -36,18 +36,18 @@ class Workload:
 
     Attributes:
         cell: one of CELLS; None with a factory.
-        impl: the implementation asked for (cuDNN or oneDNN; the same layer without them; a cell
-            stepped in Python); what really ran is in the memory observation.
+        impl: the requested implementation (cuDNN or oneDNN; the same layer without them; a cell
+            stepped in Python); the memory observation has the one that really ran.
         dropout: between stacked layers, as a probability.
         proj_size: size of an LSTM's projected output; 0 for none.
-        batch_first: input of shape (batch, steps, features) instead of (steps, batch, features).
+        batch_first: input of shape (batch, T, features) instead of (T, batch, features).
         dtype: one of DTYPES; ``fp32`` leaves torch's flags as they are.
         optimizer: one of OPTIMIZERS; a factory of the long form has its own.
         mode: ``inference`` runs forward passes without gradients in evaluation mode.
-        compile: the module goes through torch.compile.
-        loop: around a built-in cell.  ``plain`` holds input, output, state and loss until the next
-            step replaces them, as a loop at the top of a script does; ``function`` is a step
-            function, whose end drops them.  A factory has its own.
+        compile: whether torch.compile compiles the module.
+        loop: the loop around a built-in cell.  ``plain`` holds input, output, state and loss until
+            the next step replaces them, as a loop at the top of a script does; ``function`` is a
+            step function, which drops them at its end.  A factory has its own loop.
     """
 
     cell: str | None = defaults.CELL
@@ -75,7 +75,7 @@ class Workload:
         return self.factory.reference.replace(".py:", "-").replace(":", "-").replace(".", "-")
 
     def describe(self) -> str:
-        """One line for people."""
+        """One line for a reader."""
         if self.factory is None:
             layers = f"{self.layers} layer{'s' if self.layers > 1 else ''}"
             usual = [] if self.dtype != "fp32" else ["fp32"]
@@ -109,10 +109,10 @@ def workload_of(factory: FactorySource, optimizer: str = defaults.OPTIMIZER) -> 
 
 
 def factory_place(text: str) -> tuple[str, str]:
-    """Where to load a factory from, and its name in records: the file's own, without folders.
+    """Where to load a factory from, and its name in records, which omits the file's folders.
 
     Raises:
-        BadInputError: *text* is not of the form, or the file is not there.
+        BadInputError: *text* does not have the form, or the file does not exist.
     """
     source, separator, function = text.rpartition(":")
     if not separator or not source or not function.isidentifier():

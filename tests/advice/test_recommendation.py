@@ -9,6 +9,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fakes import MIB
+from rnnprof.advice.reasons import (
+    BestRate,
+    NearBest,
+    NoisyTime,
+    OnlyTimed,
+    TakesMemory,
+    Undecided,
+)
 from rnnprof.advice.recommendation import (
     NEAR_BEST_RATIO,
     Rates,
@@ -17,11 +25,12 @@ from rnnprof.advice.recommendation import (
     recommend,
 )
 from rnnprof.points.measurement import Measurement
+from rnnprof.points.reasons import ProcessorTaken, Taker
 from rnnprof.runfile.points import Outcome, Point
 
 LIMIT = 64 * MIB
 STEPS = 16
-NOISE = "others used 0.9 of 2 processors"
+NOISE = ProcessorTaken(Taker.OTHERS, 0.9)
 
 
 def timed(batch: int, rate: float, half: float | None = 0.005, **changes: object) -> Measurement:
@@ -46,11 +55,8 @@ def test_decided_for_the_smallest_batch_within_five_hundredths_of_the_best():
     assert found(*points) == found(*reversed(points)) == Recommendation(
         STEPS, 32, time_steps_per_s=points[2].time_steps_per_s, peak_bytes=8 * MIB,
         reasons=(
-            (
-                "970 time steps/s, 97% of the best at this T (1.00 k at B=64): the smallest batch "
-                "within 5% of it"
-            ),
-            "it takes 8.00 MiB, 12% of the limit of 64.0 MiB",
+            NearBest(points[2].time_steps_per_s, points[3].time_steps_per_s, 64, NEAR_BEST_RATIO),
+            TakesMemory(8 * MIB, LIMIT),
         ),
     )  # fmt: skip
 
@@ -58,30 +64,29 @@ def test_decided_for_the_smallest_batch_within_five_hundredths_of_the_best():
 def test_decided_for_the_best_itself():
     one = found(timed(8, 1000), timed(16, 900))
     assert (one.batch, one.tied, one.to_time) == (8, (), ())
-    assert one.reasons[0] == "1.00 k time steps/s, the best at this T"
+    assert one.reasons[0] == BestRate(1000)
 
 
 def test_of_equal_rates_the_smallest():
     one = found(timed(32, 1000), timed(8, 1000), timed(16, 1000))
-    assert (one.batch, one.reasons[0]) == (8, "1.00 k time steps/s, the best at this T")
+    assert (one.batch, one.reasons[0]) == (8, BestRate(1000))
 
 
 def test_nothing_usable():
     assert found() == Recommendation(STEPS, None)
 
 
-def test_one_batch_alone_is_said_to_be_the_only_one():
+def test_one_batch_alone_is_the_only_one():
     """However its time is known: nothing else may be recommended."""
-    only = "1.00 k time steps/s, the only batch timed at this T that will do"
     for point in (timed(8, 1000), timed(8, 1000, None), timed(8, 1000, 0.5)):
         one = found(point, drift=0.3)
-        assert (one.batch, one.tied, one.reasons[0]) == (8, (), only)
+        assert (one.batch, one.tied, one.reasons[0]) == (8, (), OnlyTimed(1000))
         assert len(one.reasons) == 2
     noisy = found(timed(8, 1000, noisy=NOISE))
-    assert (noisy.batch, noisy.reasons[1]) == (8, f"it was timed while {NOISE}")
+    assert (noisy.batch, noisy.reasons[1]) == (8, NoisyTime(NOISE))
 
 
-def test_a_peak_that_is_not_known_is_not_told():
+def test_a_peak_that_is_not_known_is_no_reason():
     assert len(found(timed(8, 1000, peak_charged_bytes=None)).reasons) == 1
 
 
@@ -98,7 +103,7 @@ def test_tied_by_the_width_of_intervals():
     one = found(timed(8, 700, 0.03), timed(16, 950, 0.03), timed(32, 1000, 0.02))
     assert one == Recommendation(
         STEPS, None, (16, 32), (16, 32), reasons=(
-            "B=16 or B=32 is the smallest batch within 5% of the best: times are known to 3%",
+            Undecided((16, 32), NEAR_BEST_RATIO, precision_ratio=pytest.approx(0.03)),
         ),
     )  # fmt: skip
 
@@ -111,7 +116,9 @@ def test_intervals_that_meet_only_at_their_ends_are_no_proof():
 def test_a_smaller_batch_that_may_be_near_leaves_it_open():
     one = found(timed(8, 940, 0.02), timed(16, 995), timed(32, 1000))
     assert (one.batch, one.tied) == (None, (8, 16))
-    assert one.reasons[0].startswith("B=8 or B=16 is the smallest batch within 5% of the best")
+    assert one.reasons == (
+        Undecided((8, 16), NEAR_BEST_RATIO, precision_ratio=pytest.approx(0.02)),
+    )
 
 
 def test_a_larger_batch_is_not_tied_where_a_smaller_one_is_certain_to_do():
@@ -126,13 +133,13 @@ def test_another_that_may_be_the_best_counts_though_it_was_not():
     assert found(*points).batch == 32
     one = found(*points, timed(128, 990, 0.04))
     assert (one.batch, one.tied, one.to_time) == (None, (32, 64), (32, 64, 128))
-    assert one.reasons[0].endswith("times are known to 4%")
+    assert one.reasons[0].precision_ratio == pytest.approx(0.04)
 
 
 def test_many_that_are_tied_are_all_named():
     one = found(*(timed(batch, 1000, 0.06) for batch in (8, 16, 32, 64)))
     assert one.tied == (8, 16, 32, 64)
-    assert one.reasons[0].startswith("B=8, B=16, B=32 or B=64 is the smallest")
+    assert one.reasons[0].tied == one.tied
 
 
 def test_tied_by_drift():
@@ -140,14 +147,11 @@ def test_tied_by_drift():
     assert found(*points, drift=0.005).batch == 8
     one = found(*points, drift=0.04)
     assert (one.batch, one.tied, one.by_drift) == (None, (8, 16), True)
-    assert one.reasons == (
-        (
-            "B=8 or B=16 is the smallest batch within 5% of the best: the machine's speed drifted "
-            "by 4%"
-        ),
-    )
+    assert one.reasons == (Undecided((8, 16), NEAR_BEST_RATIO, drift_ratio=0.04),)
     wide = found(timed(8, 970, 0.05), points[1], drift=0.04)
-    assert (wide.by_drift, wide.reasons[0].endswith("times are known to 5%")) == (False, True)
+    assert wide.by_drift is False
+    assert wide.reasons[0].drift_ratio is None
+    assert wide.reasons[0].precision_ratio == pytest.approx(0.05)
 
 
 def test_drift_leaves_decided_what_is_further_apart():
@@ -166,7 +170,7 @@ def test_a_noisy_time_decides_nothing(which):
     assert one.batch is None
     assert noisy in one.tied
     assert 16 in one.tied
-    assert one.reasons[0].endswith(f": the time of B={noisy} is noisy")
+    assert one.reasons == (Undecided(one.tied, NEAR_BEST_RATIO, noisy_batch=noisy),)
 
 
 def test_a_factor_of_two_is_no_noise():
@@ -183,7 +187,7 @@ def test_without_intervals_nothing_is_decided():
     ):
         one = found(*points)
         assert (one.batch, one.tied) == (None, (8, 16))
-        assert one.reasons[0].endswith(": there are times without intervals")
+        assert one.reasons == (Undecided((8, 16), NEAR_BEST_RATIO),)
 
 
 def test_an_interval_that_reaches_zero_time_has_no_upper_rate():

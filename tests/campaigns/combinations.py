@@ -20,6 +20,7 @@ from rnnprof.engine.supervisor import Supervisor
 from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
 from rnnprof.runfile.codec import encode
+from rnnprof.runfile.points import Point
 from rnnprof.units import GIB
 from rnnprof.workload import CELLS, DTYPES, IMPLS, OPTIMIZERS, Workload
 
@@ -46,12 +47,12 @@ def combinations() -> list[Workload]:
     ]
 
 
-def try_one(crew: Supervisor, workload: Workload) -> dict[str, Any]:
+def try_one(supervisor: Supervisor, workload: Workload) -> dict[str, Any]:
     """The outcome of one combination, with its reason and warnings."""
     task = Task(
-        do="fit", workload=workload, batch=2, time_steps=3, limit_bytes=GIB, guard_bytes=4 * GIB
+        do="fit", workload=workload, point=Point(2, 3), limit_bytes=GIB, guard_bytes=4 * GIB
     )
-    answer = crew.ask(task, DEADLINE_S)
+    answer = supervisor.ask(task, DEADLINE_S)
     verdict = classify(answer.evidence) if answer.evidence else None
     warnings = answer.findings.get("warnings", [])
     assert isinstance(warnings, list)
@@ -86,8 +87,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="every outcome as JSON")
     arguments = parser.parse_args()
     began_s = time.monotonic()
-    with Supervisor() as crew:
-        results = [try_one(crew, workload) for workload in combinations()]
+    with Supervisor() as supervisor:
+        results = [try_one(supervisor, workload) for workload in combinations()]
     print(f"{len(results)} combinations in {time.monotonic() - began_s:.0f} s")
     print("\n".join(summarise(results)))
     if arguments.output:

@@ -36,6 +36,7 @@ from campaigns.groups import NoGroupError, memory_group, taken_memory, within
 from campaigns.stops import stop_often
 from rnnprof.device.environment import machine_facts
 from rnnprof.points.fold import fold_run
+from rnnprof.report.words import as_text
 from rnnprof.runfile.points import Point
 from rnnprof.runfile.records import Run
 
@@ -178,7 +179,7 @@ def in_worker(
 def in_worker_faults() -> Iterator[Fault]:
     """Each end that a worker can find, in each phase."""
     kinds = [
-        ("oom", "oom", 0, "out of memory in {}, asking for 32"),
+        ("oom", "oom", 0, "out of memory in {}, requesting 32"),
         ("sigkill", "crashed", 5, "died in {} of SIGKILL"),
         ("sigsegv", "crashed", 5, "died in {} of SIGSEGV"),
         ("leave", "crashed", 5, "exited in {} with code 3"),
@@ -193,7 +194,7 @@ def in_worker_faults() -> Iterator[Fault]:
     for fault, says in {
         "nonsense": "unusable: not JSON: b'what?'",
         "too_much": "a line of more than 16777216 bytes",
-        "twice": "it went on after its answer",
+        "twice": "it sent a message after its answer",
         "absurd": "train_steps_run: expected int",
         "negative": "fit.peak_process_bytes: expected",
         "beyond": "fit.peak_process_bytes: expected",
@@ -292,7 +293,7 @@ def clock_set_back(folder: Path) -> Seen:
 
 def all_faults() -> list[Fault]:
     """The table's rows, in order."""
-    full = "make room, then give the same command to go on"
+    full = "free some disk space, then give the same command to resume"
     return [
         *in_worker_faults(),
         Fault("limit-below-weights", "--memory-limit 1MiB for 6 MiB of weights", "oom", 5,
@@ -318,7 +319,7 @@ def row_of(fault: Fault, seen: Seen) -> Row:
     """What was seen beside what was stated."""
     found = fold_run(seen.run).get(FAULTY) if seen.run else None
     outcome = str(found.outcome) if found else None
-    message = (found.reason if found and fault.exit_code != 2 else None) or (
+    message = as_text(found.reason if found and fault.exit_code != 2 else None) or (
         seen.ended.message if seen.ended.exit_code else "every point measured"
     )
     as_stated = (

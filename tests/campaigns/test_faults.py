@@ -40,7 +40,7 @@ def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("nonsense", "not JSON: b'what?'"),
         ("too_much", "a line of more than 16777216 bytes"),
-        ("twice", "it went on after its answer"),
+        ("twice", "it sent a message after its answer"),
         ("absurd", "fit.train_steps_run: expected int"),
         ("negative", "fit.peak_process_bytes: expected int >= 0"),
         ("beyond", "fit.peak_process_bytes: expected int <= "),
@@ -51,8 +51,7 @@ def test_a_worker_whose_answer_cannot_be(supervisor: Supervisor, fault: str, wor
         do="fit",
         workload=Workload(cell=None, factory=FactorySource("faulty.py:make", {"fault": fault})),
         factory_path=f"{FACTORIES}:make",
-        batch=4,
-        time_steps=4,
+        point=Point(4, 4),
         limit_bytes=GIB,
     )
     observation = observation_of(STARTED, supervisor.ask(task, 60), GIB)
@@ -123,24 +122,24 @@ def test_a_template_that_still_imports_is_not_waited_for(
     """Ctrl-C while torch is imported, which may take half a minute."""
     (tmp_path / "torch.py").write_text("import time\ntime.sleep(60)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    crew = Supervisor()
+    supervisor = Supervisor()
 
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(crew, "_await_template", interrupt)
+    monkeypatch.setattr(supervisor, "_await_template", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        crew.start()
-    assert crew._template is not None
+        supervisor.start()
+    assert supervisor._template is not None
     waits: list[float | None] = []
-    wait = crew._template.wait
+    wait = supervisor._template.wait
 
     def waited(timeout: float | None = None) -> int:
         waits.append(timeout)
         return wait(timeout)
 
-    monkeypatch.setattr(crew._template, "wait", waited)
-    crew.close()
+    monkeypatch.setattr(supervisor._template, "wait", waited)
+    supervisor.close()
     assert waits == [0, None], "not given a moment, then killed"
 
 

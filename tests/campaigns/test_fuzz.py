@@ -132,7 +132,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     return [draw(st.sampled_from(["profile"] * 9 + ["profil", "--version"])), *words]
 
 
-def told(words: list[str]) -> tuple[int, str]:
+def as_text(words: list[str]) -> tuple[int, str]:
     """The exit code of a command line, and what it says on a stderr like Python's own."""
     stderr = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="backslashreplace")
     with redirect_stdout(io.StringIO()), redirect_stderr(stderr):
@@ -144,7 +144,7 @@ def told(words: list[str]) -> tuple[int, str]:
 @FUZZ
 @given(words=command_lines())
 def test_any_command_line_is_understood_or_refused(words: list[str], stubbed: list[Order]) -> None:
-    code, text = told(words)
+    code, text = as_text(words)
     assert code in GOOD_CODES, text
     assert "Traceback" not in text
     if code == 2:
@@ -183,7 +183,7 @@ def test_any_configuration_is_understood_or_refused(
     file = Path("rnnprof.toml")
     try:
         file.write_text(f"{json.dumps(key)} = {toml(value)}\n")
-        code, text = told(["profile"])
+        code, text = as_text(["profile"])
     except UnicodeEncodeError:  # a lone surrogate: no text file holds it
         return
     finally:

@@ -53,7 +53,7 @@ def refused(result: subprocess.CompletedProcess[str], *words: str, code: int = 2
         (["--factory", "nowhere.py:make"], "no file nowhere.py"),
         (["--factory", "a-b:make"], "neither a .py file nor a module"),
         (["--factory", f"{FACTORIES}:make", "--factory-arg", "x"], "NAME=VALUE"),
-        (["--factory", f"{FACTORIES}:make", "--factory-arg", "batch=1"], "rnnprof itself hands"),
+        (["--factory", f"{FACTORIES}:make", "--factory-arg", "batch=1"], "rnnprof itself passes"),
         (
             ["--factory", f"{FACTORIES}:make", "--factory-arg", "a=1", "--factory-arg", "a=2"],
             "given twice",
@@ -163,9 +163,9 @@ def test_a_folder_without_permission(rnnprof: CommandLine, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("hiden-size = 3", "'hiden-size' is no option; did you mean 'hidden-size'?"),
+        ("hiden-size = 3", "'hiden-size' is not an option; did you mean 'hidden-size'?"),
         ("batch = [", "rnnprof.toml is not valid TOML"),
-        ("batch = 1979-05-27", "write a text or a number"),
+        ("batch = 1979-05-27", "write a string or a number"),
         ('batch = "1:2"', "is not understood"),
     ],
 )
@@ -227,8 +227,8 @@ def test_workload_options(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("cel = 'gru'", "'cel' is no option; did you mean 'cell'?"),
-        ("batch = 3", "'batch' is no option"),
+        ("cel = 'gru'", "'cel' is not an option; did you mean 'cell'?"),
+        ("batch = 3", "'batch' is not an option"),
         ("cell = [", "is not valid TOML"),
         ("cell = 'lsmt'", "lsmt"),
         ("layers = 0", "layers"),

@@ -103,7 +103,7 @@ def test_the_measurements_of_a_budget_are_held_against_a_run(folder: Path, told:
     text = '[measure]\nmemory-limit = "32MiB"\n' + FITS
     code, out, _ = told(["check", "run.jsonl", "--budget", budget(folder, text)])
     assert code == 3
-    assert "the limit is 64.0 MiB, the budget has 32.0 MiB" in " ".join(out.split())
+    assert "memory-limit is 64.0 MiB, the budget has 32.0 MiB" in " ".join(out.split())
 
 
 def test_a_baseline_is_neither_the_run_nor_written_over(folder: Path, told: Told) -> None:
@@ -340,16 +340,19 @@ time-steps = 4
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["compare", "run.jsonl", "."], "give two alike"),
+        (["compare", "run.jsonl", "."], "give two of one kind"),
         (["compare", ".", "."], "give --batch and --time-steps"),
         (["compare", ".", "nowhere"], "neither a run file"),
-        (["compare", "run.jsonl", "run.jsonl", "--batch", "8"], "still to be measured"),
+        (["compare", "run.jsonl", "run.jsonl", "--batch", "8"], "is for checkouts"),
         (["check", "run.jsonl", "--budget", "b.toml", "--against", "."], "leave RUN out"),
         (
             ["check", "--budget", "b.toml", "--baseline", "run.jsonl", "--against", "."],
             "--baseline",
         ),
-        (["check", "--budget", "b.toml", "--against", "run.jsonl"], "belongs to --baseline"),
+        (
+            ["check", "--budget", "b.toml", "--against", "run.jsonl"],
+            "give a run file to --baseline",
+        ),
         (["check", "--budget", "grown.toml", "--against", "."], "names no point"),
     ],
 )

@@ -34,7 +34,7 @@ NO_LIBRARY = FakeNvml(refuses={"nvmlInit": error("LibraryNotFound")})
 
 
 def no_nvidia() -> dict[str, Any]:
-    return {"nvml": NO_LIBRARY, "torch": CPU, "pci_cards": 0}
+    return {"nvml": NO_LIBRARY, "torch": CPU, "pci_gpus": 0}
 
 
 def h200() -> dict[str, Any]:
@@ -75,7 +75,7 @@ def nothing_works() -> dict[str, Any]:
     return {
         "nvml": NO_LIBRARY,
         "torch": ...,
-        "pci_cards": 0,
+        "pci_gpus": 0,
         "group_left_bytes": lambda: 512 * MIB,
         "may_write": lambda _: False,
         "disk_usage": lambda _: SimpleNamespace(free=3 * MIB),
@@ -95,10 +95,10 @@ MACHINES: dict[str, tuple[Callable[[], dict[str, Any]], int]] = {
 
 
 def build(
-    folder: Path, *, nvml: FakeNvml, torch: Any = CUDA, pci_cards: int = 1, **sources: Any
+    folder: Path, *, nvml: FakeNvml, torch: Any = CUDA, pci_gpus: int = 1, **sources: Any
 ) -> Machine:
     """A Linux machine; *torch* is the CUDA that it was built for, or ``...`` for no torch."""
-    for number in range(pci_cards):
+    for number in range(pci_gpus):
         device = folder / "pci" / str(number)
         device.mkdir(parents=True)
         (device / "vendor").write_text("0x10de\n")
@@ -202,7 +202,7 @@ def test_a_remedy_stands_on_its_finding_s_line_where_it_fits():
     long = Remark("note", "a", "b" * 60, "c" * 40)
     lines = render(Diagnosis({"cpu": True}, (short, long)), colour=False).splitlines()
     assert lines == [
-        "this machine measures on: CPU",
+        "this machine can measure on: CPU",
         f"note     a: {'b' * 60} -> {'c' * 20}",
         f"note     a: {'b' * 60}",
         f"         -> {'c' * 40}",
@@ -229,7 +229,7 @@ def test_this_machine_without_importing_torch_or_matplotlib(tmp_path):
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (process.returncode, process.stderr) == (0, "")
-    assert process.stdout.startswith("this machine measures on: CPU")
+    assert process.stdout.startswith("this machine can measure on: CPU")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -94,7 +94,7 @@ def test_parquet_on_a_terminal_is_refused(run_file: str) -> None:
         os.read(ours, 1)
     os.close(ours)
     assert result.returncode == 2
-    assert result.stderr == ("rnnprof: parquet is no text for a terminal: name a file with -o\n")
+    assert result.stderr == ("rnnprof: parquet is binary: name a file with -o\n")
 
 
 def test_without_pyarrow(rnnprof: CommandLine, run_file: str, tmp_path: Path) -> None:
@@ -190,8 +190,7 @@ def test_a_run_without_a_grid_says_where_its_edges_are(
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 1
     assert captured.err == (
-        "edges.jsonl asked for no point of a grid: no rows; its largest batches are in "
-        "--format json\n"
+        "edges.jsonl has no grid points, so no rows; its largest batches are in --format json\n"
     )
 
 
@@ -214,8 +213,8 @@ def test_json_holds_one_run(run_file: str, capsys: pytest.CaptureFixture[str]) -
         (["run.jsonl", "-o", "none/run.csv"], "cannot write none/run.csv: No such file"),
         (["run.jsonl", "-o", "run.jsonl/run.csv"], "cannot write run.jsonl/run.csv: Not a dir"),
         (["run.jsonl", "-o", "x" * 300], "File name too long"),
-        (["run.jsonl", "-o", "run.jsonl"], "a run file would be lost"),
-        (["run.jsonl", "-o", "other.jsonl"], "a run file would be lost"),
+        (["run.jsonl", "-o", "run.jsonl"], "a run file would be overwritten"),
+        (["run.jsonl", "-o", "other.jsonl"], "a run file would be overwritten"),
     ],
 )
 def test_bad_input(
@@ -230,7 +229,7 @@ def test_the_run_is_kept_whatever_its_names(
     run_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "link.csv").symlink_to(run_file)
-    assert "a run file would be lost" in refusal([run_file, "-o", "link.csv"], capsys)
+    assert "a run file would be overwritten" in refusal([run_file, "-o", "link.csv"], capsys)
     assert (tmp_path / run_file).read_bytes() == GOLDEN.read_bytes()
 
 

@@ -24,7 +24,7 @@ be just what 40 sequences take."""
 
 LINE = re.compile(
     r"T=(\d+): (\d+) is the largest, (\d+) is out of memory"
-    r"(?:: B=\d+ has fitted as well as run out of memory: it is taken not to fit)?"
+    r"(?:: B=\d+ fitted in one run and ran out of memory in another: it counts as out of memory)?"
     r"; largest safe batch (\d+) \([\d.]+ MiB, (measured|predicted)\)"
 )
 
@@ -78,7 +78,7 @@ def check_against_profile(
     assert below <= edge["batch"] < above
     lines = advised(capsys, path).splitlines()
     assert lines[0] == f"T=64: train with B={below}"
-    assert lines[1].endswith("the only batch timed at this T that will do")
+    assert lines[1].endswith("the only usable batch timed at this T")
     assert max(map(len, lines)) <= 80
     largest = edge["batch"]
     assert f"T=64: {largest} is the largest, {largest + 1} is out of memory; " in " ".join(lines)
@@ -92,7 +92,7 @@ def check_advise(path: Path, edges: str, capsys: pytest.CaptureFixture[str]) -> 
     lines = advice.splitlines()
     assert lines[:2] == [
         "Train with: not known from this run",
-        "  - no point was timed that fits with headroom: profile a grid that does",
+        "  - no point was timed that fits with headroom: profile smaller batches",
     ]
     assert lines[2] == "Predicted, not measured:"
     assert lines[3].startswith("  - under 31.5 MiB the largest batches would be T=32: about ")
@@ -179,7 +179,7 @@ def test_nothing_that_fits_is_exit_5(warm: CommandLine, tmp_path: Path) -> None:
         (["--headroom", "-1%"], "is not a share"),
         (["--confirm", "0"], "confirm"),
         (["--confirm-steps", "0"], "confirm-steps"),
-        (["--gpu-memory", "8GiB"], "--gpu-memory stands for another CUDA GPU"),
+        (["--gpu-memory", "8GiB"], "--gpu-memory describes another CUDA GPU"),
         (["--gpu-memory", "8GiB", "--memory-limit", "8MiB"], "exclude each other"),
         (["--effective-batch", "0"], "effective-batch"),
         (["--batch", "8"], "--batch"),

@@ -162,7 +162,7 @@ def test_stopped_and_given_again_nothing_is_lost_or_done_twice(
     _, told = process.communicate(timeout=60)
     assert process.returncode == code
     if number != signal.SIGKILL:
-        assert "To go on: rnnprof profile --hidden-size 32" in told
+        assert "To resume: rnnprof profile --hidden-size 32" in told
     before = journal.load(path)
     assert not before.is_finished
 

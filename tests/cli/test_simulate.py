@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from fakes import HEADER, FakeProbe, a_request, a_sweep, an_observer, run_into
-from rnnprof.advice.advise import SIMULATED, UNFINISHED
+from rnnprof.advice.reasons import SpeedUnknown, Unfinished
 from rnnprof.cli.main import run
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.order import Order
 from rnnprof.errors import BadInputError
 from rnnprof.gate.budget import Asked
+from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.maxbatch.frontier import Frontier
 from rnnprof.report.export.document import document
 from rnnprof.report.model import report_of
@@ -64,7 +65,7 @@ def refused(
         (["compare", ".", ".", "--batch", "2", "--time-steps", "2", "--simulate", "t4"], "times"),
         (["check", "--budget", "fast.toml", "--simulate", "t4"], "limits a throughput"),
         (["check", "--budget", "fits.toml", "--simulate", "t4,T4"], "t4 is named twice"),
-        (["check", "--budget", "fits.toml", "--simulate", "t4,"], "no GPU to simulate is named"),
+        (["check", "--budget", "fits.toml", "--simulate", "t4,"], "no GPU to simulate is given"),
         (["check", "--budget", "fits.toml", "--simulate", "t4,h10"], "did you mean h100?"),
         (
             ["check", "--budget", "fits.toml", "--simulate", "t4,h100", "--baseline", "b.jsonl"],
@@ -73,7 +74,7 @@ def refused(
         (["check", "--budget", "two.toml", "--baseline", "b.jsonl"], "names several"),
         (["check", "--budget", "fits.toml", "--simulate", "t4,h100", "-o", "a"], "NAME.jsonl"),
         (["check", "--budget", "fits.toml", "--simulate", "t4,h100", "--against", "."], "times"),
-        (["check", "b.jsonl", "--budget", "fits.toml", "--simulate", "t4,h100"], "RUN is measured"),
+        (["check", "b.jsonl", "--budget", "fits.toml", "--simulate", "t4,h100"], "leave RUN out"),
         (["check", "--budget", "fits.toml", "--simulate", "t4", "--against", "."], "times"),
     ],
 )
@@ -122,7 +123,7 @@ def test_no_time_is_measured_and_none_is_advised(tmp_path: Path) -> None:
     assert {type(o).__name__ for o in made.observations} == {"Fit", "Memory"}
     report = report_of(made)
     advice = report.advice
-    assert (advice.recommendations, advice.reasons) == ((), (UNFINISHED, SIMULATED))
+    assert (advice.recommendations, advice.reasons) == ((), (Unfinished(), SpeedUnknown()))
     whole = document(report)
     assert {point["simulated"] for point in whole["points"]} == {True}
     assert {point["step_time_s"] for point in whole["points"]} == {None}
@@ -167,7 +168,7 @@ LAW_LIMITS = {"t4": 64 << 20, "h100": 256 << 20}
 def gate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    def measure(asked: Asked, order: Order, listener: Listener, *_: object) -> Run:
+    def measure(asked: Asked, order: Order, listener: Listener, *_: object) -> FoldedRun:
         gpu = order.gpu
         assert gpu is not None
         if gpu.model == "l4":
@@ -177,7 +178,7 @@ def gate(
         probe = FakeProbe(limit_bytes=LAW_LIMITS[gpu.model], least_steps=10)
         monkeypatch.setattr("fakes.HEADER", header)
         points = Grid((asked.fits[0].batch,), (asked.fits[0].time_steps,))
-        return run_into(order.path, probe, points, order.settings)
+        return FoldedRun.of(run_into(order.path, probe, points, order.settings))
 
     def check(*arguments: str) -> tuple[int, str, str]:
         code = run(["check", "--budget", "budget.toml", *arguments])

@@ -72,7 +72,7 @@ def test_a_variable_names_one_option() -> None:
 def test_keys_have_hyphens_and_others_name_the_nearest(key: str, tmp_path: Path) -> None:
     (tmp_path / "rnnprof.toml").write_text(f"{key.replace('-', '_')} = 1\n")
     entries = [entry for entry in TABLE if entry.key in configured_keys()]
-    with pytest.raises(BadInputError, match=f"is no option; did you mean '{key}'"):
+    with pytest.raises(BadInputError, match=f"is not an option; did you mean '{key}'"):
         read_config(tmp_path, entries)
 
 

@@ -129,7 +129,7 @@ def test_a_factory_of_words_with_a_probe_and_without(warm: CommandLine, tmp_path
     assert "1 of 1" in result.stdout
     blind = warm(*factory, "--factory-arg", "probes=false", "-q", "--overwrite")
     assert blind.returncode == 0, blind.stderr
-    assert "not known: the factory tells no loss of the last time step" in " ".join(
+    assert "not known: the factory gives no loss of the last time step" in " ".join(
         blind.stdout.split()
     )
 

@@ -20,6 +20,7 @@ from rnnprof.device.selection import find_place
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
+from rnnprof.runfile.points import Point
 from rnnprof.simulate.description import GpuDescription, describe
 from rnnprof.simulate.library import check
 from rnnprof.units import GIB
@@ -69,16 +70,17 @@ def gpu() -> GpuDescription | None:
 class Gpu:
     """Fresh workers on the GPU, pinned as a run pins them."""
 
-    def __init__(self, crew: Supervisor) -> None:
-        self.crew = crew
-        hello = crew.ask(Task("hello", SMALL, device="cuda"), DEADLINE_S)
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.supervisor = supervisor
+        hello = supervisor.ask(Task("describe", SMALL, device="cuda"), DEADLINE_S)
         assert hello.evidence is None, classify(hello.evidence).reason
         self.facts: Any = hello.findings["facts"]
         self.uuid = self.facts["device_uuid"]
 
     def ask(self, do: str, workload: Workload = SMALL, **changes: Any) -> Answer:
-        task = Task(do, workload, 16, 32, "cuda", self.uuid, limit_bytes=LIMIT_BYTES)
-        return self.crew.ask(replace(task, point_seconds=0.2, **changes), DEADLINE_S)
+        point = Point(changes.pop("batch", 16), changes.pop("time_steps", 32))
+        task = Task(do, workload, point, "cuda", self.uuid, limit_bytes=LIMIT_BYTES)
+        return self.supervisor.ask(replace(task, point_seconds=0.2, **changes), DEADLINE_S)
 
     def measured(self, do: str, workload: Workload = SMALL, **changes: Any) -> dict[str, Any]:
         answer = self.ask(do, workload, **changes)
@@ -89,6 +91,6 @@ class Gpu:
 @pytest.fixture(scope="session")
 def workers(gpu: GpuDescription | None) -> Iterator[Gpu]:
     kept = {name: os.environ.pop(name, None) for name in ("CUDA_VISIBLE_DEVICES",)}
-    with Supervisor(gpu=gpu) as crew:
-        yield Gpu(crew)
+    with Supervisor(gpu=gpu) as supervisor:
+        yield Gpu(supervisor)
     os.environ.update({name: text for name, text in kept.items() if text is not None})

@@ -30,7 +30,7 @@ def ask(workers: Any) -> Any:
     def run(code: str, fault: str = "") -> Any:
         source = FactorySource("asking.py:make", {"code": textwrap.dedent(code), "fault": fault})
         workload = Workload(cell=None, input_size=0, hidden_size=0, layers=0, factory=source)
-        answer = workers.ask("hello", workload, factory_path=f"{FACTORIES}:make")
+        answer = workers.ask("describe", workload, factory_path=f"{FACTORIES}:make")
         assert answer.evidence is None, answer.evidence
         check = workers.ask(
             "check", workload, factory_path=f"{FACTORIES}:make", batch=1, time_steps=1
@@ -442,7 +442,7 @@ said["no GPU"] = Nvml.open().kind, open_nvml()[1]
     )
     assert said == {
         "not_supported": ("not_supported", "NVML does not support this machine"),
-        "no_permission": ("no_permission", "this user may not speak to the NVIDIA driver"),
+        "no_permission": ("no_permission", "this user has no permission to use the NVIDIA driver"),
         "version_mismatch": (
             "version_mismatch", "the NVIDIA driver in the kernel and its library differ in version",
         ),

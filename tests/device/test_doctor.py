@@ -29,7 +29,7 @@ QUIET = DeviceConditions(
     unknown={"own_bytes": "no context"},
 )  # fmt: skip
 CARD = GpuFacts(Gpu(0, "GPU-aa", "NVIDIA H200", 140 * GIB), True, QUIET, ())
-NO_DRIVER = NvidiaFacts(missing=NvmlMissing("no_driver", "no driver"), pci_cards=0)
+NO_DRIVER = NvidiaFacts(missing=NvmlMissing("no_driver", "no driver"), pci_gpus=0)
 
 CPU_ONLY = Facts(
     platform=PlatformFacts("Linux", is_wsl=False, is_glibc=True),
@@ -41,7 +41,7 @@ CPU_ONLY = Facts(
 GPU = replace(
     CPU_ONLY,
     torch=TorchFacts(True, "2.9.1", "12.8"),
-    nvidia=NvidiaFacts(driver="580.65.06", pci_cards=1, gpus=(CARD,), nvidia_ml_py="13.580"),
+    nvidia=NvidiaFacts(driver="580.65.06", pci_gpus=1, gpus=(CARD,), nvidia_ml_py="13.580"),
 )
 
 
@@ -78,7 +78,7 @@ def test_a_healthy_machine_is_ok_throughout():
 
 def test_a_machine_without_a_card_measures_on_the_cpu():
     assert levels(CPU_ONLY) == {"ok", "note"}
-    assert only(CPU_ONLY, "NVML") == Remark("note", "NVML", "no driver, and no GPU is seen")
+    assert only(CPU_ONLY, "NVML") == Remark("note", "NVML", "no driver, and no GPU is found")
     assert diagnose(CPU_ONLY, ()).can_measure == {"cpu": True, "cuda": False}
 
 
@@ -98,11 +98,11 @@ class TestTorch:
     def test_a_build_without_cuda_beside_a_card(self):
         for facts in (
             replace(GPU, torch=CPU_ONLY.torch),
-            nvidia(CPU_ONLY, pci_cards=1),  # whose driver is missing
+            nvidia(CPU_ONLY, pci_gpus=1),  # whose driver is missing
         ):
             finding = only(facts, "torch")
             assert finding.level == "problem"
-            assert "built without CUDA, beside an NVIDIA GPU" in finding.text
+            assert "built without CUDA, but there is an NVIDIA GPU" in finding.text
             assert "CUDA build of torch" in finding.remedy
             assert diagnose(facts, ()).can_measure == {"cpu": True, "cuda": False}
 
@@ -123,12 +123,15 @@ class TestDriver:
         ],
     )
     def test_each_reason_has_its_remedy(self, kind, level):
-        missing = nvidia(missing=NvmlMissing(kind, "the reason"), gpus=(), pci_cards=None)
+        missing = nvidia(missing=NvmlMissing(kind, "the reason"), gpus=(), pci_gpus=None)
         finding = only(missing, "NVML")
         assert (finding.level, finding.text) == (level, "the reason")
         assert finding.remedy
-        beside = only(nvidia(missing, pci_cards=2), "NVML")
-        assert (beside.level, beside.text) == ("problem", "the reason, beside 2 NVIDIA GPUs")
+        beside = only(nvidia(missing, pci_gpus=2), "NVML")
+        assert (beside.level, beside.text) == (
+            "problem",
+            "the reason (2 NVIDIA GPUs present)",
+        )
         assert beside.remedy == finding.remedy
         assert diagnose(missing, ()).can_measure == {"cpu": True, "cuda": False}
 
@@ -141,7 +144,7 @@ class TestDriver:
 
     @pytest.mark.parametrize("kind", ["not_supported", "other"])
     def test_a_reason_without_a_remedy(self, kind):
-        finding = only(nvidia(missing=NvmlMissing(kind, "odd"), gpus=(), pci_cards=0), "NVML")
+        finding = only(nvidia(missing=NvmlMissing(kind, "odd"), gpus=(), pci_gpus=0), "NVML")
         assert finding == Remark("problem", "NVML", "odd", None)
 
     def test_a_card_that_cannot_be_read(self):
@@ -227,17 +230,17 @@ class TestCard:
     @pytest.mark.parametrize(
         ("others", "words"),
         [
-            ([20 * GIB], "another process is on it, with 20.0 GiB"),
-            ([20 * GIB, GIB], "2 other processes are on it, with 21.0 GiB"),
-            ([20 * GIB, None], "2 other processes are on it, with at least 20.0 GiB"),
-            ([None], "another process is on it, with memory that NVML does not tell"),
+            ([20 * GIB], "another process uses it, with 20.0 GiB"),
+            ([20 * GIB, GIB], "2 other processes use it, with 21.0 GiB"),
+            ([20 * GIB, None], "2 other processes use it, with at least 20.0 GiB"),
+            ([None], "another process uses it, with memory that NVML does not report"),
         ],
     )
     def test_others(self, others, words):
         processes = tuple(OtherProcess(pid, size) for pid, size in enumerate(others))
         finding = said(gpu(others=processes), "GPU 0")[1]
         assert (finding.level, finding.text) == ("problem", words)
-        assert "stop what else runs" in finding.remedy
+        assert "stop the other processes" in finding.remedy
 
     def test_memory_in_use_by_nobody_that_is_listed(self):
         assert len(said(conditions(used_bytes=GIB), "GPU 0")) == 1
@@ -247,12 +250,14 @@ class TestCard:
 
     def test_others_unknown(self):
         finding = said(gpu(others=None, others_unknown="NVML: no"), "GPU 0")[1]
-        assert finding == Remark("note", "GPU 0", "whether others use it is unknown (NVML: no)")
+        assert finding == Remark(
+            "note", "GPU 0", "whether other processes use it is unknown (NVML: no)"
+        )
 
     def test_throttling(self):
         finding = said(conditions(event_reasons=("SwPowerCap", "HwSlowdown")), "GPU 0")[1]
         assert finding.level == "problem"
-        assert finding.text == "it is slowing itself down now (HwSlowdown) at 38 °C"
+        assert finding.text == "it is throttled now (HwSlowdown) at 38 °C"
         assert levels(conditions(event_reasons=("SwPowerCap", "GpuIdle"))) == {"ok"}
         warm = conditions(event_reasons=("HwSlowdown",), temperature_c=None)
         assert said(warm, "GPU 0")[1].text.endswith("(HwSlowdown)")
@@ -267,7 +272,7 @@ class TestCard:
         }
         found = said(conditions(unknown=unknown), "GPU 0")[1:]
         assert [finding.text for finding in found] == [
-            "not told: clocks, throttling (no)", "not told: power (denied)",
+            "unknown: clocks, throttling (no)", "unknown: power (denied)",
         ]  # fmt: skip
         assert {finding.level for finding in found} == {"note"}
 
@@ -307,7 +312,7 @@ class TestPlatform:
 
     def test_wsl(self):
         finding = only(self.platform(is_wsl=True), "platform")
-        assert "may spill to the host's" in finding.text
+        assert "may spill to host memory" in finding.text
         assert "Sysmem Fallback" in finding.remedy
         without_card = replace(CPU_ONLY, platform=replace(CPU_ONLY.platform, is_wsl=True))
         assert said(without_card, "platform") == []
@@ -325,12 +330,12 @@ class TestHost:
     def test_a_limit_that_binds(self):
         finding = self.host(group_left_bytes=512 * MIB)[1]
         assert finding.level == "note"
-        assert finding.text == "the control group's limit leaves 512 MiB of it"
+        assert finding.text == "the control group's limit leaves 512 MiB of that memory"
         assert len(self.host(group_left_bytes=48 * GIB)) == 1
 
     def test_a_quota_that_has_struck(self):
         finding = self.host(group_throttled_s=93.0)[1]
-        assert "has stopped its processes for 93.0 s in all" in finding.text
+        assert "has stopped its processes for 93.0 s in total" in finding.text
         assert len(self.host(group_throttled_s=1.0)) == len(self.host(group_throttled_s=0.0)) == 1
 
 
@@ -349,7 +354,7 @@ class TestRunDirectory:
         full = self.folder(free_bytes=64 * MIB - 1)
         assert full.level == "problem"
         assert full.text == "the working directory is full: 64.0 MiB are free"
-        assert full.remedy == "name another with -o"
+        assert full.remedy == "choose another with -o"
 
     def test_read_only(self):
         assert self.folder(is_writable=False).text == "the working directory cannot be written to"

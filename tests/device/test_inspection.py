@@ -215,10 +215,10 @@ class TestNvidia:
         (device / "vendor").write_text(vendor)
         (device / "class").write_text(of_class)
         (machine.pci / "0000:18:00.0").mkdir()
-        assert inspect(machine).nvidia.pci_cards == gpus
+        assert inspect(machine).nvidia.pci_gpus == gpus
 
     def test_a_bus_that_cannot_be_read(self, machine):
-        assert inspect(machine).nvidia.pci_cards is None
+        assert inspect(machine).nvidia.pci_gpus is None
 
 
 def test_this_machine_answers_without_importing_torch(tmp_path):

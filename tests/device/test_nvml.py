@@ -51,7 +51,7 @@ class TestOpening:
         [
             ("LibraryNotFound", "no_driver", "no NVIDIA driver: its library libnvidia-ml"),
             ("DriverNotLoaded", "driver_not_loaded", "installed but not loaded"),
-            ("NoPermission", "no_permission", "may not speak to the NVIDIA driver"),
+            ("NoPermission", "no_permission", "has no permission to use the NVIDIA driver"),
             ("LibRmVersionMismatch", "version_mismatch", "differ in version"),
             ("NotSupported", "not_supported", "does not support this machine"),
             ("GpuIsLost", "other", "NVML: GPU is lost"),

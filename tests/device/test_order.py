@@ -49,7 +49,7 @@ class FakeCrew:
 
     def ask(self, task: protocol.Task, deadline_s: float) -> Answer:
         self.asked.append(task)
-        if task.do == "hello":
+        if task.do == "describe":
             found = {"facts": self.facts, "sources": {}}
             return Answer(1, {} if self.hello_error else found, self.hello_error, 0.1)
         if task.do == "survey":
@@ -64,8 +64,8 @@ def order(path: Path, **changes: Any) -> Order:
     return replace(plain, **changes)
 
 
-def run(path: Path, crew: FakeCrew, **changes: Any) -> Any:
-    return run_order(order(path, **changes), Listener(), crew)
+def run(path: Path, supervisor: FakeCrew, **changes: Any) -> Any:
+    return run_order(order(path, **changes), Listener(), supervisor)
 
 
 @pytest.fixture(autouse=True)
@@ -74,10 +74,10 @@ def _locks_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_once_the_card_is_known_every_worker_is_pinned_to_it(tmp_path: Path) -> None:
-    crew = FakeCrew()
-    found = run(tmp_path, crew)
-    hello, survey, *passes = crew.asked
-    assert (hello.do, hello.device, hello.device_uuid) == ("hello", "cuda:0", None)
+    supervisor = FakeCrew()
+    found = run(tmp_path, supervisor)
+    hello, survey, *passes = supervisor.asked
+    assert (hello.do, hello.device, hello.device_uuid) == ("describe", "cuda:0", None)
     assert (survey.do, survey.device, survey.device_uuid) == ("survey", "cuda", UUID)
     assert {(task.device, task.device_uuid) for task in passes} == {("cuda", UUID)}
     assert {task.precision_ratio for task in passes} == {0.01}
@@ -89,11 +89,11 @@ def test_once_the_card_is_known_every_worker_is_pinned_to_it(tmp_path: Path) -> 
 
 
 def test_on_the_cpu_nothing_is_surveyed(tmp_path: Path) -> None:
-    crew = FakeCrew(facts={"device": "cpu", "torch": "2.11"})
-    run(tmp_path, crew, device="cpu")
-    assert "survey" not in {task.do for task in crew.asked}
-    assert {(task.device, task.device_uuid) for task in crew.asked} == {("cpu", None)}
-    assert {task.precision_ratio for task in crew.asked} == {0.03}
+    supervisor = FakeCrew(facts={"device": "cpu", "torch": "2.11"})
+    run(tmp_path, supervisor, device="cpu")
+    assert "survey" not in {task.do for task in supervisor.asked}
+    assert {(task.device, task.device_uuid) for task in supervisor.asked} == {("cpu", None)}
+    assert {task.precision_ratio for task in supervisor.asked} == {0.03}
 
 
 def test_a_card_stood_for_is_its_size_less_the_context(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_card_stood_for_is_its_size_less_the_context(tmp_path: Path) -> None:
 
 
 def test_a_card_cannot_be_stood_for_by_a_processor(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="this is the CPU"):
+    with pytest.raises(BadInputError, match="this run is on the CPU"):
         run(tmp_path, FakeCrew(), device="cpu", settings=Settings(gpu_memory_bytes=8 * GIB))
 
 
@@ -116,7 +116,7 @@ def test_a_card_cannot_be_stood_for_by_a_processor(tmp_path: Path) -> None:
         (
             Settings(gpu_memory_bytes=8 * GIB),
             {"context_bytes": None, "context_note": "no driver"},
-            r"not known here \(no driver\)",
+            r"is unknown \(no driver\)",
         ),
     ],
 )
@@ -129,8 +129,8 @@ def test_a_limit_that_cannot_be_is_told(
 
 def test_a_run_is_resumed_under_its_own_limit(tmp_path: Path) -> None:
     first = run(tmp_path, FakeCrew())
-    crew = FakeCrew(survey={**SURVEY, "free_bytes": 15 * GIB + MIB})
-    again = run(tmp_path, crew, extend=True, grid=Grid((8, 16, 32), (16, 32)))
+    supervisor = FakeCrew(survey={**SURVEY, "free_bytes": 15 * GIB + MIB})
+    again = run(tmp_path, supervisor, extend=True, grid=Grid((8, 16, 32), (16, 32)))
     assert again.header == first.header
 
 
@@ -159,9 +159,9 @@ def test_a_card_that_torch_does_not_see_is_no_device(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_dies_at_hello_is_told(tmp_path: Path) -> None:
-    crew = FakeCrew(hello_error=Evidence(signal=11))
+    supervisor = FakeCrew(hello_error=Evidence(signal=11))
     with pytest.raises(WorkerStartError, match="SIGSEGV"):
-        run(tmp_path, crew)
+        run(tmp_path, supervisor)
 
 
 def test_two_runs_do_not_share_a_card(tmp_path: Path) -> None:

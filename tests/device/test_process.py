@@ -62,7 +62,7 @@ def test_the_peak_starts_again_from_the_present():
     if reason is None:
         assert memory_bytes("VmHWM") <= high - 60 * MIB
     else:  # a sandbox without clear_refs
-        assert reason.startswith("the kernel keeps VmHWM from being reset: ")
+        assert reason.startswith("the kernel does not allow VmHWM to be reset: ")
 
 
 def test_a_kernel_that_refuses_the_reset_is_told(monkeypatch):
@@ -71,7 +71,7 @@ def test_a_kernel_that_refuses_the_reset_is_told(monkeypatch):
 
     monkeypatch.setattr(Path, "write_text", refuse)
     assert process.reset_peak_rss() == (
-        "the kernel keeps VmHWM from being reset: Permission denied"
+        "the kernel does not allow VmHWM to be reset: Permission denied"
     )
 
 

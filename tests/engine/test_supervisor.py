@@ -16,7 +16,7 @@ from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.errors import WorkerStartError
 from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
-from rnnprof.runfile.points import Outcome
+from rnnprof.runfile.points import Outcome, Point
 from rnnprof.workload import FactorySource, Workload
 
 GIB = 1 << 30
@@ -28,7 +28,7 @@ FAULTS = {
     "leave": (Outcome.CRASHED, "code 3"),
     "sys_exit": (Outcome.FAILED, "SystemExit"),
     "error": (Outcome.FAILED, "the user's own words"),
-    "oom": (Outcome.OOM, "asking for"),
+    "oom": (Outcome.OOM, "requesting"),
     "memory_error": (Outcome.OOM, "out of memory"),
 }
 FAULT_IN_PHASE = [(fault, "forward") for fault in FAULTS] + [
@@ -40,7 +40,7 @@ FAULT_IN_PHASE = [(fault, "forward") for fault in FAULTS] + [
 
 
 def ask(
-    crew: Supervisor,
+    supervisor: Supervisor,
     do: str = "fit",
     deadline_s: float = 60,
     function: str = "make",
@@ -52,13 +52,12 @@ def ask(
         do=do,
         workload=Workload(cell=None, factory=source),
         factory_path=f"{FACTORIES}:{function}",
-        batch=4,
-        time_steps=4,
+        point=Point(4, 4),
         limit_bytes=GIB,
         guard_bytes=2 * GIB,
         point_seconds=0.05,
     )
-    return crew.ask(task, deadline_s)
+    return supervisor.ask(task, deadline_s)
 
 
 def own_processes() -> list[psutil.Process]:
@@ -145,11 +144,12 @@ def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
     (tmp_path / "engine_parent.py").write_text(
         "from rnnprof.engine.supervisor import Supervisor\n"
         "from rnnprof.protocol import Task\n"
+        "from rnnprof.runfile.points import Point\n"
         "from rnnprof.workload import FactorySource, Workload\n"
         "def hold(path):\n"
         "    source = FactorySource('faulty.py:make', {'fault': 'hang_with_child'})\n"
         "    task = Task(do='timing', workload=Workload(cell=None, factory=source),\n"
-        "                factory_path=path, batch=4, time_steps=4)\n"
+        "                factory_path=path, point=Point(4, 4))\n"
         "    with Supervisor() as crew:\n"
         "        crew.ask(task, 600)\n"
     )
@@ -176,8 +176,8 @@ def wait_for_descendants(pid: int, count: int) -> list[psutil.Process]:
 def test_a_python_without_torch_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('no torch here')")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    with Supervisor() as crew, pytest.raises(WorkerStartError, match="no torch here"):
-        crew.start()
+    with Supervisor() as supervisor, pytest.raises(WorkerStartError, match="no torch here"):
+        supervisor.start()
 
 
 def test_the_parent_holds_no_torch() -> None:

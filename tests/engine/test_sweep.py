@@ -31,11 +31,13 @@ from fakes import (
 )
 from rnnprof.engine.observer import proof_seed
 from rnnprof.engine.plan import FIRST_DEADLINE_S, MIN_DEADLINE_S, anchor_of
+from rnnprof.engine.reasons import PassesLeftOut, TimedAgain
 from rnnprof.engine.sweep import RATES_POINT
 from rnnprof.outcomes import Evidence
 from rnnprof.points.fold import anchor_drift, fold_run
-from rnnprof.points.known import MIN_SAMPLES, KnownPeaks
+from rnnprof.points.known import MIN_SAMPLES, PRECISION_RATIO, KnownPeaks
 from rnnprof.points.noise import judge
+from rnnprof.points.reasons import PeakKnownWithout, ProcessorTaken, Taker
 from rnnprof.runfile.journal import load, run_of, to_line
 from rnnprof.runfile.observations import BREAKDOWN_PARTS, Fit, Observation, Timing
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
@@ -148,7 +150,7 @@ def test_points_above_an_oom_are_not_run():
     assert {point for point, outcome in found.items() if outcome is Outcome.OOM} >= EDGE
     implied = {point for point, outcome in found.items() if outcome is Outcome.IMPLIED_OOM}
     assert implied
-    assert not implied & {Point(task.batch, task.time_steps) for task, _ in probe.asked}
+    assert not implied & {task.point for task, _ in probe.asked}
 
 
 def test_without_pruning_every_point_is_run():
@@ -163,7 +165,7 @@ def test_an_oom_ends_a_point():
         assert passes_at(run, point) == ([] if outcome is Outcome.IMPLIED_OOM else ["fit"])
     oom = next(o for o in run.observations if isinstance(o, Fit))
     assert oom.failure.requested_bytes == MemoryLaw().breakdown_at(oom.point)["saved"]
-    assert oom.reason.startswith("out of memory in forward, asking for ")
+    assert oom.reason.startswith("out of memory in forward, requesting ")
     assert isinstance(oom, Fit)
     assert oom.limit_bytes == HEADER.limit_bytes
 
@@ -229,9 +231,7 @@ def test_a_noisy_timing_is_repeated_once_and_the_clean_one_counts():
     run, listener = scripted("timing", is_noisy)
     assert passes_at(run, BAD_POINT) == ["fit", "timing", "timing", "memory"]
     assert fold_run(run)[BAD_POINT].noisy is None
-    assert listener.notes == [
-        "B=16 T=32: other processes took 100% of a processor while it was timed; timing it again"
-    ]
+    assert listener.notes == [TimedAgain(BAD_POINT, ProcessorTaken(Taker.OTHERS, 1.0))]
 
 
 def test_a_timing_noisy_again_is_kept_with_its_flag():
@@ -239,7 +239,7 @@ def test_a_timing_noisy_again_is_kept_with_its_flag():
     assert passes_at(run, BAD_POINT) == ["fit", "timing", "timing", "memory"]
     measurement = fold_run(run)[BAD_POINT]
     assert measurement.outcome is Outcome.MEASURED
-    assert measurement.noisy == "other processes took 100% of a processor"
+    assert measurement.noisy == ProcessorTaken(Taker.OTHERS, 1.0)
 
 
 def test_each_process_is_repeated_for_itself():
@@ -318,9 +318,7 @@ def test_the_task_says_all_that_a_worker_needs():
         assert task.guard_bytes == 1 << 30
         assert task.point_seconds == 0.5
         is_proof = task.do == "fit"
-        assert task.seed == (
-            proof_seed(7, Point(task.batch, task.time_steps), 0) if is_proof else 7
-        )
+        assert task.seed == (proof_seed(7, task.point, 0) if is_proof else 7)
 
 
 def test_the_deadline_follows_what_was_seen():
@@ -373,18 +371,19 @@ def test_fast_leaves_out_the_memory_passes_whose_peak_is_known():
     for point, measurement in left_out.items():
         assert "memory" not in passes_at(run, point)
         assert measurement.breakdown is None
-        assert "left out by --fast" in (measurement.breakdown_reason or "")
         known = KnownPeaks.of(run.observations).at(point)
         assert known is not None
+        assert isinstance(measurement.breakdown_reason, PeakKnownWithout)
+        assert measurement.breakdown_reason == known.reason()
         assert known.peak_bytes == pytest.approx(probe.law.bytes_at(point), rel=1e-6)
-    assert f"--fast: {len(left_out)} of 20 memory passes left out" in listener.notes[-1]
+    assert listener.notes[-1] == PassesLeftOut(len(left_out), 20, PRECISION_RATIO)
 
 
 def test_fast_measures_what_no_model_tells():
     probe, listener = FakeProbe(limit_bytes=AMPLE, law=SquareLaw()), FakeListener()
     run = swept(probe, GRID, Settings(fast=True), listener)
     assert all("memory" in passes_at(run, point) for point in GRID.points())
-    assert "0 of 12 memory passes left out" in listener.notes[-1]
+    assert listener.notes[-1] == PassesLeftOut(0, 12, PRECISION_RATIO)
 
 
 def test_fast_leaves_nothing_out_beyond_what_was_measured():
@@ -577,8 +576,8 @@ def test_a_suspect_error_is_judged_by_half_the_batch():
     run = swept(probe, Grid((8,), (16,)))
     (fit,) = [o for o in run.observations if isinstance(o, Fit)]
     assert fit.outcome is Outcome.OOM
-    assert "a library could not start, and does at half the batch" in (fit.reason or "")
-    assert [t.batch for t, _ in probe.asked if t.do == "fit"] == [8, 4]
+    assert "a library could not start, but starts at half the batch" in (fit.reason or "")
+    assert [t.point.batch for t, _ in probe.asked if t.do == "fit"] == [8, 4]
 
 
 def test_a_library_that_never_comes_up_is_a_crash():

@@ -170,8 +170,8 @@ def test_growth_alone_is_a_budget_with_the_defaults() -> None:
         ("version = 2\n[growth]", ["version is newer", "reads version 1", "upgrade rnnprof"]),
         ("version = true\n[growth]", ["version is true", "write version = 1"]),
         ("version = 1.0\n[growth]", ["version is 1.0"]),
-        ("version = 1", ["budget.toml asks for nothing", "[[fits]]"]),
-        ("version = 1\nfits = []", ["asks for nothing"]),
+        ("version = 1", ["budget.toml requires nothing", "[[fits]]"]),
+        ("version = 1\nfits = []", ["requires nothing"]),
         ("version = 1\n[[fit]]", ["fit is no key", "did you mean 'fits'?"]),
         ("version = 1\n[[max_batch]]", ["max_batch is no key", "did you mean 'max-batch'?"]),
         ("version = 1\nzzz = 1", ["zzz is no key; there are fits, growth,"]),
@@ -201,7 +201,7 @@ def test_growth_alone_is_a_budget_with_the_defaults() -> None:
         ),
         (
             WHOLE.replace("at-most = 4096", "at-most = 511"),
-            ["max-batch[1] asks for at least 512", "measure.at-most lets only 511"],
+            ["max-batch[1] requires at least 512", "measure.at-most allows only 511"],
         ),
     ],
 )

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnnprof.compare.reasons import TooFewProcesses
 from rnnprof.errors import BadInputError
 from rnnprof.gate.formats.documents import gates_benchmarks, gates_json
 from rnnprof.gate.formats.github import (
@@ -26,62 +27,79 @@ from rnnprof.gate.formats.github import (
 )
 from rnnprof.gate.formats.junit import gates_junit
 from rnnprof.gate.formats.markdown import gates_markdown
-from rnnprof.gate.formats.shared import Told, gate_sentence, gates_sentence, verdict_of, worst_first
+from rnnprof.gate.formats.shared import CheckContext, worst_first
 from rnnprof.gate.formats.text import gates_text
-from rnnprof.gate.verdicts import Finding, Gate, Verdict
-from rnnprof.report.text.pieces import one_line
-from rnnprof.report.text.summary import escaped
+from rnnprof.gate.reasons import PeakAndLimit, Throughput, ThroughputOfFew, Unfinished, numbers_in
+from rnnprof.gate.verdicts import Finding, Gate, Verdict, WordedFinding
+from rnnprof.plain_text import escaped, one_line
+from rnnprof.reasons import Reason
+from rnnprof.report.words.gate import judged, summed_up, worded
 
 MIB = 1 << 20
 GIB = 1 << 30
-TOLD = Told(
+CONTEXT = CheckContext(
     run_name="lstm-256", base_name="main", workload="lstm 256->512, fp32, adam",
     device="NVIDIA H200", limit_bytes=GIB, command="rnnprof check run.jsonl --budget b.toml",
     budget_name="b.toml", judged_at=datetime(2026, 11, 24, 0, 30, tzinfo=UTC),
 )  # fmt: skip
-PEAK = Finding(
+
+
+def finding(kind, where, verdict, sentence, *figures, reason=None, **more):
+    """With the sentence of a reason that states no figure."""
+    found = Finding(kind, where, verdict, reason or Reason(), *figures, **more)
+    return WordedFinding(found, sentence)
+
+
+def changed(known, sentence=None, **changes):
+    """The same finding, with other figures or another sentence."""
+    return WordedFinding(replace(known.finding, **changes), sentence or known.sentence)
+
+
+PEAK = finding(
     "peak", "B=64 T=128", Verdict.FAIL, "2.0% above what the budget allows", "bytes",
     measured=612 * MIB, limit=600 * MIB,
 )  # fmt: skip
-GROWTH = Finding(
+GROWTH = finding(
     "time_growth", "B=64 T=128", Verdict.INCONCLUSIVE, "the interval holds the limit of 5%", "s",
     measured=0.0123, baseline=0.0118, interval=(1.012, 1.071), detectable_ratio=0.031,
 )  # fmt: skip
-OTHER_CARD = Finding(
+OTHER_GPU = finding(
     "memory_growth", "B=64 T=512", Verdict.NOT_COMPARABLE, "the baseline is another GPU's"
 )
-RATE = Finding(
+RATE = finding(
     "throughput", "B=64 T=128", Verdict.PASS, "its low end is above the limit",
     "time_steps_per_s", measured=663e3, limit=500e3, interval=(650e3, 676e3),
 )  # fmt: skip
-SMALL = Gate((RATE, PEAK, GROWTH, OTHER_CARD))
+SMALL = summed_up((RATE, PEAK, GROWTH, OTHER_GPU))
+
+EMPTY = worded(Gate(()))
 
 HOSTILE = "a::b,c%0A]]>&\"'|`*<script>@all\n::error::x\r\x00\x1b[31m\x0b\ud800\ufffe\u202e字" * 2
 
 
-def gate_text(gate, told):
+def gate_text(gate, context):
     """Of one GPU, as in most of these tests."""
-    return gates_text([(gate, told)])
+    return gates_text(judged([(gate, context)]))
 
 
-def gate_markdown(gate, told):
-    return gates_markdown([(gate, told)])
+def gate_markdown(gate, context):
+    return gates_markdown(judged([(gate, context)]))
 
 
-def gate_json(gate, told):
-    return gates_json([(gate, told)])
+def gate_json(gate, context):
+    return gates_json(judged([(gate, context)]))
 
 
-def gate_junit(gate, told):
-    return gates_junit([(gate, told)])
+def gate_junit(gate, context):
+    return gates_junit(judged([(gate, context)]))
 
 
-def gate_annotations(gate, told):
-    return gates_annotations([(gate, told)])
+def gate_annotations(gate, context):
+    return gates_annotations(judged([(gate, context)]))
 
 
-def gate_benchmarks(gate, told=TOLD):
-    return gates_benchmarks([(gate, told)])
+def gate_benchmarks(gate, context=CONTEXT):
+    return gates_benchmarks(judged([(gate, context)]))
 
 
 FORMATS = {
@@ -91,16 +109,16 @@ FORMATS = {
 
 
 def of(verdict, **changes):
-    return replace(PEAK, verdict=verdict, **changes)
+    return changed(PEAK, verdict=verdict, **changes)
 
 
 def gate_of(*verdicts):
-    return Gate(tuple(of(verdict) for verdict in verdicts))
+    return summed_up(tuple(of(verdict) for verdict in verdicts))
 
 
 def many(count, verdict=Verdict.FAIL):
     """Findings of which the last is the worst."""
-    return Gate(
+    return summed_up(
         tuple(
             of(verdict, where=f"B={n} T=1", measured=600 * MIB + n * MIB)
             for n in range(1, count + 1)
@@ -147,8 +165,8 @@ def columns(line):
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in line)
 
 
-def cases(gate, told=TOLD):
-    return ET.fromstring(gate_junit(gate, told)).findall("testsuite/testcase")
+def cases(gate, context=CONTEXT):
+    return ET.fromstring(gate_junit(gate, context)).findall("testsuite/testcase")
 
 
 # to the letter
@@ -156,7 +174,7 @@ def cases(gate, told=TOLD):
 
 def test_text_to_the_letter():
     assert (
-        gate_text(SMALL, TOLD)
+        gate_text(SMALL, CONTEXT)
         == """\
 lstm-256, against main, lstm 256->512, fp32, adam, NVIDIA H200, limit 1.00 GiB,
   budget b.toml
@@ -167,22 +185,21 @@ PASS            throughput B=64 T=128: 663 k time steps/s, limit 500 k time
 FAIL            peak B=64 T=128: 612 MiB, limit 600 MiB: 2.0% above what the
                 budget allows
 INCONCLUSIVE    time_growth B=64 T=128: 12.3 ms, baseline 11.8 ms, 95% interval
-                +1.2% to +7.1%: the interval holds the limit of 5% (could have
-                told 3.1%)
+                +1.2% to +7.1%: the interval holds the limit of 5% (detectable
+                change 3.1%)
 NOT COMPARABLE  memory_growth B=64 T=512: the baseline is another GPU's
 
-FAIL: 1 of 4 checks failed; 1 had nothing alike to be compared with; 1 could not
-  be decided."""
+FAIL: 1 of 4 checks failed; 1 could not be compared; 1 could not be decided."""
     )
 
 
 MARKDOWN = r"""## ❌ rnnprof check: FAIL
 
-**FAIL: 1 of 4 checks failed; 1 had nothing alike to be compared with; 1 could not be decided.**
+**FAIL: 1 of 4 checks failed; 1 could not be compared; 1 could not be decided.**
 
 lstm-256, against main, lstm 256-\>512, fp32, adam, NVIDIA H200, limit 1.00 GiB, budget b.toml
 
-| Verdict | Check | Measured | 95% interval | Limit | Baseline | Could have told | Reason |
+| Verdict | Check | Measured | 95% interval | Limit | Baseline | Detectable change | Reason |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 | ❌ FAIL | peak B=64 T=128 | 612 MiB | - | 600 MiB | - | - | 2.0% above what the budget allows |
 | 🚫 NOT COMPARABLE | memory\_growth B=64 T=512 | - | - | - | - | - | the baseline is another GPU's |
@@ -194,11 +211,11 @@ lstm-256, against main, lstm 256-\>512, fp32, adam, NVIDIA H200, limit 1.00 GiB,
 
 
 def test_markdown_to_the_letter():
-    assert gate_markdown(SMALL, TOLD) == MARKDOWN
+    assert gate_markdown(SMALL, CONTEXT) == MARKDOWN
 
 
 def test_annotations_to_the_letter():
-    peak, other, growth = gate_annotations(SMALL, TOLD).splitlines()
+    peak, other, growth = gate_annotations(SMALL, CONTEXT).splitlines()
     assert peak == (
         "::error file=b.toml,title=rnnprof FAIL%3A peak B=64 T=128::612 MiB, limit 600 MiB: "
         "2.0%25 above what the budget allows"
@@ -210,13 +227,13 @@ def test_annotations_to_the_letter():
     assert growth == (
         "::warning file=b.toml,title=rnnprof INCONCLUSIVE%3A time_growth B=64 T=128::12.3 ms, "
         "baseline 11.8 ms, 95%25 interval +1.2%25 to +7.1%25: the interval holds the limit of "
-        "5%25 (could have told 3.1%25)"
+        "5%25 (detectable change 3.1%25)"
     )
 
 
 def test_junit_to_the_letter():
     assert (
-        gate_junit(Gate((PEAK,)), TOLD)
+        gate_junit(summed_up((PEAK,)), CONTEXT)
         == """\
 <?xml version="1.0" encoding="UTF-8"?>
 <testsuites>
@@ -250,7 +267,7 @@ FAIL: 1 of 1 check failed.</system-out>
 
 
 def test_json_says_all_of_a_finding():
-    document = json.loads(gate_json(Gate((GROWTH,)), TOLD))
+    document = json.loads(gate_json(summed_up((GROWTH,)), CONTEXT))
     [finding] = document.pop("findings")
     assert document == {
         "verdict": "INCONCLUSIVE", "exit_code": 0, "strict": False, "run": "lstm-256",
@@ -266,11 +283,11 @@ def test_json_says_all_of_a_finding():
 
 # several GPUs
 
-T4 = replace(TOLD, run_name="r-t4", base_name=None, device="Tesla T4 (simulated)",
+T4 = replace(CONTEXT, run_name="r-t4", base_name=None, device="Tesla T4 (simulated)",
              gpu="simulated-t4")  # fmt: skip
 H100 = replace(T4, run_name="r-h100", device="NVIDIA H100 (simulated)", gpu="simulated-h100")
-KEPT = replace(PEAK, verdict=Verdict.PASS, reason="1% below", measured=594 * MIB)
-TWO = [(Gate((PEAK,)), T4), (Gate((KEPT,)), H100)]
+KEPT = changed(PEAK, verdict=Verdict.PASS, sentence="1% below", measured=594 * MIB)
+TWO = judged([(summed_up((PEAK,)), T4), (summed_up((KEPT,)), H100)])
 
 
 def test_several_gpus_are_one_below_the_other_and_summed_up():
@@ -289,7 +306,7 @@ simulated-h100: r-h100, lstm 256->512, fp32, adam, NVIDIA H100 (simulated),
 
 PASS  peak B=64 T=128: 594 MiB, limit 600 MiB: 1% below
 
-PASS: 1 of 1 check held.
+PASS: 1 of 1 check passed.
 
 2 GPUs: 1 passed, 1 failed (simulated-t4)."""
     )
@@ -308,9 +325,9 @@ PASS: 1 of 1 check held.
     ],
 )
 def test_the_sum_of_several_gpus_names_what_did_not_pass(verdicts, said):
-    judged = [(gate_of(v), replace(TOLD, gpu=f"g{n}")) for n, v in enumerate(verdicts)]
-    assert gates_sentence(judged) == said
-    assert gates_text(judged).splitlines()[-1] == said
+    several = judged((gate_of(v), replace(CONTEXT, gpu=f"g{n}")) for n, v in enumerate(verdicts))
+    assert several.sentence == said
+    assert gates_text(several).splitlines()[-1] == said
 
 
 @pytest.mark.parametrize(
@@ -326,12 +343,12 @@ def test_the_sum_of_several_gpus_names_what_did_not_pass(verdicts, said):
     ],
 )
 def test_the_outputs_of_several_gpus_are_those_of_the_worst(verdicts, strict, worst, code):
-    judged = [
-        (gate_of(verdict), replace(TOLD, gpu=f"g{n}", is_strict=strict))
+    several = judged(
+        (gate_of(verdict), replace(CONTEXT, gpu=f"g{n}", is_strict=strict))
         for n, verdict in enumerate(verdicts)
-    ]
-    assert verdict_of(judged).exit_code(strict=strict) == code
-    outputs = github(judged, {}, token="T").outputs
+    )
+    assert several.verdict.exit_code(strict=strict) == code
+    outputs = github(several, {}, token="T").outputs
     assert outputs == f"verdict<<T\n{worst}\nT\nexit-code<<T\n{code}\nT\n"
 
 
@@ -349,7 +366,7 @@ def test_markdown_of_several_gpus_has_a_section_each_and_the_command_once():
 
 def test_json_of_several_gpus_is_a_list_of_runs():
     document = json.loads(gates_json(TWO))
-    assert document == {"runs": [json.loads(gate_json(*each)) for each in TWO]}
+    assert document == {"runs": [json.loads(gate_json(*each)) for each in TWO.gates]}
 
 
 def test_junit_of_several_gpus_has_a_suite_each_and_no_name_twice(schema):
@@ -362,12 +379,12 @@ def test_junit_of_several_gpus_has_a_suite_each_and_no_name_twice(schema):
     # readers such as GitLab know a test by its class and name, over all suites
     names = [case.get("name") for suite in suites for case in suite.findall("testcase")]
     assert names == ["simulated-t4: peak B=64 T=128", "simulated-h100: peak B=64 T=128"]
-    assert suites[0].findtext("system-out") == gate_text(*TWO[0])
+    assert suites[0].findtext("system-out") == gate_text(*TWO.gates[0])
 
 
 def test_benchmarks_of_several_gpus_are_one_list_without_a_name_twice():
-    twice = [(Gate((PEAK, PEAK)), T4), TWO[1]]
-    assert [row["name"] for row in json.loads(gates_benchmarks(twice))] == [
+    twice = [(summed_up((PEAK, PEAK)), T4), TWO.gates[1]]
+    assert [row["name"] for row in json.loads(gates_benchmarks(judged(twice)))] == [
         "simulated-t4: peak B=64 T=128", "simulated-t4: peak B=64 T=128 (2)",
         "simulated-h100: peak B=64 T=128",
     ]  # fmt: skip
@@ -375,8 +392,8 @@ def test_benchmarks_of_several_gpus_are_one_list_without_a_name_twice():
 
 def test_annotations_of_several_gpus_are_those_of_one_step():
     far = of(Verdict.FAIL, measured=6000 * MIB)
-    judged = [(many(8), T4), (Gate((far, *many(8).findings)), H100)]
-    found = commands(gates_annotations(judged))
+    several = judged([(many(8), T4), (summed_up((far, *many(8).findings)), H100)])
+    found = commands(gates_annotations(several))
     assert len(found) == 10  # GitHub shows no more of a step, of whatever GPU
     assert found[0][1]["title"] == "rnnprof FAIL: simulated-h100: peak B=64 T=128"
     assert found[-1][1]["title"] == "rnnprof check: 8 more"
@@ -385,9 +402,11 @@ def test_annotations_of_several_gpus_are_those_of_one_step():
 
 def test_the_summary_of_several_gpus_stays_within_githubs_limit():
     reason = "|" * 5000
-    findings = tuple(of(Verdict.FAIL, where=f"B={n}", reason=reason) for n in range(500))
-    judged = [(Gate(findings), replace(TOLD, gpu=f"simulated-{n}")) for n in range(6)]
-    text = gates_markdown(judged)
+    findings = tuple(of(Verdict.FAIL, where=f"B={n}", sentence=reason) for n in range(500))
+    several = judged(
+        (summed_up(findings), replace(CONTEXT, gpu=f"simulated-{n}")) for n in range(6)
+    )
+    text = gates_markdown(several)
     assert text.count("<details>") == 6
     assert len(text.encode()) < 1 << 20
 
@@ -412,15 +431,15 @@ def test_of_several_gpus_the_log_guards_every_text():
 )
 def test_every_verdict_in_every_format(verdict, tag, level, sign):
     gate = gate_of(verdict)
-    assert gate_text(gate, TOLD).splitlines()[3].startswith(f"{verdict}  peak B=64 T=128: ")
-    assert gate_text(gate, TOLD).splitlines()[-1] == gate_sentence(gate)
-    assert gate_sentence(gate).startswith(f"{verdict}: 1 of 1 check ")
-    assert gate_markdown(gate, TOLD).startswith(f"## {sign} rnnprof check: {verdict}\n")
-    assert f"| {sign} {verdict} | peak B=64 T=128 |" in gate_markdown(gate, TOLD)
-    assert json.loads(gate_json(gate, TOLD))["verdict"] == verdict
+    assert gate_text(gate, CONTEXT).splitlines()[3].startswith(f"{verdict}  peak B=64 T=128: ")
+    assert gate_text(gate, CONTEXT).splitlines()[-1] == gate.sentence
+    assert gate.sentence.startswith(f"{verdict}: 1 of 1 check ")
+    assert gate_markdown(gate, CONTEXT).startswith(f"## {sign} rnnprof check: {verdict}\n")
+    assert f"| {sign} {verdict} | peak B=64 T=128 |" in gate_markdown(gate, CONTEXT)
+    assert json.loads(gate_json(gate, CONTEXT))["verdict"] == verdict
     [case] = cases(gate)
     assert [child.tag for child in case] == ([tag] if tag else [])
-    assert [command[0] for command in commands(gate_annotations(gate, TOLD))] == (
+    assert [command[0] for command in commands(gate_annotations(gate, CONTEXT))] == (
         [level] if level else []
     )
     assert json.loads(gate_benchmarks(gate))[0]["extra"].startswith(f"{verdict}: ")
@@ -435,41 +454,41 @@ def test_every_verdict_in_every_format(verdict, tag, level, sign):
 )  # fmt: skip
 def test_exit_code_is_told_as_it_will_be(verdict, codes):
     for strict, code in zip((False, True), codes, strict=True):
-        told = replace(TOLD, is_strict=strict)
-        assert json.loads(gate_json(gate_of(verdict), told))["exit_code"] == code
-        outputs = github([(gate_of(verdict), told)], {}, token="T").outputs
+        context = replace(CONTEXT, is_strict=strict)
+        assert json.loads(gate_json(gate_of(verdict), context))["exit_code"] == code
+        outputs = github(judged([(gate_of(verdict), context)]), {}, token="T").outputs
         assert outputs == f"verdict<<T\n{verdict}\nT\nexit-code<<T\n{code}\nT\n"
 
 
-@pytest.mark.parametrize("gate", [gate_of(Verdict.INCONCLUSIVE), Gate(())], ids=["one", "none"])
+@pytest.mark.parametrize("gate", [gate_of(Verdict.INCONCLUSIVE), EMPTY], ids=["one", "none"])
 @pytest.mark.parametrize("form", FORMATS)
 def test_inconclusive_is_never_called_passed(gate, form):
-    text = FORMATS[form](gate, TOLD)
+    text = FORMATS[form](gate, CONTEXT)
     assert not re.search("pass|held|success|✅", text, re.IGNORECASE)
-    assert "INCONCLUSIVE" in text or (form, gate.findings) == ("benchmarks", ())
+    assert "INCONCLUSIVE" in text or (form, gate) == ("benchmarks", EMPTY)
 
 
 def test_a_gate_without_findings_is_no_empty_suite():
-    [case] = cases(Gate(()))
+    [case] = cases(EMPTY)
     assert case.find("skipped") is not None
-    assert [command[0] for command in commands(gate_annotations(Gate(()), TOLD))] == ["warning"]
+    assert [command[0] for command in commands(gate_annotations(EMPTY, CONTEXT))] == ["warning"]
 
 
 def test_inconclusive_is_an_error_where_it_ends_the_job():
-    notes = gate_annotations(gate_of(Verdict.INCONCLUSIVE), replace(TOLD, is_strict=True))
+    notes = gate_annotations(gate_of(Verdict.INCONCLUSIVE), replace(CONTEXT, is_strict=True))
     assert [command[0] for command in commands(notes)] == ["error"]
 
 
 def test_counts_of_a_suite():
-    suite = ET.fromstring(gate_junit(SMALL, TOLD)).find("testsuite")
+    suite = ET.fromstring(gate_junit(SMALL, CONTEXT)).find("testsuite")
     counts = {name: int(suite.get(name)) for name in ("tests", "failures", "errors", "skipped")}
     assert counts == {"tests": 4, "failures": 1, "errors": 1, "skipped": 1}
 
 
 def test_sentence_leaves_out_what_held_unless_all_did():
     gate = gate_of(Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.PASS)
-    assert gate_sentence(gate) == "INCONCLUSIVE: 1 of 3 checks could not be decided."
-    assert gate_sentence(gate_of(Verdict.PASS, Verdict.PASS)) == "PASS: 2 of 2 checks held."
+    assert gate.sentence == "INCONCLUSIVE: 1 of 3 checks could not be decided."
+    assert gate_of(Verdict.PASS, Verdict.PASS).sentence == "PASS: 2 of 2 checks passed."
 
 
 # order and figures
@@ -477,33 +496,37 @@ def test_sentence_leaves_out_what_held_unless_all_did():
 
 def test_worst_first_is_by_verdict_then_by_how_far():
     far, near = of(Verdict.FAIL, measured=900 * MIB), of(Verdict.FAIL, measured=601 * MIB)
-    slow = replace(RATE, verdict=Verdict.FAIL, measured=100e3)  # five times below
+    slow = changed(RATE, verdict=Verdict.FAIL, measured=100e3)  # five times below
     missing = of(Verdict.FAIL, measured=None)
     held = of(Verdict.PASS, measured=1.0)
-    unordered = (held, GROWTH, near, far, OTHER_CARD, slow, missing)
-    wanted = [missing, slow, far, near, OTHER_CARD, GROWTH, held]
+    unordered = (held, GROWTH, near, far, OTHER_GPU, slow, missing)
+    wanted = [missing, slow, far, near, OTHER_GPU, GROWTH, held]
     assert worst_first(unordered) == wanted
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_is_no_figure(odd):
-    finding = of(
+    found = of(
         Verdict.FAIL, where="", measured=odd, limit=odd, interval=(odd, 1.0), detectable_ratio=odd
     )
-    gate = Gate((finding, PEAK))
-    assert worst_first((PEAK, finding)) == [finding, PEAK]
-    assert json.loads(gate_benchmarks(gate)) == json.loads(gate_benchmarks(Gate((PEAK,))))
+    gate = summed_up((found, PEAK))
+    assert worst_first((PEAK, found)) == [found, PEAK]
+    assert json.loads(gate_benchmarks(gate)) == json.loads(gate_benchmarks(summed_up((PEAK,))))
     for form in ("text", "markdown", "json", "junit", "annotations"):
-        assert not re.search(r"\b(nan|inf)\b|Infinity", FORMATS[form](gate, TOLD), re.IGNORECASE)
-    [told, _] = json.loads(gate_json(gate, TOLD))["findings"]
-    assert (told["measured"], told["interval"], told["detectable_ratio"]) == (None, None, None)
+        assert not re.search(r"\b(nan|inf)\b|Infinity", FORMATS[form](gate, CONTEXT), re.IGNORECASE)
+    [context, _] = json.loads(gate_json(gate, CONTEXT))["findings"]
+    assert (context["measured"], context["interval"], context["detectable_ratio"]) == (
+        None,
+        None,
+        None,
+    )
 
 
-def test_figures_that_round_alike_are_told_exactly():
-    text = gate_text(Gate((of(Verdict.FAIL, measured=600 * MIB + 1),)), TOLD)
+def test_figures_that_round_alike_are_stated_exactly():
+    text = gate_text(summed_up((of(Verdict.FAIL, measured=600 * MIB + 1),)), CONTEXT)
     assert "629,145,601 bytes, limit 629,145,600 bytes" in text
-    slow = Finding("time_growth", "", Verdict.FAIL, "slower", "s", 1.00001, baseline=1.0)
-    assert "1.00001 s, baseline 1 s" in gate_text(Gate((slow,)), TOLD)
+    slow = finding("time_growth", "", Verdict.FAIL, "slower", "s", 1.00001, baseline=1.0)
+    assert "1.00001 s, baseline 1 s" in gate_text(summed_up((slow,)), CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -514,22 +537,40 @@ def test_figures_that_round_alike_are_told_exactly():
     ],
 )  # fmt: skip
 def test_figures_have_their_units(unit, measured, shown):
-    finding = Finding("peak", "T=1", Verdict.FAIL, "so", unit, measured)
-    assert f"peak T=1: {shown}: so" in gate_text(Gate((finding,)), TOLD)
+    found = finding("peak", "T=1", Verdict.FAIL, "so", unit, measured)
+    assert f"peak T=1: {shown}: so" in gate_text(summed_up((found,)), CONTEXT)
 
 
-def test_figures_that_the_reason_tells_are_not_told_twice():
-    reason = "peak 612 MiB, 600 MiB are allowed: +2.0%"
-    [told] = gate_text(Gate((replace(PEAK, reason=reason),)), TOLD).splitlines()[3:4]
-    assert told == f"FAIL  peak B=64 T=128: {reason}"
-    of_another = replace(PEAK, reason="1612 MiB, 0.600 MiB")  # these hold the digits, no figures
-    assert ": 612 MiB, limit 600 MiB: 1612" in gate_text(Gate((of_another,)), TOLD)
-    rate = replace(RATE, reason="663 k/s, 500 k/s are asked for", interval=None)
-    assert gate_text(Gate((rate,)), TOLD).count("k/s") == 2
+def test_figures_that_the_sentence_states_are_not_repeated():
+    sentence = "peak 612 MiB, 600 MiB is allowed: +2.0%"
+    stated = changed(PEAK, sentence, reason=PeakAndLimit("allocated", 612 * MIB, 600 * MIB))
+    [line] = gate_text(summed_up((stated,)), CONTEXT).splitlines()[3:4]
+    assert line == f"FAIL  peak B=64 T=128: {sentence}"
+    of_another = changed(PEAK, sentence, reason=PeakAndLimit("allocated", 1612 * MIB, MIB))
+    assert f": 612 MiB, limit 600 MiB: {sentence}" in one_line(
+        gate_text(summed_up((of_another,)), CONTEXT)
+    )
+    rate = changed(RATE, "663 k/s", reason=Throughput(663e3, (650e3, 676e3), 500e3))
+    assert gate_text(summed_up((rate,)), CONTEXT).count("k/s") == 1
+    partly = changed(RATE, "663 k/s", reason=Throughput(663e3, (650e3, 677e3), 500e3))
+    assert "95% interval 650 k" in one_line(gate_text(summed_up((partly,)), CONTEXT))
+
+
+def test_figures_that_round_alike_are_stated_exactly_beside_the_sentence():
+    above = PeakAndLimit("allocated", 600 * MIB + 1, 600 * MIB)
+    text = gate_text(summed_up((of(Verdict.FAIL, measured=600 * MIB + 1, reason=above),)), CONTEXT)
+    assert "629,145,601 bytes, limit 629,145,600 bytes" in text
+
+
+def test_numbers_are_found_within_reasons_and_a_flag_is_none():
+    assert list(numbers_in(Throughput(3.0, (1.0, 2.0), 4.0))) == [3.0, 1.0, 2.0, 4.0]
+    assert list(numbers_in(Unfinished(is_baseline=True))) == []
+    few = TooFewProcesses(1, 3, ("noisy by 9",))
+    assert list(numbers_in(ThroughputOfFew(5.0, 6.0, few, 2.0))) == [5.0, 6.0, 1, 3, 2.0]
 
 
 def test_names_that_recur_are_told_apart():
-    gate = Gate((PEAK, GROWTH, PEAK, PEAK))
+    gate = summed_up((PEAK, GROWTH, PEAK, PEAK))
     names = ["peak B=64 T=128", "time_growth B=64 T=128"]
     names += [f"peak B=64 T=128 ({n})" for n in (2, 3)]
     assert [case.get("name") for case in cases(gate)] == names
@@ -537,22 +578,22 @@ def test_names_that_recur_are_told_apart():
 
 
 def test_without_baseline_budget_limit_and_clock():
-    told = replace(TOLD, base_name=None, budget_name=None, limit_bytes=None, judged_at=None)
-    assert gate_text(SMALL, told).splitlines()[0].endswith("NVIDIA H200, limit not known")
-    suite = ET.fromstring(gate_junit(SMALL, told)).find("testsuite")
+    context = replace(CONTEXT, base_name=None, budget_name=None, limit_bytes=None, judged_at=None)
+    assert gate_text(SMALL, context).splitlines()[0].endswith("NVIDIA H200, limit not known")
+    suite = ET.fromstring(gate_junit(SMALL, context)).find("testsuite")
     assert suite.get("timestamp") is None
     assert "baseline" not in [each.get("name") for each in suite.iter("property")]
-    assert gate_annotations(Gate((PEAK,)), told).startswith("::error title=rnnprof FAIL")
-    assert "<code>" not in gate_markdown(SMALL, replace(told, command=""))
+    assert gate_annotations(summed_up((PEAK,)), context).startswith("::error title=rnnprof FAIL")
+    assert "<code>" not in gate_markdown(SMALL, replace(context, command=""))
 
 
 # benchmarks
 
 
 def test_benchmarks_are_smaller_is_better():
-    largest = Finding("max_batch", "T=128", Verdict.PASS, "enough", "sequences", 768, 512)
-    ratio = Finding("memory_growth", "B=1 T=1", Verdict.PASS, "so", "ratio", 1.01, 1.005)
-    rows = json.loads(gate_benchmarks(Gate((PEAK, GROWTH, RATE, largest, ratio, OTHER_CARD))))
+    largest = finding("max_batch", "T=128", Verdict.PASS, "enough", "sequences", 768, 512)
+    ratio = finding("memory_growth", "B=1 T=1", Verdict.PASS, "so", "ratio", 1.01, 1.005)
+    rows = json.loads(gate_benchmarks(summed_up((PEAK, GROWTH, RATE, largest, ratio, OTHER_GPU))))
     assert [(row["name"], row["unit"]) for row in rows] == [
         ("peak B=64 T=128", "bytes"), ("time_growth B=64 T=128", "s"),
         ("throughput B=64 T=128", "s"), ("memory_growth B=1 T=1", "ratio"),
@@ -569,8 +610,8 @@ def test_benchmarks_are_smaller_is_better():
 
 @pytest.mark.parametrize("rate", [0.0, -1.0])
 def test_no_rate_is_no_benchmark(rate):
-    assert json.loads(gate_benchmarks(Gate((replace(RATE, measured=rate),)))) == []
-    [row] = json.loads(gate_benchmarks(Gate((replace(RATE, interval=(rate, 7e5)),))))
+    assert json.loads(gate_benchmarks(summed_up((changed(RATE, measured=rate),)))) == []
+    [row] = json.loads(gate_benchmarks(summed_up((changed(RATE, interval=(rate, 7e5)),))))
     assert "range" not in row
 
 
@@ -581,7 +622,7 @@ def test_no_rate_is_no_benchmark(rate):
     ("verdict", "level"), [(Verdict.FAIL, "error"), (Verdict.INCONCLUSIVE, "warning")]
 )
 def test_of_500_the_worst_9_and_how_many_more(verdict, level):
-    found = commands(gate_annotations(many(500, verdict), TOLD))
+    found = commands(gate_annotations(many(500, verdict), CONTEXT))
     assert [name for name, *_ in found] == [level] * 10
     titles = [properties["title"] for _, properties, _ in found]
     assert titles[:9] == [f"rnnprof {verdict}: peak B={500 - n} T=1" for n in range(9)]
@@ -591,36 +632,36 @@ def test_of_500_the_worst_9_and_how_many_more(verdict, level):
 
 @pytest.mark.parametrize(("count", "shown"), [(9, 9), (10, 10), (11, 10)])
 def test_ten_annotations_need_no_rest(count, shown):
-    notes = gate_annotations(many(count), TOLD)
+    notes = gate_annotations(many(count), CONTEXT)
     assert len(commands(notes)) == shown
     assert ("2 more" in notes) == (count == 11)
 
 
 def test_500_rows_are_a_table_of_200_and_a_fold():
-    text = gate_markdown(Gate((*many(500).findings, GROWTH)), TOLD)
+    text = gate_markdown(summed_up((*many(500).findings, GROWTH)), CONTEXT)
     rows = re.findall(r"^\| ❌ FAIL \| peak B=(\d+) T=1 \|", text, re.MULTILINE)
     assert [int(row) for row in rows] == list(range(500, 300, -1))
     assert "<details><summary>301 more</summary>\n\n300 FAIL, 1 INCONCLUSIVE." in text
     assert text.index("</details>") > text.index("<details>")
-    assert "<details>" not in gate_markdown(many(200), TOLD)
+    assert "<details>" not in gate_markdown(many(200), CONTEXT)
 
 
 def test_500_are_all_in_text_json_and_junit():
     gate = many(500)
-    assert gate_text(gate, TOLD).count("\nFAIL  peak ") == 500
-    assert len(json.loads(gate_json(gate, TOLD))["findings"]) == 500
+    assert gate_text(gate, CONTEXT).count("\nFAIL  peak ") == 500
+    assert len(json.loads(gate_json(gate, CONTEXT))["findings"]) == 500
     assert len(cases(gate)) == 500
 
 
 @pytest.mark.parametrize("sign", ["𝐀", "|", "字"])
 def test_summary_and_messages_stay_within_githubs_limits(sign):
     endless = sign * 1_100
-    finding = Finding(endless, endless, Verdict.FAIL, endless, endless, 1.0, 2.0, 3.0, (0.1, 0.2))
-    told = Told(*[endless] * 4, GIB, endless, endless)
-    gate = Gate((finding,) * 201)
-    size_bytes = len(gate_markdown(gate, told).encode())
+    found = finding(endless, endless, Verdict.FAIL, endless, endless, 1.0, 2.0, 3.0, (0.1, 0.2))
+    context = CheckContext(*[endless] * 4, GIB, endless, endless)
+    gate = summed_up((found,) * 201)
+    size_bytes = len(gate_markdown(gate, context).encode())
     assert size_bytes < 800 * 1024  # of the 1024 that GitHub takes
-    for _, properties, message in commands(gate_annotations(gate, told)):
+    for _, properties, message in commands(gate_annotations(gate, context)):
         assert len(message) <= 4096
         assert len(properties["title"]) <= 255
 
@@ -633,9 +674,9 @@ PLAIN = one_line(HOSTILE)
 @pytest.fixture(scope="module")
 def hostile():
     findings = tuple(
-        Finding(HOSTILE, HOSTILE, verdict, HOSTILE, HOSTILE, 1.0, 2.0) for verdict in Verdict
+        finding(HOSTILE, HOSTILE, verdict, HOSTILE, HOSTILE, 1.0, 2.0) for verdict in Verdict
     )
-    return Gate(findings), Told(*[HOSTILE] * 4, None, HOSTILE, HOSTILE)
+    return summed_up(findings), CheckContext(*[HOSTILE] * 4, None, HOSTILE, HOSTILE)
 
 
 def test_hostile_names_are_text_of_80_columns(hostile):
@@ -644,7 +685,7 @@ def test_hostile_names_are_text_of_80_columns(hostile):
 
 
 def test_hostile_names_are_no_commands(hostile):
-    texts = github([hostile], {}, token="T")
+    texts = github(judged([hostile]), {}, token="T")
     assert [name for name, *_ in commands(texts.log)] == ["error", "error", "warning"]
     assert commands(texts.log) == commands(texts.annotations)
     for _, properties, message in commands(texts.log):
@@ -655,13 +696,15 @@ def test_hostile_names_are_no_commands(hostile):
 
 def test_a_line_that_begins_as_a_command_is_told_as_text():
     reason = "x" * 61 + " ::error::x"  # breaks just before the colons
-    gate = Gate((Finding("fits", "", Verdict.PASS, reason),))
-    assert commands(gate_text(gate, TOLD)) != []
-    assert commands(github([(gate, TOLD)], {}).log) == []
+    gate = summed_up((finding("fits", "", Verdict.PASS, reason),))
+    assert commands(gate_text(gate, CONTEXT)) != []
+    assert commands(github(judged([(gate, CONTEXT)]), {}).log) == []
 
 
 def test_tokens_are_random():
-    first, second = (github([(SMALL, TOLD)], {}).outputs.splitlines()[0] for _ in range(2))
+    first, second = (
+        github(judged([(SMALL, CONTEXT)]), {}).outputs.splitlines()[0] for _ in range(2)
+    )
     assert first != second
     assert len(first) > len("verdict<<") + 32
 
@@ -675,7 +718,7 @@ def test_hostile_names_are_no_markup(hostile):
 
 
 def test_hostile_names_are_utf8(hostile, tmp_path):
-    write_github(github([hostile], {"GITHUB_STEP_SUMMARY": str(tmp_path / "s")}))
+    write_github(github(judged([hostile]), {"GITHUB_STEP_SUMMARY": str(tmp_path / "s")}))
     for form in FORMATS.values():
         form(*hostile).encode()
 
@@ -695,29 +738,29 @@ def test_github_reads_back_what_went_in(text):
 
 @given(where=NAMES, reason=NAMES, file=NAMES.filter(lambda name: one_line(name)))
 def test_a_command_is_one_line_that_the_runner_reads_back(where, reason, file):
-    finding = Finding("peak", where, Verdict.FAIL, reason)
+    found = finding("peak", where, Verdict.FAIL, reason)
     [(name, properties, message)] = commands(
-        gate_annotations(Gate((finding,)), replace(TOLD, budget_name=file))
+        gate_annotations(summed_up((found,)), replace(CONTEXT, budget_name=file))
     )
     assert name == "error"
     assert properties == {
-        "file": one_line(file), "title": one_line(f"rnnprof FAIL: {finding.name}"),
+        "file": one_line(file), "title": one_line(f"rnnprof FAIL: {found.finding.name}"),
     }  # fmt: skip
     assert message == one_line(reason)
 
 
 @given(where=NAMES, reason=NAMES, device=NAMES)
 def test_xml_reads_back_what_went_in(where, reason, device):
-    finding = Finding("peak", where, Verdict.FAIL, reason)
-    told = replace(TOLD, device=device)
-    text = gate_junit(Gate((finding,)), told)
+    found = finding("peak", where, Verdict.FAIL, reason)
+    context = replace(CONTEXT, device=device)
+    text = gate_junit(summed_up((found,)), context)
     suite = ET.fromstring(text.encode()).find("testsuite")
     case = suite.find("testcase")
-    assert case.get("name") == one_line(finding.name)
+    assert case.get("name") == one_line(found.finding.name)
     assert (case.find("failure").text or "") == one_line(reason)
     facts = {each.get("name"): each.get("value") for each in suite.iter("property")}
     assert facts["device"] == one_line(device)
-    assert suite.findtext("system-out") == gate_text(Gate((finding,)), told)
+    assert suite.findtext("system-out") == gate_text(summed_up((found,)), context)
 
 
 @given(where=NAMES, reason=NAMES, measured=st.none() | st.floats(), limit=st.none() | st.floats(),
@@ -725,16 +768,16 @@ def test_xml_reads_back_what_went_in(where, reason, device):
        unit=st.sampled_from(["bytes", "s", "time_steps_per_s", "sequences", "ratio", "", "m"]),
        verdict=st.sampled_from(list(Verdict)))  # fmt: skip
 def test_any_finding_can_be_told(where, reason, measured, limit, ends, told_ratio, unit, verdict):
-    finding = Finding("peak", where, verdict, reason, unit, measured, limit, None, ends, told_ratio)
-    gate = Gate((finding,))
-    lines = gate_text(gate, TOLD).split("\n")
+    found = finding("peak", where, verdict, reason, unit, measured, limit, None, ends, told_ratio)
+    gate = summed_up((found,))
+    lines = gate_text(gate, CONTEXT).split("\n")
     assert all(columns(line) <= 80 for line in lines)
-    told = json.loads(gate_json(gate, TOLD), parse_constant=pytest.fail)
-    assert told["findings"][0]["reason"] == reason
+    context = json.loads(gate_json(gate, CONTEXT), parse_constant=pytest.fail)
+    assert context["findings"][0]["reason"] == reason
     json.loads(gate_benchmarks(gate), parse_constant=pytest.fail)
     assert len(cases(gate)) == 1
-    assert escaped(finding.name)[:20] in gate_markdown(gate, TOLD)
-    assert len(commands(gate_annotations(gate, TOLD))) == (verdict is not Verdict.PASS)
+    assert escaped(found.finding.name)[:20] in gate_markdown(gate, CONTEXT)
+    assert len(commands(gate_annotations(gate, CONTEXT))) == (verdict is not Verdict.PASS)
 
 
 # a GitHub job's files
@@ -744,20 +787,20 @@ def test_summary_and_outputs_are_appended(tmp_path):
     summary, outputs = tmp_path / "summary", tmp_path / "outputs"
     summary.write_text("before\n")
     places = {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(outputs)}
-    write_github(github([(SMALL, TOLD)], places, token="T"))
-    assert summary.read_text() == "before\n" + gate_markdown(SMALL, TOLD)
+    write_github(github(judged([(SMALL, CONTEXT)]), places, token="T"))
+    assert summary.read_text() == "before\n" + gate_markdown(SMALL, CONTEXT)
     assert outputs.read_bytes() == b"verdict<<T\nFAIL\nT\nexit-code<<T\n1\nT\n"
 
 
 def test_outside_a_job_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for environment in ({}, {"GITHUB_STEP_SUMMARY": "", "GITHUB_OUTPUT": ""}):
-        write_github(github([(SMALL, TOLD)], environment))
+        write_github(github(judged([(SMALL, CONTEXT)]), environment))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
-    texts = github([(SMALL, TOLD)], {"GITHUB_OUTPUT": str(tmp_path / "no" / "file")})
+    texts = github(judged([(SMALL, CONTEXT)]), {"GITHUB_OUTPUT": str(tmp_path / "no" / "file")})
     with pytest.raises(BadInputError, match=r"--github: cannot write to \$GITHUB_OUTPUT, .*no"):
         write_github(texts)
 
@@ -773,18 +816,18 @@ def schema():
     return xmlschema.XMLSchema(str(SCHEMA))
 
 
-@pytest.mark.parametrize("gate", [SMALL, Gate(()), many(500)], ids=["small", "none", "many"])
+@pytest.mark.parametrize("gate", [SMALL, EMPTY, many(500)], ids=["small", "none", "many"])
 def test_junit_is_valid(schema, gate):
-    schema.validate(gate_junit(gate, TOLD))
+    schema.validate(gate_junit(gate, CONTEXT))
 
 
 def test_junit_of_hostile_names_is_valid(schema, hostile):
-    gate, told = hostile
-    schema.validate(gate_junit(gate, replace(told, judged_at=TOLD.judged_at)))
+    gate, context = hostile
+    schema.validate(gate_junit(gate, replace(context, judged_at=CONTEXT.judged_at)))
 
 
 def test_the_schema_refuses_what_readers_would_not_understand(schema):
-    text = gate_junit(SMALL, TOLD)
+    text = gate_junit(SMALL, CONTEXT)
     for old, new in (
         ("failure", "failed"), ('errors="1"', 'errors="one"'), (' type="FAIL"', ""),
         (' classname="rnnprof.peak"', ""), ("T00:30:00", "T00:30:00Z"), ("<system-err />", ""),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from fakes import FakeClock
+from fakes import HEADER, FakeClock
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.order import Order
 from rnnprof.errors import BadInputError
@@ -17,7 +17,7 @@ from rnnprof.gate import paired as alternate
 from rnnprof.gate.budget import Asked
 from rnnprof.gate.paired import Side, check_python, measure_in_turn
 from rnnprof.runfile.points import Grid, Point
-from rnnprof.runfile.records import Settings
+from rnnprof.runfile.records import Run, Settings
 from rnnprof.workload import Workload
 
 
@@ -32,10 +32,10 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
     """The orders as they are carried out."""
     orders: list[Order] = []
 
-    def profile(order: Order, *_: object) -> Any:
+    def profile(order: Order, *_: object) -> Run:
         orders.append(order)
-        name, limit_bytes = f"{order.path.stem} {len(orders)}", 1000 + len(orders)
-        return SimpleNamespace(name=name, limit_bytes=limit_bytes)
+        header = replace(HEADER, limit_bytes=1000 + len(orders))
+        return Run(header, path=f"{order.path.stem} {len(orders)}")
 
     monkeypatch.setattr(alternate, "run_order", profile)
     return orders
@@ -75,7 +75,10 @@ def test_each_file_is_begun_anew_once_and_then_added_to(done: list[Order]) -> No
     assert [(order.overwrite, order.extend) for order in done] == (
         [(True, False)] * 2 + [(False, True)] * 4
     )
-    assert [run.name for run in runs] == ["a 6", "b 5"]  # the newest of each, whoever came last
+    assert [folded.run.path for folded in runs] == [
+        "a 6",
+        "b 5",
+    ]  # the newest of each, whoever came last
 
 
 def test_two_more_a_side_while_it_is_open(done: list[Order]) -> None:

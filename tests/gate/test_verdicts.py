@@ -7,10 +7,11 @@ import itertools
 import pytest
 
 from rnnprof.gate.verdicts import SEVERITY, Finding, Gate, Verdict, worst
+from rnnprof.reasons import Reason
 
 
 def a_gate(*verdicts: Verdict) -> Gate:
-    return Gate(tuple(Finding("peak", "B=1 T=1", verdict, "why") for verdict in verdicts))
+    return Gate(tuple(Finding("peak", "B=1 T=1", verdict, Reason()) for verdict in verdicts))
 
 
 def test_every_verdict_has_a_severity() -> None:
@@ -43,5 +44,5 @@ def test_exit_codes(verdicts: tuple[Verdict, ...], lenient: int, strict: int) ->
 
 
 def test_a_finding_is_named_by_kind_and_place() -> None:
-    assert Finding("peak", "B=64 T=128", Verdict.PASS, "").name == "peak B=64 T=128"
-    assert Finding("finished", "", Verdict.FAIL, "").name == "finished"
+    assert Finding("peak", "B=64 T=128", Verdict.PASS, Reason()).name == "peak B=64 T=128"
+    assert Finding("finished", "", Verdict.FAIL, Reason()).name == "finished"

@@ -10,7 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import HEADER, MIB, a_fit, a_request
-from rnnprof.maxbatch.certify import Terms, conclude, frontier_of, missing_proof
+from rnnprof.maxbatch.certify import Proof, Terms, conclude, frontier_of, missing_proof
+from rnnprof.maxbatch.reasons import (
+    Contradiction,
+    EndedAt,
+    FewerConfirmations,
+    MemoryFalls,
+    NoMultiple,
+    NotSupported,
+    SmallestFails,
+    Stopped,
+    Thrashes,
+    WentBothWays,
+)
 from rnnprof.maxbatch.search import Try
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.runfile.observations import Failure, Fit
@@ -41,7 +53,7 @@ def attempt(batch: int, **changes: object) -> Fit:
     return a_fit(Point(batch, time_steps), attempt=f"a{next(numbers)}", **changes)
 
 
-def concluded(*fits: Fit, terms: Terms = TERMS) -> Certificate:
+def concluded(*fits: Fit, terms: Terms = TERMS) -> Proof:
     return conclude(STEPS, fits, terms)
 
 
@@ -53,7 +65,7 @@ def status_of(*fits: Fit, terms: Terms = TERMS) -> tuple[EdgeStatus, int | None]
 # a cache that the allocator empties
 
 
-def test_a_fit_that_empties_the_cache_is_a_proof_and_thrashing_is_told():
+def test_a_fit_that_empties_the_cache_is_a_proof_with_thrashing_beside():
     fits = (
         passes(40, peak_charged_bytes=50 * MIB, peak_allocated_bytes=36 * MIB, retries=0),
         passes(50, peak_charged_bytes=41 * MIB, peak_allocated_bytes=40 * MIB, retries=8),
@@ -61,23 +73,17 @@ def test_a_fit_that_empties_the_cache_is_a_proof_and_thrashing_is_told():
     )
     certificate = concluded(*fits)
     assert (certificate.status, certificate.batch) == (EdgeStatus.CERTIFIED, 50)
-    assert certificate.reason == (
-        "B=50 thrashes: to go on, the allocator emptied its cache 8 times after the second "
-        "training step, which takes time; B=40 fits without it"
-    )
+    assert certificate.reason == Thrashes(50, 8, without_batch=40, after_steps=2)
 
 
-def test_thrashing_below_the_largest_batch_is_not_told():
+def test_thrashing_below_the_largest_batch_is_no_reason():
     certificate = concluded(passes(40, retries=3), passes(50, retries=0), ooms(51))
     assert (certificate.status, certificate.reason) == (EdgeStatus.CERTIFIED, None)
 
 
 def test_thrashing_once_without_another_proof():
     certificate = concluded(passes(16, 2, retries=None), passes(50, retries=1), ooms(51))
-    assert certificate.reason is not None
-    assert certificate.reason.endswith(
-        "its cache once after the second training step, which takes time"
-    )
+    assert certificate.reason == Thrashes(50, 1, without_batch=None, after_steps=2)
 
 
 def test_allocated_bytes_that_fall_are_a_fall():
@@ -88,7 +94,7 @@ def test_allocated_bytes_that_fall_are_a_fall():
     )
     certificate = concluded(*fits)
     assert certificate.status is EdgeStatus.INDETERMINATE
-    assert "memory falls from 48.0 MiB at B=40 to 30.0 MiB at B=50" in (certificate.reason or "")
+    assert certificate.reason == MemoryFalls(40, 48 * MIB, 50, 30 * MIB)
 
 
 # each status
@@ -96,7 +102,7 @@ def test_allocated_bytes_that_fall_are_a_fall():
 
 def test_certified_by_both_sides():
     fits = (passes(16, 2), passes(40), ooms(60), ooms(41))
-    assert conclude(STEPS, fits, TERMS, "r7") == Certificate(
+    assert conclude(STEPS, fits, TERMS, "r7") == Proof(
         time_steps=STEPS,
         status=EdgeStatus.CERTIFIED,
         granularity=1,
@@ -132,16 +138,15 @@ def test_nothing_fits():
     assert certificate.status is EdgeStatus.NOTHING_FITS
     assert (certificate.batch, certificate.fits) == (None, None)
     assert certificate.fails.batch == 1
-    assert certificate.reason == "B=1 is out of memory"
+    assert certificate.reason == SmallestFails(1)
 
 
 def test_nothing_fits_after_training_steps_that_left_memory_behind():
     later = ooms(1, train_steps_run=9, live_bytes=tuple(range(0, 9 * MIB, MIB)))
-    assert concluded(ooms(16), ooms(1, train_steps_run=1), later).reason == (
-        "B=1 is out of memory after 9 training steps, each of which left 1.00 MiB behind"
-    )
+    found = concluded(ooms(16), ooms(1, train_steps_run=1), later)
+    assert found.reason == SmallestFails(1, train_steps_run=9, left_bytes=MIB)
     once = concluded(ooms(16), ooms(1, train_steps_run=1))
-    assert once.reason == "B=1 is out of memory after 1 training step"
+    assert once.reason == SmallestFails(1, train_steps_run=1, left_bytes=0)
 
 
 def test_a_proof_lasts_as_long_as_growth_that_has_ended():
@@ -155,10 +160,10 @@ def test_a_proof_lasts_as_long_as_growth_that_has_ended():
     assert (proven.status, proven.horizon) == (EdgeStatus.CERTIFIED, 30)
 
 
-def test_unsupported_tells_why():
+def test_unsupported_has_the_reason_that_was_recorded():
     certificate = concluded(ends(16, Outcome.UNSUPPORTED, "not supported in forward"))
     assert certificate.status is EdgeStatus.UNSUPPORTED
-    assert certificate.reason == "not supported in forward"
+    assert certificate.reason == NotSupported("not supported in forward")
 
 
 def test_unsupported_above_a_fit_is_not_known():
@@ -170,7 +175,7 @@ def test_a_fit_above_an_oom_shows_both():
     fits = (passes(10), ooms(20), ooms(40), passes(30))
     certificate = concluded(*fits)
     assert certificate.status is EdgeStatus.NON_MONOTONE
-    assert certificate.reason == "B=30 fits although B=20 was out of memory"
+    assert certificate.reason == Contradiction(fits_batch=30, fails_batch=20)
     assert (certificate.fits.attempt, certificate.fails.attempt) == (
         fits[3].attempt,
         fits[1].attempt,
@@ -184,7 +189,7 @@ def test_a_contradiction_is_shown_as_it_was_run():
     fits = (ooms(13), passes(19))
     certificate = concluded(*fits, terms=terms)
     assert certificate.status is EdgeStatus.NON_MONOTONE
-    assert certificate.reason == "B=19 fits although B=13 was out of memory"
+    assert certificate.reason == Contradiction(fits_batch=19, fails_batch=13)
     assert (certificate.fails.batch, certificate.fits.batch) == (13, 19)
     assert certificate.batch is None
 
@@ -199,10 +204,7 @@ def test_a_batch_that_went_both_ways_is_taken_not_to_fit(train_steps_run):
         certificate = concluded(*ordered)
         assert (certificate.status, certificate.batch) == (EdgeStatus.CERTIFIED, 39)
         assert (certificate.fits.batch, certificate.fails.batch) == (39, 40)
-        assert (
-            certificate.reason
-            == "B=40 has fitted as well as run out of memory: it is taken not to fit"
-        )
+        assert certificate.reason == WentBothWays(40)
 
 
 def test_both_ways_above_an_oom_is_a_contradiction():
@@ -277,7 +279,7 @@ def test_an_attempt_within_the_bracket_that_ended_badly(outcome):
     fits = [passes(40), ooms(60), ends(50, outcome, "it died"), ends(50, outcome, "it died again")]
     certificate = concluded(*fits)
     assert (certificate.status, certificate.batch) == (EdgeStatus.INDETERMINATE, 40)
-    assert certificate.reason == "at B=50: it died again"
+    assert certificate.reason == EndedAt(50, "it died again")
     assert (certificate.fits.batch, certificate.fails.batch) == (40, 60)
 
 
@@ -298,16 +300,14 @@ def test_a_proof_whose_worker_died_says_so():
         passes(40), ooms(41), *[ends(40, Outcome.CRASHED, "SIGSEGV")] * 2, terms=terms
     )
     assert certificate.status is EdgeStatus.INDETERMINATE
-    assert certificate.reason == "at B=40: SIGSEGV"
+    assert certificate.reason == EndedAt(40, "SIGSEGV")
 
 
 def test_memory_that_falls_with_the_batch():
     fits = (passes(30, peak_charged_bytes=20 * MIB), passes(40, peak_charged_bytes=12 * MIB))
     certificate = concluded(*fits, ooms(41))
     assert certificate.status is EdgeStatus.INDETERMINATE
-    assert certificate.reason == (
-        "memory falls from 20.0 MiB at B=30 to 12.0 MiB at B=40: what fits above is not known"
-    )
+    assert certificate.reason == MemoryFalls(30, 20 * MIB, 40, 12 * MIB)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_memory_that_falls_with_the_batch():
 def test_a_search_that_was_stopped_midway(fits):
     certificate = concluded(*fits)
     assert certificate.status is EdgeStatus.INDETERMINATE
-    assert certificate.reason == "the search was stopped before its end"
+    assert certificate.reason == Stopped()
     assert certificate.batch == max(
         (f.batch for f in fits if f.outcome == "measured"), default=None
     )
@@ -329,7 +329,7 @@ def test_too_few_fresh_workers():
     certificate = concluded(*fits, terms=terms)
     assert certificate.status is EdgeStatus.INDETERMINATE
     assert certificate.confirmations == 2
-    assert certificate.reason.endswith("B=40 has passed in 2 of 3 fresh workers")
+    assert certificate.reason == FewerConfirmations(Stopped(), 40, 2, 3)
     assert concluded(*fits, passes(40), terms=terms).status is EdgeStatus.CERTIFIED
 
 
@@ -400,7 +400,7 @@ def test_without_a_multiple_below_the_cap_nothing_is_claimed(fits):
     terms = Terms(HEADER.limit_bytes, at_most=8, granularity=64)
     certificate = concluded(*fits, terms=terms)
     assert certificate.status is EdgeStatus.INDETERMINATE
-    assert certificate.reason == "up to B=8 there is no multiple of 64"
+    assert certificate.reason == NoMultiple(at_most=8, granularity=64)
     assert missing(*fits, terms=terms) is None
 
 
@@ -421,13 +421,15 @@ def run_with(*certificates: Certificate, fits=EDGE, confirm: int = 1) -> Run:
     return Run(HEADER, (request,), observations=tuple(fits), certificates=certificates)
 
 
-def written(*fits: Fit, terms: Terms = TERMS, time_steps: int = STEPS) -> Certificate:
+def written(*fits: Fit, terms: Terms = TERMS, time_steps: int = STEPS) -> Proof:
     return conclude(time_steps, fits, terms, "r1")
 
 
-def test_a_certificate_is_derived_again():
-    certificate = written(*EDGE)
-    assert frontier_of(run_with(certificate)) == (certificate,)
+def test_a_certificate_is_derived_again_with_its_reason():
+    for fits in (EDGE, EDGE[:1]):
+        proof = written(*fits)
+        assert type(proof.certificate) is Certificate
+        assert frontier_of(run_with(proof.certificate)) == (proof,)
 
 
 def test_what_it_does_not_cite_is_not_part_of_it():
@@ -442,7 +444,7 @@ def test_what_it_does_not_cite_is_not_part_of_it():
         {"status": EdgeStatus.CAPPED},
         {"fits": EdgeFit(41, "a1")},
         {"fails": None},
-        {"reason": "all is well"},
+        {"reason": Stopped()},
         {"probes": 0, "ooms": 0},
         {"confirmations": 9},
     ],

@@ -36,7 +36,21 @@ from rnnprof.errors import BadInputError
 from rnnprof.jobs import run_order
 from rnnprof.maxbatch.certify import MAX_CRASHES, MOST_PROBES, frontier_of
 from rnnprof.maxbatch.frontier import EXPLORING_STEPS, Frontier, order_of
+from rnnprof.maxbatch.reasons import (
+    EndedAt,
+    FewerConfirmations,
+    NothingKnown,
+    NotSupported,
+    OnceMore,
+    PeakGrows,
+    Predicted,
+    ProbesSpent,
+    StepLeaves,
+    Thrashes,
+    WentBothWays,
+)
 from rnnprof.outcomes import Evidence
+from rnnprof.reasons import Reason, Reasons
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.journal import run_of, to_line
 from rnnprof.runfile.observations import Fit
@@ -74,10 +88,10 @@ class Heard(Listener):
     """Keeps what it was told, in order."""
 
     told: list[str] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
     progress: list[tuple[int, int]] = field(default_factory=list)
 
-    def probing(self, point: Point, why: str) -> None:
+    def probing(self, point: Point, why: Reason) -> None:
         self.told.append(f"probing {point}")
         self.reasons.append(why)
 
@@ -232,7 +246,8 @@ def test_an_emptied_cache_ends_in_a_proof_that_says_so():
     search = Search(EmptiedCache(law=law))
     certificate = search.run(16)[16]
     assert (certificate.status, certificate.batch) == (EdgeStatus.CERTIFIED, edge(law, 16))
-    assert "thrashes" in (certificate.reason or "")
+    assert isinstance(certificate.reason, Thrashes)
+    assert certificate.reason.batch == certificate.batch
     assert certificate.probes <= 20
     assert max(search.batches()) <= 1.1 * certificate.batch
 
@@ -243,7 +258,7 @@ def test_an_emptied_cache_ends_in_a_proof_that_says_so():
 def test_the_edge_is_run_over_all_the_steps_and_what_is_far_from_it_is_not():
     probe = FakeProbe()
     certificate = Search(probe, Settings(confirm_steps=25)).run(16)[16]
-    time_steps = {task.batch: task.confirm_steps for task, _ in probe.asked}
+    time_steps = {task.point.batch: task.confirm_steps for task, _ in probe.asked}
     assert certificate.fits.train_steps_run == certificate.confirm_steps == 25
     assert time_steps[certificate.batch] == 25
     assert time_steps[16] == EXPLORING_STEPS
@@ -270,7 +285,7 @@ def test_an_edge_that_wanders_goes_down():
     assert certificate.status is EdgeStatus.CERTIFIED
     assert (certificate.batch, certificate.fails.batch) == (EDGE - 1, EDGE)
     assert certificate.confirmations == 2
-    assert f"B={EDGE} has fitted as well as run out of memory" in certificate.reason
+    assert certificate.reason == WentBothWays(EDGE)
     assert search.batches().count(EDGE) == 2
 
 
@@ -286,7 +301,10 @@ def test_an_edge_that_keeps_wandering_comes_to_an_end(width):
         assert certificate.batch == EDGE - width
     elif certificate.status is EdgeStatus.INDETERMINATE:
         assert certificate.probes == MOST_PROBES
-        assert (certificate.reason or "").startswith(f"{MOST_PROBES} probes did not settle it")
+        stopped = certificate.reason
+        if isinstance(stopped, FewerConfirmations):
+            stopped = stopped.stopped
+        assert stopped == ProbesSpent(MOST_PROBES)
     else:  # one that fitted lies above one that was out of memory
         assert certificate.status is EdgeStatus.NON_MONOTONE
         assert certificate.fits.batch > certificate.fails.batch
@@ -298,7 +316,7 @@ def test_two_steps_that_fit_prove_nothing_of_ten():
     class Leaky(FakeProbe):
         def __call__(self, task, deadline_s):
             answer = super().__call__(task, deadline_s)
-            return runs_out(answer) if task.batch > 60 and task.confirm_steps > 2 else answer
+            return runs_out(answer) if task.point.batch > 60 and task.confirm_steps > 2 else answer
 
     search = Search(Leaky())
     certificate = search.run(16)[16]
@@ -336,12 +354,12 @@ class Stepping(FakeProbe):
 
     def __call__(self, task: protocol.Task, deadline_s: float) -> Answer:
         self.asked.append((task, deadline_s))
-        worker, usual = len(self.asked), self.law.bytes_at(Point(task.batch, task.time_steps))
+        worker, usual = len(self.asked), self.law.bytes_at(task.point)
         live: list[int] = []
         peaks: list[int] = []
         evidence = None
         for number in range(1, task.confirm_steps + 1):
-            place = (task.batch, number, worker)
+            place = (task.point.batch, number, worker)
             if usual * self.above(*place) > self.limit_bytes:
                 words = "DefaultCPUAllocator: can't allocate memory"
                 evidence = Evidence("backward", "RuntimeError", words)
@@ -357,7 +375,7 @@ class Stepping(FakeProbe):
     @property
     def proofs(self) -> list[int]:
         """The batches that were run for more than a look, in order."""
-        return [task.batch for task, _ in self.asked if task.confirm_steps > EXPLORING_STEPS]
+        return [task.point.batch for task, _ in self.asked if task.confirm_steps > EXPLORING_STEPS]
 
 
 def leaking(share: float) -> dict[str, Callable[[int, int, int], float]]:
@@ -373,8 +391,8 @@ def test_a_leak_of_any_size_is_never_certified(share: float) -> None:
     certificate = Search(probe).run(16)[16]
     assert certificate.status is EdgeStatus.NOT_STATIONARY
     assert certificate.batch is None
-    assert certificate.reason is not None
-    assert certificate.reason.startswith("each training step leaves ")
+    assert isinstance(certificate.reason, StepLeaves)
+    assert certificate.reason.bytes_per_step > 0
     assert certificate.probes <= 10
 
 
@@ -389,9 +407,7 @@ def test_growth_that_ends_within_the_proof_is_certified_at_its_own_peak() -> Non
     law, limit = MemoryLaw(), HEADER.limit_bytes
     true = max(b for b in range(1, EDGE + 1) if law.bytes_at(Point(b, 16)) * 1.1 <= limit)
     assert (certificate.status, certificate.batch) == (EdgeStatus.CERTIFIED, true)
-    assert certificate.reason == (
-        "memory differs from training step to step: the peak grew by up to 7.8% after the first 2"
-    )
+    assert certificate.reason == PeakGrows(pytest.approx(1.1 / 1.02 - 1, rel=1e-3), 2)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -406,7 +422,9 @@ def test_memory_that_differs_by_step_gets_an_answer_in_24_probes_and_none_walks(
     least = max(b for b in range(1, EDGE + 1) if law.bytes_at(Point(b, 16)) * 1.3 <= limit)
     assert least <= (certificate.batch or 0) <= EDGE / 0.8
     assert certificate.probes <= MOST_PROBES
-    assert "memory differs from training step to step" in (certificate.reason or "")
+    reason = certificate.reason
+    parts = reason.parts if isinstance(reason, Reasons) else (reason,)
+    assert PeakGrows in map(type, parts)
     pairs = list(pairwise(probe.proofs))
     walked = [abs(one - next_one) == 1 for one, next_one in pairs]
     assert sum(walked[:-3]) <= 1, probe.proofs  # the pair that contradicted the first bytes
@@ -453,7 +471,7 @@ def test_a_crash_at_the_edge_is_tried_once_more():
 def test_a_batch_that_crashed_twice_is_set_aside():
     certificate, search = searched({EDGE: [dies] * 5})
     assert certificate.status is EdgeStatus.INDETERMINATE
-    assert f"at B={EDGE}: the worker died in backward of SIGSEGV" in certificate.reason
+    assert certificate.reason == EndedAt(EDGE, "the worker died in backward of SIGSEGV")
     assert search.batches().count(EDGE) == MAX_CRASHES
     assert certificate.batch < EDGE
 
@@ -461,7 +479,7 @@ def test_a_batch_that_crashed_twice_is_set_aside():
 def test_a_crash_of_a_second_confirmation_is_no_proof():
     certificate, search = searched({EDGE: [fine, dies, dies, fine]}, confirm=2)
     assert certificate.status is EdgeStatus.INDETERMINATE
-    assert f"at B={EDGE}" in certificate.reason
+    assert certificate.reason == EndedAt(EDGE, "the worker died in backward of SIGSEGV")
     assert search.batches().count(EDGE) == 3
 
 
@@ -476,7 +494,7 @@ def test_a_crash_of_a_second_confirmation_is_no_proof():
 def test_what_is_no_bad_luck_is_not_tried_again(twist, words):
     certificate, search = searched({EDGE: [twist] * 3})
     assert certificate.status is EdgeStatus.INDETERMINATE
-    assert certificate.reason == f"at B={EDGE}: {words}"
+    assert certificate.reason == EndedAt(EDGE, words)
     assert search.batches().count(EDGE) == 1
 
 
@@ -492,7 +510,8 @@ def test_a_length_that_is_not_supported():
     search = Search(probe)
     found = search.run(16, 64)
     assert found[64].status is EdgeStatus.UNSUPPORTED
-    assert found[64].reason == "not supported in forward: UnsupportedError: no such cell"
+    recorded = "not supported in forward: UnsupportedError: no such cell"
+    assert found[64].reason == NotSupported(recorded)
     assert len(search.batches(64)) == 1
     assert found[16].status is EdgeStatus.CERTIFIED
 
@@ -601,7 +620,7 @@ def test_more_steps_or_workers_are_run_and_no_more():
     before = len(probe.asked)
     more = Search(probe, Settings(confirm=3, confirm_steps=20), request="r2", records=first.records)
     assert more.run(16)[16].confirmations == 3
-    assert [task.batch for task, _ in probe.asked[before:]] == [EDGE] * 3
+    assert [task.point.batch for task, _ in probe.asked[before:]] == [EDGE] * 3
     assert {task.confirm_steps for task, _ in probe.asked[before:]} == {20}
 
 
@@ -613,7 +632,7 @@ def test_a_lower_cap_is_kept_whatever_is_known_above_it():
     second = Search(probe, at_most=50, request="r2", records=first.records)
     certificate = second.run(16)[16]
     assert (certificate.status, certificate.batch) == (EdgeStatus.CAPPED, 50)
-    assert {task.batch for task, _ in probe.asked[before:]} == {50}
+    assert {task.point.batch for task, _ in probe.asked[before:]} == {50}
 
 
 # what is asked and told
@@ -641,10 +660,13 @@ def test_the_listener_hears_of_every_probe_and_of_every_edge():
     assert [line for line in heard.told if "proved" in line] == ["proved T=64", "proved T=16"]
     assert heard.told[-1] == "proved T=16"
     assert heard.progress == [(1, 2), (2, 2)]
-    assert heard.reasons[0] == "nothing is known yet"
-    assert heard.reasons.count("once more: its worker died") == 1
-    told = dict(zip([line for line in heard.told if "probing" in line], heard.reasons, strict=True))
-    assert "MiB of 64.0 MiB predicted; the largest lies from" in told[f"probing B={EDGE + 1} T=16"]
+    assert heard.reasons[0] == NothingKnown()
+    assert heard.reasons.count(OnceMore()) == 1
+    probed = [line for line in heard.told if "probing" in line]
+    why = dict(zip(probed, heard.reasons, strict=True))[f"probing B={EDGE + 1} T=16"]
+    assert isinstance(why, Predicted)
+    assert why.limit_bytes == HEADER.limit_bytes
+    assert why.between.low <= EDGE + 1
 
 
 def test_certificates_are_recorded_as_they_come_and_answered_by_length():
@@ -683,7 +705,7 @@ class FakeCrew:
     def __exit__(self, *_: object) -> None: ...
 
     def ask(self, task: protocol.Task, deadline_s: float) -> Answer:
-        if task.do == "hello":
+        if task.do == "describe":
             found = {"facts": {"device": "cpu", "torch": "2.11"}, "sources": {}}
             return Answer(1, found, None, 0.1)
         return self.probe(task, deadline_s)
@@ -696,8 +718,8 @@ def profiled(path: Path, **changes: Any) -> tuple[Run, FakeProbe]:
     limit = Settings(memory_limit=HEADER.limit_bytes)
     order = replace(Order(Workload(), GRID, limit, path / "run.jsonl"), **changes)
     reserve = order.settings.reserve_bytes
-    crew = FakeCrew(FakeProbe(HEADER.limit_bytes - reserve))
-    return run_order(order, Listener(), crew), crew.probe
+    supervisor = FakeCrew(FakeProbe(HEADER.limit_bytes - reserve))
+    return run_order(order, Listener(), supervisor), supervisor.probe
 
 
 def test_profile_proves_the_edges_inside_its_grid(tmp_path):
@@ -708,7 +730,7 @@ def test_profile_proves_the_edges_inside_its_grid(tmp_path):
     assert (found[16].status, found[16].batch) == (EdgeStatus.CAPPED, 64)
     assert (found[64].status, found[64].batch) == (EdgeStatus.CERTIFIED, inside)
     assert found[64].fits.train_steps_run == found[16].fits.train_steps_run == 10
-    assert max(task.batch for task, _ in probe.asked) == 64
+    assert max(task.point.batch for task, _ in probe.asked) == 64
     grid = {o.attempt for o in run.observations if isinstance(o, Fit) and o.role is Role.GRID}
     assert len(grid & set(found[64].attempts)) == 3
     assert found[64].probes == len(found[64].attempts)

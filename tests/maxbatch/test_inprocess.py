@@ -19,6 +19,8 @@ from fake_caching_allocator import FakeOutOfMemoryError
 from fake_cuda import FakeCuda
 from rnnprof.errors import BadInputError, NoDeviceError
 from rnnprof.maxbatch.inprocess import Probe
+from rnnprof.maxbatch.reasons import BytesUnknown, NotBatchUsed, SmallestFails, Thrashes
+from rnnprof.points.reasons import DataGave
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.points import Outcome
 from rnnprof.worker.backends import budget as budgets
@@ -107,7 +109,7 @@ def test_without_any_bytes_the_edge_is_found_and_both_sides_were_run(
     assert found.probes == len(found.history) <= 2 * 17 + 1
     assert found.ooms == sum(probe.outcome is Outcome.OOM for probe in found.history)
     assert found.train_with is None
-    assert "bytes" in (found.reason or "")
+    assert found.reason == BytesUnknown()
 
 
 def test_bytes_lead_to_the_edge_in_a_few_probes(fake: Callable[..., FakeBudget]) -> None:
@@ -158,7 +160,7 @@ def test_nothing_fits(fake: Callable[..., FakeBudget]) -> None:
     assert found.status is EdgeStatus.NOTHING_FITS
     assert found.fails is not None
     assert found.fails.batch == 1
-    assert found.reason == "not even a batch of 1 fits"
+    assert found.reason == SmallestFails(1)
     assert found.probes == found.ooms == 3  # the warm-up's batch twice
 
 
@@ -552,9 +554,7 @@ def test_an_emptied_cache_is_said_and_is_no_fall_of_memory(gpu: Any) -> None:
     gpu.max_memory_reserved = lambda: (5 if 5 * last <= 1024 else 4) * last * MIB
     found = rnnprof.largest_batch(step, memory_limit="1GiB", confirm_steps=3)
     assert (found.status, found.batch) == (EdgeStatus.CERTIFIED, 256)
-    assert found.reason == (
-        "batch 256 thrashes: to go on, the allocator emptied its cache 3 times, which takes time"
-    )
+    assert found.reason == Thrashes(256, 3)
     assert found.train_with is not None
     assert 5 * found.train_with <= 0.95 * 1024
     assert found.probes <= 16
@@ -627,9 +627,9 @@ def test_a_step_that_does_not_use_its_batch_is_found_and_the_search_stops(
     found = rnnprof.largest_batch(an_own_batch(20), at_most=4096)
     assert found.status is EdgeStatus.BATCH_NOT_USED
     assert (found.batch, found.train_with) == (None, None)
-    assert found.reason is not None
-    assert found.reason.startswith("step does not use the batch: requested ")
-    assert found.reason.endswith(", the data gave 20")
+    assert isinstance(found.reason, NotBatchUsed)
+    assert isinstance(found.reason.why, DataGave)
+    assert found.reason.why.batch > found.reason.why.seen_batch == 20
     assert found.probes <= 4
     assert found.history[0].seen[0].batch == 2
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import HEADER, MIB
+from rnnprof.maxbatch.reasons import PeakGrows, StepLeaves
 from rnnprof.maxbatch.stationary import (
     LEAST_BYTES,
     LEAST_RATIO,
@@ -23,7 +24,7 @@ from rnnprof.maxbatch.stationary import (
     is_varying,
     leak_of,
     rise_of,
-    spread_in_words,
+    spread_of,
 )
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome, Role
@@ -103,16 +104,15 @@ def test_a_leak_is_confirmed_over_three_times_the_steps():
     assert leak is not None
     assert (leak.batch, leak.bytes_per_step) == (8, MIB)
     assert leak.lasts == 30 + (LIMIT - 39 * MIB) // MIB
-    assert str(leak) == (
-        f"each training step leaves 1.00 MiB; B=8 lasts about {leak.lasts} training steps"
-    )
+    assert leak.reason == StepLeaves(MIB, 8, leak.lasts)
 
 
-def test_what_ran_out_of_memory_by_it_is_told():
+def test_what_ran_out_of_memory_by_it_is_part_of_the_reason():
     failed = a_fit(64, leaking(7), 10, outcome=Outcome.OOM)
     assert batch_to_confirm([failed], 10) == 16
     leak = leak_of([failed, a_fit(16, leaking(30))], 10)
-    assert str(leak).endswith(" training steps, B=64 lasted 7")
+    assert leak is not None
+    assert leak.reason == StepLeaves(MIB, 16, leak.lasts, failed_batch=64, failed_steps=7)
 
 
 def test_growth_that_ends_is_cleared():
@@ -191,10 +191,8 @@ def test_short_passes_are_not_believed_once_longer_ones_took_more():
     assert is_varying([short, grown])
     assert explored_steps([grown, short]) == 2
     assert grown_ratio(grown, 2) == pytest.approx(0.1)
-    assert spread_in_words([short, grown]) == (
-        "memory differs from training step to step: the peak grew by up to 10% after the first 2"
-    )
-    assert spread_in_words([short]) is None
+    assert spread_of([short, grown]) == PeakGrows(pytest.approx(0.1), 2)
+    assert spread_of([short]) is None
 
 
 def test_two_passes_that_died_late_say_so_too_and_one_does_not():

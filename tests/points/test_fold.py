@@ -7,6 +7,7 @@ import pytest
 from fakes import HEADER, MIB, a_calibration, a_fit, a_memory, a_run, a_timing, conditions
 from rnnprof.breakdown.bounds import DeviceRates
 from rnnprof.breakdown.flops import NO_FORMULA, step_flops
+from rnnprof.breakdown.reasons import NoRates, NothingCompared, Shares
 from rnnprof.points.fold import (
     anchor_drift,
     by_point,
@@ -15,6 +16,7 @@ from rnnprof.points.fold import (
     missing_passes,
     rates_of,
 )
+from rnnprof.points.reasons import ImpliedBy, ProcessorTaken, Taker
 from rnnprof.runfile.observations import Breakdown, Failure
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
 from rnnprof.workload import FactorySource, Workload
@@ -85,7 +87,7 @@ def test_what_an_oom_dominates_is_implied():
         Point(8, 32): Outcome.IMPLIED_OOM,
         Point(16, 32): Outcome.IMPLIED_OOM,
     }
-    assert folded[Point(16, 32)].reason == "B=8 T=16 was out of memory"
+    assert folded[Point(16, 32)].reason == ImpliedBy(POINT)
 
 
 def test_what_was_run_overrules_what_is_implied():
@@ -145,7 +147,7 @@ def test_a_timing_noisy_twice_is_kept_and_flagged():
     measurement = fold(POINT, [FIT, *timings])
     assert measurement.outcome is Outcome.MEASURED
     assert measurement.step_time_s == 2.0
-    assert measurement.noisy == "other processes took 100% of a processor"
+    assert measurement.noisy == ProcessorTaken(Taker.OTHERS, 1.0)
 
 
 def test_three_processes_give_an_interval_between_processes():
@@ -282,8 +284,8 @@ def test_operations_a_second_are_those_of_the_formula_over_the_median() -> None:
     assert measurement.flop_per_s == FLOPS / 4
     assert measurement.matmul_share_ratio == 0.125
     assert measurement.bound is None
-    assert measurement.bound_reason is not None
-    assert "would take 12% of the step" in measurement.bound_reason
+    assert isinstance(measurement.bound_reason, Shares)
+    assert measurement.bound_reason.products_ratio == 0.125
 
 
 def test_a_step_at_half_the_products_rate_is_bound_by_arithmetic() -> None:
@@ -317,15 +319,18 @@ def test_operations_that_could_not_be_counted_have_the_reason() -> None:
     memory = a_memory(POINT, flops_reason="no formula for the operations of aten._lstm_mps")
     measurement = fold(POINT, [FIT, SECOND, memory], FACTORY, RATES)
     assert (measurement.flops_per_step, measurement.flop_per_s) == (None, None)
-    assert (measurement.bound, measurement.bound_reason) == (None, memory.flops_reason)
-    assert fold(POINT, [FIT, SECOND], FACTORY, RATES).bound_reason == NO_FORMULA
+    assert (measurement.bound, measurement.bound_reason) == (
+        None, NothingCompared(memory.flops_reason),
+    )  # fmt: skip
+    unknown = fold(POINT, [FIT, SECOND], FACTORY, RATES)
+    assert unknown.bound_reason == NothingCompared(NO_FORMULA)
 
 
 def test_without_workload_and_rates_the_rest_is_folded_all_the_same() -> None:
     measurement = fold(POINT, [FIT, SECOND, MEMORY])
     assert measurement.step_time_s == 1.0
     assert (measurement.flops_per_step, measurement.bound) == (None, None)
-    assert measurement.bound_reason
+    assert measurement.bound_reason == NoRates()
 
 
 def test_what_was_not_timed_has_no_speed() -> None:

@@ -8,6 +8,14 @@ from typing import Any
 import pytest
 
 from rnnprof.points.noise import judge, slowdowns
+from rnnprof.points.reasons import (
+    GpuSlowedDown,
+    LowClock,
+    OthersTookMemory,
+    ProcessorTaken,
+    Taker,
+)
+from rnnprof.reasons import Reasons
 from rnnprof.runfile.observations import Conditions, DeviceConditions
 
 MIB = 1 << 20
@@ -38,23 +46,27 @@ def test_a_quiet_or_unknown_machine_disturbs_nothing(conditions):
 
 
 @pytest.mark.parametrize(
-    ("conditions", "words"),
+    ("conditions", "taker", "ratio"),
     [
-        (over(cpu_busy_s=2.21), "other processes took 10% of a processor"),
-        (over(cpu_busy_s=5.0), "other processes took 150% of a processor"),
-        (over(cpu_steal_s=0.2), "the hypervisor took 10% of a processor"),
-        (over(throttled_s=0.1), "the cgroup's quota stopped it for 5% of the time"),
-        (over(cpu_steal_s=0.2, cpu_busy_s=None), "the hypervisor took 10% of a processor"),
+        (over(cpu_busy_s=2.21), Taker.OTHERS, 0.105),
+        (over(cpu_busy_s=5.0), Taker.OTHERS, 1.5),
+        (over(cpu_steal_s=0.2), Taker.HYPERVISOR, 0.1),
+        (over(throttled_s=0.1), Taker.QUOTA, 0.05),
+        (over(cpu_steal_s=0.2, cpu_busy_s=None), Taker.HYPERVISOR, 0.1),
     ],
 )
-def test_a_disturbance_is_told_with_its_share(conditions, words):
-    assert judge(conditions) == words
+def test_a_disturbance_is_found_with_its_share(conditions, taker, ratio):
+    assert judge(conditions) == ProcessorTaken(taker, pytest.approx(ratio))
 
 
-def test_every_disturbance_is_told():
-    text = judge(over(cpu_busy_s=4.0, cpu_steal_s=1.0, throttled_s=1.0))
-    assert text is not None
-    assert [part.split()[0] for part in text.split("; ")] == ["other", "the", "the"]
+def test_every_disturbance_is_found():
+    assert judge(over(cpu_busy_s=4.0, cpu_steal_s=1.0, throttled_s=0.5)) == Reasons(
+        (
+            ProcessorTaken(Taker.OTHERS, 1.0),
+            ProcessorTaken(Taker.HYPERVISOR, 0.5),
+            ProcessorTaken(Taker.QUOTA, 0.25),
+        )
+    )
 
 
 def on_gpu(drift_bytes: int | None = 0, **after: Any) -> Conditions:
@@ -88,19 +100,18 @@ def on_gpu(drift_bytes: int | None = 0, **after: Any) -> Conditions:
         on_gpu(None),
     ],
 )
-def test_a_quiet_or_unknown_card_disturbs_nothing(conditions):
+def test_a_quiet_or_unknown_gpu_disturbs_nothing(conditions):
     assert judge(conditions) is None
 
 
 @pytest.mark.parametrize(
     "reason", ["HwSlowdown", "SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown"]
 )
-def test_a_card_that_slows_itself_down_is_told(reason):
-    text = judge(on_gpu(event_reasons=("SwPowerCap", reason)))
-    assert text == f"the GPU slowed itself down ({reason})"
+def test_a_gpu_that_lowers_its_clock_is_found(reason):
+    assert judge(on_gpu(event_reasons=("SwPowerCap", reason))) == GpuSlowedDown((reason,))
 
 
-def test_what_slowed_the_card_before_the_pass_is_not_held_against_it():
+def test_what_slowed_the_gpu_before_the_pass_is_not_held_against_it():
     before = DeviceConditions(event_reasons=("HwSlowdown",))
     assert judge(Conditions(wall_s=2.0, cpu_count=2, device_before=before)) is None
     assert slowdowns(before) == ("HwSlowdown",)
@@ -108,20 +119,23 @@ def test_what_slowed_the_card_before_the_pass_is_not_held_against_it():
 
 
 @pytest.mark.parametrize("reasons", [(), ("SyncBoost",)])
-def test_a_low_clock_that_nothing_explains_is_told(reasons):
-    text = judge(on_gpu(sm_clock_mhz=1484, event_reasons=reasons))
-    assert text == "the GPU ran at 1484 MHz, 75% of its highest clock"
+def test_a_low_clock_that_nothing_explains_is_found(reasons):
+    found = judge(on_gpu(sm_clock_mhz=1484, event_reasons=reasons))
+    assert found == LowClock(1484, 1484 / 1980)
 
 
-def test_memory_that_others_took_is_told():
-    assert judge(on_gpu(64 * MIB + 1)) == "others took 64.0 MiB of device memory"
-    assert judge(on_gpu(20 << 30)) == "others took 20.0 GiB of device memory"
+@pytest.mark.parametrize("drift_bytes", [64 * MIB + 1, 20 << 30])
+def test_memory_that_others_took_is_found(drift_bytes):
+    assert judge(on_gpu(drift_bytes)) == OthersTookMemory(drift_bytes)
 
 
-def test_the_card_and_the_processors_are_both_told():
+def test_the_gpu_and_the_processors_are_both_judged():
     quiet = on_gpu(1 << 30, event_reasons=("HwSlowdown",), sm_clock_mhz=300)
-    text = judge(replace(quiet, cpu_own_s=1.0, cpu_busy_s=3.0))
-    assert text == (
-        "other processes took 100% of a processor; the GPU slowed itself down (HwSlowdown); "
-        "the GPU ran at 300 MHz, 15% of its highest clock; others took 1.00 GiB of device memory"
+    assert judge(replace(quiet, cpu_own_s=1.0, cpu_busy_s=3.0)) == Reasons(
+        (
+            ProcessorTaken(Taker.OTHERS, 1.0),
+            GpuSlowedDown(("HwSlowdown",)),
+            LowClock(300, 300 / 1980),
+            OthersTookMemory(1 << 30),
+        )
     )

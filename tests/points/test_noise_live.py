@@ -14,6 +14,8 @@ import pytest
 from campaigns.campaign import Command, Ended, load, profile_command
 from campaigns.groups import NoGroupError, cpu_group, within
 from rnnprof.points.noise import judge
+from rnnprof.points.reasons import ProcessorTaken, Taker
+from rnnprof.reasons import Reason, Reasons
 from rnnprof.runfile.observations import Timing
 from rnnprof.runfile.records import Run
 
@@ -43,8 +45,8 @@ def busy_strangers() -> Iterator[None]:
             stranger.wait()
 
 
-def profiled(command: list[str], folder: Path) -> tuple[Ended, Run, list[str | None]]:
-    """The end of the command, its run, and what noisy each timing pass in order."""
+def profiled(command: list[str], folder: Path) -> tuple[Ended, Run, list[Reason | None]]:
+    """The end of the command, its run, and what made each timing pass noisy, in order."""
     ended = Command.start(command, folder).end()
     assert ended.exit_code == 0, ended.stderr
     run = load(folder)
@@ -53,11 +55,17 @@ def profiled(command: list[str], folder: Path) -> tuple[Ended, Run, list[str | N
     return ended, run, [judge(timing.conditions) for timing in timings]
 
 
+def takers(noise: Reason | None) -> set[Taker]:
+    """Who took processor time from a pass."""
+    parts = noise.parts if isinstance(noise, Reasons) else (noise,)
+    return {part.taker for part in parts if isinstance(part, ProcessorTaken)}
+
+
 def test_a_busy_stranger_is_seen_repeated_and_told(tmp_path: Path) -> None:
     with busy_strangers():
         ended, _, judged = profiled(COMMAND, tmp_path)
     assert len(judged) == 2, "repeated once, and only once"
-    assert all(text and "other processes took" in text for text in judged), judged
+    assert all(Taker.OTHERS in takers(noise) for noise in judged), judged
     assert ended.stderr.count("timing it again") == 1
     assert "B=16 T=32: other processes took" in ended.stderr
     assert "other processes took" in ended.stdout
@@ -72,7 +80,7 @@ def test_a_quota_that_stops_the_pass_is_seen_repeated_and_told(tmp_path: Path) -
     assert len(judged) == 2, "repeated once, and only once"
     assert all(judged), judged
     # a machine that is busy besides may keep the pass from reaching its quota once
-    assert any("the cgroup's quota stopped it" in text for text in judged), judged
+    assert any(Taker.QUOTA in takers(noise) for noise in judged), judged
     assert ended.stderr.count("timing it again") == 1
     assert "the cgroup's quota stopped it" in ended.stderr
 

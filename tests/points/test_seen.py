@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import MIB, a_fit
+from rnnprof.points.reasons import (
+    DataGave,
+    LengthNotUsed,
+    LengthShare,
+    MemoryNoMore,
+    ModulesSawNoMore,
+    SameData,
+)
 from rnnprof.points.seen import ignored, same_data, unused_batches, used_lengths
+from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import Fit, Seen
 from rnnprof.runfile.points import Outcome, Point
 
@@ -38,23 +47,23 @@ def modules(elements: int, step: int = 1) -> Seen:
 
 
 def test_a_script_with_a_batch_of_its_own_is_found():
-    assert ignored([saw(16, layer(32)), saw(64, layer(32))]) == "requested 64, the data gave 32"
+    assert ignored([saw(16, layer(32)), saw(64, layer(32))]) == DataGave(64, 32)
 
 
 def test_data_smaller_than_the_batch_is_found():
     fits = [saw(512, layer(512), layer(88, step=5)), saw(8192, layer(600), layer(600, step=5))]
-    assert ignored(fits) == "requested 8192, the data gave 600"
+    assert ignored(fits) == DataGave(8192, 600)
 
 
-def test_micro_batches_of_too_little_data_are_told_together():
+def test_micro_batches_of_too_little_data_are_counted_together():
     fits = [saw(64, layer(16, calls=4)), saw(8192, layer(16, calls=30))]
-    assert ignored(fits) == "requested 8192, the data gave 480"
+    assert ignored(fits) == DataGave(8192, 480)
 
 
 def test_every_batch_that_saw_the_same_is_among_those_not_used():
     fits = [saw(batch, layer(32)) for batch in (4, 8, 16, 32, 64)]
     assert sorted(unused_batches(fits)) == [4, 8, 16, 64]
-    assert unused_batches(fits)[8] == "requested 8, the data gave 32"
+    assert unused_batches(fits)[8] == DataGave(8, 32)
 
 
 def test_a_batch_within_the_data_stays_used():
@@ -69,7 +78,7 @@ def test_an_own_batch_is_found_wherever_batches_lie_far_enough_apart(mine: int, 
     others = [batch for batch in asked if batch != mine]
     low, high = min(asked), max(asked)
     if high >= 4 * low:
-        assert found == f"requested {max(others)}, the data gave {mine}"
+        assert found == DataGave(max(others), mine)
     if high < 1.5 * low:
         assert found is None
 
@@ -79,7 +88,7 @@ def test_an_own_batch_is_found_wherever_batches_lie_far_enough_apart(mine: int, 
 def test_data_that_ends_is_found_as_soon_as_a_probe_lies_beyond(size: int, factor: float):
     beyond = int(factor * size)
     fits = [saw(size // 2, layer(size // 2)), saw(beyond, layer(size))]
-    assert ignored(fits) == f"requested {beyond}, the data gave {size}"
+    assert ignored(fits) == DataGave(beyond, size)
 
 
 # steps that do use it
@@ -155,7 +164,7 @@ def test_nothing_seen_shows_nothing():
 
 def test_modules_that_are_called_with_the_same_are_found():
     fits = [saw(64, modules(4800)), saw(256, modules(4800))]
-    assert ignored(fits) == "requested 256, and modules were called with no more than at B=64"
+    assert ignored(fits) == ModulesSawNoMore(256, 64)
 
 
 @quick
@@ -176,8 +185,7 @@ def test_recurrent_layers_in_one_probe_alone_show_nothing():
 
 def test_memory_that_does_not_grow_is_found():
     fits = [saw(16, peak_charged_bytes=50 * MIB), saw(1024, peak_charged_bytes=50 * MIB)]
-    expected = "requested 1024, and a step takes no more memory than at B=16"
-    assert ignored(fits) == expected
+    assert ignored(fits) == MemoryNoMore(1024, 16)
     assert ignored([fits[0], saw(512, peak_charged_bytes=50 * MIB)]) is None
 
 
@@ -200,38 +208,33 @@ def test_on_cuda_the_allocated_bytes_count():
 
 
 @pytest.mark.parametrize(
-    ("seen", "said"),
+    ("seen", "expected"),
     [
         (layer(8), None),
         (layer(8, time_steps=T - 1), None),
         (layer(8, calls=4, time_steps=T // 4), None),
         (layer(4, calls=2), None),
-        (layer(8, time_steps=2), "recurrent layers see 2 time steps where T=16, 0.12 of them"),
+        (layer(8, time_steps=2), LengthShare(T, 2)),
     ],
 )
-def test_the_lengths_at_one_t(seen: Seen, said: str | None):
-    assert used_lengths([saw(8, seen)]) == said
+def test_the_lengths_at_one_t(seen: Seen, expected: Reason | None):
+    assert used_lengths([saw(8, seen)]) == expected
 
 
 def test_the_lengths_over_several_t():
     strided = [saw(8, layer(8, time_steps=t // 8), time_steps=t) for t in (64, 128, 256)]
-    assert used_lengths(strided) == "recurrent layers see 32 time steps where T=256, 0.12 of them"
+    assert used_lengths(strided) == LengthShare(256, 32)
     fixed = [saw(8, layer(8, time_steps=20), time_steps=t) for t in (64, 128)]
-    assert (
-        used_lengths(fixed) == "T is not used: of 128 time steps requested, recurrent layers saw 20"
-    )
+    assert used_lengths(fixed) == LengthNotUsed(128, 20)
     assert used_lengths([saw(8)]) is None
 
 
 # the same data
 
 
-def test_proofs_that_drew_the_same_data_are_told():
-    said = same_data([saw(8, data_mark=0.25), saw(9, data_mark=1.0), saw(8, data_mark=0.25)])
-    assert said == (
-        "both proofs of B=8 drew the same data: the factory seeds itself, or reads its data in a "
-        "fixed order"
-    )
+def test_proofs_that_drew_the_same_data_are_found():
+    found = same_data([saw(8, data_mark=0.25), saw(9, data_mark=1.0), saw(8, data_mark=0.25)])
+    assert found == SameData(8)
 
 
 def test_other_data_other_batches_and_unknown_marks_are_not():

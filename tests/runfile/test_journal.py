@@ -150,7 +150,7 @@ def forged(text: str) -> bytes:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"kind":"surprise"', "kind 'surprise' is not known"),
+        ('{"kind":"surprise"', "kind 'surprise' is unknown"),
         ('{"sort":"header"', "field kind"),
         ('{"kind":["header"]', "kind: expected str"),
         ('{"kind":"finished","request":"r1"', "missing required field at_utc"),
@@ -499,7 +499,10 @@ def test_a_record_that_does_not_arrive_is_cut_off_again(path, monkeypatch, fault
     with open_journal(path) as opened:
         for record in RECORDS[:4]:
             opened.append(record)
-        with fault(monkeypatch), pytest.raises(RunFileError, match=f"{words}. .* make room"):
+        with (
+            fault(monkeypatch),
+            pytest.raises(RunFileError, match=f"{words}. .* free some disk space"),
+        ):
             opened.append(RECORDS[4])
         assert path.read_bytes() == b"".join(LINES[:4])
         assert opened.run == run_of(RECORDS[:4], path)
@@ -605,7 +608,7 @@ ENVIRONMENT = HEADER.environment
         ),
         (
             {"sources": {"model.py": "ff"}},
-            ["model.py is loaded now alone"],
+            ["model.py is loaded only now"],
         ),
     ],
 )

@@ -89,13 +89,13 @@ def test_files_of_other_runs_do_not_merge() -> None:
     other = replace(
         file_of({"a": 6}), header=replace(HEADER, limit_bytes=64 * MIB + 1), path="other.jsonl"
     )
-    with pytest.raises(RunFileError, match=r"other.jsonl is another run than .*limit_bytes"):
+    with pytest.raises(RunFileError, match=r"other.jsonl is not the same run as .*limit_bytes"):
         merge(file_of({"a": 6}), other)
 
 
 def test_another_source_does_not_merge() -> None:
     other = replace(file_of({"a": 6}), header=replace(HEADER, sources={"model.py": "ff"}))
-    with pytest.raises(RunFileError, match=r"model\.py is loaded in the second alone"):
+    with pytest.raises(RunFileError, match=r"model\.py is loaded only in the second"):
         merge(file_of({"a": 6}), other)
 
 
@@ -103,5 +103,5 @@ def test_an_invocation_that_goes_on_differently_is_refused() -> None:
     first, second = file_of({"a": 5}), file_of({"a": 5})
     *same, last = second.observations
     second = replace(second, observations=(*same, replace(last, wall_s=99.0)))
-    with pytest.raises(RunFileError, match="the invocation a goes on differently"):
+    with pytest.raises(RunFileError, match="invocation a has different records"):
         merge(first, second)

@@ -88,7 +88,7 @@ BAD = {
     "a100": "a100-40gb or a100-80gb",
     "h200": "did you mean h100",
     "zzz": "Known are t4, l4",
-    "": "no GPU to simulate is named",
+    "": "no GPU to simulate is given",
     "memory=16GiB,sms=40": "capability is missing",
     "sms=40,capability=7.5": "memory is missing",
     f"{OWN},memry=3GiB": "did you mean memory",
@@ -186,5 +186,5 @@ def test_the_line_for_the_library_reads_back(gpu: GpuDescription) -> None:
     ],
 )
 def test_a_line_that_is_not_ours_is_refused(change) -> None:
-    with pytest.raises(BadInputError, match="no description of a simulated GPU"):
+    with pytest.raises(BadInputError, match="does not describe a simulated GPU"):
         GpuDescription.from_text(change(models()["t4"].as_text()))

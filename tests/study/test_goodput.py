@@ -9,15 +9,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnprof.advice.advise import Cut
+from rnnprof.advice.advise import Advice, Cut, advise
+from rnnprof.advice.reasons import AlsoByGoodput, OtherByGoodput
+from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.points.measurement import Measurement
-from rnnprof.report.model import report_of
-from rnnprof.report.text.answer import advice_in_words
-from rnnprof.runfile.observations import Learning
+from rnnprof.runfile.observations import Gradient, Learning
 from rnnprof.runfile.points import Outcome, Point
+from rnnprof.runfile.records import Run
 from rnnprof.study.goodput import chunk_for, goodput_at
 from rnnprof.study.noise_scale import NoiseScale
 from rnnprof.study.reach import reach_of
+from rnnprof.study.reasons import (
+    BestOfReach,
+    FasterButShort,
+    LostInNoise,
+    NothingTimed,
+    ReachEnough,
+    ReachTooShort,
+    ReachUnknown,
+    RestsOnNoise,
+    Worth,
+)
 from rnnprof.study.trainability import NoiseAt, ReachAt, Trainability, trainability_of
 from study_samples import studied
 
@@ -86,13 +98,30 @@ def test_the_ends_of_the_interval_give_a_range_of_batches() -> None:
     assert found is not None
     assert found.range[0] <= found.batch <= found.range[1]
     assert found.range == (16, 512)
-    assert "infinity" in found.reasons[1]
-    assert "at its ends the batch would be 16 and 512" in found.reasons[1]
+    assert found.reasons[1] == RestsOnNoise(200, 100.0, (1.0, math.inf), (16, 512))
+
+
+def test_what_a_sequence_of_the_chosen_batch_is_worth() -> None:
+    found = goodput_at(16, POINTS, noisy(0.0))
+    assert found is not None
+    assert found.reasons[0] == Worth(
+        pytest.approx(saturating(16)),
+        1.0,
+        16,
+        fastest_batch=512,
+        times=pytest.approx(saturating(512) / saturating(16)),
+        fastest_ratio=pytest.approx(16 / 512),
+    )
+    most = goodput_at(16, POINTS, noisy(1e9))
+    assert most is not None
+    assert most.reasons[0] == Worth(
+        pytest.approx(saturating(512)), pytest.approx(1.0, rel=1e-3), 16
+    )
 
 
 def test_without_a_noise_scale_at_that_length_there_is_no_goodput() -> None:
     assert goodput_at(32, POINTS, noisy(100.0)) is None
-    unknown = NoiseScale(None, None, 0.0, 1.0, 20, "no bound")
+    unknown = NoiseScale(None, None, 0.0, 1.0, 20, LostInNoise())
     nothing = Trainability(None, noise=(NoiseAt(16, 200, 8, 64, unknown),))
     assert goodput_at(16, POINTS, nothing) is None
 
@@ -119,23 +148,26 @@ def test_of_the_lengths_that_reach_so_far_the_fastest(reach: int, time_steps: in
     if time_steps is not None:
         assert found.chunks == math.ceil(1000 / time_steps)
     else:
-        assert "the furthest is 70 time steps, at T=128" in found.reasons[0]
+        assert found.reasons == (ReachTooShort(71, 70, 128),)
 
 
-def test_a_faster_length_that_does_not_reach_is_told() -> None:
-    found = chunk_for(1000, 40, GRID, FOUND)
-    assert any("B=64 T=32 is faster" in reason and "only 31" in reason for reason in found.reasons)
+def test_a_faster_length_that_does_not_reach_is_named() -> None:
+    assert chunk_for(1000, 40, GRID, FOUND).reasons == (
+        ReachEnough(64, 60, 40),
+        BestOfReach(800.0, 64),
+        FasterButShort(Point(64, 32), 1000.0, 31),
+    )
 
 
 def test_a_chunk_is_no_longer_than_the_sequence() -> None:
     assert chunk_for(40, 5, GRID, FOUND).time_steps == 32
-    assert "no T of at most 10" in chunk_for(10, 5, GRID, FOUND).reasons[0]
+    assert chunk_for(10, 5, GRID, FOUND).reasons == (NothingTimed(10),)
 
 
-def test_a_reach_that_nobody_measured_is_named_with_the_command() -> None:
+def test_a_reach_that_nobody_measured_is_named() -> None:
     found = chunk_for(1000, 5, GRID, Trainability(None))
     assert found.time_steps is None
-    assert "rnnprof trainability --time-steps 16,32,64,128" in found.reasons[0]
+    assert found.reasons == (ReachUnknown((16, 32, 64, 128)),)
 
 
 def test_the_reach_after_the_most_training_counts() -> None:
@@ -174,31 +206,40 @@ def test_most_seeds_that_miss_the_target_leave_the_median_unknown() -> None:
     assert (target.reached, target.train_s, target.at_start) == (1, None, False)
 
 
-def test_advice_tells_of_goodput_and_chunks() -> None:
-    run = studied()
-    advice = report_of(run, cut=Cut(64, 2)).advice
+def advised(cut: Cut | None = None, run: Run | None = None) -> Advice:
+    run = studied() if run is None else run
+    return advise(FoldedRun.of(run), trainability_of(run), cut=cut)
+
+
+def test_the_advice_has_goodput_and_chunks() -> None:
+    advice = advised(Cut(64, 2))
     [goodput] = advice.goodput
     assert goodput.time_steps == 16
     assert advice.chunk is not None
     assert advice.chunk.time_steps == 16
-    assert any("goodput" in reason for reason in advice.reasons)
+    assert AlsoByGoodput(16) in advice.reasons
     assert advice.unknown == ()
-    assert report_of(run).advice.chunk is None
+    assert advised().chunk is None
 
 
-def test_where_goodput_says_another_batch_the_answer_begins_with_both() -> None:
+def test_another_batch_by_goodput_is_named() -> None:
+    """Without noise a sequence more is worth nothing."""
     run = studied()
-    report = report_of(run)
-    advice = report.advice
+    observed = [
+        replace(o, small_squared=o.big_squared) if isinstance(o, Gradient) else o
+        for o in run.observations
+    ]
+    advice = advised(run=replace(run, observations=tuple(observed)))
+    assert advice.point == Point(64, 16)
+    assert OtherByGoodput(16, 8) in advice.reasons
+    assert AlsoByGoodput(16) not in advice.reasons
+
+
+def test_the_advice_has_the_batch_that_goodput_prefers() -> None:
+    advice = advised()
     assert advice.better_by_goodput is None
-    words = advice_in_words(report).splitlines()
-    assert words[0] == "T=16: train with B=64"
-    assert "By goodput at T=16: train with B=64" in words
     (one,) = advice.recommendations
     other = replace(advice, recommendations=(replace(one, batch=8),))
     assert other.better_by_goodput == advice.goodput[0]
-    words = advice_in_words(replace(report, advice=other)).splitlines()
-    assert words[0] == "T=16: train with B=8"
-    assert "By goodput at T=16: train with B=64" in words
     elsewhere = replace(advice, recommendations=(replace(one, batch=8, time_steps=32),))
     assert elsewhere.better_by_goodput is None

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnprof.study.reach import Trend, reach_of
+from rnnprof.study.reach import REACH_RATIO, Trend, reach_of
+from rnnprof.study.reasons import (
+    Falls,
+    Grows,
+    Lasts,
+    LossWithoutInput,
+    LossWithoutLast,
+    NotFinite,
+)
 
 
 def decay(gain: float, lags: int, scale: float = 1.0) -> list[float]:
@@ -24,6 +32,7 @@ def test_a_decay_is_found_whatever_its_scale(gain: float, scale: float) -> None:
     expected = math.log(1e-3) / math.log(gain)
     assert found.reach is not None
     assert abs(found.reach - expected) <= 1
+    assert found.reason == Falls(REACH_RATIO, found.reach, 399)
     assert not found.is_cut
 
 
@@ -31,12 +40,13 @@ def test_what_reaches_back_to_the_beginning_is_healthy_and_cut() -> None:
     found = reach_of([decay(0.99, 100)])
     assert (found.trend, found.reach, found.is_cut) == (Trend.HEALTHY, 99, True)
     assert found.ratios[-1] == pytest.approx(0.99**99)
+    assert found.reason == Lasts(found.ratios[-1], 99)
 
 
 def test_growth_with_the_lag_is_exploding() -> None:
     found = reach_of([decay(1.05, 100)])
     assert found.trend is Trend.EXPLODING
-    assert "125-fold at lag 99" in found.reason
+    assert found.reason == Grows(pytest.approx(1.05**99), 99)
     assert found.slope_per_lag == pytest.approx(math.log(1.05))
 
 
@@ -64,17 +74,17 @@ def test_a_gradient_that_is_no_number_is_a_finding(bad: float) -> None:
     norms[7] = bad
     found = reach_of([decay(0.9, 20), norms])
     assert found.trend is Trend.NOT_FINITE
-    assert "lag 7" in found.reason
+    assert found.reason == NotFinite(7)
     assert found.ratios[7] is None
     assert found.spread[7] is None
 
 
-def test_a_loss_that_ignores_the_last_step_says_so() -> None:
+def test_a_loss_that_ignores_the_last_step_is_found() -> None:
     found = reach_of([[0.0, 1.0, 0.5]])
     assert found.trend is Trend.NO_GRADIENT
-    assert "last time step" in found.reason
+    assert found.reason == LossWithoutLast()
     assert found.reach is None
-    assert "depends on no input" in reach_of([[0.0, 0.0]]).reason
+    assert reach_of([[0.0, 0.0]]).reason == LossWithoutInput()
 
 
 def test_one_time_step_has_a_reach_of_nothing_before_it() -> None:

@@ -1,4 +1,4 @@
-"""The batch that is asked for is not the one that is trained on."""
+"""Training does not use the requested batch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def slices_small_data(
 
 
 def loads_constant(batch: int, time_steps: int, device: torch.device, hidden: int = 32) -> Step:
-    """The loader was made with a constant, which nobody replaced."""
+    """The loader has a constant batch size, which nobody replaced."""
     data = TensorDataset(torch.randn(1000, time_steps, 16))
     loader = DataLoader(data, batch_size=BATCH_SIZE, shuffle=True, drop_last=True)
     rnn = nn.GRU(16, hidden, batch_first=True).to(device)
@@ -59,7 +59,7 @@ def loads_constant(batch: int, time_steps: int, device: torch.device, hidden: in
 
 
 def one_series(batch: int, time_steps: int, device: torch.device, hidden: int = 32) -> Step:
-    """T steps of one long series at a time; the batch does no more than scale the learning rate."""
+    """T steps of one long series at a time; the batch only scales the learning rate."""
     series, done = torch.randn(20000, 16), [0]
     rnn = nn.LSTM(16, hidden).to(device)
     optimizer = torch.optim.SGD(rnn.parameters(), lr=1e-4 * batch**0.5)

@@ -1,4 +1,4 @@
-"""One training step in several needs more than the others."""
+"""Some training steps need more memory than the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def evaluates(
     times: int = 6,
     hidden: int = 32,
 ) -> Step:
-    """Every few steps an evaluation of a larger batch, as evaluations have: no graph is kept."""
+    """Every few steps, an evaluation on a larger batch, as is usual without a graph."""
     rnn, head = nn.GRU(16, hidden).to(device), nn.Linear(hidden, 8).to(device)
     optimizer = torch.optim.Adam([*rnn.parameters(), *head.parameters()])
     done = [0]
@@ -45,7 +45,7 @@ def evaluates(
 def distills(
     batch: int, time_steps: int, device: torch.device, after: int = 15, hidden: int = 32
 ) -> Step:
-    """From a late step on the batch also passes through a teacher, whose outputs are kept."""
+    """From a late step on, the batch also passes through a teacher, and its outputs are kept."""
     rnn, teacher = nn.GRU(16, hidden).to(device), nn.GRU(16, 4 * hidden).to(device)
     match = nn.Linear(hidden, 4 * hidden).to(device)
     optimizer = torch.optim.Adam([*rnn.parameters(), *match.parameters()])

@@ -1,4 +1,4 @@
-"""Each training step leaves memory behind for good."""
+"""Each training step leaves memory behind permanently."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def keeps_graphs(batch: int, time_steps: int, device: torch.device, hidden: int = 32) -> Step:
-    """Predictions are kept for a plot, each with the graph that no backward pass frees."""
+    """Predictions are kept for a plot, each with a graph that no backward pass frees."""
     rnn, head = nn.LSTM(16, hidden).to(device), nn.Linear(hidden, 1).to(device)
     optimizer = torch.optim.Adam([*rnn.parameters(), *head.parameters()])
     to_plot = []

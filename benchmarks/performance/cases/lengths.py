@@ -1,4 +1,4 @@
-"""Sequences whose lengths differ from training step to training step."""
+"""The lengths of sequences differ from one training step to the next."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def uniform(batch: int, time_steps: int, device: torch.device, hidden: int = 32) -> Step:
-    """Each sequence has a length of its own, from 1 to T; they are packed."""
+    """Each sequence has its own length, from 1 to T; sequences are packed."""
     rnn = nn.LSTM(16, hidden).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
 
@@ -35,7 +35,7 @@ def uniform(batch: int, time_steps: int, device: torch.device, hidden: int = 32)
 def rarely_long(
     batch: int, time_steps: int, device: torch.device, hidden: int = 32, rare: float = 0.1
 ) -> Step:
-    """Batches of a quarter of T, and one in ten of all of it."""
+    """Batches with a length of T/4, and one in ten with a length of T."""
     rnn = nn.GRU(16, hidden).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
 

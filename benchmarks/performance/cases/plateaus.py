@@ -1,4 +1,4 @@
-"""Memory grows over some training steps and then no more."""
+"""Memory grows over some training steps and then stops growing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPLAYED = 8
 
 
 def caches_shapes(batch: int, time_steps: int, device: torch.device, hidden: int = 32) -> Step:
-    """A mask is kept for each of four lengths, which come in turn."""
+    """A mask is kept for each of four lengths, which are used in turn."""
     rnn = nn.GRU(16, hidden).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
     masks: dict[int, torch.Tensor] = {}
@@ -40,7 +40,7 @@ def caches_shapes(batch: int, time_steps: int, device: torch.device, hidden: int
 
 
 def replays(batch: int, time_steps: int, device: torch.device, hidden: int = 32) -> Step:
-    """The last eight batches are kept, and the oldest of them is trained on once more."""
+    """The last eight batches are kept, and the oldest of them is used once more."""
     rnn = nn.LSTM(16, hidden).to(device)
     optimizer = torch.optim.Adam(rnn.parameters())
     kept: deque[torch.Tensor] = deque(maxlen=REPLAYED)

@@ -1,1 +1,1 @@
-"""What to train with, and why."""
+"""The recommended batch, and why."""

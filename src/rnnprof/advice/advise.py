@@ -1,7 +1,7 @@
-"""Which batch to train with at each T, and why: from what was measured alone.
+"""Recommend a batch at each T, and say why, only from measurements.
 
-T is the user's: another is told of where it trains faster beyond doubt, with what it costs.  What
-is predicted by the memory model is marked predicted.
+The user chooses T: another T is mentioned only if it is certainly faster.  Predictions of the
+memory model are marked as predicted.
 """
 
 from __future__ import annotations
@@ -12,43 +12,55 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from rnnprof.advice.reasons import (
+    Accumulates,
+    AlsoByGoodput,
+    FasterLength,
+    FitsAtOnce,
+    Lack,
+    LeftOut,
+    NoPoint,
+    NoPointHere,
+    NotStationary,
+    NotStudied,
+    OtherByGoodput,
+    PointNotUsed,
+    PredictedBatch,
+    SpeedUnknown,
+    UnderLimit,
+    Unfinished,
+)
 from rnnprof.advice.recommendation import Rates, Recommendation, rate, recommend
 from rnnprof.breakdown.memory_model import MemoryModel
+from rnnprof.maxbatch.certify import Proof
 from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.points.measurement import Measurement
-from rnnprof.runfile.certificates import Certificate, EdgeStatus
+from rnnprof.reasons import Reason
+from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.runfile.records import Run
 from rnnprof.study.goodput import Chunk, Goodput, chunk_for, goodput_at
 from rnnprof.study.trainability import Trainability
-from rnnprof.units import format_bytes, format_rate, format_ratio
 
 SMALLER_LIMITS: Final = (0.5,)
-"""Shares of the limit for which the advice tells what would change, predicted."""
+"""Shares of the limit for which the advice predicts the largest batches."""
 
 GPU_SIZES: Final = tuple(gib << 30 for gib in (8, 12, 16, 24, 32, 40, 48, 80, 141))
-"""Memory of common GPUs, for a run on a GPU: the next two smaller ones are told of."""
-
-SIMULATED: Final = (
-    "a simulated GPU runs no kernel: memory is known, speed is not; the largest safe batch stands "
-    "with each T"
-)
-
-UNFINISHED: Final = "the run was stopped before its end: what it lacks may change the answer"
-
-NO_POINT: Final = "no point was timed that fits with headroom: profile a grid that does"
+"""Memory of common GPUs; for a run on a GPU the advice covers the next two smaller ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class LargestSafe:
-    """The largest batch at one T that leaves the headroom.
+    """The largest safe batch at one T.
 
     Attributes:
-        edge: the largest that fits, where it is known.
-        batch: the largest that leaves the headroom; None where none does.
-        is_measured: it was run itself; else the memory model predicts its bytes.
-        accumulation_steps: to make the effective batch asked for; None where none was.
+        edge: the largest batch that fits; None where unknown.
+        batch: the largest that leaves the headroom; None if none does.
+        is_measured: whether it was run; else the memory model predicts its bytes.
+        peak_bytes: its charged peak, measured or predicted.
+        accumulation_steps: accumulation steps for the requested effective batch; None if none was
+            requested.
     """
 
     time_steps: int
@@ -61,53 +73,53 @@ class LargestSafe:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to train with.
+    """The advice of a run.
 
     Attributes:
-        recommendations: at each T that was timed.
-        largest_safe: at each T whose largest batch is known.
-        reasons: what else to know, one sentence each; *predictions* likewise, of what was not
-            measured.
-        effective_batch: asked for by accumulation; None where none was.
-        goodput: at each T whose noise scale is known.
-        chunk: to cut sequences into; None where nobody asked.
-        unknown: what this run does not tell, and which command finds it out.
+        recommendations: one for each T that was timed.
+        largest_safe: one for each T with a certificate.
+        reasons: general remarks.
+        predictions: predicted largest batches under smaller limits.
+        effective_batch: the requested effective batch of gradient accumulation, if any.
+        goodput: one for each T whose noise scale is known.
+        chunk: the length of chunks; None if it was not requested.
+        unknown: questions that this run does not answer.
     """
 
     recommendations: tuple[Recommendation, ...] = ()
     largest_safe: tuple[LargestSafe, ...] = ()
-    reasons: tuple[str, ...] = ()
-    predictions: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    predictions: tuple[Reason, ...] = ()
     effective_batch: int | None = None
     goodput: tuple[Goodput, ...] = ()
     chunk: Chunk | None = None
-    unknown: tuple[str, ...] = ()
+    unknown: tuple[Reason, ...] = ()
 
     @property
     def main(self) -> Recommendation | None:
-        """The one that stands for all where there is room for one: at the longest T decided."""
+        """The one recommendation to show: that of the longest T at which a batch is recommended."""
         decided = [each for each in self.recommendations if each.batch is not None]
         return max(decided, key=lambda each: each.time_steps, default=None)
 
     @property
     def point(self) -> Point | None:
-        """Its point."""
+        """The point of the main recommendation."""
         main = self.main
         return None if main is None or main.batch is None else Point(main.batch, main.time_steps)
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """The recommended points, one at each T whose batch is decided."""
+        """The recommended points, one for each T at which a batch is recommended."""
         found = self.recommendations
         return tuple(Point(each.batch, each.time_steps) for each in found if each.batch is not None)
 
     def at(self, time_steps: int) -> Recommendation | None:
-        """The recommendation at a T; None where nothing was timed there."""
+        """The recommendation at a T; None if nothing was timed there."""
         return next((each for each in self.recommendations if each.time_steps == time_steps), None)
 
     @property
     def better_by_goodput(self) -> Goodput | None:
-        """Where goodput is known at the main T, and says another batch than speed does."""
+        """The goodput at the main T, if it recommends another batch than the throughput."""
         main = self.main
         here = [each for each in self.goodput if main and each.time_steps == main.time_steps]
         return here[0] if here and main and here[0].batch != main.batch else None
@@ -115,11 +127,11 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Truncated back-propagation that is asked about.
+    """A question about truncated back-propagation.
 
     Attributes:
         length: time steps of a whole sequence.
-        reach: time steps that its gradient has to reach back.
+        reach: time steps that the gradient must reach back.
     """
 
     length: int
@@ -128,7 +140,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The memory that advice may use."""
+    """The memory limit and headroom of the advice."""
 
     limit_bytes: int
     headroom_ratio: float
@@ -145,12 +157,12 @@ def advise(
     effective_batch: int | None = None,
     cut: Cut | None = None,
 ) -> Advice:
-    """The advice of a run.
+    """Compute the advice of a run.
 
     Args:
-        trained: what its study of trainability found.
-        effective_batch: asks for the accumulation steps that make it.
-        cut: asks for the chunks to cut sequences into.
+        trained: the results of its study of trainability.
+        effective_batch: effective batch for which to give the accumulation steps; None for none.
+        cut: sequences for which to give the length of chunks; None for none.
     """
     run, frontier, model = folded.run, folded.frontier, folded.model
     bounds = Bounds(folded.limit_bytes, folded.headroom_ratio)
@@ -163,16 +175,16 @@ def advise(
     steady = [m for point, m in folded.measurements.items() if point.time_steps not in leaks]
     drift_ratio = 0.0 if folded.drift is None else folded.drift.ratio
     found: tuple[Recommendation, ...] = ()
-    reasons: tuple[str, ...] = (SIMULATED,)
+    reasons: tuple[Reason, ...] = (SpeedUnknown(),)
     if not run.is_simulated:
         found = _recommendations(steady, bounds, drift_ratio, effective_batch)
         reasons = (
-            *(f"T={c.time_steps} is not stationary: {c.reason}" for c in leaks.values()),
+            *(NotStationary(time_steps, each.reason) for time_steps, each in leaks.items()),
             *(() if leaks else _nothing_usable(steady, found)),
             *_other_lengths(steady, found, drift_ratio),
         )
     if run.requests and not run.is_finished:
-        reasons = (UNFINISHED, *reasons)
+        reasons = (Unfinished(), *reasons)
     usable = [m for m in steady if _is_usable(m, bounds)]
     advice = Advice(
         recommendations=found,
@@ -194,7 +206,7 @@ def advise(
 def _recommendations(
     steady: Sequence[Measurement], bounds: Bounds, drift_ratio: float, effective_batch: int | None
 ) -> tuple[Recommendation, ...]:
-    """At each T that was timed, ascending."""
+    """One recommendation for each T that was timed, ascending."""
     by_length: dict[int, list[Measurement]] = defaultdict(list)
     for measurement in filter(_is_timed, steady):
         by_length[measurement.point.time_steps].append(measurement)
@@ -204,11 +216,11 @@ def _recommendations(
         one = recommend(time_steps, usable, bounds.limit_bytes, drift_ratio)
         reasons = (*one.reasons, *_left_out(timed, usable, bounds))
         if not usable:
-            reasons = ("no point was timed that fits with headroom", *reasons)
+            reasons = (NoPointHere(), *reasons)
         if effective_batch is not None and one.batch is not None:
-            times, sentence = _accumulate(effective_batch, one.batch)
-            one = replace(one, accumulation_steps=times)
-            reasons = (*reasons, sentence)
+            fewest = math.ceil(effective_batch / one.batch)
+            reasons = (*reasons, _accumulate(effective_batch, one.batch, fewest))
+            one = replace(one, accumulation_steps=fewest)
         found.append(replace(one, reasons=reasons))
     return tuple(found)
 
@@ -219,18 +231,18 @@ def _is_timed(measurement: Measurement) -> bool:
 
 def _nothing_usable(
     steady: Sequence[Measurement], found: Sequence[Recommendation]
-) -> tuple[str, ...]:
-    """Why nothing is recommended at any T, where no point will do."""
+) -> tuple[Reason, ...]:
+    """Why no batch is recommended at any T; empty if one is."""
     if any(each.batch is not None or each.tied for each in found):
         return ()
-    unused = [m for m in steady if m.unused]
-    return (*(_not_used(m) for m in unused[-1:]), *(() if found else (NO_POINT,)))
+    unused = [PointNotUsed(m.point, m.unused) for m in steady if m.unused]
+    return (*unused[-1:], *(() if found else (NoPoint(),)))
 
 
 def _other_lengths(
     steady: Sequence[Measurement], found: Sequence[Recommendation], drift_ratio: float
-) -> tuple[str, ...]:
-    """That another T trains faster than the longest, beyond the intervals, and what it costs."""
+) -> tuple[FasterLength, ...]:
+    """A note if another T is faster than the longest, by more than the intervals."""
     by_point = {m.point: m for m in steady}
     decided = [
         by_point[Point(each.batch, each.time_steps)] for each in found if each.batch is not None
@@ -242,16 +254,11 @@ def _other_lengths(
     best = max(decided, key=lambda m: ranges[m.point].low)
     if ranges[best.point].low <= ranges[longest.point].high:
         return ()
-    gain = format_ratio(rate(best) / rate(longest) - 1)
-    sentence = (
-        f"{best.point} trains {gain} more time steps/s than {longest.point}, and its gradients "
-        f"reach back {best.point.time_steps} time steps at most"
-    )
-    return (sentence,)
+    return (FasterLength(best.point, longest.point, rate(best) / rate(longest) - 1),)
 
 
 def _is_usable(measurement: Measurement, bounds: Bounds) -> bool:
-    """Timed, fits with headroom, and does not thrash."""
+    """Whether a point was timed, fits with headroom, and does not thrash."""
     is_timed = measurement.time_steps_per_s and measurement.outcome is Outcome.MEASURED
     return bool(is_timed) and _leaves_headroom(measurement, bounds) and not measurement.retries
 
@@ -262,8 +269,8 @@ def _goodput(usable: Sequence[Measurement], trained: Trainability) -> tuple[Good
     return tuple(each for each in found if each is not None)
 
 
-def _by_goodput(advice: Advice) -> list[str]:
-    """What the noise scale says of the batch that is recommended by throughput alone."""
+def _by_goodput(advice: Advice) -> list[Reason]:
+    """Whether goodput agrees with the batch that throughput alone recommends."""
     main = advice.main
     here = next(
         (each for each in advice.goodput if main and each.time_steps == main.time_steps), None
@@ -271,33 +278,28 @@ def _by_goodput(advice: Advice) -> list[str]:
     if main is None or here is None:
         return []
     if here.batch == main.batch:
-        return [f"at T={main.time_steps} it is also the batch with the best goodput"]
-    return [f"at T={main.time_steps} B={here.batch} is better by goodput: see below"]
+        return [AlsoByGoodput(main.time_steps)]
+    return [OtherByGoodput(main.time_steps, here.batch)]
 
 
-def _unknown(main: Recommendation | None, trained: Trainability) -> tuple[str, ...]:
-    """What speed and memory alone do not tell of the point recommended."""
+def _unknown(main: Recommendation | None, trained: Trainability) -> tuple[NotStudied, ...]:
+    """What is unknown about the recommended point because trainability was not measured."""
     if main is None:
         return ()
     time_steps = main.time_steps
-    open_ = []
-    if trained.noise_at(time_steps) is None:
-        open_.append("what a sequence is worth at this batch")
-    if all(each.time_steps != time_steps for each in trained.reach):
-        open_.append("how far back gradients reach at this T")
-    if not open_:
-        return ()
-    return (f"{', and '.join(open_)}: rnnprof trainability --time-steps {time_steps} finds it out",)
+    worth = trained.noise_at(time_steps) is None
+    reach = all(each.time_steps != time_steps for each in trained.reach)
+    return (NotStudied(time_steps, worth, reach),) if worth or reach else ()
 
 
 def largest_safe(
-    certificate: Certificate,
+    certificate: Proof,
     bounds: Bounds,
     model: MemoryModel | None,
     measured: Mapping[int, int],
     effective_batch: int | None = None,
 ) -> LargestSafe:
-    """The largest multiple of the granularity that leaves the headroom at a T.
+    """The largest safe batch at a T, a multiple of the granularity.
 
     Args:
         measured: charged peaks at that T in bytes, by batch.
@@ -322,9 +324,9 @@ def largest_safe(
 
 
 def _largest_within(
-    certificate: Certificate, bounds: Bounds, model: MemoryModel, measured: Mapping[int, int]
+    certificate: Proof, bounds: Bounds, model: MemoryModel, measured: Mapping[int, int]
 ) -> int:
-    """Of the batches up to the edge, by the bytes measured or by the model's upper bound."""
+    """The largest safe batch, by measured bytes or by the model's upper bound; 0 for none."""
     unit, edge = certificate.granularity, certificate.batch or 0
     known = [b for b, peak in measured.items() if b <= edge and peak <= bounds.usable_bytes]
     best = max((batch for batch in known if batch % unit == 0), default=0)
@@ -347,18 +349,12 @@ def _is_within(
 
 
 def _peaks(fits: Iterable[Fit]) -> dict[int, dict[int, int]]:
-    """The highest charged peaks under the limit, by T and batch, as measured."""
+    """The highest measured charged peaks, by T and batch."""
     peaks: dict[int, dict[int, int]] = defaultdict(dict)
     for fit in fits:
         here = peaks[fit.time_steps]
         here[fit.batch] = max(fit.peak_charged_bytes or 0, here.get(fit.batch, 0))
     return peaks
-
-
-def _not_used(measurement: Measurement) -> str:
-    return (
-        f"{measurement.point} has no throughput, since its batch is not used: {measurement.unused}"
-    )
 
 
 def _leaves_headroom(measurement: Measurement, bounds: Bounds) -> bool:
@@ -372,71 +368,64 @@ def _peak(measurement: Measurement) -> int | None:
 
 def _left_out(
     timed: Sequence[Measurement], usable: Sequence[Measurement], bounds: Bounds
-) -> list[str]:
-    """The fastest batch that was left out because of its memory, if it is faster than the rest."""
+) -> list[LeftOut]:
+    """The fastest batch that was left out because of its memory, if faster than all others."""
     best = max(map(rate, usable), default=0.0)
     faster = [m for m in timed if m not in usable and rate(m) > best]
     if not faster:
         return []
     top = max(faster, key=rate)
-    why = f"leaves less than {format_ratio(bounds.headroom_ratio)} of the limit"
-    if _peak(top) is None:
-        why = "what it takes is not known"
+    lack = Lack.HEADROOM if _peak(top) is not None else Lack.MEMORY_UNKNOWN
     if top.retries:
-        why = "thrashes"
-    verb = "is faster" if usable else "was timed"
-    return [f"B={top.point.batch} {verb} ({format_rate(rate(top))[:-2]} time steps/s), but {why}"]
+        lack = Lack.THRASHING
+    headroom_ratio = bounds.headroom_ratio
+    return [LeftOut(top.point.batch, rate(top), lack, headroom_ratio, is_faster=bool(usable))]
 
 
-def _accumulate(effective: int, batch: int) -> tuple[int, str]:
-    """The fewest steps of accumulation, and in words those that make the batch exactly.
+def _accumulate(effective: int, batch: int, fewest: int) -> Reason:
+    """The accumulation steps that give the effective batch exactly.
 
-    Where these are more, the fewest stand beside them, with the batch that comes nearest.
+    If fewer steps come near it, the reason also has these, with the nearest batch.
     """
-    fewest = math.ceil(effective / batch)
     if fewest == 1:
-        return 1, f"the batch of {effective} fits at once: it needs no accumulation"
+        return FitsAtOnce(effective)
     exact = next(b for b in range(min(batch, effective), 0, -1) if effective % b == 0)
     many = effective // exact
-    words = f"{many} steps of accumulation at B={exact} make the batch of {effective}"
-    if many > fewest:
-        near = min((batch, effective // fewest, -(-effective // fewest)),
-            key=lambda each: (abs(each * fewest - effective), -each))  # fmt: skip
-        words += f"; {fewest} at B={near} make {near * fewest}"
-    return fewest, words
+    if many == fewest:
+        return Accumulates(effective, many, exact)
+    near = min(
+        (batch, effective // fewest, -(-effective // fewest)),
+        key=lambda each: (abs(each * fewest - effective), -each),
+    )
+    return Accumulates(effective, many, exact, fewest, near)
 
 
 def _smaller(
-    model: MemoryModel | None,
-    bounds: Bounds,
-    frontier: Sequence[Certificate],
-    *,
-    is_gpu: bool,
-) -> tuple[str, ...]:
-    """What would fit under smaller limits, predicted."""
+    model: MemoryModel | None, bounds: Bounds, frontier: Sequence[Proof], *, is_gpu: bool
+) -> tuple[UnderLimit, ...]:
+    """The predicted largest batches under smaller limits."""
     known = [c for c in frontier if c.status in (EdgeStatus.CERTIFIED, EdgeStatus.CAPPED)]
     if model is None or not known:
         return ()
     limits: Sequence[float] = [share * bounds.limit_bytes for share in SMALLER_LIMITS]
     if is_gpu:
         limits = [size for size in GPU_SIZES if size < 0.9 * bounds.limit_bytes][-2:]
-    sentences = []
-    for limit in limits:
-        edges = [f"T={c.time_steps}: {_predicted(model, c, limit)}" for c in known]
-        sentences.append(
-            f"under {format_bytes(limit)} the largest batches would be {', '.join(edges)}"
-        )
-    return tuple(sentences)
+    return tuple(
+        UnderLimit(limit, tuple(_predicted(model, each, limit) for each in known))
+        for limit in limits
+    )
 
 
-def _predicted(model: MemoryModel, certificate: Certificate, limit: float) -> str:
-    unit, batch = certificate.granularity, certificate.batch or 0
-    edge = int(max(0.0, min(model.safe_edge(certificate.time_steps, limit), float(batch))))
+def _predicted(model: MemoryModel, certificate: Proof, limit: float) -> PredictedBatch:
+    time_steps, unit, batch = (
+        certificate.time_steps, certificate.granularity, certificate.batch or 0,
+    )  # fmt: skip
+    edge = int(max(0.0, min(model.safe_edge(time_steps, limit), float(batch))))
     if edge < unit:
-        return "none"
+        return PredictedBatch(time_steps, None)
     if edge == batch and certificate.status is EdgeStatus.CAPPED:
-        return f"{batch} or more"
-    return f"about {edge // unit * unit}"
+        return PredictedBatch(time_steps, batch, is_exact=True)
+    return PredictedBatch(time_steps, edge // unit * unit)
 
 
 def _is_gpu(run: Run) -> bool:

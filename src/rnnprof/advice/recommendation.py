@@ -1,27 +1,28 @@
-"""The batch to train with at one T, where what was timed decides it.
+"""The recommended batch at one T, if the measured times decide it.
 
 The rule: of the batches that fit with headroom and do not thrash, the smallest within 5% of the
-best time steps/s.  It decides where it gives the same batch for any rates within the points' own
-intervals, widened by the drift of the machine's speed; elsewhere memory is decided, speed is not.
+best time steps/s.  The times decide it if the rule gives the same batch for all rates within the
+points' intervals, widened by the drift of the machine's speed; else no batch is recommended.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from rnnprof.advice.reasons import BestRate, NearBest, NoisyTime, OnlyTimed, TakesMemory, Undecided
 from rnnprof.points.measurement import Measurement
-from rnnprof.units import format_bytes, format_rate, format_ratio
+from rnnprof.reasons import Reason
 
 NEAR_BEST_RATIO: Final = 0.05
-"""A batch that gives up less throughput than this is as good, and leaves memory and gradients."""
+"""A smaller batch that loses less throughput than this is as good, with less memory and more
+optimizer steps per epoch."""
 
 FAR_FACTOR: Final = 2.0
-"""No noise between processes moves a time so far: 10% is much.  The gate judges by it as well."""
-
-UNDECIDED: Final = "memory is decided, speed is not"
+"""Noise between processes never changes a time by this factor: 10% is already much.  The gate uses
+the same factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,15 @@ class Recommendation:
     """The recommended batch at one T.
 
     Attributes:
-        steps: T.
-        batch: None where the times do not decide it, or no point is usable.
-        tied: the batches among which they do not decide.
-        to_time: those whose times leave it open: the tied, and those that may be the best.
-        by_drift: the machine's drift hides it, so that only another run can decide.
+        time_steps: T.
+        batch: None if the times do not decide it, or no point is usable.
+        tied: the batches that remain possible, if the times do not decide.
+        to_time: the batches to time again: the tied ones, and those that may be the best.
+        by_drift: whether the machine's drift is the cause, so that only another run can decide.
         time_steps_per_s, peak_bytes: of the recommended batch.
-        accumulation_steps: to make the effective batch asked for; None where none was.
-        reasons: why, one sentence each.
+        accumulation_steps: accumulation steps for the requested effective batch; None if none was
+            requested.
+        reasons: why, the most important first.
     """
 
     time_steps: int
@@ -47,24 +49,24 @@ class Recommendation:
     time_steps_per_s: float | None = None
     peak_bytes: int | None = None
     accumulation_steps: int | None = None
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The time steps/s that a point may have, by its interval and the machine's drift."""
+    """The range of a point's time steps/s, from its interval and the machine's drift."""
 
     low: float
     high: float
 
     @classmethod
     def of(cls, measurement: Measurement, drift_ratio: float) -> Rates:
-        """Without an interval, or with a noisy time, it may be off by a factor of two."""
+        """The range of a measurement; a factor of 2 without an interval or with a noisy time."""
         interval, step_s = _interval(measurement), measurement.step_time_s
         if measurement.noisy or interval is None or not step_s:
             return cls(rate(measurement) / FAR_FACTOR, rate(measurement) * FAR_FACTOR)
         shortest_s, longest_s = interval
-        # two points lie as much further apart as the speed changed, half of it at each
+        # drift changes the ratio of two points: each range takes the square root of it
         time_steps = rate(measurement) * step_s
         spread = math.sqrt(1 + drift_ratio)
         high = time_steps / shortest_s * spread if shortest_s > 0 else math.inf
@@ -74,11 +76,12 @@ class Rates:
 def recommend(
     time_steps: int, usable: Sequence[Measurement], limit_bytes: int, drift_ratio: float = 0.0
 ) -> Recommendation:
-    """The batch to train with at a T.
+    """The recommended batch at a T.
 
     Args:
-        usable: the points there that were timed, fit with headroom and do not thrash.
-        drift_ratio: by which the machine's speed changed during the run.
+        usable: the points at this T that were timed, fit with headroom and do not thrash.
+        limit_bytes: the memory limit, for the reasons.
+        drift_ratio: how much the machine's speed changed during the run; 0.02 is 2%.
     """
     ordered = sorted(usable, key=lambda each: each.point.batch)
     if not ordered:
@@ -89,7 +92,8 @@ def recommend(
         least = max(each.low for each in ranges.values())
         to_time = tuple(b for b, each in ranges.items() if b in found or each.high >= least)
         among = [each for each in ordered if each.point.batch in to_time]
-        why, by_drift = _why_open(found, among, drift_ratio)
+        why = _why_open(found, among, drift_ratio)
+        by_drift = why.drift_ratio is not None
         return Recommendation(time_steps, None, found, to_time, by_drift, reasons=(why,))
     chosen = next(each for each in ordered if each.point.batch == found[0])
     peak = chosen.peak_charged_bytes
@@ -104,23 +108,23 @@ def recommend(
 
 
 def _may_be_smallest(batch: int, ranges: Mapping[int, Rates]) -> bool:
-    """Whether some rates within the ranges make it the smallest batch within 5% of the best."""
+    """Whether any rates within the ranges make it the smallest batch within 5% of the best."""
     near, own = 1 - NEAR_BEST_RATIO, ranges[batch].high
     if own < near * max(each.low for each in ranges.values()):
         return False
-    # the best that still leaves this one near, below which every smaller batch has to be
+    # the highest best rate with this batch still near; every smaller batch must not be near it
     larger = (min(each.high, own / near) for b, each in ranges.items() if b > batch)
     best = max((own, *larger))
     return all(each.low < near * best for b, each in ranges.items() if b < batch)
 
 
 def rate(measurement: Measurement) -> float:
-    """Time steps/s; 0 where it is not known."""
+    """Time steps/s; 0 where unknown."""
     return measurement.time_steps_per_s or 0.0
 
 
 def half_interval_ratio(measurement: Measurement) -> float | None:
-    """Half the interval between processes, or else within one, over the step time."""
+    """Half the interval between processes, or else within one process, over the step time."""
     interval = _interval(measurement)
     if interval is None or not measurement.step_time_s:
         return None
@@ -131,47 +135,31 @@ def _interval(measurement: Measurement) -> tuple[float, float] | None:
     return measurement.step_time_ci_s or measurement.step_time_within_ci_s
 
 
-def _why(chosen: Measurement, ordered: Sequence[Measurement]) -> str:
-    told = f"{format_rate(rate(chosen))[:-2]} time steps/s"
+def _why(chosen: Measurement, ordered: Sequence[Measurement]) -> Reason:
     best = max(ordered, key=rate)
     if len(ordered) == 1:
-        return f"{told}, the only batch timed at this T that will do"
+        return OnlyTimed(rate(chosen))
     if chosen is best:
-        return f"{told}, the best at this T"
-    share = format_ratio(rate(chosen) / rate(best))
-    return (
-        f"{told}, {share} of the best at this T ({format_rate(rate(best))[:-2]} at "
-        f"B={best.point.batch}): the smallest batch within {format_ratio(NEAR_BEST_RATIO)} of it"
-    )
+        return BestRate(rate(chosen))
+    return NearBest(rate(chosen), rate(best), best.point.batch, NEAR_BEST_RATIO)
 
 
-def _noise(chosen: Measurement) -> tuple[str, ...]:
-    return (f"it was timed while {chosen.noisy}",) if chosen.noisy else ()
+def _noise(chosen: Measurement) -> tuple[NoisyTime, ...]:
+    return (NoisyTime(chosen.noisy),) if chosen.noisy else ()
 
 
-def _memory(peak_bytes: int | None, limit_bytes: int) -> tuple[str, ...]:
-    if peak_bytes is None:
-        return ()
-    share = format_ratio(peak_bytes / limit_bytes)
-    return (
-        f"it takes {format_bytes(peak_bytes)}, {share} of the limit of {format_bytes(limit_bytes)}",
-    )
+def _memory(peak_bytes: int | None, limit_bytes: int) -> tuple[TakesMemory, ...]:
+    return () if peak_bytes is None else (TakesMemory(peak_bytes, limit_bytes),)
 
 
-def _why_open(
-    tied: Sequence[int], among: Sequence[Measurement], drift_ratio: float
-) -> tuple[str, bool]:
-    """What hides which of them it is, and whether that is the drift of the machine."""
-    *others, last = (f"B={batch}" for batch in tied)
-    near = format_ratio(NEAR_BEST_RATIO)
-    head = f"{', '.join(others)} or {last} is the smallest batch within {near} of the best"
-    noisy = [each for each in among if each.noisy]
-    if noisy:
-        return f"{head}: the time of B={noisy[0].point.batch} is noisy", False
+def _why_open(tied: Sequence[int], among: Sequence[Measurement], drift_ratio: float) -> Undecided:
+    """Why the times do not decide: noise, drift or precision."""
+    noisy = next((each for each in among if each.noisy), None)
+    undecided = Undecided(tuple(tied), NEAR_BEST_RATIO, noisy.point.batch if noisy else None)
     halves = [half_interval_ratio(each) for each in among]
     known = [half for half in halves if half is not None]
-    if len(known) < len(halves):
-        return f"{head}: there are times without intervals", False
+    if noisy is not None or len(known) < len(halves):
+        return undecided
     if drift_ratio > max(known):
-        return f"{head}: the machine's speed drifted by {format_ratio(drift_ratio)}", True
-    return f"{head}: times are known to {format_ratio(max(known))}", False
+        return replace(undecided, drift_ratio=drift_ratio)
+    return replace(undecided, precision_ratio=max(known))

@@ -1,1 +1,1 @@
-"""What the peak is made of, the law it follows over B and T, and the work of a step."""
+"""The memory breakdown at the peak, the memory model over B and T, and the FLOPs of a step."""

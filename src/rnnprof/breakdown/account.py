@@ -1,8 +1,8 @@
-"""Who holds the allocator's bytes at the peak: a replay of its allocations, by storage identity.
+"""The memory breakdown at the peak, from a replay of the allocator's events by storage.
 
 A block is one allocation between its malloc and its free.  Snapshots name the storages of the
-weights, gradients and optimizer state at known instants; every other block is judged by the phase
-that allocated it and whether it outlived that phase.  No part is found by subtraction.
+weights, gradients and optimizer state at known instants; every other block is classified by the
+phase that allocated it and whether it outlived that phase.  No part is found by subtraction.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Final
 from rnnprof.runfile.observations import BREAKDOWN_PARTS, Breakdown
 
 HELD_PARTS: Final = ("weights", "gradients", "optimizer_state")
-"""What model and optimizer hold: such a storage is never taken for anything else."""
+"""Parts of the model and optimizer: such a storage never belongs to another part."""
 
 TENSOR_PARTS: Final = (*HELD_PARTS, "weight_casts")
 LIBRARY: Final = "library"
 NAMED_PARTS: Final = (*TENSOR_PARTS, LIBRARY)
-"""The parts that snapshots name, the first one winning where a storage serves two."""
+"""The parts that snapshots name; a storage in two parts counts for the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class AllocatorEvent:
     """A malloc (size above 0) or free (below 0), with the allocator's own total after it.
 
     Attributes:
-        at_ns: any clock that the marks share.
-        size_bytes: what the allocator counts, its rounding included.
-        requested_bytes: of a malloc, what was asked for; None where the allocator does not round
-            or does not say.
+        at_ns: on the same clock as the phase marks.
+        size_bytes: bytes with the allocator's rounding.
+        requested_bytes: requested size of a malloc; None if the allocator does not round or does
+            not report it.
     """
 
     at_ns: int
@@ -43,7 +43,7 @@ class AllocatorEvent:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A phase or step between two instants."""
+    """A phase or training step between two instants."""
 
     name: str
     start_ns: int
@@ -52,7 +52,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The storages' addresses of each named part at an instant."""
+    """The addresses of the storages of each named part at an instant."""
 
     at_ns: int
     addresses: Mapping[str, frozenset[int]]
@@ -70,11 +70,11 @@ class Block:
 
     @property
     def own_bytes(self) -> int:
-        """The block without what the allocator's rounding added."""
+        """Size of the block without the allocator's rounding."""
         return self.size_bytes if self.requested_bytes is None else self.requested_bytes
 
     def is_live_at(self, at_ns: int) -> bool:
-        """Whether the block is still held just after *at_ns*."""
+        """Whether the block is live just after *at_ns*."""
         return self.start_ns <= at_ns and (self.end_ns is None or self.end_ns > at_ns)
 
 
@@ -90,16 +90,17 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a trace says.
+    """The result of a replayed trace.
 
     Attributes:
         peak_bytes: the allocator's own peak.
-        breakdown: the parts at the peak, which sum to it; None with *reason*.
-        phase_peak_bytes: within each phase, the highest of all steps.
-        phase_live_bytes: after each phase of the last step; after its last mark where it recurs.
-        net_bytes_per_step: left behind by the last step; None below two steps.
-        named_live_bytes: blocks of each part of tensors live at the last snapshot, without
-            rounding: comparable to the tensors' own sizes.
+        breakdown: the parts at the peak, which sum to it; None where *reason* says why.
+        phase_peak_bytes: peak in each phase, over all steps.
+        phase_live_bytes: live bytes at the end of each phase of the last step; if a phase occurs
+            several times, at the end of its last mark.
+        net_bytes_per_step: bytes that the last step left behind; None with fewer than two steps.
+        named_live_bytes: live bytes of each tensor part at the last snapshot, without rounding,
+            to compare with the sizes of the tensors.
     """
 
     peak_bytes: int
@@ -140,7 +141,11 @@ def account(trace: Trace) -> Account:
 def _blocks(
     events: Sequence[AllocatorEvent], snapshots: Sequence[Snapshot]
 ) -> tuple[list[Block], int]:
-    """Pair mallocs with frees in order of time, naming what each snapshot sees live."""
+    """Pair mallocs with frees in order of time, and name the blocks that snapshots see.
+
+    Returns:
+        The blocks, and the number of frees without a malloc.
+    """
     blocks: list[Block] = []
     live: dict[int, Block] = {}
     unmatched = 0
@@ -162,7 +167,7 @@ def _blocks(
 
 
 def _name(live: Mapping[int, Block], snapshot: Snapshot) -> None:
-    """Name the live blocks, unless a part that goes before has them, whichever came first."""
+    """Name the live blocks; an earlier part in ``NAMED_PARTS`` has priority."""
     for part in reversed(NAMED_PARTS):
         for address in snapshot.addresses.get(part, ()):
             block = live.get(address)
@@ -171,7 +176,10 @@ def _name(live: Mapping[int, Block], snapshot: Snapshot) -> None:
 
 
 def _may_be(part: str, block: Block) -> bool:
-    """A cast may go into what the optimizer holds; what tensors hold is never the library's."""
+    """Whether a block may get this part.
+
+    A weight cast may become a held part, but not the reverse; only an unnamed block is library.
+    """
     if part == LIBRARY:
         return block.part is None
     return part in HELD_PARTS or block.part not in HELD_PARTS
@@ -203,7 +211,7 @@ def _breakdown_at(
     if outside_bytes:
         return None, (
             f"{outside_bytes} bytes at the peak were allocated outside every phase mark: put the "
-            "code that allocates them under one"
+            "code that allocates them inside a phase"
         )
     if sum(parts.values()) != peak_bytes:
         return (
@@ -226,7 +234,7 @@ def _part_by_phase(block: Block, phases: Sequence[Span]) -> str | None:
 
 
 def _span_at(at_ns: int, spans: Sequence[Span]) -> Span | None:
-    """The innermost span around an instant: the one that began last, or of those ends first."""
+    """The innermost span around an instant: the last to begin, then the first to end."""
     around = [span for span in spans if span.start_ns <= at_ns <= span.end_ns]
     return max(around, key=lambda span: (span.start_ns, -span.end_ns), default=None)
 

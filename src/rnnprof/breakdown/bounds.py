@@ -1,9 +1,9 @@
-"""What bounds a step: the host's launches, the device's arithmetic or its memory.
+"""What bounds a step: the host's kernel launches, the device's arithmetic or its memory.
 
-A step's matrix products at the rate of a large matrix product, and its least traffic at the rate
-of a large copy, each say how long the step would take if it did nothing else (the roofline of
-Williams, Waterman and Patterson, CACM 52(4), 2009).  What explains half of the measured time
-bounds the step; where neither does, nothing is named, and the figures are told.
+A step's matrix products at the rate of a large matrix product, and its least memory traffic at the
+rate of a large copy, each give the time of a step that does nothing else (the roofline of
+Williams, Waterman and Patterson, CACM 52(4), 2009).  The one that explains at least half of the
+measured time bounds the step; if none does, only the figures are shown.
 """
 
 from __future__ import annotations
@@ -13,20 +13,27 @@ from dataclasses import dataclass
 from typing import Final
 
 from rnnprof.breakdown.flops import GATES, Layer, layers
+from rnnprof.breakdown.reasons import (
+    DeviceWaited,
+    FasterThanProduct,
+    NoRates,
+    NothingCompared,
+    Shares,
+)
+from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import Calibration
-from rnnprof.units import format_ratio, format_seconds
 from rnnprof.workload import Workload
 
 LAUNCH_WAIT_RATIO: Final = 0.05
-"""A device that is done so soon after the host, as a share of a step, was waiting for the host."""
+"""A device that ends within this share of a step after the host was waiting for the host."""
 
 EXPLAINS_RATIO: Final = 0.5
-"""Named is what would take at least half of the step if it were alone."""
+"""A bound is named if it alone would take at least this share of the step."""
 
 COMPARABLE_RATIO: Final = 1.25
-"""No step outruns the matrix product by more: then the two are not of one precision, or the
-calibration was noisy.  Products of other shapes and a clock that wandered stay below it: the step
-is bound by its products then, but no share of more than all of a device is told."""
+"""A step that is faster than the matrix product by more than this has another precision, or the
+calibration was noisy.  Below it, other shapes or a varying clock explain the difference: the step
+is bound by its products, but a share above 100% is not shown."""
 
 OPTIMIZER_PASSES: Final = {"none": 0, "sgd": 3, "adam": 7, "adamw": 7}
 """Tensors of the parameters' size that an update reads and writes: SGD reads p, g and writes p;
@@ -39,12 +46,12 @@ FULL_BYTES: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class DeviceRates:
-    """What the device does at its best; None where it was not measured.
+    """The highest rates of the device; None where not measured.
 
     Attributes:
-        matmul_flop_per_s: of a large matrix product in the run's precision.
-        copy_bytes_per_s: of a large copy within the device's memory, reads and writes together.
-        cache_bytes: of the last-level cache.
+        matmul_flop_per_s: rate of a large matrix product in the run's precision.
+        copy_bytes_per_s: rate of a large copy in the device's memory, reads plus writes.
+        cache_bytes: size of the last-level cache.
     """
 
     matmul_flop_per_s: float | None = None
@@ -53,7 +60,7 @@ class DeviceRates:
 
     @classmethod
     def of(cls, calibration: Calibration) -> DeviceRates:
-        """The figures of a ``rates`` calibration that are known and above zero."""
+        """The figures of a ``rates`` calibration that are finite and above zero."""
         figures, cache = calibration.figures, calibration.parameters.get("cache_bytes")
         return cls(
             _known(figures.get("matmul_flop_per_s")),
@@ -68,11 +75,12 @@ def _known(per_s: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a step has to do, by formula or counted; None where unknown, with why in *reason*.
+    """The work of a step, by formula or counted.
 
     Attributes:
-        flops: of its matrix products.
-        traffic_bytes: an estimate of what must at least pass between processor and memory.
+        flops: floating-point operations of its matrix products; None where unknown.
+        traffic_bytes: estimated minimum of memory traffic; None where unknown.
+        reason: why *flops* is None.
     """
 
     flops: int | None
@@ -82,49 +90,48 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """``launch``, ``memory`` or ``compute``, or None; and the figures in a sentence."""
+    """What bounds a step.
+
+    Attributes:
+        bound: ``launch``, ``memory``, ``compute``, or None if no one of them does.
+        reason: the figures behind it.
+    """
 
     bound: str | None
-    reason: str
+    reason: Reason
 
 
 def verdict(
     step_time_s: float, work: Work, rates: DeviceRates | None, block_wait_s: float | None = None
 ) -> Bound:
-    """What bounds a step that took *step_time_s*.
+    """Judge what bounds a step that took *step_time_s* seconds.
 
     Args:
         block_wait_s: how long the host waited for the device after its last submission; None
             where the host computes.
     """
     if block_wait_s is not None and block_wait_s < LAUNCH_WAIT_RATIO * step_time_s:
-        share = format_ratio(block_wait_s / step_time_s)
-        waited = f"{format_seconds(block_wait_s)}, {share} of a step"
-        return Bound("launch", f"the device was done {waited}, after the host's last launch")
+        return Bound("launch", DeviceWaited(block_wait_s, block_wait_s / step_time_s))
     if rates is None:
-        return Bound(None, "the device's own rates were not measured in this run")
+        return Bound(None, NoRates())
     compute = _share(work.flops, rates.matmul_flop_per_s, step_time_s)
     memory = _share(work.traffic_bytes, rates.copy_bytes_per_s, step_time_s)
     if compute is not None and compute > 1:
-        faster = (
-            f"{format_ratio(compute - 1)} faster than the matrix product that it is compared with"
-        )
         bound = "compute" if compute <= COMPARABLE_RATIO else None
-        return Bound(bound, f"the step is {faster}: which share of the device it uses is not known")
+        return Bound(bound, FasterThanProduct(compute - 1))
     return Bound(_larger(compute, memory), _figures(work, compute, memory))
 
 
 def least_traffic_bytes(
     workload: Workload, batch: int, time_steps: int, cache_bytes: int | None
 ) -> int | None:
-    """Estimate what one step must at least move through the device's memory.
+    """Estimate the minimum of memory traffic of one step, in bytes; None for a factory.
 
-    Weights are read once a pass; recurrent ones again at each time step, but only where a layer's
-    do not fit the cache (a kernel that keeps them in registers is possible only where they do).
-    Gradients are written once, the optimizer passes over the parameters, the saved activations are
-    written by forward and read by backward, the input is read by both.  A step whose data all fit
-    the cache need move nothing.  Copies, casts and temporaries are left out: a real step moves
-    more.  None for a factory.
+    Weights are read once per pass.  Recurrent weights are read again at each time step if those of
+    a layer do not fit the cache (if they fit, a kernel may keep them in registers).  Gradients are
+    written once, the optimizer reads and writes the parameters, forward writes the saved
+    activations and backward reads them, and both read the input.  A step whose data fit the cache
+    needs no traffic.  Copies, casts and temporaries are not counted: a real step moves more.
     """
     if workload.cell not in GATES or workload.factory is not None:
         return None
@@ -141,7 +148,7 @@ def least_traffic_bytes(
 
 
 def _traffic(workload: Workload, layer: Layer, batch: int, time_steps: int, rereads: int) -> int:
-    """Bytes of all layers alike, with their recurrent weights read *rereads* times a pass."""
+    """Traffic of all equal layers, with recurrent weights read *rereads* times per pass."""
     is_training = workload.mode == "train"
     weights = layer.input_weights + layer.recurrent_weights * rereads
     values = layer.outputs + (layer.inputs if layer.is_first else 0)
@@ -157,18 +164,18 @@ def _traffic(workload: Workload, layer: Layer, batch: int, time_steps: int, rere
 
 
 def _rereads(workload: Workload, layer: Layer, time_steps: int, cache_bytes: int | None) -> int:
-    """How often a pass must read the recurrent weights; where the cache is unknown, once."""
+    """How often a pass must read the recurrent weights; once if the cache size is unknown."""
     size_bytes = layer.recurrent_weights * _value_bytes(workload)
     return time_steps if cache_bytes is not None and size_bytes > cache_bytes else 1
 
 
 def _value_bytes(workload: Workload) -> int:
-    """Of an element of what the products read and write."""
+    """Bytes per element that matrix products read and write."""
     return LOW_BYTES if workload.dtype.removeprefix("amp-") in LOW_PRECISION else FULL_BYTES
 
 
 def _parameter_bytes(workload: Workload) -> int:
-    """Of an element of parameters, gradients and the optimizer's state."""
+    """Bytes per element of parameters, gradients and optimizer state."""
     return LOW_BYTES if workload.dtype in LOW_PRECISION else FULL_BYTES
 
 
@@ -181,13 +188,7 @@ def _larger(compute: float | None, memory: float | None) -> str | None:
     return name if share >= EXPLAINS_RATIO else None
 
 
-def _figures(work: Work, compute: float | None, memory: float | None) -> str:
+def _figures(work: Work, compute: float | None, memory: float | None) -> Reason:
     if compute is None and memory is None:
-        return work.reason or "neither a matrix product nor a copy could be timed"
-    products = f"would take {format_ratio(compute)} of the step" if compute is not None else "?"
-    if compute is None:
-        products = f"are unknown ({work.reason or 'none could be timed'})"
-    traffic = "is unknown" if memory is None else f"about {format_ratio(memory)}"
-    if memory == 0:
-        traffic = "none: its data fit the cache"
-    return f"the matrix products {products}, the least traffic {traffic}"
+        return NothingCompared(work.reason)
+    return Shares(compute, memory, work.reason if compute is None else None)

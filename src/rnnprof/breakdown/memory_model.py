@@ -1,9 +1,9 @@
-"""The memory model: peak bytes as the greatest of affine functions of B and B*T, phase by phase.
+"""The memory model: peak bytes as the maximum of affine functions of B and B*T, for each phase.
 
-Forward, backward and optimizer each hold weights, a part for each sequence and a part for each of
-its time steps.  Which temporary is the largest changes with size, so one phase may need more than
-one affine piece; the peak is the greatest of all.  Fitted by least squares of the relative error,
-pieces by alternating assignment (Magnani and Boyd, Convex piecewise-linear fitting, 2009).
+Forward, backward and optimizer each hold weights, bytes per sequence and bytes per time step of a
+sequence.  The largest temporary depends on size, so one phase may need several affine pieces; the
+peak is the maximum of all.  They are fitted by least squares of the relative error, and the pieces
+by alternating assignment (Magnani and Boyd, Convex piecewise-linear fitting, 2009).
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from rnnprof.runfile.points import Outcome, Point
 
 MAX_PIECES: Final = 3
 MIN_SAMPLES_PER_PIECE: Final = 4
-"""Three coefficients and one sample that can contradict them."""
+"""Three coefficients, and one more sample to contradict them."""
 
 GOOD_FIT_RATIO: Final = 0.002
-"""A piece that is this near everywhere needs no second one beside it."""
+"""If the largest relative error is not above this, no further piece is added."""
 
 MAX_ROUNDS: Final = 25
 LEAST_MARGIN_RATIO: Final = 0.005
-"""What an upper bound adds, at least: allocators round, and no model has seen every shape."""
+"""The smallest margin of an upper bound: allocators round, and no model has seen every shape."""
 
 MARGIN_FACTOR: Final = 2.0
-"""Times the worst error that leaving each sample out has shown."""
+"""The margin is this factor times the worst error of the fit or of left-out samples."""
 
 MOST_FOLDS: Final = 30
-"""Times that a piece is fitted anew with some of its samples left out: each one, up to so many."""
+"""The most folds of cross-validation for a piece; with fewer samples, each is left out once."""
 
 COLUMNS: Final = ((0, 1, 2), (0, 2), (1, 2), (2,))
-"""Of a sample's terms, those that are fitted: the first set that the samples determine."""
+"""Sets of terms to fit; the first set that the samples determine is used."""
 
 ONE_BATCH_COLUMNS: Final = ((1, 2), (2,))
 
 SINGULAR_RATIO: Final = 1e-10
-"""A pivot that is less, as a share of the largest entry, is rounding."""
+"""A smaller pivot, as a share of the largest entry, is a rounding error."""
 
 _TINY: Final = 1e-12
 
@@ -49,7 +49,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Bytes that were seen at a point, and the phase in which they stood."""
+    """Measured bytes at a point.
+
+    Attributes:
+        phase: the phase of these bytes; ``all`` for the peak over all phases.
+    """
 
     point: Point
     size_bytes: float
@@ -57,13 +61,13 @@ class Sample:
 
     @property
     def terms(self) -> tuple[float, float, float]:
-        """One, B and B*T, each over the bytes: least squares of them are of the relative error."""
+        """One, B and B*T, each divided by the bytes, so that the fit minimises relative errors."""
         batch, size = self.point.batch, self.size_bytes
         return 1.0 / size, float(batch) / size, float(batch * self.point.time_steps) / size
 
 
 def samples_of(fits: Iterable[Fit]) -> list[Sample]:
-    """Charged peaks of the workload's own passes, but where an emptied cache made them smaller."""
+    """Charged peaks of the workload's own passes, without those that an emptied cache reduced."""
     return [
         Sample(fit.point, fit.peak_charged_bytes)
         for fit in fits
@@ -87,12 +91,12 @@ class Plane:
         return self.fixed + batch * self.slope(time_steps)
 
     def slope(self, time_steps: float) -> float:
-        """Bytes that one sequence more takes."""
+        """Bytes per additional sequence."""
         return self.per_sequence + self.per_step * time_steps
 
     @property
     def rises(self) -> bool:
-        """Whether more sequences, and more time steps, take no less."""
+        """Whether the bytes never fall with more sequences or more time steps."""
         return self.per_step >= 0 and self.slope(1) >= 0
 
     def error(self, sample: Sample) -> float:
@@ -103,14 +107,14 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class MemoryModel:
-    """The greatest of its planes.
+    """The maximum of its planes.
 
     Attributes:
         planes: all pieces of all phases.
-        worst_error_ratio: of the fit, at the samples themselves.
-        margin_ratio: what :meth:`upper_bytes` adds; from errors at samples left out.
-        lengths: different T among the samples; of one alone, what a sequence takes whatever its
-            length is not known.
+        worst_error_ratio: worst relative error of the fit at its samples.
+        margin_ratio: margin of :meth:`upper_bytes`, from errors at left-out samples.
+        lengths: number of different T among the samples; with only one, bytes per sequence and
+            bytes per time step cannot be separated.
     """
 
     planes: tuple[Plane, ...]
@@ -120,7 +124,7 @@ class MemoryModel:
 
     @classmethod
     def fit(cls, samples: Iterable[Sample]) -> MemoryModel | None:
-        """A model of the samples; None without any."""
+        """Fit a model to the samples; None without any."""
         by_phase = _by_phase(samples)
         if not by_phase:
             return None
@@ -133,42 +137,42 @@ class MemoryModel:
         return cls(planes, worst, margin, len({s.point.time_steps for s in everything}))
 
     def predict_bytes(self, point: Point) -> float:
-        """The peak at a point; never below a byte, whatever few samples say of a small one."""
+        """The predicted peak at a point; at least one byte, even where a plane is negative."""
         return max(1.0, *(plane.at(point.batch, point.time_steps) for plane in self.planes))
 
     def upper_bytes(self, point: Point) -> float:
-        """The peak that is not expected to be passed."""
+        """An upper bound of the peak at a point, with the model's margin."""
         return self.predict_bytes(point) * (1 + self.margin_ratio)
 
     def slope_bytes(self, point: Point) -> float:
-        """Bytes that one sequence more takes, near a point."""
+        """Bytes per additional sequence, near a point."""
         highest = max(self.planes, key=lambda plane: plane.at(point.batch, point.time_steps))
         return highest.slope(point.time_steps)
 
     def edge(self, time_steps: int, limit_bytes: float) -> float:
-        """The batch at which the peak meets the limit; may be negative or infinite."""
+        """The batch at which the peak reaches the limit; may be negative or infinite."""
         edges = []
         for plane in self.planes:
             slope = plane.slope(time_steps)
             if slope > _TINY:
                 edges.append((limit_bytes - plane.fixed) / slope)
             elif plane.fixed > limit_bytes:
-                edges.append(0.0)  # no batch fits; another plane may say so more strongly
+                edges.append(0.0)  # no batch fits; another plane may give a lower value
         return min(edges, default=float("inf"))
 
     def safe_edge(self, time_steps: int, limit_bytes: float) -> float:
-        """The batch whose upper bound meets the limit."""
+        """The batch whose upper bound reaches the limit."""
         return self.edge(time_steps, limit_bytes / (1 + self.margin_ratio))
 
 
 def fit_planes(samples: Iterable[Sample]) -> tuple[Plane, ...]:
-    """The model's planes alone: how far they can be relied on costs most of a fit."""
+    """Only the planes of a model, without its margin, which takes most of the time of a fit."""
     groups = _by_phase(samples).values()
     return tuple(plane for group in groups for plane in _floored(_pieces(group), group))
 
 
 def _by_phase(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
-    """The samples that took anything; their order must not change the model."""
+    """The samples above zero, by phase; sorted, so that their order does not change the model."""
     by_phase: dict[str, list[Sample]] = defaultdict(list)
     for sample in sorted(samples, key=_place):
         if sample.size_bytes > 0:
@@ -181,15 +185,16 @@ def _place(sample: Sample) -> tuple[int, int, str, float]:
 
 
 def _best_error(pieces: Sequence[Plane], sample: Sample) -> float:
-    """The relative error of the greatest of a phase's pieces."""
+    """The relative error of the maximum of a phase's pieces."""
     return max(plane.error(sample) for plane in pieces)
 
 
 def _left_out_error(pieces: Sequence[Plane], samples: Sequence[Sample]) -> float:
-    """The worst error at a sample that its piece has not seen; 0 where too few are there to tell.
+    """The worst error at samples that are left out of the fit; 0 with too few samples.
 
-    The other pieces, and which samples are whose, stay: to fit all anew for each sample would take
-    a hundred times as long and says little more.  Of many samples several are left out at a time.
+    Only the piece of these samples is fitted again, with the same assignment: to fit all pieces for
+    each sample would take a hundred times as long and adds little.  With many samples, several are
+    left out at a time.
     """
     worst = 0.0
     sizes = [sample.size_bytes for sample in samples]
@@ -201,7 +206,7 @@ def _left_out_error(pieces: Sequence[Plane], samples: Sequence[Sample]) -> float
         folds = min(len(group), MOST_FOLDS)
         terms = _terms(group)
         for fold in range(folds):
-            # an extreme left out asks for extrapolation instead
+            # without the smallest or largest sample the fit would extrapolate
             out = [s for s in group[fold::folds] if smallest < s.size_bytes < largest]
             if not out:
                 continue
@@ -212,14 +217,14 @@ def _left_out_error(pieces: Sequence[Plane], samples: Sequence[Sample]) -> float
 
 
 def _without(values: Sequence[T], fold: int, folds: int) -> list[T]:
-    """The values that stay when every *folds*-th from *fold* on is left out."""
+    """The values without every *folds*-th one, starting at *fold*."""
     kept = list(values)
     del kept[fold::folds]
     return kept
 
 
 def _assigned(pieces: Sequence[Plane], samples: Sequence[Sample]) -> dict[int, list[Sample]]:
-    """The samples by the piece that is greatest there."""
+    """The samples by the index of the largest piece there."""
     assigned: dict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
         errors = [plane.error(sample) for plane in pieces]
@@ -228,7 +233,7 @@ def _assigned(pieces: Sequence[Plane], samples: Sequence[Sample]) -> dict[int, l
 
 
 def _pieces(samples: Sequence[Sample]) -> list[Plane]:
-    """As few planes as bring every error down, as far as the samples can carry them."""
+    """The fewest planes with small errors, as far as the number of samples permits."""
     best = [fit_plane(samples)]
     best_error = _worst(best, samples)
     most = min(MAX_PIECES, len(samples) // MIN_SAMPLES_PER_PIECE)
@@ -237,13 +242,13 @@ def _pieces(samples: Sequence[Sample]) -> list[Plane]:
             break
         pieces = _alternate(samples, count)
         error = _worst(pieces, samples)
-        if error < best_error / 2:  # or else the second piece describes noise
+        if error < best_error / 2:  # else the additional piece describes noise
             best, best_error = pieces, error
     return best
 
 
 def _floored(pieces: list[Plane], samples: Sequence[Sample]) -> list[Plane]:
-    """With a level beside them where they fall below zero: in the samples' lowest corner."""
+    """The pieces, with a constant one added if they are not positive at the smallest B and T."""
     batch = min(sample.point.batch for sample in samples)
     time_steps = min(sample.point.time_steps for sample in samples)
     if max(plane.at(batch, time_steps) for plane in pieces) > 0:
@@ -256,7 +261,7 @@ def _worst(pieces: Sequence[Plane], samples: Sequence[Sample]) -> float:
 
 
 def _alternate(samples: Sequence[Sample], count: int) -> list[Plane]:
-    """The best of the fits that start from slices by bytes, by B and by T."""
+    """The best of three fits that start from slices by bytes, by B and by T."""
     keys: tuple[Callable[[Sample], float], ...] = (
         lambda sample: sample.size_bytes,
         lambda sample: sample.point.batch,
@@ -267,13 +272,13 @@ def _alternate(samples: Sequence[Sample], count: int) -> list[Plane]:
 
 
 def _slices(ordered: Sequence[Sample], count: int) -> list[Plane]:
-    """A plane for each of so many runs of neighbours."""
+    """Cut the ordered samples into *count* slices, and fit a plane to each."""
     size = -(-len(ordered) // count)
     return [fit_plane(ordered[start : start + size]) for start in range(0, len(ordered), size)]
 
 
 def _settle(planes: list[Plane], samples: Sequence[Sample]) -> list[Plane]:
-    """Assign each sample to the piece that is greatest there, fit, and again until it rests."""
+    """Assign each sample to the largest piece there and fit again, until nothing changes."""
     for _ in range(MAX_ROUNDS):
         groups = _assigned(planes, samples).values()
         renewed = [fit_plane(group) for group in groups if len(group) >= MIN_SAMPLES_PER_PIECE]
@@ -284,11 +289,11 @@ def _settle(planes: list[Plane], samples: Sequence[Sample]) -> list[Plane]:
 
 
 def fit_plane(samples: Sequence[Sample]) -> Plane:
-    """The plane with the least squares of relative errors, as far as the samples determine it.
+    """The plane with least squares of relative errors, as far as the samples determine it.
 
-    One sample gives a plane through nothing at B = 0, which is too low for every larger batch;
-    samples of one T cannot tell a sequence's bytes from its time steps', and give them to these;
-    samples of one B cannot tell fixed bytes from a sequence's, and give them to this.
+    One sample gives a plane that is zero at B = 0.  From a single T, bytes per sequence cannot be
+    separated from bytes per time step, and count as the latter.  From a single B, fixed bytes
+    cannot be separated from bytes per sequence, and count as the latter.
     """
     return _fit_terms(samples, _terms(samples))
 
@@ -299,7 +304,7 @@ def _terms(samples: Sequence[Sample]) -> list[Sequence[float]]:
 
 
 def _fit_terms(samples: Sequence[Sample], terms: Sequence[Sequence[float]]) -> Plane:
-    """The plane of samples whose terms are known: who fits many parts of them has these once."""
+    """The plane of samples with given terms, which are computed once for many fits."""
     one_batch = len({sample.point.batch for sample in samples}) == 1
     for columns in ONE_BATCH_COLUMNS if one_batch else COLUMNS:
         solved = _least_squares([terms[column] for column in columns])
@@ -316,7 +321,7 @@ def _least_squares(columns: Sequence[Sequence[float]]) -> list[float] | None:
     """A coefficient for each column of terms; None where the samples do not determine them."""
     scale = [max(column) for column in columns]
     scaled = [[term / most for term in column] for column, most in zip(columns, scale, strict=True)]
-    # whole columns are multiplied and summed at a time, for runs are long and are fitted often
+    # multiply and sum whole columns, because runs are long and are fitted often
     normal = [[sum(map(mul, one, other)) for other in scaled] + [sum(one)] for one in scaled]
     solution = _solve(normal)
     if solution is None:
@@ -325,7 +330,7 @@ def _least_squares(columns: Sequence[Sequence[float]]) -> list[float] | None:
 
 
 def _solve(matrix: list[list[float]]) -> list[float] | None:
-    """Gauss's elimination with pivots; None where the matrix is singular to working precision."""
+    """Gaussian elimination with pivots; None if the matrix is singular to working precision."""
     size = len(matrix)
     largest = max(abs(row[column]) for row in matrix for column in range(size))
     for column in range(size):

@@ -1,1 +1,1 @@
-"""The commands: arguments in, answers and exit codes out."""
+"""The commands: they turn arguments into answers and exit codes."""

@@ -1,4 +1,4 @@
-"""``rnnprof advise RUN``: batch and steps to train with, and why."""
+"""``rnnprof advise RUN``: the recommended batch, and why."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ def command(
     reach: int | None,
     as_json: bool,
 ) -> int:
-    """Batch and steps to train with, and why.
+    """The recommended batch and time steps, and why.
 
-    Where the same run file has a study of trainability, also by what a sequence is worth at each
-    batch; with --sequence-length and --reach, the chunk for truncated back-propagation.
+    If the run file also has a study of trainability, the advice uses what a sequence is worth at
+    each batch. With --sequence-length and --reach it gives the chunk length for truncated
+    back-propagation.
     """
     from rnnprof.advice.advise import Cut
     from rnnprof.report.export.document import frontier_document

@@ -1,4 +1,4 @@
-"""``rnnprof check``: a gate for CI, of a run that is there or of one that it measures."""
+"""``rnnprof check``: a gate for CI, on an existing run or on one that it measures."""
 
 from __future__ import annotations
 
@@ -26,20 +26,22 @@ if TYPE_CHECKING:
 
     from rnnprof.engine.order import Order
     from rnnprof.gate.budget import Budget
-    from rnnprof.gate.formats.shared import Judged, Told
-    from rnnprof.gate.verdicts import Gate
+    from rnnprof.gate.formats.shared import CheckContext, Judged
+    from rnnprof.gate.verdicts import Gate, WordedGate
+    from rnnprof.maxbatch.folded import FoldedRun
+    from rnnprof.reasons import Reason
     from rnnprof.runfile.records import Run
     from rnnprof.workload import Workload
 
 
 class _Measurement(MeasuringCommand):
-    """The options of ``profile`` as a gate measures: no configuration sets what it judges."""
+    """The options of ``profile`` for a gate: no configuration file changes what it judges."""
 
     def configuration(self, ctx: click.Context) -> dict[str, Any]:  # noqa: ARG002
         return {}
 
     def hears(self, ctx: click.Context, name: str) -> bool:
-        """What a budget states is no variable's to change: a job would judge something else."""
+        """No variable changes what a budget sets: a job would then judge something else."""
         defaults = ctx.default_map
         return not (isinstance(defaults, Defaults) and name in defaults.stated)
 
@@ -48,13 +50,13 @@ class _Measurement(MeasuringCommand):
 @click.argument("run", required=False, type=FILE)
 @table_options("check")
 def command(**options: Any) -> int:
-    """A CI gate: budgets, and a baseline.
+    """A CI gate: compare a run with a budget and a baseline.
 
-    Without RUN it measures what the budget asks for. Exit codes: 0 passed (or inconclusive, with a
+    Without RUN it measures what the budget requires. Exit codes: 0 passed (or inconclusive, with a
     warning), 1 failed, 3 not comparable, or inconclusive with --strict; of several GPUs the worst.
     """  # fmt: skip
     from rnnprof.gate.judge import gate
-    from rnnprof.runfile.journal import load
+    from rnnprof.report.words.gate import worded
 
     budget = read_budget(options["budget"])
     asked = _options_of(budget, options["budget"])
@@ -64,34 +66,49 @@ def command(**options: Any) -> int:
     workload, _ = opt.workload_from(asked["context"], asked)
     _check_against(options)
     _check_baseline(asked, options)
-    base = load(options["baseline"]) if options["baseline"] else None
+    base = _folded(options["baseline"]) if options["baseline"] else None
     if options["run"] is None:
         return _tell(_measured_and_judged(asked, budget, base, options), options)
-    run = load(options["run"])
-    differing = _differing(workload, run) if budget.workload else ()
-    return _tell([(gate(budget, run, base, differing), _told(run, base, options))], options)
+    run = _folded(options["run"])
+    differing = _differing(workload, run.run) if budget.workload else ()
+    verdict = worded(gate(budget, run, base, differing))
+    return _tell([(verdict, _context(run, base, options))], options)
+
+
+def _folded(path: Path) -> FoldedRun:
+    """The run of a file, folded once for all that is said of it.
+
+    Raises:
+        RunFileError: when it is missing, foreign, newer or damaged.
+    """
+    from rnnprof.maxbatch.folded import FoldedRun
+    from rnnprof.runfile.journal import load
+
+    return FoldedRun.of(load(path))
 
 
 def _measured_and_judged(
-    asked: dict[str, Any], budget: Budget, base: Run | None, options: Mapping[str, Any]
-) -> Judged:
+    asked: dict[str, Any], budget: Budget, base: FoldedRun | None, options: Mapping[str, Any]
+) -> list[tuple[WordedGate, CheckContext]]:
     """The gate of the device, or of each GPU that is simulated."""
     from rnnprof.gate.judge import gate
+    from rnnprof.report.words.gate import worded
 
     orders = _orders(asked, budget, options)
     _check_outputs(orders, options["baseline"])
     if options["against"] is not None:
         base, run = _measured_in_turn(orders[0], asked, budget, options)
-        return [(gate(budget, run, base, in_turn=True), _told(run, base, options))]
+        verdict = worded(gate(budget, run, base, in_turn=True))
+        return [(verdict, _context(run, base, options))]
     judged = []
     for order, name in zip(orders, _names_of(orders), strict=True):
         run = _measured(order, budget, base, options, name)
-        judged.append((gate(budget, run, base), _told(run, base, options, name)))
+        judged.append((worded(gate(budget, run, base)), _context(run, base, options, name)))
     return judged
 
 
 def _names_of(orders: Sequence[Order]) -> Sequence[str | None]:
-    """``simulated-t4`` for each of several GPUs; one alone is told without a name."""
+    """``simulated-t4`` for each of several GPUs; one alone goes without a name."""
     from rnnprof.cli.orders import models_of
 
     if len(orders) == 1:
@@ -101,17 +118,21 @@ def _names_of(orders: Sequence[Order]) -> Sequence[str | None]:
 
 
 def _check_against(options: Mapping[str, Any]) -> None:
-    """What measures both sides takes neither as measured already."""
+    """Check that --against, which measures both sides, gets no measured one.
+
+    Raises:
+        BadInputError: a run or a baseline is given.
+    """
     for name, flag in (("run", "RUN"), ("baseline", "--baseline")):
         if options["against"] is not None and options[name] is not None:
             raise BadInputError(f"--against measures both sides: leave {flag} out")
 
 
 def _check_baseline(asked: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """A baseline is a run of one GPU.
+    """Check that a baseline, which is a run of one GPU, is used for one GPU.
 
     Raises:
-        BadInputError: several GPUs are to be held against it.
+        BadInputError: several GPUs are to be compared with it.
     """
     from rnnprof.simulate.description import describe_all
 
@@ -120,15 +141,15 @@ def _check_baseline(asked: Mapping[str, Any], options: Mapping[str, Any]) -> Non
     if len(describe_all(asked["simulate"])) > 1:
         raise BadInputError(
             f"--baseline {options['baseline']} is a run of one GPU, and --simulate "
-            f"{asked['simulate']} names several: give that one alone"
+            f"{asked['simulate']} names several: name only that one"
         )
 
 
 def _check_simulation(budget: Budget, asked: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """A gate of memory alone, of what is measured now.
+    """Check that a simulated gate judges only memory, and only what it measures itself.
 
     Raises:
-        BadInputError: names what a simulated GPU has no answer for.
+        BadInputError: names what a simulated GPU cannot answer.
     """
     simulated = asked["simulate"]
     if simulated is None:
@@ -138,7 +159,7 @@ def _check_simulation(budget: Budget, asked: Mapping[str, Any], options: Mapping
             f"--simulate {simulated}: {options['budget']} limits a throughput, and {opt.NO_KERNEL}"
         )
     if options["run"] is not None and options["simulate"] is not None:
-        raise BadInputError(f"--simulate {simulated} measures, and RUN is measured already")
+        raise BadInputError(f"--simulate {simulated} measures a run: leave RUN out")
     if options["against"] is not None:
         raise BadInputError(f"--against measures times, and {opt.NO_KERNEL}")
 
@@ -147,7 +168,7 @@ def read_budget(path: Path) -> Budget:
     """The budget in a TOML file.
 
     Raises:
-        BadInputError: a file that cannot be read, is no TOML, or is no budget.
+        BadInputError: the file cannot be read, is not TOML, or is not a budget.
     """
     from rnnprof.gate.budget_file import parse_budget
     from rnnprof.toml_file import read_toml
@@ -156,7 +177,7 @@ def read_budget(path: Path) -> Budget:
 
 
 def _options_of(budget: Budget, path: Path) -> dict[str, Any]:
-    """The options of ``profile``, as ``[workload]`` and ``[measure]`` set them."""
+    """The options of ``profile``, as the budget's ``[workload]`` and ``[measure]`` set them."""
     profile = by_key(entries_of("profile"))
     measure = {key: value for key, value in budget.measure.items() if key in profile}
     values = checked(budget.workload, path.name, budget_entries("workload"))
@@ -168,20 +189,20 @@ def _options_of(budget: Budget, path: Path) -> dict[str, Any]:
 @click.command(cls=_Measurement)
 @table_options("profile", variables_of="check")
 def _measurement() -> None:
-    """What a budget may state, and the rest of what measures it."""
+    """The options that a budget may set, and the others that a measurement needs."""
 
 
 def _is_overruled(name: str, budget: Budget) -> bool:
-    """Whether an option is a variable's alone, and the budget has a value of its own."""
+    """Whether only a variable sets the option, and the budget has its own value."""
     source = click.get_current_context().get_parameter_source(name)
     return source is ParameterSource.ENVIRONMENT and name in budget.measure
 
 
 def _check_outputs(orders: Iterable[Order], baseline: Path | None) -> None:
-    """A baseline is not to be measured over.
+    """Check that the run does not overwrite the baseline.
 
     Raises:
-        BadInputError: a run would be written to the baseline's own file.
+        BadInputError: a run would be written to the baseline's file.
     """
     for order in orders:
         if baseline is not None and order.path.exists() and order.path.samefile(baseline):
@@ -190,20 +211,21 @@ def _check_outputs(orders: Iterable[Order], baseline: Path | None) -> None:
             )
 
 
-def _differing(workload: Workload, run: Run) -> tuple[str, ...]:
-    """How the run's workload differs from the budget's, a clause each."""
+def _differing(workload: Workload, run: Run) -> tuple[Reason, ...]:
+    """How the run's workload differs from the budget's, a reason each."""
+    from rnnprof.gate.reasons import KeyDiffers
     from rnnprof.runfile.codec import encode
 
     asked, found = encode(workload), encode(run.header.workload)
     return tuple(
-        f"{name.replace('_', '-')} is {found[name]!r}, the budget has {asked[name]!r}"
+        KeyDiffers(name.replace("_", "-"), found[name], asked[name])
         for name in asked
         if asked[name] != found[name]
     )
 
 
 def _orders(asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]) -> list[Order]:
-    """What to measure with, as the budget and the command line set it, for each GPU."""
+    """What to measure on each GPU, as the budget and the command line set it."""
     from rnnprof.cli.orders import orders_of, run_path
 
     source = asked["context"].get_parameter_source("processes")
@@ -218,7 +240,7 @@ def _orders(asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]) -
     orders = orders_of(asked["context"], asked, suffix="-check")
     if len(orders) > 1:
         return orders
-    # jobs keep the file of one GPU by its name, which does not tell whether it is simulated
+    # CI jobs keep the file of a single GPU by a name that is the same if it is simulated
     [order] = orders
     kind = "cpu" if order.device == "cpu" else "cuda"
     return [replace(order, path=run_path(options["output"], f"{order.workload.name}-{kind}-check"))]
@@ -227,11 +249,11 @@ def _orders(asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]) -
 def _measured(
     order: Order,
     budget: Budget,
-    base: Run | None,
+    base: FoldedRun | None,
     options: Mapping[str, Any],
     gpu: str | None,
-) -> Run:
-    """Measure what the budget, and the baseline, ask for; more while a verdict is open."""
+) -> FoldedRun:
+    """Measure what the budget and the baseline require; more while a verdict is open."""
     from rnnprof.cli.profile import hear_sigterm
     from rnnprof.cli.progress import listener_for
     from rnnprof.gate.judge import gate
@@ -253,7 +275,7 @@ def _measured(
 
 @contextlib.contextmanager
 def _naming(gpu: str | None) -> Iterator[None]:
-    """An error on one GPU among several says on which."""
+    """Put the GPU's name into an error, if there are several GPUs."""
     try:
         yield
     except RnnprofError as error:
@@ -264,7 +286,7 @@ def _naming(gpu: str | None) -> Iterator[None]:
 
 def _measured_in_turn(
     order: Order, asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]
-) -> tuple[Run, Run]:
+) -> tuple[FoldedRun, FoldedRun]:
     """Baseline and run, process by process in turn; more while a verdict is open."""
     from rnnprof.cli.profile import hear_sigterm
     from rnnprof.cli.progress import listener_for
@@ -275,7 +297,7 @@ def _measured_in_turn(
 
     place = place_of(options["against"])
     if place is None:
-        raise BadInputError(f"--against {options['against']}: a run file belongs to --baseline")
+        raise BadInputError(f"--against {options['against']}: give a run file to --baseline")
     base = side_of(place, order, asked["context"], asked, base_path(order.path))
     listener = listener_for(options["verbose"], quiet=options["quiet"])
     hear_sigterm()
@@ -290,7 +312,7 @@ def _measured_in_turn(
 
 
 def _is_settled(result: Gate) -> bool:
-    """Whether no verdict is open that more processes could decide."""
+    """Whether more processes could not decide any open verdict."""
     from rnnprof.gate.verdicts import Verdict
 
     return not any(
@@ -299,14 +321,16 @@ def _is_settled(result: Gate) -> bool:
     )
 
 
-def _tell(judged: Judged, options: Mapping[str, Any]) -> int:
-    """Say the verdict in every form that was asked for."""
+def _tell(gates: Sequence[tuple[WordedGate, CheckContext]], options: Mapping[str, Any]) -> int:
+    """Print and write the verdict in every form that was requested; return the exit code."""
     from rnnprof.gate.formats.documents import gates_benchmarks, gates_json
     from rnnprof.gate.formats.github import github, write_github
     from rnnprof.gate.formats.junit import gates_junit
     from rnnprof.gate.formats.markdown import gates_markdown
-    from rnnprof.gate.formats.shared import verdict_of
     from rnnprof.gate.formats.text import gates_text
+    from rnnprof.report.words.gate import judged
+
+    whole = judged(gates)
 
     files: dict[str, Callable[[Judged], str]] = {
         "junit": gates_junit,
@@ -315,26 +339,29 @@ def _tell(judged: Judged, options: Mapping[str, Any]) -> int:
     }
     for name, text_of in files.items():
         if options[name] is not None:
-            _write(options[name], text_of(judged), name)
+            _write(options[name], text_of(whole), name)
     if options["github"]:
-        texts = github(judged, os.environ)
+        texts = github(whole, os.environ)
         write_github(texts)
         click.echo(texts.annotations if options["as_json"] else texts.log, err=options["as_json"])
     if options["as_json"]:
-        click.echo(gates_json(judged))
+        click.echo(gates_json(whole))
     elif not options["github"]:
-        click.echo(gates_text(judged))
-    return verdict_of(judged).exit_code(strict=options["strict"])
+        click.echo(gates_text(whole))
+    return whole.verdict.exit_code(strict=options["strict"])
 
 
-def _told(run: Run, base: Run | None, options: Mapping[str, Any], gpu: str | None = None) -> Told:
-    from rnnprof.gate.formats.shared import Told
+def _context(
+    folded: FoldedRun, base: FoldedRun | None, options: Mapping[str, Any], gpu: str | None = None
+) -> CheckContext:
+    """The facts that a report states beside the verdict."""
+    from rnnprof.gate.formats.shared import CheckContext
 
-    header = run.header
+    run, header = folded.run, folded.run.header
     words = ["rnnprof", "check", *sys.argv[2:]] if sys.argv[1:2] == ["check"] else ["rnnprof check"]
-    return Told(
+    return CheckContext(
         run_name=Path(run.path or "run").name,
-        base_name=Path(base.path or "baseline").name if base else None,
+        base_name=Path(base.run.path or "baseline").name if base else None,
         workload=header.workload.describe(),
         device=str(header.environment.get("device_name") or "not known"),
         limit_bytes=run.limit_bytes,

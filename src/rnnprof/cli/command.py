@@ -1,4 +1,4 @@
-"""Commands whose options come from the table, and whose help shows them in groups."""
+"""Commands with options from the table, shown in groups in the help."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 GUARD: Final = 1_000_000
-"""A range that ends there or later tells a reader nothing."""
+"""The help omits a range that ends here or later: it says nothing to a reader."""
 
 LEFT_COLUMNS: Final = 24
-"""Names of options take so many columns at most; a longer one has its text below it."""
+"""Option names take at most this many columns; a longer one has its text on the next line."""
 
 
 class TableOption(click.Option):
@@ -31,14 +31,14 @@ class TableOption(click.Option):
         super().__init__(flags, **attributes)
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """The variable's text, where the command lets variables speak."""
+        """The variable's text, if the command accepts the variable."""
         command = ctx.command
         if isinstance(command, TableCommand) and not command.hears(ctx, self.name or ""):
             return None
         return super().resolve_envvar_value(ctx)
 
     def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
-        """What stands in brackets: no range whose end only guards against slips."""
+        """The text in brackets, without a range whose end only guards against mistakes."""
         extra = super().get_help_extra(ctx)
         if isinstance(self.type, click.IntRange) and (self.type.max or 0) >= GUARD:
             extra.pop("range", None)
@@ -49,11 +49,11 @@ class TableCommand(click.Command):
     """A command whose help shows the options in the groups of the table."""
 
     def hears(self, ctx: click.Context, name: str) -> bool:  # noqa: ARG002
-        """Whether a variable may set the option *name*."""
+        """Whether an environment variable may set the option *name*."""
         return True
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        """The same option each time: as another one click 8.1 does not put it before the rest."""
+        """Return the same object each time: click 8.1 does not put a new one before the rest."""
         key = f"{__name__}.{self.name}.help"
         if key not in ctx.meta:
             ctx.meta[key] = super().get_help_option(ctx)
@@ -62,7 +62,7 @@ class TableCommand(click.Command):
         return found
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One section a group, their texts in one column."""
+        """Write one section per group, with all texts in one column."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for group in GROUPS:
             records = [_record(each, ctx) for each in self.params if _group_of(each) == group]
@@ -79,24 +79,24 @@ class TableCommand(click.Command):
 
 
 class MeasuringCommand(TableCommand):
-    """A command whose defaults may stand in a file of the working directory.
+    """A command whose defaults may come from a file in the working directory.
 
-    The file is read when the first option is neither a flag nor a variable: never for ``--help``.
+    The file is read for the first option that no flag or variable sets: never for ``--help``.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the command line, with what files state as defaults below flags and variables."""
-        if not ctx.resilient_parsing:  # as a shell completes a word: nothing may break that
+        """Parse the command line; values in files are defaults, below flags and variables."""
+        if not ctx.resilient_parsing:  # set while a shell completes a word, which must not fail
             ctx.default_map = Defaults(lambda: self.configuration(ctx), ctx.default_map or {})
         return super().parse_args(ctx, args)
 
     def get_help(self, ctx: click.Context) -> str:
-        """The help, with the defaults that are built in: a broken file must not break it."""
+        """The help, with the built-in defaults: a broken file must not break it."""
         ctx.default_map = None
         return super().get_help(ctx)
 
     def configuration(self, ctx: click.Context) -> dict[str, Any]:  # noqa: ARG002
-        """What the working directory's file sets."""
+        """The options that the file in the working directory sets."""
         from pathlib import Path
 
         return read_config(Path(), [p.entry for p in self.params if isinstance(p, TableOption)])
@@ -106,7 +106,7 @@ def table_options(command: str, variables_of: str | None = None) -> Callable[[F]
     """Give a function the options that *command* has in the table.
 
     Args:
-        variables_of: the command that variables name, if another.
+        variables_of: the command in the names of variables, if another.
     """
 
     def decorate(function: F) -> F:
@@ -121,7 +121,7 @@ def table_options(command: str, variables_of: str | None = None) -> Callable[[F]
 
 
 def _attributes(entry: Entry, variables: list[str]) -> dict[str, Any]:
-    """What click is to know of an option."""
+    """The attributes of an option for click."""
     found: dict[str, Any] = {
         "help": entry.help,
         "metavar": entry.metavar,
@@ -135,7 +135,7 @@ def _attributes(entry: Entry, variables: list[str]) -> dict[str, Any]:
         found |= {"default": entry.default, "show_default": True}
     if entry.is_required:
         found["required"] = True
-    if entry.name == "workload_file":  # before the options that it sets, and for nobody else
+    if entry.name == "workload_file":  # read before the options that it sets
         found |= {"is_eager": True, "expose_value": False, "callback": _lay_workload}
     return {**found, "type": entry.form, "multiple": entry.shape == "list"}
 

@@ -13,13 +13,13 @@ from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
     from rnnprof.engine.order import Order
-    from rnnprof.runfile.records import Run
+    from rnnprof.maxbatch.folded import FoldedRun
 
 EXIT_NOT_COMPARABLE: Final = 3
 
 
 class _Comparing(MeasuringCommand):
-    """Measures where neither side is a run file; else no configuration counts, nor can it break."""
+    """Measures if neither side is a run file; otherwise configuration files are not read."""
 
     def configuration(self, ctx: click.Context) -> dict[str, Any]:
         return super().configuration(ctx) if _measures(ctx) else {}
@@ -32,7 +32,7 @@ def _measures(ctx: click.Context) -> bool:
     return not any(str(ctx.params.get(name, "")).endswith(".jsonl") for name in ("base", "new"))
 
 
-# the two sides are eager: they tell whether the options are looked up in files and variables
+# the two sides are eager: they decide whether options are read from files and variables
 @click.command(cls=_Comparing)
 @click.argument("base", is_eager=True)
 @click.argument("new", is_eager=True)
@@ -41,19 +41,20 @@ def _measures(ctx: click.Context) -> bool:
 def command(ctx: click.Context, /, **options: Any) -> int:
     """What changed between two runs.
 
-    BASE and NEW are run files; or each a checkout (a folder) or an environment (its folder or its
-    Python), which are then measured in turn on this machine, one process here, one there. The
-    workload options say what, --batch and --time-steps where.
+    BASE and NEW are run files. Or each is a checkout (a folder) or an environment (its folder or
+    its Python): both are then measured in turn on this machine, one process of each at a time. The
+    workload options say what to measure, --batch and --time-steps at which points.
 
-    Differences of workload and machine first, then the step time over all points, each point with
-    its interval and verdict, the largest batches, and bytes per time step. Exit code 3 where the
-    runs cannot be compared.
+    The output has the differences of workload and machine, the step time over all points, each
+    point with its interval and verdict, the largest batches, and bytes per time step. Exit code 3
+    if the runs cannot be compared.
 
     \b
     rnnprof compare before.jsonl after.jsonl
     rnnprof compare ../main . --factory train.py:make --batch 64 --time-steps 128
     """  # fmt: skip
-    from rnnprof.compare.comparison import Affects, compare
+    from rnnprof.compare.comparison import compare
+    from rnnprof.compare.reasons import Affects
 
     places = [place_of(options[name]) for name in ("base", "new")]
     in_turn = None not in places
@@ -64,7 +65,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
         from rnnprof.report.text.comparison import comparison_document
 
-        document = comparison_document(comparison, str(base.path), str(new.path))
+        document = comparison_document(comparison, str(base.run.path), str(new.run.path))
         click.echo(json.dumps(document, allow_nan=False, indent=2))
     else:
         from rnnprof.report.text.comparison import comparison_in_words
@@ -74,22 +75,40 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     return EXIT_NOT_COMPARABLE if apart else 0
 
 
-def _loaded(ctx: click.Context, options: dict[str, Any], places: list[Any]) -> tuple[Run, Run]:
+def _loaded(
+    ctx: click.Context, options: dict[str, Any], places: list[Any]
+) -> tuple[FoldedRun, FoldedRun]:
+    """Two run files, each folded once.
+
+    Raises:
+        BadInputError: one of the two is no run file, or options say what to measure.
+        RunFileError: a file that is missing, foreign, newer or damaged.
+    """
     from pathlib import Path
 
+    from rnnprof.maxbatch.folded import FoldedRun
     from rnnprof.runfile.journal import load
 
     if any(place is not None for place in places):
         raise BadInputError(
-            "one of BASE and NEW is a run file and the other is not: give two alike"
+            "one of BASE and NEW is a run file and the other is not: give two of one kind"
         )
     for name in ("batch", "time_steps", "output"):
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise BadInputError(f"--{name} is for what is still to be measured, not for run files")
-    return load(Path(options["base"])), load(Path(options["new"]))
+            raise BadInputError(f"--{name} is for checkouts, which are measured, not for run files")
+    base, new = (FoldedRun.of(load(Path(options[name]))) for name in ("base", "new"))
+    return base, new
 
 
-def _measured(ctx: click.Context, options: dict[str, Any], places: list[Any]) -> tuple[Run, Run]:
+def _measured(
+    ctx: click.Context, options: dict[str, Any], places: list[Any]
+) -> tuple[FoldedRun, FoldedRun]:
+    """Two checkouts or environments, measured in turn.
+
+    Raises:
+        BadInputError: no points were given.
+        RnnprofError: as :func:`rnnprof.gate.paired.measure_in_turn`.
+    """
     from rnnprof.cli.profile import hear_sigterm
     from rnnprof.cli.progress import listener_for
     from rnnprof.gate.budget import Asked

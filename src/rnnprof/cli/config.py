@@ -1,4 +1,4 @@
-"""Defaults from files: ``--workload FILE``, and ``rnnprof.toml`` or ``[tool.rnnprof]`` below it."""
+"""Defaults from files: ``--workload FILE``, then ``rnnprof.toml`` or ``[tool.rnnprof]``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Defaults(MutableMapping[str, Any]):
-    """What files state, by the options' names in Python; read when it is first asked for.
+    """Values from files, by the options' names in Python; read on first use.
 
-    Of an option that several state, the first of them counts: *stated*, which is a budget;
-    the file of ``--workload``; the configuration.
+    If several set an option, the first counts: *stated*, which is a budget; the file of
+    ``--workload``; the configuration.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Defaults(MutableMapping[str, Any]):
         self._workload: dict[str, Any] | None = None
 
     def lay(self, workload_path: Path) -> None:
-        """Lay a file of ``--workload`` over the configuration."""
+        """Put a file of ``--workload`` above the configuration."""
         self._workload_path, self._workload = workload_path, None
 
     def _layers(self) -> tuple[dict[str, Any], ...]:
@@ -62,13 +62,13 @@ class Defaults(MutableMapping[str, Any]):
 def read_config(folder: Path, entries: Iterable[Entry]) -> dict[str, Any]:
     """The options set in *folder*'s ``rnnprof.toml``, or else in its ``pyproject.toml``.
 
-    What only another command has an option for is left out.
+    Options that only other commands have are left out.
 
     Args:
-        entries: options of the command that asks.
+        entries: options of the command.
 
     Raises:
-        BadInputError: a file that is no TOML, or a key that is no option, with the nearest name.
+        BadInputError: a file is not TOML, or a key is not an option; the message has the nearest.
     """
     for name, inside in (("rnnprof.toml", ()), ("pyproject.toml", ("tool", "rnnprof"))):
         path = folder / name
@@ -82,10 +82,10 @@ def read_config(folder: Path, entries: Iterable[Entry]) -> dict[str, Any]:
 
 
 def read_workload_file(path: Path) -> dict[str, Any]:
-    """The workload options set in a TOML file of their own.
+    """The workload options set in a TOML file.
 
     Raises:
-        BadInputError: a file that is no TOML, or a key that is no workload option.
+        BadInputError: the file is not TOML, or a key is not a workload option.
     """
     from rnnprof.toml_file import read_toml
 
@@ -104,17 +104,17 @@ def _table(path: Path, inside: tuple[str, ...]) -> dict[str, Any] | None:
 
 
 def checked(table: Mapping[str, Any], file: str, known: Mapping[str, Entry]) -> dict[str, Any]:
-    """The values of a table by the options' names in Python, as the command line hands them on.
+    """The values of a table by the options' names in Python, in the form of the command line.
 
     Raises:
-        BadInputError: a key that is not *known*, or a value of a kind that no option takes.
+        BadInputError: a key is not *known*, or a value has a type that no option takes.
     """
     from rnnprof.toml_file import nearest, shown
 
     values = {}
     for key, value in table.items():
         if key not in known:
-            raise BadInputError(f"{file}: {key!r} is no option{nearest(key, known)}")
+            raise BadInputError(f"{file}: {key!r} is not an option{nearest(key, known)}")
         try:
             values[known[key].name] = _as_given(known[key], value)
         except ValueError as error:
@@ -123,7 +123,7 @@ def checked(table: Mapping[str, Any], file: str, known: Mapping[str, Entry]) -> 
 
 
 def _as_given(entry: Entry, value: Any) -> Any:
-    """The value as the command line would hand it on: TOML's own types are not the option's."""
+    """The value in the form of the command line: TOML's types are not the option's."""
     if entry.shape == "flag":
         if not isinstance(value, bool):
             raise ValueError("write true or false")
@@ -131,19 +131,19 @@ def _as_given(entry: Entry, value: Any) -> Any:
     if entry.shape == "list":
         return _texts(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError("write a text or a number")
+        raise ValueError("write a string or a number")
     return _count(value) if entry.shape == "count" else str(value)
 
 
 def _texts(value: Any) -> list[str]:
     texts = [f"{name}={item}" for name, item in value.items()] if isinstance(value, dict) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise ValueError("write a table, or a list of texts")
+        raise ValueError("write a table, or a list of strings")
     return texts
 
 
 def _count(value: str | float) -> int:
-    """How often a flag is given: TOML has infinities and fractions, which no flag does."""
+    """How often a flag is given: TOML also has infinities and fractions, which are refused."""
     if not isinstance(value, int) or value < 0:
         raise ValueError("write a whole number from 0")
     return value

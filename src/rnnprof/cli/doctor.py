@@ -19,12 +19,12 @@ WIDTH: Final = 100
 COLOURS: Final = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
-@click.command(cls=TableCommand)  # no configuration: a broken one must not stop the doctor
+@click.command(cls=TableCommand)  # reads no configuration: a broken one must not stop it
 @table_options("doctor")
 def command(*, as_json: bool, simulate: bool) -> int:
-    """What this machine can measure, and what stands in the way.
+    """What this machine can measure, and what prevents it.
 
-    Exits with 0 where something can be measured, and 4 where nothing can.
+    Exits with 0 if something can be measured, and with 4 if nothing can.
     """
     if simulate:
         return _tell_simulation(as_json=as_json)
@@ -43,7 +43,7 @@ def command(*, as_json: bool, simulate: bool) -> int:
 
 
 def _tell_simulation(*, as_json: bool) -> int:
-    """Each thing that a simulated GPU needs; the library is built if it can be."""
+    """Report each thing that a simulated GPU needs; build the library if possible."""
     from rnnprof.simulate.description import models
     from rnnprof.simulate.library import check
 
@@ -61,14 +61,14 @@ def _tell_simulation(*, as_json: bool) -> int:
 
 
 def render(diagnosis: Diagnosis, *, colour: bool) -> str:
-    """The verdict, and then one line a finding, its remedy behind an arrow or on the next line."""
+    """The verdict, then one line per finding, its remedy after an arrow or on the next line."""
     lines = [line for finding in diagnosis.findings for line in _lines(finding, colour=colour)]
     return "\n".join([_verdict(diagnosis), *lines])
 
 
 def _verdict(diagnosis: Diagnosis) -> str:
     devices = [name.upper() for name, can in diagnosis.can_measure.items() if can]
-    return f"this machine measures on: {', '.join(devices) or 'nothing, as it is'}"
+    return f"this machine can measure on: {', '.join(devices) or 'nothing'}"
 
 
 def _lines(finding: Remark, *, colour: bool) -> list[str]:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def command(runs: tuple[Path, ...], kind: str | None, output: Path | None) -> int:
     """CSV, JSON or Parquet for other tools.
 
-    CSV and Parquet have one row a point, of all runs together, and the same columns whatever the
-    run. JSON is the document of profile --json, of one run.
+    CSV and Parquet have one row per point, for all runs together, and the same columns for every
+    run. JSON is the document of profile --json, for one run.
     """
     from rnnprof.runfile.journal import load
 
@@ -54,17 +54,19 @@ def _check(runs: Sequence[Path], kind: str, output: Path | None) -> None:
             "them as csv or parquet"
         )
     if kind == "parquet" and output is None and sys.stdout.isatty():
-        raise BadInputError("parquet is no text for a terminal: name a file with -o")
+        raise BadInputError("parquet is binary: name a file with -o")
     if output is None:
         return
     if output.suffix == ".jsonl" or any(_is_same_file(run, output) for run in runs):
-        raise BadInputError(f"-o {output}: a run file would be lost; give the export another name")
+        raise BadInputError(
+            f"-o {output}: a run file would be overwritten; give the export another name"
+        )
 
 
 def _is_same_file(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
-    except OSError:  # one of them is not there
+    except OSError:  # one of them does not exist
         return False
 
 
@@ -79,7 +81,7 @@ def _content(runs: Sequence[Run], kind: str) -> bytes:
         found = rows(report_of(run))
         if not found:
             click.echo(
-                f"{run.path} asked for no point of a grid: no rows; its largest batches are in "
+                f"{run.path} has no grid points, so no rows; its largest batches are in "
                 "--format json",
                 err=True,
             )
@@ -102,6 +104,6 @@ def _to_stdout(content: bytes) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        # what is still held back would fail again as Python takes itself down
+        # buffered output would fail again when Python exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise BadInputError(f"cannot write to stdout: {error.strerror}") from None

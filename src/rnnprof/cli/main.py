@@ -1,4 +1,4 @@
-"""The entry point: commands loaded lazily, and every error as one message and an exit code."""
+"""The entry point: loads commands lazily; every error becomes one message and an exit code."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ import click
 from rnnprof.errors import RnnprofError
 
 COMMANDS: Final = {
-    "profile": ("rnnprof.cli.profile", "Sweep a grid of batch sizes and time steps; the main job."),
+    "profile": (
+        "rnnprof.cli.profile",
+        "Sweep a grid of batch sizes and time steps; the main command.",
+    ),
     "max-batch": ("rnnprof.cli.max_batch", "Prove the largest batch that fits at each T."),
     "trainability": (
         "rnnprof.cli.trainability",
-        "How far gradients reach, and how batch size pays statistically.",
+        "How far gradients reach back, and how much a larger batch helps.",
     ),
-    "advise": ("rnnprof.cli.advise", "Batch and steps to train with, and why."),
+    "advise": ("rnnprof.cli.advise", "The recommended batch and time steps, and why."),
     "export": ("rnnprof.cli.export", "CSV, JSON or Parquet for other tools."),
     "report": ("rnnprof.cli.report", "The page, the charts and a summary of one run or several."),
     "compare": ("rnnprof.cli.compare", "What changed between two runs."),
-    "check": ("rnnprof.cli.check", "A CI gate: budgets, and a baseline."),
-    "doctor": ("rnnprof.cli.doctor", "What this machine can measure, and what stands in the way."),
+    "check": ("rnnprof.cli.check", "A CI gate: compare a run with a budget and a baseline."),
+    "doctor": ("rnnprof.cli.doctor", "What this machine can measure, and what prevents it."),
 }
 
 EXIT_INTERNAL: Final = 70
@@ -35,17 +38,17 @@ EXIT_TERMINATED: Final = 143
 
 
 COLLECT_AT: Final = 50_000
-"""New objects at which Python looks for cycles, instead of 700: the records of a long run are many,
-hold no cycle and stay to the end, and to walk over them again and again takes a sixth of the time.
+"""New objects after which Python searches for cycles, instead of 700: the records of a long run are
+many, hold no cycle and stay to the end, and searching them repeatedly takes a sixth of the time.
 """
 
 
 class Terminated(BaseException):
-    """SIGTERM has come: unwind, end the workers, leave a valid run."""
+    """SIGTERM was received: unwind, end the workers, leave a valid run."""
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module when that command is asked for, and not for the list of them."""
+    """Imports a command's module when that command is used, not to list the commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
@@ -89,10 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     gc.set_threshold(COLLECT_AT)
     code = run(arguments)
-    # all is said: an interrupt while Python takes itself down would only print a traceback
+    # all output is written: an interrupt while Python exits would only print a traceback
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
-        # a library that was stopped half imported has been seen to abort as Python takes it down
+        # a library that was interrupted during its import can abort when Python exits
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -115,7 +118,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Terminated:
         return EXIT_TERMINATED
     except BrokenPipeError:
-        # the reader of stdout has gone, as `| head` does; keep Python from flushing into it
+        # the reader of stdout has closed it, as `| head` does; Python must not flush into it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -125,7 +128,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _stopped(error: BaseException | None) -> int | None:
     """The exit code of a stop that another error hides: Python 3.11 wraps what ``__set_name__``
-    raises, also a Ctrl-C while a library is imported.
+    raises, including a Ctrl-C during an import.
     """
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
@@ -143,7 +146,7 @@ def _internal_error(error: Exception) -> int:
     _say(
         f"internal error: {type(error).__name__}: {error} ({os.path.basename(where.filename)}:"  # noqa: PTH119
         f"{where.lineno}). This is a bug in rnnprof, not in your input; please report this line. "
-        "RNNPROF_TRACEBACK=1 shows all of it."
+        "RNNPROF_TRACEBACK=1 prints the traceback."
     )
     if os.environ.get("RNNPROF_TRACEBACK"):
         traceback.print_exception(error)

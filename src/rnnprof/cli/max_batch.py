@@ -1,4 +1,4 @@
-"""``rnnprof max-batch``: the edge alone, as fast as it can be proven."""
+"""``rnnprof max-batch``: only the largest batch, proven as fast as possible."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, /, **options: Any) -> int:
     """Prove the largest batch that fits at each T.
 
-    Each batch that is tried runs whole training steps in a fresh worker; their bytes lead to the
-    next. The same command on an unfinished run file resumes it.
+    Each batch that is tried runs whole training steps in a fresh worker; the measured bytes decide
+    the next one. The same command on an unfinished run file resumes it.
     """  # fmt: skip
     orders = orders_of(ctx, options, "max-batch", "-max-batch")
     _check(options, orders[0].workload)
@@ -49,12 +49,12 @@ def _check(options: dict[str, Any], workload: Workload) -> None:
         raise BadInputError(
             f"--lengths {max(options['lengths'])} is longer than --time-steps "
             f"{min(options['time_steps'])}: "
-            "each round ends at its longest, T"
+            "T must be the longest length of each round"
         )
 
 
 def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
-    """The answer of the run, or of several GPUs in one table or document."""
+    """Print the answer of the run, or of several GPUs in one table or document."""
     from rnnprof.report.model import report_of
 
     asked = set(options["time_steps"])
@@ -82,7 +82,7 @@ def _text(reports: Sequence[RunReport]) -> str:
 
 
 def exit_code(frontier: Sequence[Certificate]) -> int:
-    """0 where each T has its answer; else there is no largest batch at some T."""
+    """0 if each T has its answer; otherwise some T has no largest batch."""
     from rnnprof.runfile.certificates import GOOD_STATUSES
 
     statuses = {certificate.status for certificate in frontier}

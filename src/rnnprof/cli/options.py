@@ -1,4 +1,4 @@
-"""Options as the rooms below take them: a workload, settings and a place from what was given."""
+"""Options in the form of the lower layers: a workload, settings and a device."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ WORKLOAD_OPTIONS: Final = tuple(
 """Options that are a workload's own fields."""
 
 CELL_OPTIONS: Final = tuple(name for name in WORKLOAD_OPTIONS if name != "optimizer")
-"""Options of the built-in cells; a factory decides these for itself."""
+"""Options of the built-in cells; a factory decides these itself."""
 
 
 def workload_from(ctx: click.Context, options: dict[str, Any]) -> tuple[Workload, str | None]:
-    """The workload asked for, and where its factory is.
+    """The requested workload, and the path of its factory.
 
     Raises:
-        BadInputError: cell options beside a factory, or a factory that cannot be found.
+        BadInputError: cell options are given with a factory, or the factory cannot be found.
     """
     from rnnprof.workload import FactorySource, Workload, factory_place, workload_of
 
@@ -41,7 +41,7 @@ def workload_from(ctx: click.Context, options: dict[str, Any]) -> tuple[Workload
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             flag = "--" + name.replace("_", "-")
             raise BadInputError(
-                f"{flag} belongs to the built-in cells; hand it to the factory with --factory-arg "
+                f"{flag} belongs to the built-in cells; pass it to the factory with --factory-arg "
                 f"{name}={options[name]}"
             )
     try:
@@ -62,7 +62,7 @@ def _factory_args(pairs: tuple[str, ...]) -> dict[str, Any]:
         if name in args:
             raise BadInputError(f"--factory-arg {name} is given twice")
         if name in ("batch", "time_steps", "device"):
-            raise BadInputError(f"--factory-arg {name}: rnnprof itself hands {name} to the factory")
+            raise BadInputError(f"--factory-arg {name}: rnnprof itself passes {name}")
         args[name] = _value(text)
     return args
 
@@ -78,14 +78,14 @@ def _value(text: str) -> Any:
 
 
 def settings_from(options: dict[str, Any]) -> Settings:
-    """How the points are measured and the edges proven."""
+    """How points are measured and largest batches proven."""
     from rnnprof.runfile.records import Settings
     from rnnprof.units import format_bytes
 
     if options["extend"] and options["overwrite"]:
         raise BadInputError("--extend and --overwrite exclude each other")
     limit, reserve = options["memory_limit"], options["reserve"] or 0
-    if limit is not None and reserve >= limit:  # another limit is known later, and judged there
+    if limit is not None and reserve >= limit:  # other limits are known later
         raise BadInputError(
             f"--reserve {format_bytes(reserve)} leaves nothing of the limit of "
             f"{format_bytes(limit)}"
@@ -112,22 +112,22 @@ def settings_from(options: dict[str, Any]) -> Settings:
 
 
 def place_from(options: dict[str, Any]) -> Selected:
-    """Where to measure; the options that were not given take that device's defaults.
+    """The device to measure on; options that were not given get that device's defaults.
 
     Raises:
-        BadInputError: no device, or two limits.
-        NoDeviceError: a GPU, and torch is a build without CUDA.
+        BadInputError: the device is unknown, or two limits are given.
+        NoDeviceError: a GPU is requested, and torch is a build without CUDA.
     """
-    [place] = places_from(options)  # several are simulated, which the callers refuse
+    [place] = places_from(options)  # only simulation gives several, and callers refuse it
     return place
 
 
 def places_from(options: dict[str, Any]) -> tuple[Selected, ...]:
-    """The same, of each GPU that is simulated; one place where none is.
+    """The same for each simulated GPU; one device if none is simulated.
 
     Raises:
-        BadInputError: no device, or two limits.
-        NoDeviceError: a GPU, and torch is a build without CUDA.
+        BadInputError: the device is unknown, or two limits are given.
+        NoDeviceError: a GPU is requested, and torch is a build without CUDA.
     """
     from rnnprof.axes import DEFAULT_AXES, DEFAULT_POINT_SECONDS, parse_axis
     from rnnprof.device.selection import find_place, simulated_places
@@ -156,7 +156,7 @@ NO_KERNEL: Final = "no kernel runs on a simulated GPU"
 
 
 def refuse_simulation(options: dict[str, Any], why: str) -> None:
-    """For a command that a simulated GPU has no answer for.
+    """Refuse simulation for a command that a simulated GPU cannot answer.
 
     Raises:
         BadInputError: ``--simulate`` is given.
@@ -166,18 +166,18 @@ def refuse_simulation(options: dict[str, Any], why: str) -> None:
 
 
 def _refuse_times(options: dict[str, Any]) -> None:
-    """What only times, kernels or a present GPU could answer.
+    """Refuse options that need times, kernels or a real GPU.
 
     Raises:
         BadInputError: names the option.
     """
     if options["gpu_memory_bytes"] is not None:
         raise BadInputError(
-            "--gpu-memory and --simulate exclude each other: describe the GPU's memory"
+            "--gpu-memory and --simulate exclude each other: give the memory in --simulate"
         )
     if options.get("point_seconds") is not None:
-        raise BadInputError(f"--point-seconds and --simulate: {NO_KERNEL}, there are no times")
+        raise BadInputError(f"--point-seconds and --simulate: {NO_KERNEL}, so there are no times")
     if (options.get("processes") or 1) > 1:
-        raise BadInputError(f"--processes and --simulate: {NO_KERNEL}, there are no times")
+        raise BadInputError(f"--processes and --simulate: {NO_KERNEL}, so there are no times")
     if options.get("compile"):
         raise BadInputError(f"--compile and --simulate: {NO_KERNEL}, and triton compiles kernels")

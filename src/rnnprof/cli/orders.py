@@ -1,4 +1,4 @@
-"""What a command is to measure: an order for the device, or one for each simulated GPU."""
+"""What a command measures: an order for the device, or one for each simulated GPU."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 def orders_of(
     ctx: click.Context, options: dict[str, Any], command: str = "profile", suffix: str = ""
 ) -> list[Order]:
-    """The same order for each place that the options name, each with a run file of its own.
+    """The same order for each device that the options name, each with its own run file.
 
     Args:
-        options: of ``profile`` or ``max-batch``, as the command line has them; without
-            ``batch`` the grid has none.
-        suffix: of a run file that *options* do not name.
+        options: of ``profile`` or ``max-batch``, from the command line; without ``batch`` the grid
+            has no batches.
+        suffix: of the run file's name, if *options* do not name a file.
 
     Raises:
         BadInputError, NoDeviceError: an option that cannot be used.
@@ -59,7 +59,7 @@ def orders_of(
 def run_paths(
     output: Path | None, name: str, places: Sequence[Selected], suffix: str = ""
 ) -> list[tuple[Selected, Path]]:
-    """Each place with its run file; with several, all simulated, a file has its GPU in its name."""
+    """Each device with its run file; of several simulated GPUs each file's name has the GPU."""
     models = models_of(place.gpu for place in places if place.gpu is not None)
     kinds = [f"simulated-{model}" for model in models] or [place.kind for place in places]
     paths = [run_path(output, f"{name}-{kind}{suffix}") for kind in kinds]
@@ -69,7 +69,7 @@ def run_paths(
 
 
 def models_of(gpus: Iterable[GpuDescription]) -> list[str]:
-    """Each GPU's model, numbered where it recurs: ``custom-2`` is the second of the user's own."""
+    """Each GPU's model, numbered if it recurs: ``custom-2`` is the second custom GPU."""
     seen: Counter[str] = Counter()
     models = []
     for gpu in gpus:
@@ -79,10 +79,10 @@ def models_of(gpus: Iterable[GpuDescription]) -> list[str]:
 
 
 def run_path(output: Path | None, name: str) -> Path:
-    """Where the run file goes.
+    """The path of the run file.
 
     Raises:
-        BadInputError: it is not named as one.
+        BadInputError: its name does not end in ``.jsonl``.
     """
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``rnnprof profile``: arguments in, the sweep, the answer and its exit code out."""
+"""``rnnprof profile``: runs the sweep, prints the answer, returns the exit code."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 EXIT_MISSING: Final = 5
 
 DRIFT_RATIO: Final = 0.05
-"""A drift of the anchor above it is told: it is more than the timing's own precision."""
+"""A larger drift of the anchor is reported: it exceeds the timing's own precision."""
 
 
 @click.command(cls=MeasuringCommand)
 @table_options("profile")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> int:
-    """Sweep a grid of batch sizes and time steps; the main job.
+    """Sweep a grid of batch sizes and time steps; the main command.
 
     Runs real training steps at every point: peak memory, step time and where memory runs out.
     The same command on an unfinished run file resumes it.
@@ -43,7 +43,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
 
 def carry_out(order: Order, options: dict[str, Any]) -> Run:
-    """Run the order; a stop tells how to go on."""
+    """Run the order; on a stop, print how to resume."""
     from rnnprof.cli.progress import listener_for
     from rnnprof.jobs import run_order
 
@@ -55,12 +55,12 @@ def carry_out(order: Order, options: dict[str, Any]) -> Run:
             import shlex
 
             resume = shlex.join(["rnnprof", *(a for a in sys.argv[1:] if a != "--overwrite")])
-            click.echo(f"\nstopped; {order.path} is whole. To go on: {resume}", err=True)
+            click.echo(f"\nstopped; {order.path} is valid. To resume: {resume}", err=True)
         raise
 
 
 def hear_sigterm() -> None:
-    """SIGTERM unwinds as Ctrl-C does: the workers end, the run file is whole."""
+    """Unwind on SIGTERM as on Ctrl-C: the workers end, the run file is valid."""
     signal.signal(signal.SIGTERM, _terminate)
 
 
@@ -69,7 +69,7 @@ def _terminate(_number: int, _frame: object) -> None:
 
 
 def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
-    """The answer of the run, or of several GPUs one below the other."""
+    """Print the answer of the run, or of several GPUs one below the other."""
     from pathlib import Path
 
     from rnnprof.report.model import report_of
@@ -113,15 +113,11 @@ def _wants_colour() -> bool:
 
 
 def _note_drift(drift: Drift | None) -> None:
-    from rnnprof.units import format_ratio
+    from rnnprof.report.trust import large_drift
+    from rnnprof.report.words import say
 
-    if drift is not None and drift.ratio > DRIFT_RATIO:
-        click.echo(
-            f"the machine's speed drifted: the anchor {drift.point} took "
-            f"{format_ratio(drift.ratio)} longer at its slowest than at its fastest; compare times "
-            "across points with care",
-            err=True,
-        )
+    if (drifted := large_drift(drift)) is not None:
+        click.echo(say(drifted), err=True)
 
 
 def _write_report(report: RunReport, folder: Path | None) -> None:
@@ -142,13 +138,13 @@ def _write_report(report: RunReport, folder: Path | None) -> None:
     except OSError as error:
         raise BadInputError(
             f"cannot write the report to {folder or path.parent}: {error.strerror}. The run is "
-            f"whole in {path}"
+            f"complete in {path}"
         ) from None
     click.echo("\n".join(["wrote", *(f"  {name}" for name in (path, *written))]), err=True)
 
 
 def exit_code(report: RunReport) -> int:
-    """0 where each point and each T has its answer; else a measurement is missing."""
+    """0 if each point and each T has its answer; otherwise a measurement is missing."""
     from rnnprof.runfile.certificates import GOOD_STATUSES
     from rnnprof.runfile.points import GOOD_OUTCOMES
 

@@ -1,4 +1,4 @@
-"""How a sweep goes, on stderr: a bar on a terminal, otherwise one plain line a point."""
+"""The progress of a sweep, on stderr: a bar on a terminal, otherwise one line per point."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import click
 
 from rnnprof.engine.listener import Listener
 from rnnprof.points.measurement import Measurement
+from rnnprof.reasons import Reason
+from rnnprof.report.words.dispatch import as_text, say
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome, Point
@@ -18,14 +20,14 @@ BAR_WIDTH = 20
 
 
 def listener_for(verbosity: int, *, quiet: bool) -> Listener:
-    """The listener that fits where stderr goes."""
+    """The listener for stderr: a bar on a terminal, otherwise lines."""
     if quiet:
         return Listener()
     return Bar() if sys.stderr.isatty() and verbosity == 0 else Lines(verbosity)
 
 
 class Lines(Listener):
-    """One plain line a point; with -v one a pass as well."""
+    """One plain line per point; with -v also one per pass."""
 
     def __init__(self, verbosity: int) -> None:
         self.verbosity = verbosity
@@ -46,11 +48,11 @@ class Lines(Listener):
         left = f"; about {format_duration(left_s)} left" if left_s else ""
         self._say(f"[{done}/{self.todo}] {describe(measurement)}{left}")
 
-    def noted(self, text: str) -> None:
-        self._say(text)
+    def noted(self, what: Reason | str) -> None:
+        self._say(as_text(what))
 
-    def probing(self, point: Point, why: str) -> None:
-        self._say(f"trying {point}: {why}")
+    def probing(self, point: Point, why: Reason) -> None:
+        self._say(f"trying {point}: {say(why)}")
 
     def probed(self, fit: Fit) -> None:
         self._say(f"    {describe_probe(fit)}")
@@ -60,7 +62,7 @@ class Lines(Listener):
 
 
 class Bar(Listener):
-    """One line that is written over, between passes only: nothing runs while a time is taken."""
+    """One line that is overwritten between passes only: nothing runs while a time is measured."""
 
     def __init__(self) -> None:
         self.todo = 1
@@ -81,15 +83,15 @@ class Bar(Listener):
     def ended(self, measurement: Measurement, done: int, left_s: float | None) -> None:
         self.done, self.left_s = done, left_s
 
-    def noted(self, text: str) -> None:
+    def noted(self, what: Reason | str) -> None:
         self._write("")
-        click.echo(text, err=True)
+        click.echo(as_text(what), err=True)
 
     def closed(self) -> None:
         self._write("")
 
-    def probing(self, point: Point, why: str) -> None:
-        self._write(f"trying {point}: {why}")
+    def probing(self, point: Point, why: Reason) -> None:
+        self._write(f"trying {point}: {say(why)}")
 
     def proved(self, certificate: Certificate, done: int, total: int) -> None:
         self._write("")
@@ -111,7 +113,7 @@ def _doing(point: Point, observes: str) -> str:
 
 
 def describe_probe(fit: Fit) -> str:
-    """What came of trying a batch, in one line."""
+    """The result of a tried batch, in one line."""
     if fit.outcome is Outcome.MEASURED:
         return f"fits: {format_bytes(fit.peak_charged_bytes)} over {fit.train_steps_run} steps"
     return fit.reason or fit.outcome.value
@@ -120,7 +122,7 @@ def describe_probe(fit: Fit) -> str:
 def describe(measurement: Measurement) -> str:
     """A point in one line."""
     if measurement.outcome is not Outcome.MEASURED:
-        return f"{measurement.point}: {measurement.outcome}: {measurement.reason}"
+        return f"{measurement.point}: {measurement.outcome}: {as_text(measurement.reason)}"
     size_bytes = measurement.peak_charged_bytes
     return (
         f"{measurement.point}: {format_seconds(measurement.step_time_s)} a step, "

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def command(runs: tuple[Path, ...], output: Path | None, is_opened: bool, quiet: bool) -> int:
     """The page, the charts and a summary of one run or several.
 
-    The page is one file that loads nothing: it can be attached to a design review.
+    The page is one file that needs no other: it can be attached to a design review.
     """  # fmt: skip
     from rnnprof.report.html.files import PAGE, write_report
 
@@ -41,11 +41,11 @@ def command(runs: tuple[Path, ...], output: Path | None, is_opened: bool, quiet:
 
 
 def reports_of(paths: Sequence[Path]) -> list[RunReport]:
-    """The runs, each under a name that tells it from the others.
+    """The runs, each under a unique name.
 
     Raises:
         BadInputError: a run is given twice.
-        RunFileError: one of them is missing, foreign, newer or damaged.
+        RunFileError: a file is missing, damaged, too new, or not a run file.
     """
     from rnnprof.report.model import report_of
     from rnnprof.runfile.journal import load
@@ -57,7 +57,7 @@ def reports_of(paths: Sequence[Path]) -> list[RunReport]:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The files' stems; with their folders where two are the same."""
+    """The files' stems; with their folders if two are equal."""
     stems = [path.stem for path in paths]
     if len(set(stems)) == len(stems):
         return stems

@@ -1,4 +1,4 @@
-"""Checkouts and environments on the command line: what is measured in turn."""
+"""Checkouts and environments on the command line, to be measured in turn."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def place_of(text: str) -> tuple[str, Path | None] | None:
     """Interpreter and folder of a checkout or an environment; None for a run file.
 
     Raises:
-        BadInputError: there is no such thing.
+        BadInputError: *text* is none of these.
     """
     path = Path(text)
     if path.suffix == ".jsonl":
@@ -33,7 +33,7 @@ def place_of(text: str) -> tuple[str, Path | None] | None:
     if path.is_dir():
         return sys.executable, path.resolve()
     if path.is_file() and os.access(path, os.X_OK):
-        return str(path.absolute()), None  # not resolved: the link tells an environment's Python
+        return str(path.absolute()), None  # not resolved: the link identifies the environment
     raise BadInputError(
         f"{text} is neither a run file (NAME.jsonl), nor a checkout (a folder), nor an environment "
         "(its folder or its Python)"
@@ -47,7 +47,7 @@ def side_of(
     options: dict[str, Any],
     path: Path,
 ) -> Side:
-    """The order as it is carried out there: with the factory that stands in that folder."""
+    """The order for one side, with the factory in that side's folder."""
     from rnnprof.gate.paired import Side
 
     python, folder = place
@@ -60,5 +60,5 @@ def side_of(
 
 
 def base_path(path: Path) -> Path:
-    """Where the other side's run goes: beside this one's."""
+    """The path of the baseline's run, beside this run's."""
     return path.with_name(f"{path.stem}-base.jsonl")

@@ -1,4 +1,4 @@
-"""The one table of options: flags, variables, keys of TOML files and help derive from it."""
+"""The table of options: flags, variables, keys of TOML files and help derive from it."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ EDGES: Final = ("profile", "max-batch")
 RUNS: Final = ("profile", "max-batch", "trainability")
 
 COMPARE_PROCESSES: Final = 5
-"""Timing processes a side: with three the interval is 1.5 times as wide."""
+"""Timing processes per side: with three the interval is 1.5 times as wide."""
 
 CHECK_PROCESSES: Final = 3
-"""Fewer tell nothing of the noise between processes."""
+"""Fewer say nothing about the noise between processes."""
 
 CHECK_SECONDS: Final = 600.0
-"""More timing processes are started for so long; a CI job has other things to do."""
+"""Time in which more timing processes may start; a CI job has other work."""
 
 EXPORT_FORMATS: Final = ("csv", "json", "parquet")
 
@@ -57,14 +57,14 @@ class Entry(NamedTuple):
     Attributes:
         flags: as on the command line, the short form first: ``-B --batch``.
         group: of the help.
-        commands: that have it; an option that differs between commands has an entry for each.
+        commands: those that have it; an option that differs between commands has several entries.
         form: how its text is read.
         default: as text or as the value; help shows it.
         shape: a ``value``; a ``flag``; a ``count`` of how often it is given; or a ``list``.
-        parameter: its name in Python where that is not the option's own.
-        budget: table of a budget that may state it, ``workload`` or ``measure``.  Files of
-            ``--workload`` hold those of the first.
-        has_variable: RNNPROF_* sets it although the command is none of CONFIGURED.
+        parameter: its name in Python, if that is not the option's own.
+        budget: table of a budget that may set it, ``workload`` or ``measure``.  Files of
+            ``--workload`` have the options of ``workload``.
+        has_variable: whether RNNPROF_* sets it although the command is not in CONFIGURED.
     """
 
     flags: str
@@ -91,10 +91,10 @@ class Entry(NamedTuple):
         return self.parameter or self.key.replace("-", "_")
 
     def variables(self, command: str, called: str | None = None) -> list[str]:
-        """The environment variables that set it, the one that counts first.
+        """The environment variables that set it, in order of precedence.
 
         Args:
-            called: the command by whose name the first one goes, if by another.
+            called: the command in the first variable's name, if another.
         """
         if command not in CONFIGURED and not self.has_variable:
             return []
@@ -114,12 +114,12 @@ def by_key(entries: Iterable[Entry]) -> dict[str, Entry]:
 
 
 def configured_keys() -> set[str]:
-    """What one configuration file may hold, for whichever command."""
+    """What a configuration file may set, for any command."""
     return {entry.key for command in CONFIGURED for entry in entries_of(command)}
 
 
 def budget_entries(table: str) -> dict[str, Entry]:
-    """What a table of a budget may state, by the names in TOML."""
+    """What a table of a budget may set, by the names in TOML."""
     return by_key(entry for entry in TABLE if entry.budget == table)
 
 
@@ -138,27 +138,28 @@ def _study(flags: str, text: str, form: Any, default: Any = None, metavar: str =
 
 
 _WORKLOAD: Final = (
-    Entry("--workload", TRAINED, CONFIGURED, "The options below from a file; a flag beats it.",
-          types.EXISTING_FILE, None, "FILE.toml", parameter="workload_file"),
+    Entry("--workload", TRAINED, CONFIGURED,
+          "Read the options below from a file; flags override it.", types.EXISTING_FILE, None,
+          "FILE.toml", parameter="workload_file"),
     _work("--cell", "Recurrent cell.", click.Choice(defaults.CELLS), defaults.CELL),
-    _work("--impl", "cuDNN or oneDNN; without them; a cell in a loop.",
+    _work("--impl", "cuDNN or oneDNN; torch without them; a cell in a loop.",
           click.Choice(defaults.IMPLS), defaults.IMPL),
     _work("--input-size", "Features of one time step.", types.SIZE, defaults.INPUT_SIZE,
           metavar="N"),
     _work("--hidden-size", "Hidden units.", types.SIZE, defaults.HIDDEN_SIZE, metavar="N"),
     _work("--layers", "Stacked layers.", click.IntRange(1, 1024), defaults.LAYERS, metavar="N"),
-    _work("--bidirectional", "Both directions.", shape="flag"),
-    _work("--dropout", "Between layers.", types.PROBABILITY, defaults.DROPOUT, metavar="P"),
+    _work("--bidirectional", "Run both directions.", shape="flag"),
+    _work("--dropout", "Dropout between layers.", types.PROBABILITY, defaults.DROPOUT, metavar="P"),
     _work("--proj-size", "Projected output of an LSTM.", click.IntRange(0, types.MAX_SIZE),
           defaults.PROJ_SIZE, metavar="N"),
-    _work("--batch-first", "Input as (batch, steps, features).", shape="flag"),
+    _work("--batch-first", "Input as (batch, time steps, features).", shape="flag"),
     _work("--dtype", "Precision; fp32 leaves torch's flags alone.",
           click.Choice(defaults.DTYPES), defaults.DTYPE),
-    _work("--optimizer", "Of cells and short factories.", click.Choice(defaults.OPTIMIZERS),
-          defaults.OPTIMIZER),
+    _work("--optimizer", "Optimizer of the built-in cells and of short-form factories.",
+          click.Choice(defaults.OPTIMIZERS), defaults.OPTIMIZER),
     _work("--mode", "Training steps, or forward passes alone.", click.Choice(defaults.MODES),
           defaults.MODE),
-    _work("--compile", "Through torch.compile.", shape="flag"),
+    _work("--compile", "Use torch.compile.", shape="flag"),
     _work("--loop",
           "plain holds input, output, state and loss until the next step replaces them; function "
           "is a step function, which drops them at its end.",
@@ -174,9 +175,9 @@ _GRID: Final = (
           "Sequences per batch: 8,16,24 or 8:256:x2 or 16:128:+16.  "
           "[default: 4:128:x2; on CUDA 8:1024:x2]", types.AXIS, None, "AXIS"),
     Entry("-B --batch", GRID, TRAINABILITY,
-          "Batches to train with; gradients are looked at over the smallest.",
+          "Batches to train with; gradients are measured at the smallest.",
           types.AXIS, "32", "AXIS"),
-    Entry("-B --batch", GRID, COMPARE, "To measure: sequences per batch.",
+    Entry("-B --batch", GRID, COMPARE, "For checkouts: sequences per batch.",
           types.AXIS, None, "AXIS"),
     Entry("-T --time-steps", GRID, PROFILE,
           "Time steps per sequence.  [default: 16:128:x2; on CUDA 16:512:x2]",
@@ -186,100 +187,101 @@ _GRID: Final = (
           types.AXIS, None, "AXIS"),
     Entry("-T --time-steps", GRID, TRAINABILITY, "Time steps per sequence.",
           types.AXIS, "10,30,100", "AXIS"),
-    Entry("-T --time-steps", GRID, COMPARE, "To measure: time steps.", types.AXIS, None, "AXIS"),
-    Entry("--lengths", GRID, MAX_BATCH, "Steps of mixed lengths, each round of which ends at T.",
-          types.AXIS, None, "AXIS"),
+    Entry("-T --time-steps", GRID, COMPARE, "For checkouts: time steps.", types.AXIS, None, "AXIS"),
+    Entry("--lengths", GRID, MAX_BATCH,
+          "Mixed lengths of the training steps; each round ends with T.", types.AXIS, None, "AXIS"),
     Entry("--seed", GRID, RUNS, "For weights, input and the order of points.",
           click.IntRange(0, 2**63 - 1), defaults.SEED, "N", budget="measure"),
     Entry("--seed", GRID, COMPARE, "For weights and input.",
           click.IntRange(0, 2**63 - 1), defaults.SEED, "N"),
     _flag("--no-prune", GRID, PROFILE, "Run points that a smaller OOM already rules out."),
     _flag("--fast", GRID, PROFILE,
-          "Leave out memory passes whose peak the others tell to 0.5%; limit and time are measured "
-          "at every point all the same."),
+          "Skip memory passes whose peak the others predict to 0.5%; limit and time are still "
+          "measured at every point."),
 )  # fmt: skip
 
 _LIMIT: Final = (
     Entry("--device", LIMIT, CONFIGURED, "auto, cpu, cuda, cuda:N or a GPU's UUID.",
           None, "auto", "DEVICE", budget="measure"),
     Entry("--memory-limit", LIMIT, CONFIGURED,
-          "What training may reserve for tensors, as 512MiB.  [default: what is free]",
+          "What training may reserve for tensors, such as 512MiB.  [default: what is free]",
           types.BYTES, None, "SIZE", budget="measure"),
     Entry("--gpu-memory", LIMIT, CONFIGURED,
-          "The limit of a CUDA GPU of that size, less its context.",
+          "Use the limit of a CUDA GPU of that size, without its context.",
           types.BYTES, None, "SIZE", parameter="gpu_memory_bytes", budget="measure"),
     Entry("--reserve", LIMIT, EDGES,
-          "Of the limit, set aside for what is not here: buckets of DDP, NCCL.",
+          "Part of the limit kept free for what does not run here: DDP buckets, NCCL.",
           types.BYTES, None, "SIZE", budget="measure"),
     Entry("--simulate", LIMIT, CONFIGURED,
-          "Memory on GPUs that are not here, without times: t4, h100, ... or "
+          "Memory on simulated GPUs, without times: t4, h100, ... or "
           "memory=16GiB,sms=40,capability=7.5.", None, None, "MODEL[,MODEL...]",
           budget="measure"),
     Entry("--simulate", LIMIT, CHECK,
-          "Without RUN: judge memory on GPUs that are not here, each by the same budget: t4,h100.",
+          "Without RUN: judge memory on simulated GPUs, each by the same budget: t4,h100.",
           None, None, "MODEL[,MODEL...]", has_variable=True),
 )  # fmt: skip
 
 _PROOF: Final = (
-    Entry("--confirm-steps", PROOF, EDGES, "Training steps that a batch has to pass.",
+    Entry("--confirm-steps", PROOF, EDGES, "Training steps that a batch must pass.",
           click.IntRange(1, 10_000), defaults.CONFIRM_STEPS, "N", budget="measure"),
     Entry("--through", PROOF, EDGES,
-          "Prove the answer over so many training steps, as of an epoch.", _POSITIVE, None,
+          "Prove the answer over this many training steps, such as an epoch.", _POSITIVE, None,
           "STEPS"),
-    Entry("--confirm", PROOF, MAX_BATCH, "Fresh workers in which the answer has to pass.",
+    Entry("--confirm", PROOF, MAX_BATCH, "Fresh workers in which the answer must pass.",
           _UP_TO_100, defaults.CONFIRM, "N"),
-    Entry("--granularity", PROOF, EDGES, "Seek the largest batch among multiples of N.",
+    Entry("--granularity", PROOF, EDGES, "Search the multiples of N for the largest batch.",
           click.IntRange(1, 65536), defaults.GRANULARITY, "N", budget="measure"),
     Entry("--at-most", PROOF, MAX_BATCH, "The largest batch to try.",
           types.SIZE, defaults.AT_MOST, "N", budget="measure"),
-    _flag("--no-certify", PROOF, PROFILE, "Prove no largest batch between the grid's points."),
+    _flag("--no-certify", PROOF, PROFILE, "Do not prove the largest batch between grid points."),
 )  # fmt: skip
 
 _ADVICE: Final = (
-    Entry("--headroom", ADVICE, EDGES, "Of the limit, kept free by the largest safe batch.",
+    Entry("--headroom", ADVICE, EDGES, "Share of the limit that the largest safe batch keeps free.",
           types.RATIO, "5%", "SHARE"),
     Entry("--effective-batch", ADVICE, (*EDGES, "advise"),
-          "Advise the accumulation steps that make it.", types.SIZE, None, "N"),
+          "Advise accumulation steps for this effective batch.", types.SIZE, None, "N"),
     Entry("--sequence-length", ADVICE, ("advise",),
-          "Advise the chunk to cut such sequences into.", types.SIZE, None, "L"),
-    Entry("--reach", ADVICE, ("advise",), "Time steps that a chunk's gradient has to reach back.",
+          "Advise a chunk length for sequences of this length.", types.SIZE, None, "L"),
+    Entry("--reach", ADVICE, ("advise",), "Time steps that a chunk's gradient must reach back.",
           types.SIZE, None, "K"),
 )  # fmt: skip
 
 _STUDY: Final = (
-    _study("--task", "What the built-in cells learn; it sets --input-size.",
+    _study("--task", "Task of the built-in cells; it sets --input-size.",
            click.Choice(defaults.TASKS), defaults.TASK),
-    _study("--train-steps", "Training steps before the second look.",
+    _study("--train-steps", "Training steps before the second measurement.",
            click.IntRange(0, 1_000_000), defaults.TRAIN_STEPS),
-    _study("--draws", "Batches of fresh data for reach and noise each.", _POSITIVE,
+    _study("--draws", "Batches of fresh data for each of reach and noise.", _POSITIVE,
            defaults.DRAWS),
     _study("--small-batch", "Sequences of the noise scale's small batch.", _POSITIVE,
            defaults.SMALL_BATCH),
-    _study("--parts", "Small batches that make its large one.", click.IntRange(2, 1_000_000),
+    _study("--parts", "Small batches that form the large batch.", click.IntRange(2, 1_000_000),
            defaults.PARTS),
-    _study("--reach-at", "Of the last step's gradient, that still counts as reached.",
+    _study("--reach-at", "Share of the last step's gradient that still counts as reached.",
            types.RATIO, "0.1%", "SHARE"),
-    _study("--learning-rate", "Of the built-in cells, at --rate-batch.", types.SECONDS,
+    _study("--learning-rate", "Learning rate of the built-in cells at --rate-batch.", types.SECONDS,
            str(defaults.LEARNING_RATE), "R"),
-    _study("--rate-rule", "How the rate goes with the batch.",
+    _study("--rate-rule", "How the learning rate scales with the batch.",
            click.Choice(defaults.RATE_RULES), defaults.RATE_RULE),
-    _study("--rate-batch", "The batch at which the learning rate holds.", _POSITIVE,
+    _study("--rate-batch", "The batch to which the learning rate applies.", _POSITIVE,
            defaults.RATE_BATCH),
-    _study("--clip", "Clip gradients of the built-ins.", types.SECONDS, None, "NORM"),
+    _study("--clip", "Clip gradients of the built-in cells to this norm.", types.SECONDS,
+           None, "NORM"),
     _study("--target", "Also train to this loss at every point, and time it.", types.SECONDS,
            None, "LOSS"),
     _study("--seeds", "Trainings per point.", _POSITIVE, defaults.SEEDS),
-    _study("--train-seconds", "Most time for one training.", types.SECONDS,
+    _study("--train-seconds", "Maximum time for one training.", types.SECONDS,
            str(defaults.TRAIN_SECONDS), "S"),
-    _study("--evaluate-every", "Training steps between looks at the loss.", _POSITIVE,
+    _study("--evaluate-every", "Training steps between evaluations of the loss.", _POSITIVE,
            defaults.EVALUATE_EVERY),
 )  # fmt: skip
 
 _GATE: Final = (
-    Entry("--budget", GATE, CHECK, "What the run has to keep to.", types.FILE, None, "FILE.toml",
+    Entry("--budget", GATE, CHECK, "Limits that the run must keep.", types.FILE, None, "FILE.toml",
           is_required=True),
-    Entry("--baseline", GATE, CHECK, "Also judge the growth over this run.", types.FILE, None,
-          "RUN"),
+    Entry("--baseline", GATE, CHECK, "Also judge the growth compared with this run.", types.FILE,
+          None, "RUN"),
     Entry("--against", GATE, CHECK,
           "Without RUN: also measure this checkout or environment, in turn, as the baseline.",
           None, None, "PLACE"),
@@ -288,20 +290,20 @@ _GATE: Final = (
 
 _TIME: Final = (
     Entry("--point-seconds", TIME, PROFILE,
-          "Most time for a point's timed steps.  [default: 2; on CUDA 1]",
+          "Maximum time for a point's timed steps.  [default: 2; on CUDA 1]",
           types.SECONDS, None, "S", budget="measure"),
-    Entry("--point-seconds", TIME, COMPARE, "Most time for timed steps.",
+    Entry("--point-seconds", TIME, COMPARE, "Maximum time for timed steps.",
           types.SECONDS, None, "S"),
     Entry("--processes", TIME, PROFILE, "Timing processes per point.", _UP_TO_100,
           defaults.PROCESSES, "N", budget="measure"),
     Entry("--processes", TIME, COMPARE,
-          "To measure: timing processes per point and side, in turn.", _UP_TO_100,
+          "For checkouts: timing processes per point and side, in turn.", _UP_TO_100,
           COMPARE_PROCESSES, "N"),
     Entry("--processes", TIME, CHECK,
-          "Without RUN: timing processes per point to begin with.  "
+          "Without RUN: timing processes per point to start with.  "
           f"[default: {CHECK_PROCESSES}]", _UP_TO_100, None, "N"),
     Entry("--max-seconds", TIME, CHECK,
-          "Without RUN: measure in more processes for up to so long, until a verdict is clear.",
+          "Without RUN: time for more timing processes, until every verdict is clear.",
           types.SECONDS, str(CHECK_SECONDS), "S"),
     Entry("--timeout", TIME, RUNS, "Deadline of one pass.  [default: scaled to its expected cost]",
           types.SECONDS, None, "S", budget="measure"),
@@ -312,16 +314,16 @@ _OUTPUT: Final = (
     Entry("-o --output", OUTPUT, RUNS, "Run file.  [default: rnnprof-runs/WORKLOAD-DEVICE.jsonl]",
           types.FILE, None, "NAME.jsonl"),
     Entry("-o --output", OUTPUT, COMPARE,
-          "To measure: NEW's run file; BASE's is NAME-base.jsonl beside it.",
+          "For checkouts: NEW's run file; BASE's is NAME-base.jsonl beside it.",
           types.FILE, None, "NAME.jsonl"),
     Entry("-o --output", OUTPUT, CHECK, "Without RUN: its run file.", types.FILE, None,
           "NAME.jsonl"),
-    _flag("--extend", OUTPUT, RUNS, "Add to a run that stands in the file."),
-    _flag("--overwrite", OUTPUT, RUNS, "Begin the file anew."),
+    _flag("--extend", OUTPUT, RUNS, "Add to the run in the file."),
+    _flag("--overwrite", OUTPUT, RUNS, "Replace the file."),
     Entry("--report", OUTPUT, PROFILE,
           "Write the whole report there.  "
           "[default: its page and a picture beside the run file]", types.FOLDER, None, "DIR"),
-    _flag("--no-report", OUTPUT, PROFILE, "Write the run alone."),
+    _flag("--no-report", OUTPUT, PROFILE, "Write only the run file."),
     Entry("--junit", OUTPUT, CHECK, "Also write JUnit XML.", types.FILE, None, "FILE.xml"),
     Entry("--markdown", OUTPUT, CHECK, "Also write a summary in Markdown.", types.FILE, None,
           "FILE.md"),
@@ -332,7 +334,7 @@ _OUTPUT: Final = (
           "Where the files go.  [default: NAME-report beside the first run]", types.FOLDER, None,
           "DIR"),
     _flag("--open", PLAIN, ("report",), "Show the page in a browser.", parameter="is_opened"),
-    Entry("--format", PLAIN, ("export",), "[default: by the ending of -o, or else csv]",
+    Entry("--format", PLAIN, ("export",), "[default: from the suffix of -o, or csv]",
           click.Choice(EXPORT_FORMATS), parameter="kind"),
     Entry("-o --output", PLAIN, ("export",), "Where it goes.  [default: stdout]", types.FILE,
           None, "FILE"),
@@ -343,7 +345,7 @@ _OUTPUT: Final = (
     _flag("--simulate", PLAIN, ("doctor",), "What a simulated GPU needs, and what is missing."),
     _flag("-q --quiet", OUTPUT, (*CONFIGURED, "check"), "No progress."),
     _flag("-q --quiet", PLAIN, ("report",), "Do not list the files."),
-    Entry("-v --verbose", OUTPUT, (*CONFIGURED, "check"), "One line a pass.", shape="count"),
+    Entry("-v --verbose", OUTPUT, (*CONFIGURED, "check"), "One line per pass.", shape="count"),
 )  # fmt: skip
 
 TABLE: Final = (

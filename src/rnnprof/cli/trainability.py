@@ -1,4 +1,4 @@
-"""``rnnprof trainability``: how far gradients reach, and how batch size pays statistically."""
+"""``rnnprof trainability``: how far gradients reach, and how much a larger batch helps."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 @table_options("trainability")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> int:
-    """How far gradients reach, and how batch size pays statistically.
+    """How far gradients reach back, and how much a larger batch helps.
 
-    At each T, before training and after some: how far the gradient of the last step's loss reaches
-    back, and, after it, the noise scale, at which a larger batch begins to pay less. With --target
-    also the time to that loss at each batch. The same command on an unfinished run file resumes it.
+    At each T, before and after some training: how far the gradient of the last step's loss reaches
+    back; after training also the noise scale, the batch above which a larger one helps less. With
+    --target also the time to that loss at each batch. The same command on an unfinished run file
+    resumes it.
     """  # fmt: skip
     run = carry_out(_order(ctx, options), options)
     return _answer(run, options)
@@ -83,10 +84,10 @@ def _study(options: dict[str, Any], workload: Workload) -> Study:
 
 
 def _for_task(ctx: click.Context, workload: Workload, study: Study) -> Workload:
-    """The workload with the task's input.
+    """The workload with the task's input size.
 
     Raises:
-        BadInputError: what the study cannot do with it.
+        BadInputError: the study cannot use the workload.
     """
     from dataclasses import replace
 
@@ -106,7 +107,9 @@ def _for_task(ctx: click.Context, workload: Workload, study: Study) -> Workload:
         )
     least = LEAST_STEPS[study.task]
     if min(ctx.params["time_steps"]) < least:
-        raise BadInputError(f"--time-steps: the {study.task} task has {least} time steps at least")
+        raise BadInputError(
+            f"--time-steps: the {study.task} task needs at least {least} time steps"
+        )
     return replace(workload, input_size=inputs)
 
 

@@ -1,4 +1,4 @@
-"""Option types with messages of their own; what reads a value is imported when there is one."""
+"""Option types with their own messages; a parser is imported when there is a value."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Parsed(_ParamType):
 
 
 class _PathOf(click.Path):
-    """A path as pathlib has it, which is not imported before there is one."""
+    """A ``pathlib.Path``; pathlib is imported when there is a value."""
 
     def convert(
         self,
@@ -61,7 +61,7 @@ def _parse_size(text: str) -> int:
 
 
 def _number(text: str) -> float:
-    """The number, or NaN, which lies in no range."""
+    """The number, or NaN, which is in no range."""
     try:
         return float(text)
     except ValueError:

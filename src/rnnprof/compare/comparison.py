@@ -15,11 +15,19 @@ from statistics import median
 from typing import Any, Final
 
 from rnnprof.breakdown.memory_model import Sample, fit_planes
-from rnnprof.maxbatch.certify import frontier_of
-from rnnprof.points.fold import MIN_PROCESSES, by_point, fold_run, timings_of
+from rnnprof.compare.reasons import (
+    SOURCE,
+    Affects,
+    Difference,
+    NoInterval,
+    TooFewProcesses,
+)
+from rnnprof.maxbatch.certify import Proof
+from rnnprof.maxbatch.folded import FoldedRun
+from rnnprof.points.fold import MIN_PROCESSES, by_point, timings_of
 from rnnprof.points.measurement import Measurement
 from rnnprof.points.noise import judge
-from rnnprof.runfile.certificates import Certificate
+from rnnprof.reasons import Reason
 from rnnprof.runfile.codec import encode
 from rnnprof.runfile.observations import Observation
 from rnnprof.runfile.points import Outcome, Point
@@ -35,28 +43,8 @@ from rnnprof.stats.estimate import (
 )
 from rnnprof.units import MIB
 
-RECOMMENDED_PROCESSES: Final = 5
-"""With three the t distribution's tails make the interval 1.5 times as wide as with five."""
-
 LEAST_S: Final = 1e-12
 """No step is over in a picosecond: what a run file says below it is kept away from zero."""
-
-
-SOURCE: Final = "source "
-"""Before the name of a user's file, in the name of a difference."""
-
-HASH_COLUMNS: Final = 12
-"""Of a hash in words: enough to tell two apart; the run file has all of it."""
-
-
-class Affects(enum.StrEnum):
-    """What of two runs a difference between them makes incomparable."""
-
-    EVERYTHING = "everything"
-    TIME = "time"
-    LIMIT = "limit"
-    NOTHING = "nothing"
-
 
 _EVERYTHING: Final = frozenset({
     "device", "device_name", "device_memory_bytes", "multiprocessors", "capability", "architecture",
@@ -76,32 +64,15 @@ _TIME: Final = frozenset({"processor_name", "processors"})
 """Facts of the host beside a GPU: they decide how fast steps are submitted, not their bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One field of the identity in which two runs differ; None where a run does not have it."""
-
-    name: str
-    base: Any
-    new: Any
-    affects: Affects
-
-    def __str__(self) -> str:
-        base, new = (self._short(value) for value in (self.base, self.new))
-        return f"{self.name} {base} in the baseline, {new} in the run"
-
-    def _short(self, value: Any) -> str:
-        text = _shown(value)
-        return text[:HASH_COLUMNS] if self.name.startswith(SOURCE) else text
-
-
 def differences(base: Run, new: Run, *, in_turn: bool = False) -> tuple[Difference, ...]:
     """Each fact in which two runs differ, what matters most first.
 
     The user's sources may differ: that a change of the code changes nothing else is what is to be
     found out.  So may the GPU of a kind (``device_uuid``), the kernel, the
-    Python and the rnnprof.  A fact that this version does not know is told, and affects nothing.
+    Python and the rnnprof.  A fact that this version does not know is listed, and affects nothing.
 
     Args:
+        base, new: the baseline and the run.
         in_turn: the two were measured in turn on one machine, so that the software may differ too.
     """
     left, right = _facts(base), _facts(new)
@@ -137,10 +108,6 @@ def _affects(name: str, *, in_turn: bool) -> Affects:
     return Affects.LIMIT if name == "limit_bytes" else Affects.NOTHING
 
 
-def _shown(value: Any) -> str:
-    return "unknown" if value is None else str(value)
-
-
 @dataclass(frozen=True, slots=True)
 class ProcessMedians:
     """How long B sequences took at a point, process by process.
@@ -148,16 +115,17 @@ class ProcessMedians:
     Attributes:
         medians_s: of each process that was not noisy.  A step that trains on more than B
             sequences (accumulation) counts by its share, so that two runs stay comparable.
-        noisy: for each other process, what noisy it.
+        noisy: for each other process, what made it noisy.
     """
 
     medians_s: tuple[float, ...] = ()
-    noisy: tuple[str, ...] = ()
+    noisy: tuple[Reason | str, ...] = ()
 
     @classmethod
     def of(cls, observations: Sequence[Observation]) -> ProcessMedians:
         """Of a point's observations: the timing that counts for each process."""
-        medians, noisy = [], []
+        medians: list[float] = []
+        noisy: list[Reason | str] = []
         for timing in timings_of(observations):
             if timing.outcome is not Outcome.MEASURED or not timing.samples_s:
                 continue
@@ -171,7 +139,7 @@ class ProcessMedians:
 
     @property
     def are_enough(self) -> bool:
-        """Whether the spread between processes can be told."""
+        """Whether the spread between processes is known."""
         return len(self.medians_s) >= MIN_PROCESSES
 
     @property
@@ -179,14 +147,11 @@ class ProcessMedians:
         """Their geometric mean; None without any."""
         return exp(log_mean(self.medians_s)) if self.medians_s else None
 
-    def shortage(self) -> str | None:
-        """Why they are not enough, in words; None where they are."""
+    def shortage(self) -> TooFewProcesses | None:
+        """Why they are not enough for an interval; None where they are."""
         if self.are_enough:
             return None
-        text = f"{len(self.medians_s)} of at least {MIN_PROCESSES} processes"
-        if self.noisy:
-            text += f" ({len(self.noisy)} noisy: {self.noisy[0]})"
-        return text
+        return TooFewProcesses(len(self.medians_s), MIN_PROCESSES, self.noisy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +164,7 @@ class TimeChange:
         interval: 95% interval of the ratio; None below 3 quiet processes on either side.
         processes: that count, in the baseline and in the run.
         estimate: what the interval is from; None with it.
-        reason: why there is no ratio or no interval.
+        reason: why there is no interval.
     """
 
     point: Point
@@ -209,14 +174,19 @@ class TimeChange:
     interval: tuple[float, float] | None
     processes: tuple[int, int]
     estimate: Estimate | None = None
-    reason: str | None = None
+    reason: NoInterval | None = None
 
 
 def compare_times(point: Point, base: ProcessMedians, new: ProcessMedians) -> TimeChange:
-    """The change at a point, with an interval where both sides have processes enough."""
+    """The change at a point, with an interval where both sides have processes enough.
+
+    Args:
+        point: where both were timed.
+        base, new: the processes of the baseline and of the run.
+    """
     base_s, new_s = base.typical_s, new.typical_s
-    shortages = (("baseline", base.shortage()), ("run", new.shortage()))
-    reason = "; ".join(f"the {side} has {short}" for side, short in shortages if short) or None
+    shortages = base.shortage(), new.shortage()
+    reason = NoInterval(*shortages) if any(shortages) else None
     known = None if reason else Estimate.of_ratio(base.medians_s, new.medians_s)
     return TimeChange(
         point,
@@ -302,8 +272,8 @@ class EdgeComparison:
     """The largest batch at one T that either run has; the ratio is of the two batches."""
 
     time_steps: int
-    base: Certificate | None
-    new: Certificate | None
+    base: Proof | None
+    new: Proof | None
     ratio: float | None
 
 
@@ -330,13 +300,14 @@ class RunComparison:
     slope_bytes: Change
 
 
-def compare(base: Run, new: Run, *, in_turn: bool = False) -> RunComparison:
+def compare(base: FoldedRun, new: FoldedRun, *, in_turn: bool = False) -> RunComparison:
     """Two runs side by side; where they are not comparable nothing is judged.
 
     Args:
+        base, new: the baseline and the run, each folded once.
         in_turn: they were measured in turn on one machine.
     """
-    found = differences(base, new, in_turn=in_turn)
+    found = differences(base.run, new.run, in_turn=in_turn)
     affected = {difference.affects for difference in found}
     points = compare_points(base, new)
     if Affects.EVERYTHING not in affected:
@@ -347,15 +318,15 @@ def compare(base: Run, new: Run, *, in_turn: bool = False) -> RunComparison:
         points,
         geometric_mean(ratios),
         len(ratios),
-        compare_frontiers(frontier_of(base), frontier_of(new)),
+        compare_frontiers(base.frontier, new.frontier),
         _slopes(points),
     )
 
 
-def compare_points(base: Run, new: Run) -> tuple[PointComparison, ...]:
-    """Every point that either run has, by steps and then by batch."""
-    left, right = fold_run(base), fold_run(new)
-    seen = by_point(base.observations), by_point(new.observations)
+def compare_points(base: FoldedRun, new: FoldedRun) -> tuple[PointComparison, ...]:
+    """Every point that either run has, by steps and then by batch; without verdicts."""
+    left, right = base.measurements, new.measurements
+    seen = by_point(base.run.observations), by_point(new.run.observations)
     ordered = sorted({*left, *right}, key=lambda point: (point.time_steps, point.batch))
     return tuple(_compare_point(point, (left, right), seen) for point in ordered)
 
@@ -422,9 +393,7 @@ def _memory_changed(change: Change) -> Changed:
     return Changed.MORE if change.new > change.base else Changed.LESS
 
 
-def compare_frontiers(
-    base: Iterable[Certificate], new: Iterable[Certificate]
-) -> tuple[EdgeComparison, ...]:
+def compare_frontiers(base: Iterable[Proof], new: Iterable[Proof]) -> tuple[EdgeComparison, ...]:
     """The certificates of two runs at every T that either has."""
     left, right = ({each.time_steps: each for each in side} for side in (base, new))
     pairs = [

@@ -1,4 +1,4 @@
-"""The processor's caches, as Linux tells them."""
+"""The processor's caches, as Linux reports them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 def last_level_cache_bytes(caches: Path = _CACHES) -> int | None:
-    """Size of the largest cache that the first processor sees; None where it is not told."""
+    """Size in bytes of the first processor's largest cache; None if Linux does not report it."""
     sizes = [size for path in caches.glob("index*/size") if (size := _size_bytes(path))]
     return max(sizes, default=None)
 

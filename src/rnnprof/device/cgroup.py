@@ -1,7 +1,7 @@
 """The limits and counters of this process's control group, version 1 or 2.
 
-Every function returns None where the machine has no such control group or file: an unknown, never
-a zero.  Source: the kernel's admin-guide, cgroup-v1/memory and cgroup-v2.
+Every function returns None if the machine has no such control group or file: unknown is never zero.
+Source: the kernel's admin-guide, cgroup-v1/memory and cgroup-v2.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NO_LIMIT: Final = 1 << 60
 
 
 def memory_left_bytes(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None:
-    """What the tightest memory limit above this process leaves; None where there is no limit."""
+    """Bytes that the tightest memory limit on this process leaves; None without a limit."""
     left = [
         limit - (_number(group / usage_file) or 0) + _reclaimable_bytes(group)
         for group, limit_file, usage_file in _memory_groups(root, membership)
@@ -36,7 +36,7 @@ def oom_kills(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int | None:
 
 
 def throttled_s(root: Path = ROOT, membership: Path = MEMBERSHIP) -> float | None:
-    """For how long the CPU quota has stopped this process's group, since its start."""
+    """Seconds for which the CPU quota has stopped this process's group, since its start."""
     for group in _groups(root, membership, "cpu"):
         microseconds = _keyed(group / "cpu.stat", "throttled_usec")
         if microseconds is not None:
@@ -48,7 +48,7 @@ def throttled_s(root: Path = ROOT, membership: Path = MEMBERSHIP) -> float | Non
 
 
 def _reclaimable_bytes(group: Path) -> int:
-    """Page cache that the kernel drops before it refuses: it counts as used, but is free."""
+    """Page cache that the kernel drops before it refuses memory: counted as used, but free."""
     stat = group / "memory.stat"
     return _keyed(stat, "total_inactive_file") or _keyed(stat, "inactive_file") or 0
 

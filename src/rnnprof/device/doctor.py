@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 Level = Literal["ok", "note", "problem"]
 
 MIN_FREE_BYTES: Final = 64 * MIB
-"""A full default sweep's run file and charts take a few MiB; below this a disk counts as full."""
+"""Run file and charts of a full default sweep take a few MiB; below this a disk counts as full."""
 
 UNLISTED_BYTES: Final = GIB
-"""Device memory in use without a process: a driver's own stays below it, a training does not."""
+"""Device memory in use without a listed process: a driver uses less, a training more."""
 
 THROTTLED_S: Final = 1.0
-"""Since the group's start; a start-up's hiccup stays below it."""
+"""Since the group's start; throttling during start-up alone stays below it."""
 
 DRIVER_REMEDIES: Final = {
     "no_bindings": "pip install nvidia-ml-py",
@@ -57,8 +57,8 @@ class Remark:
     """One line of the diagnosis.
 
     Attributes:
-        level: ``ok``; ``note``, which is worth knowing; ``problem``, which stands in the way.
-        remedy: what to do about it; None where nothing needs to be, or can be, done.
+        level: ``ok``; ``note``: worth knowing; ``problem``: prevents or disturbs measurements.
+        remedy: what to do about it; None if nothing must or can be done.
     """
 
     level: Level
@@ -76,7 +76,7 @@ class Diagnosis:
 
 
 def diagnose(facts: Facts, verified: Sequence[EvidencePack]) -> Diagnosis:
-    """Judge *facts*; *verified* are the packs of evidence that prove the CUDA code."""
+    """Judge *facts*; *verified* are the evidence packs that prove the CUDA code."""
     nvidia = facts.nvidia
     findings = [
         *_torch(facts.torch, nvidia),
@@ -104,11 +104,11 @@ def _torch(torch: TorchFacts, nvidia: NvidiaFacts) -> Iterator[Remark]:
     if not torch.is_installed:
         yield Remark("problem", "torch", "is not installed", "pip install torch")
     elif torch.unknown is not None:
-        yield Remark("problem", "torch", torch.unknown, "install torch anew")
+        yield Remark("problem", "torch", torch.unknown, "reinstall torch")
     elif torch.cuda is not None:
         yield Remark("ok", "torch", f"{torch.version}, built for CUDA {torch.cuda}")
-    elif nvidia.gpus or nvidia.pci_cards:
-        text = f"{torch.version} is built without CUDA, beside an NVIDIA GPU"
+    elif nvidia.gpus or nvidia.pci_gpus:
+        text = f"{torch.version} is built without CUDA, but there is an NVIDIA GPU"
         yield Remark("problem", "torch", text, CUDA_BUILD)
     else:
         yield Remark("ok", "torch", f"{torch.version}, built without CUDA")
@@ -127,19 +127,19 @@ def _driver(nvidia: NvidiaFacts, torch: TorchFacts) -> Iterator[Remark]:
 
 
 def _missing(nvidia: NvidiaFacts, torch: TorchFacts) -> Remark:
-    """Without any sign of a GPU a missing driver is only worth a note."""
+    """Without any sign of a GPU a missing driver is only a note."""
     missing = nvidia.missing
-    assert missing is not None, "asked only where NVML cannot be used"
+    assert missing is not None, "only called if NVML cannot be used"
     remedy = DRIVER_REMEDIES.get(missing.kind)
-    if nvidia.pci_cards:
-        gpus = "GPU" if nvidia.pci_cards == 1 else "GPUs"
-        text = f"{missing.reason}, beside {nvidia.pci_cards} NVIDIA {gpus}"
+    if nvidia.pci_gpus:
+        gpus = "GPU" if nvidia.pci_gpus == 1 else "GPUs"
+        text = f"{missing.reason} ({nvidia.pci_gpus} NVIDIA {gpus} present)"
         return Remark("problem", "NVML", text, remedy)
     if missing.kind not in ("no_driver", "no_bindings"):
         return Remark("problem", "NVML", missing.reason, remedy)
     if torch.cuda is not None:
         return Remark("note", "NVML", missing.reason, remedy)
-    return Remark("note", "NVML", f"{missing.reason}, and no GPU is seen")
+    return Remark("note", "NVML", f"{missing.reason}, and no GPU is found")
 
 
 def _bindings(nvidia: NvidiaFacts) -> Iterator[Remark]:
@@ -147,7 +147,7 @@ def _bindings(nvidia: NvidiaFacts) -> Iterator[Remark]:
     if nvidia.pynvml is None:
         return
     if nvidia.nvidia_ml_py is None:
-        text = f"the deprecated pynvml {nvidia.pynvml} stands in for nvidia-ml-py"
+        text = f"the deprecated pynvml {nvidia.pynvml} is installed instead of nvidia-ml-py"
         yield Remark(
             "problem", "NVML bindings", text, "pip uninstall pynvml; pip install nvidia-ml-py"
         )
@@ -184,8 +184,8 @@ def _gpu(facts: GpuFacts) -> Iterator[Remark]:
     yield from _others(facts, subject)
     reasons = slowdowns(facts.conditions)
     if reasons:
-        text = f"it is slowing itself down now ({', '.join(reasons)}){_temperature(facts)}"
-        yield Remark("problem", subject, text, "let it cool, and see to its power and airflow")
+        text = f"it is throttled now ({', '.join(reasons)}){_temperature(facts)}"
+        yield Remark("problem", subject, text, "let it cool, and check its power and airflow")
     yield from _untold(facts, subject)
 
 
@@ -202,17 +202,17 @@ def _temperature(facts: GpuFacts) -> str:
 
 
 def _others(facts: GpuFacts, subject: str) -> Iterator[Remark]:
-    remedy = "stop what else runs on it, or take another GPU with --device"
+    remedy = "stop the other processes, or choose another GPU with --device"
     used_bytes = facts.conditions.used_bytes if facts.conditions is not None else None
     if facts.others:
         count = len(facts.others)
-        who = "another process is" if count == 1 else f"{count} other processes are"
-        yield Remark("problem", subject, f"{who} on it, with {_held(facts)}", remedy)
+        who = "another process uses" if count == 1 else f"{count} other processes use"
+        yield Remark("problem", subject, f"{who} it, with {_held(facts)}", remedy)
     elif used_bytes is not None and used_bytes > UNLISTED_BYTES:
         text = f"{format_bytes(used_bytes)} are in use by processes that NVML does not list here"
         yield Remark("problem", subject, text, remedy)
     elif facts.others is None:
-        text = f"whether others use it is unknown ({facts.others_unknown})"
+        text = f"whether other processes use it is unknown ({facts.others_unknown})"
         yield Remark("note", subject, text)
 
 
@@ -220,20 +220,20 @@ def _held(facts: GpuFacts) -> str:
     sizes = [other.used_bytes for other in facts.others or ()]
     known = [size for size in sizes if size is not None]
     if not known:
-        return "memory that NVML does not tell"
+        return "memory that NVML does not report"
     least = "at least " if len(known) < len(sizes) else ""
     return f"{least}{format_bytes(sum(known))}"
 
 
 def _untold(facts: GpuFacts, subject: str) -> Iterator[Remark]:
-    """What NVML does not tell of the GPU; doctor itself holds no memory on it."""
+    """What NVML does not report of the GPU; doctor itself holds no memory on it."""
     unknown = facts.conditions.unknown if facts.conditions is not None else {}
     fields: dict[str, list[str]] = {}
     for field, reason in unknown.items():
         if field != "own_bytes":
             fields.setdefault(reason, []).append(_LABELS.get(field, field))
     for reason, names in fields.items():
-        yield Remark("note", subject, f"not told: {', '.join(dict.fromkeys(names))} ({reason})")
+        yield Remark("note", subject, f"unknown: {', '.join(dict.fromkeys(names))} ({reason})")
 
 
 def _cuda_path(verified: Sequence[EvidencePack]) -> Remark:
@@ -245,7 +245,7 @@ def _cuda_path(verified: Sequence[EvidencePack]) -> Remark:
 
 def _platform(platform: PlatformFacts, *, has_cards: bool) -> Iterator[Remark]:
     if platform.system == "Windows":
-        text = "on Windows nothing is measured on the CPU, and no process's device memory"
+        text = "on Windows rnnprof measures neither the CPU nor a process's device memory"
         yield Remark("problem", "platform", text, "use Linux, or WSL 2")
     elif platform.system != "Linux":
         text = f"on {platform.system} no limit is set, and peaks and noise are unknown"
@@ -257,7 +257,7 @@ def _platform(platform: PlatformFacts, *, has_cards: bool) -> Iterator[Remark]:
         text = "address space above a baseline (RLIMIT_DATA), not resident memory"
         yield Remark("ok", "CPU limit", text)
     if platform.is_wsl and has_cards:
-        text = "under WSL a process's device memory is unknown, and may spill to the host's"
+        text = "under WSL a process's device memory is unknown, and may spill to host memory"
         remedy = "set 'CUDA - Sysmem Fallback Policy' to 'Prefer No Sysmem Fallback' in Windows"
         yield Remark("note", "platform", text, remedy)
 
@@ -268,16 +268,16 @@ def _host(host: HostFacts) -> Iterator[Remark]:
     yield Remark("ok", "CPU", f"{host.processors} {processors}, {free}")
     left_bytes = host.group_left_bytes
     if left_bytes is not None and left_bytes < host.available_bytes:
-        text = f"the control group's limit leaves {format_bytes(left_bytes)} of it"
+        text = f"the control group's limit leaves {format_bytes(left_bytes)} of that memory"
         yield Remark("note", "CPU", text, "raise the limit of the container or job for more")
     if host.group_throttled_s is not None and host.group_throttled_s > THROTTLED_S:
         stopped = format_seconds(host.group_throttled_s)
-        text = f"the control group's CPU quota has stopped its processes for {stopped} in all"
-        yield Remark("note", "CPU", text, "raise the quota: it disturbs times")
+        text = f"the control group's CPU quota has stopped its processes for {stopped} in total"
+        yield Remark("note", "CPU", text, "raise the quota: throttling disturbs times")
 
 
 def _folder(folder: FolderFacts) -> Remark:
-    subject, remedy = "run directory", "name another with -o"
+    subject, remedy = "run directory", "choose another with -o"
     name = "the working directory" if folder.path == "." else folder.path
     if not folder.is_folder:
         return Remark("problem", subject, f"{name} is not a directory", remedy)

@@ -12,7 +12,7 @@ from rnnprof.device.process import usable_processors
 
 
 def machine_facts() -> dict[str, Any]:
-    """What does not change between two runs on the same machine."""
+    """Facts that do not change between two runs on the same machine."""
     return {
         "device_name": processor_name(),
         "processors": usable_processors(),
@@ -24,7 +24,7 @@ def machine_facts() -> dict[str, Any]:
 
 
 def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The processor's own name, or the architecture where it gives none."""
+    """The processor's own name, or the architecture if it has none."""
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:

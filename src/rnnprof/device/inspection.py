@@ -25,7 +25,7 @@ from rnnprof.runfile.observations import DeviceConditions
 RUNS: Final = "rnnprof-runs"
 NVIDIA_VENDOR: Final = "0x10de"
 DISPLAY_CLASS: Final = "0x03"
-"""PCI's class of display controllers: compute GPUs are among them, audio and switches not."""
+"""PCI's class of display controllers: it includes compute GPUs, but not audio and switches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class HostFacts:
     """Processors and memory, and what this process's control group leaves of them.
 
     Attributes:
-        group_left_bytes: None where no limit is set.
-        group_throttled_s: since the group's start; None where it is not counted.
+        group_left_bytes: None if no limit is set.
+        group_throttled_s: since the group's start; None if the kernel does not count it.
     """
 
     processors: int
@@ -55,7 +55,7 @@ class HostFacts:
 
 @dataclass(frozen=True, slots=True)
 class FolderFacts:
-    """Where run files go by default, as ``rnnprof-runs`` or ``.``; None free where unknown."""
+    """Where run files go by default: ``rnnprof-runs`` or ``.``; *free_bytes* None if unknown."""
 
     path: str
     is_folder: bool
@@ -65,7 +65,7 @@ class FolderFacts:
 
 @dataclass(frozen=True, slots=True)
 class TorchFacts:
-    """The torch that is installed, read from its files.
+    """The installed torch, read from its files.
 
     Attributes:
         cuda: the CUDA version that it was built for; None for a build without.
@@ -83,8 +83,8 @@ class GpuFacts:
     """A GPU or a slice of one.
 
     Attributes:
-        is_visible: left by CUDA_VISIBLE_DEVICES; only then are the others read.
-        others: processes on it; None where unknown, with the reason in *others_unknown*.
+        is_visible: whether CUDA_VISIBLE_DEVICES leaves it; only then are the other fields read.
+        others: processes on it; None if unknown, with the reason in *others_unknown*.
     """
 
     gpu: Gpu
@@ -99,15 +99,16 @@ class NvidiaFacts:
     """What is known of NVIDIA's GPUs and software.
 
     Attributes:
-        missing: why NVML cannot be used; None where it can.
-        pci_cards: NVIDIA GPUs on the PCI bus, driver or not; None where the bus cannot be read.
-        skipped: GPUs that NVML counts and cannot read, with the reason.
+        missing: why NVML cannot be used; None if it can.
+        pci_gpus: NVIDIA GPUs on the PCI bus, with or without driver; None if the bus cannot be
+            read.
+        skipped: GPUs that NVML counts but cannot read, with the reason.
         nvidia_ml_py, pynvml: installed versions of the bindings and of their deprecated namesake.
     """
 
     missing: NvmlMissing | None = None
     driver: str | None = None
-    pci_cards: int | None = None
+    pci_gpus: int | None = None
     gpus: tuple[GpuFacts, ...] = ()
     skipped: tuple[str, ...] = ()
     visible_devices: str | None = None
@@ -139,14 +140,14 @@ def _installed_version(distribution: str) -> str | None:
 
 
 def _torch_folder() -> Path | None:
-    """The folder of the torch that would be imported; a stray folder of that name is none."""
+    """The folder of the torch that would be imported; a folder without its code does not count."""
     spec = importlib.util.find_spec("torch")
     return Path(spec.origin).parent if spec is not None and spec.origin else None
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where the facts come from: this machine, unless a test hands in another."""
+    """Where the facts come from: this machine, or a fake one in tests."""
 
     open_nvml: Callable[[], Nvml | NvmlMissing] = Nvml.open
     installed_version: Callable[[str], str | None] = _installed_version
@@ -203,12 +204,12 @@ def _run_folder(machine: Machine) -> FolderFacts:
 
 
 def installed_torch() -> TorchFacts:
-    """The torch that a worker will import, told without importing it."""
+    """The torch that a worker will import, found without importing it."""
     return _torch(_torch_folder())
 
 
 def _torch(folder: Path | None) -> TorchFacts:
-    """By the text of ``torch/version.py``, since importing torch takes seconds."""
+    """Read the text of ``torch/version.py``, since importing torch takes seconds."""
     if folder is None:
         return TorchFacts(is_installed=False)
     text = _text(folder / "version.py")
@@ -222,7 +223,7 @@ def _torch(folder: Path | None) -> TorchFacts:
 
 
 def _assigned(text: str) -> dict[str, str]:
-    """The names that a module binds to plain texts, with or without a type beside them."""
+    """The names that a module assigns strings to, with or without a type annotation."""
     import ast
 
     try:
@@ -242,7 +243,7 @@ def _nvidia(machine: Machine) -> NvidiaFacts:
     visible_devices = machine.environ.get("CUDA_VISIBLE_DEVICES")
     opened = machine.open_nvml()
     known: dict[str, Any] = {
-        "pci_cards": _pci_cards(machine.pci),
+        "pci_gpus": _pci_gpus(machine.pci),
         "visible_devices": visible_devices,
         "nvidia_ml_py": machine.installed_version("nvidia-ml-py"),
         "pynvml": machine.installed_version("pynvml"),
@@ -266,7 +267,7 @@ def _gpu(nvml: Nvml, gpu: Gpu, is_visible: bool) -> GpuFacts:
     return GpuFacts(gpu, is_visible, nvml.read(gpu.uuid, os.getpid()), others, reason)
 
 
-def _pci_cards(bus: Path) -> int | None:
+def _pci_gpus(bus: Path) -> int | None:
     try:
         devices = list(bus.iterdir())
     except OSError:

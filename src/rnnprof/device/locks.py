@@ -1,4 +1,4 @@
-"""One run per GPU: two at once would be slow, and short of memory by each other."""
+"""One run per GPU: two at once would slow each other down and take each other's memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rnnprof.errors import NoDeviceError
 
 @contextlib.contextmanager
 def gpu_lock(uuid: str | None, folder: Path | None = None) -> Iterator[None]:
-    """Hold the GPU of that UUID for this process; nothing to hold on the CPU.
+    """Lock the GPU with this UUID for this process; None, the CPU, needs no lock.
 
     Raises:
         NoDeviceError: another rnnprof measures on it.
@@ -29,7 +29,7 @@ def gpu_lock(uuid: str | None, folder: Path | None = None) -> Iterator[None]:
     except BlockingIOError:
         os.close(descriptor)
         raise NoDeviceError(
-            f"another rnnprof is measuring on {uuid}: wait for it, or give another --device"
+            f"another rnnprof is measuring on {uuid}: wait for it, or choose another --device"
         ) from None
     try:
         yield
@@ -38,7 +38,7 @@ def gpu_lock(uuid: str | None, folder: Path | None = None) -> Iterator[None]:
 
 
 def _open(path: Path) -> int:
-    """The lock file, which may be another user's: it is only ever read."""
+    """The lock file; it may belong to another user, so it is opened for reading only."""
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

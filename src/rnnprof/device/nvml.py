@@ -1,9 +1,9 @@
-"""NVIDIA GPUs through NVML: which there are, and how each stands at one instant.  Without torch.
+"""NVIDIA GPUs through NVML, without torch: which exist, and the present state of each.
 
-Nothing here raises: a machine without a driver, a container that hides processes and a slice of a
-GPU that tells less than a whole one are ordinary; each answer is a value, or None and a reason.
-NVML knows nothing of CUDA_VISIBLE_DEVICES: GPUs are matched by UUID, and :func:`visible_cards`
-says which of them CUDA shows.  Source: NVIDIA's NVML API reference, and nvidia-ml-py's own code.
+Nothing here raises: a machine without a driver, a container that hides processes, and a slice of a
+GPU that reports less than a whole one are normal; each answer is a value, or None and a reason.
+NVML ignores CUDA_VISIBLE_DEVICES: GPUs are matched by UUID, and :func:`visible_cards` says which of
+them CUDA shows.  Source: NVIDIA's NVML API reference, and nvidia-ml-py's own code.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ MissingKind = Literal[
 _MISSING: Final[dict[int, tuple[MissingKind, str]]] = {
     LIBRARY_NOT_FOUND: ("no_driver", "no NVIDIA driver: its library libnvidia-ml is not found"),
     DRIVER_NOT_LOADED: ("driver_not_loaded", "the NVIDIA driver is installed but not loaded"),
-    NO_PERMISSION: ("no_permission", "this user may not speak to the NVIDIA driver"),
+    NO_PERMISSION: ("no_permission", "this user has no permission to use the NVIDIA driver"),
     LIB_RM_VERSION_MISMATCH: (
         "version_mismatch", "the NVIDIA driver in the kernel and its library differ in version",
     ),
@@ -57,9 +57,9 @@ _MISSING: Final[dict[int, tuple[MissingKind, str]]] = {
 }  # fmt: skip
 
 NOT_LISTED: Final = (
-    "NVML lists no such process: it holds no context on the GPU, or a container hides its number"
+    "NVML does not list this process: it holds no context on the GPU, or a container hides its ID"
 )
-NOT_COUNTED: Final = "NVML does not tell a process's memory on this system"
+NOT_COUNTED: Final = "NVML does not report a process's memory on this system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ class Gpu:
     """A physical GPU, or a MIG device on one.
 
     Attributes:
-        index: of the physical GPU, in NVML's order, that of the PCI bus.
+        index: of the physical GPU, in NVML's order, which is that of the PCI bus.
         uuid: ``GPU-...`` or ``MIG-...``.
-        memory_bytes: all of it; None where the driver does not tell this user.
+        memory_bytes: total memory; None if the driver does not report it to this user.
         parent_uuid: of the GPU that a MIG device is a slice of; None for a physical GPU.
-        mig_on: a physical GPU that is in MIG mode, and so is used by its slices alone.
+        mig_on: whether a physical GPU is in MIG mode; only its slices can then be used.
     """
 
     index: int
@@ -97,7 +97,7 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The GPUs that could be read, and for each that could not, what and why."""
+    """The GPUs that could be read, and a sentence for each that could not."""
 
     gpus: tuple[Gpu, ...]
     skipped: tuple[str, ...] = ()
@@ -105,7 +105,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class OtherProcess:
-    """A process with a context on a GPU; its memory is None where NVML does not tell."""
+    """A process with a context on a GPU; its memory is None if NVML does not report it."""
 
     pid: int
     used_bytes: int | None
@@ -113,7 +113,7 @@ class OtherProcess:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """A value, or None with a reason and, where NVML gave one, its error code."""
+    """A value, or None with a reason and, if there is one, NVML's error code."""
 
     value: Any
     reason: str | None = None
@@ -121,7 +121,7 @@ class _Answer:
 
 
 def open_nvml(library: Any = None) -> tuple[Nvml | None, str | None]:
-    """NVML, or None and the reason why there is none; see :meth:`Nvml.open`."""
+    """Open NVML; or return None and the reason; see :meth:`Nvml.open`."""
     opened = Nvml.open(library)
     return (None, opened.reason) if isinstance(opened, NvmlMissing) else (opened, None)
 
@@ -136,7 +136,7 @@ def event_reasons(bits: int) -> tuple[str, ...]:
 
 
 def same_uuid(first: str, second: str) -> bool:
-    """Whether two UUIDs are one device's; torch writes them without ``GPU-`` or ``MIG-``."""
+    """Whether two UUIDs name one device; torch writes them without ``GPU-`` or ``MIG-``."""
     (first_kind, first_bare), (second_kind, second_bare) = _split(first), _split(second)
     return first_bare == second_bare and (
         "" in (first_kind, second_kind) or first_kind == second_kind
@@ -146,10 +146,10 @@ def same_uuid(first: str, second: str) -> bool:
 def visible_cards(gpus: Sequence[Gpu], environ_value: str | None) -> tuple[Gpu, ...]:
     """The GPUs that CUDA_VISIBLE_DEVICES leaves, in its order; None leaves them all.
 
-    Read as CUDA's programming guide and torch do: numbers or beginnings of UUIDs; the first entry
-    that is no GPU ends the list, and one GPU named twice empties it.  A GPU in MIG mode stands
-    for its first slice.  Numbers are taken in PCI order, CUDA's own where CUDA_DEVICE_ORDER is
-    PCI_BUS_ID.
+    The rules are those of CUDA's programming guide and of torch: numbers or prefixes of UUIDs; the
+    first entry that is not a GPU ends the list, and a GPU named twice empties it.  A GPU in MIG
+    mode means its first slice.  Numbers are in PCI order, which is CUDA's own if CUDA_DEVICE_ORDER
+    is PCI_BUS_ID.
     """
     if environ_value is None:
         return tuple(gpu for gpu in gpus if not gpu.mig_on)
@@ -186,7 +186,7 @@ def _split(uuid: str) -> tuple[str, str]:
 
 
 class Nvml:
-    """NVML, initialised; got by :meth:`open`, given back by :meth:`close`."""
+    """NVML, initialised by :meth:`open` and shut down by :meth:`close`."""
 
     def __init__(self, library: Any) -> None:
         self._library = library
@@ -196,7 +196,7 @@ class Nvml:
 
     @classmethod
     def open(cls, library: Any = None) -> Nvml | NvmlMissing:
-        """Initialise *library*, by default the module that nvidia-ml-py installs."""
+        """Initialise *library*, by default the module of nvidia-ml-py."""
         try:
             bindings = library if library is not None else _import_bindings()
         except ImportError as error:
@@ -209,11 +209,11 @@ class Nvml:
         return NvmlMissing(kind, reason)
 
     def close(self) -> None:
-        """Give NVML back; without effect where that fails."""
+        """Shut NVML down; ignore an error."""
         self._ask("nvmlShutdown")
 
     def driver_version(self) -> str | None:
-        """The driver's version, or None where NVML does not tell it."""
+        """The driver's version, or None if NVML does not report it."""
         answer = self._ask("nvmlSystemGetDriverVersion")
         return None if answer.reason is not None else _text(answer.value)
 
@@ -222,7 +222,7 @@ class Nvml:
         return self.survey().gpus
 
     def survey(self) -> Survey:
-        """The GPUs as :meth:`GPUs` gives them, and what could not be read."""
+        """The GPUs as :meth:`gpus` gives them, and what could not be read."""
         count = self._ask("nvmlDeviceGetCount")
         if count.reason is not None:
             return Survey((), (f"the GPUs cannot be counted: {count.reason}",))
@@ -233,7 +233,7 @@ class Nvml:
         )
 
     def read(self, uuid: str, pid: int) -> DeviceConditions:
-        """How the GPU stands now, and how much of its memory is the process *pid*'s."""
+        """The state of the GPU now, and how much of its memory the process *pid* holds."""
         handle = self._handle(uuid)
         answers = (
             dict.fromkeys(_FIELDS, handle) if handle.reason else self._conditions(handle.value, pid)
@@ -246,7 +246,7 @@ class Nvml:
     def others(self, uuid: str, pid: int) -> tuple[tuple[OtherProcess, ...] | None, str | None]:
         """The processes on the GPU other than *pid*, or None and the reason.
 
-        A container may hide them, so an empty answer proves nothing where memory is in use.
+        A container may hide them, so an empty answer proves nothing if memory is in use.
         """
         handle = self._handle(uuid)
         answer = self._processes(handle.value) if handle.reason is None else handle
@@ -255,7 +255,7 @@ class Nvml:
         return tuple(process for process in answer.value if process.pid != pid), None
 
     def _read_card(self, index: int) -> Iterator[Gpu | str]:
-        """The GPU and its slices; a text for each of them that cannot be read."""
+        """The GPU and its slices; a sentence for each of them that cannot be read."""
         handle = self._ask("nvmlDeviceGetHandleByIndex", index)
         if handle.reason is not None:
             yield f"GPU {index} cannot be read: {handle.reason}"
@@ -276,7 +276,7 @@ class Nvml:
             handle = self._ask("nvmlDeviceGetMigDeviceHandleByIndex", parent, place)
             if handle.reason is None:
                 yield self._describe(handle.value, gpu.index, gpu.uuid, mig_on=False)
-            elif handle.code != NOT_FOUND:  # a place that holds no device
+            elif handle.code != NOT_FOUND:  # not an empty place
                 yield f"MIG device {place} of GPU {gpu.index} cannot be read: {handle.reason}"
 
     def _describe(
@@ -324,7 +324,7 @@ class Nvml:
         }
 
     def _temperature_c(self, handle: Any) -> _Answer:
-        """The second name is the one that outlives CUDA 13."""
+        """The second name is the one that still exists after CUDA 13."""
         names = ("nvmlDeviceGetTemperature", "nvmlDeviceGetTemperatureV")
         return self._first(names, handle, TEMPERATURE_GPU)
 
@@ -342,9 +342,9 @@ class Nvml:
         return answer if answer.reason is not None else _Answer(answer.value / 1000)
 
     def _memory(self, handle: Any, part: Literal["total", "used"]) -> _Answer:
-        """Of the second version where there is one: the first counts the driver's reserve as used.
+        """Use the second version if there is one: the first counts the driver's reserve as used.
 
-        The version that answered first is kept: another one would look like growth.
+        The version that answers first is kept: a change of version would look like growth.
         """
         answer = _Answer(None)
         for version in self._memory_versions:
@@ -371,7 +371,7 @@ class Nvml:
         return _Answer([OtherProcess(entry.pid, entry.usedGpuMemory) for entry in answer.value])
 
     def _first(self, names: Iterable[str], *arguments: Any) -> _Answer:
-        """The answer of the first function that gives one; else the last refusal."""
+        """The answer of the first function that gives one; otherwise the last refusal."""
         answer = _Answer(None)
         for name in names:
             answer = self._ask(name, *arguments)
@@ -380,13 +380,13 @@ class Nvml:
         return answer
 
     def _ask(self, name: str, *arguments: Any) -> _Answer:
-        """Call a function of the bindings; what it raises is the reason."""
+        """Call a function of the bindings; an exception becomes the reason."""
         function = getattr(self._library, name, None)
         if function is None:
             return _Answer(None, f"the installed NVML bindings have no {name}")
         try:
             return _Answer(function(*arguments))
-        except Exception as error:  # the bindings raise more than their NVMLError: a mismatch, say
+        except Exception as error:  # the bindings raise more than NVMLError
             code = getattr(error, "value", None)
             return _Answer(None, f"NVML: {error}", code if isinstance(code, int) else None)
 
@@ -399,7 +399,7 @@ _FIELDS: Final = (
 
 def _import_bindings() -> Any:
     with warnings.catch_warnings():
-        # the deprecated distribution `pynvml` warns as it is imported; doctor tells of it better
+        # the deprecated distribution `pynvml` warns on import; doctor reports it better
         warnings.simplefilter("ignore", FutureWarning)
         import pynvml
 

@@ -1,4 +1,4 @@
-"""What the kernel says of a process's memory, and the raw conditions of a pass.  Linux's /proc."""
+"""A process's memory and the raw conditions of a pass, from Linux's /proc."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def memory_bytes(field: str, status: Path = Path("/proc/self/status")) -> int | 
 
 
 def children_bytes(proc: Path = Path("/proc")) -> int | None:
-    """What child processes and theirs hold for themselves; None where the kernel tells of none.
+    """Private memory of all descendant processes; None if the kernel does not list children.
 
-    Pages that they share with this process, as after a fork, are not theirs.
+    Pages that they share with this process, as after a fork, do not count.
     """
     pids = _children_of("self", proc)
     if pids is None:
@@ -45,7 +45,7 @@ def children_bytes(proc: Path = Path("/proc")) -> int | None:
 
 
 def _children_of(pid: str, proc: Path) -> list[str] | None:
-    """Of all threads of a process; None where it is gone or the kernel does not tell."""
+    """Children of all threads of a process; None if it has ended or they are not listed."""
     try:
         threads = list((proc / pid / "task").iterdir())
         return [child for each in threads for child in (each / "children").read_text().split()]
@@ -54,29 +54,29 @@ def _children_of(pid: str, proc: Path) -> list[str] | None:
 
 
 def _private_bytes(pid: str, proc: Path) -> int:
-    """0 for a process that is gone, or another user's."""
+    """Private bytes of a process; 0 if it has ended or belongs to another user."""
     rollup = proc / pid / "smaps_rollup"
     return sum(memory_bytes(name, rollup) or 0 for name in ("Private_Clean", "Private_Dirty"))
 
 
 def reset_peak_rss() -> str | None:
-    """Make VmHWM start again from the present; the reason where the kernel refuses."""
+    """Reset VmHWM to the present value; return the reason if the kernel refuses."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError as error:
-        return f"the kernel keeps VmHWM from being reset: {error.strerror}"
+        return f"the kernel does not allow VmHWM to be reset: {error.strerror}"
     return None
 
 
 def available_bytes() -> int:
-    """What may be taken without swapping: the least of the machine's and the control group's."""
+    """Bytes that can be taken without swapping: the machine's, or the control group's if less."""
     machine = int(psutil.virtual_memory().available)
     group = cgroup.memory_left_bytes()
     return machine if group is None else min(machine, group)
 
 
 def usable_processors() -> int:
-    """Processors that this process may run on."""
+    """Number of processors that this process may run on."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:

@@ -1,4 +1,4 @@
-"""Which device a name means, told without torch: the one that a worker will be asked to use."""
+"""Which device a name means, found without torch: the one that a worker will use."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ FORMS: Final = "auto, cpu, cuda, cuda:N or a GPU's UUID (GPU-...)"
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """A device by torch's name, and the GPU's UUID where that was given.
+    """A device by torch's name, and the GPU's UUID if that was given.
 
     Attributes:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        gpu: the GPU that is described, where it is not present: a simulated one.
+        gpu: the description of a simulated GPU; None for a real device.
     """
 
     device: str
@@ -31,7 +31,7 @@ class Selected:
 
     @property
     def kind(self) -> str:
-        """``cpu`` or ``cuda``: what defaults and file names go by."""
+        """``cpu`` or ``cuda``: decides defaults and file names."""
         return "cpu" if self.device == "cpu" else "cuda"
 
 
@@ -41,42 +41,42 @@ def find_place(
     opener: Callable[[], tuple[Nvml | None, str | None]] = open_nvml,
     environ: Mapping[str, str] = os.environ,
 ) -> Selected:
-    """The place that *text* names; ``auto`` is a GPU if torch and NVML both know of one.
+    """The device that *text* names; ``auto`` is a GPU if torch and NVML can both use one.
 
     Raises:
         BadInputError: it names no device.
-        NoDeviceError: a GPU is asked for, and torch is a build without CUDA.
+        NoDeviceError: a GPU is requested, and torch is a build without CUDA.
     """
     if text == "cpu":
         return Selected("cpu")
     if text == "auto":
-        return Selected("cuda" if _has_card(torch, opener, environ) else "cpu")
+        return Selected("cuda" if _has_gpu(torch, opener, environ) else "cpu")
     if not re.fullmatch(r"cuda(:\d+)?|(GPU|MIG)-[\w/-]+", text):
         raise BadInputError(f"--device {text}: write {FORMS}")
     facts = torch()
     if facts.is_installed and facts.cuda is None and facts.unknown is None:
         raise NoDeviceError(
-            f"--device {text}: torch {facts.version} is a build without CUDA; install one with it, "
-            "or use --device cpu"
+            f"--device {text}: torch {facts.version} is a build without CUDA; install a CUDA "
+            "build, or use --device cpu"
         )
     return Selected(text) if text.startswith("cuda") else Selected("cuda", text)
 
 
 def simulated_places(text: str, device: str = "auto") -> tuple[Selected, ...]:
-    """A place for each GPU that *text* describes, as ``--simulate`` takes it.
+    """A device for each GPU that *text* describes, in the form of ``--simulate``.
 
     Raises:
         BadInputError: it describes none, or *device* names a device that is present.
     """
     if device not in ("auto", "cuda"):
         raise BadInputError(
-            f"--simulate and --device {device} exclude each other: a simulated GPU is no device of "
-            "this machine"
+            f"--simulate and --device {device} exclude each other: a simulated GPU is not a device "
+            "of this machine"
         )
     return tuple(Selected("cuda", None, gpu) for gpu in describe_all(text))
 
 
-def _has_card(
+def _has_gpu(
     torch: Callable[[], TorchFacts],
     opener: Callable[[], tuple[Nvml | None, str | None]],
     environ: Mapping[str, str],

@@ -1,4 +1,4 @@
-"""On which GPUs the CUDA code has been proven: the packs of evidence that the repository keeps."""
+"""The GPUs on which the CUDA code is proven: the evidence packs in the repository."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class EvidencePack:
     """Runs of the CUDA code on a real GPU, kept in ``reports/<gpu>/<date>/``.
 
     Attributes:
-        gpu: name of the folder, as ``h200``.
-        date: of the runs, as ``2026-11-23``.
-        commit: of rnnprof, that was run.
+        gpu: name of the folder, such as ``h200``.
+        date: of the runs, such as ``2026-11-23``.
+        commit: the commit of rnnprof that was run.
     """
 
     gpu: str
@@ -22,7 +22,7 @@ class EvidencePack:
 
     @property
     def folder(self) -> str:
-        """Where the pack stands, from the root of the repository."""
+        """The pack's folder, from the root of the repository."""
         return f"reports/{self.gpu}/{self.date}"
 
 

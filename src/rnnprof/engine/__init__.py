@@ -1,1 +1,1 @@
-"""Processes and files: the journal, the supervisor of workers, the sweep."""
+"""The engine: supervises workers, records what they saw, and sweeps the grid."""

@@ -1,4 +1,4 @@
-"""Who a run is, where it runs, and the limit that it has there."""
+"""The identity of a run, where it runs, and its memory limit there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final
 from rnnprof.device.environment import machine_facts
 from rnnprof.device.process import available_bytes
 from rnnprof.engine.order import Order
+from rnnprof.engine.reasons import LimitKept
 from rnnprof.errors import BadInputError
 from rnnprof.runfile.codec import encode
 from rnnprof.runfile.records import SCHEMA, Header, Host, Settings
@@ -18,10 +19,10 @@ from rnnprof.version import VERSION
 
 RESERVE_RATIO: Final = 0.05
 MIN_RESERVE_BYTES: Final = 512 * MIB
-"""Left to the system whatever the limit: below it Linux drops the page cache and begins to kill."""
+"""Always left to the system: with less, Linux drops the page cache and begins to kill processes."""
 
 SAME_RATIO: Final = 0.01
-"""What is free goes up and down by this share of a limit from one minute to the next."""
+"""Free memory varies by this share of a limit from one minute to the next."""
 
 
 IDENTITY: Final = frozenset({
@@ -30,11 +31,11 @@ IDENTITY: Final = frozenset({
     "deterministic_algorithms", "allocator", "allocator_settings", "threads", "interop_threads",
     "onednn", "cpu_capability",
 })  # fmt: skip
-"""Facts that choose kernels, workspaces or arithmetic; the others are the machine's own."""
+"""Facts that choose kernels, workspaces or arithmetic; all other facts describe the machine."""
 
 
 def make_header(order: Order, facts: dict[str, Any], sources: dict[str, str]) -> Header:
-    """The identity of a run of the order; *facts* are the worker's."""
+    """The header of a run of *order*; *facts* and *sources* come from a worker."""
     everything = _facts(facts)
     header = Header(
         schema=SCHEMA,
@@ -50,13 +51,13 @@ def make_header(order: Order, facts: dict[str, Any], sources: dict[str, str]) ->
 
 
 def host_of(facts: dict[str, Any], limit_bytes: int) -> Host:
-    """Where an invocation runs, before it has its id."""
+    """The host record of an invocation, still without the invocation's id."""
     own = {name: fact for name, fact in _facts(facts).items() if name not in IDENTITY}
     return Host("", limit_bytes, VERSION, own)
 
 
 def _facts(facts: dict[str, Any]) -> dict[str, Any]:
-    """Of the machine and of the worker."""
+    """The facts of the machine and of the worker."""
     machine = machine_facts()
     if facts.get("device") == "cuda":
         machine["processor_name"] = machine.pop("device_name")  # the device is the GPU
@@ -65,11 +66,13 @@ def _facts(facts: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class GpuSurvey:
-    """A GPU as a worker found it, once the workload had run on it and was gone.
+    """A GPU as a worker found it, after the workload had run and was freed.
 
     Attributes:
-        context_bytes: of a worker's CUDA context; None with *context_note*.
-        free_bytes: what the caching allocator could reserve.
+        free_bytes: what the caching allocator can reserve.
+        total_bytes: size of the GPU's memory.
+        context_bytes: size of a worker's CUDA context; None where *context_note* says why.
+        warm_up_note: why the workload did not run before; None if it ran.
     """
 
     free_bytes: int
@@ -80,14 +83,14 @@ class GpuSurvey:
 
 
 def resolve_gpu_limit(settings: Settings, kept_bytes: int | None, survey: GpuSurvey) -> int:
-    """The limit on a GPU: as asked, or that of the GPU stood for, or what is free.
+    """The limit on a GPU: as requested, or that of ``--gpu-memory``, or the free memory.
 
     Args:
-        kept_bytes: the limit that a run has already, or the other side of a comparison: it is kept
-            though less may be free by now.
+        kept_bytes: the limit that the run, or the other side of a comparison, already has; it is
+            kept even if less memory is free now.
 
     Raises:
-        BadInputError: when this GPU does not have that much.
+        BadInputError: this GPU does not have so much free memory.
     """
     limit = settings.memory_limit or kept_bytes or survey.free_bytes
     if settings.gpu_memory_bytes is not None:
@@ -104,8 +107,8 @@ def resolve_gpu_limit(settings: Settings, kept_bytes: int | None, survey: GpuSur
 def _stand_in_limit(gpu_memory_bytes: int, survey: GpuSurvey) -> int:
     if survey.context_bytes is None:
         raise BadInputError(
-            f"--gpu-memory: what the context takes is not known here ({survey.context_note}); give "
-            "--memory-limit, the GPU's size less its context"
+            f"--gpu-memory: the size of the CUDA context is unknown ({survey.context_note}); give "
+            "--memory-limit: the size of that GPU less its context"
         )
     if gpu_memory_bytes <= survey.context_bytes:
         raise BadInputError(
@@ -116,13 +119,13 @@ def _stand_in_limit(gpu_memory_bytes: int, survey: GpuSurvey) -> int:
 
 
 def resolve_limit(asked_bytes: int | None, kept_bytes: int | None = None) -> int:
-    """The limit in bytes: as asked, or as it was resolved before, or what is free.
+    """The limit on a CPU, in bytes: as requested, or as resolved before, or the free memory.
 
     Args:
-        kept_bytes: as of :func:`resolve_card_limit`.
+        kept_bytes: as in :func:`resolve_gpu_limit`.
 
     Raises:
-        BadInputError: when the machine does not have that much.
+        BadInputError: the machine does not have so much free memory.
     """
     available = available_bytes()
     spare = _spare_bytes(available)
@@ -130,7 +133,7 @@ def resolve_limit(asked_bytes: int | None, kept_bytes: int | None = None) -> int
     if limit > spare and limit != kept_bytes:
         raise BadInputError(
             f"a limit of {format_bytes(limit)} is more than this machine can give now: "
-            f"{format_bytes(available)} are available, {format_bytes(max(0, spare))} of them to "
+            f"{format_bytes(available)} are available, {format_bytes(max(0, spare))} of them for "
             "training; give a smaller --memory-limit"
         )
     return limit
@@ -140,24 +143,20 @@ def _spare_bytes(available: int) -> int:
     return available - max(MIN_RESERVE_BYTES, int(RESERVE_RATIO * available))
 
 
-def shortage(limit_bytes: int, free_bytes: int | None = None) -> str | None:
-    """That less is free than a limit that is kept; None where there is enough.
+def shortage(limit_bytes: int, free_bytes: int | None = None) -> LimitKept | None:
+    """A note that less memory is free than the limit that is kept; None where enough is free.
 
     Args:
-        free_bytes: of a GPU; by default what this machine can give.
+        free_bytes: free memory of a GPU; by default that of this machine.
     """
     free = _spare_bytes(available_bytes()) if free_bytes is None else free_bytes
     if free >= limit_bytes * (1 - SAME_RATIO):
         return None
-    return (
-        f"the limit of {format_bytes(limit_bytes)} is kept, though only "
-        f"{format_bytes(max(0, free))} are free now: what needs more is left open, and is not "
-        "taken to be out of memory"
-    )
+    return LimitKept(limit_bytes, max(0, free))
 
 
 def guard_bytes() -> int:
-    """Address space that a pass without a limit may take, so that the machine lives."""
+    """Address space that a pass without a limit may use, so that the machine stays usable."""
     available = available_bytes()
     return max(
         MIN_RESERVE_BYTES, available - max(MIN_RESERVE_BYTES, int(RESERVE_RATIO * available))

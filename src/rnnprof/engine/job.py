@@ -1,4 +1,4 @@
-"""A job from end to end: identity, run file, work; a list of verbs."""
+"""A job from start to end: identity, run file, work."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ from rnnprof.runfile.points import Outcome, Point
 from rnnprof.runfile.records import Finished, Header, Host, Request, Run
 from rnnprof.units import format_bytes
 
-HELLO_DEADLINE_S: Final = 120.0
+DESCRIBE_DEADLINE_S: Final = 120.0
 CHECK_DEADLINE_S: Final = 300.0
 
 CHECK_BATCH: Final = 2
-"""Of the one step that shows whether a factory works, where no batch is asked for."""
+"""Batch of the one training step that checks a factory, where no batch is requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An order under way: its run file is claimed, and its workers can be asked.
+    """An order in progress: its run file is open, and its workers can run tasks.
 
     Attributes:
-        order: with its device pinned and its factory's hash known.
+        order: with its device pinned.
     """
 
     order: Order
@@ -68,55 +68,65 @@ class Job:
 def carry_out(
     order: Order, work: Callable[[Job], None], listener: Listener, supervisor: Supervisor | None
 ) -> Run:
-    """Claim the run file, do the *work*, and return the run.
+    """Open the run file, do the *work*, and return the run.
 
-    An unfinished run is resumed.  A *supervisor* that is handed in is left running.
+    An unfinished run is resumed.  A *supervisor* that is passed in keeps running.
 
     Raises:
-        RunFileError: the file holds something else, spelled out; nothing in it is changed.
+        RunFileError: the file holds another run, and what differs; the file is not changed.
         BadInputError: a factory or limit that cannot be used.
-        WorkerStartError: torch does not come up.
+        WorkerStartError: torch cannot be imported.
     """
     began_s = time.monotonic()
     with (
         open_journal(order.path, discard=order.overwrite) as journal,
-        contextlib.nullcontext(supervisor) if supervisor else Supervisor(gpu=order.gpu) as crew,
+        contextlib.nullcontext(supervisor)
+        if supervisor
+        else Supervisor(gpu=order.gpu) as supervisor,
         contextlib.ExitStack() as held,
     ):
         _refuse_early(journal.run, order)
-        site = _identify(order, journal.run, crew)
+        site = _identify(order, journal.run, supervisor)
         held.enter_context(gpu_lock(None if order.gpu else site.uuid))
-        limit_bytes = _resolved_limit(site.order, journal.run, crew, listener)
-        sources = site.sources | _check_factory(site.order, crew)
+        limit_bytes = _resolved_limit(site.order, journal.run, supervisor, listener)
+        sources = site.sources | _check_factory(site.order, supervisor)
         order, header = site.order, make_header(site.order, site.facts, sources)
         request = _claim(journal, header, order, host_of(site.facts, limit_bytes))
-        observer = _observer(order, limit_bytes, request, journal, crew)
+        observer = _observer(order, limit_bytes, request, journal, supervisor)
         job = Job(order, observer, journal, listener)
         work(job)
         journal.append(Finished(request.request, utc_now(), time.monotonic() - began_s))
         return job.run
 
 
+def _kept_open(
+    supervisor: Supervisor | None, order: Order
+) -> contextlib.AbstractContextManager[Supervisor]:
+    """The supervisor that is given, which stays open; else one of this job's own."""
+    return contextlib.nullcontext(supervisor) if supervisor else Supervisor(gpu=order.gpu)
+
+
 def _refuse_early(run: Run | None, order: Order) -> None:
-    """What can be refused before torch is imported."""
+    """Refuse what can be refused before torch is imported."""
     if run is None or not run.requests or order.extend:
         return
     if run.is_finished:
         raise RunFileError(
-            f"{order.path} holds a finished run: --extend adds points to it, --overwrite begins "
-            "anew, -o writes elsewhere"
+            f"{order.path} holds a finished run: --extend adds points to it, --overwrite replaces "
+            "it, -o writes to another file"
         )
     changed = _request_differences(run.requests[-1], order)
     if changed:
         raise RunFileError(
             f"{order.path} holds an unfinished run of another request ({'; '.join(changed)}): give "
-            "the same command to resume it, --extend to add these points, or --overwrite"
+            "the same command to resume it, --extend to add these points, or --overwrite to "
+            "replace it"
         )
 
 
 def _request_differences(last: Request, order: Order) -> list[str]:
     if last.command != order.command:
-        return [f"it was {last.command}, is {order.command}"]
+        return [f"the command was {last.command}, is {order.command}"]
     before = {**encode(last.grid), **encode(last.settings)}
     now = {**encode(order.grid), **encode(order.settings)}
     return [
@@ -133,7 +143,7 @@ class Site:
     Attributes:
         order: with its GPU pinned.
         facts: of machine, device and libraries.
-        sources: of the user's files that importing the factory loads.
+        sources: sha256 of the user's files that importing the factory loads.
     """
 
     order: Order
@@ -142,18 +152,18 @@ class Site:
 
     @property
     def uuid(self) -> str | None:
-        """The GPU's; None on the CPU."""
+        """The GPU's UUID; None on the CPU."""
         return self.order.device_uuid
 
 
-def _identify(order: Order, run: Run | None, crew: Supervisor) -> Site:
-    """Ask a worker what torch, the device and the factory are."""
+def _identify(order: Order, run: Run | None, supervisor: Supervisor) -> Site:
+    """Let a worker describe torch, the device and the factory."""
     if order.device == "cpu":  # refused before torch is imported
         _refuse_gpu_memory(order)
         resolve_limit(order.settings.memory_limit, _kept_limit(order, run))
-    answer = crew.ask(order.task("hello"), HELLO_DEADLINE_S)
+    answer = supervisor.ask(order.task("describe"), DESCRIBE_DEADLINE_S)
     if answer.evidence is not None:
-        raise _hello_error(order, answer)
+        raise _describe_error(order, answer)
     facts = answer.findings["facts"]
     assert isinstance(facts, dict)
     uuid = facts.get("device_uuid")
@@ -161,7 +171,7 @@ def _identify(order: Order, run: Run | None, crew: Supervisor) -> Site:
     return Site(pinned, facts, decode(dict[str, str], answer.findings["sources"], "sources"))
 
 
-def _hello_error(order: Order, answer: Answer) -> RnnprofError:
+def _describe_error(order: Order, answer: Answer) -> RnnprofError:
     assert answer.evidence is not None
     if answer.evidence.error_type == "DeviceMissingError":
         return NoDeviceError(f"--device {order.device}: {answer.evidence.message}")
@@ -174,22 +184,25 @@ def _hello_error(order: Order, answer: Answer) -> RnnprofError:
 def _refuse_gpu_memory(order: Order) -> None:
     if order.settings.gpu_memory_bytes is not None:
         raise BadInputError(
-            "--gpu-memory stands for another CUDA GPU, and this is the CPU: give --memory-limit"
+            "--gpu-memory describes another CUDA GPU, but this run is on the CPU: give "
+            "--memory-limit"
         )
 
 
 def _kept_limit(order: Order, run: Run | None) -> int | None:
-    """The limit that is resolved already: of the run, or of the other side."""
+    """The limit that is already resolved: of this run, or of the other side of a comparison."""
     return run.limit_bytes if run is not None else order.kept_limit_bytes
 
 
-def _resolved_limit(order: Order, run: Run | None, crew: Supervisor, listener: Listener) -> int:
-    """What training may be charged, resolved once for a run; that less is free by now is told."""
+def _resolved_limit(
+    order: Order, run: Run | None, supervisor: Supervisor, listener: Listener
+) -> int:
+    """What training may be charged, resolved once per run; note it if less memory is free now."""
     free_bytes, kept = None, _kept_limit(order, run)
     if order.device == "cpu":
         limit_bytes = resolve_limit(order.settings.memory_limit, kept)
     else:
-        survey = _survey(order, crew)
+        survey = _survey(order, supervisor)
         free_bytes = survey.free_bytes
         limit_bytes = resolve_gpu_limit(order.settings, kept, survey)
     short = None if kept is None else shortage(limit_bytes, free_bytes)
@@ -199,18 +212,18 @@ def _resolved_limit(order: Order, run: Run | None, crew: Supervisor, listener: L
     return limit_bytes
 
 
-def _survey(order: Order, crew: Supervisor) -> GpuSurvey:
-    answer = crew.ask(order.task("survey"), HELLO_DEADLINE_S)
+def _survey(order: Order, supervisor: Supervisor) -> GpuSurvey:
+    answer = supervisor.ask(order.task("survey"), DESCRIBE_DEADLINE_S)
     if answer.evidence is not None:
         reason = classify(answer.evidence).reason
-        raise WorkerStartError(f"the worker could not survey the GPU: {reason}")
+        raise WorkerStartError(f"the worker could not measure the GPU's free memory: {reason}")
     return decode(GpuSurvey, answer.findings, "survey")
 
 
-def _check_factory(order: Order, crew: Supervisor) -> dict[str, str]:
-    """One step of the smallest point, so that a broken factory is told before the sweep.
+def _check_factory(order: Order, supervisor: Supervisor) -> dict[str, str]:
+    """Run one step at the smallest point, so that a broken factory is reported before the sweep.
 
-    Where it raises there, one at the longest T: a model may need more time steps than the shortest.
+    If it raises there, try the longest T: a model may need more time steps than the shortest.
 
     Returns:
         The sha256 of the user's files that are loaded by the end of that step.
@@ -220,7 +233,7 @@ def _check_factory(order: Order, crew: Supervisor) -> dict[str, str]:
     batch, lengths = min(order.grid.batch, default=CHECK_BATCH), order.grid.time_steps
     raised = None
     for time_steps in sorted({min(lengths), max(lengths)}):
-        answer = _one_step(Point(batch, time_steps), order, crew)
+        answer = _one_step(Point(batch, time_steps), order, supervisor)
         error = _error_of(answer, Point(batch, time_steps), order)
         if error is None:
             return decode(dict[str, str], answer.findings.get("sources", {}), "sources")
@@ -229,27 +242,26 @@ def _check_factory(order: Order, crew: Supervisor) -> dict[str, str]:
     raise raised
 
 
-def _one_step(point: Point, order: Order, crew: Supervisor) -> Answer:
+def _one_step(point: Point, order: Order, supervisor: Supervisor) -> Answer:
     task = replace(
         order.task("check"),
-        batch=point.batch,
-        time_steps=point.time_steps,
+        point=point,
         guard_bytes=guard_bytes(),
     )
-    return crew.ask(task, order.settings.timeout_s or CHECK_DEADLINE_S)
+    return supervisor.ask(task, order.settings.timeout_s or CHECK_DEADLINE_S)
 
 
 def _error_of(answer: Answer, point: Point, order: Order) -> BadInputError | None:
-    """What one step of the factory raised at a point; None for nothing.
+    """What one step of the factory raised at a point; None if it passed.
 
     Raises:
-        BadInputError: the factory does not keep to the protocol, whatever the point.
+        BadInputError: the factory does not follow the protocol, at any point.
     """
     if answer.evidence is None:
         return None
     if answer.bad_factory:
         raise _factory_error(order, answer, f" at {point}")
-    # an out-of-memory, a crash or a hang is a result: the sweep meets it and records it
+    # an out-of-memory error, a crash or a hang is a result: the sweep records it
     is_broken = classify(answer.evidence).outcome is Outcome.FAILED
     return _factory_error(order, answer, f" at {point}") if is_broken else None
 
@@ -264,7 +276,7 @@ def _factory_error(order: Order, answer: Answer, where: str = "") -> BadInputErr
 
 
 def _claim(journal: Journal, header: Header, order: Order, host: Host) -> Request:
-    """Write the header or see that it is the same, then this invocation's request and host."""
+    """Write the header or check that it is the same, then write this request and its host."""
     run = journal.run
     if run is None and not order.overwrite:
         journal.append(header)
@@ -273,7 +285,7 @@ def _claim(journal: Journal, header: Header, order: Order, host: Host) -> Reques
     elif run.header != header:
         raise RunFileError(
             f"{order.path} holds another run ({'; '.join(differences(run.header, header))}): write "
-            "to another file with -o, or begin anew with --overwrite"
+            "to another file with -o, or replace it with --overwrite"
         )
     request = Request(uuid.uuid4().hex[:12], order.command, order.grid, order.settings, utc_now())
     journal.append(request)
@@ -282,7 +294,7 @@ def _claim(journal: Journal, header: Header, order: Order, host: Host) -> Reques
 
 
 def _observer(
-    order: Order, limit_bytes: int, request: Request, journal: Journal, crew: Supervisor
+    order: Order, limit_bytes: int, request: Request, journal: Journal, supervisor: Supervisor
 ) -> Observer:
     reserve = order.settings.reserve_bytes
     if reserve >= limit_bytes:
@@ -294,7 +306,7 @@ def _observer(
         task=order.task("fit"),
         request=request,
         limit_bytes=limit_bytes - reserve,
-        probe=crew.ask,
+        probe=supervisor.ask,
         record=journal.append,
         guard_bytes=guard_bytes,
     )

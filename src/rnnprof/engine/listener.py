@@ -1,15 +1,16 @@
-"""Who hears how a job goes."""
+"""Receives the progress of a job."""
 
 from __future__ import annotations
 
 from rnnprof.points.measurement import Measurement
+from rnnprof.reasons import Reason
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Point
 
 
 class Listener:
-    """Hears how sweeps and searches go; the base class keeps silent."""
+    """Receives the progress of sweeps and searches; the base class does nothing."""
 
     def begun(self, todo: int, total: int) -> None:
         """*todo* of *total* points are still to run."""
@@ -18,22 +19,22 @@ class Listener:
         """A pass begins."""
 
     def ended(self, measurement: Measurement, done: int, left_s: float | None) -> None:
-        """A point is complete; *left_s* is the time that the rest will take."""
+        """A point is complete; the other points will take *left_s* seconds, if known."""
 
-    def noted(self, text: str) -> None:
-        """Something that the reader should know."""
+    def noted(self, what: Reason | str) -> None:
+        """A note for the user."""
 
     def closed(self) -> None:
-        """Nothing more follows."""
+        """The sweep has ended."""
 
-    def probing(self, point: Point, why: str) -> None:
+    def probing(self, point: Point, why: Reason) -> None:
         """A batch is tried."""
 
     def probed(self, fit: Fit) -> None:
-        """What came of it."""
+        """The result of that batch."""
 
     def proved(self, certificate: Certificate, done: int, total: int) -> None:
-        """The edge at one T is known, or why it is not."""
+        """The largest batch at one T is known, or the reason why not."""
 
     def looking_around(self, certificate: Certificate, done: int, total: int) -> None:
         """*done* of *total* neighbours of a largest batch have been run."""

@@ -1,4 +1,4 @@
-"""One attempt from its announcement to its record: a fresh worker, a deadline, a judgement."""
+"""One attempt, from its ``started`` record to its observation: a fresh worker with a deadline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rnnprof.runfile.points import Outcome, Point, Role
 from rnnprof.runfile.records import KIND_OF, KINDS, Record, Request, Run, Started
 
 KIND_OF_PASS: Final = {"rates": "calibration"}
-"""The record of a pass, where it has another name."""
+"""The kind of a pass's record, where it differs from the name of the pass."""
 
 
 class Answer(Protocol):
@@ -41,7 +41,7 @@ Probe = Callable[[protocol.Task, float], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An answer whose evidence a second, smaller attempt has completed."""
+    """An answer whose evidence includes the result of a second, smaller attempt."""
 
     worker: int
     findings: dict[str, Any]
@@ -54,11 +54,14 @@ class Observer:
     """Runs passes in fresh workers and records what was seen.
 
     Attributes:
-        task: what every worker is told; point, pass and limits are filled in.
+        task: what all tasks have in common; each pass adds its point and limits.
         limit_bytes: of a fit pass.
-        costs: what passes have taken, by the kind of their records; deadlines follow from it.
-        proofs: fit passes by their points, of earlier invocations too: each draws other data.
-        peaks: charged bytes of fit passes under this limit; what is predicted follows from them.
+        probe: runs a task in a fresh worker, within a deadline in seconds.
+        record: appends a record to the run file.
+        guard_bytes: returns the address space that a pass may use.
+        costs: times of earlier passes, by the kind of their records; they give the deadlines.
+        proofs: fit passes at each point, of earlier invocations too: each draws other data.
+        peaks: charged bytes of fit passes under this limit; predictions use them.
     """
 
     task: protocol.Task
@@ -72,7 +75,7 @@ class Observer:
     peaks: list[Sample] = field(default_factory=list)
 
     def recall(self, run: Run) -> None:
-        """Learn from earlier invocations what passes take, and count their proofs."""
+        """Take over times, peaks and the number of proofs from earlier invocations."""
         for observation in run.observations:
             self._learn(observation)
 
@@ -84,10 +87,12 @@ class Observer:
         deadline: float | None = None,
         **changes: Any,
     ) -> Observation:
-        """Run one pass in a fresh worker; *changes* are what its task has other than usual.
+        """Run one pass in a fresh worker and record what it saw.
 
         Args:
-            deadline: seconds; by default scaled from what such passes have taken.
+            name: the pass, with a process index after a colon where it has one: ``timing:0``.
+            deadline: seconds; by default scaled from the times of earlier passes.
+            changes: fields of the task that differ from the usual ones.
         """
         observes, _, index = name.partition(":")
         started = Started(
@@ -111,24 +116,24 @@ class Observer:
         return observation
 
     def _ask(self, task: protocol.Task, deadline: float) -> Answer:
-        """Probe; where a library did not come up, see whether half the batch lets it."""
+        """Probe; if a library could not start, try it again at half the batch."""
         answer = self.probe(task, deadline)
         if answer.evidence is None or not is_suspect(answer.evidence):
             return answer
-        smaller = self.probe(replace(task, batch=max(1, task.batch // 2)), deadline)
+        half = replace(task.point, batch=max(1, task.point.batch // 2))
+        smaller = self.probe(replace(task, point=half), deadline)
         evidence = replace(answer.evidence, smaller_passed=smaller.evidence is None)
         return Judged(answer.worker, answer.findings, evidence, answer.wall_s + smaller.wall_s)
 
     def _task(self, point: Point, observes: str) -> protocol.Task:
         guard_bytes = self.guard_bytes()
-        # on the CPU the guard is what is free: where that is enough, nothing need be predicted
+        # on the CPU the guard is the free memory: no prediction is needed if the limit is below it
         may_be_short = self.task.device != "cpu" or guard_bytes < self.limit_bytes
         predicts = observes == "fit" and may_be_short
         return replace(
             self.task,
             do=observes,
-            batch=point.batch,
-            time_steps=point.time_steps,
+            point=point,
             limit_bytes=self.limit_bytes,
             predicted_bytes=self._predicted_bytes(point) if predicts else None,
             guard_bytes=guard_bytes,
@@ -140,9 +145,9 @@ class Observer:
         return proof_seed(self.request.settings.seed, point, self.proofs[point])
 
     def _predicted_bytes(self, point: Point) -> int | None:
-        """What a fit pass takes at least, by the model; None where too little is known.
+        """A lower bound of a fit pass's memory, by the model; None where too little is known.
 
-        Of one batch alone the model cannot tell what a sequence takes from what is fixed.
+        From a single batch the model cannot separate bytes per sequence from fixed bytes.
         """
         model = MemoryModel.fit(self.peaks)
         if model is None or len({sample.point.batch for sample in self.peaks}) == 1:
@@ -160,13 +165,13 @@ class Observer:
 
 
 def proof_seed(seed: int, point: Point, number: int) -> int:
-    """The seed of the fit pass with this *number* at a point, from 0: the same on every machine."""
+    """The seed of fit pass *number* (from 0) at a point; it is the same on every machine."""
     text = f"{seed} {point.batch} {point.time_steps} {number}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
 
 def observation_of(started: Started, answer: Answer, limit_bytes: int) -> Observation:
-    """The record of an attempt: what the worker found, and the judgement of how it ended."""
+    """The record of an attempt: what the worker found, and how the attempt ended."""
     fields = {
         "attempt": started.attempt,
         "batch": started.batch,
@@ -188,7 +193,7 @@ def observation_of(started: Started, answer: Answer, limit_bytes: int) -> Observ
 
 
 def _check_complete(observation: Observation) -> None:
-    """A pass that came through has found what it is for.
+    """Check that a pass that ended well has its main result.
 
     Raises:
         DecodeError: names what is missing.
@@ -218,16 +223,18 @@ def _decoded(observes: str, fields: dict[str, Any], evidence: Evidence | None) -
             exit_code=evidence.exit_code,
             log_tail=evidence.log_tail,
         )
-        ending = {"outcome": verdict.outcome.value, "reason": verdict.reason, "failure": failure}
+        ending = {
+            "outcome": verdict.outcome.value, "reason": verdict.reason, "failure": encode(failure),
+        }  # fmt: skip
     kind = KINDS[kind_of_pass(observes)]
-    return decode(kind, encode({**fields, **ending}), observes)  # type: ignore[no-any-return]
+    return decode(kind, {**fields, **ending}, observes)  # type: ignore[no-any-return]
 
 
 def kind_of_pass(observes: str) -> str:
-    """The kind of record that a pass leaves."""
+    """The kind of record that a pass writes."""
     return KIND_OF_PASS.get(observes, observes)
 
 
 def utc_now() -> str:
-    """The wall clock for people; no duration is taken from it."""
+    """The current UTC time, for people; durations never use it."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""One invocation of a command that measures: what, where, and into which file."""
+"""One invocation of a command that measures: what, where, and to which file."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ PRECISION_RATIO: Final = {"cpu": 0.03, "cuda": 0.01}
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What one invocation of a command is to measure.
+    """What one invocation of a command measures.
 
     Attributes:
-        workload: with a factory, its source's hash is still empty.
-        command: ``profile``; ``max-batch``, whose grid has no batches; ``fits``, which only runs
-            each point once; or ``trainability``, whose settings have a study.
-        device: ``cpu``, ``cuda`` or ``cuda:N``; with *device_uuid* the GPU is known already.
-        gpu: the GPU that is simulated; None where the device is present.
-        factory_path: where the factory is: ``path/to/file.py:function`` or ``module:function``.
-        extend: add points to a run, also to a finished one.
-        overwrite: begin anew, whatever the file holds.
-        kept_limit_bytes: the limit of the other side of a comparison, where none is asked for.
+        path: the run file.
+        command: ``profile``; ``max-batch``, whose grid has no batches; ``fits``, which runs each
+            point once; or ``trainability``, whose settings have a study.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; with *device_uuid* the GPU is already known.
+        gpu: the GPU to simulate; None where the device is present.
+        factory_path: the factory's location: ``path/to/file.py:function`` or ``module:function``.
+        extend: add points to the run in the file, even if it is finished.
+        overwrite: replace what is in the file.
+        kept_limit_bytes: the limit of the other side of a comparison, if none is requested.
     """
 
     workload: Workload
@@ -46,7 +46,7 @@ class Order:
     kept_limit_bytes: int | None = None
 
     def task(self, do: str) -> protocol.Task:
-        """What a worker is to do for this order."""
+        """A task of this order; *do* as in :class:`rnnprof.protocol.Task`."""
         return protocol.Task(
             do=do,
             workload=self.workload,

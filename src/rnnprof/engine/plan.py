@@ -1,4 +1,4 @@
-"""In which order the points are run, what they are expected to cost, and when to give up on one."""
+"""The order of the points, their expected cost, and the deadline of each."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Final
 from rnnprof.runfile.points import Point
 
 FIRST_DEADLINE_S: Final = 300.0
-"""Before anything is known; a slow machine's largest point takes well under a minute a step."""
+"""Deadline of the first pass: on a slow machine a step of the largest point is well below 1 min."""
 
 MIN_DEADLINE_S: Final = 60.0
 
 DEADLINE_FACTOR: Final = 20.0
-"""A pass that takes twenty times what its neighbours' rate says is hung, not slow."""
+"""A pass that takes 20 times as long as earlier rates predict hangs; it is not slow."""
 
 
 def shuffled(points: Iterable[Point], seed: int) -> list[Point]:
-    """The points in an order in which a slow drift of the machine cannot pass for size."""
+    """The points in random order, so that drift of the machine is not mistaken for size."""
     order = sorted(points)
     random.Random(seed).shuffle(order)
     return order
 
 
 def anchor_of(points: Sequence[Point]) -> Point:
-    """The point measured first, midway and last: long enough to time well, small enough to fit.
+    """The point measured first, midway and last: large enough to time well, small enough to fit.
 
-    It is the one whose size B*T stands at the lower quartile of the grid.
+    Its size B*T is the lower quartile of the grid.
     """
     by_size = sorted(points, key=lambda point: (point.batch * point.time_steps, point.time_steps))
     return by_size[(len(by_size) - 1) // 4]
@@ -37,20 +37,20 @@ def anchor_of(points: Sequence[Point]) -> Point:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One pass that was run: its size B*T and its wall time."""
+    """The cost of one pass: its size B*T and its wall time."""
 
     size: int
     wall_s: float
 
 
 def deadline_s(point: Point, costs: Sequence[Cost]) -> float:
-    """When a pass at *point* has taken too long, scaled from the slowest rate seen."""
+    """Seconds after which a pass at *point* is ended, scaled from the slowest rate seen."""
     if not costs:
         return FIRST_DEADLINE_S
     slowest = max(cost.wall_s / cost.size for cost in costs)
     largest_wall = max(cost.wall_s for cost in costs)
     scaled = slowest * point.batch * point.time_steps
-    # the rate of a tiny point is all overhead: bound it by growth from the largest seen
+    # the rate of a tiny point is mostly overhead: bound it by growth from the largest point seen
     by_growth = largest_wall * max(1.0, point.batch * point.time_steps / max(c.size for c in costs))
     return max(MIN_DEADLINE_S, DEADLINE_FACTOR * min(scaled, by_growth))
 
@@ -60,7 +60,7 @@ def remaining_s(
 ) -> float | None:
     """Seconds that the points *left* will take, from those *done*; None before the first.
 
-    A point's weight is a fixed share for its start-up and timing budget, and its size.
+    A point's weight is a constant for its start-up and timing budget, plus its relative size.
     """
     typical = median(point.batch * point.time_steps for point in sizes)
 

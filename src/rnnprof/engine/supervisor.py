@@ -1,6 +1,6 @@
-"""Workers as seen from the parent: start the template, ask a fresh worker, judge how it ended.
+"""The parent's view of workers: start the template, give each task a fresh worker, see how it ends.
 
-The parent holds no torch.  Whatever kills a worker costs one attempt, not the run.
+The parent does not import torch.  Whatever kills a worker costs one attempt, not the run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rnnprof.runfile.codec import DecodeError
 from rnnprof.simulate.description import GPU_VARIABLE, LIBRARY_VARIABLE, GpuDescription
 
 START_TIMEOUT_S: Final = 120.0
-"""Importing torch from a cold disk has been seen to take half a minute."""
+"""Importing torch from a cold disk was seen to take half a minute."""
 
 TERM_GRACE_S: Final = 2.0
 EXIT_GRACE_S: Final = 5.0
@@ -35,9 +35,9 @@ LOG_TAIL_LINES: Final = 20
 LOG_TAIL_BYTES: Final = 16 << 10
 
 TEMPLATE_ENVIRONMENT: Final = {
-    # an import that asks whether CUDA is there must not start it before the fork
+    # an import that checks for CUDA must not initialise it before the fork
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
-    # two templates whose dictionaries lie alike take the same memory: the edge holds still
+    # equal hash seeds give all templates the same memory use, so the largest batch is reproducible
     "PYTHONHASHSEED": "0",
 }
 
@@ -49,11 +49,11 @@ class Answer:
     """How a task ended.
 
     Attributes:
-        worker: number of the worker that did it.
-        findings: what the worker found, also by the time it failed.
-        evidence: None when it came through; else what was seen of its end.
-        bad_factory: the user's factory does not keep to the protocol.
-        wall_s: from the asking to the answer.
+        worker: number of the worker that ran it.
+        findings: what the worker found, also before it failed.
+        evidence: what was seen of its end; None if it passed.
+        wall_s: from the request to the answer.
+        bad_factory: the user's factory does not follow the protocol.
     """
 
     worker: int
@@ -65,7 +65,7 @@ class Answer:
 
 @dataclass(slots=True)
 class _Worker:
-    """A worker under way and what it has said so far."""
+    """A running worker and what it has sent so far."""
 
     number: int
     answers: socket.socket
@@ -79,7 +79,7 @@ class _Worker:
     log_bytes: bytearray = field(default_factory=bytearray)
 
     def hear(self) -> bool:
-        """Read what has come on the answer socket; False at its end."""
+        """Read what is available on the answer socket; False at its end."""
         data = self.answers.recv(1 << 16)
         self.buffer += data
         while (end := self.buffer.find(b"\n")) >= 0 and self.nonsense is None:
@@ -93,7 +93,7 @@ class _Worker:
 
     def _take(self, line: bytes) -> None:
         if self.answer is not None:
-            self.nonsense = "it went on after its answer"
+            self.nonsense = "it sent a message after its answer"
             return
         try:
             message = protocol.from_line(line)
@@ -121,19 +121,20 @@ class _Worker:
         return "\n".join(lines[-LOG_TAIL_LINES:])
 
     def is_over(self) -> bool:
-        """Whether nothing more is to be waited for."""
+        """Whether there is nothing more to wait for."""
         return self.exited is not None or self.nonsense is not None
 
 
 class Supervisor:
     """Starts the template on first use and gives each task a fresh worker.
 
-    Use it as a context manager: leaving it ends every process that it started.
+    Use it as a context manager: on exit it ends every process that it started.
 
     Args:
-        python: the interpreter of the workers; it has this very rnnprof.
-        folder: where they run; None for the present one.
-        gpu: a GPU that is described and that every worker is to see as its own.
+        clock: monotonic, in seconds.
+        python: the workers' interpreter; it must have the same rnnprof.
+        folder: working directory of the workers; None for the current one.
+        gpu: a GPU to simulate in every worker; None for the devices that are present.
     """
 
     def __init__(
@@ -165,8 +166,8 @@ class Supervisor:
         """Start the template and wait until it can fork.
 
         Raises:
-            WorkerStartError: with the last lines that it printed.
-            NoDeviceError: a simulated GPU cannot be had here, and what to do about it.
+            WorkerStartError: with the last line that it printed.
+            NoDeviceError: this machine cannot simulate a GPU; the message says what to do.
         """
         environment = worker_environment()
         if self._gpu is not None:
@@ -181,8 +182,8 @@ class Supervisor:
             str(os.getpid()),
         ]
         if threading.current_thread() is not threading.main_thread():
-            # the kernel ties "die with the parent" to the thread that started the child; the end
-            # of the control socket ends the template in any case
+            # PR_SET_PDEATHSIG follows the thread that started the child, not the process; 0 turns
+            # it off, and the template still ends when the control socket closes
             command[-1] = "0"
         self._template = subprocess.Popen(
             command,
@@ -203,7 +204,7 @@ class Supervisor:
         return message
 
     def ask(self, task: protocol.Task, deadline_s: float) -> Answer:
-        """Give *task* to a fresh worker and wait for its end."""
+        """Give *task* to a fresh worker and wait until it ends."""
         if self._template is None or self._template.poll() is not None:
             self.close()
             self.start()
@@ -233,7 +234,7 @@ class Supervisor:
             self._control = None
         if self._template is not None:
             try:
-                # while it still imports it has forked nothing, and does not hear that we are gone
+                # during its imports it has no workers, and does not notice a closed socket
                 self._template.wait(TERM_GRACE_S if self._is_ready else 0)
             except subprocess.TimeoutExpired:
                 self._template.kill()
@@ -264,7 +265,7 @@ class Supervisor:
         return worker
 
     def _await_template(self, timeout_s: float) -> protocol.Message | None:
-        """The template's next message; None when it is gone or silent."""
+        """The template's next message; None if it ended or the timeout passed."""
         assert self._control is not None
         self._control.settimeout(timeout_s)
         while b"\n" not in self._buffer:
@@ -279,7 +280,7 @@ class Supervisor:
         return protocol.from_line(line)
 
     def _listen(self, worker: _Worker, deadline_s: float) -> bool:
-        """Hear the worker until it is over; False when the deadline passed first."""
+        """Read from the worker until it ends; False if the deadline passed first."""
         assert self._control is not None
         with selectors.DefaultSelector() as selector:
             selector.register(worker.answers, selectors.EVENT_READ, worker.hear)
@@ -300,15 +301,15 @@ class Supervisor:
         if isinstance(message, protocol.Exited) and message.worker == worker.number:
             worker.exited = message
         elif message is None:
-            # the template itself is gone, and the kernel kills the worker with it, but not what
-            # the worker has started
+            # the template has ended, and the kernel kills the worker with it, but not the worker's
+            # own child processes
             _kill_group(worker.pid, signal.SIGKILL)
             worker.exited = protocol.Exited(worker.number, None, signal.SIGKILL)
             return False
         return True
 
     def _retire(self, worker: _Worker) -> None:
-        """TERM, then KILL to the whole process group of a worker that has not ended."""
+        """Send TERM, then KILL, to the process group of a worker that has not ended."""
         if worker.exited is not None:
             return
         for number, grace_s in ((signal.SIGTERM, TERM_GRACE_S), (signal.SIGKILL, EXIT_GRACE_S)):
@@ -321,7 +322,7 @@ class Supervisor:
         while worker.exited is None and (left_s := until_s - self._clock()) > 0:
             message = self._await_template(left_s)
             if isinstance(message, protocol.Exited) and message.worker == worker.number:
-                # its own end is ours: how it died says nothing of the task
+                # we ended it, so its exit status says nothing about the task
                 worker.exited = message
             elif message is None:
                 break
@@ -353,7 +354,7 @@ class Supervisor:
 def _evidence(
     worker: _Worker, timed_out: bool, deadline_s: float, cgroup_oom_kills: int | None
 ) -> Evidence | None:
-    """What is known of the end; None when the task came through."""
+    """What is known about the end of a task; None if the task passed."""
     if isinstance(worker.answer, protocol.Done) and worker.nonsense is None:
         return None
     evidence = Evidence(
@@ -381,7 +382,7 @@ def _evidence(
 
 
 def _drain(selector: selectors.BaseSelector, control: socket.socket) -> None:
-    """Take what still stands in the answer socket and the log after the worker's end."""
+    """Read what is left in the answer socket and the log after the worker's end."""
     while True:
         ready = [key for key, _ in selector.select(0) if key.fileobj is not control]
         if not ready:
@@ -398,7 +399,7 @@ def _kill_group(pid: int | None, number: int) -> None:
 
 
 def worker_environment() -> dict[str, str]:
-    """This process's, with its relative import path made to hold in another folder too."""
+    """This process's environment, with absolute import paths that are valid in any folder."""
     environment = {**os.environ, **TEMPLATE_ENVIRONMENT}
     if path := environment.get("PYTHONPATH"):
         folders = [str(Path(folder).resolve()) for folder in path.split(os.pathsep)]
@@ -407,10 +408,12 @@ def worker_environment() -> dict[str, str]:
 
 
 def simulation_environment(gpu: GpuDescription) -> dict[str, str]:
-    """What tells a template to load the simulated GPU before torch; built on first use.
+    """The variables that make a template load the simulated GPU before torch.
+
+    The simulation library is built on first use.
 
     Raises:
-        NoDeviceError: torch is no CUDA build, or there is no compiler.
+        NoDeviceError: torch is not a CUDA build, or there is no compiler.
     """
     from rnnprof.simulate.library import build
 

@@ -1,7 +1,7 @@
 """The sweep: every point of the grid, each pass in a fresh worker, each record in the journal.
 
-It knows no process and no file: it takes a *probe* that runs a task, a *record* that keeps what
-was seen, and a clock.  The same code runs against real workers and against a fake.
+It starts no process and opens no file: it takes an observer and a clock.  The same code runs with
+real workers and with fakes.
 """
 
 from __future__ import annotations
@@ -15,34 +15,36 @@ from typing import Final
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer
 from rnnprof.engine.plan import anchor_of, remaining_s, shuffled
+from rnnprof.engine.reasons import PassesLeftOut, TimedAgain
 from rnnprof.outcomes import was_crowded_out
 from rnnprof.points.fold import by_point, fold, missing_passes, rates_of
 from rnnprof.points.implied import dominating_oom
 from rnnprof.points.known import PRECISION_RATIO, KnownPeaks
 from rnnprof.points.measurement import Measurement
 from rnnprof.points.noise import judge
+from rnnprof.points.reasons import ImpliedBy
 from rnnprof.runfile.observations import Calibration, Fit, Observation, Timing
 from rnnprof.runfile.points import Outcome, Point, Role
 from rnnprof.runfile.records import Run, Settings
-from rnnprof.units import format_ratio
 
 MIN_POINTS_FOR_ANCHOR: Final = 3
-"""With fewer points there is no time in which the machine could drift."""
+"""With fewer points the sweep is too short for the machine to drift."""
 
 
 RATES_POINT: Final = Point(1, 1)
-"""Rates belong to the device and to no point."""
+"""Rates belong to the device, not to a point of the grid."""
 
 
 @dataclass(slots=True)
 class Sweep:
-    """One invocation's way over the grid.
+    """One invocation's sweep over the grid.
 
     Attributes:
-        seen: what was observed, by point.
-        ooms: of those the points that were out of memory.
+        seen: observations by point.
+        ooms: the points that were out of memory.
         done: the points that this invocation has completed, with their wall times.
-        left_out: memory passes that ``fast`` has spared.
+        calibrations: rates of the device, observed in this run.
+        left_out: memory passes that ``fast`` left out.
     """
 
     observer: Observer
@@ -60,14 +62,14 @@ class Sweep:
         return self.observer.request.settings
 
     def recall(self, run: Run) -> None:
-        """Take up what earlier invocations observed; what a full machine stopped is run again."""
+        """Take over earlier observations, except those that failed because the machine was full."""
         for point, observations in by_point(run.observations).items():
             self._take(point, *(o for o in observations if not was_crowded_out(o)))
         self.observer.recall(run)
         self.calibrations += [o for o in run.observations if isinstance(o, Calibration)]
 
     def run(self) -> None:
-        """Run every point that is not complete, the anchor first, midway and last."""
+        """Run every point that is not complete, and the anchor first, midway and last."""
         points = self.observer.request.grid.points()
         anchor = anchor_of(points)
         order = [anchor, *(p for p in shuffled(points, self.settings.seed) if p != anchor)]
@@ -81,16 +83,13 @@ class Sweep:
                 self._time_anchor(anchor, len(todo))
         self._time_anchor(anchor, len(todo))
         if self.settings.fast:
-            self.listener.noted(
-                f"--fast: {self.left_out} of {len(todo)} memory passes left out; the others tell "
-                f"their peaks to {format_ratio(PRECISION_RATIO)}"
-            )
+            self.listener.noted(PassesLeftOut(self.left_out, len(todo), PRECISION_RATIO))
         self.listener.closed()
 
     def _measure_rates(self) -> None:
-        """The device's own rates, once in this very run; a noisy measurement is repeated.
+        """Measure the device's rates once per run; a noisy measurement is repeated.
 
-        Where nothing is timed there is nothing to compare with them.
+        Without timing passes the rates are not needed.
         """
         if self.settings.processes == 0 or any(
             o.outcome is Outcome.MEASURED and judge(o.conditions) is None for o in self.calibrations
@@ -124,12 +123,13 @@ class Sweep:
             self._observe_well(point, missing[0])
         self.done.append((point, self.clock() - began_s))
         left = [p for p in rest if self._missing(p)]
-        observed = [(p, wall_s) for p, wall_s in self.done if self.seen[p]]  # not the implied
+        # implied points were not run
+        observed = [(p, wall_s) for p, wall_s in self.done if self.seen[p]]
         left_s = remaining_s(left, observed, self.observer.request.grid.points())
         self.listener.ended(self._measurement(point), len(self.done), left_s)
 
     def _is_known(self, point: Point) -> bool:
-        """Whether a memory pass would tell no peak that the others do not."""
+        """Whether other passes already give the peak that a memory pass would measure."""
         if not self.settings.fast:
             return False
         everything = (each for group in self.seen.values() for each in group)
@@ -142,15 +142,16 @@ class Sweep:
             return fold(
                 point, self.seen[point], self.observer.task.workload, rates_of(self.calibrations)
             )
-        reason = f"{self._implied_by(point)} was out of memory"
+        cause = self._implied_by(point)
+        reason = None if cause is None else ImpliedBy(cause)
         return Measurement(point, Outcome.IMPLIED_OOM, reason=reason)
 
     def _observe_well(self, point: Point, name: str) -> None:
-        """Observe, and tell where a noise makes it necessary again."""
+        """Observe, and report it if noise makes another attempt necessary."""
         observation = self.observe(point, name)
-        text = judge(observation.conditions) if isinstance(observation, Timing) else None
-        if text and name in self._missing(point):
-            self.listener.noted(f"{point}: {text} while it was timed; timing it again")
+        noise = judge(observation.conditions) if isinstance(observation, Timing) else None
+        if noise and name in self._missing(point):
+            self.listener.noted(TimedAgain(point, noise))
 
     def _time_anchor(self, anchor: Point, todo: int) -> None:
         measured = self.seen[anchor] and fold(anchor, self.seen[anchor]).outcome is Outcome.MEASURED

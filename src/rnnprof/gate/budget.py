@@ -113,7 +113,7 @@ class Budget:
 
     @property
     def asks_time(self) -> bool:
-        """Whether times are held against a baseline: not where memory is all that is asked."""
+        """Whether times are compared with a baseline: not where the budget limits memory alone."""
         return self.growth is not None or bool(self.throughput)
 
 
@@ -137,7 +137,7 @@ class Asked:
 
 
 def points_asked(budget: Budget) -> Asked:
-    """The points and T that *budget* asks for; what a baseline asks for comes on top."""
+    """The points and T that a budget requires; those of a baseline come on top."""
     grown = budget.growth.points if budget.growth else ()
     memory = [*(limit.point for limit in budget.peak), *grown]
     timed = [*(limit.point for limit in budget.throughput), *grown]

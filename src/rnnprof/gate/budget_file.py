@@ -31,7 +31,7 @@ from rnnprof.toml_file import nearest, shown
 from rnnprof.units import parse_bytes, parse_size
 
 LEAST_RATE_PER_S: Final = 1e-6
-"""A time step in eleven days: what is asked for below it is a slip, and its inverse no time."""
+"""A time step in eleven days: a budget that requires less is a slip, and its inverse no time."""
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _MISSING: Final = object()
@@ -40,13 +40,16 @@ T = TypeVar("T")
 
 
 def parse_budget(table: Mapping[str, Any], name: str, measure_keys: Collection[str]) -> Budget:
-    """Read a budget from the table of a TOML file called *name*.
+    """Read a budget.
 
-    *measure_keys* are the options of a measurement that a budget may set, by their names on the
-    command line; what stands in ``[workload]`` is for the command line to read.
+    Args:
+        table: of a TOML file; the command line reads the keys of its ``[workload]`` itself.
+        name: of the file, for messages.
+        measure_keys: the options of a measurement that a budget may set, by their names on the
+            command line.
 
     Limits contradict each other where one point (or T) has two of a kind, or where
-    ``max-batch`` asks for more than ``[measure] at-most`` lets be tried.  Limits at different
+    ``max-batch`` requires more than ``[measure] at-most`` allows.  Limits at different
     points never do: which of them can be held together is for a measurement to say.
 
     Raises:
@@ -70,7 +73,7 @@ def parse_budget(table: Mapping[str, Any], name: str, measure_keys: Collection[s
         required=required,
     )
     _check_reach(budget, root.place)
-    _check_something_asked(budget, root.place)
+    _check_something_required(budget, root.place)
     return budget
 
 
@@ -177,16 +180,16 @@ def _check_reach(budget: Budget, place: TomlPath) -> None:
         if at_most is not None and at_most < limit.at_least:
             entry = place.key("max-batch").entry(number)
             raise entry.error(
-                f"asks for at least {limit.at_least}, but measure.at-most lets only {at_most} be "
-                "tried: raise the one or lower the other"
+                f"requires at least {limit.at_least}, but measure.at-most allows only {at_most}: "
+                "raise one or lower the other"
             )
 
 
-def _check_something_asked(budget: Budget, place: TomlPath) -> None:
+def _check_something_required(budget: Budget, place: TomlPath) -> None:
     limits = (budget.fits, budget.max_batch, budget.peak, budget.throughput)
     if budget.growth is None and not any(limits):
         raise place.error(
-            "asks for nothing: add [[fits]], [[max-batch]], [[peak]], [[throughput]] or [growth]"
+            "requires nothing: add [[fits]], [[max-batch]], [[peak]], [[throughput]] or [growth]"
         )
 
 

@@ -1,29 +1,31 @@
 """Which observations carry a verdict: those of the run that a budget means, and enough of them.
 
-A fit pass under another limit, or over fewer training steps, shows nothing of the one that is asked
-for; and of several attempts at a point the last counts.
+A fit pass under another limit, or over fewer training steps, shows nothing of the one that is
+required; and of several attempts at a point the last counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rnnprof.maxbatch.certify import KNOWN_ENDS, settings_of
+from rnnprof.gate.reasons import KeyDiffers, OtherLimit, SizeDiffers, TooFewSteps
+from rnnprof.maxbatch.certify import KNOWN_ENDS
+from rnnprof.maxbatch.folded import FoldedRun
+from rnnprof.reasons import Reason
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome
 from rnnprof.runfile.records import Run, Settings
 from rnnprof.simulate.description import GpuDescription, describe_all
-from rnnprof.units import format_bytes
 
 CONFIRM_STEPS: Final = Settings().confirm_steps
 
 
 @dataclass(frozen=True, slots=True)
 class Required:
-    """The conditions that a budget asks for; None where it does not say.
+    """The conditions that a budget requires; None where it does not say.
 
     Attributes:
         device: as on the command line: ``cpu``, ``cuda``, ``cuda:1`` or a UUID.
@@ -40,55 +42,48 @@ class Required:
     gpu_memory_bytes: int | None = None
     confirm_steps: int = CONFIRM_STEPS
 
-    def differences(self, run: Run) -> tuple[str, ...]:
-        """In what the run was measured otherwise, a clause each."""
-        settings = settings_of(run) or Settings()
-        found = [self._device(run), self._simulated(run), self._gpu_memory(settings)]
-        sizes = (
-            ("limit", self.limit_bytes, run.limit_bytes),
-            ("reserve", self.reserve_bytes, settings.reserve_bytes),
-        )
-        found += [
-            f"the {name} is {format_bytes(has)}, the budget has {format_bytes(asked)}"
-            + (f" ({has} and {asked} bytes)" if format_bytes(has) == format_bytes(asked) else "")
-            for name, asked, has in sizes
-            if asked is not None and asked != has
+    def differences(self, folded: FoldedRun) -> tuple[Reason, ...]:
+        """In what a run was measured otherwise, a reason each."""
+        run, settings = folded.run, folded.settings
+        found: list[Reason | None] = [
+            self._device(run),
+            self._simulated(run),
+            _size("gpu-memory", settings.gpu_memory_bytes, self.gpu_memory_bytes),
+            _size("memory-limit", run.limit_bytes, self.limit_bytes),
+            _size("reserve", settings.reserve_bytes, self.reserve_bytes),
         ]
-        return tuple(text for text in found if text)
+        return tuple(reason for reason in found if reason is not None)
 
-    def _device(self, run: Run) -> str | None:
+    def _device(self, run: Run) -> KeyDiffers | None:
         has = run.environment.get("device")
         if self.device is None or self.device == "auto" or has is None:
             return None
-        asked = "cpu" if self.device == "cpu" else "cuda"
-        return None if asked == has else f"the device is {has}, the budget has {self.device}"
+        required = "cpu" if self.device == "cpu" else "cuda"
+        return None if required == has else KeyDiffers("device", has, self.device)
 
-    def _simulated(self, run: Run) -> str | None:
+    def _simulated(self, run: Run) -> KeyDiffers | None:
         has = run.environment.get("simulated")
         if self.simulated is None:
-            on_a_gpu = self.device is not None and self.device not in ("auto", "cpu")
-            return "the GPU is simulated" if has is not None and on_a_gpu else None
+            needs_gpu = self.device not in (None, "auto", "cpu")
+            return KeyDiffers("device", "simulated", self.device) if has and needs_gpu else None
         if has is None:
-            return f"no GPU is simulated, the budget simulates {self.simulated}"
+            return KeyDiffers("simulate", None, self.simulated)
         gpu = GpuDescription.from_text(str(has))
-        if gpu in describe_all(self.simulated):
-            return None
-        return f"the simulated GPU is {gpu.model}, the budget has {self.simulated}"
+        is_one = gpu in describe_all(self.simulated)
+        return None if is_one else KeyDiffers("simulate", gpu.model, self.simulated)
 
-    def _gpu_memory(self, settings: Settings) -> str | None:
-        asked, has = self.gpu_memory_bytes, settings.gpu_memory_bytes
-        if asked is None or asked == has:
-            return None
-        stands = "no GPU of another size" if has is None else f"a GPU of {format_bytes(has)}"
-        return f"the limit stands for {stands}, the budget has {format_bytes(asked)}"
-
-    def limit_of(self, run: Run) -> int:
+    def limit_of(self, folded: FoldedRun) -> int:
         """What training may take in a pass that counts, in bytes."""
-        settings = settings_of(run) or Settings()
-        reserve = self.reserve_bytes
-        if reserve is None:
-            reserve = settings.reserve_bytes
-        return run.limit_bytes - reserve
+        if self.reserve_bytes is None:
+            return folded.limit_bytes
+        return folded.run.limit_bytes - self.reserve_bytes
+
+
+def _size(key: str, run_bytes: int | None, budget_bytes: int | None) -> SizeDiffers | None:
+    """The difference between a size of the run and the budget's, if there is one."""
+    if budget_bytes is None or budget_bytes == run_bytes:
+        return None
+    return SizeDiffers(key, run_bytes, budget_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +102,13 @@ class Proofs:
 
     @property
     def same_limit(self) -> list[Fit]:
-        """Those under the limit that is asked for."""
+        """Those under the limit that is required."""
         return [fit for fit in self.fits if fit.limit_bytes == self.limit_bytes]
 
     def last_at(self, batch: int) -> Fit | None:
-        """The last attempt at a batch that tells how it ends there.
+        """The last attempt at a batch that shows how it ends there; None without one.
 
-        A pass that fitted over too few training steps tells less than one before it that ran all.
+        A pass that fitted over too few training steps shows less than one before it that ran all.
         """
         here = [fit for fit in self.same_limit if fit.batch == batch]
         telling = [fit for fit in here if fit.outcome is not Outcome.MEASURED or self.shows(fit)]
@@ -140,30 +135,16 @@ class Proofs:
         last = (self.last_at(each) for each in sorted(smaller))
         return [fit for fit in last if fit is not None and fit.outcome is Outcome.OOM]
 
-    def other_limit(self, batches: Iterable[int] | None = None) -> str | None:
-        """That passes ran under another limit, where none ran under the one asked for."""
-        wanted = None if batches is None else set(batches)
-        others = [
-            fit
-            for fit in self.fits
-            if fit.limit_bytes != self.limit_bytes and (wanted is None or fit.batch in wanted)
-        ]
+    def other_limit(self) -> OtherLimit | None:
+        """The last pass under another limit than the one required; None without one."""
+        others = [fit for fit in self.fits if fit.limit_bytes != self.limit_bytes]
         if not others:
             return None
-        other = others[-1]
-        return (
-            f"B={other.batch} ran under a limit of {format_bytes(other.limit_bytes)}, and "
-            f"{format_bytes(self.limit_bytes)} are asked for"
-        )
+        return OtherLimit(others[-1].batch, others[-1].limit_bytes, self.limit_bytes)
 
-    def too_few(self, fit: Fit) -> str:
+    def too_few(self, fit: Fit) -> TooFewSteps:
         """Why a pass that fitted is no proof."""
-        times = (
-            "1 training step"
-            if fit.train_steps_run == 1
-            else f"{fit.train_steps_run} training steps"
-        )
-        return f"B={fit.batch} fits over {times}, {self.confirm_steps} are asked for: no proof"
+        return TooFewSteps(fit.batch, fit.train_steps_run, self.confirm_steps)
 
 
 def proven_steps(certificate: Certificate) -> int:

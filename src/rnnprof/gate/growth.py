@@ -1,62 +1,72 @@
-"""What changed over a baseline: memory, and times as far as their processes tell."""
+"""What changed over a baseline: memory, and times as far as their processes show it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from rnnprof.compare.comparison import (
-    Affects,
-    Difference,
     PointComparison,
     ProcessMedians,
     TimeChange,
     compare_points,
     differences,
 )
+from rnnprof.compare.reasons import Affects, Difference
 from rnnprof.gate.budget import Growth, MostPeak
-from rnnprof.gate.seen import (
-    MORE,
-    JudgedRun,
-    confidence,
-    judge_estimates,
-    judge_finished,
-    listed,
-    peak_of,
-    signed,
-    untimed,
+from rnnprof.gate.reasons import (
+    BaselineIsEmpty,
+    BaselinePeakUnknown,
+    Comparable,
+    NotComparable,
+    OnlyInBaseline,
+    PeakGrowth,
+    TimeGrowth,
+    TimesOfFew,
 )
+from rnnprof.gate.seen import JudgedRun, judge_estimates, judge_finished, peak_of, untimed
 from rnnprof.gate.verdicts import Finding, Verdict
+from rnnprof.maxbatch.folded import FoldedRun
+from rnnprof.reasons import Reason
 from rnnprof.runfile.points import Outcome, Point
-from rnnprof.runfile.records import Run
 from rnnprof.stats.estimate import SIGNIFICANCE, Estimate, smallest_detectable_ratio
 from rnnprof.stats.statistics import CONFIDENCE
-from rnnprof.units import format_bytes, format_seconds
 
 
 def judge_growth(
-    growth: Growth, base: Run, new: Run, *, in_turn: bool = False, asks_time: bool = True
+    growth: Growth,
+    base: FoldedRun,
+    seen: JudgedRun,
+    *,
+    in_turn: bool = False,
+    asks_time: bool = True,
 ) -> tuple[Finding, ...]:
     """How a run grew over its baseline: first whether they compare, then memory, then time.
 
-    Each point that the baseline measured is judged; what only the run has is told.  Where
-    no time is asked for, those are judged that both have.
+    Each point that the baseline measured is judged; what only the run has is listed.
+
+    Args:
+        growth: what is allowed.
+        base: the baseline.
+        seen: the run.
+        in_turn: both were measured in turn on one machine.
+        asks_time: times are judged at every point; else only at those that both runs timed.
     """
-    found = differences(base, new, in_turn=in_turn)
+    new = seen.folded
+    found = differences(base.run, new.run, in_turn=in_turn)
     standing = _of(found, Affects.EVERYTHING)
     if standing:
         return (_not_comparable("comparable", standing),)
-    seen = JudgedRun.of(new)
     points = compare_points(base, new)
     judged = [each for each in points if each.base_outcome is Outcome.MEASURED]
     present = [each for each in judged if each.new_outcome is Outcome.MEASURED]
     absent = [each for each in judged if each.new_outcome is not Outcome.MEASURED]
-    smaller_limit = new.limit_bytes < base.limit_bytes
+    smaller_limit = new.run.limit_bytes < base.run.limit_bytes
     timed = [each for each in present if asks_time or _has_times(each)]
-    if new.is_simulated:  # no kernel ran
+    if new.run.is_simulated:  # no kernel ran
         timed = []
     return (
         _comparable(found, points, judged),
-        *judge_finished(base, "the baseline"),
+        *judge_finished(base.run, is_baseline=True),
         *(_judge_absent(each.point, seen, smaller_limit=smaller_limit) for each in absent),
         *(_judge_memory(each, growth, seen) for each in present),
         *_judge_times(timed, growth, seen, _of(found, Affects.TIME)),
@@ -73,8 +83,7 @@ def _of(found: Iterable[Difference], affects: Affects) -> list[Difference]:
 
 
 def _not_comparable(kind: str, standing: Sequence[Difference]) -> Finding:
-    reason = f"not comparable: {listed([str(difference) for difference in standing])}"
-    return Finding(kind, "", Verdict.NOT_COMPARABLE, reason)
+    return Finding(kind, "", Verdict.NOT_COMPARABLE, NotComparable(tuple(standing)))
 
 
 def _comparable(
@@ -84,60 +93,53 @@ def _comparable(
 ) -> Finding:
     """That two runs compare, and what else to know of them."""
     if not judged:
-        reason = "the baseline measured no point: there is nothing to hold the run against"
-        return Finding("comparable", "", Verdict.INCONCLUSIVE, reason)
-    told = [f"the same workload, device and software; {len(judged)} points of the baseline"]
-    if found:
-        told.append(f"they differ in {listed([str(difference) for difference in found])}")
+        return Finding("comparable", "", Verdict.INCONCLUSIVE, BaselineIsEmpty())
     measured = {each.point for each in judged}
-    fresh = [
-        str(each.point)
+    fresh = tuple(
+        each.point
         for each in points
         if each.new_outcome is Outcome.MEASURED and each.point not in measured
-    ]
-    if fresh:
-        told.append(f"not judged, for the baseline did not measure them: {listed(fresh)}")
-    return Finding("comparable", "", Verdict.PASS, "; ".join(told))
+    )
+    reason = Comparable(len(judged), tuple(found), fresh)
+    return Finding("comparable", "", Verdict.PASS, reason)
 
 
 def _judge_absent(point: Point, seen: JudgedRun, *, smaller_limit: bool) -> Finding:
     """A point that the baseline measured and the run did not."""
-    verdict, reason = seen.absence(point)
+    verdict, cause = seen.absence(point)
     measurement = seen.points.get(point)
     is_oom = measurement is not None and measurement.outcome in (Outcome.OOM, Outcome.IMPLIED_OOM)
-    if is_oom and smaller_limit:
-        verdict, reason = Verdict.NOT_COMPARABLE, f"{reason}; its limit is below the baseline's"
-    told = f"{reason}; the baseline measured it"
-    return Finding("memory_growth", str(point), verdict, told, "bytes")
+    reason = OnlyInBaseline(cause, is_limit_smaller=is_oom and smaller_limit)
+    if reason.is_limit_smaller:
+        verdict = Verdict.NOT_COMPARABLE
+    return Finding("memory_growth", str(point), verdict, reason, "bytes")
 
 
 def _judge_memory(each: PointComparison, growth: Growth, seen: JudgedRun) -> Finding:
     """The peak, as it is: the larger of the two allowances holds.
 
     Of the allocated bytes where both runs know them, since they hardly vary; else of what the limit
-    counts, which every fit pass tells.
+    counts, which every fit pass reports.
     """
     kind, change = "allocated", each.allocated_bytes
     if change.base is None or change.new is None:
         kind, change = "charged", each.charged_bytes
     base, new, where = change.base, change.new, str(each.point)
+    reason: Reason
     if new is None or base is None:
         verdict, reason = _peak_unknown(each, seen)
         return Finding("memory_growth", where, verdict, reason, "bytes", new, baseline=base)
-    most = base + max(growth.memory_ratio * base, growth.memory_bytes)
-    grown = f" ({signed(new / base - 1)})" if base else ""
-    reason = (
-        f"{kind} peak {format_bytes(new)}{grown}, {format_bytes(base)} in the baseline; "
-        f"{format_bytes(most - base)} more are allowed"
-    )
+    allowed = max(growth.memory_ratio * base, growth.memory_bytes)
+    most = base + allowed
     verdict = Verdict.PASS if new <= most else Verdict.FAIL
+    reason = PeakGrowth(kind, new, base, allowed)
     return Finding("memory_growth", where, verdict, reason, "bytes", new, most, base)
 
 
-def _peak_unknown(each: PointComparison, seen: JudgedRun) -> tuple[Verdict, str]:
+def _peak_unknown(each: PointComparison, seen: JudgedRun) -> tuple[Verdict, Reason]:
     """Without the baseline's peak nothing can be said; without the run's own it is missing."""
     if each.allocated_bytes.base is None:
-        return Verdict.INCONCLUSIVE, "the baseline does not know the allocated peak"
+        return Verdict.INCONCLUSIVE, BaselinePeakUnknown()
     verdict, reason, _ = peak_of(MostPeak(each.point, 1), seen)
     return verdict, reason
 
@@ -165,35 +167,34 @@ def _judge_times(
 def _time_of_many(
     change: TimeChange, estimate: Estimate, verdict: Verdict, growth: Growth, judged: int
 ) -> Finding:
-    interval = estimate.interval()
-    detectable = smallest_detectable_ratio(estimate, growth.time_ratio, SIGNIFICANCE / judged)
-    low, high = (signed(bound - 1) for bound in interval)
-    reason = (
-        f"{_times(change)}: {signed(estimate.ratio - 1)} ({confidence()} {low} to {high}, "
-        f"one-sided below {signed(estimate.bound(CONFIDENCE) - 1)}), "
-        f"{signed(growth.time_ratio)} is allowed"
+    """By the interval over processes; *judged* points share the 5% level."""
+    interval, allowed = estimate.interval(), growth.time_ratio
+    detectable = smallest_detectable_ratio(estimate, allowed, SIGNIFICANCE / judged)
+    reason = TimeGrowth(
+        change.new_s, change.base_s, estimate.ratio, interval, estimate.bound(CONFIDENCE), allowed
     )
     return Finding(
         "time_growth", str(change.point), verdict, reason, "s", change.new_s,
-        None if change.base_s is None else change.base_s * (1 + growth.time_ratio),
-        change.base_s, interval, detectable,
+        _allowed_s(change, growth), change.base_s, interval, detectable,
     )  # fmt: skip
 
 
 def _time_of_few(each: PointComparison, growth: Growth, seen: JudgedRun) -> Finding:
     """INCONCLUSIVE; but what the baseline timed and the run did not is missing."""
     change, verdict = each.time, Verdict.INCONCLUSIVE
-    reason = f"{change.reason}: no change is told from noise; {MORE}"
+    assert change.reason is not None, "a change without an interval has a reason"
+    reason: Reason = TimesOfFew(change.reason)
     if change.ratio is not None:
-        reason = f"{_times(change)}: {signed(change.ratio - 1)}, but {reason}"
+        reason = TimesOfFew(change.reason, change.new_s, change.base_s)
     elif change.base_s is not None:
         medians = ProcessMedians.of(seen.observations.get(each.point, ()))
         verdict, reason = untimed(each.point, medians, seen)
-    limit = None if change.base_s is None else change.base_s * (1 + growth.time_ratio)
     return Finding(
-        "time_growth", str(each.point), verdict, reason, "s", change.new_s, limit, change.base_s
-    )
+        "time_growth", str(each.point), verdict, reason, "s", change.new_s,
+        _allowed_s(change, growth), change.base_s,
+    )  # fmt: skip
 
 
-def _times(change: TimeChange) -> str:
-    return f"{format_seconds(change.new_s)}, {format_seconds(change.base_s)} in the baseline"
+def _allowed_s(change: TimeChange, growth: Growth) -> float | None:
+    """How long a step may take; None where the baseline has no time."""
+    return None if change.base_s is None else change.base_s * (1 + growth.time_ratio)

@@ -1,11 +1,11 @@
-"""A gate: what a budget, and a baseline, say of a run.
+"""A gate: whether a run keeps to a budget, and to a baseline.
 
 How each is judged:
 
 * A thing to be judged that was not measured fails: a check must not pass because it vanished.
-  Only where others had taken the memory that the limit promised is it INCONCLUSIVE: the machine
-  stood in the way, not the model.
-* Memory hardly varies and is held against its limit as it is.
+  Only where other processes held the memory that the limit promises is it INCONCLUSIVE: that is
+  no fault of the model.
+* Memory hardly varies and is compared with its limit as it is.
 * Time is judged by the medians of three and more quiet processes.  FAIL: that the limit is
   kept is rejected at 5%, by Holm over all points of the kind.  PASS: the one-sided 95% bound lies
   within the limit.  Otherwise INCONCLUSIVE, with the smallest change that could have been found.
@@ -17,60 +17,69 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rnnprof.compare.comparison import (
-    ProcessMedians,
-)
+from rnnprof.compare.comparison import ProcessMedians
 from rnnprof.gate.budget import Budget, Growth, LeastThroughput, MostPeak
 from rnnprof.gate.fits import judge_batch, judge_fit
 from rnnprof.gate.growth import judge_growth
+from rnnprof.gate.reasons import (
+    NoBaseline,
+    NotTheBudgetsRun,
+    PeakAndLimit,
+    SameRun,
+    Throughput,
+    ThroughputOfFew,
+)
 from rnnprof.gate.seen import (
     FEW_PROCESSES_FACTOR,
-    MORE,
     JudgedRun,
-    confidence,
     judge_estimates,
     judge_finished,
-    listed,
     peak_of,
-    signed,
     untimed,
 )
 from rnnprof.gate.verdicts import Finding, Gate, Verdict
+from rnnprof.maxbatch.folded import FoldedRun
+from rnnprof.reasons import Reason
 from rnnprof.runfile.records import Run
 from rnnprof.stats.estimate import SIGNIFICANCE, Estimate, smallest_detectable_ratio
-from rnnprof.units import format_bytes, format_rate
 
 
 def gate(
     budget: Budget,
-    run: Run,
-    base: Run | None = None,
-    differing: Sequence[str] = (),
+    run: FoldedRun,
+    base: FoldedRun | None = None,
+    differing: Sequence[Reason] = (),
     *,
     in_turn: bool = False,
 ) -> Gate:
     """Judge a run by a budget, and by a baseline where there is one.
 
     Args:
+        budget: the limits.
+        run: folded once, as the baseline.
+        base: the baseline; None without one.
+        differing: how the run's workload differs from the budget's; with any, or with another
+            device or limit than required, nothing else is judged.
         in_turn: run and baseline were measured in turn on one machine.
-        differing: how the run's workload differs from the budget's, spelled out; with any, or
-            with another device or limit than required, nothing else is judged.
     """
     if differing := (*differing, *budget.required.differences(run)):
-        reason = f"the run is not the one that the budget asks for: {listed(differing)}"
-        return Gate((Finding("comparable", "", Verdict.NOT_COMPARABLE, reason),))
-    if base is not None and _is_part_of(base, run):
-        reason = "the baseline is the run itself: give one that was measured before the change"
-        return Gate((Finding("comparable", "", Verdict.NOT_COMPARABLE, reason),))
-    findings = [*judge_finished(run, "the run"), *judge_budget(budget, run)]
+        return _nothing_but(NotTheBudgetsRun(tuple(differing)))
+    if base is not None and _is_part_of(base.run, run.run):
+        return _nothing_but(SameRun())
+    seen = JudgedRun.of(run, budget.required)
+    findings = [*judge_finished(run.run), *judge_budget(budget, seen)]
     if base is not None:
         findings += judge_growth(
-            budget.growth or Growth(), base, run, in_turn=in_turn, asks_time=budget.asks_time
+            budget.growth or Growth(), base, seen, in_turn=in_turn, asks_time=budget.asks_time
         )
     elif budget.growth is not None:
-        reason = "the budget limits growth, and there is no baseline: give --baseline"
-        findings.append(Finding("comparable", "", Verdict.INCONCLUSIVE, reason))
+        findings.append(Finding("comparable", "", Verdict.INCONCLUSIVE, NoBaseline()))
     return Gate(tuple(findings))
+
+
+def _nothing_but(reason: Reason) -> Gate:
+    """A gate that judges nothing, for a reason."""
+    return Gate((Finding("comparable", "", Verdict.NOT_COMPARABLE, reason),))
 
 
 def _is_part_of(base: Run, run: Run) -> bool:
@@ -79,9 +88,8 @@ def _is_part_of(base: Run, run: Run) -> bool:
     return bool(attempts) and attempts <= {each.attempt for each in run.observations}
 
 
-def judge_budget(budget: Budget, run: Run) -> tuple[Finding, ...]:
-    """A finding for each limit, in the order of the budget."""
-    seen = JudgedRun.of(run, budget.required)
+def judge_budget(budget: Budget, seen: JudgedRun) -> tuple[Finding, ...]:
+    """A finding for each limit of a budget on one run, in the order of the budget."""
     return (
         *(judge_fit(limit, seen) for limit in budget.fits),
         *(judge_batch(limit, seen) for limit in budget.max_batch),
@@ -95,10 +103,7 @@ def _judge_peak(limit: MostPeak, seen: JudgedRun) -> Finding:
     verdict, reason, peak = peak_of(limit, seen)
     if peak is not None and verdict is not Verdict.NOT_COMPARABLE:
         verdict = Verdict.PASS if peak <= most else Verdict.FAIL
-        reason = (
-            f"{limit.of} peak {format_bytes(peak)}, {format_bytes(most)} are allowed: "
-            f"{signed(peak / most - 1)}"
-        )
+        reason = PeakAndLimit(limit.of, peak, most)
     return Finding("peak", str(point), verdict, reason, "bytes", peak, most)
 
 
@@ -134,10 +139,7 @@ def _throughput_of_many(
     slow, fast = (least / bound for bound in reversed(estimate.interval()))
     excess = smallest_detectable_ratio(estimate, 0.0, SIGNIFICANCE / judged)
     shortfall = excess / (1 + excess)
-    reason = (
-        f"time steps at {format_rate(rate)} ({confidence()} {format_rate(slow)} to "
-        f"{format_rate(fast)}), {format_rate(least)} are asked for"
-    )
+    reason = Throughput(rate, (slow, fast), least)
     return Finding(
         "throughput", str(limit.point), verdict, reason, "time_steps_per_s", rate, least,
         interval=(slow, fast), detectable_ratio=shortfall,
@@ -146,18 +148,15 @@ def _throughput_of_many(
 
 def _throughput_of_few(limit: LeastThroughput, medians: ProcessMedians, seen: JudgedRun) -> Finding:
     """Judged only where it is kept or missed by far."""
-    least, where = limit.at_least_per_s, str(limit.point)
-    if medians.typical_s is None:
+    least, where, shortage = limit.at_least_per_s, str(limit.point), medians.shortage()
+    if medians.typical_s is None or shortage is None:
         verdict, reason = untimed(limit.point, medians, seen)
         return Finding("throughput", where, verdict, reason, "time_steps_per_s", limit=least)
     rate = limit.point.batch * limit.point.time_steps / medians.typical_s
     verdict = Verdict.INCONCLUSIVE
     if max(rate, least) > FEW_PROCESSES_FACTOR * min(rate, least):
         verdict = Verdict.PASS if rate > least else Verdict.FAIL
-    reason = (
-        f"time steps at {format_rate(rate)}, {format_rate(least)} are asked for; with "
-        f"{medians.shortage()} only a factor of {FEW_PROCESSES_FACTOR:g} is told from noise; {MORE}"
-    )
+    reason = ThroughputOfFew(rate, least, shortage, FEW_PROCESSES_FACTOR)
     return Finding(
         "throughput", where, verdict, reason, "time_steps_per_s", rate, least,
         detectable_ratio=1 - 1 / FEW_PROCESSES_FACTOR,

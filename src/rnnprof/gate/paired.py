@@ -18,6 +18,7 @@ from rnnprof.errors import BadInputError
 from rnnprof.gate.budget import Asked
 from rnnprof.gate.run import MORE_PROCESSES, orders_of, timed_orders
 from rnnprof.jobs import run_order
+from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.runfile.records import Run
 from rnnprof.version import VERSION
 
@@ -47,18 +48,26 @@ def measure_in_turn(
     base: Side,
     new: Side,
     listener: Listener,
-    is_settled: Callable[[Run, Run], bool] = lambda _base, _new: True,
+    is_settled: Callable[[FoldedRun, FoldedRun], bool] = lambda _base, _new: True,
     max_seconds: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
-) -> tuple[Run, Run]:
-    """Measure both into a run file each: all that is asked for once, then times process by process.
+) -> tuple[FoldedRun, FoldedRun]:
+    """Measure both into a run file each: all that is requested once, then times process by process.
 
     Each T is timed in one process on one side, in one on the other, then in the reverse order, and
     so on to ``order.settings.processes``; while *is_settled* says no, two more a side, for up to
     *max_seconds* from the beginning.
 
+    Args:
+        asked: what to measure on both sides.
+        base, new: the two sides.
+        listener: hears of the progress.
+        is_settled: whether no more processes are needed.
+        max_seconds: after which no more processes are begun.
+        clock: in seconds.
+
     Returns:
-        The runs of base and new.
+        The runs of base and new as they are in the end, folded.
 
     Raises:
         BadInputError: an interpreter without this very rnnprof.
@@ -74,11 +83,18 @@ def measure_in_turn(
         while processes < base.order.settings.processes:
             processes += 1
             runs = turns.once_more(processes) or runs
-        while asked.timed and not is_settled(*runs) and clock() - began_s < max_seconds:
+        folded = _folded(runs)
+        while asked.timed and not is_settled(*folded) and clock() - began_s < max_seconds:
             for _ in range(MORE_PROCESSES):
                 processes += 1
                 runs = turns.once_more(processes) or runs
-    return runs
+            folded = _folded(runs)
+    return folded
+
+
+def _folded(runs: tuple[Run, Run]) -> tuple[FoldedRun, FoldedRun]:
+    base, new = runs
+    return FoldedRun.of(base), FoldedRun.of(new)
 
 
 @dataclass(slots=True)
@@ -95,12 +111,12 @@ class _Turns:
     limit_bytes: int | None = None
 
     def first(self) -> tuple[Run, Run]:
-        """Everything that is asked for, times in one process."""
+        """Everything that is requested, times in one process."""
         orders = (
             list(orders_of(self.asked, _in_one_process(side.order))) for side, _ in self.sides
         )
         runs = self._carry_out(zip(*orders, strict=True), first=0)
-        assert runs is not None, "a comparison asks for something"
+        assert runs is not None, "a comparison requests something"
         return runs
 
     def once_more(self, processes: int) -> tuple[Run, Run] | None:

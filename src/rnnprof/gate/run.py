@@ -1,4 +1,4 @@
-"""What a budget asks to be measured, and no more of it than a verdict takes."""
+"""Measures what a budget requires, and no more of it than a verdict takes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from rnnprof.engine.supervisor import Supervisor
 from rnnprof.errors import BadInputError
 from rnnprof.gate.budget import Asked, Budget, points_asked
 from rnnprof.jobs import run_order
-from rnnprof.maxbatch.certify import frontier_of
-from rnnprof.points.fold import fold_run
+from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.runfile.points import Grid, Outcome, Point
 from rnnprof.runfile.records import Run
 
@@ -23,19 +22,23 @@ MORE_PROCESSES: Final = 2
 """Added to each point's timing processes while a verdict on time is still open."""
 
 
-def asked_of(budget: Budget, base: Run | None) -> Asked:
-    """What the budget asks for, and every point and edge that the baseline has.
+def asked_of(budget: Budget, base: FoldedRun | None) -> Asked:
+    """What to measure: what the budget requires, and every point and edge that the baseline has.
 
-    Where the budget asks for no time, those that the baseline has are asked for.
+    Where the budget requires no time, points are timed that the baseline has timed.
+
+    Args:
+        budget: the limits.
+        base: the baseline; None without one.
     """
     asked = points_asked(budget)
     if base is None:
         return asked
-    points = fold_run(base)
+    points = base.measurements
     measured = {p for p, m in points.items() if m.outcome is Outcome.MEASURED}
     known = {p for p in measured if points[p].peak_allocated_bytes is not None}
     timed = measured if budget.asks_time else {p for p in measured if points[p].step_time_s}
-    edges = {certificate.time_steps for certificate in frontier_of(base)}
+    edges = {certificate.time_steps for certificate in base.frontier}
     return replace(
         asked,
         fits=tuple(sorted({*asked.fits, *measured})),
@@ -46,7 +49,7 @@ def asked_of(budget: Budget, base: Run | None) -> Asked:
 
 
 def asked_in_turn(budget: Budget) -> Asked:
-    """The same of both sides: at every point that the budget names, memory and time too.
+    """What to measure on both sides: at every point that the budget names, memory and time too.
 
     Raises:
         BadInputError: it names none, and no T.
@@ -55,8 +58,8 @@ def asked_in_turn(budget: Budget) -> Asked:
     points = tuple(sorted({*asked.fits, *asked.memory, *asked.timed}))
     if not points and not asked.edges:
         raise BadInputError(
-            "the budget names no point to measure: add batch and steps to [growth], or a [[fits]], "
-            "[[peak]] or [[throughput]]"
+            "the budget names no point to measure: add batch and time-steps to [growth], or a "
+            "[[fits]], [[peak]] or [[throughput]]"
         )
     return replace(asked, fits=points, memory=points, timed=points)
 
@@ -65,31 +68,44 @@ def measure(
     asked: Asked,
     order: Order,
     listener: Listener,
-    is_settled: Callable[[Run], bool] = lambda _: True,
+    is_settled: Callable[[FoldedRun], bool] = lambda _: True,
     max_seconds: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
-) -> Run:
+) -> FoldedRun:
     """Measure into one run file: edges, then whole points, then points that only have to fit.
 
     While *is_settled* says no, the timed points get more processes, for up to *max_seconds* from
     the beginning; what has begun is finished.
+
+    Args:
+        asked: what to measure.
+        order: how to measure it, and into which file.
+        listener: hears of the progress.
+        is_settled: whether no more processes are needed.
+        max_seconds: after which no more processes are begun.
+        clock: in seconds.
+
+    Returns:
+        The run as it is in the end, folded.
 
     Raises:
         RnnprofError: as :func:`rnnprof.jobs.run_order`.
     """
     began_s = clock()
     run: Run | None = None
-    with Supervisor(gpu=order.gpu) as crew:
+    with Supervisor(gpu=order.gpu) as supervisor:
         for each in orders_of(asked, order):
-            run = run_order(each, listener, crew)
-        assert run is not None, "a budget asks for something"
+            run = run_order(each, listener, supervisor)
+        assert run is not None, "a budget requests something"
+        folded = FoldedRun.of(run)
         processes = order.settings.processes
         timed = asked.timed if order.gpu is None else ()
-        while timed and not is_settled(run) and clock() - began_s < max_seconds:
+        while timed and not is_settled(folded) and clock() - began_s < max_seconds:
             processes += MORE_PROCESSES
             for each in timed_orders(timed, order, processes):
-                run = run_order(each, listener, crew)
-    return run
+                run = run_order(each, listener, supervisor)
+            folded = FoldedRun.of(run)
+    return folded
 
 
 def orders_of(asked: Asked, order: Order) -> Iterator[Order]:
@@ -113,7 +129,7 @@ def orders_of(asked: Asked, order: Order) -> Iterator[Order]:
 
 
 def timed_orders(points: Iterable[Point], order: Order, processes: int) -> Iterator[Order]:
-    """A sweep for each T, of the batches asked for there."""
+    """A sweep for each T, of the batches that are timed there."""
     by_steps: dict[int, list[int]] = defaultdict(list)
     for point in points:
         by_steps[point.time_steps].append(point.batch)

@@ -6,41 +6,44 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rnnprof.compare.comparison import (
-    RECOMMENDED_PROCESSES,
-    ProcessMedians,
-)
+from rnnprof.compare.comparison import ProcessMedians
 from rnnprof.gate.budget import MostPeak
 from rnnprof.gate.evidence import Proofs, Required
+from rnnprof.gate.reasons import (
+    DoesNotFit,
+    Ended,
+    MachineShort,
+    NotMeasured,
+    OnlyNoisy,
+    OtherLimit,
+    PassNotRun,
+    PeakUnknown,
+    Unfinished,
+    Unusable,
+)
 from rnnprof.gate.verdicts import Finding, Verdict
-from rnnprof.maxbatch.certify import UNUSABLE, frontier_of, settings_of
+from rnnprof.maxbatch.certify import UNUSABLE, Proof
+from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.maxbatch.stationary import leak_of
 from rnnprof.outcomes import was_crowded_out
-from rnnprof.points.fold import by_point, fold_run
+from rnnprof.points.fold import by_point
 from rnnprof.points.measurement import Measurement
-from rnnprof.runfile.certificates import Certificate
+from rnnprof.reasons import Reason
+from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.observations import Fit, Memory, Observation, Timing
 from rnnprof.runfile.points import Outcome, Point
-from rnnprof.runfile.records import Run, Settings
+from rnnprof.runfile.records import Run
 from rnnprof.stats.estimate import SIGNIFICANCE, Estimate, holm
-from rnnprof.stats.statistics import CONFIDENCE
-from rnnprof.units import format_ratio
 
 FEW_PROCESSES_FACTOR: Final = 2.0
 """Far beyond what processes of the same code differ by on one machine: 10% is much."""
 
-MORE: Final = f"{RECOMMENDED_PROCESSES} quiet ones do better (--processes)"
 
-MAX_TOLD: Final = 20
-"""Differences and points that one reason lists before it counts the rest."""
-
-
-def judge_finished(run: Run, name: str) -> list[Finding]:
+def judge_finished(run: Run, *, is_baseline: bool = False) -> list[Finding]:
     """An unfinished run proves nothing by what it lacks; what is required of it fails by itself."""
     if run.is_finished:
         return []
-    reason = f"{name} was stopped before its end: give the command that began it to finish it"
-    return [Finding("finished", "", Verdict.INCONCLUSIVE, reason)]
+    return [Finding("finished", "", Verdict.INCONCLUSIVE, Unfinished(is_baseline))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,42 +51,55 @@ class JudgedRun:
     """A run as the checks look at it.
 
     Attributes:
+        folded: the run with what its observations say together.
         required: the conditions under which its passes count.
+        observations: of the grid, by point, in order of time.
+        frontier: the certificates, by T.
     """
 
-    run: Run
+    folded: FoldedRun
     required: Required
-    points: Mapping[Point, Measurement]
     observations: Mapping[Point, list[Observation]]
-    frontier: Mapping[int, Certificate]
+    frontier: Mapping[int, Proof]
 
     @classmethod
-    def of(cls, run: Run, required: Required | None = None) -> JudgedRun:
-        frontier = {certificate.time_steps: certificate for certificate in frontier_of(run)}
-        observations = by_point(run.observations)
-        return cls(run, required or Required(), fold_run(run), observations, frontier)
+    def of(cls, folded: FoldedRun, required: Required | None = None) -> JudgedRun:
+        """Look at a run.
+
+        Args:
+            folded: the run.
+            required: the conditions of a budget; by default those of the run itself.
+        """
+        frontier = {certificate.time_steps: certificate for certificate in folded.frontier}
+        return cls(folded, required or Required(), by_point(folded.run.observations), frontier)
+
+    @property
+    def points(self) -> Mapping[Point, Measurement]:
+        """What is known of each point; one that was not reached is missing."""
+        return self.folded.measurements
 
     def fits_at(self, time_steps: int) -> list[Fit]:
-        """Every fit pass at T, of the grid and of the search for the edge."""
-        fits = [o for o in self.run.observations if isinstance(o, Fit) and o.is_of_the_workload]
+        """Every fit pass at T, of the grid and of the search for the largest batch."""
+        observations = self.folded.run.observations
+        fits = [o for o in observations if isinstance(o, Fit) and o.is_of_the_workload]
         return [fit for fit in fits if fit.time_steps == time_steps]
 
     def evidence_at(self, time_steps: int) -> Proofs:
         """What the fit passes at T show under the conditions required."""
-        limit_bytes = self.required.limit_of(self.run)
+        limit_bytes = self.required.limit_of(self.folded)
         return Proofs(self.fits_at(time_steps), limit_bytes, self.required.confirm_steps)
 
-    def unusable_at(self, time_steps: int) -> str | None:
-        """What the training step does at T that no batch can be passed with; None for nothing."""
+    def unusable_at(self, time_steps: int) -> Unusable | None:
+        """What the training step does at T that no batch can pass with; None for nothing."""
         certificate = self.frontier.get(time_steps)
         if certificate is not None and certificate.status in UNUSABLE:
-            return f"{certificate.status.value.replace('_', ' ')}: {certificate.reason}"
-        settings = settings_of(self.run) or Settings()
+            return Unusable(certificate.status, certificate.reason)
+        settings = self.folded.settings
         leak = leak_of(self.fits_at(time_steps), settings.confirm_steps, settings.granularity)
-        return None if leak is None else f"not stationary: {leak}"
+        return None if leak is None else Unusable(EdgeStatus.NOT_STATIONARY, leak.reason)
 
     def medians_at(self, point: Point) -> ProcessMedians:
-        """Of the timing processes at a point; none where its last attempt did not come through."""
+        """Of the timing processes at a point; none where its last attempt did not end well."""
         timings = [o for o in self.observations.get(point, ()) if isinstance(o, Timing)]
         measurement = self.points.get(point)
         is_through = measurement is not None and measurement.outcome is Outcome.MEASURED
@@ -91,25 +107,29 @@ class JudgedRun:
             return ProcessMedians.of(())
         return ProcessMedians.of(timings)
 
-    def absence(self, point: Point) -> tuple[Verdict, str]:
-        """What to say of a point without the measurement asked for."""
+    def absence(self, point: Point) -> tuple[Verdict, Reason]:
+        """The verdict on a point without the measurement that a check needs, and why."""
         measurement = self.points.get(point)
         if measurement is None:
-            return Verdict.FAIL, f"missing: the run has no measurement at {point}"
+            return Verdict.FAIL, NotMeasured(point)
         if measurement.outcome in (Outcome.OOM, Outcome.IMPLIED_OOM):
-            return Verdict.FAIL, f"it does not fit: {measurement.reason}"
-        if any(was_crowded_out(o) for o in self.observations.get(point, ())[-1:]):
-            return Verdict.INCONCLUSIVE, f"the machine stood in the way: {measurement.reason}"
+            return Verdict.FAIL, DoesNotFit(measurement.reason)
         last = next(reversed(self.observations.get(point, ())), None)
+        if last is not None and was_crowded_out(last):
+            return Verdict.INCONCLUSIVE, MachineShort(measurement.reason)
         if last is not None and last.outcome is not Outcome.MEASURED:
-            return Verdict.FAIL, f"missing: {last.outcome.value}: {last.reason}"
+            return Verdict.FAIL, Ended(last.outcome, last.reason)
         if measurement.outcome is Outcome.MEASURED:
-            return Verdict.FAIL, f"missing: the pass that tells it was not run at {point}"
-        return Verdict.FAIL, f"missing: {measurement.outcome.value}: {measurement.reason}"
+            return Verdict.FAIL, PassNotRun(point)
+        return Verdict.FAIL, Ended(measurement.outcome, measurement.reason)
 
 
-def peak_of(limit: MostPeak, seen: JudgedRun) -> tuple[Verdict, str, int | None]:
-    """The peak; or, without it, the verdict and why."""
+def peak_of(limit: MostPeak, seen: JudgedRun) -> tuple[Verdict, Reason, int | None]:
+    """The peak that a limit is for.
+
+    Returns:
+        The verdict and the reason that hold where the peak is None; and the peak in bytes.
+    """
     measurement = seen.points.get(limit.point)
     observations = seen.observations.get(limit.point, [])
     kind: type[Observation] = Memory if limit.of == "allocated" else Fit
@@ -119,27 +139,32 @@ def peak_of(limit: MostPeak, seen: JudgedRun) -> tuple[Verdict, str, int | None]
     if measurement is None or not passes or does_not_fit(observations):
         return (*seen.absence(limit.point), None)
     last = passes[-1]
-    if isinstance(last, Fit) and last.limit_bytes != seen.required.limit_of(seen.run):
-        other = seen.evidence_at(limit.point.time_steps).other_limit([limit.point.batch])
-        return Verdict.NOT_COMPARABLE, f"not comparable: {other}", None
+    limit_bytes = seen.required.limit_of(seen.folded)
+    if isinstance(last, Fit) and last.limit_bytes != limit_bytes:
+        return Verdict.NOT_COMPARABLE, OtherLimit(last.batch, last.limit_bytes, limit_bytes), None
     if was_crowded_out(last):
-        return Verdict.INCONCLUSIVE, f"the machine stood in the way: {last.reason}", None
+        return Verdict.INCONCLUSIVE, MachineShort(last.reason), None
     if last.outcome is not Outcome.MEASURED:
-        return Verdict.FAIL, f"missing: {last.outcome.value}: {last.reason}", None
+        return Verdict.FAIL, Ended(last.outcome, last.reason), None
     peak: int | None = getattr(measurement, f"peak_{limit.of}_bytes")
-    why = getattr(last, f"peak_{limit.of}_reason", None) or "this device does not tell it"
-    return Verdict.INCONCLUSIVE, f"the {limit.of} peak is not known: {why}", peak
+    why = getattr(last, f"peak_{limit.of}_reason", None)
+    return Verdict.INCONCLUSIVE, PeakUnknown(limit.of, why), peak
 
 
-def untimed(point: Point, medians: ProcessMedians, seen: JudgedRun) -> tuple[Verdict, str]:
-    """A point of which no quiet process was timed."""
+def untimed(point: Point, medians: ProcessMedians, seen: JudgedRun) -> tuple[Verdict, Reason]:
+    """The verdict on a point of which no quiet process was timed, and why."""
     if medians.noisy:
-        return Verdict.INCONCLUSIVE, f"every process was noisy: {medians.noisy[0]}"
+        return Verdict.INCONCLUSIVE, OnlyNoisy(medians.noisy[0])
     return seen.absence(point)
 
 
 def judge_estimates(estimates: Sequence[Estimate | None], limit_ratio: float) -> list[Verdict]:
-    """A verdict for each ratio, all held against 1 + *limit_ratio*; None is INCONCLUSIVE."""
+    """A verdict for each ratio; together they hold at the 5% level, by Holm.
+
+    Args:
+        estimates: of ratios; one that is None is INCONCLUSIVE.
+        limit_ratio: each ratio may be 1 + *limit_ratio*.
+    """
     known = [estimate for estimate in estimates if estimate is not None]
     rejected = iter(holm([estimate.p_above(limit_ratio) for estimate in known]))
     verdicts = []
@@ -155,27 +180,12 @@ def judge_estimates(estimates: Sequence[Estimate | None], limit_ratio: float) ->
     return verdicts
 
 
-def confidence() -> str:
-    return f"{CONFIDENCE:.0%} interval"
-
-
-def listed(items: Sequence[str]) -> str:
-    more = len(items) - MAX_TOLD
-    told = "; ".join(items[:MAX_TOLD])
-    return f"{told}; and {more} more" if more > 0 else told
-
-
-def signed(ratio: float) -> str:
-    """A change as ``+5.1%``, ``-0.3%`` or ``0%``."""
-    text = format_ratio(ratio)
-    return f"+{text}" if ratio > 0 else text
-
-
 def has_reserved(observations: Iterable[Observation]) -> bool:
     """Whether the fit pass counted what the caching allocator reserves, as it does on a GPU."""
     return any(isinstance(o, Fit) and o.peak_allocated_bytes is not None for o in observations)
 
 
 def does_not_fit(observations: Sequence[Observation]) -> bool:
+    """Whether the last fit pass of a point did not end well."""
     fits = [o for o in observations if isinstance(o, Fit)]
     return bool(fits) and fits[-1].outcome is not Outcome.MEASURED

@@ -1,4 +1,4 @@
-"""What a gate says of each thing that it was to judge."""
+"""What a gate finds of each thing that it has to judge: verdicts, their figures and reasons."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+
+from rnnprof.reasons import Reason
 
 
 class Verdict(enum.StrEnum):
@@ -17,8 +19,8 @@ class Verdict(enum.StrEnum):
     NOT_COMPARABLE = "NOT COMPARABLE"
 
     def exit_code(self, *, strict: bool) -> int:
-        """0 passed, or inconclusive where that is let pass; 1 failed; 3 not comparable, or
-        inconclusive under *strict*.
+        """0 passed, or inconclusive without *strict*; 1 failed; 3 not comparable, or inconclusive
+        with *strict*.
         """
         if self is Verdict.FAIL:
             return 1
@@ -39,21 +41,21 @@ class Finding:
         kind: ``fits``, ``max_batch``, ``peak``, ``throughput``, ``memory_growth``,
             ``time_growth``, ``comparable`` or ``finished``.
         where: the point or T judged, as ``B=64 T=128``; empty for the run as a whole.
-        reason: the sentence with the figures that the verdict rests on.
+        reason: what the verdict rests on; :func:`rnnprof.report.words.say` makes its sentence.
         unit: of the figures below: ``bytes``, ``s``, ``time_steps_per_s``, ``sequences`` or
             ``ratio``.
         measured: the figure found; None where there is none.
-        limit: what it was held against; None where there is no such figure.
+        limit: what it was compared with; None where there is no such figure.
         baseline: the same figure of the baseline, of a growth.
         interval: 95% interval of the measured figure (of a growth: of the ratio to the baseline).
-        detectable_ratio: the smallest relative change that this check could have told from none;
-            None where it is exact or unknown.
+        detectable_ratio: the smallest relative change that this check could have detected; None
+            where it is exact or unknown.
     """
 
     kind: str
     where: str
     verdict: Verdict
-    reason: str
+    reason: Reason
     unit: str = ""
     measured: float | None = None
     limit: float | None = None
@@ -77,6 +79,38 @@ class Gate:
     def verdict(self) -> Verdict:
         """That of the worst finding; without any, nothing was shown."""
         return worst(finding.verdict for finding in self.findings)
+
+    def exit_code(self, *, strict: bool) -> int:
+        """That of its verdict."""
+        return self.verdict.exit_code(strict=strict)
+
+
+@dataclass(frozen=True, slots=True)
+class WordedFinding:
+    """A finding with the sentence of its reason, as :mod:`rnnprof.report.words.gate` makes it."""
+
+    finding: Finding
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class WordedGate:
+    """A gate in words.
+
+    Attributes:
+        findings: in the order of the budget; never empty, so that no reader takes silence for
+            success.
+        sentence: the verdict and how many checks came out so, as
+            :mod:`rnnprof.report.words.gate` makes it.
+    """
+
+    findings: tuple[WordedFinding, ...]
+    sentence: str
+
+    @property
+    def verdict(self) -> Verdict:
+        """That of the worst finding."""
+        return worst(each.finding.verdict for each in self.findings)
 
     def exit_code(self, *, strict: bool) -> int:
         """That of its verdict."""

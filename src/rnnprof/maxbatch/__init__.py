@@ -1,1 +1,1 @@
-"""The largest batch at each T: its search, its proof, and the same search in this process."""
+"""The largest batch at each T: its search and proof, in workers or in the user's process."""

@@ -1,4 +1,4 @@
-"""What is run beside a proof: a step function in place of the plain loop, and the neighbours."""
+"""Extra passes beside a proof: a step function in place of the plain loop, and the neighbours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import replace
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer
 from rnnprof.maxbatch.neighbours import neighbours_to_run
-from rnnprof.maxbatch.step_functions import batch_to_try
+from rnnprof.maxbatch.reasons import TryStepFunction
+from rnnprof.maxbatch.step_functions import MORE_RATIO, batch_to_try
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Point, Role
@@ -21,9 +22,9 @@ def try_step_functions(
     listener: Listener,
     before: Run,
 ) -> None:
-    """One batch for each T, in a fresh worker, over as many training steps as the proof.
+    """Run one batch for each T as a step function, in a fresh worker, as long as the proof.
 
-    What an earlier invocation has run stays.
+    Batches that an earlier invocation has run are not run again.
     """
     workload = observer.task.workload
     seen = {o.point for o in before.observations if o.role is Role.STEP_FUNCTION}
@@ -31,7 +32,7 @@ def try_step_functions(
         batch = batch_to_try(certificate, workload)
         if batch is None or (point := Point(batch, certificate.time_steps)) in seen:
             continue
-        listener.probing(point, "whether a step function fits 5% more")
+        listener.probing(point, TryStepFunction(MORE_RATIO))
         fit = observer.observe(
             point,
             "fit",
@@ -50,7 +51,7 @@ def run_neighbours(
     listener: Listener,
     before: Run,
 ) -> None:
-    """Each in a fresh worker, over as many training steps as a proof; what is there stays."""
+    """Run each neighbour in a fresh worker, as long as a proof, unless it was run before."""
     seen = {o.point for o in before.observations if o.role is Role.NEIGHBOUR}
     for certificate in certificates:
         points = [Point(batch, certificate.time_steps) for batch in neighbours_to_run(certificate)]

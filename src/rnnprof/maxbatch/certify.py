@@ -1,49 +1,63 @@
-"""What the probes at one T prove: one pure rule, at the end of a search and on every loading."""
+"""What the probes at one T prove: one pure rule, used after a search and when a run is loaded."""
 
 from __future__ import annotations
 
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
+from rnnprof.maxbatch.reasons import (
+    Contradiction,
+    EndedAt,
+    FewerConfirmations,
+    MemoryFalls,
+    NoMultiple,
+    NotSupported,
+    ProbesSpent,
+    SmallestFails,
+    Stopped,
+    Thrashes,
+    WentBothWays,
+)
 from rnnprof.maxbatch.search import EdgeSearch, Try
 from rnnprof.maxbatch.stationary import (
+    SETTLED_STEPS,
     confirming_steps,
     is_cleared,
     is_varying,
     leak_of,
     rise_of,
-    spread_in_words,
+    spread_of,
 )
 from rnnprof.points.seen import ignored, same_data, used_lengths
+from rnnprof.reasons import Reason, joined
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome, Role
 from rnnprof.runfile.records import Run, Settings
-from rnnprof.units import format_bytes
 
 MAX_CRASHES: Final = 2
-"""A worker that dies at a batch is tried once more; then nothing is known there."""
-
-STOPPED: Final = "the search was stopped before its end"
+"""A batch whose worker died is tried once more; after that its result is unknown."""
 
 MOST_PROBES: Final = 24
-"""Of one search at one T: what is not settled by then is said to be open."""
+"""The most probes of one search at one T; after them the answer is ``indeterminate``."""
 
 KNOWN_ENDS: Final = frozenset({Outcome.MEASURED, Outcome.OOM})
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a certificate is asked for.
+    """What a certificate requires.
 
     Attributes:
-        limit_bytes: that training may take, without what is reserved for others.
-        confirm_steps: training steps that a fit has to pass.
-        through: training steps that the answer has to pass, where more than *confirm_steps*.
-        confirm: fresh workers in which the answer has to pass.
+        limit_bytes: memory for training, without the reserve.
+        at_most: the largest batch to try.
+        granularity: batches are multiples of it.
+        confirm_steps: training steps that a fit must pass.
+        through: training steps that the answer must pass, if more than *confirm_steps*.
+        confirm: fresh workers in which the answer must pass.
     """
 
     limit_bytes: int
@@ -60,19 +74,19 @@ class Terms:
 
     @property
     def most_units(self) -> int:
-        """Multiples of the granularity up to the cap."""
+        """Number of multiples of the granularity up to *at_most*."""
         return self.at_most // self.granularity
 
     def lasting(self, fits: Sequence[Fit]) -> Terms:
-        """The terms of a proof at a T where memory grows for longer than a proof, and then ends."""
+        """The terms with a longer proof, if memory grows for longer than a proof and then stops."""
         if not is_cleared(fits, self.confirm_steps):
             return self
         return replace(self, through=max(self.through, confirming_steps(self.confirm_steps)))
 
     def try_of(self, fit: Fit) -> Try:
-        """A fit pass in units: what fitted is rounded down, what did not is rounded up.
+        """A fit pass in units: a batch that fits is rounded down, another one up.
 
-        What fitted above the cap fits at the cap, where its bytes say nothing.
+        A batch that fits above the cap counts as a fit at the cap, without its bytes.
         """
         if fit.outcome is Outcome.OOM:
             return Try(-(-fit.batch // self.granularity), fit.outcome)
@@ -83,22 +97,22 @@ class Terms:
         return Try(units, fit.outcome, *known)
 
     def tries(self, fits: Sequence[Fit]) -> list[Try]:
-        """What fit passes tell of the batches up to the cap."""
+        """The fit passes up to the cap, in units."""
         known = [self.try_of(fit) for fit in fits if fit.outcome in KNOWN_ENDS]
         return [tried for tried in known if 1 <= tried.units <= self.most_units]
 
     def search(self, time_steps: int, fits: Sequence[Fit]) -> EdgeSearch:
-        """The search at T, with what is known of it."""
+        """A search at T that knows the earlier *fits*."""
         search = EdgeSearch(time_steps, self.limit_bytes, self.most_units, self.granularity)
         search.bisects = is_varying(fits)
         search.recall(self.tries(self.evident(fits)))
         return search
 
     def evident(self, fits: Sequence[Fit]) -> Sequence[Fit]:
-        """The passes that say something of the edge.
+        """The passes that are evidence for the largest batch.
 
-        Where memory differs from training step to step, a short pass does not; and a pass above
-        one that ran out of memory has only met smaller steps.
+        If memory varies from training step to training step, short passes are not evidence, and a
+        pass above an OOM only had smaller steps.
         """
         if not is_varying(fits):
             return fits
@@ -109,20 +123,36 @@ class Terms:
         ]  # fmt: skip
 
     def is_long(self, fit: Fit) -> bool:
-        """Whether a pass ran through as many steps as a probe near the edge has to."""
+        """Whether a pass completed *confirm_steps* training steps."""
         return fit.outcome is Outcome.MEASURED and fit.train_steps_run >= self.confirm_steps
 
     def is_proof(self, fit: Fit) -> bool:
-        """Whether a pass ran as many steps as a proof has to."""
+        """Whether a pass completed as many training steps as a proof needs."""
         return fit.outcome is Outcome.MEASURED and fit.train_steps_run >= self.horizon
 
 
-def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int | None:
-    """A batch that has to be run although the bracket is closed; None when all is proven.
+@dataclass(frozen=True, slots=True)
+class Proof(Certificate):
+    """What the attempts prove that a certificate cites.
 
-    What an earlier sweep has measured may close a bracket without proving it: its steps were too
-    few, or the batches no multiples of the granularity.  And few steps above an OOM contradict it
-    only when as many as a proof has to run have fitted there too.
+    Attributes:
+        reason: why there is no proof, or a remark on it; None for nothing.
+    """
+
+    reason: Reason | None = None
+
+    @property
+    def certificate(self) -> Certificate:
+        """The record for a run file, without the reason, which follows from the attempts."""
+        return Certificate(**{each.name: getattr(self, each.name) for each in fields(Certificate)})
+
+
+def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int | None:
+    """A batch that must be run although the bracket is closed; None if everything is proven.
+
+    Measurements of an earlier sweep may close a bracket without proving it: they ran too few steps,
+    or their batches are not multiples of the granularity.  A short fit above an OOM contradicts it
+    only after a full proof has fitted there too.
     """
     fits = terms.evident(fits)
     if (contradicting := _contradicting(fits, terms)) is not None:
@@ -137,16 +167,16 @@ def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int 
     return None
 
 
-def conclude(time_steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -> Certificate:
-    """The certificate that the fit passes at one T amount to."""
+def conclude(time_steps: int, fits: Sequence[Fit], terms: Terms, request: str = "") -> Proof:
+    """The proof that follows from the fit passes at one T."""
     terms = terms.lasting(fits)
     evident = terms.evident(fits)
     search = terms.search(time_steps, fits)
     batch = _largest_run(search, evident, terms)
-    stopped = _given_up(fits, request) or STOPPED
-    status, reason = _judge(search, evident, terms, spread_in_words(fits), stopped)
+    stopped = _given_up(fits, request)
+    status, reason = _judge(search, evident, terms, spread_of(fits), stopped)
     if status in (EdgeStatus.CERTIFIED, EdgeStatus.CAPPED):
-        reason = "; ".join(filter(None, (reason, used_lengths(fits), same_data(fits)))) or None
+        reason = joined(reason, used_lengths(fits), same_data(fits))
     status, reason = _unusable(fits, terms) or (status, reason)
     if status in UNUSABLE:
         batch = 0
@@ -155,7 +185,7 @@ def conclude(time_steps: int, fits: Sequence[Fit], terms: Terms, request: str = 
     if (contradicting := _contradicting(evident, terms)) is not None:
         low, high = contradicting
         best, ooms = _best_proof(evident, high, terms), _ooms(evident, low)
-    return Certificate(
+    return Proof(
         time_steps=time_steps,
         status=status,
         granularity=terms.granularity,
@@ -175,49 +205,46 @@ def conclude(time_steps: int, fits: Sequence[Fit], terms: Terms, request: str = 
 
 
 UNUSABLE: Final = frozenset({EdgeStatus.NOT_STATIONARY, EdgeStatus.BATCH_NOT_USED})
-"""What a training step is, whatever batch is asked for: no batch of it is the largest."""
+"""Statuses of a training step for which no batch can be called the largest."""
 
 
-def _unusable(fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, str] | None:
-    """What the training step itself does that no largest batch can be proven of."""
+def _unusable(fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, Reason] | None:
+    """The status and reason if the training step itself makes a proof impossible; else None."""
     if (leak := leak_of(fits, terms.confirm_steps, terms.granularity)) is not None:
-        return EdgeStatus.NOT_STATIONARY, str(leak)
+        return EdgeStatus.NOT_STATIONARY, leak.reason
     if (unused := ignored(fits)) is not None:
         return EdgeStatus.BATCH_NOT_USED, unused
     return None
 
 
-def _given_up(fits: Sequence[Fit], request: str) -> str | None:
-    """Why a search ended early, if it was by the number of its probes."""
-    if probes_of(fits, request) < MOST_PROBES:
-        return None
-    return f"{MOST_PROBES} probes did not settle it"
+def _given_up(fits: Sequence[Fit], request: str) -> Reason:
+    """Why a search ended early: it used all probes, or it was stopped."""
+    return Stopped() if probes_of(fits, request) < MOST_PROBES else ProbesSpent(MOST_PROBES)
 
 
 def probes_of(fits: Sequence[Fit], request: str) -> int:
-    """Probes that a search has taken in this invocation."""
+    """Number of probes that a search has run in this invocation."""
     return sum(fit.request == request and fit.role is Role.PROBE for fit in fits)
 
 
 def _judge(
-    search: EdgeSearch, fits: Sequence[Fit], terms: Terms, spread: str | None, stopped: str
-) -> tuple[EdgeStatus, str | None]:
+    search: EdgeSearch, fits: Sequence[Fit], terms: Terms, spread: Reason | None, stopped: Reason
+) -> tuple[EdgeStatus, Reason | None]:
     if (contradicting := _contradicting(fits, terms)) is not None:
         low, high = contradicting
-        return EdgeStatus.NON_MONOTONE, f"B={high} fits although B={low} was out of memory"
+        return EdgeStatus.NON_MONOTONE, Contradiction(high, low)
     if (broken := _broken(search, fits, terms)) is not None:
         return broken
     if (fall := search.fall) is not None and spread is None:
-        (smaller, larger) = fall
-        return EdgeStatus.INDETERMINATE, (
-            f"memory falls from {format_bytes(smaller.held_bytes)} at "
-            f"B={smaller.units * terms.granularity} to {format_bytes(larger.held_bytes)} at "
-            f"B={larger.units * terms.granularity}: what fits above is not known"
+        smaller, larger = fall
+        return EdgeStatus.INDETERMINATE, MemoryFalls(
+            smaller.units * terms.granularity,
+            smaller.held_bytes,
+            larger.units * terms.granularity,
+            larger.held_bytes,
         )
     if terms.most_units == 0:
-        return EdgeStatus.INDETERMINATE, (
-            f"up to B={terms.at_most} there is no multiple of {terms.granularity}"
-        )
+        return EdgeStatus.INDETERMINATE, NoMultiple(terms.at_most, terms.granularity)
     if not search.is_over:
         return EdgeStatus.INDETERMINATE, stopped
     if (batch := missing_proof(search, fits, terms)) is not None:
@@ -226,36 +253,32 @@ def _judge(
         return EdgeStatus.NOTHING_FITS, _none_fits(fits, terms)
     status = EdgeStatus.CAPPED if search.fails is None else EdgeStatus.CERTIFIED
     remarks = (_unsteady(search, fits, terms), spread, _thrashing(search, fits, terms))
-    return status, "; ".join(filter(None, remarks)) or None
+    return status, joined(*remarks)
 
 
-def _none_fits(fits: Sequence[Fit], terms: Terms) -> str:
-    """Why the smallest batch does not fit, where its first training steps did."""
+def _none_fits(fits: Sequence[Fit], terms: Terms) -> SmallestFails:
+    """Why the smallest batch does not fit, with the training steps that passed before."""
     failed = _ooms(fits, terms.granularity)
     ran = max(failed, key=lambda fit: fit.train_steps_run, default=None)
-    out_of_memory = f"B={terms.granularity} is out of memory"
     if ran is None or ran.train_steps_run == 0:
-        return out_of_memory
-    often = (
-        "1 training step" if ran.train_steps_run == 1 else f"{ran.train_steps_run} training steps"
-    )
-    rise = rise_of(ran.live_bytes)
-    left = f", each of which left {format_bytes(rise)} behind" if rise else ""
-    return f"{out_of_memory} after {often}{left}"
+        return SmallestFails(terms.granularity)
+    return SmallestFails(terms.granularity, ran.train_steps_run, rise_of(ran.live_bytes))
 
 
-def _unproven(batch: int, fits: Sequence[Fit], terms: Terms, stopped: str) -> str:
+def _unproven(batch: int, fits: Sequence[Fit], terms: Terms, stopped: Reason) -> Reason:
     """Why a batch that closes the bracket is not proven."""
     last = next((fit for fit in reversed(fits) if fit.batch == batch), None)
     if last is not None and last.outcome not in KNOWN_ENDS:
-        return f"at B={batch}: {last.reason}"
+        return EndedAt(batch, last.reason)
     if (passed := _proofs(fits, batch, terms)) > 0:
-        return f"{stopped}: B={batch} has passed in {passed} of {terms.confirm} fresh workers"
+        return FewerConfirmations(stopped, batch, passed, terms.confirm)
     return stopped
 
 
-def _broken(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, str] | None:
-    """What an attempt says that ended neither by fitting nor by an OOM, where it matters."""
+def _broken(
+    search: EdgeSearch, fits: Sequence[Fit], terms: Terms
+) -> tuple[EdgeStatus, Reason] | None:
+    """Status and reason of an attempt inside the bracket that ended neither as fit nor as OOM."""
     low = search.fits * terms.granularity
     high = terms.at_most + 1 if search.fails is None else search.fails * terms.granularity
     last = next(
@@ -265,22 +288,22 @@ def _broken(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> tuple[Edge
         return None
     none_fits = search.fits == 0 and search.fails is None
     if last.outcome is Outcome.UNSUPPORTED and none_fits:
-        return EdgeStatus.UNSUPPORTED, last.reason or "not supported"
-    return EdgeStatus.INDETERMINATE, f"at B={last.batch}: {last.reason}"
+        return EdgeStatus.UNSUPPORTED, NotSupported(last.reason)
+    return EdgeStatus.INDETERMINATE, EndedAt(last.batch, last.reason)
 
 
-def _unsteady(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> str | None:
-    """What to know of an edge at which the same batch has gone both ways."""
+def _unsteady(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> WentBothWays | None:
+    """A remark if the batch above the largest one both fitted and ran out of memory."""
     if search.fails is None:
         return None
     beyond = search.fails * terms.granularity
     if any(fit.batch == beyond and fit.outcome is Outcome.MEASURED for fit in fits):
-        return f"B={beyond} has fitted as well as run out of memory: it is taken not to fit"
+        return WentBothWays(beyond)
     return None
 
 
-def _thrashing(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> str | None:
-    """What to know of a largest batch that fits only because the allocator empties its cache."""
+def _thrashing(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> Thrashes | None:
+    """A remark if the largest batch fits only because the allocator empties its cache."""
     batch = search.fits * terms.granularity
     proofs = [fit for fit in fits if fit.batch == batch and terms.is_proof(fit)]
     retries = max((fit.retries or 0 for fit in proofs), default=0)
@@ -288,19 +311,14 @@ def _thrashing(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> str | N
         return None
     steady = {fit.batch for fit in fits if terms.is_proof(fit) and not fit.retries}
     below = max((each for each in steady if each < batch), default=None)
-    without = "" if below is None else f"; B={below} fits without it"
-    often = "once" if retries == 1 else f"{retries} times"
-    return (
-        f"B={batch} thrashes: to go on, the allocator emptied its cache {often} after the second "
-        f"training step, which takes time{without}"
-    )
+    return Thrashes(batch, retries, below, SETTLED_STEPS)
 
 
 def _contradicting(fits: Sequence[Fit], terms: Terms) -> tuple[int, int] | None:
-    """The smallest batch out of memory and the largest that fits, where this is above that.
+    """The smallest batch out of memory and the largest that fits, if the latter is larger.
 
-    One batch that has gone both ways is no contradiction: it is taken not to fit.  Nor are a few
-    steps, at a batch that ran out of memory when it was to run all of them.
+    A batch with both results is not a contradiction: it counts as out of memory.  Nor is a short
+    fit at a batch that ran out of memory in a longer pass.
     """
     ooms = _batches(fits, Outcome.OOM)
     low = min(ooms, default=terms.at_most + 1)
@@ -310,7 +328,7 @@ def _contradicting(fits: Sequence[Fit], terms: Terms) -> tuple[int, int] | None:
 
 
 def _largest_run(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int:
-    """The largest multiple below every OOM that was itself run and fitted; 0 for none."""
+    """The largest multiple below every OOM that was really run and fitted; 0 for none."""
     passed = _batches(fits, Outcome.MEASURED) - _batches(fits, Outcome.OOM)
     highest = search.fits * terms.granularity
     return max((b for b in passed if b <= highest and b % terms.granularity == 0), default=0)
@@ -330,7 +348,7 @@ def _best_proof(fits: Sequence[Fit], batch: int, terms: Terms) -> Fit | None:
 
 
 def _ooms(fits: Sequence[Fit], batch: int | None) -> list[Fit]:
-    """The OOMs at a batch; without one, at the smallest."""
+    """The OOMs at *batch*; if it is None, at the smallest batch with an OOM."""
     ooms = [fit for fit in fits if fit.outcome is Outcome.OOM]
     if batch is None:
         batch = min((fit.batch for fit in ooms), default=0)
@@ -353,10 +371,10 @@ def _edge_oom(fit: Fit) -> EdgeOom:
 
 
 def evident_fits(run: Run, limit_bytes: int) -> list[Fit]:
-    """The fit passes under a limit whose peaks tell what training takes, at every T.
+    """The fit passes under a limit whose peaks are valid for training, at every T.
 
-    As in the search: without what a few training steps say where more of them take more, without
-    a T whose steps leave memory behind, and without peaks that an emptied cache has made smaller.
+    As in the search, these are left out: short passes where more training steps take more memory,
+    every T whose steps leave memory behind, and peaks that an emptied cache reduced.
     """
     settings = settings_of(run) or Settings()
     terms = Terms(
@@ -376,24 +394,25 @@ def evident_fits(run: Run, limit_bytes: int) -> list[Fit]:
 
 
 def settings_of(run: Run) -> Settings | None:
-    """Those of the last invocation that looked at memory or time."""
+    """The settings of the last invocation that measured memory or time; None without one."""
     looked = [r.settings for r in run.requests if r.settings.study is None]
     return looked[-1] if looked else None
 
 
 def training_limit_of(run: Run) -> int:
-    """What training may take, in bytes: the limit without what is set aside of it."""
+    """Memory for training, in bytes: the limit without the reserve."""
     settings = settings_of(run)
     return run.limit_bytes - (settings.reserve_bytes if settings else 0)
 
 
-def frontier_of(run: Run) -> tuple[Certificate, ...]:
-    """The run's certificates, each derived again from the attempts that it cites; the last at
-    each T counts, and one whose attempts are not all there is void.
+def frontier_of(run: Run) -> tuple[Proof, ...]:
+    """The run's proofs, each derived again from the attempts that its certificate cites.
+
+    The last certificate at each T counts; a certificate is void if one of its attempts is missing.
     """
     by_attempt = {o.attempt: o for o in run.observations if isinstance(o, Fit)}
     settings = {request.request: request.settings for request in run.requests}
-    derived: dict[int, Certificate] = {}
+    derived: dict[int, Proof] = {}
     for certificate in run.certificates:
         again = _derived(certificate, by_attempt, settings.get(certificate.request, Settings()))
         if again is not None:
@@ -403,7 +422,7 @@ def frontier_of(run: Run) -> tuple[Certificate, ...]:
 
 def _derived(
     certificate: Certificate, by_attempt: Mapping[str, Fit], settings: Settings
-) -> Certificate | None:
+) -> Proof | None:
     fits = [by_attempt[attempt] for attempt in certificate.attempts if attempt in by_attempt]
     if len(fits) < len(certificate.attempts) or not fits:
         return None

@@ -1,4 +1,4 @@
-"""The frontier: the edge at each T, sought with few probes and proven by fresh workers."""
+"""The frontier: the largest batch at each T, found with few probes and proven in fresh workers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,19 @@ from rnnprof.maxbatch.certify import (
     KNOWN_ENDS,
     MAX_CRASHES,
     MOST_PROBES,
+    Proof,
     Terms,
     conclude,
     missing_proof,
     probes_of,
+)
+from rnnprof.maxbatch.reasons import (
+    Between,
+    NothingKnown,
+    OnceMore,
+    Predicted,
+    SeemsToLeave,
+    ToProve,
 )
 from rnnprof.maxbatch.search import EdgeSearch, Try, seek
 from rnnprof.maxbatch.stationary import (
@@ -29,30 +38,33 @@ from rnnprof.maxbatch.stationary import (
 )
 from rnnprof.outcomes import was_crowded_out
 from rnnprof.points.seen import ignored
-from rnnprof.runfile.certificates import Certificate
+from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import UNSOUGHT, Outcome, Point, Role
 from rnnprof.runfile.records import Record, Run, Settings
-from rnnprof.units import format_bytes, format_seconds
 
 EXPLORING_STEPS: Final = 2
-"""The second finds the optimizer's state in place: from there on the peak is known."""
+"""In the second step the optimizer's state exists, so the peak is known."""
 
 NEAR_RATIO: Final = 0.02
-"""A batch within it of the edge predicted is run as a proof at once."""
+"""A batch within this share of the predicted largest batch is run as a proof at once."""
 
-LEAVES_MEMORY: Final = "whether each training step leaves memory behind"
 
 MIN_SAMPLES_TO_TRUST: Final = 2
-"""One sample tells no slope: what it predicts is a lower bound, and far from the edge."""
+"""One sample gives no slope: its prediction is a lower bound far below the largest batch."""
 
 
 @dataclass(slots=True)
 class Frontier:
-    """The search over several T, which share what each success teaches.
+    """The search over several T, which share one memory model.
 
     Attributes:
-        model: of what was known when a batch was last proposed.
+        observer: runs the probes.
+        record: appends a certificate to the run file.
+        listener: receives the progress.
+        at_most: the largest batch to try.
+        known: fit passes by T.
+        model: the memory model when a batch was last proposed.
     """
 
     observer: Observer
@@ -63,7 +75,7 @@ class Frontier:
     model: MemoryModel | None = None
 
     def recall(self, run: Run) -> None:
-        """Take up the fit passes of this and earlier invocations that ran under the same terms."""
+        """Take over fit passes of this and earlier invocations with the same limit and lengths."""
         same = {
             request.request
             for request in run.requests
@@ -77,25 +89,25 @@ class Frontier:
             if fit.limit_bytes == self.observer.limit_bytes:
                 self.known[fit.time_steps].append(fit)
 
-    def run(self, lengths: Iterable[int]) -> tuple[Certificate, ...]:
-        """Certify each T, in the order in which each teaches the next the most."""
+    def run(self, lengths: Iterable[int]) -> tuple[Proof, ...]:
+        """Certify each T, in the order in which each T helps most to predict the next."""
         ordered = order_of(lengths)
         certificates = []
         for done, time_steps in enumerate(ordered):
             certificate = self.certify(time_steps)
-            self.record(certificate)
+            self.record(certificate.certificate)
             certificates.append(certificate)
             self.listener.proved(certificate, done + 1, len(ordered))
         return tuple(sorted(certificates, key=lambda certificate: certificate.time_steps))
 
-    def certify(self, time_steps: int) -> Certificate:
-        """Search the largest batch at one T until it is proven or cannot be."""
+    def certify(self, time_steps: int) -> Proof:
+        """Search the largest batch at one T until it is proven or cannot be proven."""
         fits, request = self.known[time_steps], self.observer.request.request
         seek(self._terms_at(time_steps).search(time_steps, fits), self._propose, self._try)
         return conclude(time_steps, fits, self._terms, request)
 
     def _propose(self, search: EdgeSearch) -> tuple[EdgeSearch, int | None]:
-        """The batch to run next, None for none, and the search as what was seen has left it."""
+        """The updated search, and the batch to run next; None ends the search."""
         fits, request = self.known[search.time_steps], self.observer.request.request
         if _is_unsupported(fits) or probes_of(fits, request) >= MOST_PROBES:
             return search, None
@@ -112,7 +124,7 @@ class Frontier:
         return search, batch
 
     def _try(self, search: EdgeSearch, batch: int) -> Try | None:
-        """Run a batch; None where its end says nothing of memory."""
+        """Run a batch; None if the result says nothing about memory."""
         point = Point(batch, search.time_steps)
         self.listener.probing(point, self._why(batch, search, self.model))
         is_near = search.is_over or self._is_near(point, self.model)
@@ -120,14 +132,14 @@ class Frontier:
         return self._terms_at(point.time_steps).try_of(fit) if fit.outcome in KNOWN_ENDS else None
 
     def _settle_suspicion(self, search: EdgeSearch) -> EdgeSearch:
-        """Run for longer what looks as if training steps left memory behind; the search, with
-        what has come of it.
+        """Run longer passes where training steps seem to leave memory behind; return the search
+        with their results.
         """
         terms, fits = self._terms, self.known[search.time_steps]
         before, count = len(fits), confirming_steps(terms.confirm_steps)
         while (batch := batch_to_confirm(fits, terms.confirm_steps, terms.granularity)) is not None:
             point = Point(batch, search.time_steps)
-            self.listener.probing(point, LEAVES_MEMORY)
+            self.listener.probing(point, SeemsToLeave())
             self._probe(point, count)
         is_new = len(fits) > before
         return (
@@ -135,7 +147,7 @@ class Frontier:
         )
 
     def _without_short_passes(self, search: EdgeSearch) -> EdgeSearch:
-        """The search, begun anew with what is evident, once memory is seen to differ by step."""
+        """The search; restarted with evident passes once memory is known to vary by step."""
         if search.bisects or not self._is_varying(search.time_steps):
             return search
         return self._terms_at(search.time_steps).search(
@@ -143,17 +155,17 @@ class Frontier:
         )
 
     def _is_varying(self, time_steps: int) -> bool:
-        """Whether a few training steps at this T say nothing of more of them."""
+        """Whether short passes at this T say nothing about longer ones."""
         return is_varying(self.known[time_steps])
 
     def _is_tired(self, batch: int, fits: Sequence[Fit]) -> bool:
-        """Whether a batch has been tried so often that another time will not prove it either."""
+        """Whether a batch was tried so often that one more probe will not prove it."""
         terms = self._terms.lasting(fits)
         most = terms.confirm + MAX_CRASHES + (terms.through > 0)
         return sum(fit.batch == batch for fit in fits) >= most
 
     def _steps_of(self, point: Point, *, is_near: bool) -> int:
-        """Training steps of a probe: few where its bytes are all that is wanted of it."""
+        """Training steps of a probe: few if only its bytes are needed."""
         fits, terms = self.known[point.time_steps], self._terms_at(point.time_steps)
         is_varying_somewhere = any(map(self._is_varying, self.known))
         if is_varying_somewhere or any(f.point == point and terms.is_long(f) for f in fits):
@@ -163,14 +175,14 @@ class Frontier:
         return min(terms.confirm_steps, EXPLORING_STEPS)
 
     def _is_near(self, point: Point, model: MemoryModel | None) -> bool:
-        """Whether the batch may well be the edge itself, and is worth the steps of a proof."""
+        """Whether the batch may be the largest one, so that it is run as long as a proof."""
         if model is None or len(self._samples()) < MIN_SAMPLES_TO_TRUST:
             return False
         beyond = Point(math.ceil(point.batch * (1 + NEAR_RATIO)), point.time_steps)
         return model.predict_bytes(beyond) > self._terms.limit_bytes
 
     def _probe(self, point: Point, count: int) -> Fit:
-        """Run a batch for so many training steps."""
+        """Run a batch for *count* training steps."""
         settings = self._settings
         fit = self.observer.observe(
             point, "fit", Role.PROBE, confirm_steps=count, lengths=settings.lengths
@@ -181,43 +193,38 @@ class Frontier:
         return fit
 
     def _samples(self) -> list[Sample]:
-        """Peaks of all T, by the passes that say something of the edge."""
+        """Peaks at all T, from the evident passes."""
         evident = (self._terms_at(t).evident(fits) for t, fits in self.known.items())
         return samples_of(fit for fits in evident for fit in fits)
 
-    def _why(self, batch: int, search: EdgeSearch, model: MemoryModel | None) -> str:
-        """Why this batch: what is predicted of it, and between which the edge lies."""
-        between = f"the largest lies from {search.fits * search.granularity}"
-        if search.fails is not None:
-            between += f" to {search.fails * search.granularity - search.granularity}"
+    def _why(self, batch: int, search: EdgeSearch, model: MemoryModel | None) -> Reason:
+        """Why this batch is tried: its predicted bytes and the bracket of the largest batch."""
+        unit = search.granularity
+        high = None if search.fails is None else (search.fails - 1) * unit
+        between = Between(search.fits * unit, high)
         if model is None:
-            return between if search.tries else "nothing is known yet"
-        predicted = model.predict_bytes(Point(batch, search.time_steps))
-        limit = format_bytes(self._terms.limit_bytes)
+            return between if search.tries else NothingKnown()
         before = [fit for fit in self.known[search.time_steps] if fit.batch == batch]
         if before and before[-1].outcome is Outcome.CRASHED:
-            return "once more: its worker died"
+            return OnceMore()
         if before:
-            return (
-                f"to prove it in a fresh worker over {self._horizon(search.time_steps)} training "
-                f"steps"
-                f"{self._cost(before[-1])}"
-            )
-        return f"{format_bytes(predicted)} of {limit} predicted; {between}"
+            return ToProve(self._horizon(search.time_steps), self._seconds(before[-1]))
+        predicted = model.predict_bytes(Point(batch, search.time_steps))
+        return Predicted(predicted, self._terms.limit_bytes, between)
 
-    def _cost(self, before: Fit) -> str:
-        """What a longer horizon takes, by a shorter pass at the same batch."""
+    def _seconds(self, before: Fit) -> float | None:
+        """Seconds of a longer horizon, from a shorter pass at the same batch."""
         horizon = self._horizon(before.time_steps)
         if not 0 < before.train_steps_run < horizon or horizon == self._settings.confirm_steps:
-            return ""
-        return f", about {format_seconds(before.wall_s / before.train_steps_run * horizon)}"
+            return None
+        return before.wall_s / before.train_steps_run * horizon
 
     @property
     def _settings(self) -> Settings:
         return self.observer.request.settings
 
     def _terms_at(self, time_steps: int) -> Terms:
-        """Those of a proof at T, by what has been seen there."""
+        """The terms of a proof at T, which depend on the passes there."""
         return self._terms.lasting(self.known[time_steps])
 
     def _horizon(self, time_steps: int) -> int:
@@ -242,21 +249,21 @@ def _leaks(fits: Sequence[Fit], terms: Terms) -> bool:
 
 
 def _is_unsupported(fits: Sequence[Fit]) -> bool:
-    """Whether nothing else was seen at this T than that it is not supported."""
+    """Whether every pass at this T ended as not supported."""
     return bool(fits) and all(fit.outcome is Outcome.UNSUPPORTED for fit in fits)
 
 
 def _is_set_aside(batch: int, fits: Sequence[Fit]) -> bool:
-    """Whether nothing is to be learned by trying a batch again: it hung, or crashed twice."""
+    """Whether a batch is not tried again: it hung, or crashed twice."""
     ends = [fit.outcome for fit in fits if fit.batch == batch]
     hung = any(end not in KNOWN_ENDS and end is not Outcome.CRASHED for end in ends)
     return hung or ends.count(Outcome.CRASHED) >= MAX_CRASHES
 
 
 def order_of(lengths: Iterable[int]) -> list[int]:
-    """The longest, the shortest, then always the one farthest from those before.
+    """The longest, the shortest, then always the T farthest from those before.
 
-    Between two T that are known a third is interpolated, and rarely more than one sequence off.
+    Between two known T the model interpolates, rarely with an error of more than one sequence.
     """
     left = sorted(set(lengths))
     ordered: list[int] = []
@@ -268,5 +275,5 @@ def order_of(lengths: Iterable[int]) -> list[int]:
 
 
 def _distance(time_steps: int, others: Sequence[int]) -> float:
-    """How far a T lies from the nearest of others, as a ratio."""
+    """The ratio between a T and the nearest other one."""
     return min((max(time_steps, t) / min(time_steps, t) for t in others), default=float("inf"))

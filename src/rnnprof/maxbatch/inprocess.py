@@ -1,20 +1,19 @@
-"""The largest batch of a training step of the user's own, found in this process.
+"""The largest batch of the user's own training step, found in the current process.
 
-Before the search, ``step`` runs once at batch 2, rounded up to the granularity, so that what it
-loads or keeps (modules, the optimizer's state) counts as held already.  On the CPU, the limit
-is then on private address space above what this process holds (RLIMIT_DATA, the soft limit,
-set only while step runs); on CUDA, on all that the caching allocator reserves, weights
-included.  Where a library ends the process instead of raising, nothing is left to tell.
+Before the search, ``step`` runs once at batch 2, rounded up to the granularity, so that the memory
+that it keeps (modules, the optimizer's state) is part of the baseline.  On the CPU, the limit
+then applies to private address space above the baseline (RLIMIT_DATA, the soft limit, set only
+while step runs); on CUDA, to all that the caching allocator reserves, weights included.  If a
+library ends the process instead of raising an exception, there is no result.
 
-On the CPU step runs in a thread of its own, since oneDNN compiles nothing any more in a thread
-where it has run out of memory; so an autocast or a default device around the call has no
-effect, only what step sets itself, and gradients as they are switched on or off here.
+On the CPU, step runs in a separate thread, because oneDNN cannot compile in a thread where it has
+run out of memory.  So an autocast or a default device around the call has no effect; step must set
+them itself.  Only the gradient mode is the same as here.
 
-While step runs here on the CPU, the heap maps large blocks one by one, and the holes that earlier
-work left in it are filled, so that what fits does not depend on what ran before; afterwards it is
-as quick as glibc makes it by itself.  A heap that is not kept so holds on to freed blocks: there an
-LSTM failed from a tenth below the answer on, under the same limit.  Where something enforces the
-limit in training, leave more headroom.
+While step runs on the CPU, the heap maps each large block separately, and the holes that earlier
+work left in it are filled, so that the result does not depend on what ran before.  Afterwards the
+heap behaves as usual.  A usual heap keeps freed blocks: with it an LSTM failed under the same limit
+from 10% below the answer.  If training itself runs under such a limit, leave more headroom.
 """
 
 from __future__ import annotations
@@ -26,9 +25,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from rnnprof.breakdown.memory_model import MemoryModel, Sample
 from rnnprof.errors import BadInputError
+from rnnprof.maxbatch.reasons import (
+    BytesUnknown,
+    MemoryFalls,
+    NoHeadroom,
+    NotBatchUsed,
+    SmallestFails,
+    Thrashes,
+)
 from rnnprof.maxbatch.search import EdgeSearch, Try, seek
 from rnnprof.outcomes import Classification, Evidence, classify
 from rnnprof.points.seen import Use, ignored_uses
+from rnnprof.reasons import Reason
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.codec import decode
 from rnnprof.runfile.observations import Seen
@@ -39,17 +47,17 @@ if TYPE_CHECKING:
     from rnnprof.worker.backends.budget import Allowance, Reading
 
 WARM_UP_BATCH: Final = 2
-"""Sequences of the run before the baseline: 1 breaks batch normalisation."""
+"""Batch of the run before the baseline: a batch of 1 breaks batch normalisation."""
 
 FIRST_LEAP: Final = 8
-"""Times the first batch whose bytes are known, at most, that the second may be: a small one finds
-room in what the heap has kept, so its bytes alone predict too large an edge."""
+"""The largest ratio of the second batch to the first one with known bytes: a small batch reuses
+memory that the heap kept, so its bytes alone predict too large a batch."""
 
 NEAR_RATIO: Final = 0.9
-"""Share of the limit from which on a batch that is predicted to take it is near."""
+"""A batch is near the limit if it is predicted to take more than this share of it."""
 
 STEPS: Final = 1
-"""T, for the memory model: a step's own, the same in all of its runs."""
+"""T for the memory model: step has its own, which is the same in all runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +66,15 @@ class Probe:
 
     Attributes:
         outcome: ``measured`` or ``oom``.
-        peak_bytes: of what the limit counts; None where it is not known, or after an OOM.
-        is_warm_up: ran before the baseline, under no limit but the machine's.
-        reason: why it did not fit, in one sentence; *message* is the error's own words.
-        requested_bytes: the allocation that did not fit, where the error names it.
-        allocated_bytes: the part of the peak that tensors took; None on the CPU.
-        retries: times that the caching allocator emptied its cache to go on, which takes time and
-            makes *peak_bytes* less than the steps would take; None on the CPU.
-        seen: what modules were called with in the first run of step and in the last.
+        wall_s: duration of the run.
+        peak_bytes: peak of the charged bytes; None where unknown, or after an OOM.
+        is_warm_up: whether it ran before the baseline, without a limit except the machine's.
+        reason, message: why it did not fit, in one sentence; and the text of the error.
+        requested_bytes: size of the allocation that failed, if the error names it.
+        allocated_bytes: peak of the bytes that tensors took; None on the CPU.
+        retries: how often the caching allocator emptied its cache to continue, which takes time and
+            makes *peak_bytes* smaller than what the steps need; None on the CPU.
+        seen: the inputs of modules in the first and in the last run of step.
     """
 
     batch: int
@@ -82,7 +91,7 @@ class Probe:
 
     @property
     def passed(self) -> bool:
-        """Whether its steps ran through."""
+        """Whether all of its steps passed."""
         return self.outcome is Outcome.MEASURED
 
     def __str__(self) -> str:
@@ -93,18 +102,19 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class LargestBatch:
-    """What is known of the largest batch: fits at *batch*, out of memory at *batch* + granularity.
+    """The largest batch and its proof: *batch* fits, *batch* + granularity does not.
 
     Attributes:
-        batch: the largest that was run and fitted below every OOM; None where none did.
-        train_with: the largest multiple of the granularity, at most *batch*, that leaves the
-            headroom free; None where none does, or where the bytes of no batch are known.
-        train_with_is_measured: it was run; else its bytes are predicted from those that were.
+        batch: the largest batch below every OOM that was run and fitted; None without one.
+        train_with: the largest safe batch: the largest multiple of the granularity, at most
+            *batch*, that leaves the headroom free; None if there is none or no bytes are known.
+        train_with_is_measured: whether *train_with* was run; else its bytes are predicted.
+        status: whether the largest batch is proven, and why not.
         fits, fails: the runs on both sides; None for a side that was not seen.
-        limit_bytes: what the steps were allowed (CPU: above what the process held; CUDA: all that
-            the allocator reserves, weights included), or, on CUDA without a limit, what there was.
-        probes: runs of steps, the warm-up included; *ooms*: those of them that ran out of memory.
-        reason: why there is no *batch* or *train_with*, or what else to know.
+        limit_bytes: the limit in force (CPU: above the baseline; CUDA: all that the allocator
+            reserves, weights included), or, on CUDA without a limit, the available memory.
+        probes, ooms: runs of steps with the warm-up, and how many of them ran out of memory.
+        reason: why there is no *batch* or *train_with*, or a remark on them.
         history: every probe, in order.
     """
 
@@ -120,7 +130,7 @@ class LargestBatch:
     headroom_ratio: float
     probes: int
     ooms: int
-    reason: str | None = None
+    reason: Reason | None = None
     history: tuple[Probe, ...] = field(default=(), repr=False)
 
 
@@ -138,51 +148,52 @@ def largest_batch(
 ) -> LargestBatch:
     """Find the largest batch at which *step* runs without running out of memory, and prove it.
 
-    ``step(batch)`` runs whole training steps at that batch size, forward, backward and optimizer,
-    and frees what it made.  The bytes that it takes lead the search; the answer has been run, and
-    so has the batch above it, which failed.  How it is run is told at the head of this module.
+    The search follows the bytes that each run takes.  The answer was really run, and so was the
+    next batch, which failed.  The docstring of this module says how step is run.
 
     Args:
+        step: ``step(batch)`` runs one or more whole training steps at that batch, with forward,
+            backward and optimizer, and frees what it allocated.
         at_most: the largest batch to try.
-        granularity: the batch is sought among its multiples.
+        granularity: only multiples of it are tried.
         headroom: share of the limit that ``train_with`` leaves free.
-        memory_limit: bytes, or a text as ``512MiB``; None for what the machine can give (CPU), or
-            for no other limit than the GPU itself (CUDA).
+        memory_limit: bytes, or a text such as ``512MiB``; None for the free memory of the machine
+            (CPU), or for no limit except the GPU's memory (CUDA).
         device: ``cpu``, ``cuda`` (the current GPU), or ``auto``: a GPU if torch has one.
-        confirm_steps: how often ``step(batch)`` has to pass, one after the other.  Near a limit on
-            the CPU it runs once more before, with a sixteenth more, so that oneDNN has compiled.
-        start: the first batch to try, rounded up to the granularity; 16 times it by default.
-        listener: called with each :class:`Probe` as it ends; ``print`` shows it.
+        confirm_steps: how often ``step(batch)`` must pass in a row.  Near a limit on the CPU it
+            first runs once with 1/16 more memory, so that oneDNN has compiled.
+        start: the first batch to try, rounded up to the granularity; by default 16 units of it.
+        listener: called with each :class:`Probe` when it ends; ``print`` shows it.
 
     Raises:
-        BadInputError: an argument that cannot be used, or a limit that the machine cannot give.
-        NoDeviceError: CUDA is asked for, and torch has no GPU.
+        BadInputError: an argument is invalid, or the machine has less memory than the limit.
+        NoDeviceError: CUDA is requested, but torch has no GPU.
         Exception: step's own, if it is not out of memory, with a note that names the batch.
     """
     _check(at_most, granularity, headroom, confirm_steps, start)
     asked_bytes = _bytes(memory_limit)
-    from rnnprof.worker.backends.budget import open_budget  # torch comes with it
+    from rnnprof.worker.backends.budget import open_budget  # imports torch
 
     runner = Runner(step, confirm_steps, open_budget(device), listener)
-    hunt = Hunt(runner, granularity, at_most // granularity)
+    search = BatchSearch(runner, granularity, at_most // granularity)
     try:
-        runner.settle(asked_bytes)  # refuses a limit that cannot be had, before anything runs
+        runner.settle(asked_bytes)  # refuses an impossible limit before anything runs
         runner.settle(None)
-        hunt.warm_up()
+        search.warm_up()
         runner.settle(asked_bytes)
-        hunt.search(None if start is None else -(-start // granularity))
+        search.search(None if start is None else -(-start // granularity))
     finally:
         runner.budget.close()
-    return hunt.result(at_most, headroom)
+    return search.result(at_most, headroom)
 
 
 Attempt: TypeAlias = "tuple[Reading | None, tuple[Classification, str] | None]"
-"""What a run that passed took, or the verdict on an OOM and its own words."""
+"""The memory of a run that passed, or the classification of an OOM with the error's text."""
 
 
 @dataclass(slots=True)
 class Runner:
-    """Runs step under the budget, and tells an OOM from every other error."""
+    """Runs step under the budget, and separates OOMs from all other errors."""
 
     step: Callable[[int], Any]
     confirm_steps: int
@@ -192,7 +203,7 @@ class Runner:
     seen: dict[str, Any] = field(default_factory=dict)
 
     def settle(self, asked_bytes: int | None) -> None:
-        """Take the baseline, and the limit: on the CPU never more than the machine can give."""
+        """Take the baseline and set the limit; on the CPU it is at most the free memory."""
         if self.budget.kind == "cpu":
             from rnnprof.engine.identity import resolve_limit
 
@@ -200,10 +211,10 @@ class Runner:
         self.budget.settle(asked_bytes)
 
     def run(self, batch: int, *, is_warm_up: bool = False, is_near: bool = False) -> Probe:
-        """One probe; an error that is no OOM is raised as it is, after the limit is lifted.
+        """Run one probe; an error that is not an OOM is raised unchanged, without the limit.
 
-        oneDNN may end the process when it is refused memory to compile in.  So near the limit it
-        compiles for this batch with some slack first, and finds its code ready under the limit.
+        oneDNN may end the process if it has no memory to compile.  So near the limit, a first run
+        with some slack compiles for this batch, and the code is ready for the run under the limit.
         """
         began_s = time.perf_counter()
         took, error = None, None
@@ -219,10 +230,10 @@ class Runner:
         return probe
 
     def _attempt(self, batch: int, count: int, *, slack: bool = False) -> Attempt:
-        """The peak, or the verdict on an OOM and its words; nothing of it is left."""
+        """One attempt, whose memory is freed at the end."""
         try:
             return self._limited(batch, count, slack=slack)
-        finally:  # the exception is gone by now, and with it the tensors that its frames held
+        finally:  # the exception has been freed, and with it the tensors in its frames
             self.budget.clean()
 
     def _limited(self, batch: int, count: int, *, slack: bool) -> Attempt:
@@ -230,7 +241,7 @@ class Runner:
         try:
             with self.budget.in_force(slack=slack) as reading:
                 self.budget.run(lambda: self._steps(batch, count))
-        except Exception as error:  # the limit is lifted: there is memory to judge it in
+        except Exception as error:  # without the limit, there is memory to classify it
             used_bytes = (reading.peak_bytes if reading else None) or self.budget.charged_bytes()
             verdict = classify(self._evidence(error, batch, used_bytes))
             if verdict.outcome is not Outcome.OOM:
@@ -252,9 +263,9 @@ class Runner:
         return tuple(decode(Seen, each, "seen") for each in self.seen.get("seen", ()))
 
     def _evidence(self, error: Exception, batch: int, used_bytes: int | None) -> Evidence:
-        """What classify asks for: the run's peak, since the error has freed much on its way here.
+        """The evidence for classify, with the run's peak: the error has freed much memory by now.
 
-        A smaller batch that passed shows that the libraries start.
+        A smaller batch that passed shows that the libraries can start.
         """
         return Evidence(
             phase=f"step({batch})",
@@ -276,8 +287,8 @@ def _probe(
 ) -> Probe:
     if error is not None:
         verdict, message = error
-        told = (verdict.reason, message, verdict.requested_bytes)
-        return Probe(batch, verdict.outcome, wall_s, None, is_warm_up, *told)
+        known = (verdict.reason, message, verdict.requested_bytes)
+        return Probe(batch, verdict.outcome, wall_s, None, is_warm_up, *known)
     assert took is not None
     return Probe(
         batch,
@@ -291,38 +302,40 @@ def _probe(
 
 
 @dataclass(slots=True)
-class Hunt:
-    """The search over one runner, in units of the granularity, up to *most* of them.
+class BatchSearch:
+    """The search with one runner, in units of the granularity.
 
     Attributes:
-        first: units to try before what the search proposes; None for none.
-        unused: why step does not use its batch; None where it does.
+        most: the largest number of units to try.
+        edge: the bracket; None before the search.
+        unused: why step does not use its batch; None if it does.
+        first: units to try before the search proposes; None for none.
     """
 
     runner: Runner
     granularity: int
     most: int
     edge: EdgeSearch | None = None
-    unused: str | None = None
+    unused: Reason | None = None
     first: int | None = None
 
     def warm_up(self) -> None:
-        """Run the smallest usual batch, so that what step loads and keeps is there."""
+        """Run a small batch, so that what step loads and keeps is part of the baseline."""
         units = min(self.most, -(-WARM_UP_BATCH // self.granularity))
         self.runner.run(units * self.granularity, is_warm_up=True)
 
     def search(self, first: int | None) -> None:
-        """Probe until the edge is proven."""
+        """Probe until the largest batch is proven."""
         limit_bytes = self.runner.budget.limit_bytes
         self.edge = edge = EdgeSearch(STEPS, limit_bytes, self.most, self.granularity)
         warm_up = self.runner.history[0]
-        if not warm_up.passed:  # what it loads at first may be what it had no room for: once more
+        if not warm_up.passed:  # perhaps only the first load did not fit: try this batch again
             first = warm_up.batch // self.granularity
         self.first = first
         seek(edge, self._propose, self._probe)
 
     def _propose(self, edge: EdgeSearch) -> tuple[EdgeSearch, int | None]:
-        """The batch to run next; None where the edge is proven, or step does not use its batch."""
+        """The batch to run next; None if the answer is proven or step does not use its batch."""
         if self.unused:
             return edge, None
         units = self.first if self.first is not None else self._next(edge)
@@ -334,10 +347,8 @@ class Hunt:
         self.unused = self._ignored()
         return tried
 
-    def _ignored(self) -> str | None:
-        """Why the probes show that step does not use its batch; what is loaded at first tells no
-        bytes.
-        """
+    def _ignored(self) -> Reason | None:
+        """Why the probes show that step does not use its batch, without the warm-up's bytes."""
         return ignored_uses(
             Use(each.batch, STEPS, each.seen, None if each.is_warm_up else each.peak_bytes)
             for each in self.runner.history
@@ -345,7 +356,7 @@ class Hunt:
         )
 
     def result(self, at_most: int, headroom_ratio: float) -> LargestBatch:
-        """Both sides of the edge, and what to train with."""
+        """Both sides of the proof, and the largest safe batch."""
         edge, history = self.edge, tuple(self.runner.history)
         assert edge is not None
         allowed_bytes = edge.limit_bytes * (1 - headroom_ratio)
@@ -368,14 +379,14 @@ class Hunt:
         )
 
     def _train_with(self, edge: EdgeSearch, allowed_bytes: float) -> int | None:
-        """Between the batches whose bytes are known to be within and beyond, by the model."""
+        """The largest safe batch, by the model, between batches with known bytes."""
         model = self._model()
         if model is None or not edge.fits:
             return None
         if allowed_bytes >= edge.limit_bytes:
             return edge.fits * self.granularity
         known = [t for t in edge.tries if t.size_bytes is not None and t.units <= edge.fits]
-        # with an emptied cache the steps took less than they would: that is no headroom
+        # after an emptied cache the bytes are smaller than what the steps need: not headroom
         beyond = [t.units for t in known if t.retries or (t.size_bytes or 0) > allowed_bytes]
         within = [t.units for t in known if t.units not in beyond]
         highest = min(beyond, default=edge.fits + 1) - 1
@@ -383,32 +394,33 @@ class Hunt:
         predicted = model.edge(STEPS, allowed_bytes) / self.granularity
         return int(max(lowest, min(highest, predicted))) * self.granularity or None
 
-    def _reason(self, edge: EdgeSearch, train_with: int | None) -> str | None:
+    def _reason(self, edge: EdgeSearch, train_with: int | None) -> Reason | None:
         if self.unused:
-            return f"step does not use the batch: {self.unused}"
+            return NotBatchUsed(self.unused)
         if not edge.fits:
-            return f"not even a batch of {self.granularity} fits"
+            return SmallestFails(self.granularity)
         if self._model() is None:
-            return "the bytes of no batch are known: train_with cannot be told"
+            return BytesUnknown()
         if train_with is None:
-            return f"not even a batch of {self.granularity} leaves the headroom free"
+            return NoHeadroom(self.granularity)
         if edge.fall is not None:
-            smaller, larger = (tried.units * self.granularity for tried in edge.fall)
-            return f"batch {larger} took less memory than {smaller}: a larger one may fit too"
+            smaller, larger = edge.fall
+            return MemoryFalls(
+                smaller.units * self.granularity,
+                smaller.held_bytes,
+                larger.units * self.granularity,
+                larger.held_bytes,
+            )
         return self._thrashing(edge)
 
-    def _thrashing(self, edge: EdgeSearch) -> str | None:
+    def _thrashing(self, edge: EdgeSearch) -> Thrashes | None:
         probe = self._probe_at(edge.fits, Outcome.MEASURED)
         if probe is None or not probe.retries:
             return None
-        often = "once" if probe.retries == 1 else f"{probe.retries} times"
-        return (
-            f"batch {probe.batch} thrashes: to go on, the allocator emptied its cache {often}, "
-            "which takes time"
-        )
+        return Thrashes(probe.batch, probe.retries)
 
     def _is_near(self, batch: int) -> bool:
-        """Whether the batch may come near the limit, as far as that is known."""
+        """Whether the batch is predicted to be near the limit; True without a prediction."""
         model = self._model()
         if model is None:
             return True
@@ -416,9 +428,9 @@ class Hunt:
         return model.predict_bytes(Point(batch, STEPS)) > near_bytes
 
     def _next(self, edge: EdgeSearch) -> int | None:
-        """What the search proposes, led by the bytes as far as they can be trusted."""
+        """The search's proposal, with the memory model only where its bytes can be trusted."""
         known = [t.units for t in edge.tries if t.size_bytes is not None]
-        # a fit whose bytes are unknown leads nowhere: the bracket is then cut instead
+        # without the bytes of the largest fit the bracket is divided instead
         units = edge.propose(self._model() if max(known, default=0) == edge.fits else None)
         if units is None or len(known) != 1 or edge.fails is not None:
             return units
@@ -461,15 +473,15 @@ def _check(
     at_most: int, granularity: int, headroom: float, confirm_steps: int, start: int | None
 ) -> None:
     if granularity < 1:
-        raise BadInputError(f"granularity={granularity}: at least 1")
+        raise BadInputError(f"granularity={granularity}: must be at least 1")
     if at_most < granularity:
-        raise BadInputError(f"at_most={at_most}: at least the granularity, {granularity}")
+        raise BadInputError(f"at_most={at_most}: must be at least the granularity, {granularity}")
     if confirm_steps < 1:
-        raise BadInputError(f"confirm_steps={confirm_steps}: at least 1")
+        raise BadInputError(f"confirm_steps={confirm_steps}: must be at least 1")
     if not 0 <= headroom < 1:
-        raise BadInputError(f"headroom={headroom}: a share of the limit, from 0 to below 1")
+        raise BadInputError(f"headroom={headroom}: must be a share of the limit, from 0 to below 1")
     if start is not None and not 1 <= start <= at_most // granularity * granularity:
-        raise BadInputError(f"start={start}: from 1 to at_most, in multiples of the granularity")
+        raise BadInputError(f"start={start}: must be from 1 to at_most in whole granularities")
 
 
 def _bytes(size: int | str | None) -> int | None:

@@ -1,7 +1,7 @@
-"""What lies around a largest batch: batches within a tenth of it, each run once.
+"""Neighbours of a largest batch: batches within 10% of it, each run once.
 
-A proof holds at its two batches.  Where memory is not monotone a larger batch may fit all the same,
-or a smaller one may not: on a simulated GPU a batch is so cheap that the neighbours are run too.
+A proof is valid for its two batches.  If memory is not monotone, a larger batch may fit, or a
+smaller one may not.  On a simulated GPU probes are cheap, so the neighbours are run too.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from rnnprof.runfile.points import Outcome, Role
 from rnnprof.runfile.records import Run
 
 REACH_RATIO: Final = 0.1
-"""How far from the largest batch."""
+"""The largest distance of a neighbour, as a share of the largest batch."""
 
 COUNT: Final = 50
-"""Neighbours that are run, half of them on each side."""
+"""Number of neighbours to run, half of them on each side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Neighbours:
 
     @property
     def fits_above(self) -> tuple[int, ...]:
-        """Batches that fit although the largest that is proven lies below them."""
+        """Batches that fit although they are above the proven largest batch."""
         return tuple(batch for batch in self.fits if batch > self.batch)
 
     @property
@@ -47,12 +47,12 @@ class Neighbours:
 
     @property
     def is_monotone(self) -> bool:
-        """Whether everything below fits and nothing above does."""
+        """Whether all smaller neighbours fit and no larger one does."""
         return not self.fits_above and not self.ooms_below
 
 
 def neighbours_to_run(certificate: Certificate) -> list[int]:
-    """Evenly within reach of a largest batch that is proven, without its own two sides."""
+    """Batches spread evenly around a proven largest batch, without the two of its proof."""
     if certificate.status is not EdgeStatus.CERTIFIED or certificate.batch is None:
         return []
     batch, unit = certificate.batch, certificate.granularity
@@ -66,7 +66,7 @@ def neighbours_to_run(certificate: Certificate) -> list[int]:
 
 
 def neighbours_of(run: Run, frontier: Sequence[Certificate]) -> tuple[Neighbours, ...]:
-    """Of each certificate whose neighbours were run."""
+    """The neighbours of each certificate for which they were run."""
     found = []
     for certificate in frontier:
         here = [

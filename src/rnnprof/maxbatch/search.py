@@ -1,12 +1,12 @@
-"""The largest batch that fits at one T: led by bytes, guarded by a bracket, proven on both sides.
+"""Search the largest batch that fits at one T, with a memory model and a bracket.
 
-A search knows what was tried at its T and asks for the next batch; a memory model proposes, from
-every success at any T, and the bracket keeps it honest.  A model that is wrong costs probes, never
-a wrong answer.  Batches are counted in units of the granularity.
+A search knows the results at its T and proposes the next batch.  A memory model of all fits at any
+T predicts it, and the bracket bounds the prediction.  A wrong model costs probes, but never gives a
+wrong answer.  Batches are counted in units of the granularity.
 
-Bound: each probe halves the bracket or is counted as spent; when ``ceil(log2(n + 1))`` are spent,
-n the units up to the cap, only bisection is left.  So no search takes more than twice as many
-probes as plain bisection.
+Bound: a probe that does not halve the bracket is counted as spent.  After ``ceil(log2(n + 1))``
+spent probes, where n is the number of units up to the cap, the search only bisects.  So it needs at
+most twice as many probes as plain bisection.
 """
 
 from __future__ import annotations
@@ -20,87 +20,91 @@ from rnnprof.breakdown.memory_model import MemoryModel
 from rnnprof.runfile.points import Outcome, Point
 
 FIRST_UNITS: Final = 16
-"""The first batch tried where nothing is known: small enough to fit, large enough to tell."""
+"""The first batch if nothing is known: small enough to fit, large enough to be informative."""
 
 WIDE_RATIO: Final = 4.0
-"""A bracket wider than this is cut in proportion, not in the middle."""
+"""A bracket with a larger ratio is divided at the geometric mean, not in the middle."""
 
 FAR_RATIO: Final = 0.3
-"""An edge that is predicted farther above the last fit, as a share of that, is approached first."""
+"""If the predicted largest batch is farther above the last fit than this share of it, the search
+does not go all the way at once."""
 
 APPROACH_RATIO: Final = 0.8
-"""Share of such a way to go: a slope that rises by a fourth on it still fits, and the bytes seen
-there make the rest short."""
+"""Share of such a way for the next batch: it still fits if the slope rises by a quarter, and its
+bytes then make the prediction precise."""
 
 BACK_RATIOS: Final = (0.1, 0.5)
-"""How far below an OOM that the bytes did not predict to try next, as a share of the bracket: near
-after the first, for bytes are mostly a little wrong; in the middle when they were wrong again."""
+"""How far below an unpredicted OOM to try next, as a share of the bracket: near it after the first,
+because predictions are mostly a little wrong; in the middle after the second."""
 
 EMPTY_BACK_RATIO: Final = 0.75
-"""The same where nothing has fitted yet: what passes tells more than where the edge is not."""
+"""The same if nothing has fitted yet: a fit gives more information than another OOM."""
 
 UP_FACTOR: Final = 4
-"""Growth of the steps above fits that the bytes did not predict, one after the other."""
+"""Growth of the steps upward after consecutive unpredicted fits."""
 
 ONE_LENGTH_RATIO: Final = 0.5
-"""Share of the predicted batch to begin with at another T than the only one seen: what a sequence
-takes whatever its length is not known then."""
+"""Share of the predicted batch to begin with if only one other T is known: bytes per sequence and
+bytes per time step are not separated then."""
 
 NEIGHBOUR_RATIOS: Final = (0.05, 0.005)
-"""How far below the last fit, as a share of it, another must be to give a slope.  The steeper of
-the two slopes is taken: bytes bend upward, so the near one is true where they bend, and the far
-one where what lies between is noise."""
+"""Distances below the last fit, as shares of it, at which another fit gives a slope.  The steeper
+of the two slopes is used: the curve of bytes bends upward, so the near slope is right at a bend,
+and the far one where noise dominates."""
 
 GROWTH_RATIO: Final = 64.0
-"""The longest way above the last fit, as a share of it: a slope between two small batches, most of
-whose bytes are weights, is not to be trusted at the cap."""
+"""The longest step above the last fit, as a multiple of it: weights dominate the bytes of small
+batches, so their slope is not valid for very large ones."""
 
 NOISE_RATIO: Final = 0.005
-"""After an OOM that was not predicted, a slope is taken higher by so much of all bytes at the last
-fit, over its batch ..."""
+"""After an unpredicted OOM, the slope is increased by this share of the bytes per unit at the last
+fit ..."""
 
 CLEAR_RATIO: Final = 0.05
-"""... unless bytes have risen by more than this share, against which noise is small."""
+"""... unless the bytes have risen by more than this share, which is large against noise."""
 
 VARYING_FACTOR: Final = 1.25
 VARYING_SHARE: Final = 0.75
-"""The next step above fits whose bytes differ from training step to step: a quarter more, or, where
-the edge is predicted far above, three quarters of that."""
+"""The next batch if bytes vary from training step to training step: a quarter above the last fit,
+or three quarters of the predicted largest batch, if that is more."""
 
 WITHIN_RATIO: Final = 0.1
-"""How far from both ends of the bracket its next batch lies where bytes that vary lead, as a share
-of it."""
+"""Distance of the next batch from both ends of the bracket if varying bytes predict it, as a share
+of the bracket."""
 
 ROUNDING: Final = 1e-9
-"""Of divisions, that no exact edge be missed by one."""
+"""Tolerance of divisions, so that rounding does not reduce an exact result by one."""
 
 FALL_RATIO: Final = 0.10
-"""Bytes that fall by more from one batch to a larger one are no noise: memory shrinks with B.
-Falls of 5% were seen at edges as they should be: libraries lay out larger batches otherwise."""
+"""If bytes fall by more than this from one batch to a larger one, memory falls with B; it is not
+noise.  Falls of 5% were seen in correct searches, because libraries use another layout for larger
+batches."""
 
 FULL_RATIO: Final = 0.95
-"""Share of the limit from which on a caching allocator may empty its cache instead of growing."""
+"""Above this share of the limit a caching allocator may empty its cache instead of growing."""
 
 UNUSED_BYTES: Final = 80 << 20
-"""What a caching allocator reserves at the least beside the allocated bytes, where it is full: the
-unused ends of a few segments of 20 MiB.  Seen: 29 to 83 MiB under limits of 2 to 16 GiB.
+"""Bytes that a full caching allocator reserves but cannot allocate: the unused ends of a few
+segments of 20 MiB.  Measured: 29 to 83 MiB under limits of 2 to 16 GiB.
 
 Source: ``kLargeBuffer`` in c10/cuda/CUDACachingAllocator.h."""
 
 UNUSED_RATIO: Final = 0.05
-"""The same, at most, as a share of a small limit."""
+"""The largest share of a small limit for the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """A batch that was run at this T, in units, and what came of it.
+    """The result of a batch at this T.
 
     Attributes:
-        size_bytes: the peak of what the limit counts, where it fitted and the peak is known.
-        allocated_bytes: the part of it that tensors took at their peak, where the limit counts the
-            cache of an allocator as well.
-        retries: times that the allocator emptied its cache to go on: *size_bytes* is then what it
-            was cut down to, not what it would have taken.
+        units: the batch in units of the granularity.
+        outcome: ``measured`` or ``oom``.
+        size_bytes: peak of the charged bytes; None after an OOM or where unknown.
+        allocated_bytes: peak of the bytes that tensors took, where charged bytes include the cache
+            of an allocator.
+        retries: how often the allocator emptied its cache to continue; *size_bytes* is then smaller
+            than what the batch needs.
     """
 
     units: int
@@ -111,7 +115,7 @@ class Try:
 
     @property
     def held_bytes(self) -> int | None:
-        """What no emptied cache makes smaller."""
+        """The bytes that an emptied cache does not reduce."""
         return self.size_bytes if self.allocated_bytes is None else self.allocated_bytes
 
 
@@ -120,16 +124,16 @@ class EdgeSearch:
     """The bracket at one T.
 
     Attributes:
-        steps: T.
-        limit_bytes: what the limit allows.
+        time_steps: T.
+        limit_bytes: the memory limit.
         most: the largest number of units to try.
         granularity: sequences per unit.
-        tries: all that is known of this T.
+        tries: all results at this T.
         spent: probes that have not halved the bracket.
-        bisects: the bytes of one batch say too little of another's to lead between two.
-        predicted: the edge that the bytes said at the last proposal, in units, if they did.
-        ooms_unpredicted: OOMs where the bytes had said that it fits.
-        fits_unpredicted: fits where the bytes had said that it does not, since last right.
+        bisects: the bytes vary so much that they do not predict within a closed bracket.
+        predicted: largest batch that was predicted at the last proposal, in units; None for none.
+        ooms_unpredicted: OOMs at batches that were predicted to fit.
+        fits_unpredicted: fits above the prediction, since the last correct one.
     """
 
     time_steps: int
@@ -144,11 +148,11 @@ class EdgeSearch:
     fits_unpredicted: int = 0
 
     def recall(self, tries: Iterable[Try]) -> None:
-        """Take up what was tried before; nothing is spent by it."""
+        """Add earlier results, without counting them as spent."""
         self.tries += [tried for tried in tries if tried.units >= 1]
 
     def learn(self, tried: Try) -> None:
-        """Take up the outcome of a probe."""
+        """Add the result of a probe."""
         before = self._width()
         self.tries.append(tried)
         if 2 * self._width() > before:
@@ -156,7 +160,7 @@ class EdgeSearch:
         self._judge(tried)
 
     def _judge(self, tried: Try) -> None:
-        """Count how often the bytes were wrong: OOMs in all, fits since they were last right."""
+        """Count wrong predictions: all OOMs, and the fits since the last correct prediction."""
         if self.predicted is None:
             return
         if tried.outcome is Outcome.OOM:
@@ -181,9 +185,9 @@ class EdgeSearch:
 
     @property
     def contradiction(self) -> tuple[int, int] | None:
-        """An OOM and a fit above it, where both were seen.
+        """The smallest OOM and a fit above it, in units; None without such a pair.
 
-        A batch that went both ways is none: it is taken not to fit, and the search goes below it.
+        A batch with both results is not a contradiction: it counts as an OOM.
         """
         failed = {t.units for t in self.tries if t.outcome is Outcome.OOM}
         passed = {t.units for t in self.tries if t.outcome is Outcome.MEASURED} - failed
@@ -193,9 +197,9 @@ class EdgeSearch:
 
     @property
     def fall(self) -> tuple[Try, Try] | None:
-        """Two fits of which the larger batch held clearly fewer bytes.
+        """Two fits of which the larger batch took clearly fewer bytes; None for none.
 
-        An emptied cache is no fall: the larger batch then reserves less, and allocates more.
+        An emptied cache is not a fall: the larger batch then reserves less but allocates more.
         """
         known = sorted(self._known(), key=lambda tried: tried.units)
         for index, larger in enumerate(known):
@@ -207,13 +211,13 @@ class EdgeSearch:
 
     @property
     def is_over(self) -> bool:
-        """Whether the edge is proven, capped or contradicted."""
+        """Whether the bracket is closed, at the cap, or contradicted."""
         if self.contradiction is not None:
             return True
         return self.fits >= self._ceiling() - 1
 
     def propose(self, model: MemoryModel | None) -> int | None:
-        """The next batch to try, in units; None when nothing is left to try."""
+        """The next batch to try, in units; None when the search has ended."""
         if self.is_over:
             return None
         low, high = self.fits + 1, self._ceiling() - 1
@@ -230,7 +234,7 @@ class EdgeSearch:
         return min(max(self._guarded(led), low), high)
 
     def _within_bracket(self, model: MemoryModel | None) -> int:
-        """The middle; every other time where the bytes lead, well within the bracket."""
+        """The middle of the bracket; alternately the prediction, away from both ends."""
         low, high = self.fits + 1, self._ceiling() - 1
         middle = (low + high) // 2
         if self.spent >= self._allowance() or len(self.tries) % 2 or not self.fits:
@@ -240,7 +244,7 @@ class EdgeSearch:
         return middle if led is None else min(max(led, low + margin), high - margin)
 
     def _guarded(self, led: int) -> int:
-        """Where the bytes lead, unless what was tried forbids it."""
+        """The prediction *led*, corrected if it is outside the bracket."""
         low, high = self.fits + 1, self._ceiling() - 1
         if led > high and self.fails is not None:
             return high - self._step_back()
@@ -250,7 +254,7 @@ class EdgeSearch:
         return led
 
     def _step_back(self) -> int:
-        """How far below the highest batch in question, after OOMs that were not predicted."""
+        """Units to go back below the highest open batch, after unpredicted OOMs."""
         if self.fits == 0:
             return round(EMPTY_BACK_RATIO * self._width())
         wrong = max(self.ooms_unpredicted, self._ooms_in_a_row(), 1)
@@ -258,36 +262,36 @@ class EdgeSearch:
         return int(BACK_RATIOS[place] * self._width())
 
     def _ooms_in_a_row(self) -> int:
-        """Since the last fit: bytes of one batch alone have predicted none of them."""
+        """Number of OOMs since the last fit, even if there was no prediction to count them."""
         ends = [tried.outcome for tried in reversed(self.tries)]
         return next((row for row, end in enumerate(ends) if end is not Outcome.OOM), len(ends))
 
     def _led_by_bytes(self, model: MemoryModel | None) -> int | None:
-        """Where the bytes say to go; None where they say nothing."""
+        """The largest batch as the bytes predict it, in units; None without a prediction."""
         passed = [tried for tried in self._known() if tried.units <= self.fits]
         known = sorted(passed, key=lambda tried: tried.units)
         if known and known[-1].units == self.fits:
             return self._from_last(known, model)
         if model is None:
             return self._first()
-        # nothing has passed at this T: ask for what passes, for a success tells the bytes
+        # nothing has fitted at this T: choose a batch that fits, because a fit gives the bytes
         edge = model.safe_edge(self.time_steps, self.limit_bytes)
         if model.lengths == 1:
             edge *= ONE_LENGTH_RATIO
         return self._whole(edge / self.granularity)
 
     def _is_lower_bound(self, model: MemoryModel | None) -> bool:
-        """Whether the bytes are of one success: as if all were for its sequences."""
+        """Whether the prediction is from one fit, and so counts all bytes as per sequence."""
         return len(self._known()) == 1 and (model is None or _is_proportional(model))
 
     def _first(self) -> int | None:
-        """Where no bytes are known at any T: after an OOM of the first batch, one unit."""
+        """The batch if no bytes are known at any T: after an OOM of the first, one unit."""
         if not self.tries:
             return min(FIRST_UNITS, self.most)
         return None if self.fits or self.fails != FIRST_UNITS else 1
 
     def _from_last(self, known: list[Try], model: MemoryModel | None) -> int:
-        """From the largest fit, along the bytes of one unit more."""
+        """Extrapolate from the largest fit, with the bytes per additional unit."""
         last = known[-1]
         if self._is_squeezed(known):
             return self._from_allocated(known)
@@ -304,9 +308,9 @@ class EdgeSearch:
         return self._whole(last.units + way)
 
     def _is_squeezed(self, known: list[Try]) -> bool:
-        """Whether the limit has made the allocator give up cache at the last fit.
+        """Whether the limit has made the allocator free its cache at the last fit.
 
-        The allocator then reserves less than it would, and what it reserves leads nowhere.
+        It then reserves less than usual, so reserved bytes do not predict anything.
         """
         last = known[-1]
         if last.allocated_bytes is None:
@@ -318,9 +322,9 @@ class EdgeSearch:
         return reserved < allocated and (is_full or reserved <= 0)
 
     def _from_allocated(self, known: list[Try]) -> int:
-        """From the largest fit, to where what tensors take fills the limit.
+        """Extrapolate from the largest fit to the batch whose tensors fill the limit.
 
-        What stays unused is not known to a segment: of what is left, half is tried at the least.
+        The unused bytes are only estimated, so at least half of the free memory is used.
         """
         last = known[-1]
         slope = max(_secants(known, _held), default=0.0)
@@ -331,7 +335,7 @@ class EdgeSearch:
         return self._whole(last.units + (left_bytes - unused_bytes) / slope)
 
     def _slope(self, known: list[Try], model: MemoryModel | None) -> float:
-        """Bytes of one unit more, at the largest fit."""
+        """Bytes per additional unit, at the largest fit."""
         last = known[-1]
         if secants := _secants(known, _size):
             return max(secants)
@@ -344,7 +348,7 @@ class EdgeSearch:
         return int(min(max(units * (1 + ROUNDING), 0.0), float(self.most)))
 
     def _cut(self) -> int:
-        """A batch that divides the bracket: in proportion where it is wide."""
+        """A batch that divides the bracket: at the geometric mean if it is wide."""
         low, high = max(self.fits, 1), self._ceiling()
         if high > WIDE_RATIO * low:
             return max(self.fits + 1, min(high - 1, round(math.sqrt(low * high))))
@@ -365,41 +369,41 @@ class EdgeSearch:
 
 
 def plain_bisection_probes(most: int) -> int:
-    """Probes that bisection takes over the edges 0 to *most*."""
+    """Probes that bisection needs for an answer from 0 to *most*."""
     return math.ceil(math.log2(most + 1))
 
 
 def _size(tried: Try) -> int:
-    """The bytes of a try that is known to have them."""
+    """The charged bytes of a try in which they are known."""
     assert tried.size_bytes is not None
     return tried.size_bytes
 
 
 def _held(tried: Try) -> int:
-    """The bytes of a try that is known to have them, without the cache."""
+    """The bytes without the cache, of a try in which they are known."""
     assert tried.held_bytes is not None
     return tried.held_bytes
 
 
 def _secants(known: list[Try], size: Callable[[Try], int]) -> list[float]:
-    """Bytes of one unit more at the largest fit, from its neighbours below."""
+    """Bytes per additional unit at the largest fit, from smaller fits."""
     last = known[-1]
     bases = (_below(known, (1 - share) * last.units) for share in NEIGHBOUR_RATIOS)
     return [_secant(base, last, size) for base in bases if base is not None]
 
 
 def _secant(smaller: Try, larger: Try, size: Callable[[Try], int]) -> float:
-    """Bytes of one unit more, between two fits."""
+    """Bytes per additional unit, between two fits."""
     return (size(larger) - size(smaller)) / (larger.units - smaller.units)
 
 
 def _below(known: list[Try], units: float) -> Try | None:
-    """The largest fit that is not above a batch."""
+    """The largest fit up to a number of units."""
     return next((one for one in reversed(known) if one.units <= units), None)
 
 
 def _is_proportional(model: MemoryModel) -> bool:
-    """Whether the model is of one sample: its slope is then an upper bound."""
+    """Whether the model has only one sample; its slope is then an upper bound."""
     return all(plane.fixed == 0.0 == plane.per_sequence for plane in model.planes)
 
 
@@ -408,14 +412,13 @@ def seek(
     propose: Callable[[EdgeSearch], tuple[EdgeSearch, int | None]],
     probe: Callable[[EdgeSearch, int], Try | None],
 ) -> EdgeSearch:
-    """Probe what is proposed until nothing is left to try; the search as it ends.
+    """Probe the proposed batches until the search ends, and return it.
 
-    The loop of the engine, whose probes are fresh workers, and of the search in the user's own
-    process.
+    Both searches use this loop: with fresh workers, and in the user's own process.
 
     Args:
-        propose: the batch to try next, None for none, and the search to go on with.
-        probe: runs a batch; None where its end says nothing of memory.
+        propose: returns the updated search and the batch to try next; None ends the search.
+        probe: runs a batch; None if the result says nothing about memory.
     """
     search, batch = propose(search)
     while batch is not None:

@@ -1,8 +1,8 @@
-"""Whether a training step is stationary: what it leaves behind, and how peaks change after it.
+"""Whether a training step is stationary: what it leaves behind, and how its peaks change.
 
-A step that leaves memory behind fits for a while and dies later, so no largest batch of it can be
-proven.  Growth that ends is another matter: what is cached within the steps of a proof stands in
-the proof's own peak.  So a rise is confirmed once, over three times as many steps.
+A step that leaves memory behind fits for a while and fails later, so no largest batch can be
+proven.  Growth that ends is no problem: the peak of a proof includes what is cached during its
+steps.  So growth is confirmed once, over three times as many steps.
 """
 
 from __future__ import annotations
@@ -12,58 +12,59 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Final
 
+from rnnprof.maxbatch.reasons import PeakGrows, StepLeaves
 from rnnprof.maxbatch.search import FALL_RATIO
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome
-from rnnprof.units import format_bytes, format_ratio
 
 SETTLED_STEPS: Final = 2
-"""The first two training steps bring the optimizer's state and the workspaces."""
+"""The first two training steps allocate the optimizer's state and the workspaces."""
 
 WINDOW: Final = 5
 RISES: Final = 4
-"""Live bytes that rise in four of the last five training steps are suspected ..."""
+"""A leak is suspected if live bytes rise in four of the last five training steps ..."""
 
 CONFIRM_FACTOR: Final = 3
-"""... and confirmed over so many times the steps of a proof: its last five rise so too, and of its
-last half ..."""
+"""... and confirmed in a pass with this many times the steps of a proof: its last five steps rise
+too, and of its last half ..."""
 
 CONFIRM_RATIO: Final = 0.8
-"""... at least this share of the steps rises."""
+"""... at least this share of the steps rise."""
 
 MOST_DEATHS: Final = 2
-"""After so many long passes that ran out of memory only the smallest batch is left to try."""
+"""After this many long passes that ran out of memory, only the smallest batch is tried."""
 
 CLEAR_RATIO: Final = 0.25
-"""Share of the mean rise that counts as one: where code is compiled for a new shape now and then,
-the steps between rise by a page or two."""
+"""A rise counts if it is at least this share of the mean: if code is sometimes compiled for a new
+shape, the steps between rise by only a page or two."""
 
 FLAT_STEPS: Final = 2
-"""Growth has ended where none of so many last steps rises."""
+"""Growth has ended if none of the last steps rises, as many as this."""
 
 LEAST_RATIO: Final = 1e-5
-"""Share of the limit, at the least, that a step has to leave behind: with less, a thousand training
-steps take no more than a hundredth of it, as a kept loss does, and the proof stands."""
+"""A leak per step is at least this share of the limit.  With less, a thousand training steps take
+at most 1% of the limit, for example for kept losses, and the proof is valid."""
 
 LEAST_BYTES: Final = 16 << 10
-"""And so much: a heap grows by a page now and then."""
+"""A leak per step is also at least this large: a heap sometimes grows by a page."""
 
 GROWN_RATIO: Final = 0.02
-"""Growth of the peak after the steps of a short probe from which on its bytes are not believed."""
+"""If the peak grows by more than this after the steps of a short probe, bytes of short probes are
+not used."""
 
 LATE_OOMS: Final = 2
-"""The same, by passes that ran out of memory after as many steps as a short probe runs; one is
-enough at a batch at which a shorter pass went through."""
+"""The same after this many passes that ran out of memory later than a short probe ends; one is
+enough at a batch where a shorter pass fitted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """What each training step leaves behind.
+    """Memory that each training step leaves behind.
 
     Attributes:
-        batch: at which it was confirmed.
-        lasts: training steps until the limit is reached there.
-        failed: the pass at a larger batch that ran out of memory by it, if there was one.
+        batch: the batch at which it was confirmed.
+        lasts: training steps until the limit is reached at *batch*.
+        failed: a pass at a larger batch that ran out of memory; None without one.
     """
 
     batch: int
@@ -71,22 +72,26 @@ class Leak:
     lasts: int
     failed: Fit | None = None
 
-    def __str__(self) -> str:
-        words = (
-            f"each training step leaves {format_bytes(self.bytes_per_step)}; "
-            f"B={self.batch} lasts about {self.lasts} training steps"
+    @property
+    def reason(self) -> StepLeaves:
+        """Why no largest batch can be proven."""
+        failed = self.failed
+        return StepLeaves(
+            self.bytes_per_step,
+            self.batch,
+            self.lasts,
+            failed.batch if failed else None,
+            failed.train_steps_run if failed else None,
         )
-        if self.failed is not None:
-            words += f", B={self.failed.batch} lasted {self.failed.train_steps_run}"
-        return words
 
 
 def rise_of(
     live_bytes: Sequence[int], window: int = WINDOW, share: float = RISES / WINDOW
 ) -> float:
-    """Bytes that each of the last *window* steps has left, where that share of them rose; else 0.
+    """Mean rise of live bytes per step over the last *window* steps, in bytes.
 
-    After fewer steps those that there are count, if there are two and all of them rose.
+    It is 0 unless the given share of these steps rose.  With fewer than *window* steps, all of them
+    must rise, and at least two are needed.
     """
     settled = _never_undercut(live_bytes[SETTLED_STEPS - 1 :])
     last = settled[-window - 1 :]
@@ -100,29 +105,29 @@ def rise_of(
 
 
 def _never_undercut(live_bytes: Sequence[int]) -> list[int]:
-    """At each step the least of it and all later ones: what a leak raises, step by step.
+    """The minimum over each step and all later ones, which a leak raises in every step.
 
-    Live bytes that go up and down, as with lengths in turn, raise it at the very end alone.
+    If live bytes go up and down, for example with alternating lengths, it rises only at the end.
     """
     return list(accumulate(reversed(live_bytes), min))[::-1]
 
 
 def is_suspected(fit: Fit) -> bool:
-    """Whether live bytes rose up to the end of a pass."""
+    """Whether live bytes rose until the end of a pass, like a leak."""
     return rise_of(fit.live_bytes) >= _least_bytes(fit)
 
 
 def confirming_steps(confirm_steps: int) -> int:
-    """Training steps of the pass that confirms or clears a suspicion."""
+    """Training steps of the long pass that confirms or refutes a leak."""
     return CONFIRM_FACTOR * max(confirm_steps, WINDOW)
 
 
 def leak_of(fits: Sequence[Fit], confirm_steps: int, granularity: int = 1) -> Leak | None:
-    """The leak that a long pass has confirmed, if one has.
+    """The leak that a long pass has confirmed; None without one.
 
-    One that ran out of memory confirms it only where no smaller batch is left to try: growth that
-    would have ended later looks the same up to there.  And none does where growth has ended in
-    another: it takes a step more or less from batch to batch.
+    A long pass that ran out of memory confirms a leak only if no smaller batch is left to try:
+    growth that would end later looks the same.  There is no leak if growth has ended in any long
+    pass, because the number of steps until then varies a little with the batch.
     """
     long = _long(fits, confirm_steps)
     if any(map(_has_ended, long)):
@@ -136,11 +141,11 @@ def leak_of(fits: Sequence[Fit], confirm_steps: int, granularity: int = 1) -> Le
 
 
 def batch_to_confirm(fits: Sequence[Fit], confirm_steps: int, granularity: int = 1) -> int | None:
-    """Where to run a long pass, since one at this T has looked like a leak; None for nowhere.
+    """The batch for a long pass, because a pass at this T looks like a leak; None for none.
 
-    Where the suspected pass ran through, at its own batch.  Where it ran out of memory, with room
-    for more steps; and where that runs out of memory too, with more room still, and then at the
-    smallest batch that there is.
+    It is the batch of the suspected pass, if that passed.  If it ran out of memory, it is a smaller
+    batch, with memory for more steps; if that runs out of memory too, a still smaller one, and at
+    last the smallest batch.
     """
     long = [fit for fit in fits if fit.train_steps >= confirming_steps(confirm_steps)]
     if any(fit.outcome is not Outcome.OOM for fit in long):
@@ -159,8 +164,9 @@ def batch_to_confirm(fits: Sequence[Fit], confirm_steps: int, granularity: int =
 
 
 def is_cleared(fits: Sequence[Fit], confirm_steps: int) -> bool:
-    """Whether growth that looked like a leak has ended in a long pass: a proof has to last as long,
-    for what grows up to then is not in a shorter one's peak.
+    """Whether growth that looked like a leak has ended in a long pass.
+
+    A proof must then be as long, because the peak of a shorter one misses part of the growth.
     """
     asked = confirming_steps(confirm_steps)
     shorter = [fit for fit in fits if fit.train_steps < asked]
@@ -169,12 +175,12 @@ def is_cleared(fits: Sequence[Fit], confirm_steps: int) -> bool:
 
 
 def explored_steps(fits: Iterable[Fit]) -> int:
-    """Training steps of the shortest probes; 0 where nothing is known of any."""
+    """Training steps of the shortest probes; 0 where unknown."""
     return min((fit.train_steps for fit in fits if fit.train_steps > 0), default=0)
 
 
 def grown_ratio(fit: Fit, explored: int) -> float:
-    """Growth of the peak after the steps of a short probe, as a share of it."""
+    """Relative growth of the peak after the steps of a short probe."""
     peaks = fit.step_peak_bytes
     if not explored or len(peaks) <= explored or not peaks[explored - 1]:
         return 0.0
@@ -182,7 +188,7 @@ def grown_ratio(fit: Fit, explored: int) -> float:
 
 
 def is_varying(fits: Iterable[Fit]) -> bool:
-    """Whether what a few training steps take says nothing of what more of them take."""
+    """Whether the memory of a few training steps does not predict that of more steps."""
     fits = list(fits)
     explored = explored_steps(fits)
     late = sum(f.outcome is Outcome.OOM and f.train_steps_run >= explored > 0 for f in fits)
@@ -197,7 +203,7 @@ def is_varying(fits: Iterable[Fit]) -> bool:
 
 
 def _falls(fits: Iterable[Fit]) -> bool:
-    """Whether a larger batch held clearly less than a smaller one."""
+    """Whether a larger batch took clearly less memory than a smaller one."""
     highest = 0
     for fit in sorted(fits, key=lambda fit: fit.batch):
         held = fit.peak_allocated_bytes or fit.peak_charged_bytes
@@ -209,20 +215,17 @@ def _falls(fits: Iterable[Fit]) -> bool:
     return False
 
 
-def spread_in_words(fits: Sequence[Fit]) -> str | None:
-    """How much the peak changes from step to step, where a short probe does not tell it."""
+def spread_of(fits: Sequence[Fit]) -> PeakGrows | None:
+    """Growth of the peak beyond a short probe; None if it is too small to report."""
     explored = explored_steps(fits)
     grown = max((grown_ratio(fit, explored) for fit in fits), default=0.0)
     if grown <= GROWN_RATIO:
         return None
-    return (
-        f"memory differs from training step to step: the peak grew by up to {format_ratio(grown)} "
-        f"after the first {explored}"
-    )
+    return PeakGrows(grown, explored)
 
 
 def _has_ended(fit: Fit) -> bool:
-    """Whether live bytes rose as a leak does in a pass, and then no more."""
+    """Whether live bytes rose like a leak in a pass and then stopped."""
     settled = fit.live_bytes[SETTLED_STEPS - 1 :]
     last = settled[-FLAT_STEPS - 1 :]
     shortest = SETTLED_STEPS + WINDOW
@@ -235,19 +238,19 @@ def _has_ended(fit: Fit) -> bool:
 
 
 def _least_bytes(fit: Fit) -> float:
-    """What a training step has to leave behind to count as a leak."""
+    """Bytes that a training step must leave behind to count as a leak."""
     return max(LEAST_BYTES, LEAST_RATIO * fit.limit_bytes)
 
 
 def _long(fits: Iterable[Fit], confirm_steps: int) -> list[Fit]:
-    """The passes that were to run long enough, and ran for longer than a proof."""
+    """The long passes that ran for more steps than a proof."""
     asked = confirming_steps(confirm_steps)
     least = max(confirm_steps, WINDOW) + SETTLED_STEPS
     return [fit for fit in fits if fit.train_steps >= asked and fit.train_steps_run >= least]
 
 
 def _lasts(fit: Fit, rise: float) -> int:
-    """Training steps until the limit is reached, at this rate from the end of the pass on."""
+    """Training steps until the limit is reached, if memory keeps growing at this rate."""
     if fit.outcome is not Outcome.MEASURED or not fit.step_peak_bytes:
         return fit.train_steps_run
     return fit.train_steps_run + int(max(0.0, fit.limit_bytes - fit.step_peak_bytes[-1]) / rise)

@@ -1,7 +1,8 @@
-"""What the loop around a layer is worth: whether a step function fits more than a plain loop.
+"""Whether a step function fits a larger batch than a plain loop.
 
-A plain loop holds input, output, state and loss of the last step until the next replaces them; a
-step function drops them.  On CUDA the caching allocator makes of it up to a quarter of the batch.
+A plain loop keeps input, output, state and loss of the last step until the next step replaces
+them; a step function frees them when it returns.  On CUDA this can change the largest batch by up
+to a quarter.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from rnnprof.runfile.records import Run
 from rnnprof.workload import Workload
 
 MORE_RATIO: Final = 0.05
-"""How much more has to fit for it to be worth a change of the loop."""
+"""The smallest gain in batch for which a change of the loop is worth reporting."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepFunction:
-    """A batch above the largest of a plain loop, as a step function ran it.
+    """A step function at a batch above the largest one of a plain loop.
 
     Attributes:
-        plain_batch: the largest that fits in a plain loop.
-        batch: that the step function was tried with, about MORE_RATIO above it.
-        fits: whether its training steps passed; None where it ended otherwise.
+        plain_batch: the largest batch that fits in a plain loop.
+        batch: the batch of the step function, about MORE_RATIO above *plain_batch*.
+        fits: whether its training steps passed; None if it ended neither as fit nor as OOM.
     """
 
     time_steps: int
@@ -38,24 +39,24 @@ class StepFunction:
 
 
 def loop_of(workload: Workload) -> str | None:
-    """The loop that a run's answers hold for; None of a factory, which has its own."""
+    """The loop for which a run's answers are valid; None for a factory, which has its own."""
     return workload.loop if workload.factory is None else None
 
 
 def batch_to_try(certificate: Certificate, workload: Workload) -> int | None:
-    """What a step function is to run beside a proof in a plain loop; None where nothing is."""
+    """The batch to run as a step function beside a proof of a plain loop; None for none."""
     is_plain = loop_of(workload) == "plain" and workload.mode == "train"
     is_proven = certificate.status is EdgeStatus.CERTIFIED and certificate.batch is not None
     if not is_plain or not is_proven:
         return None
     assert certificate.batch is not None
     unit = certificate.granularity
-    # a little less than the product, so that 5% of 100 is not rounded up by a float's last digit
+    # subtract a little, so that a float's rounding error does not raise 5% of 100
     return math.ceil(certificate.batch * (1 + MORE_RATIO) / unit - 1e-9) * unit
 
 
 def step_functions_of(run: Run, frontier: Sequence[Certificate]) -> tuple[StepFunction, ...]:
-    """Of each certificate beside which a step function was run."""
+    """The step functions that were run beside certificates."""
     fits = {
         (o.time_steps, o.batch): o
         for o in run.observations

@@ -1,1 +1,1 @@
-"""What the observations of a run say of each of its points."""
+"""What the observations of a run say about each of its points."""

@@ -1,4 +1,4 @@
-"""Observations to measurements: what a point's attempts say together."""
+"""Combine the observations of a point into one measurement."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from rnnprof.points.implied import dominating_oom
 from rnnprof.points.known import KnownPeaks
 from rnnprof.points.measurement import Measurement
 from rnnprof.points.noise import judge
+from rnnprof.points.reasons import BatchNotUsed, ImpliedBy
 from rnnprof.points.seen import largest, unused_batches
+from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import Calibration, Fit, Memory, Observation, Timing
 from rnnprof.runfile.points import Outcome, Point, Role
 from rnnprof.runfile.records import Run
@@ -22,19 +24,19 @@ from rnnprof.stats.statistics import median_interval
 from rnnprof.workload import Workload
 
 MIN_PROCESSES: Final = 3
-"""Below three processes nothing can be said about the spread between them."""
+"""With fewer processes nothing can be said about the spread between them."""
 
 MAX_CRASHES: Final = 2
-"""A point that crashed twice is set aside: the third time would not go better."""
+"""A point that crashed this often is not run again."""
 
 MAX_NOISY: Final = 2
-"""A timing that was noisy is repeated once, then kept with its flag."""
+"""A noisy timing is repeated once, then kept and marked."""
 
 O = TypeVar("O", bound=Observation)  # noqa: E741
 
 
 def fold_run(run: Run) -> dict[Point, Measurement]:
-    """Every point of the run that was observed or is implied, by steps and then by batch."""
+    """Every observed or implied point of the run, by time steps and then by batch."""
     seen = by_point(run.observations)
     ooms = [point for point, group in seen.items() if _fit_outcome(group) is Outcome.OOM]
     workload, rates = run.header.workload, rates_of(run.observations)
@@ -47,15 +49,14 @@ def fold_run(run: Run) -> dict[Point, Measurement]:
             if known is not None and not _last(Memory, seen[point]):
                 folded[point] = _without_memory(folded[point], known)
         elif (cause := dominating_oom(point, ooms)) is not None:
-            reason = f"{cause} was out of memory"
-            folded[point] = Measurement(point, Outcome.IMPLIED_OOM, reason=reason)
+            folded[point] = Measurement(point, Outcome.IMPLIED_OOM, reason=ImpliedBy(cause))
     return _without_unused(folded, seen)
 
 
 def _without_unused(
     folded: dict[Point, Measurement], seen: Mapping[Point, Sequence[Observation]]
 ) -> dict[Point, Measurement]:
-    """The same, without the throughput of points whose step does not use their batch."""
+    """The measurements, without the throughput of points whose step does not use their batch."""
     fits: dict[int, list[Fit]] = defaultdict(list)
     for point in folded:
         if (fit := _last(Fit, seen.get(point, ()))) is not None:
@@ -67,21 +68,20 @@ def _without_unused(
     }
 
 
-def _without_throughput(measurement: Measurement, reason: str | None) -> Measurement:
+def _without_throughput(measurement: Measurement, reason: Reason | None) -> Measurement:
     if reason is None:
         return measurement
-    said = f"the batch is not used: {reason}"
     return replace(
         measurement,
         unused=reason,
         sequences_per_s=None,
         time_steps_per_s=None,
-        warnings=(said, *measurement.warnings),
+        warnings=(BatchNotUsed(reason), *measurement.warnings),
     )
 
 
 def _without_memory(measurement: Measurement, known: KnownPeaks) -> Measurement:
-    """The same, with the reason why nothing is known of its allocations."""
+    """The measurement, with the reason why it has no memory breakdown."""
     peak = known.at(measurement.point)
     if peak is None or measurement.outcome is not Outcome.MEASURED:
         return measurement
@@ -89,7 +89,7 @@ def _without_memory(measurement: Measurement, known: KnownPeaks) -> Measurement:
 
 
 def by_point(observations: Sequence[Observation]) -> dict[Point, list[Observation]]:
-    """The grid's observations, by point, in order of time."""
+    """The grid's observations by point, in order of time."""
     groups: dict[Point, list[Observation]] = defaultdict(list)
     for observation in observations:
         if observation.role is Role.GRID:
@@ -98,7 +98,7 @@ def by_point(observations: Sequence[Observation]) -> dict[Point, list[Observatio
 
 
 def rates_of(observations: Sequence[Observation]) -> DeviceRates | None:
-    """The device's rates: of the last calibration that was not noisy, or else of the last."""
+    """The device's rates from the last calibration that was not noisy, or else from the last."""
     known = [
         observation
         for observation in observations
@@ -118,17 +118,18 @@ def fold(
     workload: Workload | None = None,
     rates: DeviceRates | None = None,
 ) -> Measurement:
-    """One point's measurement; a timing pass that did not come through overrules the fit.
+    """One point's measurement; a failed timing pass takes precedence over the fit pass.
 
     Args:
-        workload: what was trained, to tell the operations of its step.
-        rates: of the device, to tell what bounds the step.
+        observations: of this point, with at least one fit pass.
+        workload: what was trained, to count the operations of its step.
+        rates: of the device, to judge what bounds the step.
     """
     fit, memory = _last(Fit, observations), _last(Memory, observations)
     timings = timings_of(observations)
     broken = next((timing for timing in timings if timing.outcome is not Outcome.MEASURED), None)
     ending = fit if fit is None or fit.outcome is not Outcome.MEASURED else broken or fit
-    assert ending is not None, "a point is folded from its fit pass on"
+    assert ending is not None, "a point without a fit pass has no measurement"
     timing = _timing_fields(timings) if ending.outcome is Outcome.MEASURED else {}
     return Measurement(
         point=point,
@@ -143,7 +144,7 @@ def fold(
 
 
 def timings_of(observations: Sequence[Observation]) -> list[Timing]:
-    """The timing pass that counts for each process: an quiet one, or else the last."""
+    """The timing pass that counts for each process: one without noise, or else the last."""
     by_process: dict[int, Timing] = {}
     for timing in observations:
         if isinstance(timing, Timing):
@@ -160,7 +161,7 @@ def _is_better(kept: Timing, newer: Timing) -> bool:
 
 
 def missing_passes(observations: Sequence[Observation], processes: int) -> list[str]:
-    """Which passes a point still needs: of fit, memory and ``timing:<process index>``."""
+    """The passes that a point still needs: ``fit``, ``timing:<process index>`` or ``memory``."""
     fits = [observation for observation in observations if isinstance(observation, Fit)]
     if _needs_run(fits):
         return ["fit"]
@@ -175,7 +176,7 @@ def missing_passes(observations: Sequence[Observation], processes: int) -> list[
 
 
 def _needs_run(passes: Sequence[Observation]) -> bool:
-    """Whether a pass was never run, or crashed or was noisy once: that may be bad luck."""
+    """Whether a pass was never run, or crashed or was noisy only once, perhaps by chance."""
     if not passes:
         return True
     if passes[-1].outcome is Outcome.CRASHED:
@@ -201,9 +202,9 @@ class Drift:
 
 
 def anchor_drift(run: Run) -> Drift | None:
-    """How far the machine's speed drifted; None where no anchor was timed twice.
+    """How far the machine's speed drifted; None if no anchor was timed twice.
 
-    A run that was extended has several: the one that drifted most tells.
+    An extended run has several anchors: the largest drift counts.
     """
     found = []
     anchors = {o.point for o in run.observations if o.role is Role.ANCHOR}
@@ -249,7 +250,7 @@ def _memory_fields(fit: Fit | None, memory: Memory | None) -> dict[str, Any]:
         }
         if (most := largest(fit.seen)) is not None:
             fields |= {"seen_batch": most.batch, "seen_time_steps": most.time_steps}
-        # on CUDA the limit counts what is reserved, and the fit pass is the plain training
+        # on CUDA the charged bytes are the reserved ones, and the fit pass is the plain training
         if fit.peak_allocated_bytes is not None and fit.peak_charged_bytes is not None:
             fields["peak_reserved_bytes"] = fit.peak_charged_bytes
     return fields
@@ -258,11 +259,11 @@ def _memory_fields(fit: Fit | None, memory: Memory | None) -> dict[str, Any]:
 def _work(
     point: Point, memory: Memory | None, workload: Workload | None, rates: DeviceRates | None
 ) -> Work:
-    """What one step does: by formula, or as the memory pass counted it for a factory."""
+    """The work of one step: by formula, or for a factory as the memory pass counted it."""
     if memory is not None and memory.flops_per_step is not None:
         return Work(memory.flops_per_step, None)
     if workload is None:
-        return Work(None, None, "the workload is not known")
+        return Work(None, None, "the workload is unknown")
     flops, reason = step_flops(workload, point.batch, point.time_steps)
     if memory is not None and memory.flops_reason:
         reason = memory.flops_reason
@@ -272,13 +273,13 @@ def _work(
 
 
 def _speed_fields(timing: dict[str, Any], work: Work, rates: DeviceRates | None) -> dict[str, Any]:
-    """Operations a second, their share of a matrix product's rate, and what bounds the step."""
+    """Operations per second, their share of a matrix product's rate, and what bounds the step."""
     step_s = timing["step_time_s"]
     flop_per_s = None if work.flops is None else work.flops / step_s
     matmul_flop_per_s = rates.matmul_flop_per_s if rates else None
     judged = verdict(step_s, work, rates, timing["block_wait_s"])
     share = flop_per_s / matmul_flop_per_s if flop_per_s and matmul_flop_per_s else None
-    if share is not None and share > 1:  # the product was slower than the device can be
+    if share is not None and share > 1:  # the product was slower than the device's best
         share = None
     return {
         "flops_per_step": work.flops,
@@ -297,7 +298,7 @@ def _timing_fields(timings: Sequence[Timing]) -> dict[str, Any]:
     clean = [timing for timing, noise in zip(timed, judged, strict=True) if noise is None]
     if len(clean) >= MIN_PROCESSES:
         timed, judged = clean, []
-    ordered = [sorted(timing.samples_s) for timing in timed]  # once, for medians and interval
+    ordered = [sorted(timing.samples_s) for timing in timed]
     medians = [median(samples) for samples in ordered]
     step_s = median(medians)
     sequences = timed[0].sequences_per_step or timed[0].batch

@@ -1,4 +1,4 @@
-"""Points that need not be run, since a smaller one was out of memory."""
+"""Points that need not be run, because a smaller one was out of memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rnnprof.runfile.points import Point
 
 
 def dominating_oom(point: Point, ooms: Iterable[Point]) -> Point | None:
-    """The smallest point seen out of memory that has no more sequences and no more steps."""
+    """The smallest out-of-memory point with no larger batch and no more time steps; else None."""
     below = [
         oom
         for oom in ooms

@@ -1,4 +1,4 @@
-"""What the memory passes so far tell about the next: whether one more would say anything new."""
+"""Whether the memory passes so far already give the peak of a further point."""
 
 from __future__ import annotations
 
@@ -7,45 +7,42 @@ from dataclasses import dataclass
 from typing import Final
 
 from rnnprof.breakdown.memory_model import MemoryModel, Sample
+from rnnprof.points.reasons import PeakKnownWithout
 from rnnprof.runfile.observations import Memory, Observation
 from rnnprof.runfile.points import Outcome, Point, Role
-from rnnprof.units import format_bytes, format_ratio
 
 PRECISION_RATIO: Final = 0.005
-"""A peak that is known this well is not measured again: no allocator's rounding is told by less."""
+"""A peak that is known this well is not measured: the rounding of allocators is of this size."""
 
 MIN_SAMPLES: Final = 6
-"""Three coefficients, and as many samples that can contradict them."""
+"""Three coefficients, and as many more samples to contradict them."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPeak:
-    """An allocated peak by the model of those that were measured.
+    """An allocated peak, predicted from the measured ones.
 
     Attributes:
-        error_ratio: half-width of the interval that the model gives.
-        samples: memory passes that it rests on.
+        error_ratio: half-width of the model's interval, over the peak.
+        samples: memory passes in the model.
     """
 
     peak_bytes: float
     error_ratio: float
     samples: int
 
-    def reason(self) -> str:
+    def reason(self) -> PeakKnownWithout:
         """Why there is no breakdown of the point."""
-        return (
-            f"left out by --fast: by {self.samples} other memory passes its allocated peak is "
-            f"{format_bytes(self.peak_bytes)} within {format_ratio(self.error_ratio)}"
-        )
+        return PeakKnownWithout(self.peak_bytes, self.error_ratio, self.samples)
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPeaks:
-    """What a run's memory passes tell: fitted once, asked for any point.
+    """A model of a run's memory passes, for peaks at other points.
 
     Attributes:
-        points: where a pass was measured.
-        model: of their peaks; None where it would not tell them to half a percent.
+        points: the points of measured passes.
+        model: a model of their peaks; None if it is not precise to half a percent.
     """
 
     points: tuple[Point, ...]
@@ -53,7 +50,7 @@ class KnownPeaks:
 
     @classmethod
     def of(cls, observations: Iterable[Observation]) -> KnownPeaks:
-        """By the passes of the grid that came through."""
+        """Fit the model to the grid's memory passes that were measured."""
         samples = [
             Sample(each.point, each.peak_allocated_bytes)
             for each in observations
@@ -68,9 +65,9 @@ class KnownPeaks:
         return cls(tuple(sample.point for sample in samples), model)
 
     def at(self, point: Point) -> KnownPeak | None:
-        """The peak at *point*; None where it is not known.
+        """The peak at *point*; None where it is unknown.
 
-        Only between what was measured: a pass with no more of B and of T, and one with no less.
+        Only by interpolation: one measured point has no larger B and T, another no smaller.
         """
         if self.model is None or not self._surround(point):
             return None

@@ -1,55 +1,52 @@
-"""Whether other work made a pass noisy: raw conditions to a judgement."""
+"""Judge from raw conditions whether other work made a pass noisy."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from rnnprof.points.reasons import GpuSlowedDown, LowClock, OthersTookMemory, ProcessorTaken, Taker
+from rnnprof.reasons import Reason, joined
 from rnnprof.runfile.observations import Conditions, DeviceConditions
-from rnnprof.units import MIB, format_bytes, format_ratio
+from rnnprof.units import MIB
 
 OTHERS_RATIO: Final = 0.10
-"""Processors taken by others, on average: an idle machine shows under 0.03, one busy stranger 1."""
+"""Processors used by other processes, on average: below 0.03 on an idle machine, and 1 if another
+process uses one processor all the time."""
 
 STEAL_RATIO: Final = 0.05
 THROTTLED_RATIO: Final = 0.02
 
 MIN_SECONDS: Final = 0.05
-"""The kernel counts CPU time in ticks of 10 ms: less than five of them are no evidence."""
+"""The kernel counts CPU time in ticks of 10 ms: fewer than five ticks are not evidence."""
 
 SLOWDOWNS: Final = frozenset(
     {"HwSlowdown", "SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown"}
 )
-"""NVML's reasons that mean a GPU in distress.  SwPowerCap is none: under load it is the normal."""
+"""NVML's reasons that indicate a problem.  SwPowerCap is not one: it is normal under load."""
 
 CLOCK_EXPLAINED: Final = frozenset({"GpuIdle", "SwPowerCap", "ApplicationsClocksSetting"})
-"""Reasons for a low clock that are no noise: nothing to do, the power limit, a set clock."""
+"""Reasons for a low clock that are not noise: an idle GPU, the power limit, a fixed clock."""
 
 SM_CLOCK_RATIO: Final = 0.75
-"""Of the highest clock; nvbench throws away what it sampled under 75% of the default clock."""
+"""Share of the highest clock; nvbench discards samples below 75% of the default clock."""
 
 OTHERS_DRIFT_BYTES: Final = 64 * MIB
-"""Device memory that others took during a pass: a context alone is several times that."""
+"""Device memory that other processes took during a pass: a context alone is several times this."""
 
 
-def judge(conditions: Conditions | None) -> str | None:
-    """What made the pass noisy, in words, or None."""
+def judge(conditions: Conditions | None) -> Reason | None:
+    """What made the pass noisy; None if nothing did, or if no conditions were recorded."""
     if conditions is None or conditions.wall_s <= 0:
         return None
-    others, steal = _others_s(conditions), conditions.cpu_steal_s
-    found = [
-        _judge_one(others, conditions, OTHERS_RATIO, "other processes took {} of a processor"),
-        _judge_one(steal, conditions, STEAL_RATIO, "the hypervisor took {} of a processor"),
-        _judge_one(
-            conditions.throttled_s,
-            conditions,
-            THROTTLED_RATIO,
-            "the cgroup's quota stopped it for {} of the time",
-        ),
-        _judge_slowdown(conditions.device_after),
-        _judge_clock(conditions.device_after),
-        _judge_drift(conditions.others_drift_bytes),
-    ]
-    return "; ".join(text for text in found if text) or None
+    device = conditions.device_after
+    return joined(
+        _taken(Taker.OTHERS, _others_s(conditions), conditions.wall_s, OTHERS_RATIO),
+        _taken(Taker.HYPERVISOR, conditions.cpu_steal_s, conditions.wall_s, STEAL_RATIO),
+        _taken(Taker.QUOTA, conditions.throttled_s, conditions.wall_s, THROTTLED_RATIO),
+        _slowed_down(device),
+        _low_clock(device),
+        _memory_taken(conditions.others_drift_bytes),
+    )
 
 
 def _others_s(conditions: Conditions) -> float | None:
@@ -58,42 +55,37 @@ def _others_s(conditions: Conditions) -> float | None:
     return max(0.0, conditions.cpu_busy_s - conditions.cpu_own_s)
 
 
-def _judge_one(
-    taken_s: float | None, conditions: Conditions, limit: float, text: str
-) -> str | None:
-    if taken_s is None or taken_s < MIN_SECONDS:
+def _taken(
+    taker: Taker, taken_s: float | None, wall_s: float, limit_ratio: float
+) -> ProcessorTaken | None:
+    if taken_s is None or taken_s < MIN_SECONDS or taken_s / wall_s <= limit_ratio:
         return None
-    ratio = taken_s / conditions.wall_s
-    return text.format(format_ratio(ratio)) if ratio > limit else None
+    return ProcessorTaken(taker, taken_s / wall_s)
 
 
 def slowdowns(device: DeviceConditions | None) -> tuple[str, ...]:
-    """The reasons, by NVML's names, for which the GPU is slowing itself down."""
+    """NVML's names of the reasons why the GPU slows itself down."""
     reasons = device.event_reasons if device is not None else None
     return tuple(reason for reason in reasons or () if reason in SLOWDOWNS)
 
 
-def _judge_slowdown(device: DeviceConditions | None) -> str | None:
-    if device is None:
-        return None
+def _slowed_down(device: DeviceConditions | None) -> GpuSlowedDown | None:
     reasons = slowdowns(device)
-    return f"the GPU slowed itself down ({', '.join(reasons)})" if reasons else None
+    return GpuSlowedDown(reasons) if reasons else None
 
 
-def _judge_clock(device: DeviceConditions | None) -> str | None:
-    """A low clock that nothing explains; where the reasons are unknown it proves nothing."""
+def _low_clock(device: DeviceConditions | None) -> LowClock | None:
+    """A low clock without an explanation; None if NVML's reasons are unknown."""
     if device is None or device.event_reasons is None:
         return None
     clock_mhz, max_mhz = device.sm_clock_mhz, device.max_sm_clock_mhz
     if clock_mhz is None or not max_mhz or CLOCK_EXPLAINED & set(device.event_reasons):
         return None
     ratio = clock_mhz / max_mhz
-    if ratio >= SM_CLOCK_RATIO:
-        return None
-    return f"the GPU ran at {clock_mhz} MHz, {format_ratio(ratio)} of its highest clock"
+    return LowClock(clock_mhz, ratio) if ratio < SM_CLOCK_RATIO else None
 
 
-def _judge_drift(drift_bytes: int | None) -> str | None:
+def _memory_taken(drift_bytes: int | None) -> OthersTookMemory | None:
     if drift_bytes is None or drift_bytes <= OTHERS_DRIFT_BYTES:
         return None
-    return f"others took {format_bytes(drift_bytes)} of device memory"
+    return OthersTookMemory(drift_bytes)

@@ -1,8 +1,8 @@
-"""Whether training steps use the batch and the time steps that were requested of them.
+"""Whether training steps use the requested batch and time steps.
 
-What modules were called with in a step (:class:`rnnprof.runfile.observations.Seen`) is compared
-between probes: what a step sees has to grow with the batch.  Every rule here errs on the side of
-silence: without a clear answer nothing is said.
+The inputs of modules in a step (:class:`rnnprof.runfile.observations.Seen`) are compared between
+probes: they must grow with the batch.  The rules avoid false alarms: without a clear answer they
+report nothing.
 """
 
 from __future__ import annotations
@@ -14,37 +14,47 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from rnnprof.points.reasons import (
+    DataGave,
+    LengthNotUsed,
+    LengthShare,
+    MemoryNoMore,
+    ModulesSawNoMore,
+    SameData,
+)
+from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import Fit, Seen
 from rnnprof.runfile.points import Outcome
 
 APART_RATIO: Final = 1.5
-"""Batches nearer than this are not compared: rounding and random lengths look like a fall there."""
+"""Batches with a smaller ratio are not compared: rounding and random lengths look like a fall."""
 
 FALL_RATIO: Final = 0.10
-"""What a step sees per sequence requested may fall by so much: the last batch of an epoch."""
+"""Inputs per requested sequence may fall by this share: the last batch of an epoch is smaller."""
 
 FAR_RATIO: Final = 4.0
-"""A script that rounds its batch up, to micro-batches or to a multiple of 8, sees the same at some
-batches, and no fewer sequences than requested; over so large a range it is no rounding."""
+"""A script that rounds its batch up, to micro-batches or to a multiple of 8, has the same inputs at
+some batches, but not fewer sequences than requested.  Above this ratio rounding is no explanation.
+"""
 
 GROWTH_RATIO: Final = 0.10
-"""Elements that grow by less than this share of the batch's own growth do not follow the batch."""
+"""Elements that grow by less than this share of the batch's growth do not depend on the batch."""
 
 BYTES_RANGE: Final = 64.0
 BYTES_GROWTH_RATIO: Final = 0.01
-"""Without any module the memory has to tell: over so large a range of batches it grows by more."""
+"""Without modules, memory is compared: over this range of batches it should grow by more."""
 
 LENGTH_RATIO: Final = 0.10
-"""Random lengths make the longest sequence differ by so much from T."""
+"""Random lengths make the longest sequence differ from T by this share."""
 
 
-@dataclass(frozen=True)  # no slots: each use is held against all others, and is summed up once
+@dataclass(frozen=True)  # no slots: cached properties, because each use is compared with all others
 class Use:
-    """What the steps of one probe that passed have seen.
+    """The inputs that the steps of one passed probe got.
 
     Attributes:
-        seen: in each step that was watched.
-        peak_bytes: that training takes; None where it is not known.
+        seen: the inputs of modules in each step that was watched.
+        peak_bytes: peak of the training; None where unknown.
     """
 
     batch: int
@@ -54,7 +64,7 @@ class Use:
 
     @classmethod
     def of(cls, fit: Fit) -> Use:
-        """Of a fit pass; on CUDA by what tensors took, since segments hide small growth."""
+        """The use of a fit pass; on CUDA with allocated bytes, since segments hide small growth."""
         peak = fit.peak_charged_bytes
         if fit.peak_allocated_bytes is not None:
             peak = fit.peak_allocated_bytes
@@ -62,7 +72,7 @@ class Use:
 
     @cached_property
     def most(self) -> Seen | None:
-        """Each measure where it is larger: the last batch of an epoch may be a part of one."""
+        """The maximum of each measure, because the last batch of an epoch may be smaller."""
         return largest(self.seen)
 
     @cached_property
@@ -77,7 +87,7 @@ class Use:
 
 
 def largest(seen: Sequence[Seen]) -> Seen | None:
-    """The larger of each measure over several steps; None without any."""
+    """The maximum of each measure over several steps; None without any."""
     if not seen:
         return None
     batches = [each.batch for each in seen if each.batch is not None]
@@ -92,42 +102,42 @@ def largest(seen: Sequence[Seen]) -> Seen | None:
     )
 
 
-def ignored(fits: Sequence[Fit]) -> str | None:
-    """Why the fit passes at one T show that a step does not use B; None where they do not."""
+def ignored(fits: Sequence[Fit]) -> Reason | None:
+    """Why the fit passes at one T show that a step does not use B; None if they do not show it."""
     return ignored_uses(Use.of(fit) for fit in fits if _passed(fit))
 
 
-def ignored_uses(uses: Iterable[Use]) -> str | None:
-    """The same of probes, at the largest batch that is not used."""
+def ignored_uses(uses: Iterable[Use]) -> Reason | None:
+    """As :func:`ignored`, for uses; the reason is that of the largest unused batch."""
     found = unused(uses)
     return found[max(found)] if found else None
 
 
-def unused_batches(fits: Sequence[Fit]) -> dict[int, str]:
+def unused_batches(fits: Sequence[Fit]) -> dict[int, Reason]:
     """The batches at one T that a step does not use, each with the reason."""
     return unused(Use.of(fit) for fit in fits if _passed(fit))
 
 
-def unused(uses: Iterable[Use]) -> dict[int, str]:
-    """The same of probes.
+def unused(uses: Iterable[Use]) -> dict[int, Reason]:
+    """As :func:`unused_batches`, for uses.
 
-    Batches that saw the same number of sequences as one which is not used are among them, but for
-    the one that is this number.
+    If a batch is not used, every other batch with the same number of sequences is not used either,
+    except the batch that is this number.
     """
     ordered = sorted(uses, key=lambda use: use.batch)
-    found: dict[int, str] = {}
+    found: dict[int, Reason] = {}
     for smaller, larger in _far_apart(ordered):
         if _is_unused(smaller, larger):
-            found[larger.batch] = _sentence(smaller, larger)
+            found[larger.batch] = _why(smaller, larger)
     given = {_given(use) for use in ordered if use.batch in found} - {None}
     for use in ordered:
         if _given(use) in given:
-            found.setdefault(use.batch, _sentence(use, use))
+            found.setdefault(use.batch, _why(use, use))
     return {batch: found[batch] for batch in sorted(found) if batch not in given}
 
 
 def _far_apart(ordered: Sequence[Use]) -> Iterator[tuple[Use, Use]]:
-    """Pairs of uses, by their batches, that are so far apart that a rule may speak of them."""
+    """Pairs of uses whose batches differ enough to compare them."""
     batches = [use.batch for use in ordered]
     for index, smaller in enumerate(ordered):
         has_any = smaller.has_recurrent or smaller.has_modules
@@ -136,10 +146,10 @@ def _far_apart(ordered: Sequence[Use]) -> Iterator[tuple[Use, Use]]:
         yield from ((smaller, larger) for larger in ordered[first:])
 
 
-def used_lengths(fits: Sequence[Fit]) -> str | None:
-    """What to know of the time steps that recurrent layers saw, at one T or at several.
+def used_lengths(fits: Sequence[Fit]) -> Reason | None:
+    """How the time steps that recurrent layers saw differ from the requested T.
 
-    None where they saw T, as one sequence or cut into chunks, or where nothing is known.
+    None if they saw T, as one sequence or cut into chunks, or if nothing is known.
     """
     factors = {}
     for fit in fits:
@@ -151,25 +161,19 @@ def used_lengths(fits: Sequence[Fit]) -> str | None:
         return None
     low, high = min(factors), max(factors)
     if high >= APART_RATIO * low and _is_flat(low, high, factors[low], factors[high]):
-        return (
-            f"T is not used: of {high} time steps requested, recurrent layers saw {factors[high]}"
-        )
-    share = factors[high] / high
-    return f"recurrent layers see {factors[high]} time steps where T={high}, {share:.2g} of them"
+        return LengthNotUsed(high, factors[high])
+    return LengthShare(high, factors[high])
 
 
-def same_data(fits: Sequence[Fit]) -> str | None:
-    """Whether two proofs of the same batch and T drew the same data, though their seeds differ."""
+def same_data(fits: Sequence[Fit]) -> SameData | None:
+    """Two proofs of the same batch and T that drew the same data despite different seeds."""
     marks: dict[tuple[int, int], set[float]] = defaultdict(set)
     for fit in fits:
         if fit.data_mark is None:
             continue
         known = marks[fit.batch, fit.time_steps]
         if fit.data_mark in known:
-            return (
-                f"both proofs of B={fit.batch} drew the same data: the factory seeds itself, or "
-                "reads its data in a fixed order"
-            )
+            return SameData(fit.batch)
         known.add(fit.data_mark)
     return None
 
@@ -179,7 +183,7 @@ def _passed(fit: Fit) -> bool:
 
 
 def _is_unused(smaller: Use, larger: Use) -> bool:
-    """By the measure that both have: recurrent layers, any modules, or memory alone."""
+    """Compare by what both uses have: recurrent layers, other modules, or only memory."""
     if smaller.has_recurrent and larger.has_recurrent:
         return _falls(smaller, larger)
     if smaller.has_recurrent or larger.has_recurrent:
@@ -192,9 +196,10 @@ def _is_unused(smaller: Use, larger: Use) -> bool:
 
 
 def _falls(smaller: Use, larger: Use) -> bool:
-    """Whether the largest call, all sequences and all positions fall, each per sequence requested.
+    """Whether the largest call, the sequences and the positions all fall per requested sequence.
 
-    Micro-batches keep the sequences, random lengths the largest call, and chunks all three.
+    With micro-batches the sequences do not fall, with random lengths the largest call does not,
+    and with chunks none of them does.
     """
     before, after = smaller.most, larger.most
     assert before is not None
@@ -210,14 +215,14 @@ def _falls(smaller: Use, larger: Use) -> bool:
         return False
     is_short = after.sequences < (1 - FALL_RATIO) * larger.batch
     is_constant = later <= earlier and after.sequences <= before.sequences
-    return is_short or (is_constant and growth >= FAR_RATIO)  # else it may be rounding up
+    return is_short or (is_constant and growth >= FAR_RATIO)  # else the script may round up
 
 
 def _elements_stay(smaller: Use, larger: Use) -> bool:
-    """Whether modules see less than one element more for each sequence more.
+    """Whether modules get less than one more element per additional sequence.
 
-    The bound is absolute as well, since most elements may not hang on the batch at all: a graph, or
-    weights that a module is called with.
+    This absolute bound is needed because most elements may not depend on the batch: a graph, or
+    weights that are passed to a module.
     """
     growth = larger.batch / smaller.batch
     before = min(each.elements for each in smaller.seen)
@@ -227,7 +232,7 @@ def _elements_stay(smaller: Use, larger: Use) -> bool:
 
 
 def _bytes_stay(smaller: Use, larger: Use) -> bool:
-    """Whether the memory grows by next to nothing, and by less than a byte for each time step."""
+    """Whether memory hardly grows, and by less than one byte per additional time step."""
     before, after = smaller.peak_bytes, larger.peak_bytes
     if not before or after is None or larger.batch < BYTES_RANGE * smaller.batch:
         return False
@@ -236,24 +241,21 @@ def _bytes_stay(smaller: Use, larger: Use) -> bool:
 
 
 def _given(use: Use) -> int | None:
-    """The sequences that the data gave, where recurrent layers tell."""
+    """The sequences that recurrent layers got; None where unknown."""
     most = use.most
     return None if most is None else most.batch
 
 
-def _sentence(smaller: Use, larger: Use) -> str:
+def _why(smaller: Use, larger: Use) -> Reason:
     most = larger.most
     if most is not None and most.batch is not None:
         given = most.batch
         if most.sequences <= larger.batch:  # micro-batches: all of them together
             given = max(given, most.sequences)
-        return f"requested {larger.batch}, the data gave {given}"
+        return DataGave(larger.batch, given)
     if larger.has_modules:
-        return (
-            f"requested {larger.batch}, and modules were called with no more than at "
-            f"B={smaller.batch}"
-        )
-    return f"requested {larger.batch}, and a step takes no more memory than at B={smaller.batch}"
+        return ModulesSawNoMore(larger.batch, smaller.batch)
+    return MemoryNoMore(larger.batch, smaller.batch)
 
 
 def _length_of(fit: Fit) -> int | None:

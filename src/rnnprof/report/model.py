@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
+from statistics import median
 from typing import Final
 
-from rnnprof.advice.advise import Advice, Cut, advise
+from rnnprof.advice.advise import GPU_SIZES, Advice, Cut, LargestSafe, advise
+from rnnprof.advice.recommendation import NEAR_BEST_RATIO
 from rnnprof.breakdown.memory_model import MemoryModel
+from rnnprof.maxbatch.certify import Proof
 from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.maxbatch.neighbours import Neighbours, neighbours_of
 from rnnprof.maxbatch.step_functions import StepFunction, step_functions_of
-from rnnprof.points.fold import Drift
+from rnnprof.points.fold import Drift, by_point, timings_of
 from rnnprof.points.measurement import Measurement
+from rnnprof.points.noise import judge
+from rnnprof.report.course import (
+    TAKERS,
+    Course,
+    Pass,
+    Taker,
+    course_of,
+    passes_of,
+    readings_of,
+    reasons_of,
+    shares_of,
+)
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
+from rnnprof.runfile.observations import BREAKDOWN_PARTS, Memory, Timing
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.runfile.records import Run
-from rnnprof.study.trainability import Trainability, trainability_of
+from rnnprof.study.goodput import Goodput
+from rnnprof.study.noise_scale import efficiency
+from rnnprof.study.trainability import NoiseAt, ReachAt, ToTarget, Trainability, trainability_of
+
+__all__ = (
+    "BREAKDOWN_PARTS", "GPU_SIZES", "NEAR_BEST_RATIO", "OOM_OUTCOMES", "SEEN", "TAKERS", "Advice",
+    "Certificate", "Course", "Drift", "EdgeAt", "EdgeStatus", "Goodput", "LargestSafe",
+    "Measurement", "Measurements", "Memory", "MemoryModel", "NoiseAt", "Outcome", "Pass", "Point",
+    "ReachAt", "Run", "RunReport", "SeenEdge", "Taker", "Timing", "ToTarget", "Trainability",
+    "efficiency", "fastest", "flags", "grid_points", "is_oom", "memory_bytes", "rate_interval",
+    "readings_of", "reasons_of", "report_of", "seen_edges", "shares_of", "throughput",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)  # no slots: axes and edges are derived once
@@ -33,7 +60,7 @@ class RunReport:
         frontier: the certificates, by time steps.
         limit_bytes: what training may take: the run's limit less its reserve.
         headroom_ratio: share of it that the largest safe batch leaves free.
-        model: of the charged bytes; None where no fit pass has told them.
+        model: of the charged bytes; None if no fit pass has measured them.
         drift: of the machine's speed during the run; None where nothing tells.
         trainability: what its study found; empty without one.
     """
@@ -42,7 +69,7 @@ class RunReport:
     run: Run
     points: tuple[Point, ...]
     measurements: Mapping[Point, Measurement]
-    frontier: tuple[Certificate, ...]
+    frontier: tuple[Proof, ...]
     advice: Advice
     limit_bytes: int
     headroom_ratio: float
@@ -74,6 +101,93 @@ class RunReport:
     def neighbours(self) -> tuple[Neighbours, ...]:
         """The batches that were run around each largest batch."""
         return neighbours_of(self.run, self.frontier)
+
+    @cached_property
+    def largest(self) -> tuple[EdgeAt, ...]:
+        """What is known of the largest batch at each T: proven, or seen on the grid; ascending."""
+        proven = {each.time_steps: _proven(each) for each in self.frontier}
+        seen = {e.time_steps: _seen(e) for e in self.edges if e.time_steps not in proven}
+        known = [each for each in (proven | seen).values() if each.kind != SEEN or each.batches]
+        return tuple(sorted(known, key=lambda each: each.time_steps))
+
+    @cached_property
+    def safe(self) -> tuple[LargestSafe, ...]:
+        """The largest safe batch at each T that has one."""
+        return tuple(each for each in self.advice.largest_safe if each.batch is not None)
+
+    @cached_property
+    def advised(self) -> Point | None:
+        """The main recommendation, where its point was measured."""
+        return self.advice.point if self.advice.point in self.measurements else None
+
+    @cached_property
+    def knees(self) -> frozenset[Point]:
+        """At each T the smallest batch within 5% of its best throughput."""
+        rates: dict[int, dict[Point, float]] = {}
+        for point, measurement in self.measurements.items():
+            if (rate := throughput(measurement)) is not None:
+                rates.setdefault(point.time_steps, {})[point] = rate
+        # one point is no curve that could have a knee
+        curves = [at_t for at_t in rates.values() if len(at_t) > 1]
+        enough = [(1 - NEAR_BEST_RATIO) * max(at_t.values()) for at_t in curves]
+        return frozenset(
+            min(point for point, rate in at_t.items() if rate >= least)
+            for at_t, least in zip(curves, enough, strict=True)
+        )
+
+    @cached_property
+    def course(self) -> Course:
+        """Where each pass stands on an axis of time, and the pauses between invocations."""
+        return course_of(self.run)
+
+    @cached_property
+    def passes(self) -> tuple[Pass, ...]:
+        """The passes that recorded their conditions, in order."""
+        return passes_of(self.run, self.course)
+
+    @cached_property
+    def memories(self) -> dict[Point, Memory]:
+        """The last memory pass of each point that passed and knows its phases."""
+        return {
+            o.point: o
+            for o in self.run.observations
+            if isinstance(o, Memory) and o.outcome is Outcome.MEASURED and o.phase_peak_bytes
+        }
+
+    def tried_along(self, focus: Point, *, by_batch: bool) -> list[Point]:
+        """The points that were run at the T of *focus*, by batch, or at its batch, by T."""
+        return [
+            point
+            for point in self.points
+            if (m := self.measurements.get(point)) and m.outcome is not Outcome.IMPLIED_OOM
+            if (point.time_steps == focus.time_steps if by_batch else point.batch == focus.batch)
+        ]
+
+    def phase_costs(self, points: Iterable[Point]) -> list[float]:
+        """What training steps timed by phase took above whole ones, as shares.
+
+        Of each point with a timing that is not noisy: the two kinds of steps follow one another,
+        and noise in one of them would look like a cost.
+        """
+        groups = by_point(self.run.observations)
+        costs = []
+        for point in dict.fromkeys(points):
+            for timing in timings_of(groups.get(point, ()))[:1]:
+                is_known = timing.samples_s and timing.phase_step_samples_s
+                if is_known and judge(timing.conditions) is None:
+                    whole_s = median(timing.samples_s)
+                    costs.append(median(timing.phase_step_samples_s) / whole_s - 1)
+        return costs
+
+    def anchor_timings(self) -> list[tuple[float, float, bool]]:
+        """The anchor's timings: where each is drawn, its median in seconds, and whether noisy."""
+        places = self.course.places
+        return [
+            (places[o.attempt], median(o.samples_s), judge(o.conditions) is not None)
+            for o in self.run.observations
+            if isinstance(o, Timing) and o.samples_s and o.attempt in places
+            if self.drift is not None and o.point == self.drift.point
+        ]
 
 
 def report_of(
@@ -127,7 +241,7 @@ class SeenEdge:
     fits: int | None
     fails: Measurement | None
     is_largest: bool
-    certificate: Certificate | None = None
+    certificate: Proof | None = None
 
     @property
     def is_certified(self) -> bool:
@@ -136,7 +250,7 @@ class SeenEdge:
 
 
 def seen_edges(
-    points: Sequence[Point], measurements: Measurements, frontier: Sequence[Certificate]
+    points: Sequence[Point], measurements: Measurements, frontier: Sequence[Proof]
 ) -> tuple[SeenEdge, ...]:
     """The edge seen on the grid at each T, ascending."""
     by_steps = groupby(points, key=lambda point: point.time_steps)
@@ -161,6 +275,44 @@ def _seen_edge(time_steps: int, places: Sequence[Point], measurements: Measureme
     )
 
 
+SEEN: Final = "seen"
+"""The kind of a largest batch that has no certificate: it is between two points of the grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeAt:
+    """What is known of the largest batch at one T.
+
+    Attributes:
+        time_steps: time steps per sequence (T).
+        kind: the certificate's status, or ``seen``.
+        fits: the largest batch known to fit; of a contradiction the one above the OOM.
+        fails: the smallest batch known to be out of memory.
+    """
+
+    time_steps: int
+    kind: str
+    fits: int | None
+    fails: int | None
+
+    @property
+    def batches(self) -> list[int]:
+        """The known ones, the one that fits first."""
+        return [batch for batch in (self.fits, self.fails) if batch is not None]
+
+
+def _proven(certificate: Certificate) -> EdgeAt:
+    fits = certificate.batch
+    if certificate.status is EdgeStatus.NON_MONOTONE and certificate.fits is not None:
+        fits = certificate.fits.batch
+    fails = certificate.fails.batch if certificate.fails is not None else None
+    return EdgeAt(certificate.time_steps, certificate.status, fits, fails)
+
+
+def _seen(edge: SeenEdge) -> EdgeAt:
+    return EdgeAt(edge.time_steps, SEEN, edge.fits, edge.fails.point.batch if edge.fails else None)
+
+
 def fastest(measurements: Measurements) -> Measurement | None:
     """The point with the highest time steps/s, the smallest of equals; None where none is known."""
     timed = [m for _, m in sorted(measurements.items()) if throughput(m) is not None]
@@ -173,6 +325,21 @@ def throughput(measurement: Measurement) -> float | None:
     if measurement.outcome is not Outcome.MEASURED or rate is None or not math.isfinite(rate):
         return None
     return rate
+
+
+def rate_interval(measurement: Measurement) -> tuple[float, float] | None:
+    """The 95% interval of the time steps/s, from that of the step time; None where unknown."""
+    interval = measurement.step_time_ci_s or measurement.step_time_within_ci_s
+    rate, step_time_s = throughput(measurement), measurement.step_time_s
+    if interval is None or rate is None or not step_time_s or min(interval) <= 0:
+        return None
+    work = rate * step_time_s
+    return work / interval[1], work / interval[0]
+
+
+def is_oom(measurement: Measurement) -> bool:
+    """Whether the point was out of memory, run or implied."""
+    return measurement.outcome in OOM_OUTCOMES
 
 
 def grid_points(run: Run, measurements: Measurements) -> tuple[Point, ...]:

@@ -1,1 +1,1 @@
-"""The run file: its records, its journal, what is plausible in it, and how two files differ."""
+"""The run file: its records, its journal, its validation, and how two files differ."""

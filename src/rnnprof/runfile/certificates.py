@@ -1,4 +1,4 @@
-"""The largest batch at one T, and what proves it."""
+"""The largest batch at one T, and its proof."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rnnprof.ranges import Bytes, Count, Whole
 
 
 class EdgeStatus(enum.StrEnum):
-    """What is known of the largest batch at one T."""
+    """What is known about the largest batch at one T."""
 
     CERTIFIED = "certified"
     CAPPED = "capped"
@@ -23,16 +23,17 @@ class EdgeStatus(enum.StrEnum):
 
 
 GOOD_STATUSES: Final = frozenset({EdgeStatus.CERTIFIED, EdgeStatus.CAPPED, EdgeStatus.UNSUPPORTED})
-"""Statuses that answer what was asked at a T; after any other one there is no largest batch."""
+"""Statuses that answer the question at a T; with any other one there is no largest batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeFit:
-    """The side of an edge that fits: full training steps passed in a fresh worker.
+    """The passing side of a proof: full training steps passed in a fresh worker.
 
     Attributes:
-        peak_bytes: of what the limit counts; None where it is not known.
+        batch: sequences per batch.
         attempt: the observation that proves it.
+        peak_bytes: peak of the charged bytes; None where unknown.
         train_steps_run: training steps that passed.
     """
 
@@ -44,13 +45,14 @@ class EdgeFit:
 
 @dataclass(frozen=True, slots=True)
 class EdgeOom:
-    """The side of an edge that does not fit.
+    """The failing side of a proof: out of memory.
 
     Attributes:
-        phase: in which memory ran out.
-        message: the error's own words.
-        requested_bytes: the allocation that did not fit, where the error names it.
+        batch: sequences per batch.
         attempt: the observation that proves it.
+        phase: the phase in which memory ran out.
+        message: the text of the error.
+        requested_bytes: size of the allocation that failed, if the error names it.
     """
 
     batch: Count
@@ -62,22 +64,24 @@ class EdgeOom:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The proof of an edge at one T: fits at *batch*, out of memory at *batch* + granularity.
+    """The proof of the largest batch at one T: *batch* fits, *batch* + granularity does not.
 
-    It cites the attempts that prove it; without them in the same file it is void.
+    It cites the attempts that prove it; a certificate whose attempts are not in the file is void.
 
     Attributes:
-        steps: T.
-        batch: the largest that fits; None where none is known.
-        fits, fails: both sides; of a contradiction the two that contradict each other.
-        at_most: the largest batch that the search was to try.
+        time_steps: T.
+        status: whether the largest batch is known, and why not.
+        granularity: batches are multiples of it.
+        at_most: the largest batch that the search was allowed to try.
+        batch: the largest batch that fits; None where none is known.
+        fits, fails: the two sides of the proof, or of a contradiction.
         confirm_steps: training steps that a fit had to pass.
-        horizon: training steps that the proof of *batch* ran; None without one.
+        horizon: training steps that the proof of *batch* ran; None without a proof.
         confirmations: fresh workers in which *batch* passed.
-        probes: runs of steps at this T, confirmations included.
-        ooms: of them, out of memory.
-        attempts: every observation at this T that was part of it, in order.
-        reason: what stands in the way of a certificate, or what else to know.
+        probes: fit passes at this T, confirmations included.
+        ooms: probes that ran out of memory.
+        attempts: all observations at this T that the certificate uses, in order.
+        request: id of the invocation that wrote it.
     """
 
     time_steps: Count
@@ -93,5 +97,4 @@ class Certificate:
     probes: Count = 0
     ooms: Count = 0
     attempts: tuple[str, ...] = ()
-    reason: str | None = None
     request: str = ""

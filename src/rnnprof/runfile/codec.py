@@ -1,13 +1,14 @@
-"""Frozen dataclasses to JSON values and back, by their type hints; msgspec does the work.
+"""Convert frozen dataclasses to JSON and back, by their type hints, with msgspec.
 
-A field absent from the JSON takes the dataclass's default, so that old files load; a field that
-this version does not know is left aside, so that a field may be added without a new schema.
+A field that is missing in the JSON gets the dataclass's default, so that old files load; a field
+that this version does not know is ignored, so that a field can be added without a new schema.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from functools import cache
 from typing import Any, Final, TypeVar
 
@@ -20,27 +21,47 @@ _QUOTED: Final = re.compile(r"`([^`]*)`")
 
 
 class DecodeError(ValueError):
-    """A JSON value that is not of the type asked for; the message names the field."""
+    """A JSON value of another type than expected; the message names the field."""
+
+
+class MalformedError(DecodeError):
+    """Text that is not JSON."""
 
 
 def encode(value: Any) -> Any:
-    """Turn dataclasses and enums into what :mod:`json` writes; tuples stay tuples."""
+    """Convert dataclasses and enums to values that :mod:`json` can write; tuples stay tuples."""
     return msgspec.to_builtins(value, enc_hook=_plain)
 
 
 def _plain(value: Any) -> Any:
-    """A text or number of a class of its own, as torch's version is, without its class."""
+    """A plain text or number from a subclass, such as torch's version."""
     for kind in (str, int, float):
         if isinstance(value, kind):
             return kind(value)
-    raise TypeError(f"a {type(value).__name__} is no value of JSON")
+    raise TypeError(f"a {type(value).__name__} is not a JSON value")
+
+
+def encode_json(value: Any, **first: Any) -> bytes:
+    """A dataclass as one JSON object, with the fields of *first* before its own.
+
+    Raises:
+        ValueError: a float that is not finite.
+        TypeError: a value that is not a dataclass, enum, text, number, list or dict.
+    """
+    body = {**first, **_fields_of(value)}
+    return json.dumps(body, separators=(",", ":"), allow_nan=False, default=_fields_of).encode()
+
+
+def _fields_of(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass with unchanged values."""
+    return {each.name: getattr(value, each.name) for each in fields(value)}
 
 
 def decode(kind: type[T], value: Any, where: str = "record") -> T:
     """Read a JSON value as a *kind*.
 
     Raises:
-        DecodeError: when it is of another shape; the message names the field at fault.
+        DecodeError: it has another structure; the message names the field.
     """
     try:
         return msgspec.convert(value, kind)
@@ -49,10 +70,11 @@ def decode(kind: type[T], value: Any, where: str = "record") -> T:
 
 
 def decode_json(kind: type[T], text: bytes, where: str = "record") -> T:
-    """The same of JSON text, in one step.
+    """Read JSON text as a *kind*.
 
     Raises:
-        DecodeError: when it is no JSON, or of another shape.
+        MalformedError: it is not JSON.
+        DecodeError: it has another structure; the message names the field.
     """
     hashable: Any = kind
     decoder: msgspec.json.Decoder[T] = _decoder_of(hashable)
@@ -62,14 +84,14 @@ def decode_json(kind: type[T], text: bytes, where: str = "record") -> T:
         raise DecodeError(_in_words(error, where)) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         if "surrogate" not in str(error):
-            raise DecodeError(_in_words(error, where)) from None
-    # half of a surrogate pair, as in a file name that is no UTF-8: Python's reader takes it
+            raise MalformedError(_in_words(error, where)) from None
+    # half of a surrogate pair, as in a file name that is not UTF-8: only Python's parser accepts it
     return decode(kind, json.loads(text), where)
 
 
 @cache
 def _decoder_of(kind: Any) -> Any:
-    """Made once for each type, for run files are long."""
+    """The decoder of a type, cached because run files are long."""
     return msgspec.json.Decoder(kind)
 
 

@@ -1,4 +1,4 @@
-"""How the identities of two run files differ, in words."""
+"""How the identities of two run files differ, as text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ _DERIVED: Final = frozenset({"run_id"})
 def differences(
     one: Header, other: Header, places: tuple[str, str] = ("in the file", "now")
 ) -> list[str]:
-    """Each field of the identity in which two headers differ, spelled out."""
+    """One text for each field of the identity in which two headers differ.
+
+    Args:
+        places: how the texts call the two headers.
+    """
     sources = _changed_sources(one.sources, other.sources, places)
     left, right = ({**encode(each), "sources": {}} for each in (one, other))
     left, right = _flat(left), _flat(right)
@@ -32,12 +36,12 @@ def differences(
 def _changed_sources(
     one: Mapping[str, str], other: Mapping[str, str], places: tuple[str, str]
 ) -> Iterator[str]:
-    """Each of the user's files that differs; its digests would tell a reader nothing."""
+    """Each of the user's files that differs, without digests, which do not help a reader."""
     for name in sorted({*one, *other}):
         if name not in other:
-            yield f"{name} is loaded {places[0]} alone"
+            yield f"{name} is loaded only {places[0]}"
         elif name not in one:
-            yield f"{name} is loaded {places[1]} alone"
+            yield f"{name} is loaded only {places[1]}"
         elif one[name] != other[name]:
             yield f"{name} has changed"
 

@@ -1,8 +1,8 @@
-"""The run file: JSON Lines, one writer, each record one append and fsync; it is the result.
+"""The run file: JSON Lines with one writer; each record is one append and one fsync.
 
 A line is ``{"kind":...,...,"checksum":"<16 hex digits>"}``; the checksum is of the text before it.
-A last line without its newline was torn by a crash: readers leave it aside, the writer that holds
-the lock cuts it off.  Damage anywhere else is an error that names the line.
+A last line without its newline is incomplete after a crash: readers ignore it, and the writer that
+holds the lock removes it.  Damage anywhere else is an error that names the line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from rnnprof.errors import RunFileError
 from rnnprof.runfile.certificates import Certificate
-from rnnprof.runfile.codec import decode_json, encode
+from rnnprof.runfile.codec import decode_json, encode_json
 from rnnprof.runfile.observations import Fit, Observation
 from rnnprof.runfile.records import (
     KIND_OF,
@@ -48,24 +48,20 @@ _GROUPS: Final[dict[type[Any], str]] = {
     Header: "headers", Request: "requests", Host: "hosts", Started: "started",
     Certificate: "certificates", Finished: "finished",
 }  # fmt: skip
-"""Where a run keeps the records of a class; of its headers the first counts."""
+"""The field of a run that holds the records of a class; a run uses its first header only."""
 
 
 def to_line(record: Record) -> bytes:
-    """A record as its line, checksum and newline included."""
-    body = json.dumps(
-        {"kind": KIND_OF[type(record)], **encode(record)},
-        separators=(",", ":"),
-        allow_nan=False,
-    ).encode()[:-1]
+    """The line of a record, with checksum and newline."""
+    body = encode_json(record, kind=KIND_OF[type(record)])[:-1]
     return body + _end_of(body) + b"\n"
 
 
 def from_line(line: bytes) -> Record:
-    """Read a line without its newline.
+    """Read a line that is given without its newline.
 
     Raises:
-        ValueError: says what is wrong with it.
+        ValueError: says what is wrong with the line.
     """
     end = line[-_CHECKSUM_BYTES:]
     if end != _end_of(line[:-_CHECKSUM_BYTES]):
@@ -75,7 +71,7 @@ def from_line(line: bytes) -> Record:
     name = _kind_of(line)
     kind = KINDS.get(name)
     if kind is None:
-        raise ValueError(f"a record of kind {name!r} is not known")
+        raise ValueError(f"a record of kind {name!r} is unknown")
     record = decode_json(kind, line, name)
     if isinstance(record, Header):
         check_workload(record.workload)
@@ -83,23 +79,23 @@ def from_line(line: bytes) -> Record:
 
 
 def _kind_of(line: bytes) -> str:
-    """The kind of a record's line, which begins with it."""
+    """The kind with which a record's line begins."""
     match = _KIND.match(line)
     return match[1].decode() if match else str(decode_json(_Kind, line).kind)
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Of a line, its kind alone."""
+    """Only the kind of a line."""
 
     kind: str
 
 
 def load(path: Path) -> Run:
-    """Read a run file; a torn last line is left aside.
+    """Read a run file; an incomplete last line is ignored.
 
     Raises:
-        RunFileError: when it is missing, foreign, newer or damaged.
+        RunFileError: it is missing, damaged, written by a newer rnnprof, or not a run file.
     """
     run = read(_bytes_of(path), path)
     if run is None:
@@ -108,13 +104,13 @@ def load(path: Path) -> Run:
 
 
 def read(content: bytes, path: Path) -> Run | None:
-    """The run in *content*; None where not even the header is whole."""
+    """The run in *content*; None if the header is missing or incomplete."""
     records, _ = _read_records(content, path)
     return run_of(records, path)
 
 
 def run_of(records: Sequence[Record], path: Path) -> Run | None:
-    """The run that *records* make up, the header first; None where there is none."""
+    """The run of *records*, of which the first is the header; None without records."""
     if not records:
         return None
     header = records[0]
@@ -138,25 +134,25 @@ def run_of(records: Sequence[Record], path: Path) -> Run | None:
 
 
 def _check_hosts(run: Run, path: Path) -> None:
-    """See that a limit that was requested in bytes is the one that was in force.
+    """Check that every invocation used the limit that was requested in bytes.
 
     Raises:
-        RunFileError: names the invocation.
+        RunFileError: names the invocation that did not.
     """
     asked_bytes = run.header.limit_bytes
     for host in run.hosts:
         if asked_bytes is not None and host.limit_bytes != asked_bytes:
             raise RunFileError(
-                f"{path}: {asked_bytes} bytes are its limit, and the invocation {host.request} had "
+                f"{path}: the limit is {asked_bytes} bytes, but invocation {host.request} had "
                 f"{host.limit_bytes}: the file is not as rnnprof wrote it"
             )
 
 
 def _check_limits(run: Run, path: Path) -> None:
-    """See that each fit pass ran under the limit of its run, less what its request set aside.
+    """Check that each fit pass ran under the limit of its run, less the reserve of its request.
 
     Raises:
-        RunFileError: names the pass; a proof under another limit is no proof of this run's.
+        RunFileError: names the pass; under another limit it proves nothing about this run.
     """
     reserves = {each.request: each.settings.reserve_bytes for each in run.requests}
     limits = {each.request: each.limit_bytes for each in run.hosts}
@@ -168,15 +164,15 @@ def _check_limits(run: Run, path: Path) -> None:
         if fit.limit_bytes != limit_bytes:
             raise RunFileError(
                 f"{path}: the fit pass {fit.attempt} at {fit.point} ran under a limit of "
-                f"{fit.limit_bytes} bytes, and its run's is {limit_bytes}: the file is not as "
-                "rnnprof wrote it"
+                f"{fit.limit_bytes} bytes, but the limit of the run is {limit_bytes}: the file is "
+                "not as rnnprof wrote it"
             )
 
 
 class Journal:
     """The one writer of a run file.
 
-    Open it with :func:`open_journal`, which holds the lock until it is closed.
+    Open it with :func:`open_journal`, which holds the lock until the journal is closed.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -187,20 +183,27 @@ class Journal:
 
     @property
     def run(self) -> Run | None:
-        """What stands in the file; None before its header.  Made anew after a change alone."""
+        """The run in the file; None before its header.  It is cached until the next change."""
         if self._run is None:
             self._run = run_of(self._records, self.path)
         return self._run
 
     def _keep(self, records: list[Record]) -> None:
-        """Take *records* for all that stands in the file."""
+        """Set *records* as the whole content of the file."""
         self._records, self._run = records, None
 
     def recover(self, *, discard: bool) -> None:
-        """Take the lock, read what is there, cut off a torn tail; *discard* leaves it unread."""
+        """Take the lock, read the file and remove an incomplete last line.
+
+        Args:
+            discard: do not read the file, because it will be replaced.
+
+        Raises:
+            RunFileError: another process holds the lock, or the file cannot be used.
+        """
         _lock(self._descriptor, self.path)
         if not _is_at(self._descriptor, self.path):
-            raise _held(self.path)  # it was replaced or removed before we had the lock
+            raise _held(self.path)  # it was replaced or removed before we got the lock
         content = _bytes_of(self.path)
         if discard:
             _check_ours(content, self.path)
@@ -212,10 +215,10 @@ class Journal:
             os.fsync(self._descriptor)
 
     def append(self, record: Record) -> None:
-        """Write one record whole, on disk when this returns.
+        """Write one record completely; it is on disk when this returns.
 
         Raises:
-            RunFileError: when the disk refuses; the file then ends with the record before.
+            RunFileError: the write failed; the file then ends with the previous record.
         """
         size = os.fstat(self._descriptor).st_size
         try:
@@ -228,14 +231,18 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, size)
             raise RunFileError(
-                f"cannot write to {self.path}: {error.strerror}. What was measured before is in "
-                "it; make room, then give the same command to go on"
+                f"cannot write to {self.path}: {error.strerror}. It holds everything measured "
+                "before; free some disk space, then give the same command to resume"
             ) from None
         self._records.append(record)
         self._run = None
 
     def replace_with(self, record: Header) -> None:
-        """Begin anew: the old run is gone in the instant in which the new header stands."""
+        """Replace the file by one with only a header, in one atomic rename.
+
+        Raises:
+            RunFileError: the new file cannot be written; the old one is kept.
+        """
         fresh = self.path.with_name(self.path.name + ".new")
         descriptor = _open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
         _lock(descriptor, self.path)
@@ -260,12 +267,13 @@ class Journal:
 
 @contextlib.contextmanager
 def open_journal(path: Path, *, discard: bool = False) -> Iterator[Journal]:
-    """Open or create a run file for writing, alone; a torn tail is cut off.
+    """Open or create a run file as its only writer; an incomplete last line is removed.
 
-    With *discard* what is there may be damaged, for :meth:`Journal.replace_with` follows.
+    Args:
+        discard: accept a damaged file, because :meth:`Journal.replace_with` follows.
 
     Raises:
-        RunFileError: when another process holds it, or it is foreign, newer or damaged.
+        RunFileError: another process holds the file, or it is damaged, newer, or not a run file.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -279,7 +287,7 @@ def open_journal(path: Path, *, discard: bool = False) -> Iterator[Journal]:
             yield journal
         finally:
             if created and journal.run is None:
-                path.unlink(missing_ok=True)  # nothing was recorded: leave no empty file behind
+                path.unlink(missing_ok=True)  # nothing was recorded: leave no empty file
     finally:
         journal.close()
 
@@ -315,7 +323,7 @@ def _held(path: Path) -> RunFileError:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether the open file is still the one of that name."""
+    """Whether the open file is still the one at *path*."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
@@ -332,7 +340,7 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _read_records(content: bytes, path: Path) -> tuple[list[Record], int]:
-    """The whole records, and how many bytes they take: up to the last newline."""
+    """The complete records, and their size in bytes up to the last newline."""
     _check_ours(content, path)
     records: list[Record] = []
     whole_bytes = 0
@@ -345,7 +353,7 @@ def _read_records(content: bytes, path: Path) -> tuple[list[Record], int]:
 
 
 def _whole_lines(content: bytes) -> Iterator[bytes]:
-    """Each line that has its newline, without it; one after another, for a file may be large."""
+    """Each complete line without its newline; one at a time, because a file may be large."""
     start = 0
     while (end := content.find(b"\n", start)) >= 0:
         yield content[start:end]
@@ -354,23 +362,23 @@ def _whole_lines(content: bytes) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Without Python's search for cycles: records hold none, and it would walk over all of them
-    again and again while they become more.  They then count as old, for a first walk is as long.
+    """Pause Python's garbage collector: records have no cycles, and it would scan all of them again
+    and again.  They are then moved to the oldest generation, because one scan is also slow.
     """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if gc.get_freeze_count() == 0:  # or else what others froze would thaw as well
+        if gc.get_freeze_count() == 0:  # else unfreeze would also release objects frozen by others
             gc.freeze()
-            gc.unfreeze()  # back into the oldest generation
+            gc.unfreeze()  # moves all objects to the oldest generation
         if was_enabled:
             gc.enable()
 
 
 def _check_ours(content: bytes, path: Path) -> None:
-    """A file that does not begin as a run file does is never taken for a torn one."""
+    """Refuse a file that does not begin like a run file: it is not an incomplete one."""
     if not _HEADER_START.startswith(content[: len(_HEADER_START)]):
         raise RunFileError(f"{path} is not an rnnprof run file: nothing was changed in it")
 
@@ -382,8 +390,8 @@ def _read_header(line: bytes, path: Path) -> Header:
         schema = None
     if isinstance(schema, int) and schema < SCHEMA:
         raise RunFileError(
-            f"{path} is of schema {schema}, which was never released: measure again, or give "
-            "--overwrite to begin anew"
+            f"{path} has schema {schema}, which was never released: measure again, or give "
+            "--overwrite to replace it"
         )
     if isinstance(schema, int) and schema > SCHEMA:
         raise RunFileError(
@@ -401,13 +409,13 @@ def _read_record(line: bytes, number: int, path: Path) -> Record:
         return from_line(line)
     except (ValueError, RecursionError) as error:
         raise RunFileError(
-            f"{path}, line {number}: {error}. Cut the file before that line to keep what is above "
-            "it, or give --overwrite to begin anew"
+            f"{path}, line {number}: {error}. Delete that line and all after it to keep the lines "
+            "before, or give --overwrite to replace the file"
         ) from None
 
 
 def _end_of(body: bytes) -> bytes:
-    """What stands behind the body of a line: its checksum."""
+    """The end of a line after its body: the checksum."""
     return b',"checksum":"' + _digest(body) + b'"}'
 
 

@@ -1,8 +1,8 @@
-"""Run files of one run, made on several machines or at several times, as one.
+"""Merge run files of one run that were written on several machines or at several times.
 
-Each invocation has one writer, which only appends: of two files that hold the same invocation one
-has the beginning of the other's.  So a merge is a union: it is associative and idempotent, and the
-order of the files does not matter.
+Each invocation has one writer, which only appends: if two files hold the same invocation, the
+shorter one is the beginning of the longer one.  So a merge is a union: it is associative and
+idempotent, and the order of the files does not matter.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from rnnprof.runfile.differences import differences
 from rnnprof.runfile.records import Run
 
 PARTS: Final = tuple(each.name for each in fields(Run) if each.name not in ("header", "path"))
-"""The fields of a run that hold records, each with the id of its invocation."""
+"""The fields of a run that hold records; each record has the id of its invocation."""
 
 Invocations = Mapping[str, tuple[Any, ...]]
-"""The records of one part, by their invocation, as they were written."""
+"""The records of one part by invocation, in the order in which they were written."""
 
 
 def merge(first: Run, *others: Run) -> Run:
-    """The union of files with equal headers, its invocations in the order of their beginnings.
+    """The union of files with equal headers, with the invocations in order of their start.
 
     Raises:
-        RunFileError: when headers differ, or an invocation goes on differently in two files.
+        RunFileError: headers differ, or an invocation has different records in two files.
     """
     merged = replace(first, path=None)
     for other in others:
@@ -45,7 +45,7 @@ def _union(first: Run, second: Run, path: str | None) -> Run:
     if first.header != second.header:
         places = ("in the first", "in the second")
         difference = "; ".join(differences(first.header, second.header, places))
-        raise RunFileError(f"{second.path} is another run than {path}: {difference}")
+        raise RunFileError(f"{second.path} is not the same run as {path}: {difference}")
     parts: dict[str, Any] = {}
     for name in PARTS:
         left, right = (_by_invocation(getattr(run, name)) for run in (first, second))
@@ -55,12 +55,12 @@ def _union(first: Run, second: Run, path: str | None) -> Run:
 
 
 def _longer(left: Invocations, right: Invocations, key: str, path: str | None) -> tuple[Any, ...]:
-    """Of an invocation's records in two files the more; the fewer have to be their beginning."""
+    """The longer record list of an invocation in two files; the shorter must be its beginning."""
     fewer, more = sorted((left.get(key, ()), right.get(key, ())), key=len)
     if more[: len(fewer)] != fewer:
         raise RunFileError(
-            f"{path}: the invocation {key} goes on differently in another file that is merged: one "
-            "of them is not as rnnprof wrote it"
+            f"{path}: invocation {key} has different records in another of the files: one of them "
+            "is not as rnnprof wrote it"
         )
     return more
 

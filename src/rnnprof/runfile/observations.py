@@ -14,9 +14,11 @@ class Failure:
     """Why an attempt did not end as ``measured``.
 
     Attributes:
-        phase: where it stood: build, data, forward, backward, optimizer, other or baseline.
-        message: the error's own words.
-        requested_bytes: the allocation that did not fit, where the error names it.
+        phase: where it failed: build, data, forward, backward, optimizer, other or baseline.
+        error_type: class of the exception.
+        message: the text of the error.
+        requested_bytes: size of the allocation that failed, if the error names it.
+        signal, exit_code: of a worker that ended by itself.
         log_tail: the last lines that the worker printed.
     """
 
@@ -31,14 +33,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class DeviceConditions:
-    """A GPU at one instant, as NVML tells it.
+    """The state of a GPU at one instant, as NVML reports it.
 
     Attributes:
-        max_sm_clock_mhz: the highest that the GPU would run its multiprocessors at.
+        max_sm_clock_mhz: the highest clock of the GPU's multiprocessors.
         event_reasons: why the clocks are not higher, by NVML's own names; empty for no reason.
-        used_bytes: device memory that is in use, by whomever.
-        own_bytes: of it, by this process; None where NVML hides it, as in most containers.
-        unknown: for each field that is None, why.
+        used_bytes: device memory in use by all processes.
+        own_bytes: device memory in use by this process; None where NVML hides it, as in most
+            containers.
+        unknown: for each field that is None, the reason.
     """
 
     sm_clock_mhz: Whole | None = None
@@ -55,18 +58,18 @@ class DeviceConditions:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The machine while a pass ran, as raw facts; judged by :mod:`rnnprof.points.noise`.
+    """The machine while a pass ran, as raw facts; :mod:`rnnprof.points.noise` judges them.
 
     Attributes:
-        wall_s: length of the pass.
+        wall_s: duration of the pass.
         cpu_count: processors that the pass could use.
         cpu_own_s: CPU time of the worker and its children.
-        cpu_busy_s: CPU time of everything on those processors, the worker's included.
-        cpu_steal_s: time that the hypervisor gave to others.
-        throttled_s: time that the cgroup's quota held us back.
-        device_before, device_after: the GPU as the pass began and ended; None on the CPU.
-        others_drift_bytes: growth of the device memory that others hold, over the pass.
-        unknown: for each field that is None, why.
+        cpu_busy_s: CPU time of all processes on those processors, the worker included.
+        cpu_steal_s: time that the hypervisor gave to other machines.
+        throttled_s: time that the cgroup's quota stopped the pass.
+        device_before, device_after: the GPU when the pass began and ended; None on the CPU.
+        others_drift_bytes: growth of the device memory of other processes during the pass.
+        unknown: for each field that is None, the reason.
     """
 
     wall_s: Seconds
@@ -83,13 +86,22 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One thing seen at a point, by one worker.
+    """The result of one pass at a point, in one worker.
 
     Attributes:
         attempt: id shared with the ``started`` record before it.
+        batch: sequences per batch (B).
+        time_steps: time steps per sequence (T).
+        role: why the point was observed.
         worker: number of the worker process within the request.
-        process_index: which of a point's timing processes this is.
-        reason: why the outcome is what it is, in one sentence; None when measured.
+        process_index: number of this timing process at the point, from 0.
+        request: id of the invocation.
+        outcome: how the attempt ended.
+        wall_s: duration of the attempt.
+        reason: the reason for the outcome, in one sentence; None when measured.
+        failure: details of an outcome other than ``measured``.
+        warnings: notes of the worker.
+        conditions: the machine during the pass; None where they were not recorded.
     """
 
     attempt: str
@@ -108,26 +120,26 @@ class Observation:
 
     @property
     def point(self) -> Point:
-        """The point observed."""
+        """The observed point."""
         return Point(self.batch, self.time_steps)
 
     @property
     def is_of_the_workload(self) -> bool:
-        """Whether it ran the run's own workload; else another loop around the same layer."""
+        """Whether it ran the run's own workload, not another loop around the same layer."""
         return self.role is not Role.STEP_FUNCTION
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What modules were called with in one training step, whatever batch was asked for.
+    """The inputs that modules really got in one training step, independent of the requested batch.
 
     Attributes:
         step: number of the training step, from 1.
         batch: sequences in the largest call of a recurrent layer or cell; None without one.
-        time_steps: the longest sequence of one call; of a cell, its calls in the step.
-        sequences: over all calls of the recurrent module that saw the most.
-        positions: the same, in sequences times time steps.
-        elements: of all tensors that any module was called with.
+        time_steps: length of the longest sequence in one call; for a cell, its calls in the step.
+        sequences: sequences over all calls of the recurrent module that got the most.
+        positions: as *sequences*, but sequences times time steps.
+        elements: elements of all tensors that any module was called with.
     """
 
     step: Whole
@@ -140,34 +152,36 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit(Observation):
-    """Full training steps under the limit, nothing else switched on.
+    """Full training steps under the memory limit, without any other measurement.
 
     Attributes:
-        train_steps_run: training steps that passed.
-        train_steps: training steps asked for.
-        live_bytes: at the end of each training step that passed (CPU: address space above the
-            baseline; CUDA: allocated by the caching allocator).
-        step_peak_bytes: the peak of what the limit counts since the pass began, as it stood at the
-            end of each training step, as far as it is known without a gap.
-        seen: in the first and the last training step.
-        data_mark: a sum over what the first module was called with at first, to tell other data
-            from the same; None where no kernel ran or no module was called.
         limit_bytes: the limit in force, above the baseline.
-        baseline_bytes: what the limit counts before the workload is built (CPU: VmData; CUDA:
-            reserved by the allocator, where a limit finds something: nothing precedes it).
-        baseline_note: on the CPU, why no warm-up preceded the baseline, if none did.
-        context_bytes: what the process holds before the workload is built (CPU: VmRSS; CUDA:
-            device memory of the process less what the allocator reserved).
-        peak_process_bytes: the operating system's peak for the process (CPU: VmHWM; CUDA: by NVML).
+        train_steps_run: training steps that passed.
+        train_steps: requested training steps.
+        live_bytes: memory in use at the end of each training step that passed (CPU: address space
+            above the baseline; CUDA: allocated by the caching allocator).
+        step_peak_bytes: peak of the charged bytes since the pass began, at the end of each training
+            step; it ends before the first step whose peak is unknown.
+        seen: the inputs of modules in the first and in the last training step.
+        data_mark: a sum over the input of the first module call, to detect that two passes used
+            the same data; None if no kernel ran or no module was called.
+        baseline_bytes: charged bytes before the workload is built (CPU: VmData; CUDA: reserved by
+            the caching allocator, without a warm-up).
+        baseline_note: on the CPU, why no warm-up preceded the baseline; None if one did.
+        context_bytes: memory of the process before the workload is built (CPU: VmRSS; CUDA: device
+            memory of the process less the bytes that the allocator reserved).
+        peak_process_bytes: the operating system's peak for the process (CPU: VmHWM; CUDA: NVML).
+        peak_process_reason: why *peak_process_bytes* is null.
         peak_charged_bytes: peak of the bytes that the limit counts (CPU: address space above the
             baseline; CUDA: reserved by the caching allocator).
-        peak_allocated_bytes: by the caching allocator, in this plain training; None on CPU.
-        retries: times that the caching allocator emptied its cache to go on, after step 2: a
-            limit so near thrashes.  None on CPU.
-        loss: of the last step; None when it was no finite number (see ``warnings``).
-        children_bytes, shared_bytes: the most that child processes (workers of a data loader) held
-            for themselves, and that shared mappings of this process had in memory, at the end of
-            a training step.  The limit counts neither.
+        peak_charged_reason: why *peak_charged_bytes* is null.
+        peak_allocated_bytes: peak of the bytes that the caching allocator allocated; None on CPU.
+        retries: how often the caching allocator emptied its cache to continue, after step 2; above
+            0, training thrashes.  None on CPU.
+        loss: loss of the last step; None if it was not finite (see ``warnings``).
+        children_bytes, shared_bytes: the most private memory of child processes (workers of a data
+            loader), and the most shared memory of this process, at the end of a training step.
+            The limit counts neither.
     """
 
     limit_bytes: Bytes
@@ -193,20 +207,20 @@ class Fit(Observation):
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """The allocator's live bytes at the instant of the peak, by storage identity.
+    """The allocator's live bytes at the instant of the peak, by storage; all sizes in bytes.
 
     Attributes:
         weights: parameters and buffers of the model.
         gradients: the parameters' gradients.
         optimizer_state: tensors in the optimizer's state.
-        input: allocated in build or data, and live after it: batches, labels, carried state.
-        weight_casts: copies of weights that layers run with: in another dtype, or compacted at each
-            call for cuDNN because they are not flattened.
-        saved: allocated in forward and live after it.
+        input: allocated in build or data, and live afterwards: batches, labels, carried state.
+        weight_casts: copies of weights for computation: in another dtype, or compacted at each
+            call for cuDNN because the weights are not flattened.
+        saved: allocated in forward and live afterwards.
         library: workspaces and states that a library keeps.
         temporaries: everything else that was live.
-        rounding: allocated less requested.
-        phase: the phase in which the peak stands.
+        rounding: allocated less requested bytes.
+        phase: the phase of the peak.
     """
 
     weights: Bytes
@@ -221,7 +235,7 @@ class Breakdown:
     phase: str
 
     def parts(self) -> dict[str, int]:
-        """The byte counts by part, in the order above; they sum to the allocator's peak."""
+        """Bytes of each part, in the order above; they sum to the allocator's peak."""
         return {name: getattr(self, name) for name in BREAKDOWN_PARTS}
 
 
@@ -233,19 +247,23 @@ BREAKDOWN_PARTS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory(Observation):
-    """Allocator peaks per phase and the breakdown at the peak, in a worker without the limit.
+    """Allocator peaks per phase and the memory breakdown, in a worker without the limit.
 
     Attributes:
+        train_steps_run: training steps that passed.
+        optimizer_steps: steps of the optimizer; None where unknown.
         peak_allocated_bytes: the allocator's own peak over build and all steps.
-        peak_reserved_bytes: None on CPU, where the allocator reserves nothing.
-        phase_peak_bytes: the highest allocated within each phase, over all steps.
-        phase_live_bytes: allocated at the end of each phase of the last step.
-        model_bytes: sums over the tensors themselves, to check the breakdown against.
-        net_bytes_per_step: what the last step left behind; not zero is a leak.
+        peak_reserved_bytes: peak of the reserved bytes; None on CPU, where the allocator reserves
+            nothing.
+        breakdown: the memory breakdown at the peak; None where *breakdown_reason* says why.
+        phase_peak_bytes: peak of the allocated bytes in each phase, over all steps.
+        phase_live_bytes: allocated bytes at the end of each phase of the last step.
+        model_bytes: sums over the model's and optimizer's tensors, to check the breakdown.
+        net_bytes_per_step: bytes that the last step left behind; a value above 0 suggests a leak.
         ops: recurrent operators that really ran.
-        implementation: ``fused``, ``native``, ``loop`` or ``mixed`` as it really ran; None where
+        implementation: ``fused``, ``native``, ``loop`` or ``mixed``, as it really ran; None where
             unknown.
-        graphs_compiled: by torch.compile; None where it was not asked for.
+        graphs_compiled: graphs that torch.compile compiled; None without torch.compile.
         flops_per_step: floating-point operations of one step of a factory, counted by torch's
             FlopCounterMode; None for the built-in cells, whose count is a formula.
     """
@@ -270,19 +288,20 @@ class Memory(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing(Observation):
-    """Whole steps run back to back as in training, and phase times from steps of their own.
+    """Whole steps run back to back as in training, and phase times from separate steps.
 
     Attributes:
-        samples_s: one duration a step, raw.
-        warmup_samples_s: the steps before them, not counted.
-        converged: the 95% interval of the median is within the precision asked for.
-        phase_samples_s: durations of each phase, over the steps that were run for that alone.
-        phase_step_samples_s: whole durations of those steps: what marking phases costs.
+        samples_s: raw duration of each step.
+        warmup_samples_s: durations of the warm-up steps before, which are not used.
+        converged: whether the 95% interval of the median reached the requested precision.
+        phase_samples_s: durations of each phase, from separate steps that only time phases.
+        phase_step_samples_s: durations of those steps as a whole; they show the cost of phase
+            marks.
         sequences_per_step: sequences that one step trained on.
         host_enqueue_s: the host's time to submit a step; None on CPU, where the host computes.
         block_wait_s: median wait for the device at a block's end, after the host had submitted
             its last step; None on CPU.
-        loss: of the last step; None when it was no finite number.
+        loss: loss of the last step; None if it was not finite.
     """
 
     samples_s: tuple[Duration, ...] = ()
@@ -298,12 +317,12 @@ class Timing(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration(Observation):
-    """A figure of the device itself, to compare measurements with.
+    """Figures of the device itself, to compare measurements with.
 
     Attributes:
-        what: ``rates`` (a matrix product's and a copy's) or ``reserve`` (a library's memory).
-        parameters: what the figures belong to: sizes, dtype.
-        figures: by name, units in the names: ``matmul_flop_per_s``, ``copy_bytes_per_s``.
+        what: ``rates`` (of a matrix product and a copy) or ``reserve`` (a library's memory).
+        parameters: what the figures are valid for: sizes, dtype.
+        figures: by name, with units: ``matmul_flop_per_s``, ``copy_bytes_per_s``.
     """
 
     what: str = "rates"
@@ -313,21 +332,22 @@ class Calibration(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gradient(Observation):
-    """How far gradients reach back, and how noisy they are, after so many training steps.
+    """How far gradients reach back, and how noisy they are, after a number of training steps.
 
     Attributes:
-        train_steps: training steps taken before.
-        inputs: what the reach is to: ``input``, or ``embedding`` where that is no float.
+        train_steps: training steps before the measurement.
+        inputs: the tensor that the reach refers to: ``input``, or ``embedding`` if the input is
+            not floating-point.
         lag_norms: for each draw ``|dL_T/dx_{T-k}|`` by lag k from 0, the mean over sequences; None
-            where it is no finite number.
-        reach_reason: why there are none.
-        small_batch, big_batch: sequences of the noise scale's two batches.
-        small_squared, big_squared: for each draw the mean ``|G|^2`` of the small batches, and that
-            of the large one that they make; None where it is no finite number.
-        noise_reason: why there are none.
-        clipped_steps: training steps whose gradient was clipped; None where nothing tells.
-        learning_rate: None where a factory decides it.
-        loss: of the last training step, or of the first draw; None when it was no finite number.
+            where it is not finite.
+        reach_reason: why *lag_norms* is empty.
+        small_batch, big_batch: sequences of the two batches for the noise scale.
+        small_squared, big_squared: for each draw the mean ``|G|^2`` of the small batches, and
+            ``|G|^2`` of the large batch that they form; None where it is not finite.
+        noise_reason: why *small_squared* and *big_squared* are empty.
+        clipped_steps: training steps whose gradient was clipped; None where unknown.
+        learning_rate: None if a factory decides it.
+        loss: loss of the last training step, or of the first draw; None if it was not finite.
     """
 
     train_steps: Count = 0
@@ -346,20 +366,20 @@ class Gradient(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning(Observation):
-    """One training until a target loss, or until the time for it was spent.
+    """One training run until a target loss, or until its time budget is spent.
 
     Attributes:
-        seed: of weights and data.
-        learning_rate: None where a factory decides it.
-        target_loss: asked for.
-        baseline_loss: of who has learned nothing; None where a factory has no such.
-        reached: whether the loss on fresh data came down to the target; with *train_steps* 0 it
-            was there before any training.
-        train_steps: training steps by then, or in all.
-        sequences: trained on by then.
-        train_s: spent on training steps, without the looks at fresh data.
-        losses: (training steps, loss) at each look; the loss is None when it was not finite.
-        clipped_steps: training steps whose gradient was clipped; None where nothing tells.
+        seed: seed of weights and data.
+        learning_rate: None if a factory decides it.
+        target_loss: the requested loss.
+        baseline_loss: loss of a model that has learned nothing; None if a factory gives none.
+        reached: whether the loss on fresh data reached the target; if *train_steps* is 0, the
+            target was met before any training.
+        train_steps: training steps until the target, or in all.
+        sequences: sequences used in those training steps.
+        train_s: time of those training steps, without evaluations.
+        losses: (training steps, loss) at each evaluation; the loss is None if it was not finite.
+        clipped_steps: training steps whose gradient was clipped; None where unknown.
     """
 
     seed: Whole = 0

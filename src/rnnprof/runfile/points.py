@@ -1,4 +1,4 @@
-"""What can be asked for: points and grids; and the words for how one ended."""
+"""Points and grids that can be requested, their outcomes and roles."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Outcome(enum.StrEnum):
 GOOD_OUTCOMES: Final = frozenset(
     {Outcome.MEASURED, Outcome.OOM, Outcome.UNSUPPORTED, Outcome.IMPLIED_OOM}
 )
-"""Outcomes that answer the question; after any other one a measurement is missing."""
+"""Outcomes that answer the question; with any other one a measurement is missing."""
 
 
 class Role(enum.StrEnum):
@@ -39,16 +39,16 @@ class Role(enum.StrEnum):
 
 
 UNSOUGHT: Final = frozenset({Role.NEIGHBOUR, Role.STEP_FUNCTION})
-"""Roles of what is run beside a search for the largest batch: nothing is decided by them."""
+"""Roles of extra passes beside a search for the largest batch; they do not change its result."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Point:
-    """One place of the grid.
+    """One point of the grid.
 
     Attributes:
         batch: sequences per batch (B).
-        steps: time steps per sequence (T).
+        time_steps: time steps per sequence (T).
     """
 
     batch: Count
@@ -60,13 +60,13 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The batch and step axes, each ascending."""
+    """The axes of batch and time steps, each ascending."""
 
     batch: tuple[Count, ...]
     time_steps: tuple[Count, ...]
 
     def points(self) -> tuple[Point, ...]:
-        """Every point, by steps and then by batch."""
+        """Every point, by time steps and then by batch."""
         return tuple(
             Point(batch, time_steps) for time_steps in self.time_steps for batch in self.batch
         )

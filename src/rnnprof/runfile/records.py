@@ -1,11 +1,11 @@
-"""What was asked and what was observed: frozen records, the vocabulary of the run file.
+"""The frozen records of a run file: requests and observations.
 
 Schema history
-    1   2026-11: never released, and refused.
-    2   2026-11: the header is identity alone (limit as requested, source digests); ``host`` has the
-            resolved limit and the machine's facts; ``time_steps``, charged bytes, breakdown.
+    1   2026-11: never released; it is refused.
+    2   2026-11: the header has only the identity (requested limit, source digests); ``host`` has
+            the resolved limit and the machine's facts; ``time_steps``, charged bytes, breakdown.
 
-Units are in the names; an unknown value is ``None`` with its reason beside it.
+Names contain the units; an unknown value is ``None``, with a reason beside it.
 """
 
 from __future__ import annotations
@@ -34,15 +34,17 @@ SCHEMA: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The identity of a run: two files with equal headers hold the same run, and merge.
+    """The identity of a run: two files with equal headers hold the same run and can be merged.
 
     Attributes:
+        schema: version of the file format.
         run_id: hash of the other fields.
+        workload: what is trained.
         environment: facts that choose kernels, workspaces or arithmetic, from an allow-list: the
             GPU's model (on the CPU the processor), driver, torch, cuDNN, flags, allocator settings,
             simulated or not.
-        limit_bytes: the memory limit as requested; None for all that is free.
-        gpu_memory_bytes: size of the GPU that the limit stands for; None where it stands for none.
+        limit_bytes: the requested memory limit; None for all free memory.
+        gpu_memory_bytes: memory of the GPU given by ``--gpu-memory``; None without it.
         sources: sha256 of the user's files that are loaded by the end of the first training step,
             by their paths under the script's or package's root; empty for a built-in cell.
     """
@@ -58,11 +60,12 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Where an invocation ran: what may differ between two files of one run.
+    """Where an invocation ran: facts that may differ between two files of one run.
 
     Attributes:
-        request: of the invocation.
-        limit_bytes: what training may be charged, as it was resolved.
+        request: id of the invocation.
+        limit_bytes: what training may be charged, after the limit was resolved.
+        rnnprof_version: version of rnnprof that ran it.
         facts: from an allow-list, without user or host name: processors, memory, kernel, Python,
             the GPU's UUID and memory.
     """
@@ -75,28 +78,29 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How points are measured; the same on resume.
+    """How points are measured; a resumed run keeps its settings.
 
     Attributes:
-        memory_limit: the size asked for, or None for all that is free.
-        gpu_memory_bytes: size of the GPU that the limit stands for (its memory less the context
-            measured here); the algorithms stay this device's.  None without ``--gpu-memory``.
-        point_seconds: at most this long is spent on a point's timed steps.
-        processes: timing passes per point, each in a process of its own; 0 for memory alone.
+        memory_limit: the requested limit in bytes, or None for all free memory.
+        gpu_memory_bytes: memory of another GPU; the limit is this size less the context measured
+            here, while kernels are chosen for the present GPU.  None without ``--gpu-memory``.
+        point_seconds: the most time for a point's timed steps.
+        processes: timing passes per point, each in a separate process; 0 to measure only memory.
         timeout_s: deadline of one pass; None scales it to the expected cost.
-        prune: points dominated by an OOM are implied, not run.
-        confirm_steps: training steps that a probe of the edge has to pass.
-        through: training steps that the proof of the largest batch runs, where more than
-            *confirm_steps*; 0 for no more.
-        confirm: fresh workers in which the largest batch has to pass.
-        granularity: the edge is sought among multiples of it.
+        seed: seed of weights, data and the order of the points.
+        prune: do not run points that another point's OOM implies.
+        confirm_steps: training steps that a proof must pass.
+        through: training steps of the proof of the largest batch, if more than *confirm_steps*;
+            0 for no more.
+        confirm: fresh workers in which the largest batch must pass.
+        granularity: only multiples of it are tried as the largest batch.
         at_most: the largest batch that ``max-batch`` tries.
-        headroom_ratio: share of the limit between the edge and the batch advised.
-        reserve_bytes: set aside of the limit for what is not here.
-        lengths: T of the mixed steps of a probe; empty for the same T in all.
-        certify: the edge is proven at each T of the grid.
-        fast: memory passes whose peak the others tell to half a percent are left out.
-        study: how trainability is measured; None where it is not.
+        headroom_ratio: share of the limit that the largest safe batch leaves free.
+        reserve_bytes: part of the limit that is reserved for memory that is not measured.
+        lengths: T of the mixed steps of a probe; empty for the same T in all steps.
+        certify: prove the largest batch at each T of the grid.
+        fast: leave out memory passes whose peak other passes give to half a percent.
+        study: how trainability is measured; None if it is not.
     """
 
     memory_limit: Bytes | None = None
@@ -121,7 +125,15 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One invocation: what was asked for."""
+    """One invocation and what it requests.
+
+    Attributes:
+        request: id of the invocation.
+        command: name of the command.
+        grid: the requested points.
+        settings: how they are measured.
+        at_utc: when it began.
+    """
 
     request: str
     command: str
@@ -132,7 +144,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The invocation named came to its end."""
+    """The end of an invocation.
+
+    Attributes:
+        request: id of the invocation.
+        at_utc: when it ended.
+        wall_s: duration of the invocation.
+    """
 
     request: str
     at_utc: str
@@ -141,7 +159,18 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """An attempt began; without an observation of the same attempt it was interrupted."""
+    """The start of an attempt; if no observation of the attempt follows, it was interrupted.
+
+    Attributes:
+        attempt: id of the attempt.
+        observes: name of the pass.
+        batch: sequences per batch (B).
+        time_steps: time steps per sequence (T).
+        role: why the point is observed.
+        process_index: number of this timing process at the point, from 0.
+        request: id of the invocation.
+        at_utc: when it began.
+    """
 
     attempt: str
     observes: str
@@ -175,7 +204,7 @@ KIND_OF: Final = {cls: kind for kind, cls in KINDS.items()}
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run file, read: its identity and everything that was asked and observed, in order."""
+    """The content of a run file: identity, requests and observations, in order."""
 
     header: Header
     requests: tuple[Request, ...] = ()
@@ -188,7 +217,7 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the last invocation came to its end."""
+        """Whether the last invocation has ended."""
         done = {record.request for record in self.finished}
         return bool(self.requests) and self.requests[-1].request in done
 
@@ -207,17 +236,17 @@ class Run:
 
     @property
     def rnnprof_version(self) -> str | None:
-        """Of the last invocation; None where none was recorded."""
+        """Version of the last invocation; None where none was recorded."""
         return self.hosts[-1].rnnprof_version if self.hosts else None
 
     @property
     def is_simulated(self) -> bool:
-        """Whether the GPU was only described: no kernel ran, so there are no times."""
+        """Whether the GPU was simulated: no kernel ran, so there are no times."""
         return self.header.environment.get("simulated") is not None
 
     @property
     def grid(self) -> Grid:
-        """The axes of every request together; a study's are not among them."""
+        """The axes of all requests together, without studies of trainability."""
         grids = [request.grid for request in self.requests if request.settings.study is None]
         return Grid(
             tuple(sorted({batch for grid in grids for batch in grid.batch})),
@@ -225,7 +254,7 @@ class Run:
         )
 
     def points(self) -> tuple[Point, ...]:
-        """Every point that was to be measured, by steps and then by batch; a study's are not."""
+        """Every requested point, by time steps and then by batch, without studies."""
         grids = [r.grid for r in self.requests if r.settings.study is None]
         asked = {point for grid in grids for point in grid.points()}
         return tuple(sorted(asked, key=lambda point: (point.time_steps, point.batch)))

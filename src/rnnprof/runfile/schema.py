@@ -1,4 +1,4 @@
-"""The JSON Schema of a run file's records, made from the records themselves.
+"""The JSON Schema of a run file's records, generated from the record classes.
 
 python -m rnnprof.runfile.schema > src/rnnprof/schemas/run-2.json
 """
@@ -26,7 +26,7 @@ _FIELD: Final = re.compile(r"^    (\w+(?:, \w+)*): (.*)$")
 
 
 def schema() -> dict[str, Any]:
-    """The schema of one record, by its kind."""
+    """The schema of one record of any kind."""
     kinds, components = msgspec.json.schema_components(
         list(KINDS.values()), ref_template="#/$defs/{name}"
     )
@@ -39,9 +39,9 @@ def schema() -> dict[str, Any]:
         "$id": f"urn:rnnprof:schema:run-{SCHEMA}",
         "title": f"rnnprof run file, schema {SCHEMA}: one record",
         "description": (
-            "One line of a run file (JSON Lines). Units are in the names; an unknown value is null "
-            "with its reason beside it. A reader of files that a later rnnprof wrote ignores "
-            "unknown fields; this schema names every field that is written."
+            "One line of a run file (JSON Lines). Names contain the units; an unknown value is "
+            "null, with a reason beside it. A reader ignores unknown fields, because a later "
+            "rnnprof may add some; this schema names every field that this version writes."
         ),
         "type": "object",
         "required": ["kind", "checksum"],
@@ -57,8 +57,8 @@ def _of_kind(kind: str, definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def _frame(definition: dict[str, Any], kind: str) -> None:
-    """What every line has around its record."""
-    frame = {"kind": {"const": kind, "description": "What the line is."}}
+    """Add what every line has besides its record: kind and checksum."""
+    frame = {"kind": {"const": kind, "description": "The kind of the record."}}
     definition["properties"] = {
         **frame, **definition["properties"], "checksum": {"$ref": "#/$defs/checksum"},
     }  # fmt: skip
@@ -66,7 +66,7 @@ def _frame(definition: dict[str, Any], kind: str) -> None:
 
 
 def _described(name: str, definition: dict[str, Any]) -> dict[str, Any]:
-    """A class's schema with its sentence of purpose, and one for each field."""
+    """The schema of a class with a description of the class and of each field."""
     text = inspect.cleandoc(definition.get("description") or name)
     described = {**definition, "description": " ".join(text.partition("\n\n")[0].split())}
     if "properties" in described:
@@ -86,7 +86,7 @@ def _with_unit(field: str, sentence: str) -> str:
 
 
 def _sentences(name: str) -> dict[str, str]:
-    """What the docstrings of a class and its bases say of each field."""
+    """What the docstrings of a class and its bases say about each field."""
     cls = next((each for each in _classes() if each.__name__ == name), None)
     found: dict[str, str] = {}
     for each in reversed(cls.__mro__ if cls else ()):
@@ -104,7 +104,7 @@ def _classes() -> list[type[Any]]:
 
 
 def _attributes(docstring: str) -> dict[str, str]:
-    """The part ``Attributes:`` of a docstring, by name; one text may be of several."""
+    """The ``Attributes:`` section of a docstring by name; several names can share one text."""
     _, _, body = inspect.cleandoc(docstring).partition("Attributes:\n")
     found: dict[str, str] = {}
     names: list[str] = []

@@ -1,4 +1,4 @@
-"""How trainability is studied: what is learned, how long, and from how much data."""
+"""How trainability is measured: the task, the training time and the amount of data."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from rnnprof.defaults import TASKS as TASKS
 from rnnprof.ranges import Count, Real, Seconds, Whole
 
 TASK_INPUTS: Final = {"adding": 2, "copy": 10}
-"""Features of a time step: a value and a mark; ten symbols, one of them hot."""
+"""Features of a time step: a value and a mark; or ten symbols, one-hot."""
 
 COPIED: Final = 10
-"""Symbols of the copy memory task that are to be remembered, as Hochreiter and Schmidhuber's and
-Arjovsky et al.'s (arXiv 1511.06464, section 4.1)."""
+"""Symbols to remember in the copy memory task, as in Hochreiter and Schmidhuber, and Arjovsky et
+al. (arXiv 1511.06464, section 4.1)."""
 
 LEAST_STEPS: Final = {"adding": 2, "copy": 2 * COPIED + 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What a study of trainability does; all of its passes are alike in it.
+    """The settings of a study of trainability; they apply to all of its passes.
 
     Attributes:
-        task: one of TASKS, which the built-in cells learn; None where a factory has its own.
-        train_steps: training steps before the gradients are looked at a second time.
+        task: one of TASKS, for the built-in cells; None if a factory has its own.
+        train_steps: training steps before the gradients are measured a second time.
         draws: batches of fresh data, for the reach and for the noise scale each.
-        small_batch: sequences of a small batch of the noise scale.
-        parts: small batches that make its large one.
-        reach_ratio: share of the last step's gradient that still counts as reached.
-        learning_rate: of Adam or what the workload has, at *rate_batch*.
-        rate_rule: how it goes with the batch: fixed, by the square root, or linear.
-        rate_batch: where it holds.
-        clip_norm: gradients are clipped to it; None for not at all.
-        target_loss: to be reached on fresh data; None where no time to it is measured.
-        seeds: of weights and data, each a training of its own.
-        budget_s: at most this long is spent on one training.
-        evaluate_every: training steps between two looks at fresh data.
+        small_batch: sequences of a small batch for the noise scale.
+        parts: small batches that form the large batch.
+        reach_ratio: smallest share of the last step's gradient that counts as reached.
+        learning_rate: learning rate of the optimizer at *rate_batch*.
+        rate_rule: how the learning rate scales with the batch: fixed, sqrt or linear.
+        rate_batch: the batch for which *learning_rate* is given.
+        clip_norm: gradients are clipped to this norm; None for no clipping.
+        target_loss: loss to reach on fresh data; None if the time to it is not measured.
+        seeds: training runs at each point, each with its own weights and data.
+        budget_s: the most time for one training run.
+        evaluate_every: training steps between two evaluations on fresh data.
     """
 
     task: str | None = defaults.TASK
@@ -58,11 +58,11 @@ class Study:
 
     @property
     def big_batch(self) -> int:
-        """Sequences of a large batch of the noise scale."""
+        """Sequences of a large batch for the noise scale."""
         return self.small_batch * self.parts
 
     def rate_at(self, batch: int) -> float:
-        """The learning rate at a batch, by the rule."""
+        """The learning rate at a batch, by *rate_rule*."""
         scale = batch / self.rate_batch
         power = {"fixed": 0.0, "sqrt": 0.5, "linear": 1.0}[self.rate_rule]
         return float(self.learning_rate * scale**power)

@@ -1,4 +1,4 @@
-"""Whether a run is of a workload that this version knows; numbers are checked by their types."""
+"""Check that this version knows a run's workload; types check the numbers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NAMES: Final = {
 
 
 def check_workload(workload: Workload) -> None:
-    """See that every name in it is known.
+    """Check that every name in a workload is known.
 
     Raises:
-        DecodeError: names the field at fault.
+        DecodeError: names the field with the unknown value.
     """
     for name, known in _NAMES.items():
         value = getattr(workload, name)

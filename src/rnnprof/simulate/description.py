@@ -1,4 +1,4 @@
-"""What a simulated GPU is: presets, one's own, and the line that the C library reads.
+"""What a simulated GPU is: presets, custom descriptions, and the line that the C library reads.
 
 A description comes from one of the names in ``gpus.toml``, from ``memory=16GiB,sms=40,...`` or
 from a TOML file.  All three are read by the same rules; every error names the key at fault.
@@ -22,26 +22,26 @@ from rnnprof.units import GIB, KIB, MIB, format_bytes, parse_bytes
 PRESETS: Final = Path(__file__).with_name("gpus.toml")
 
 GPU_VARIABLE: Final = "RNNPROF_SIMULATED_GPU"
-"""Holds the description in a process whose GPU is simulated: the C library reads it."""
+"""Has the description in a process with a simulated GPU: the C library reads it."""
 
 LIBRARY_VARIABLE: Final = "RNNPROF_SIMULATED_LIBRARY"
-"""Holds the library's files, in the order in which a template loads them before torch."""
+"""Has the library's files, in the order in which a template loads them before torch."""
 
 CUSTOM_MODEL: Final = "custom"
 ASSUMED_CONTEXT_BYTES: Final = 256 * MIB
-"""Of a GPU that is described without it; not published for any GPU."""
+"""Used if a description has no context size; it is not published for any GPU."""
 
 LEAST_MEMORY_BYTES: Final = 64 * MIB
 MOST_MEMORY_BYTES: Final = 2048 * GIB
 """Beyond any GPU that is sold, and within the addresses that the C library gives out."""
 
 MOST_NAME_LENGTH: Final = 95
-"""NVML gives a name in 96 bytes, the last of them zero; a longer one hides the GPU."""
+"""NVML returns a name in 96 bytes, the last one zero; a longer name hides the GPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class GpuDescription:
-    """A GPU as torch and NVML report it, and the memory that is not this process's.
+    """A GPU as torch and NVML report it, and the memory that other processes hold.
 
     Attributes:
         model: the key of the preset, or ``custom``.
@@ -50,8 +50,8 @@ class GpuDescription:
         capability: CUDA's compute capability, major and minor.
         context_bytes: what a process's CUDA context takes.
         others_bytes: what other processes hold.
-        shared_per_block_bytes: the most that a kernel may opt in to.
-        assumed: names of fields whose figure is assumed, not published.
+        shared_per_block_bytes: the maximum that a kernel may opt in to.
+        assumed: names of fields with an assumed, not published, figure.
     """
 
     model: str
@@ -73,7 +73,7 @@ class GpuDescription:
 
     @property
     def option(self) -> str:
-        """As ``--simulate`` takes it: the model's name, or the whole of one's own description."""
+        """As ``--simulate`` takes it: the model's name, or the complete custom description."""
         if self.model != CUSTOM_MODEL:
             return self.model
         known = {key: getattr(self, field) for key, field in _KEYS.items()}
@@ -96,7 +96,7 @@ class GpuDescription:
         """The description that :meth:`as_text` wrote.
 
         Raises:
-            BadInputError: where the line is not one of ours.
+            BadInputError: the line was not written by :meth:`as_text`.
         """
         values = dict(_pair(part, text) for part in text.split(";"))
         uuid = values.pop("uuid", None)
@@ -106,9 +106,9 @@ class GpuDescription:
             }
             gpu = cls(**known)
         except (KeyError, ValueError) as error:
-            raise BadInputError(f"{text!r} is no description of a simulated GPU: {error}") from None
+            raise BadInputError(f"{text!r} does not describe a simulated GPU: {error}") from None
         if values or uuid != gpu.uuid:
-            raise BadInputError(f"{text!r} is no description of a simulated GPU: it was changed")
+            raise BadInputError(f"{text!r} does not describe a simulated GPU: it was changed")
         return gpu
 
     def _fields_text(self) -> str:
@@ -126,11 +126,11 @@ def describe(text: str) -> GpuDescription:
     """One GPU, from a preset's name, ``key=value,...`` or the path of a TOML file.
 
     Raises:
-        BadInputError: an unknown model or key, a value that is none, or a contradiction.
+        BadInputError: an unknown model or key, a bad value, or a contradiction.
     """
     wanted = text.strip()
     if not wanted:
-        raise BadInputError(f"no GPU to simulate is named; known are {_known_models()}")
+        raise BadInputError(f"no GPU to simulate is given; the known ones are {_known_models()}")
     if wanted.endswith(".toml"):
         return _from_file(Path(wanted))
     if "=" in wanted:
@@ -139,10 +139,10 @@ def describe(text: str) -> GpuDescription:
 
 
 def describe_all(text: str) -> tuple[GpuDescription, ...]:
-    """The GPUs of a list by commas; ``key=value`` after a comma belongs to one own description.
+    """The GPUs of a comma-separated list; consecutive ``key=value`` parts are one description.
 
     Raises:
-        BadInputError: as :func:`describe`; a GPU that is named twice.
+        BadInputError: as :func:`describe`; or a GPU is named twice.
     """
     found = tuple(describe(part) for part in _split(text))
     for place, gpu in enumerate(found):
@@ -182,7 +182,7 @@ def _read_field(name: str, text: str) -> Any:
 def _pair(part: str, text: str) -> tuple[str, str]:
     key, equals, value = part.partition("=")
     if not equals:
-        raise BadInputError(f"{text!r} is no description of a simulated GPU: {part!r} has no value")
+        raise BadInputError(f"{text!r} does not describe a simulated GPU: {part!r} has no value")
     return key, value
 
 
@@ -210,12 +210,12 @@ def _preset(wanted: str) -> GpuDescription:
     near = several or difflib.get_close_matches(model, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise BadInputError(
-        f"--simulate {wanted}: no such GPU is known; {hint}Known are {_known_models()}; "
+        f"--simulate {wanted}: this GPU is not known; {hint}Known are {_known_models()}; "
         "or describe your own: memory=16GiB,sms=40,capability=7.5"
     )
 
 
-# ---- one's own
+# ---- custom descriptions
 
 
 def _from_file(path: Path) -> GpuDescription:

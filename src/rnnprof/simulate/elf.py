@@ -1,8 +1,8 @@
-"""What a shared library needs and offers, read from its ELF file without binutils.
+"""What a shared library imports and exports, read from its ELF file without binutils.
 
-Read are the dynamic section, the dynamic symbols and GNU's symbol versions of 64-bit little-endian
-files, by their section headers, which the linker keeps.  Source: the System V ABI, and the Linux
-Standard Base on symbol versioning.
+The reader finds the dynamic section, the dynamic symbols and GNU's symbol versions of 64-bit
+little-endian files by their section headers, which the linker keeps.  Source: the System V ABI, and
+the Linux Standard Base on symbol versioning.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _BINDING_LOCAL: Final = 0
 
 
 class NotElfError(ValueError):
-    """A file that is not a 64-bit little-endian ELF file, or is cut short."""
+    """The file is not a 64-bit little-endian ELF file, or is truncated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """An undefined dynamic symbol; where it is versioned, the version and the file with it."""
+    """An undefined dynamic symbol; if it has a version, also the version and its file."""
 
     name: str
     version: str | None = None
@@ -51,14 +51,14 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class SharedLibrary:
-    """What a shared library needs and offers.
+    """What a shared library imports and exports.
 
     Attributes:
         needed: SONAMEs of the libraries that it is linked to, in order.
         imports: its undefined symbols.
         exports: names of its defined global symbols.
         needed_versions: for each file, the versions expected in it, in order.
-        versions: the versions that it defines itself, its own SONAME's left out.
+        versions: the versions that it defines itself, without that of its own SONAME.
     """
 
     soname: str | None
@@ -82,8 +82,8 @@ def read_library(path: Path) -> SharedLibrary:
     """Read the dynamic part of *path*.
 
     Raises:
-        NotElfError: when it is no such file.
-        OSError: when it cannot be read.
+        NotElfError: the file is not a 64-bit little-endian ELF file.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
@@ -96,7 +96,7 @@ def read_library(path: Path) -> SharedLibrary:
 
 
 class _File:
-    """A mapped file; the structures are read where the sections say they are."""
+    """A mapped file; the section headers say where its structures are."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
@@ -169,7 +169,7 @@ class _File:
         return struct.unpack_from(f"<{section.size // 2}H", self._data, section.offset)
 
     def _needed_versions(self) -> Iterator[tuple[int, tuple[str, str]]]:
-        """Number of a version -> the file it is expected in, and its name."""
+        """Number of a version -> the file that should have it, and its name."""
         section = self._find(_TYPE_VERSION_NEEDS)
         at = section.offset if section else 0
         for _ in range(section.count if section else 0):

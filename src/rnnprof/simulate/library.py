@@ -1,7 +1,7 @@
-"""Building the simulated GPU's libraries for the installed torch, and loading them before it.
+"""Builds the simulated GPU's libraries for the installed torch, and loads them before torch.
 
-The C sources are compiled once for a build of torch into the user's cache.  Nothing of NVIDIA's is
-read, linked or loaded: the libraries that torch is linked to are ours, by the same SONAMEs.
+The C sources are compiled once per build of torch into the user's cache.  No file of NVIDIA is
+read, linked or loaded: torch finds our libraries under the same SONAMEs.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class SimulatedLibrary:
 
     @property
     def core(self) -> Path:
-        """The library that answers for the GPU."""
+        """The library that simulates the GPU."""
         return self.folder / CORE
 
     @property
@@ -69,7 +69,7 @@ class SimulatedLibrary:
 
 
 class Check(NamedTuple):
-    """One thing that a simulated GPU needs: whether it is there, and what to do where it is not."""
+    """One thing that a simulated GPU needs: whether it exists, and what to do if not."""
 
     name: str
     ok: bool
@@ -77,14 +77,14 @@ class Check(NamedTuple):
 
 
 def build(torch_lib_folder: Path | None = None, cache: Path | None = None) -> SimulatedLibrary:
-    """The libraries for the installed torch, compiled on first use in some seconds.
+    """The libraries for the installed torch, compiled on first use in a few seconds.
 
     Args:
         torch_lib_folder: of torch's shared libraries; by default the torch that would be imported.
         cache: where built libraries are kept; by default in the user's cache.
 
     Raises:
-        SimulationUnavailableError: no CUDA build of torch, no compiler, or a failed compilation.
+        SimulationUnavailableError: no CUDA build of torch, no compiler, or compilation failed.
     """
     torch = find_torch(torch_lib_folder)
     place = cache if cache is not None else _user_cache()
@@ -95,14 +95,14 @@ def build(torch_lib_folder: Path | None = None, cache: Path | None = None) -> Si
 
 
 def load(library: SimulatedLibrary, gpu: GpuDescription) -> None:
-    """Make *gpu* the GPU of this process.  Before torch is imported: its calls are bound then.
+    """Make *gpu* the GPU of this process; to be called before torch is imported and bound.
 
     Raises:
         SimulationUnavailableError: torch is already imported, or a library cannot be loaded.
     """
     if "torch" in sys.modules:
         raise SimulationUnavailableError(
-            "torch is already imported in this process: a simulated GPU is loaded before it"
+            "torch is already imported in this process: load the simulated GPU before torch"
         )
     os.environ[GPU_VARIABLE] = gpu.as_text()
     for file in library.files:
@@ -112,7 +112,7 @@ def load(library: SimulatedLibrary, gpu: GpuDescription) -> None:
 
 
 def load_nvml(library: SimulatedLibrary, gpu: GpuDescription) -> None:
-    """Make NVML answer for *gpu* in a process without torch; again with another GPU, for that one.
+    """Make NVML answer for *gpu* in a process without torch; a later call replaces the GPU.
 
     Raises:
         SimulationUnavailableError: the library cannot be loaded.
@@ -122,7 +122,7 @@ def load_nvml(library: SimulatedLibrary, gpu: GpuDescription) -> None:
 
 
 def check(torch_lib_folder: Path | None = None, cache: Path | None = None) -> list[Check]:
-    """What a simulated GPU needs here, for `rnnprof doctor --simulate`; raises nothing."""
+    """Check what a simulated GPU needs, for ``rnnprof doctor --simulate``; never raises."""
     checks = [_check_torch(torch_lib_folder), _check_compiler()]
     if all(entry.ok for entry in checks):
         checks.append(_check_library(torch_lib_folder, cache))
@@ -163,7 +163,7 @@ def _user_cache() -> Path:
 
 
 def _key(torch: TorchBuild) -> str:
-    """Of the torch build, by its libraries' sizes and times, and of our own sources."""
+    """A key of the torch build, from its libraries' sizes and times, and of our own sources."""
     digest = hashlib.sha256(repr((torch, platform.machine())).encode())
     for path in torch.libraries():
         status = path.stat()
@@ -183,14 +183,14 @@ def _read_built(folder: Path) -> SimulatedLibrary:
 
 
 def _build_into(folder: Path, torch: TorchBuild, compiler: list[str]) -> None:
-    """Build beside *folder* and rename: what is there is whole, whoever else builds it now."""
+    """Build beside *folder* and rename: the folder is complete even if two processes build it."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
     except OSError as error:
         raise SimulationUnavailableError(
             f"no library can be built in {folder.parent}: {error.strerror or error}; "
-            "point XDG_CACHE_HOME at a folder that can be written"
+            "set XDG_CACHE_HOME to a folder that can be written"
         ) from None
     try:
         names = _compile_all(scratch, torch, compiler)
@@ -205,7 +205,7 @@ def _rename(scratch: Path, folder: Path) -> None:
     try:
         scratch.rename(folder)
     except OSError:
-        if not folder.is_dir():  # else another process was first, with the same
+        if not folder.is_dir():  # else another process built the same first
             raise
 
 
@@ -225,7 +225,7 @@ def _compiler() -> list[str]:
 
 
 def _compile_all(folder: Path, torch: TorchBuild, compiler: list[str]) -> list[str]:
-    """Compile everything into *folder*; the names, in the order in which they are to be loaded."""
+    """Compile everything into *folder*; return the names in loading order."""
     versions = [f"-DCUDA_VERSION={torch.cuda_version}", f"-DCUDNN_VERSION={torch.cudnn_version}"]
     flags = [*_FLAGS, *versions]
     _run([*compiler, *flags, *_output(folder, CORE), *_paths(_CORE_SOURCES), "-ldl", "-lpthread"])
@@ -238,7 +238,7 @@ def _compile_all(folder: Path, torch: TorchBuild, compiler: list[str]) -> list[s
 
 
 def _all_wanted(torch: TorchBuild) -> tuple[Wanted, ...]:
-    """Also the driver, which torch opens by name where it is not linked to it."""
+    """What torch imports, and the driver, which torch opens by name if it is not linked to it."""
     wanted = wanted_libraries(torch)
     if any(entry.soname == standins.DRIVER_SONAME for entry in wanted):
         return wanted
@@ -248,7 +248,7 @@ def _all_wanted(torch: TorchBuild) -> tuple[Wanted, ...]:
 def _compile_standin(
     folder: Path, wanted: Wanted, defined: frozenset[str], compiler: list[str]
 ) -> None:
-    """It is linked to our core, so that a program that opens it by name finds everything there."""
+    """Link it to our core, so that a program that opens it by name finds all symbols there."""
     text, script = folder / "standin.c", folder / "standin.map"
     text.write_text(standins.source(wanted, defined), encoding="utf-8")
     versions = standins.version_script(wanted, defined)
@@ -290,5 +290,5 @@ def _open(file: Path, mode: int) -> ctypes.CDLL:
         return ctypes.CDLL(str(file), mode)
     except OSError as error:
         raise SimulationUnavailableError(
-            f"{error}; remove {file.parent}, and the library is built again"
+            f"{error}; remove {file.parent} to build the library again"
         ) from None

@@ -1,4 +1,4 @@
-"""Loading what the parent has built, in a template: before torch, and with nothing to find out."""
+"""Loads in a template the libraries that the parent has built: before torch, without a search."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from rnnprof.simulate.description import LIBRARY_VARIABLE
 
 
-def load_as_told(environ: Mapping[str, str]) -> None:
-    """Load the simulated GPU's libraries in their order, where the parent names any.
+def load_if_requested(environ: Mapping[str, str]) -> None:
+    """Load the simulated GPU's libraries in order, if the parent names any.
 
     Raises:
         OSError: a library cannot be loaded.

@@ -1,8 +1,8 @@
-"""Stand-ins for NVIDIA's libraries: SONAME, symbol versions, and an answer for the rest.
+"""Stand-ins for NVIDIA's libraries: SONAME, symbol versions, and the remaining functions.
 
-The library of ours that is loaded before answers what it has.  Every other symbol that torch
-imports stands here, and says that it is not supported; products of cuBLAS succeed, and are made
-nowhere.
+Our core library, which is loaded first, has the functions that are simulated.  Every other symbol
+that torch imports is here, and returns "not supported"; matrix products of cuBLAS return success
+and compute nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NOT_SUPPORTED: Final = 801  # cudaErrorNotSupported, CUDA_ERROR_NOT_SUPPORTED
 ANSWERS: Final = {
     "libcudart": NOT_SUPPORTED,
     "libcuda": NOT_SUPPORTED,
-    "libcublas": 0,  # a product that is made nowhere succeeds
+    "libcublas": 0,  # a product succeeds without being computed
     "libcublasLt": 0,
     "libcudnn": 3000,  # CUDNN_STATUS_NOT_SUPPORTED of cuDNN 9
     "libcusparse": 10,  # CUSPARSE_STATUS_NOT_SUPPORTED
@@ -29,7 +29,8 @@ ANSWERS: Final = {
     "libnccl": 5,  # ncclInvalidUsage
     "libnvrtc": 11,  # NVRTC_ERROR_INTERNAL_ERROR
 }
-"""What the functions of a library return, by the stem of its SONAME; else :data:`NOT_SUPPORTED`."""
+"""The return value of a library's functions, by the stem of its SONAME; else
+:data:`NOT_SUPPORTED`."""
 
 DRIVER_SONAME: Final = "libcuda.so.1"
 
@@ -37,7 +38,7 @@ _C_NAME: Final = re.compile(r"[A-Za-z_]\w*")
 
 
 def source(wanted: Wanted, defined: Collection[str]) -> str:
-    """The C text of the stand-in: every symbol of *wanted* that is not among *defined*."""
+    """The C source of the stand-in: every symbol of *wanted* that is not in *defined*."""
     answer = ANSWERS.get(wanted.soname.split(".so")[0], NOT_SUPPORTED)
     lines = ["int rnnprof_simulate_answer(const char *function, int otherwise);"]
     lines += [
@@ -48,7 +49,7 @@ def source(wanted: Wanted, defined: Collection[str]) -> str:
 
 
 def version_script(wanted: Wanted, defined: Collection[str]) -> str | None:
-    """The linker's version script: each version with its symbols; None where none is wanted."""
+    """The linker's version script: each version with its symbols; None without versions."""
     if not wanted.versions:
         return None
     missing = _missing(wanted, defined)
@@ -57,7 +58,7 @@ def version_script(wanted: Wanted, defined: Collection[str]) -> str | None:
         names = [
             name
             for name in sorted(missing)
-            # a symbol without a version is found in the first
+            # a symbol without a version goes into the first
             if wanted.symbols[name] == version or (place == 0 and wanted.symbols[name] is None)
         ]
         body = f" global: {' '.join(f'{name};' for name in names)}" if names else ""

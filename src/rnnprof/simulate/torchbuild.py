@@ -1,4 +1,4 @@
-"""The installed torch, as far as a simulated GPU must know it, read without importing it."""
+"""What a simulated GPU needs to know of the installed torch, read without importing it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rnnprof.errors import NoDeviceError
 from rnnprof.simulate.elf import Import, NotElfError, SharedLibrary, read_library
 
 FALLBACK_CUDNN_VERSION: Final = 92400
-"""Of a torch whose metadata names none: torch wants a cuDNN that is not older than its own."""
+"""Used if torch's metadata names none: torch requires a cuDNN that is not older than its own."""
 
 INSTALL_CUDA_TORCH: Final = (
     "install the CUDA build, for example `pip install --no-deps torch==2.14.1` "
@@ -34,7 +34,7 @@ _OWNERS: Final = (
 
 
 class SimulationUnavailableError(NoDeviceError):
-    """Why no GPU can be simulated here, and the remedy, in one sentence."""
+    """No GPU can be simulated here; the message has the reason and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class TorchBuild:
 
     Attributes:
         folder: of its shared libraries.
-        version: its own words; None where it does not say.
+        version: as torch writes it; None if unknown.
         cuda_version: as CUDA writes it: 13000 is 13.0.
         cudnn_version: as cuDNN 9 writes it: 92400 is 9.24.0.
     """
@@ -61,11 +61,11 @@ class TorchBuild:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What torch wants of one of NVIDIA's libraries.
+    """What torch needs from one of NVIDIA's libraries.
 
     Attributes:
-        versions: the symbol versions that it must define.
-        symbols: name -> its version, or None where torch does not say.
+        versions: the symbol versions that the library must define.
+        symbols: name -> its version, or None if torch requires none.
     """
 
     soname: str
@@ -77,7 +77,7 @@ def find_torch(folder: Path | None = None) -> TorchBuild:
     """The CUDA build of torch that is installed, or that has its libraries in *folder*.
 
     Raises:
-        SimulationUnavailableError: there is no torch, or it is no CUDA build.
+        SimulationUnavailableError: there is no torch, or it is not a CUDA build.
     """
     libraries = folder if folder is not None else _installed_folder()
     if not any(libraries.glob("libtorch_cuda*.so")):
@@ -98,7 +98,7 @@ def wanted_libraries(build: TorchBuild) -> tuple[Wanted, ...]:
     """What *build* imports from NVIDIA's libraries, by SONAME in alphabetical order.
 
     Raises:
-        SimulationUnavailableError: a library of torch's cannot be read.
+        SimulationUnavailableError: a library of torch cannot be read.
     """
     read = [_read(path) for path in build.libraries()]
     sonames = {name for library in read for name in library.needed if _NVIDIA_LIBRARY.match(name)}
@@ -158,7 +158,7 @@ def _first(pattern: str, text: str) -> str | None:
 
 
 def _cuda_version(own_words: str, libraries: Path) -> int:
-    """By torch's word, else by the SONAME of the runtime that it is linked to."""
+    """From torch's ``version.py``, else from the SONAME of the runtime that it is linked to."""
     if match := re.search(r"^cuda\b[^=\n]*=\s*'(\d+)\.(\d+)", own_words, re.MULTILINE):
         return int(match[1]) * 1000 + int(match[2]) * 10
     for path in sorted(libraries.glob("libtorch_cuda*.so")):
@@ -166,13 +166,13 @@ def _cuda_version(own_words: str, libraries: Path) -> int:
             if match := re.match(r"libcudart\.so\.(\d+)", soname):
                 return int(match[1]) * 1000
     raise SimulationUnavailableError(
-        f"the torch in {libraries.parent} is linked to no CUDA runtime that is known: "
+        f"the torch in {libraries.parent} is not linked to a known CUDA runtime: "
         f"{INSTALL_CUDA_TORCH}"
     )
 
 
 def _cudnn_version(libraries: Path) -> int:
-    """As the metadata of torch's wheel requires it."""
+    """The version that the metadata of torch's wheel requires."""
     site = libraries.parent.parent
     for metadata in sorted(site.glob("torch-*.dist-info/METADATA")):
         match = re.search(r"nvidia-cudnn-cu\d+==(\d+)\.(\d+)\.(\d+)", _read_text(metadata))

@@ -1,7 +1,7 @@
 """Ratios with intervals from few values: means of logarithms, Student's t, and Holm's correction.
 
-A ratio is that of geometric means, and its interval is Welch's t interval of the difference of the
-mean logarithms (Welch, Biometrika 34, 1947).
+A ratio is one of geometric means, and its interval is Welch's t interval of the difference of mean
+logarithms (Welch, Biometrika 34, 1947).
 """
 
 from __future__ import annotations
@@ -15,27 +15,28 @@ from typing import Final
 from rnnprof.stats.statistics import CONFIDENCE
 
 SIGNIFICANCE: Final = 0.05
-"""Share of the runs without a regression in which one may be called, over all points together."""
+"""Allowed share of runs without a regression that report one, over all points together."""
 
 POWER: Final = 0.8
-"""Share of the runs with a regression in which it is to be called: the usual convention."""
+"""Share of runs with a regression that should report it: the usual convention."""
 
 NOISE_FLOOR_RATIO: Final = 0.001
-"""Processes that agree better than this agree by chance: no machine repeats itself so closely.
+"""Processes that agree better than this agree by chance: no machine is so reproducible.
 
-Without it a few equal medians would make an interval of no width, and any change significant."""
+Without it a few equal medians would give an interval of zero width, and any change would be
+significant."""
 
 MAX_LOG: Final = 700.0
-"""Beyond it a ratio is no float."""
+"""A larger logarithm gives a ratio that a float cannot hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean of logarithms, or a difference of two, and how well it is known.
+    """A mean of logarithms, or a difference of two, with its error.
 
     Attributes:
-        log_mean: natural logarithm of the ratio (or of the figure) estimated.
-        standard_error: of it.
+        log_mean: natural logarithm of the estimated ratio (or figure).
+        standard_error: of *log_mean*.
         degrees_of_freedom: of the standard error.
     """
 
@@ -45,12 +46,12 @@ class Estimate:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Estimate:
-        """The mean of positive *values*' logarithms; two at least."""
+        """The mean of the logarithms of at least two positive *values*."""
         return cls(log_mean(values), math.sqrt(_squared_error(values)), len(values) - 1)
 
     @classmethod
     def of_ratio(cls, base: Sequence[float], new: Sequence[float]) -> Estimate:
-        """New over base by Welch: the spreads may differ; two values a side at least."""
+        """New over base by Welch, for spreads that may differ; at least two values on each side."""
         errors = [_squared_error(side) for side in (base, new)]
         freedom = sum(errors) ** 2 / sum(
             error**2 / (len(side) - 1) for error, side in zip(errors, (base, new), strict=True)
@@ -58,7 +59,7 @@ class Estimate:
         return cls(log_mean(new) - log_mean(base), math.sqrt(sum(errors)), freedom)
 
     def over(self, figure: float) -> Estimate:
-        """As a ratio to a positive *figure* that is known exactly."""
+        """The ratio to a positive *figure* that is known exactly."""
         return Estimate(
             self.log_mean - math.log(figure), self.standard_error, self.degrees_of_freedom
         )
@@ -69,7 +70,7 @@ class Estimate:
         return exp(self.log_mean)
 
     def bound(self, share: float) -> float:
-        """What the true ratio lies below, with probability *share* of runs such as this."""
+        """The bound below which the true ratio is, in a *share* of runs like this one."""
         quantile = _t_quantile(share, self.degrees_of_freedom)
         return exp(self.log_mean + quantile * self.standard_error)
 
@@ -78,10 +79,12 @@ class Estimate:
         return self.bound((1 - CONFIDENCE) / 2), self.bound((1 + CONFIDENCE) / 2)
 
     def p_above(self, limit_ratio: float) -> float:
-        """One-sided p: how often a run shows so much or more whose true change is the limit.
+        """One-sided p-value of a change above the limit.
+
+        It is the share of runs that show at least this change if the true change is the limit.
 
         Args:
-            limit_ratio: change allowed, 0.05 for 5%.
+            limit_ratio: allowed change, 0.05 for 5%.
         """
         t = (self.log_mean - math.log1p(limit_ratio)) / self.standard_error
         return _t_share(-t, self.degrees_of_freedom)
@@ -90,14 +93,14 @@ class Estimate:
 def smallest_detectable_ratio(
     estimate: Estimate, limit_ratio: float, significance: float = SIGNIFICANCE
 ) -> float:
-    """The smallest true change that would be called past the limit in 80% of runs such as this.
+    """The smallest true change that 80% of runs like this one would report as above the limit.
 
     ``(1 + limit) * exp(se * (t[1 - significance] + t[0.8])) - 1``, with quantiles of Student's t at
     the estimate's degrees of freedom: the usual approximation of the noncentral t.
 
     Args:
-        significance: that a call asks for; of m points together, Holm's first step asks for 1/m
-            of :data:`SIGNIFICANCE` at each.
+        significance: level of the test; for m points together, Holm's first step uses 1/m of
+            :data:`SIGNIFICANCE` at each.
     """
     freedom = estimate.degrees_of_freedom
     quantiles = _t_quantile(1 - significance, freedom) + _t_quantile(POWER, freedom)
@@ -105,7 +108,7 @@ def smallest_detectable_ratio(
 
 
 def holm(p_values: Sequence[float], significance: float = SIGNIFICANCE) -> list[bool]:
-    """Which hypotheses are rejected, with at most *significance* for any true one among all.
+    """Which hypotheses are rejected, with a family-wise error of at most *significance*.
 
     Source: Holm, A simple sequentially rejective multiple test procedure, 1979.
     """
@@ -119,7 +122,7 @@ def holm(p_values: Sequence[float], significance: float = SIGNIFICANCE) -> list[
 
 
 def geometric_mean(ratios: Iterable[float]) -> float | None:
-    """Of positive ratios; None without any.
+    """The geometric mean of positive ratios; None without any.
 
     Source: Fleming and Wallace, How not to lie with statistics, CACM 29, 1986.
     """
@@ -133,20 +136,20 @@ def log_mean(values: Sequence[float]) -> float:
 
 
 def _squared_error(values: Sequence[float]) -> float:
-    """Of the mean logarithm; processes never agree better than the floor."""
+    """Squared standard error of the mean logarithm; the spread is at least the noise floor."""
     spread = variance([math.log(value) for value in values])
     return max(spread, NOISE_FLOOR_RATIO**2) / len(values)
 
 
 def exp(log: float) -> float:
-    """Bounded, so that it is always a float."""
+    """The exponential function, bounded so that the result is always finite."""
     return math.exp(min(MAX_LOG, max(-MAX_LOG, log)))
 
 
 def _t_quantile(share: float, freedom: float) -> float:
-    """The value that a t of so many degrees of freedom lies below with probability *share*.
+    """The *share* quantile of Student's t.
 
-    scipy takes a third of a second to load: only who judges times pays for it.
+    scipy takes a third of a second to load, so only judgements of times import it.
     """
     from scipy.special import stdtrit
 
@@ -154,7 +157,7 @@ def _t_quantile(share: float, freedom: float) -> float:
 
 
 def _t_share(value: float, freedom: float) -> float:
-    """The probability that a t of so many degrees of freedom lies below *value*."""
+    """The probability that Student's t is below *value*."""
     from scipy.special import stdtr
 
     return float(stdtr(freedom, value))

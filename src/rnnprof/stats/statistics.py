@@ -32,8 +32,8 @@ def _interval_rank(count: int) -> int:
 def median_interval(samples: Sequence[float]) -> tuple[float, float] | None:
     """95% interval of the median from order statistics; None below 6 samples.
 
-    Samples of one process are not independent of each other, so this says how well the process's
-    own median is known, not how it would come out in another process.
+    Samples of one process are not independent, so this is the precision of the process's own
+    median; another process may have another median.
     Source: David and Nagaraja, Order Statistics, 3rd edition, section 7.1.
     """
     rank = _interval_rank(len(samples))
@@ -44,7 +44,7 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float] | None:
 
 
 def half_width_ratio(samples: Sequence[float]) -> float | None:
-    """Half the median's interval over the median: the precision reached; None if unknown."""
+    """Half the median's interval over the median: the precision; None if unknown."""
     interval = median_interval(samples)
     middle = median(samples) if samples else 0.0
     if interval is None or middle <= 0:
@@ -58,9 +58,9 @@ class StopRule:
 
     Attributes:
         precision_ratio: half-width of the median's 95% interval, over the median.
-        budget_s: at most this long is spent on timed steps.
-        min_samples: fewer never count as converged.
-        floor_samples: taken even when the budget is spent: a median of fewer says nothing.
+        budget_s: the most time for timed steps.
+        min_samples: with fewer samples the pass has never converged.
+        floor_samples: taken even if the budget is spent: a median of fewer is meaningless.
     """
 
     precision_ratio: float
@@ -69,17 +69,17 @@ class StopRule:
     floor_samples: int = 3
 
     def converged(self, samples: Sequence[float]) -> bool:
-        """Whether the precision asked for is reached."""
+        """Whether the requested precision is reached."""
         ratio = half_width_ratio(samples) if len(samples) >= self.min_samples else None
         return ratio is not None and ratio <= self.precision_ratio
 
     def is_over(self, samples: Sequence[float], elapsed_s: float) -> bool:
-        """Whether sampling ends here, converged or not."""
+        """Whether sampling ends, converged or not."""
         spent = elapsed_s >= self.budget_s and len(samples) >= self.floor_samples
         return spent or self.converged(samples)
 
     def next_block(self, samples: Sequence[float], elapsed_s: float) -> int:
-        """How many steps to run before looking again: a fifth of what is there."""
+        """How many steps to run before the next check: a fifth of the samples so far."""
         if len(samples) < self.floor_samples:
             return self.floor_samples - len(samples)
         wanted = max(self.min_samples - len(samples), len(samples) // 5, 1)
@@ -89,15 +89,16 @@ class StopRule:
 
 @dataclass(frozen=True, slots=True)
 class WarmUpRule:
-    """When steps have settled: they no longer get faster.
+    """When the warm-up ends: steps no longer get faster.
 
     Attributes:
-        min_steps: run before a step is judged.
-        long_steps: enough of steps that take the whole budget, where the first did nothing that
-            took as long as the step itself, such as to compile.  Of 126 such passes the median
-            moved by -0.2% (standard error 0.3%) when the third step was timed, not run to warm up.
-        max_steps, budget_s: an end to it, for a workload that never settles.
-        gain_ratio: a step that beats the one before by less has settled.
+        min_steps: steps before the first check.
+        long_steps: enough steps if they spend the whole budget, unless the first did extra work
+            that took as long as a step, such as compilation.  In 126 such passes the median
+            changed by -0.2% (standard error 0.3%) when the third step was timed instead of used
+            for warm-up.
+        max_steps, budget_s: the end of the warm-up for a workload that never settles.
+        gain_ratio: steps have settled if a step is faster than the one before by less than this.
     """
 
     budget_s: float

@@ -1,1 +1,1 @@
-"""Trainability: how far gradients reach, and what a batch is worth."""
+"""Trainability: how far gradients reach, and how much a batch helps statistically."""

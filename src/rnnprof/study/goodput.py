@@ -1,35 +1,46 @@
-"""Goodput: throughput times what a sequence is worth at a batch; and how long a chunk should be.
+"""Goodput (throughput times statistical efficiency), and the length of chunks.
 
-Larger batches run faster and teach less per sequence: at batch B a sequence is worth
-``(noise + M) / (noise + B)`` of one at the smallest batch measured, M, where *noise* is the noise
-scale (Qiao et al., Pollux, OSDI 2021, section 3).  Only what was measured is judged.
+Larger batches run faster, but each sequence contributes less progress: at batch B it contributes
+``(noise + M) / (noise + B)`` of a sequence at the smallest measured batch, M, where *noise* is the
+noise scale (Qiao et al., Pollux, OSDI 2021, section 3).  Only measured points are judged.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rnnprof.points.measurement import Measurement
+from rnnprof.reasons import Reason
 from rnnprof.runfile.points import Point
 from rnnprof.study.noise_scale import efficiency
+from rnnprof.study.reasons import (
+    BestOfReach,
+    FasterButShort,
+    NothingTimed,
+    ReachEnough,
+    ReachTooShort,
+    ReachUnknown,
+    RestsOnNoise,
+    Worth,
+)
 from rnnprof.study.trainability import NoiseAt, Trainability
-from rnnprof.units import format_rate, format_ratio
 
 NEAR_BEST_RATIO: Final = 0.05
-"""As for throughput: a smaller batch that gives up less than this is as good."""
+"""As for throughput: a smaller batch that loses less than this is as good."""
 
 
 @dataclass(frozen=True, slots=True)
 class GoodputPoint:
-    """A point by what its steps are worth.
+    """A point with its goodput.
 
     Attributes:
-        sequences_per_s: as measured.
-        efficiency: what a sequence is worth, against the smallest batch at this T.
-        goodput_per_s: sequences of the smallest batch that would teach as much, per second.
+        sequences_per_s: measured throughput.
+        efficiency: progress per sequence, relative to the smallest batch at this T.
+        goodput_per_s: throughput times efficiency: sequences per second of the smallest batch with
+            the same progress.
     """
 
     point: Point
@@ -40,14 +51,15 @@ class GoodputPoint:
 
 @dataclass(frozen=True, slots=True)
 class Goodput:
-    """The batch to train with at one T, where the noise scale is known.
+    """The batch to train with at one T by goodput, where the noise scale is known.
 
     Attributes:
         batch: the smallest within 5% of the best goodput.
-        range: the smallest and the largest batch advised at the ends of the noise scale's interval.
-        points: every batch that was judged, ascending.
-        noise: what it rests on.
-        reasons: one sentence each, with their figures.
+        range: the smallest and largest of the batches chosen at the ends of the noise scale's
+            interval.
+        points: every judged batch, ascending.
+        noise: the noise scale.
+        reasons: the figures behind the choice.
     """
 
     time_steps: int
@@ -55,30 +67,30 @@ class Goodput:
     range: tuple[int, int]
     points: tuple[GoodputPoint, ...]
     noise: NoiseAt
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """How long to cut a sequence for truncated back-propagation.
+    """The length of chunks for truncated back-propagation.
 
     Attributes:
-        steps: time steps of a chunk; None where it cannot be told.
-        batch: at which it ran best.
-        chunks: that a sequence of the length asked for makes; the last one may be shorter.
-        reasons: one sentence each.
+        time_steps: time steps of a chunk; None where unknown.
+        batch: the batch with the best throughput at this length.
+        chunks: number of chunks in a sequence of the requested length; the last may be shorter.
+        reasons: the figures behind the choice, or why there is none.
     """
 
     time_steps: int | None
     batch: int | None
     chunks: int | None
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
 
 
 def goodput_at(
     time_steps: int, usable: Iterable[Measurement], found: Trainability
 ) -> Goodput | None:
-    """Judge the measured batches at a T; None where no noise scale is known there.
+    """Judge the measured batches at a T; None if no noise scale is known there.
 
     Args:
         usable: points that fit with headroom and do not thrash.
@@ -92,7 +104,7 @@ def goodput_at(
         return None
     scale = noise.scale
     assert scale.sequences is not None
-    assert scale.interval is not None  # what has a middle has ends
+    assert scale.interval is not None  # a noise scale always has an interval
     points = _points(timed, scale.sequences)
     chosen = _chosen(points)
     batches = [_chosen(_points(timed, end)).point.batch for end in scale.interval]
@@ -112,7 +124,7 @@ def _points(timed: Sequence[Measurement], noise: float) -> tuple[GoodputPoint, .
 
 
 def _sequences_per_step(measurement: Measurement) -> int:
-    """That a gradient is of; where micro-batches are accumulated, more than the batch."""
+    """Sequences per gradient; more than the batch if micro-batches are accumulated."""
     if measurement.sequences_per_s is None or measurement.step_time_s is None:
         return measurement.point.batch
     return round(measurement.sequences_per_s * measurement.step_time_s)
@@ -123,58 +135,48 @@ def _chosen(points: Sequence[GoodputPoint]) -> GoodputPoint:
     return next(p for p in points if p.goodput_per_s >= (1 - NEAR_BEST_RATIO) * best)
 
 
-def _worth(chosen: GoodputPoint, points: Sequence[GoodputPoint]) -> str:
+def _worth(chosen: GoodputPoint, points: Sequence[GoodputPoint]) -> Worth:
     fastest = max(points, key=lambda point: point.sequences_per_s)
-    rate = f"{format_rate(chosen.sequences_per_s)[:-2]} sequences/s"
-    worth = f"each worth {format_ratio(chosen.efficiency)} of one at B={points[0].point.batch}"
-    text = f"{rate}, {worth}"
+    worth = Worth(chosen.sequences_per_s, chosen.efficiency, points[0].point.batch)
     if fastest.point == chosen.point:
-        return f"{text}; no batch here is faster"
-    times = f"{fastest.sequences_per_s / chosen.sequences_per_s:.3g} times as many"
-    share = format_ratio(fastest.efficiency)
-    return f"{text}; B={fastest.point.batch} runs {times}, each worth {share}"
-
-
-def _rests_on(noise: NoiseAt, spread: tuple[int, int]) -> str:
-    assert noise.scale is not None
-    assert noise.scale.interval is not None
-    low, high = noise.scale.interval
-    until = "infinity" if math.isinf(high) else f"{high:.3g}"
-    text = (
-        f"the noise scale after {noise.train_steps} training steps is "
-        f"{noise.scale.sequences:.3g} sequences (95% interval {low:.3g} to {until})"
+        return worth
+    return replace(
+        worth,
+        fastest_batch=fastest.point.batch,
+        times=fastest.sequences_per_s / chosen.sequences_per_s,
+        fastest_ratio=fastest.efficiency,
     )
-    if spread[0] == spread[1]:
-        return f"{text}: at both of its ends the batch is the same"
-    return f"{text}: at its ends the batch would be {spread[0]} and {spread[1]}"
+
+
+def _rests_on(noise: NoiseAt, spread: tuple[int, int]) -> RestsOnNoise:
+    scale = noise.scale
+    assert scale is not None
+    assert scale.sequences is not None
+    assert scale.interval is not None
+    return RestsOnNoise(noise.train_steps, scale.sequences, scale.interval, spread)
 
 
 def chunk_for(length: int, reach: int, usable: Iterable[Measurement], found: Trainability) -> Chunk:
-    """The T to cut sequences of *length* into, of those measured, that keeps *reach*.
+    """The measured T for chunks of sequences of *length*: the fastest that keeps *reach*.
 
-    Of the T whose gradient reaches so far back, the one with the most time steps/s.
+    Args:
+        length: time steps of a whole sequence.
+        reach: time steps that the gradient must reach back.
+        usable: points that fit with headroom and do not thrash.
     """
     timed = [m for m in usable if m.time_steps_per_s and m.point.time_steps <= length]
     if not timed:
-        reason = f"no T of at most {length} was timed that fits: rnnprof profile --time-steps tells"
-        return Chunk(None, None, None, (reason,))
+        return Chunk(None, None, None, (NothingTimed(length),))
     reached = _reached(found)
     known = [m for m in timed if m.point.time_steps in reached]
     if not known:
-        time_steps = ",".join(str(t) for t in sorted({m.point.time_steps for m in timed}))
-        reason = (
-            "how far gradients reach is not known at any T that was timed: "
-            f"rnnprof trainability --time-steps {time_steps} finds it out"
-        )
-        return Chunk(None, None, None, (reason,))
+        time_steps = tuple(sorted({m.point.time_steps for m in timed}))
+        return Chunk(None, None, None, (ReachUnknown(time_steps),))
     enough = [m for m in known if reached[m.point.time_steps] >= reach]
     if not enough:
         furthest = max(known, key=lambda m: reached[m.point.time_steps]).point.time_steps
-        reason = (
-            f"no T keeps a reach of {reach}: the furthest is {reached[furthest]} time steps, at "
-            f"T={furthest}; longer chunks, another cell or another initialisation may"
-        )
-        return Chunk(None, None, None, (reason,))
+        short = ReachTooShort(reach, reached[furthest], furthest)
+        return Chunk(None, None, None, (short,))
     best = max(enough, key=lambda m: m.time_steps_per_s or 0.0)
     return Chunk(
         best.point.time_steps,
@@ -185,7 +187,7 @@ def chunk_for(length: int, reach: int, usable: Iterable[Measurement], found: Tra
 
 
 def _reached(found: Trainability) -> dict[int, int]:
-    """By T, the reach after the most training steps that was found."""
+    """The reach by T, after the largest number of training steps."""
     latest: dict[int, tuple[int, int]] = {}
     for each in found.reach:
         if each.reach is not None and each.reach.reach is not None:
@@ -197,13 +199,11 @@ def _reached(found: Trainability) -> dict[int, int]:
 
 def _chunk_reasons(
     best: Measurement, known: Sequence[Measurement], reached: dict[int, int], reach: int
-) -> tuple[str, ...]:
+) -> tuple[Reason, ...]:
     time_steps = best.point.time_steps
-    rate = format_rate(best.time_steps_per_s or 0.0)[:-2]
-    back = reached[time_steps]
-    reasons = [
-        f"at T={time_steps} gradients reach {back} time steps back, {reach} are asked for",
-        f"{rate} time steps/s at B={best.point.batch}, the best of the T that reach so far",
+    reasons: list[Reason] = [
+        ReachEnough(time_steps, reached[time_steps], reach),
+        BestOfReach(best.time_steps_per_s or 0.0, best.point.batch),
     ]
     faster = [
         m
@@ -213,7 +213,6 @@ def _chunk_reasons(
     ]
     if faster:
         top = max(faster, key=lambda m: m.time_steps_per_s or 0.0)
-        rate = format_rate(top.time_steps_per_s or 0.0)[:-2]
-        shorter = reached[top.point.time_steps]
-        reasons.append(f"{top.point} is faster ({rate} time steps/s), but reaches only {shorter}")
+        short = reached[top.point.time_steps]
+        reasons.append(FasterButShort(top.point, top.time_steps_per_s or 0.0, short))
     return tuple(reasons)

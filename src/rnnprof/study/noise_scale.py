@@ -1,14 +1,14 @@
 """The simple noise scale: the batch at which a gradient's noise is as large as the gradient.
 
-From squared norms of gradients over a small and a large batch (McCandlish, Kaplan, Amodei,
-arXiv 1812.06162, appendix A.1)::
+It follows from squared norms of gradients over a small and a large batch (McCandlish, Kaplan,
+Amodei, arXiv 1812.06162, appendix A.1)::
 
     |G|^2  = (B_big |G_big|^2 - B_small |G_small|^2) / (B_big - B_small)
     tr(S)  = (|G_small|^2 - |G_big|^2) / (1/B_small - 1/B_big)
     B_noise = tr(S) / |G|^2
 
-Each term is unbiased, their quotient is not: so each is averaged over many draws, and then divided.
-A draw may well give a |G|^2 below zero.
+Each term is unbiased, but their quotient is not: so each is averaged over many draws before the
+division.  The |G|^2 of a single draw may be below zero.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ from functools import partial
 from statistics import fmean
 from typing import Final
 
+from rnnprof.reasons import Reason
 from rnnprof.stats.statistics import CONFIDENCE
+from rnnprof.study.reasons import FewDraws, GradientsNotFinite, LostInNoise, NoUpperEnd
 
 MIN_DRAWS: Final = 8
-"""Fewer draws bound nothing."""
+"""With fewer draws the interval would be meaningless."""
 
 RESAMPLES: Final = 2000
-"""Of the bootstrap: its own error then is a small part of the interval's width."""
+"""Resamples of the bootstrap: with so many its own error is small against the interval."""
 
 SEED: Final = 20181214
-"""The same draws give the same interval."""
+"""A fixed seed, so that the same draws give the same interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,8 @@ class Draw:
     """Squared gradient norms of one large batch.
 
     Attributes:
-        small: mean of |G_small|^2 over the small batches that the large one is made of.
-        big: |G_big|^2, of their mean gradient.
+        small: mean of |G_small|^2 over the small batches that form the large one.
+        big: |G_big|^2 of their mean gradient.
     """
 
     small: float
@@ -48,15 +50,16 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class NoiseScale:
-    """What the draws say.
+    """The noise scale from a number of draws.
 
     Attributes:
-        sequences: B_noise; None where it cannot be told.
-        interval: its 95% interval by bootstrap over draws; the upper end is infinite where |G|^2
-            cannot be told from nothing.
-        gradient_squared: |G|^2 as averaged.
-        noise_trace: tr(S) as averaged.
-        reason: why there is none, or what else to know.
+        sequences: B_noise; None where unknown.
+        interval: its 95% interval by bootstrap over draws; the upper end is infinite if |G|^2
+            may be zero.
+        gradient_squared: mean |G|^2.
+        noise_trace: mean tr(S).
+        draws: number of draws.
+        reason: why it is unknown, or a remark.
     """
 
     sequences: float | None
@@ -64,11 +67,11 @@ class NoiseScale:
     gradient_squared: float
     noise_trace: float
     draws: int
-    reason: str | None = None
+    reason: Reason | None = None
 
     @property
     def is_bounded(self) -> bool:
-        """Whether the interval ends."""
+        """Whether the interval has a finite upper end."""
         return self.interval is not None and math.isfinite(self.interval[1])
 
 
@@ -76,50 +79,45 @@ def noise_scale(draws: Sequence[Draw], small_batch: int, big_batch: int) -> Nois
     """Estimate B_noise, in sequences.
 
     Args:
-        small_batch, big_batch: sequences of each; the small one is the smaller.
+        small_batch, big_batch: sequences of each; *small_batch* must be smaller.
     """
     assert small_batch < big_batch
     terms = [_terms(draw, small_batch, big_batch) for draw in draws]
     unknown = partial(NoiseScale, None, None, draws=len(draws))
     if not all(math.isfinite(value) for pair in terms for value in pair):
-        return unknown(math.nan, math.nan, reason="some gradients are no finite numbers")
+        return unknown(math.nan, math.nan, reason=GradientsNotFinite())
     gradient = fmean(term[0] for term in terms) if terms else 0.0
     trace = fmean(term[1] for term in terms) if terms else 0.0
     if len(draws) < MIN_DRAWS:
-        reason = f"{len(draws)} draws tell nothing of the noise: {MIN_DRAWS} at least do"
-        return unknown(gradient, trace, reason=reason)
+        return unknown(gradient, trace, reason=FewDraws(len(draws), MIN_DRAWS))
     interval = _bootstrap(terms)
     if gradient <= 0:
-        reason = "the gradient cannot be told from its noise: the noise scale may have no bound"
-        return NoiseScale(None, interval, gradient, trace, len(draws), reason)
+        return NoiseScale(None, interval, gradient, trace, len(draws), LostInNoise())
     sequences = max(0.0, trace / gradient)
     return NoiseScale(sequences, interval, gradient, trace, len(draws), _caution(interval))
 
 
-def _caution(interval: tuple[float, float]) -> str | None:
-    if math.isfinite(interval[1]):
-        return None
-    return "its interval includes infinity: more draws, or a larger big batch, bound it"
+def _caution(interval: tuple[float, float]) -> Reason | None:
+    return None if math.isfinite(interval[1]) else NoUpperEnd()
 
 
 def efficiency(noise: float, batch: float, against: float) -> float:
-    """Progress per sequence at a batch, relative to that at another (Pollux, OSDI 2021, section 3).
+    """Progress per sequence at *batch*, relative to *against* (Pollux, OSDI 2021, section 3).
 
-    ``(noise + against) / (noise + batch)``: 1 at the same batch, and half of it where the batch is
-    as large again as the noise scale and the other.
+    ``(noise + against) / (noise + batch)``: it is 1 if both are equal.
     """
     return (noise + against) / (noise + batch)
 
 
 def _terms(draw: Draw, small: int, big: int) -> tuple[float, float]:
-    """|G|^2 and tr(S), each without bias."""
+    """The unbiased estimates of |G|^2 and tr(S)."""
     gradient = (big * draw.big - small * draw.small) / (big - small)
     trace = (draw.small - draw.big) / (1 / small - 1 / big)
     return gradient, trace
 
 
 def _bootstrap(terms: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Percentiles of the quotient over resampled draws; a gradient of no size gives infinity.
+    """Percentiles of the quotient over resampled draws; infinite if |G|^2 is not above zero.
 
     Source: Efron, Better bootstrap confidence intervals, JASA 82, 1987 (the percentile method).
     """

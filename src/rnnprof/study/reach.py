@@ -1,9 +1,9 @@
-"""How far gradients reach back in time: the loss at the last time step against each input before.
+"""How far gradients reach back in time: the loss of the last time step against earlier inputs.
 
-``g_k = |dL_T / dx_{T-k}|``, averaged over sequences, is held relative to ``g_0``; the reach is the
+``g_k = |dL_T / dx_{T-k}|``, averaged over sequences, is divided by ``g_0``; the reach is the
 largest lag whose ratio is at least a threshold.  A product of many Jacobians shrinks or grows
 exponentially with the lag (Pascanu, Mikolov and Bengio, arXiv 1211.5063, section 2), so the slope
-of the logarithm tells how fast.
+of the logarithm is the rate.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Final
 
+from rnnprof.reasons import Reason
+from rnnprof.study.reasons import Falls, Grows, Lasts, LossWithoutInput, LossWithoutLast, NotFinite
+
 REACH_RATIO: Final = 1e-3
-"""Share of the last step's gradient below which an input is taken to teach nothing."""
+"""An input counts as reached if its gradient is at least this share of the last time step's."""
 
 EXPLODING_RATIO: Final = 10.0
-"""Growth over the last step's own gradient that no healthy network shows."""
+"""Growth over the last time step's gradient that healthy networks do not show."""
 
 QUARTILES: Final = (0.25, 0.75)
 
@@ -27,7 +30,7 @@ MIN_LAGS_FOR_SLOPE: Final = 3
 
 
 class Trend(enum.StrEnum):
-    """What becomes of the gradient on its way back."""
+    """How the gradient changes on its way back in time."""
 
     HEALTHY = "healthy"
     VANISHING = "vanishing"
@@ -38,16 +41,17 @@ class Trend(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What the draws at one T say.
+    """The reach at one T, from several draws.
 
     Attributes:
-        ratios: ``g_k / g_0`` by lag, the median over the draws; None at a lag that is not finite.
-        spread: quartiles over the draws, likewise; None where the median is.
-        reach: the largest lag with a ratio of at least the threshold; None where no ratio is known.
-        reach_spread: the least and the most that a single draw gives.
-        slope_per_lag: of the ratio's natural logarithm, by least squares over the lags within the
-            reach; None of fewer than three.
-        reason: in one sentence, with its figures.
+        trend: how the gradient changes.
+        ratios: ``g_k / g_0`` by lag, the median over the draws; None where it is not finite.
+        spread: quartiles of the same over the draws; None where the median is None.
+        reach: the largest lag with a ratio of at least the threshold; None if no ratio is known.
+        reach_spread: the smallest and largest reach of a single draw.
+        slope_per_lag: slope of the ratio's natural logarithm, by least squares over the lags within
+            the reach; None with fewer than three.
+        reason: the figures behind the trend.
     """
 
     trend: Trend
@@ -56,19 +60,19 @@ class Reach:
     reach: int | None
     reach_spread: tuple[int, int] | None
     slope_per_lag: float | None
-    reason: str
+    reason: Reason
 
     @property
     def is_cut(self) -> bool:
-        """Whether the sequence ends before the gradient does: the reach is at least this."""
+        """Whether the gradient reaches the first time step; the true reach may be longer."""
         return self.reach is not None and self.reach == len(self.ratios) - 1
 
 
 def reach_of(draws: Sequence[Sequence[float]], threshold: float = REACH_RATIO) -> Reach:
-    """Judge norms by lag, a sequence for each draw; each begins with lag 0.
+    """Judge gradient norms by lag.
 
     Args:
-        draws: at least one, all of the same length of at least 1.
+        draws: for each draw the norms from lag 0 on; at least one draw, all of the same length.
         threshold: share of ``g_0``.
     """
     lags = len(draws[0])
@@ -101,16 +105,12 @@ def _ratios(draw: Sequence[float]) -> list[float]:
 
 def _without_gradient(draws: Sequence[Sequence[float]], lags: int) -> Reach:
     later = any(norm > 0 for draw in draws for norm in draw)
-    reason = (
-        "the loss does not depend on the last time step's input: give a loss of the last output"
-        if later
-        else "the loss depends on no input: nothing reaches it"
-    )
+    reason = LossWithoutLast() if later else LossWithoutInput()
     return Reach(Trend.NO_GRADIENT, (None,) * lags, (None,) * lags, None, None, None, reason)
 
 
 def _median(values: Sequence[float]) -> float | None:
-    """None where a draw is not finite: that is a finding, not a large number."""
+    """The median; None if a draw is not finite, because that is a result of its own."""
     return median(values) if all(map(math.isfinite, values)) else None
 
 
@@ -120,7 +120,7 @@ def _quartiles(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:
-    """By linear interpolation between order statistics."""
+    """The quantile by linear interpolation between order statistics."""
     place = share * (len(ordered) - 1)
     below = math.floor(place)
     above = min(below + 1, len(ordered) - 1)
@@ -128,25 +128,22 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def _last_lag(ratios: Sequence[float | None], threshold: float) -> int:
-    """0 at least: the last step reaches itself."""
+    """The largest lag at or above the threshold; 0 without one."""
     return max((lag for lag, r in enumerate(ratios) if r is not None and r >= threshold), default=0)
 
 
-def _judge(ratios: Sequence[float | None], reach: int, threshold: float) -> tuple[Trend, str]:
+def _judge(ratios: Sequence[float | None], reach: int, threshold: float) -> tuple[Trend, Reason]:
     broken = next((lag for lag, ratio in enumerate(ratios) if ratio is None), None)
     if broken is not None:
-        return Trend.NOT_FINITE, f"the gradient is no finite number at lag {broken} in some draws"
+        return Trend.NOT_FINITE, NotFinite(broken)
     known = [ratio for ratio in ratios if ratio is not None]
     last = len(known) - 1
     most = max(known)
     if most > EXPLODING_RATIO:
-        lag = known.index(most)
-        return Trend.EXPLODING, f"it has grown {most:.3g}-fold at lag {lag}"
+        return Trend.EXPLODING, Grows(most, known.index(most))
     if reach < last:
-        told = f"below {threshold:g} of the last step's"
-        return Trend.VANISHING, f"it falls {told} after lag {reach}, of {last} there are"
-    told = f"{known[-1]:.2g} of the last step's"
-    return Trend.HEALTHY, f"at lag {last}, the last there is, it is {told}"
+        return Trend.VANISHING, Falls(threshold, reach, last)
+    return Trend.HEALTHY, Lasts(known[-1], last)
 
 
 def _slope(ratios: Sequence[float | None], last: int) -> float | None:

@@ -1,4 +1,4 @@
-"""A study of trainability: each pass in a fresh worker, what is there already left out."""
+"""Run a study of trainability: each pass in a fresh worker, without those already in the file."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import Final
 from rnnprof.engine.job import Job
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer
+from rnnprof.engine.reasons import Doing
 from rnnprof.runfile.observations import Gradient, Learning, Observation
 from rnnprof.runfile.points import Outcome, Point, Role
 from rnnprof.runfile.records import Run
 from rnnprof.runfile.study import Study
 
 PASS_DEADLINE_S: Final = 600.0
-"""Beside the budget of a training: building, compiling, looking at fresh data."""
+"""Time besides a training run's budget: building, compiling, evaluating on fresh data."""
 
 
 @dataclass(frozen=True, slots=True)
 class StudyPass:
-    """One pass that a study takes.
+    """One pass of a study.
 
     Attributes:
         name: ``gradient`` or ``training``.
-        train_steps: before a gradient pass looks.
-        index: of the training's seed.
+        train_steps: training steps before a gradient pass measures.
+        index: number of the training run's seed, from 0.
     """
 
     point: Point
@@ -42,7 +43,7 @@ class StudyPass:
 def lessons_of(
     study: Study, batch: tuple[int, ...], time_steps: tuple[int, ...]
 ) -> Iterator[StudyPass]:
-    """Gradients at each T, over the smallest batch; then trainings at each point, seed by seed."""
+    """The passes of a study: gradients at each T and the smallest batch, then training runs."""
     for length in time_steps:
         point = Point(min(batch), length)
         for train_steps in sorted({0, study.train_steps}):
@@ -56,14 +57,14 @@ def lessons_of(
 
 @dataclass(slots=True)
 class TrainabilityStudy:
-    """One invocation's way through the lessons."""
+    """One invocation's passes of a study."""
 
     observer: Observer
     listener: Listener
     done: set[StudyPass] = field(default_factory=set)
 
     def recall(self, run: Run) -> None:
-        """Take up what earlier invocations of the same study observed."""
+        """Take over the passes of earlier invocations of the same study."""
         alike = {r.request for r in run.requests if r.settings.study == self._study}
         self.done |= {
             _lesson(each, self.observer.request.settings.seed)
@@ -74,12 +75,12 @@ class TrainabilityStudy:
         }
 
     def run(self) -> None:
-        """Every lesson that is not there yet; one that fails costs itself."""
+        """Run every missing pass; a failed pass does not stop the others."""
         grid = self.observer.request.grid
         todo = list(lessons_of(self._study, grid.batch, grid.time_steps))
         for number, lesson in enumerate(todo):
             if lesson not in self.done:
-                self.listener.noted(f"[{number + 1}/{len(todo)}] {lesson.point}: {lesson}")
+                self.listener.noted(Doing(number + 1, len(todo), lesson.point, str(lesson)))
                 self._observe(lesson)
         self.listener.closed()
 
@@ -95,7 +96,7 @@ class TrainabilityStudy:
         self.observer.observe(
             lesson.point,
             f"{lesson.name}:{lesson.index}",
-            Role.PROBE,  # of the study, not of a grid's points
+            Role.PROBE,  # not a point of the grid
             deadline=settings.timeout_s or PASS_DEADLINE_S + 2 * budget_s,
             study=study,
             train_steps=lesson.train_steps,

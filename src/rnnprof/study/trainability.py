@@ -1,4 +1,4 @@
-"""What a run's gradient and training passes say: reach, noise scale, and time to a target loss."""
+"""Reach, noise scale and time to a target loss, from a run's gradient and training passes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from rnnprof.study.noise_scale import Draw, NoiseScale, noise_scale
 from rnnprof.study.reach import REACH_RATIO, Reach, reach_of
 
 MIN_SEEDS: Final = 3
-"""Fewer trainings show no spread: how long one takes hangs on its seed."""
+"""Fewer training runs show no spread: the time of one depends on its seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReachAt:
-    """The reach at one T, after so many training steps.
+    """The reach at one T, after a number of training steps.
 
     Attributes:
-        inputs: what it is to: ``input`` or ``embedding``.
-        reach: None where it could not be asked, and *reason* says why.
-        clipped_ratio: share of the training steps whose gradient was clipped; None where nothing
-            tells.
+        inputs: the tensor that the reach refers to: ``input`` or ``embedding``.
+        reach: None where *reason* says why it could not be measured.
+        clipped_ratio: share of the training steps whose gradient was clipped; None where unknown.
     """
 
     time_steps: int
@@ -41,7 +40,12 @@ class ReachAt:
 
 @dataclass(frozen=True, slots=True)
 class NoiseAt:
-    """The noise scale at one T, after so many training steps; None where it was not asked."""
+    """The noise scale at one T, after a number of training steps.
+
+    Attributes:
+        scale: None where it was not measured.
+        reason: why it was not measured.
+    """
 
     time_steps: int
     train_steps: int
@@ -53,15 +57,16 @@ class NoiseAt:
 
 @dataclass(frozen=True, slots=True)
 class ToTarget:
-    """Trainings at one point, a seed each.
+    """The training runs at one point, one for each seed.
 
     Attributes:
-        reached: how many came to the target, of *seeds*.
-        train_steps, sequences, train_s: medians over all seeds; None where fewer than half of them
-            came to the target, so that the median is not known.
-        spread_s: least and most seconds of those that came to it; None without any.
-        at_start: the target was met before any training.
-        learning_rate: None where a factory decides it.
+        seeds: number of training runs.
+        reached: how many of them reached the target.
+        train_steps, sequences, train_s: medians over all seeds until the target; None if so few
+            reached it that the median is unknown.
+        spread_s: the shortest and longest time of those that reached it; None without any.
+        at_start: whether the target was met before any training.
+        learning_rate: None if a factory decides it.
     """
 
     point: Point
@@ -78,7 +83,7 @@ class ToTarget:
 
 @dataclass(frozen=True, slots=True)
 class Trainability:
-    """All that a run knows of it, each by T (and B) and by training steps."""
+    """All results of a run's studies, by T (and B) and by training steps."""
 
     study: Study | None
     reach: tuple[ReachAt, ...] = ()
@@ -86,7 +91,7 @@ class Trainability:
     to_target: tuple[ToTarget, ...] = ()
 
     def noise_at(self, time_steps: int) -> NoiseAt | None:
-        """The latest noise scale at a T that was found."""
+        """The noise scale at a T after the most training steps; None if none is known."""
         known = [each for each in self.noise if each.time_steps == time_steps and _is_found(each)]
         return max(known, key=lambda each: each.train_steps, default=None)
 
@@ -96,7 +101,7 @@ def _is_found(each: NoiseAt) -> bool:
 
 
 def trainability_of(run: Run) -> Trainability:
-    """Fold a run's own passes; of two alike the newer counts, and of targets the last."""
+    """Combine a run's passes; the newer of two equal passes counts, and only the last target."""
     studies = [r.settings.study for r in run.requests if r.settings.study is not None]
     study = studies[-1] if studies else None
     gradients: dict[tuple[int, int], Gradient] = {}
@@ -174,6 +179,6 @@ def _to_target(point: Point, trainings: Sequence[Learning]) -> ToTarget:
 
 
 def _median_of_all(reached: Sequence[float], count: int) -> float | None:
-    """The median where those that never came to the target took longer than all that did."""
+    """The median over *count* runs, where those that did not reach the target count as infinite."""
     middle = median([*reached, *[math.inf] * (count - len(reached))])
     return middle if math.isfinite(middle) else None

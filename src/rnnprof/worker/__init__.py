@@ -1,1 +1,1 @@
-"""All that runs inside a worker process; the only room that imports torch."""
+"""Code that runs inside a worker process; the only package that imports torch."""

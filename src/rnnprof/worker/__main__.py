@@ -9,10 +9,10 @@ ASKED = "RNNPROF_ADDRESSES_ASKED"
 
 
 def fix_addresses() -> None:
-    """Begin again without address randomisation, where the system allows it.
+    """Restart the interpreter without address randomisation, where the system allows it.
 
-    Where the heap begins decides by some hundred KiB what a process takes, and so, near a small
-    limit, which batch is the largest: two templates then agree.
+    The start address of the heap changes by some hundred KiB what a process takes, and near a
+    small limit the largest batch.  Without randomisation two templates agree.
     """
     if not sys.platform.startswith("linux") or os.environ.pop(ASKED, ""):
         return

@@ -1,4 +1,4 @@
-"""The worker's end of the answer pipe: one JSON object a line, never on stdout."""
+"""The worker's end of the answer pipe: one JSON object per line, never on stdout."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rnnprof import protocol
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One task in, answers out."""
+    """Receives one task and sends the answers."""
 
     socket: socket.socket
 
     def receive(self) -> protocol.Task | None:
-        """The task, or None when the parent closed its end instead."""
+        """Return the task, or None if the parent closed its end first."""
         with self.socket.makefile("rb") as lines:
             line = lines.readline()
         if not line:
@@ -25,5 +25,5 @@ class Channel:
         return message
 
     def send(self, message: protocol.Message) -> None:
-        """Write one line whole."""
+        """Send one message as one line."""
         self.socket.sendall(protocol.to_line(message))

@@ -1,4 +1,4 @@
-"""Phase marks: who listens to ``with phase("forward"):`` differs from pass to pass."""
+"""Phase marks: what ``with phase("forward"):`` does in each pass."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rnnprof.worker.workload.factories import BadFactoryError
 
 
 def checked(name: str) -> str:
-    """The phase's name, if it is one.
+    """Return *name*, if it is a phase.
 
     Raises:
-        BadFactoryError: names the phases that there are.
+        BadFactoryError: it is not; the message lists the phases.
     """
     if name not in PHASES:
         raise BadFactoryError(f"phase({name!r}) is not one of {', '.join(PHASES)}")
@@ -27,13 +27,13 @@ def checked(name: str) -> str:
 
 @dataclass(slots=True)
 class PhaseTracker:
-    """Keeps the current phase, so that a failure names it; the first step announces each.
+    """Keeps the current phase, so that an error names it; the first step announces each phase.
 
-    A timed step pays two attribute writes a phase for it: well under a microsecond.
+    In a timed step this costs two attribute writes per phase: well under a microsecond.
 
     Attributes:
-        settle: waits for the device at the end of an announced phase, so that an error of the
-            device comes up in the phase that made it.
+        settle: waits for the device at the end of an announced phase, so that a device error is
+            raised in the phase that caused it.
     """
 
     announce: Callable[[str], None]
@@ -58,7 +58,7 @@ class PhaseTracker:
             self.current = "other"
 
     def enter(self, name: str) -> None:
-        """Name a part that is no mark of the step's: build, baseline."""
+        """Enter a part outside the training step: build, baseline."""
         self.current = name
         if self.announcing:
             self.announce(name)
@@ -91,7 +91,7 @@ class PhaseTimer:
 
 @dataclass(slots=True)
 class PhaseRecorder:
-    """Marks phases in the profiler's own timeline and calls back at the end of each."""
+    """Marks phases in the profiler's timeline and calls *at_end* after each."""
 
     tracker: PhaseTracker
     at_end: Callable[[], None]

@@ -1,4 +1,4 @@
-"""One task under way in a worker, and the device that it names."""
+"""The task that a worker runs, and its device."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rnnprof.worker.phases import PhaseTracker
 
 @dataclass(slots=True)
 class Session:
-    """One task under way.
+    """The task that a worker runs.
 
     Attributes:
         device: where it runs.
-        tracker: knows the phase that the task stands in.
-        limit: of a fit pass, once it is in force.
-        findings: what is known so far, told also when the task fails.
+        tracker: has the current phase.
+        limit: of a fit pass, once it is set.
+        findings: the results so far, reported also when the task fails.
     """
 
     task: protocol.Task
@@ -30,7 +30,7 @@ class Session:
 
 
 def open_device(task: protocol.Task) -> Device:
-    """The device that a task names; a GPU is pinned before CUDA looks for any."""
+    """The device that a task names; a GPU is selected before CUDA looks for devices."""
     if task.device == "cpu":
         from rnnprof.worker.backends.cpu import CpuDevice
 

@@ -1,8 +1,8 @@
 """The template: imports torch once, touches no device, and forks a worker in milliseconds.
 
-It runs no parallel region: a fork after one would leave the child a thread pool without threads.
-When the parent is gone (end of file on the control socket, whatever killed it) every worker's
-process group is killed and the template ends.
+It runs no parallel region: a child forked after one has a thread pool without threads.  When the
+parent ends, for whatever reason, the control socket reports end of file: the template then kills
+every worker's process group and exits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import Final, NoReturn
 
 from rnnprof import protocol
-from rnnprof.simulate.loading import load_as_told
+from rnnprof.simulate.loading import load_if_requested
 from rnnprof.worker.channel import Channel
 
 PRELOADED: Final = (
@@ -36,18 +36,18 @@ PR_SET_PDEATHSIG: Final = 1  # <linux/prctl.h>
 
 
 def run_template(control_fd: int, parent_pid: int) -> None:
-    """Import, announce, and fork on request until the parent is gone."""
+    """Import the modules, report ready, and fork on request until the parent ends."""
     if parent_pid:
         tie_to_parent(parent_pid)
     control = socket.socket(fileno=control_fd)
     began_s = time.perf_counter()
-    load_as_told(os.environ)
+    load_if_requested(os.environ)
     for name in PRELOADED:
         import_module(name)
     gc.collect()
     gc.freeze()  # the collector of a child then leaves these pages shared
-    # from here on the end of the control socket tells of the parent's death, and this process must
-    # live on for long enough to end the workers' whole groups
+    # from here on the end of the control socket reports the parent's death; this process must then
+    # live long enough to kill the workers' process groups
     set_death_signal(0)
     torch_version = sys.modules["torch"].__version__
     control.sendall(protocol.to_line(protocol.Ready(torch_version, time.perf_counter() - began_s)))
@@ -55,14 +55,14 @@ def run_template(control_fd: int, parent_pid: int) -> None:
 
 
 def tie_to_parent(parent_pid: int) -> None:
-    """Ask the kernel to kill this process when its parent dies, and check it has not already."""
+    """Ask the kernel to kill this process when its parent dies; exit if it is dead already."""
     set_death_signal(signal.SIGKILL)
     if os.getppid() != parent_pid:
         os._exit(1)
 
 
 def set_death_signal(number: int) -> None:
-    """The signal that comes when the thread that started this process ends; 0 for none."""
+    """Set the signal to send when the thread that started this process ends; 0 for none."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
 

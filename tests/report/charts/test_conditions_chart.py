@@ -57,7 +57,7 @@ def gids(figure: Figure) -> list[str]:
     return [str(artist.get_gid()) for artist in figure.findobj(lambda a: bool(a.get_gid()))]
 
 
-def a_card(clock_mhz: int | None = 1900, **changes: object) -> Conditions:
+def a_gpu(clock_mhz: int | None = 1900, **changes: object) -> Conditions:
     known: dict[str, object] = {
         "sm_clock_mhz": clock_mhz, "max_sm_clock_mhz": 1980, "temperature_c": 50,
         "power_w": 600.0, "power_limit_w": 700.0, "event_reasons": ("SwPowerCap",),
@@ -83,8 +83,8 @@ def test_noisy_passes_are_crossed_counted_and_named() -> None:
     hit = timed(conditions=conditions(others_s=1.0))
     chart = chart_of(at_minutes((0, timed()), (1, hit), (2, timed())))
     assert line(chart.figure, "cpu-noisy") == [(1, 1)]
-    told = next(text for text in chart.figure.texts if text.get_gid() == "noisy")
-    assert told.get_text() == "noisy: 1 of 3 passes"
+    (legend,) = chart.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["noisy: 1 of 3 passes"]
     assert (
         "1 was noisy, 1 of them timing; first the timing pass at B=8 T=32: other processes "
         "took 100% of a processor." in chart.finding
@@ -133,7 +133,7 @@ def test_an_unknown_fact_is_left_out_with_its_reason() -> None:
 
 
 def test_a_cards_clock_heat_and_power_share_one_axis() -> None:
-    run = at_minutes((0, timed(conditions=a_card(1900))), (5, timed(conditions=a_card(1800))))
+    run = at_minutes((0, timed(conditions=a_gpu(1900))), (5, timed(conditions=a_gpu(1800))))
     figure = chart_of(run).figure
     assert line(figure, "clock-SM clock, MHz") == [(0, 1900), (5, 1800)]
     assert line(figure, "heat-temperature, °C") == [(0, 50), (5, 50)]
@@ -144,15 +144,15 @@ def test_a_cards_clock_heat_and_power_share_one_axis() -> None:
 
 
 def test_clock_event_reasons_are_marked_at_their_passes() -> None:
-    slow = a_card(event_reasons=("HwSlowdown", "SwPowerCap"))
-    chart = chart_of(at_minutes((0, timed(conditions=a_card())), (4, timed(conditions=slow))))
+    slow = a_gpu(event_reasons=("HwSlowdown", "SwPowerCap"))
+    chart = chart_of(at_minutes((0, timed(conditions=a_gpu())), (4, timed(conditions=slow))))
     assert line(chart.figure, "reason-SwPowerCap") == [(0, 0), (4, 0)]
     assert line(chart.figure, "reason-HwSlowdown") == [(4, 1)]
     assert "clock-event reasons: SwPowerCap in 2, HwSlowdown in 1" in chart.finding
 
 
 def test_a_card_that_hides_its_power_has_no_panel_of_it() -> None:
-    hidden = a_card(power_w=None, unknown={"power_w": "NVML: not supported"})
+    hidden = a_gpu(power_w=None, unknown={"power_w": "NVML: not supported"})
     chart = chart_of(at_minutes((0, timed(conditions=hidden)), (1, timed(conditions=hidden))))
     assert not [gid for gid in gids(chart.figure) if gid.startswith("power")]
     assert "the power in all passes (NVML: not supported)" in chart.finding
@@ -178,8 +178,8 @@ def test_the_anchor_is_drawn_relative_to_its_first_in_per_cent() -> None:
     assert line(chart.figure, "anchor") == [(0, 0), (1, 1), (2, 2)]
     assert "drift 2%" in [text.get_text() for text in chart.figure.axes[-1].texts]
     assert (
-        "The anchor B=8 T=32 was timed 3 times quiet: its step time drifted by 2%, the last "
-        "+2% against the first." in chart.finding
+        "The anchor B=8 T=32 was timed 3 times without noise: its step time drifted by 2%, the "
+        "last +2% relative to the first." in chart.finding
     )
 
 
@@ -198,7 +198,7 @@ def test_an_anchor_many_times_slower_has_plain_ticks() -> None:
 def test_without_two_anchors_the_drift_is_unknown() -> None:
     chart = chart_of(at_minutes((0, timed()), (1, timed(OTHER))))
     assert "anchor" not in gids(chart.figure)
-    assert "The drift is unknown: no anchor was timed twice quiet." in chart.finding
+    assert "The drift is unknown: no anchor was timed twice without noise." in chart.finding
 
 
 # --- time ----------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_a_pause_between_invocations_is_taken_out_and_marked() -> None:
     assert len(pauses) == len(chart.figure.axes)
     words = [text.get_text() for text in chart.figure.axes[0].texts]
     assert "resumed after 47 min 54 s" in words
-    assert chart.finding.startswith("4 passes told their conditions, over 4 min")
+    assert chart.finding.startswith("4 passes recorded their conditions, over 4 min")
     assert "the run was resumed once." in chart.finding
 
 
@@ -265,7 +265,7 @@ def test_passes_that_told_no_conditions_are_left_out() -> None:
 
 def test_strips_and_their_titles_stand_apart() -> None:
     run = at_minutes(
-        *((minute, timed(POINT, 1.0, role=Role.ANCHOR, conditions=a_card())) for minute in range(3))
+        *((minute, timed(POINT, 1.0, role=Role.ANCHOR, conditions=a_gpu())) for minute in range(3))
     )
     figure = chart_of(run).figure
     figure.draw_without_rendering()

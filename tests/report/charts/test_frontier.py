@@ -20,11 +20,14 @@ from matplotlib.transforms import Bbox
 from report_samples import LIMIT_BYTES, MIB, SAMPLES, grid_sample, report_from
 from rnnprof.advice.advise import LargestSafe
 from rnnprof.breakdown.memory_model import MemoryModel, Plane
+from rnnprof.maxbatch.certify import Proof
 from rnnprof.report.charts.frontier import LOOKS, frontier_chart
-from rnnprof.report.charts.kit.curves import apart, in_words, spread
+from rnnprof.report.charts.kit.axes import apart, spread
 from rnnprof.report.charts.kit.style import Chart, rendered
 from rnnprof.report.model import RunReport
-from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
+from rnnprof.report.words.chart_legends import FRONTIER
+from rnnprof.report.words.phrases import values_in_words
+from rnnprof.runfile.certificates import EdgeFit, EdgeOom, EdgeStatus
 
 BATCHES = (16, 32, 64, 128, 256, 512)
 STEPS = (16, 32, 64, 128)
@@ -38,11 +41,11 @@ def certificate(
     *,
     fits: int | None = None,
     fails: int | None = None,
-) -> Certificate:
+) -> Proof:
     fits = batch if fits is None else fits
     if status is EdgeStatus.CERTIFIED and batch is not None:
         fails = batch + 1
-    return Certificate(
+    return Proof(
         time_steps=time_steps, status=status, granularity=1, at_most=1024, batch=batch,
         fits=None if fits is None else EdgeFit(fits, "a1"),
         fails=None if fails is None else EdgeOom(fails, "a2"),
@@ -65,7 +68,7 @@ UNUSABLE_STATUS = (
 )
 
 
-def a_view(frontier: Sequence[Certificate] = EDGES, model: MemoryModel | None = MODEL) -> RunReport:
+def a_view(frontier: Sequence[Proof] = EDGES, model: MemoryModel | None = MODEL) -> RunReport:
     report = report_from(grid_sample(BATCHES, STEPS), tuple(frontier))
     safe = (
         LargestSafe(64, 219, 207, is_measured=True, peak_bytes=1),
@@ -124,15 +127,15 @@ def test_every_status_has_a_mark_and_a_word_of_its_own() -> None:
         figure = drawn(a_view(frontier)).figure
         for kind in {each.status for each in frontier}:
             assert f"frontier-{kind}" in ids(figure)
-            assert LOOKS[kind].meaning in legend(figure)
+            assert FRONTIER[kind][1] in legend(figure)
         words |= {text.get_text() for text in notes(figure)}
     assert {each.status for each in (*EVERY_STATUS, *UNUSABLE_STATUS)} == set(EdgeStatus)
     assert words >= {
         "≥512", "400", "non-monotone", "indeterminate", "nothing fits", "unsupported",
         "not stationary", "batch not used",
     }  # fmt: skip
-    assert len({look.marker + str(look.is_filled) for look in LOOKS.values()}) == len(LOOKS)
-    assert len({look.meaning for look in LOOKS.values()}) == len(LOOKS)
+    assert len({(marker, filled) for marker, _, filled in LOOKS.values()}) == len(LOOKS)
+    assert len({meaning for _, meaning in FRONTIER.values()}) == len(FRONTIER) == len(LOOKS)
 
 
 def test_both_sides_of_a_contradiction_are_shown() -> None:
@@ -153,7 +156,7 @@ def test_without_certificates_the_grids_own_edges_are_open_intervals() -> None:
     assert line(figure, "frontier-upward") == [(16, 512)]
     words = [text.get_text() for text in notes(figure)]
     assert {"≥512", "256–512", "128–256", "64–128"} <= set(words)
-    assert LOOKS["seen"].meaning in legend(figure)
+    assert FRONTIER["seen"][1] in legend(figure)
 
 
 def test_a_certificate_replaces_what_the_grid_has_seen() -> None:
@@ -233,7 +236,7 @@ def contours(report: RunReport) -> list[int]:
     return sorted(int(gid.rsplit("-", 1)[1]) for gid in found)
 
 
-def on_a_card(report: RunReport, gib: int) -> RunReport:
+def on_a_gpu(report: RunReport, gib: int) -> RunReport:
     environment = report.run.header.environment | {"device": "cuda"}
     run = replace(report.run, header=replace(report.run.header, environment=environment))
     scale = gib * 1024 * MIB / LIMIT_BYTES
@@ -253,7 +256,7 @@ def test_on_a_cpu_the_contours_are_half_double_and_quadruple() -> None:
     ("gib", "gpus"), [(22, [12, 16, 32]), (16, [8, 12, 24]), (139, [48, 80]), (7, [8, 12])]
 )
 def test_on_a_card_the_contours_are_cards_about_it(gib: int, gpus: list[int]) -> None:
-    found = [size / (1024 * MIB) for size in contours(on_a_card(a_view(), gib))]
+    found = [size / (1024 * MIB) for size in contours(on_a_gpu(a_view(), gib))]
     assert set(gpus) <= set(found)
     assert all(abs(size - gib) > 0.1 * gib for size in found)
     assert len(found) <= 4
@@ -356,10 +359,10 @@ def test_the_finding_tells_what_is_not_proven() -> None:
     finding = drawn(a_view(EVERY_STATUS)).finding
     for words in (
         "under 512 MiB at T=32 is B=400.",
-        "Even the largest batch asked for fits at T=16.",
+        "Even the largest batch requested fits at T=16.",
         "Nothing fits at T=256.",
-        "A batch fits above one out of memory at T=64.",
-        "The largest batch is not proven at T=128.",
+        "A batch fits above one that is out of memory at T=64.",
+        "The largest batch is not certified at T=128.",
         "The library does not support T=512.",
     ):
         assert words in finding
@@ -368,7 +371,7 @@ def test_the_finding_tells_what_is_not_proven() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("one_row", "B=128 to fit and B=256 to be out of memory"),
+        ("one_row", "B=128 fits and B=256 is out of memory"),
         ("one_point", "Under 512 MiB B=64, the largest tried, fits at T=128."),
         ("all_oom", "Nothing that was tried fits under 512 MiB."),
     ],
@@ -378,9 +381,9 @@ def test_the_finding_of_a_grid_alone(name: str, words: str) -> None:
 
 
 def test_values_in_words() -> None:
-    assert in_words("T", [16]) == "T=16"
-    assert in_words("T", [16, 32]) == "T=16 and T=32"
-    assert in_words("T", [16, 32, 64]) == "3 T from 16 to 64"
+    assert values_in_words("T", [16]) == "T=16"
+    assert values_in_words("T", [16, 32]) == "T=16 and T=32"
+    assert values_in_words("T", [16, 32, 64]) == "3 T from 16 to 64"
 
 
 # --- places --------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from matplotlib.transforms import Bbox
 
 from report_samples import (
     SAMPLES,
+    Said,
     Sample,
     grid_sample,
     measured,
@@ -35,13 +36,14 @@ from report_samples import (
 from rnnprof.advice.advise import Advice
 from rnnprof.advice.recommendation import Recommendation
 from rnnprof.breakdown.memory_model import MemoryModel, Plane
+from rnnprof.maxbatch.certify import Proof
 from rnnprof.report.charts.heatmap import heatmaps
-from rnnprof.report.charts.heatmap_sheet import LEAST_NUMBER_PT
-from rnnprof.report.charts.kit.boxes import LOOKS, PREDICTED, UNKNOWN, UNREACHED, ink_on
+from rnnprof.report.charts.kit.boxes import LOOKS, PREDICTED_LOOK, UNKNOWN, UNREACHED, ink_on
+from rnnprof.report.charts.kit.heat import LEAST_NUMBER_PT
 from rnnprof.report.charts.kit.labels import CAPITAL_EM, Labels, width_em
 from rnnprof.report.charts.kit.style import FILL, INK, PAPER, Chart, rendered
 from rnnprof.report.model import RunReport, report_of
-from rnnprof.runfile.certificates import Certificate, EdgeStatus
+from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.points import Grid, Outcome, Point
 
 NAMES = (
@@ -206,9 +208,11 @@ def test_words_name_the_outcomes_in_every_map() -> None:
 
 
 def test_each_look_has_its_own_hatch_word_and_marker() -> None:
-    looks = [*LOOKS.values(), UNKNOWN, UNREACHED, PREDICTED]
-    for kind in ("hatch", "word", "short", "marker", "meaning"):
+    looks = [*LOOKS.values(), UNKNOWN, UNREACHED, PREDICTED_LOOK]
+    for kind in ("hatch", "marker"):
         assert len({getattr(look, kind) for look in looks}) == len(looks), kind
+    for kind in ("word", "least", "meaning"):
+        assert len({getattr(look.words, kind) for look in looks}) == len(looks), kind
 
 
 def boxes_of(figure: Figure, gid: str) -> set[tuple[int, int]]:
@@ -245,7 +249,7 @@ def test_a_measured_point_without_this_value_says_so() -> None:
     measurements[Point(4, 16)] = measured(4, 16, step_time_s=None)
     step_time = {c.name: c for c in heatmaps(report((run, measurements)))}["heatmap-step-time"]
     assert texts(step_time)[0, 0] == "?"
-    assert UNKNOWN.meaning in legend(step_time)
+    assert UNKNOWN.words.meaning in legend(step_time)
     assert boxes_of(step_time.figure, "heatmap-step-time-unknown") == {(0, 0)}
 
 
@@ -265,7 +269,7 @@ def test_a_pair_that_nobody_asked_for_is_left_blank() -> None:
     assert texts(chart) == {
         (0, 0): "32.2M", (1, 0): "34.4M", (0, 1): "34.4M", (1, 1): "38.8M", (2, 2): "–",
     }  # fmt: skip
-    assert "nothing was asked for" in notes(chart)
+    assert "not requested" in notes(chart)
 
 
 def test_flags_are_marked_where_values_come_of_times() -> None:
@@ -300,7 +304,7 @@ def test_memory_that_is_not_known_is_so_whatever_else_is_known() -> None:
     assert chart.title == "Peak memory"
     assert (texts(chart)[0, 0], texts(chart)[1, 0]) == ("?", "34.4M")
     assert boxes_of(chart.figure, "heatmap-memory-unknown") == {(0, 0)}
-    assert UNKNOWN.meaning in legend(chart)
+    assert UNKNOWN.words.meaning in legend(chart)
     assert "known at 15 of 24 points" in chart.finding
 
 
@@ -313,9 +317,9 @@ def test_what_was_not_reached_is_predicted_and_marked_so() -> None:
     assert [found[column, 2] for column in range(4)] == ["≈94.3M", "≈165M", "≈305M", "≈586M"]
     assert found[3, 1] == "OOM"
     assert boxes_of(chart.figure, "heatmap-memory-predicted") == {(c, 2) for c in range(4)}
-    assert PREDICTED.meaning in legend(chart)
+    assert PREDICTED_LOOK.words.meaning in legend(chart)
     assert "the limit counts" in notes(chart)
-    assert "4 points not reached but predicted" in chart.finding
+    assert "4 points predicted, not reached" in chart.finding
 
 
 def test_an_implied_point_stays_implied() -> None:
@@ -328,13 +332,13 @@ def test_an_implied_point_stays_implied() -> None:
 def test_without_a_model_nothing_is_predicted() -> None:
     chart = memory(report(unfinished()))
     assert {texts(chart)[column, 2] for column in range(4)} == {"–"}
-    assert PREDICTED.meaning not in legend(chart)
+    assert PREDICTED_LOOK.words.meaning not in legend(chart)
 
 
 def test_only_memory_is_predicted() -> None:
     for chart in heatmaps(report(unfinished(), model=MODEL))[1:]:
         assert {texts(chart)[column, 2] for column in range(4)} == {"–"}
-        assert UNREACHED.meaning in legend(chart)
+        assert UNREACHED.words.meaning in legend(chart)
 
 
 def test_a_prediction_has_no_colour_of_a_measurement() -> None:
@@ -371,7 +375,7 @@ def test_the_edge_has_no_stroke_without_length() -> None:
 
 
 def test_the_proven_edge_stands_at_its_row() -> None:
-    proof = Certificate(32, EdgeStatus.CERTIFIED, 1, 128, batch=71)
+    proof = Proof(32, EdgeStatus.CERTIFIED, 1, 128, batch=71)
     chart = memory(report_from(grid_sample((16, 32, 64, 128), (16, 32), 2_500), (proof,)))
     assert ticks(chart, "steps") == {0: "16", 1: "32 (B≤71)"}
     assert "B≤n: the largest batch that fits at T" in legend(chart)
@@ -409,8 +413,8 @@ def test_the_legend_names_what_is_there_and_nothing_else() -> None:
         "implied by a smaller OOM",
     ]
     every = set(legend(drawn("mixed")["heatmap-step-time"]))
-    assert every >= {look.meaning for look in LOOKS.values()} | {UNREACHED.meaning}
-    assert not every & {UNKNOWN.meaning, PREDICTED.meaning}
+    assert every >= {look.words.meaning for look in LOOKS.values()} | {UNREACHED.words.meaning}
+    assert not every & {UNKNOWN.words.meaning, PREDICTED_LOOK.words.meaning}
 
 
 # --- axes and colour bar -------------------------------------------------------------------------
@@ -426,7 +430,7 @@ def ticks(chart: Chart, axis: str) -> dict[float, str]:
 
 
 def axis_label(chart: Chart, axis: str) -> str:
-    text = with_id(chart.figure, f"{axis}-axis")
+    text = with_id(chart.figure, f"{chart.name}-{axis}-axis")
     assert isinstance(text, Text)
     return text.get_text()
 
@@ -496,7 +500,8 @@ def test_labels_can_be_read_and_stay_in_their_boxes(name: str) -> None:
 def test_flags_on_a_crowded_grid_stay_in_their_boxes() -> None:
     run, measurements = with_shares(twenty_by_twenty())
     flagged = {
-        point: replace(m, converged=False, noisy="throttled") for point, m in measurements.items()
+        point: replace(m, converged=False, noisy=Said("throttled"))
+        for point, m in measurements.items()
     }
     charts = heatmaps(report((run, flagged)))
     assert_legible(charts)
@@ -609,12 +614,12 @@ def test_a_finding_counts_how_points_ended() -> None:
     finding = drawn("mixed")["heatmap-memory"].finding
     for outcome, look in LOOKS.items():
         count = sum(m.outcome is outcome for m in mixed()[1].values())
-        assert f"{count} point{'s' if count > 1 else ''} {look.ending}" in finding
+        assert f"{count} point{'s' if count > 1 else ''} {look.words.ending}" in finding
 
 
 def test_each_finding_has_its_own_unit() -> None:
     findings = {name: chart.finding for name, chart in drawn("mixed").items()}
-    assert "Step time lies between 7.44 ms at B=4 T=16" in findings["heatmap-step-time"]
+    assert "Step time is between 7.44 ms at B=4 T=16" in findings["heatmap-step-time"]
     assert "and 16.3 k time steps/s at B=128 T=32" in findings["heatmap-time-steps"]
     assert "and 1.01 k sequences/s at B=128 T=16" in findings["heatmap-sequences"]
 

@@ -24,7 +24,8 @@ from report_samples import (
 from rnnprof.advice.advise import Advice
 from rnnprof.advice.recommendation import Recommendation
 from rnnprof.report.charts import memory_parts as breakdown
-from rnnprof.report.charts.kit.bars import thinned
+from rnnprof.report.charts.kit.bars import BARS_AT_MOST
+from rnnprof.report.charts.kit.scales import evenly
 from rnnprof.report.charts.kit.style import Chart, rendered
 from rnnprof.report.charts.memory_parts import memory_parts
 from rnnprof.report.charts.memory_phases import memory_phases
@@ -159,8 +160,8 @@ def test_the_finding_tells_the_course_and_the_largest_parts() -> None:
     chart = memory_parts(report_from((run, known)))
     assert chart is not None
     assert chart.finding == (
-        "At T=16 the allocator's peak goes from 48.0 MiB at B=4 to 96.0 MiB at B=8. Of the largest "
-        "drawn, B=8 T=16: saved by forward 62%, optimizer state 12%, temporaries 10%."
+        "At T=16 the allocator's peak goes from 48.0 MiB at B=4 to 96.0 MiB at B=8. The largest "
+        "peak drawn, B=8 T=16, is saved by forward 62%, optimizer state 12%, temporaries 10%."
     )
 
 
@@ -181,22 +182,22 @@ def test_without_a_peak_there_is_no_chart(name: str) -> None:
 
 def test_many_batches_are_thinned_and_counted() -> None:
     axes = drawn(memory_parts(report_from(grid_sample(range(8, 168, 8), (16,))))).axes[0]
-    assert len(ticks(axes)) == breakdown.BARS_AT_MOST
+    assert len(ticks(axes)) == BARS_AT_MOST
     assert axes.get_title(loc="left") == "at T=16, by batch B, 12 of 20"
 
 
 @pytest.mark.parametrize("keep", [0, 1, 17, 48, 49])
 def test_thinning_keeps_both_ends_and_the_one_asked_for(keep: int) -> None:
     points = [Point(batch, 8) for batch in range(1, 51)]
-    chosen = thinned(points, 12, points[keep])
+    chosen = evenly(points, 12, points[keep])
     assert len(chosen) == len(set(chosen)) == 12
     assert chosen == sorted(chosen)
     assert {points[0], points[-1], points[keep]} <= set(chosen)
 
 
-def test_few_points_are_not_thinned() -> None:
+def test_few_points_are_not_evenly() -> None:
     points = [Point(batch, 8) for batch in (1, 2, 3)]
-    assert thinned(points, 12, points[1]) == points
+    assert evenly(points, 12, points[1]) == points
 
 
 # --- the phases of a step ------------------------------------------------------------------------
@@ -224,7 +225,7 @@ def test_the_phase_of_the_peak_is_marked_and_it_alone() -> None:
 def test_without_a_breakdown_the_highest_phase_is_the_peaks() -> None:
     chart = phased(a_phased(Point(8, 32), breakdown=None))
     assert chart is not None
-    assert "the peak of 96.0 MiB stands in backward" in chart.finding
+    assert "memory peaks in backward, at 96.0 MiB" in chart.finding
 
 
 def test_the_smallest_the_largest_and_the_last_pass_that_came_through() -> None:
@@ -237,15 +238,15 @@ def test_the_smallest_the_largest_and_the_last_pass_that_came_through() -> None:
     assert titles == ["B=4 T=16, the smallest", "B=16 T=32, the largest"]
     assert max(width for _, width, _ in bars(figure, "B16-T32-peak")) == 192 * MIB
     assert chart is not None
-    assert "It stands there at B=4 T=16 as well." in chart.finding
+    assert "It peaks in the same phase at B=4 T=16." in chart.finding
 
 
 def test_a_peak_that_moves_and_a_leak_are_told() -> None:
     moved = a_phased(Point(4, 16), breakdown=replace(BREAKDOWN, phase="optimizer"))
     chart = phased(moved, a_phased(Point(16, 32), net_bytes_per_step=3 * MIB))
     assert chart is not None
-    assert "It stands in optimizer at B=4 T=16." in chart.finding
-    assert "A step at B=16 T=32 leaves 3.00 MiB behind." in chart.finding
+    assert "It peaks in optimizer at B=4 T=16." in chart.finding
+    assert "Each training step at B=16 T=32 leaves 3.00 MiB allocated." in chart.finding
 
 
 def test_four_points_are_named_for_what_they_stand_for() -> None:

@@ -17,12 +17,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from report_samples import (
     SAMPLES,
+    Said,
     Sample,
     all_oom,
     grid_sample,
@@ -36,14 +37,11 @@ from report_samples import (
     report_from,
     twenty_by_twenty,
 )
-from rnnprof.report.charts import heatmap_sheet
 from rnnprof.report.charts.kit import boxes, quantities
-from rnnprof.report.charts.overview import (
-    edge_path,
-    finding,
-    trade_off,
-    write_charts,
-)
+from rnnprof.report.charts.kit.boxes import edge_path
+from rnnprof.report.charts.kit.heat import LEAST_WORD_PT
+from rnnprof.report.charts.kit.labels import CAPITAL_EM, Label, Labels, width_em
+from rnnprof.report.charts.overview import finding, trade_off, write_charts
 from rnnprof.report.model import grid_points
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.runfile.records import Settings
@@ -58,8 +56,12 @@ def drawn(name: str) -> Figure:
     return trade_off(report_from(SAMPLES[name]()))
 
 
+PANELS = ("memory", "rate")
+
+
 def panels(figure: Figure) -> tuple[Axes, Axes]:
-    memory, rate = figure.axes[:2]
+    """The axes with the boxes, without those of the colour bars."""
+    memory, rate = (axes for axes in figure.axes if not axes.get_images())
     return memory, rate
 
 
@@ -69,11 +71,39 @@ def with_id(figure: Figure, gid: str) -> Artist:
     return found[0]
 
 
-def labels(axes: Axes) -> dict[tuple[int, int], Text]:
+def all_labels(axes: Axes) -> list[Labels]:
+    """Those in the boxes: numbers, words."""
+    found = [artist for artist in axes.artists if isinstance(artist, Labels)]
+    return [each for each in found if not str(each.get_gid()).endswith(("-batches", "-steps"))]
+
+
+def labels(axes: Axes) -> dict[tuple[float, float], Label]:
     """The texts in the boxes, by column and row."""
-    return {
-        (round(text.get_position()[0]), round(text.get_position()[1])): text for text in axes.texts
-    }
+    return {label.place: label for each in all_labels(axes) for label in each.labels}
+
+
+def texts(axes: Axes) -> dict[tuple[float, float], str]:
+    return {place: label.text for place, label in labels(axes).items()}
+
+
+def ticks(figure: Figure, panel: str, axis: str) -> Labels:
+    found = with_id(figure, f"{panel}-{axis}")
+    assert isinstance(found, Labels)
+    return found
+
+
+def extents(labels: Labels) -> list[Bbox]:
+    """Of each label, in pixels, by the widths of its characters and the height of a capital."""
+    assert labels.axes is not None
+    assert labels.figure is not None
+    size_px = labels.size_pt * labels.figure.dpi / 72
+    found = []
+    for label in labels.labels:
+        x, y = labels.axes.transData.transform(label.place)
+        width = width_em(label.text) * size_px
+        left, low = x - label.align * width, y - CAPITAL_EM / 2 * size_px
+        found.append(Bbox.from_bounds(left, low, width, CAPITAL_EM * size_px))
+    return found
 
 
 def title(figure: Figure) -> str:
@@ -89,24 +119,21 @@ def title(figure: Figure) -> str:
 def test_every_place_of_the_grid_is_drawn_and_labelled(name: str) -> None:
     run, measurements = SAMPLES[name]()
     places = grid_points(run, measurements)
-    for prefix, axes in zip(("memory", "rate"), panels(drawn(name)), strict=True):
-        ids = {patch.get_gid() for patch in axes.patches}
-        assert ids >= {f"{prefix}-B{point.batch}-T{point.time_steps}" for point in places}
-        assert len(labels(axes)) == len(places)
-        assert all(text.get_text() for text in axes.texts)
+    for axes in panels(drawn(name)):
+        assert len(texts(axes)) == len(places)
+        assert all(texts(axes).values())
 
 
 def test_the_numbers_stand_in_their_places() -> None:
     memory, rate = panels(drawn("mixed"))
-    sizes = {place: text.get_text() for place, text in labels(memory).items()}
-    rates = {place: text.get_text() for place, text in labels(rate).items()}
+    sizes, rates = texts(memory), texts(rate)
     assert (sizes[0, 0], sizes[5, 1], sizes[4, 2]) == ("32.2M", "171M", "171M")
     assert (rates[0, 0], rates[5, 1], rates[4, 2]) == ("8.60k", "16.3k", "16.1k")
 
 
 def test_outcomes_differ_in_word_and_in_hatch() -> None:
     _, rate = panels(drawn("mixed"))
-    words = {place: text.get_text() for place, text in labels(rate).items()}
+    words = texts(rate)
     assert words[0, 3] == "crashed"
     assert words[1, 3] == "unsup"
     assert words[4, 3] == "OOM"
@@ -119,33 +146,28 @@ def test_outcomes_differ_in_word_and_in_hatch() -> None:
 
 
 def test_a_box_has_the_hatch_of_its_outcome() -> None:
+    """Where the boxes are is shown for the heat maps, which are drawn by the same code."""
     figure = drawn("mixed")
-    for point, measurement in mixed()[1].items():
-        box = with_id(figure, f"memory-B{point.batch}-T{point.time_steps}")
-        assert isinstance(box, Rectangle)
-        look = boxes.LOOKS.get(measurement.outcome)
-        assert box.get_hatch() == (look.hatch if look else None)
+    for outcome, look in boxes.LOOKS.items():
+        patch = with_id(figure, f"memory-{outcome}")
+        assert isinstance(patch, PathPatch)
+        assert patch.get_hatch() == look.hatch
 
 
 def test_loose_and_noisy_times_are_marked_in_the_rates_only() -> None:
     memory, rate = panels(drawn("mixed"))
-    assert [labels(rate)[place].get_text() for place in ((1, 0), (2, 1), (1, 2))] == [
+    assert [texts(rate)[place] for place in ((1, 0), (2, 1), (1, 2))] == [
         "11.3k~", "14.3k!", "13.1k~!",
     ]  # fmt: skip
-    assert not any(set(text.get_text()) & set("~!") for text in memory.texts)
+    assert not any(set(text) & set("~!") for text in texts(memory).values())
 
 
 def test_the_axes_are_labelled_with_the_grid() -> None:
-    memory, _ = panels(drawn("mixed"))
-    assert [text.get_text() for text in memory.get_xticklabels()] == [
-        "4",
-        "8",
-        "16",
-        "32",
-        "64",
-        "128",
-    ]
-    assert [text.get_text() for text in memory.get_yticklabels()] == ["16", "32", "64", "128"]
+    figure = drawn("mixed")
+    memory, _ = panels(figure)
+    batches, time_steps = ticks(figure, "memory", "batches"), ticks(figure, "memory", "steps")
+    assert [each.text for each in batches.labels] == ["4", "8", "16", "32", "64", "128"]
+    assert [each.text for each in time_steps.labels] == ["16", "32", "64", "128"]
     low, high = memory.get_ylim()
     assert low < high, "T grows upward"
 
@@ -157,9 +179,9 @@ def test_memory_that_is_not_known_is_so_whatever_else_is_known() -> None:
     assert unknown.peak_process_bytes
     memory, rate = panels(trade_off(report_from((run, measurements))))
     assert memory.get_title(loc="left") == "Peak memory (M: MiB)"
-    assert labels(memory)[0, 0].get_text() == "–"
-    assert labels(memory)[1, 0].get_text() == "34.4M"
-    assert labels(rate)[0, 0].get_text() == "8.60k"
+    assert texts(memory)[0, 0] == "?"
+    assert texts(memory)[1, 0] == "34.4M"
+    assert texts(rate)[0, 0] == "8.60k"
 
 
 # --- the edge ------------------------------------------------------------------------------------
@@ -291,8 +313,8 @@ def test_the_legend_names_what_is_there_and_nothing_else() -> None:
     assert entries(drawn("one_row")) == [limit, *others]
     assert entries(drawn("one_point")) == ["recommended batch at T"]
     every = {text.get_text() for text in drawn("mixed").legends[0].get_texts()}
-    assert every >= {look.meaning for look in boxes.LOOKS.values()}
-    assert every >= {"time not converged", "time noisy", "not measured"}
+    assert every >= {look.words.meaning for look in boxes.LOOKS.values()}
+    assert every >= {"time not converged", "time noisy", "not reached"}
 
 
 # --- the sentence --------------------------------------------------------------------------------
@@ -324,7 +346,7 @@ def test_the_title_states_the_finding(name: str, sentence: str) -> None:
 
 
 def test_the_footer_names_the_workload_the_device_and_the_versions() -> None:
-    text = with_id(drawn("mixed"), "footer")
+    text = with_id(drawn("mixed"), "notes")
     assert isinstance(text, Text)
     assert text.get_text() == (
         "lstm 256->512, 1 layer, fp32, adam\n"
@@ -340,22 +362,18 @@ def holds(outer: Bbox, inner: Bbox) -> bool:
     return bool(across and outer.y0 <= inner.y0 and inner.y1 <= outer.y1)
 
 
-def middle(text: Text) -> tuple[float, float]:
-    x, y = text.get_transform().transform(text.get_position())
-    return float(x), float(y)
-
-
-def outer_box(axes: Axes, text: Text) -> Bbox:
-    """The place of the grid in which *text* stands, in pixels."""
-    column, row = text.get_position()
+def outer_box(axes: Axes, place: tuple[float, float]) -> Bbox:
+    """A place of the grid, in pixels."""
+    column, row = place
     corners = [(column - 0.5, row - 0.5), (column + 0.5, row + 0.5)]
     return Bbox(axes.transData.transform(corners))
 
 
 def assert_labels_in_boxes(figure: Figure) -> None:
     for axes in panels(figure):
-        for text in axes.texts:
-            assert holds(outer_box(axes, text), text.get_window_extent()), text
+        for each in all_labels(axes):
+            for label, extent in zip(each.labels, extents(each), strict=True):
+                assert holds(outer_box(axes, label.place), extent), label
 
 
 @pytest.mark.parametrize(
@@ -369,7 +387,7 @@ def test_labels_stay_within_their_boxes(name: str) -> None:
 def test_flags_on_a_crowded_grid_stay_within_their_boxes() -> None:
     run, measurements = grid_sample(range(1, 25), (16, 32))
     flagged = {
-        point: replace(measurement, converged=False, noisy="throttled")
+        point: replace(measurement, converged=False, noisy=Said("throttled"))
         for point, measurement in measurements.items()
     }
     assert_labels_in_boxes(trade_off(report_from((run, flagged))))
@@ -390,10 +408,17 @@ def test_the_outline_touches_neither_its_number_nor_the_edge(name: str) -> None:
         assert isinstance(outline, Rectangle)
         assert isinstance(edge, Line2D)
         frame, pixels = outline.get_window_extent(), figure.dpi / 72
-        inside = [text for text in axes.texts if holds(frame, Bbox([middle(text)] * 2))]
+        column = outline.get_x() + outline.get_width() / 2
+        place = (round(column), row)
+        (inside,) = (
+            extent
+            for each in all_labels(axes)
+            for label, extent in zip(each.labels, extents(each), strict=True)
+            if label.place == place
+        )
         half = outline.get_linewidth() / 2 * pixels
-        assert [holds(frame.padded(-half), t.get_window_extent()) for t in inside] == [True]
-        box = outer_box(axes, inside[0])
+        assert holds(frame.padded(-half), inside)
+        box = outer_box(axes, place)
         assert holds(box.padded(-half - edge.get_linewidth() / 2 * pixels), frame)
 
 
@@ -403,7 +428,7 @@ def test_nothing_leaves_the_sheet_or_covers_its_neighbours(name: str) -> None:
     parts = [with_id(figure, "title").get_window_extent()]
     parts += [Bbox.union([b for axes in figure.axes if (b := axes.get_tightbbox())])]
     parts += [legend.get_window_extent() for legend in figure.legends]
-    parts += [with_id(figure, "footer").get_window_extent()]
+    parts += [with_id(figure, "notes").get_window_extent()]
     for part in parts:
         assert part.x0 >= 0
         assert part.x1 <= figure.bbox.x1
@@ -415,15 +440,15 @@ def test_nothing_leaves_the_sheet_or_covers_its_neighbours(name: str) -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_the_labels_of_columns_stand_apart(name: str) -> None:
-    for axes in panels(drawn(name)):
-        extents = [text.get_window_extent() for text in axes.get_xticklabels()]
-        assert all(left.x1 < right.x0 for left, right in pairwise(extents))
+    for panel in PANELS:
+        found = extents(ticks(drawn(name), panel, "batches"))
+        assert all(left.x1 < right.x0 for left, right in pairwise(found))
 
 
 @pytest.mark.parametrize("name", ["mixed", "one_point", "one_row", "twenty_by_twenty"])
 def test_the_type_is_large_enough(name: str) -> None:
     for axes in panels(drawn(name)):
-        assert min(float(text.get_fontsize()) for text in axes.texts) >= heatmap_sheet.LEAST_WORD_PT
+        assert min(each.size_pt for each in all_labels(axes)) >= LEAST_WORD_PT
 
 
 @pytest.mark.parametrize("colours", ["cividis", "viridis", "magma"])
@@ -440,8 +465,8 @@ def test_ink_stands_out_from_every_colour(colours: str) -> None:
 
 def test_light_boxes_have_black_ink_and_dark_ones_white() -> None:
     memory, _ = panels(drawn("mixed"))
-    assert labels(memory)[0, 0].get_color() == "#ffffff"
-    assert labels(memory)[5, 1].get_color() == "#000000"
+    assert labels(memory)[0, 0].ink == "#ffffff"
+    assert labels(memory)[5, 1].ink == "#000000"
 
 
 def test_a_wide_range_has_a_logarithmic_scale() -> None:
@@ -463,7 +488,7 @@ def test_without_two_values_there_is_no_colour_bar(name: str) -> None:
 def test_hostile_names_are_text_and_no_mathematics() -> None:
     figure = drawn("hostile")
     assert title(figure).startswith("tr$a_{i}n\\frac$.py:ma<k>e&'\"--x?[31m: up to")
-    for gid in ("title", "footer"):
+    for gid in ("title", "notes"):
         text = with_id(figure, gid)
         assert isinstance(text, Text)
         assert not text.get_parse_math()
@@ -503,7 +528,7 @@ def test_both_files_are_written_and_nothing_else(name: str, tmp_path: Path) -> N
 def test_the_svg_names_its_boxes_and_ids_are_unique(tmp_path: Path) -> None:
     svg = write_charts(report_from(mixed()), tmp_path, "chart")[1]
     ids = [node.get("id") for node in ET.parse(svg).iter() if node.get("id")]
-    assert {"memory-B4-T16", "rate-B128-T128", "rate-oom-edge", "memory-recommended-0"} <= set(ids)
+    assert {"memory-values", "rate-oom", "rate-oom-edge", "memory-recommended-0"} <= set(ids)
     assert len(ids) == len(set(ids))
 
 

@@ -27,10 +27,10 @@ from report_samples import (
     twenty_by_twenty,
 )
 from rnnprof.points.measurement import Measurement
+from rnnprof.report.charts.kit.scales import evenly
 from rnnprof.report.charts.kit.style import Chart, rendered
 from rnnprof.report.charts.slices import slices_over_batch, slices_over_steps
-from rnnprof.report.charts.slices_lines import chosen, rate_interval
-from rnnprof.report.model import RunReport
+from rnnprof.report.model import RunReport, rate_interval
 from rnnprof.runfile.points import Point
 
 BOTH = (slices_over_batch, slices_over_steps)
@@ -170,7 +170,7 @@ def test_loose_and_noisy_times_are_open_in_the_rates_alone() -> None:
     assert [batch for batch, _ in line(figure, "slices-batch-rate-doubtful-T64")] == [8]
     assert [batch for batch, _ in line(figure, "slices-batch-rate-doubtful-T32")] == [16]
     assert not any("memory-doubtful" in gid for gid in ids(figure))
-    assert "open mark: not converged, or noisy" in legend(figure)
+    assert "open mark: time not converged, or noisy" in legend(figure)
     assert not any("open mark" in text for text in legend(over_batch("one_row").figure))
 
 
@@ -228,7 +228,7 @@ def test_each_recommended_point_is_ringed_in_both_panels() -> None:
         memory = line(chart.figure, f"{chart.name}-memory-advised")
         assert rate == list(zip(places, [m.time_steps_per_s for m in known], strict=True))
         assert memory == list(zip(places, [m.peak_charged_bytes for m in known], strict=True))
-        assert "recommended batch at its T" in legend(chart.figure)
+        assert "recommended batch at T" in legend(chart.figure)
 
 
 # --- how many lines ------------------------------------------------------------------------------
@@ -244,18 +244,18 @@ def test_many_lines_are_thinned_and_the_title_says_so() -> None:
     assert (lines[0], lines[-1]) == (10, 200)
     assert any(each.tied for each in report.advice.recommendations)
     assert report.advice.point is None
-    title = words(figure, "slices-batch-title")
+    title = words(figure, "title")
     assert title == "Throughput and peak memory over batch B, 8 of 20 T shown"
 
 
 def test_few_lines_are_all_shown() -> None:
-    assert chosen([1, 2, 3], None) == (1, 2, 3)
+    assert evenly([1, 2, 3], 8, None) == [1, 2, 3]
     assert over_batch("one_row").title == "Throughput and peak memory over batch B"
 
 
 @pytest.mark.parametrize("wanted", range(40))
 def test_the_first_the_last_and_the_wanted_are_always_shown(wanted: int) -> None:
-    shown = chosen(range(40), wanted)
+    shown = evenly(range(40), 8, wanted)
     assert len(set(shown)) == 8
     assert {0, 39, wanted} <= set(shown)
     assert max(right - left for left, right in pairwise(shown)) <= 12, "about even"

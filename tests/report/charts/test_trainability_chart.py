@@ -13,7 +13,8 @@ from rnnprof.report.charts.trainability_chart import reach_chart, target_chart, 
 from rnnprof.report.export.trainability import trainability_document
 from rnnprof.report.html.files import charts_of, draw, page_of
 from rnnprof.report.model import RunReport, report_of
-from rnnprof.report.text.trainability import trainability_in_words, trainability_words
+from rnnprof.report.text.trainability import trainability_in_words
+from rnnprof.report.words.study import trainability_words
 from rnnprof.runfile.observations import Gradient, Learning
 from rnnprof.runfile.points import Grid, Point
 from study_samples import studied
@@ -55,7 +56,7 @@ def test_a_batch_that_did_not_come_to_the_target_is_crossed(report: RunReport) -
     )
     none = target_chart(report_of(replace(report.run, observations=missed), "missed"))
     assert none is not None
-    assert "no batch came to it" in none.finding
+    assert "no batch reached it" in none.finding
     rendered(none.figure, "png")
 
 
@@ -64,17 +65,17 @@ def test_every_chart_of_a_study_is_in_the_page(report: RunReport) -> None:
     assert [n for n in names if n in ("reach", "worth", "time-to-target")] == [
         "reach", "worth", "time-to-target",
     ]  # fmt: skip
-    html = page_of([draw(report)])
+    html = page_of(draw([report]))
     assert 'id="section-trainability"' in html
     assert "Reach at T=16" in html
-    assert "By goodput at T=16" in html
+    assert "By goodput the best batch at T=16 is" in html
 
 
 def test_a_run_without_a_study_has_none_of_it() -> None:
     point = Point(8, 16)
     plain = report_of(a_run([a_fit(point), a_timing(point)], Grid((8,), (16,))), "plain")
     assert [reach_chart(plain), worth_chart(plain), target_chart(plain)] == [None] * 3
-    assert 'id="section-trainability"' not in page_of([draw(plain)])
+    assert 'id="section-trainability"' not in page_of(draw([plain]))
     assert trainability_in_words(plain) == "nothing was studied"
 
 
@@ -91,8 +92,8 @@ def test_gradients_that_are_no_numbers_are_told_and_leave_a_gap(report: RunRepor
     assert "not finite" in chart.finding
     assert worth_chart(seen) is None
     words = trainability_in_words(seen)
-    assert "no finite number at lag 1" in " ".join(words.split())
-    assert "some gradients are no finite numbers" in " ".join(words.split())
+    assert "the gradient is not finite at lag 1" in " ".join(words.split())
+    assert "some gradients are not finite" in " ".join(words.split())
 
 
 def test_the_words_fit_80_columns_and_the_document_is_json(report: RunReport) -> None:

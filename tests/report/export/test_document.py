@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from report_samples import SAMPLES, measured, mixed, report_from, run_of, untouched
+from report_samples import SAMPLES, Said, measured, mixed, report_from, run_of, untouched
 from rnnprof.advice.advise import Advice
 from rnnprof.advice.recommendation import Recommendation
+from rnnprof.maxbatch.certify import Proof
 from rnnprof.report.export.document import document, frontier_document
-from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
+from rnnprof.runfile.certificates import EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.runfile.observations import BREAKDOWN_PARTS
 from rnnprof.runfile.points import Point
 
@@ -99,8 +100,10 @@ def test_nothing_is_recommended_where_nothing_was_reached() -> None:
 
 def test_frontier_and_advice_are_in_the_document() -> None:
     fits, fails = EdgeFit(8, "a1", 7, 10), EdgeOom(9, "a2", "forward")
-    certificate = Certificate(16, EdgeStatus.CERTIFIED, 1, 64, 8, fits, fails, probes=4, ooms=1)
-    advice = Advice((Recommendation(16, 8, time_steps_per_s=9.0),), reasons=("it is decided",))
+    certificate = Proof(16, EdgeStatus.CERTIFIED, 1, 64, 8, fits, fails, probes=4, ooms=1)
+    advice = Advice(
+        (Recommendation(16, 8, time_steps_per_s=9.0),), reasons=(Said("it is decided"),)
+    )
     run, _ = untouched()
     report = report_from((run, {}), (certificate,), advice=advice)
     whole = document(report)

@@ -22,6 +22,7 @@ from pyarrow import parquet
 from report_samples import (
     HOSTILE,
     SAMPLES,
+    Said,
     ended,
     grid_sample,
     hostile,
@@ -34,6 +35,7 @@ from report_samples import (
 )
 from rnnprof.atomic import write_whole
 from rnnprof.errors import BadInputError
+from rnnprof.maxbatch.certify import Proof
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.export.document import MEASURED_FIELDS, document
 from rnnprof.report.export.points import (
@@ -44,7 +46,7 @@ from rnnprof.report.export.points import (
     rows,
 )
 from rnnprof.report.model import report_of
-from rnnprof.runfile.certificates import Certificate, EdgeStatus
+from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.journal import load
 from rnnprof.runfile.observations import BREAKDOWN_PARTS
 from rnnprof.runfile.points import Outcome
@@ -76,12 +78,12 @@ WHOLE = measured(
     4, 16, phase_times_s=dict.fromkeys(("data", "forward", "backward", "optimizer", "other"), 0.1),
     step_time_ci_s=(0.1, 0.30000000000000004), host_enqueue_s=1e-5, block_wait_s=2e-5,
     flops_per_step=7 * 10**12, flop_per_s=78.1e9, matmul_share_ratio=0.61, bound="compute",
-    bound_reason="the matrix products", peak_reserved_bytes=1 << 40, retries=3, phase="data",
-    reason="because", noisy="others", breakdown_reason="it is whole", warnings=("one", "two"),
+    bound_reason=Said("the matrix products"), peak_reserved_bytes=1 << 40, retries=3, phase="data",
+    reason="because", noisy=Said("others"), breakdown_reason="it is whole", warnings=("one", "two"),
 )  # fmt: skip
 """A point with every field known."""
 
-EDGE = Certificate(16, EdgeStatus.CERTIFIED, granularity=8, at_most=64, batch=40)
+EDGE = Proof(16, EdgeStatus.CERTIFIED, granularity=8, at_most=64, batch=40)
 
 
 def read(content: bytes) -> list[dict[str, str]]:

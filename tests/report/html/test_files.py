@@ -9,8 +9,9 @@ import pytest
 
 from report_samples import SAMPLES, mixed, one_point, report_from, run_of, untouched
 from rnnprof.errors import BadInputError
+from rnnprof.maxbatch.certify import Proof
 from rnnprof.report.html.files import charts_of, file_name, write_page, write_report
-from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
+from rnnprof.runfile.certificates import EdgeFit, EdgeOom, EdgeStatus
 
 ALWAYS = {"report.html", "summary.md", "charts.pdf"}
 
@@ -57,7 +58,7 @@ def test_an_earlier_report_is_replaced(tmp_path):
 
 
 def test_a_run_without_a_grid_has_its_frontier(tmp_path):
-    edge = Certificate(
+    edge = Proof(
         time_steps=16, status=EdgeStatus.CERTIFIED, granularity=1, at_most=99, batch=60,
         fits=EdgeFit(60, "a1"), fails=EdgeOom(61, "a2"),
     )  # fmt: skip

@@ -18,6 +18,7 @@ from report_samples import (
     HOSTILE,
     MIB,
     SAMPLES,
+    Said,
     all_oom,
     grid_sample,
     hostile,
@@ -262,8 +263,8 @@ def test_a_section_with_nothing_to_draw_says_so():
     assert "There is no certificate to draw" in reader.text("frontier")
     assert "no slice to draw" in reader.text("slices")
     assert "No memory pass" in reader.text("memory")
-    assert "No step was timed" in reader.text("time")
-    assert "max-batch, proves the largest batch at each T" in reader.text("certificates")
+    assert "No training step was timed" in reader.text("time")
+    assert "max-batch, to certify the largest batch at each T" in reader.text("certificates")
     assert "none recorded its conditions" in reader.text("conditions")
     assert "<figure" not in page([page_run])
 
@@ -288,8 +289,8 @@ def test_a_certificate_says_both_sides_and_what_proves_them():
         ("attempt", "fits_attempt"): "f1f1f1f10032",
         ("B", "fails_batch"): "13",
         ("in", "fails_phase"): "backward",
-        ("asked for MiB", "fails_requested_bytes"): "5.00",
-        ("the error's own words", "fails_message"): "can't <allocate>",
+        ("requested MiB", "fails_requested_bytes"): "5.00",
+        ("error message", "fails_message"): "can't <allocate>",
         ("attempt", "fails_attempt"): "a0a0a0a00032",
         ("probes", "probes"): "7",
         ("OOMs", "ooms"): "2",
@@ -314,7 +315,9 @@ def test_a_certificate_without_sides_has_blanks_and_its_reason():
 
 def test_predictions_are_marked():
     report = a_grid()
-    advice = replace(report.advice, reasons=("it was measured",), predictions=("B=3 would fit",))
+    advice = replace(
+        report.advice, reasons=(Said("it was measured"),), predictions=(Said("B=3 would fit"),)
+    )
     text = page([a_report(replace(report, advice=advice))])
     assert "<li>it was measured</li>" in text
     assert '<li><span class="mark">predicted</span> B=3 would fit</li>' in text
@@ -322,7 +325,7 @@ def test_predictions_are_marked():
 
 def test_advice_names_the_batch_at_each_t():
     text, reader = usual().text("advice"), usual()
-    assert "What to train with at each T, and why." in text
+    assert "The recommended batch at each T, and why." in text
     assert "T=16: train with B=8. 11.3 k time steps/s, the best at this T; it takes 34.4" in text
     assert reader.column("batches", "T") == ["16", "32"]
     assert reader.column("batches", "recommended B") == ["8", "4"]
@@ -341,9 +344,7 @@ def test_where_speed_is_open_the_advice_has_the_command_that_decides():
 
 
 def test_a_run_without_times_and_a_simulated_one_say_so():
-    assert "This run does not tell what to train with." in read(report_from(all_oom())).text(
-        "advice"
-    )
+    assert "This run recommends no batch." in read(report_from(all_oom())).text("advice")
     run = run_of((4,), (16,), environment={"device": "cuda", "simulated": "t4"})
     text = read(report_from((run, {}))).text("advice")
     assert "A simulated GPU gives no recommendation: it gives the largest safe batch." in text
@@ -356,8 +357,8 @@ def test_noisy_passes_are_told_with_their_attempts():
     reader = read(observed(), charts={})
     text = reader.text("conditions")
     assert "1 of 3 timed passes was noisy from something else on the machine; 2 did not" in text
-    assert "The anchor B=4 T=16, timed again and again over the run, took 10.0 ms" in text
-    assert "10.0 ms, 10.5 ms a step: a drift of 5%." in text
+    assert "The anchor B=4 T=16, timed several times over the run, took 10.0 ms" in text
+    assert "10.0 ms, 10.5 ms per training step: a drift of 5%." in text
     assert reader.column("noisy-table", "attempt") == ["71b000000002"]
     assert reader.column("noisy-table", "pass") == ["timing"]
     assert reader.column("noisy-table", "role") == ["replicate"]
@@ -469,7 +470,7 @@ def test_how_a_point_ended_is_told_in_words():
     assert outcomes["16", "16"] == "timeout"
     assert outcomes["8", "128"] == "unsupported"
     assert outcomes["4", "64"] == "not reached"
-    assert {"OOM", "OOM, implied", "measured", "failed"} <= set(outcomes.values())
+    assert {"OOM", "OOM (implied)", "measured", "failed"} <= set(outcomes.values())
     assert set(reader.column("points-table", "flag")) == {"", "~", "!", "~!"}
     remarks = " ".join(reader.column("points-table", "remarks"))
     for text in ("signal 11 (SIGSEGV)", "throttled for 0.4 s", "the loss of the last step was nan"):

@@ -8,14 +8,15 @@ from dataclasses import replace
 import pytest
 
 from fakes import HEADER, a_request
-from report_samples import report_from
+from report_samples import Said, report_from
 from rnnprof.advice.advise import Advice, LargestSafe
 from rnnprof.advice.recommendation import Recommendation
 from rnnprof.device.malloc import as_shell
+from rnnprof.maxbatch.certify import Proof
 from rnnprof.report.text.answer import advice_in_words, frontier_in_words
 from rnnprof.report.text.command import deciding_command
-from rnnprof.report.text.recommendation import at_each_length, cell_of, in_words
-from rnnprof.runfile.certificates import Certificate, EdgeStatus
+from rnnprof.report.words.recommendation import at_each_length, cell_of, in_words
+from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.points import Grid
 from rnnprof.runfile.records import Run
 
@@ -24,15 +25,15 @@ MIB = 1 << 20
 RUN = Run(HEADER, (a_request(Grid((), (128,))),))
 
 
-def certificate(status: EdgeStatus, batch: int | None = 140, **changes: object) -> Certificate:
+def certificate(status: EdgeStatus, batch: int | None = 140, **changes: object) -> Proof:
     known: dict[str, object] = {"time_steps": 128, "granularity": 1, "at_most": 4096}
-    return Certificate(status=status, batch=batch, **(known | changes))  # type: ignore[arg-type]
+    return Proof(status=status, batch=batch, **(known | changes))  # type: ignore[arg-type]
 
 
 CERTIFIED = certificate(EdgeStatus.CERTIFIED)
 
 
-def line(certificate: Certificate, safe: LargestSafe | None = None) -> str:
+def line(certificate: Proof, safe: LargestSafe | None = None) -> str:
     advice = Advice(largest_safe=(safe,) if safe else ())
     said = frontier_in_words(report_from((RUN, {}), [certificate], advice=advice)).splitlines()
     assert max(map(len, said)) <= 80
@@ -48,7 +49,7 @@ def line(certificate: Certificate, safe: LargestSafe | None = None) -> str:
             "T=128: 128 is the largest, 192 is out of memory",
         ),
         (
-            certificate(EdgeStatus.CERTIFIED, reason="B=141 fits as well"),
+            certificate(EdgeStatus.CERTIFIED, reason=Said("B=141 fits as well")),
             "T=128: 140 is the largest, 141 is out of memory: B=141 fits as well",
         ),
         (
@@ -56,24 +57,24 @@ def line(certificate: Certificate, safe: LargestSafe | None = None) -> str:
             "T=128: 4096 fits, the largest tried",
         ),
         (
-            certificate(EdgeStatus.NOTHING_FITS, None, reason="B=1 is out of memory"),
+            certificate(EdgeStatus.NOTHING_FITS, None, reason=Said("B=1 is out of memory")),
             "T=128: nothing fits: B=1 is out of memory",
         ),
         (
-            certificate(EdgeStatus.UNSUPPORTED, None, reason="not supported in forward"),
+            certificate(EdgeStatus.UNSUPPORTED, None, reason=Said("not supported in forward")),
             "T=128: unsupported: not supported in forward",
         ),
         (
-            certificate(EdgeStatus.NON_MONOTONE, reason="B=30 fits although B=20 did not"),
+            certificate(EdgeStatus.NON_MONOTONE, reason=Said("B=30 fits although B=20 did not")),
             "T=128: non monotone: B=30 fits although B=20 did not",
         ),
         (
-            certificate(EdgeStatus.INDETERMINATE, reason="at B=9: it died"),
+            certificate(EdgeStatus.INDETERMINATE, reason=Said("at B=9: it died")),
             "T=128: indeterminate: at B=9: it died",
         ),
     ],
 )
-def test_each_status_in_a_line(certificate: Certificate, text: str) -> None:
+def test_each_status_in_a_line(certificate: Proof, text: str) -> None:
     assert line(certificate) == text
 
 
@@ -117,9 +118,9 @@ def test_one_line_for_each_length() -> None:
     assert frontier_in_words(report_from((RUN, {}), advice=advice)) == ""
 
 
-DECIDED = Recommendation(16, 32, reasons=("it is fast", "it is small"))
-TIED = Recommendation(64, None, (8, 16), (8, 16, 32), reasons=("times are known to 3%",))
-NOTHING = Recommendation(128, None, reasons=("nothing fits with headroom",))
+DECIDED = Recommendation(16, 32, reasons=(Said("it is fast"), Said("it is small")))
+TIED = Recommendation(64, None, (8, 16), (8, 16, 32), reasons=(Said("times are known to 3%"),))
+NOTHING = Recommendation(128, None, reasons=(Said("nothing fits with headroom"),))
 
 
 def advised(advice: Advice) -> str:
@@ -127,7 +128,9 @@ def advised(advice: Advice) -> str:
 
 
 def test_the_advice_at_each_t_with_its_reasons() -> None:
-    advice = Advice((DECIDED, TIED, NOTHING), reasons=("T=256 leaks",), unknown=("the rest",))
+    advice = Advice(
+        (DECIDED, TIED, NOTHING), reasons=(Said("T=256 leaks"),), unknown=(Said("the rest"),)
+    )
     command = deciding_command(report_from((RUN, {}), advice=advice))
     assert command.startswith("rnnprof profile ")
     assert advised(advice).splitlines() == [
@@ -148,13 +151,13 @@ def test_the_advice_at_each_t_with_its_reasons() -> None:
 
 
 def test_without_advice_the_reason_why() -> None:
-    assert advised(Advice(reasons=("nothing was timed",))) == (
+    assert advised(Advice(reasons=(Said("nothing was timed"),))) == (
         "Train with: not known from this run\n  - nothing was timed"
     )
 
 
 def test_what_is_predicted_stands_apart() -> None:
-    text = advised(Advice((DECIDED,), predictions=("under 1 GiB about 5",)))
+    text = advised(Advice((DECIDED,), predictions=(Said("under 1 GiB about 5"),)))
     assert text.splitlines() == [
         "T=16: train with B=32",
         "  - it is fast",
@@ -166,8 +169,10 @@ def test_what_is_predicted_stands_apart() -> None:
 
 def test_no_line_is_longer_than_a_terminal() -> None:
     reason = "B=8 or B=16 is the smallest batch within 5% of the best: times are known to 3%, " * 3
-    one = replace(TIED, reasons=(reason,))
-    lines = advised(Advice((one,), reasons=(reason,), predictions=(reason,))).splitlines()
+    one = replace(TIED, reasons=(Said(reason),))
+    lines = advised(
+        Advice((one,), reasons=(Said(reason),), predictions=(Said(reason),))
+    ).splitlines()
     assert max(map(len, lines)) <= 80
     assert [text[:4] for text in lines[1:4]] == ["  - ", "    ", "    "]
     assert " ".join(text.strip() for text in lines[1:4]).startswith(f"- {reason[:150]}")
@@ -178,7 +183,7 @@ def test_no_line_is_longer_than_a_terminal() -> None:
 
 def test_a_proof_on_the_cpu_ends_with_the_heap_that_it_holds_under() -> None:
     proven = replace(CERTIFIED, horizon=10)
-    lines = told(proven, {"device": "cpu", "system": "Linux"})
+    lines = as_text(proven, {"device": "cpu", "system": "Linux"})
     assert lines[-4].startswith("Proven over 10 training steps")
     assert lines[-2:] == [
         "  MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=16384 MALLOC_TRIM_THRESHOLD_=4096 \\",
@@ -199,11 +204,11 @@ def test_a_proof_on_the_cpu_ends_with_the_heap_that_it_holds_under() -> None:
     ],
 )
 def test_elsewhere_and_without_a_proof_no_heap_is_told(environment, horizon) -> None:
-    lines = told(replace(CERTIFIED, horizon=horizon), environment)
+    lines = as_text(replace(CERTIFIED, horizon=horizon), environment)
     assert not [text for text in lines if "MALLOC" in text or "address space" in text]
 
 
-def told(certificate: Certificate, environment: dict[str, object]) -> list[str]:
+def as_text(certificate: Proof, environment: dict[str, object]) -> list[str]:
     run = replace(RUN, header=replace(HEADER, environment=environment))
     return frontier_in_words(report_from((run, {}), [certificate], advice=Advice())).splitlines()
 

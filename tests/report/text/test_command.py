@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import HEADER, a_request
-from report_samples import report_from
+from report_samples import Said, report_from
 from rnnprof.advice.advise import Advice
 from rnnprof.advice.recommendation import Recommendation
 from rnnprof.cli import options as opt
@@ -145,7 +145,9 @@ def test_without_a_request_there_is_none():
 
 
 def a_tied(time_steps: int = 16, by_drift: bool = False) -> Recommendation:
-    return Recommendation(time_steps, None, (8, 16), (8, 16, 64), by_drift, reasons=("it is open",))
+    return Recommendation(
+        time_steps, None, (8, 16), (8, 16, 64), by_drift, reasons=(Said("it is open"),)
+    )
 
 
 def open_run(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from fakes import AT_UTC, HEADER, MIB, a_fit, a_request, a_timing
+from rnnprof.advice.reasons import NoPoint
 from rnnprof.maxbatch.certify import Terms, conclude
 from rnnprof.report.charts.overview import finding
 from rnnprof.report.model import RunReport, report_of
 from rnnprof.report.text.summary import summary
 from rnnprof.report.text.table import table
-from rnnprof.report.text.verdict import decision, judge_run
+from rnnprof.report.words import say
+from rnnprof.report.words.decision import decision
 from rnnprof.runfile.points import Grid, Point, Role
 from rnnprof.runfile.records import Finished, Run
 
@@ -49,7 +51,7 @@ def test_the_title_of_the_picture() -> None:
 def test_the_first_sentence_of_the_page_and_of_the_summary() -> None:
     first, *_ = decision(a_view())
     assert first.startswith(f"T=16 is {SENTENCE}")
-    text = summary(a_view(), decision(a_view()), judge_run(a_view()), "rnnprof profile", ())
+    text = summary(a_view())
     assert SENTENCE in text.split("\n\n")[1]
 
 
@@ -61,5 +63,5 @@ def test_the_table_of_the_terminal() -> None:
 def test_nothing_is_recommended_and_no_other_reason_is_given() -> None:
     advice = a_view().advice
     assert advice.main is None
-    assert [reason for reason in advice.reasons if SENTENCE in reason]
-    assert not [reason for reason in advice.reasons if "no point was timed" in reason]
+    assert [reason for reason in advice.reasons if SENTENCE in say(reason)]
+    assert not [reason for reason in advice.reasons if isinstance(reason, NoPoint)]

@@ -7,19 +7,30 @@ from dataclasses import replace
 
 import pytest
 
-from report_samples import HOSTILE, SAMPLES, hostile, measured, mixed, one_point, report_from
+from report_samples import (
+    HOSTILE,
+    SAMPLES,
+    Said,
+    hostile,
+    measured,
+    mixed,
+    one_point,
+    report_from,
+    run_of,
+)
 from rnnprof.advice.advise import LargestSafe
 from rnnprof.advice.recommendation import Recommendation
+from rnnprof.maxbatch.certify import Proof
+from rnnprof.plain_text import escaped
 from rnnprof.report.model import RunReport
-from rnnprof.report.text.summary import escaped, summary
-from rnnprof.report.text.verdict import Judgement, Trust, decision, judge_run
-from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
+from rnnprof.report.text.summary import summary
+from rnnprof.report.words.decision import decision
+from rnnprof.runfile.certificates import EdgeFit, EdgeOom, EdgeStatus
+from rnnprof.workload import FactorySource, Workload
 
-JUDGEMENT = Judgement(Trust.VALID, ("all points were answered",))
 
-
-def text_of(report: RunReport, command: str = "rnnprof profile") -> str:
-    return summary(report, decision(report), judge_run(report), command, ("report.html",))
+def text_of(report: RunReport) -> str:
+    return summary(report, ("report.html",))
 
 
 def tables(text: str) -> list[list[str]]:
@@ -61,7 +72,7 @@ def test_a_point_has_its_rate_and_the_memory_that_the_limit_counts():
 
 
 def test_the_edge_the_recommended_batch_and_the_largest_safe_one():
-    edge = Certificate(
+    edge = Proof(
         time_steps=128, status=EdgeStatus.CERTIFIED, granularity=1, at_most=99, batch=64, probes=5,
         fits=EdgeFit(64, "a1"), fails=EdgeOom(65, "a2"),
     )  # fmt: skip
@@ -69,7 +80,7 @@ def test_the_edge_the_recommended_batch_and_the_largest_safe_one():
     text = text_of(report)
     assert " | Recommended batch | Largest safe batch | Probes |" in text
     assert "| 128 | 64 is the largest, 65 is out of memory | 64 | - | 5 |" in text
-    tied = Recommendation(128, None, (32, 64), (32, 64), reasons=("it is open",))
+    tied = Recommendation(128, None, (32, 64), (32, 64), reasons=(Said("it is open"),))
     safe = LargestSafe(128, 64, 61, is_measured=False, peak_bytes=480 << 20)
     advice = replace(report.advice, recommendations=(tied,), largest_safe=(safe,))
     text = text_of(replace(report, advice=advice))
@@ -84,13 +95,17 @@ def test_nothing_in_a_name_is_markup(sign):
 def test_hostile_names_neither_break_a_line_nor_the_terminal():
     text = text_of(report_from(hostile(), name=HOSTILE))
     assert "\x1b" not in text
-    assert not re.search(r"(?<!\\)<(?!br>)", text)
+    prose = re.sub(r"```sh\n.*?\n```", "", text, flags=re.DOTALL)
+    assert not re.search(r"(?<!\\)<(?!br>)", prose)
     assert text.splitlines()[0] == f"## rnnprof: {escaped(HOSTILE)}"
 
 
 def test_a_command_with_backticks_stays_within_its_fence():
-    text = text_of(report_from(one_point()), command="rnnprof --factory 'a```b.py:make'")
-    assert "\n````sh\nrnnprof --factory 'a```b.py:make'\n````\n" in text
+    factory = FactorySource("a```b.py:make", {})
+    run = run_of((4,), (16,), Workload(cell=None, factory=factory))
+    text = text_of(report_from((run, {})))
+    assert "\n````sh\nrnnprof profile --factory 'a```b.py:make'" in text
+    assert "\n````\n" in text
 
 
 def test_a_large_grid_is_left_to_the_page():

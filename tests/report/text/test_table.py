@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from report_samples import (
     SAMPLES,
+    Said,
     all_oom,
     ended,
     grid_sample,
@@ -28,10 +29,13 @@ from report_samples import (
     twenty_by_twenty,
     untouched,
 )
+from rnnprof.maxbatch.certify import Proof
+from rnnprof.plain_text import WIDTH, clip, one_line
 from rnnprof.report.model import fastest, memory_bytes
-from rnnprof.report.text.pieces import WIDTH, clip, edge_in_words, one_line, phase_times_in_words
 from rnnprof.report.text.table import MAX_NOTES, half_interval_ratio, table
-from rnnprof.runfile.certificates import Certificate, EdgeStatus
+from rnnprof.report.words.certificates import edge_in_words
+from rnnprof.report.words.figures import phase_times_in_words
+from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.runfile.records import Finished, Settings
 
@@ -213,7 +217,7 @@ def test_the_last_lines_say_what_fits_and_what_is_fastest() -> None:
         "  T=64: 64 fits, 128 is out of memory",
         "  T=128: 32 fits, 64 is out of memory",
         "Highest throughput: 16.3 k time steps/s at B=128 T=32",
-        "  a step takes 251 ms ±1.1% (forward/backward/optimizer 100/151/- ms)",
+        "  training step 251 ms ±1.1% (forward/backward/optimizer 100/151/- ms)",
         "  510 sequences/s; memory 171 MiB",
         "Recommended batch: T=16: B=64; T=32: B=16 or 64, not decided; T=64: B=8, 32 or",
         "    64, not decided; T=128: B=16 or 32, not decided",
@@ -221,7 +225,7 @@ def test_the_last_lines_say_what_fits_and_what_is_fastest() -> None:
     ]
 
 
-UNFINISHED_LINE = "The run was stopped before its end: what it lacks may change the answer"
+UNFINISHED_LINE = "The run was stopped before its end: what is missing may change the answer"
 
 
 def test_only_a_run_that_was_stopped_says_so() -> None:
@@ -234,7 +238,7 @@ def test_only_a_run_that_was_stopped_says_so() -> None:
 
 def test_a_long_reason_of_an_edge_is_wrapped() -> None:
     reason = "memory differs from training step to step: the peak grew by up to 4.1%"
-    edge = Certificate(128, EdgeStatus.CAPPED, 1, 64, 64, reason=reason, horizon=10)
+    edge = Proof(128, EdgeStatus.CAPPED, 1, 64, 64, reason=Said(reason), horizon=10)
     lines = table(report_from(one_point(), (edge,))).splitlines()
     assert max(map(columns, lines)) <= WIDTH
     at = next(i for i, line in enumerate(lines) if line.startswith("  T=128: 64 fits over 10"))
@@ -371,7 +375,7 @@ def test_a_row_of_wide_numbers_keeps_its_marks_within_the_terminal() -> None:
         65536, 65536, step_time_s=9.99e-3, step_time_within_ci_s=(9.98e-3, 9.9984e-3),
         phase_times_s={"forward": 999e-6, "backward": 998e-6, "optimizer": 1e-12},
         sequences_per_s=123_456.0, time_steps_per_s=430e6, peak_charged_bytes=1007 << 20,
-        converged=False, noisy="throttled",
+        converged=False, noisy=Said("throttled"),
     )  # fmt: skip
     more = [ended(Outcome.OOM, batch, 65536, "backward") for batch in (65537, 65538)]
     lines = table(report_from((run, {m.point: m for m in (wide, *more)}))).splitlines()
@@ -381,7 +385,7 @@ def test_a_row_of_wide_numbers_keeps_its_marks_within_the_terminal() -> None:
         "65536 >=65537 OOM in backward",
     ]
     assert len(lines[4]) == WIDTH
-    best = "  a step takes 9.99 ms ±0.092% (forward/backward/optimizer 999/998/<0.0001 µs)"
+    best = "  training step 9.99 ms ±0.092% (forward/backward/optimizer 999/998/<0.0001 µs)"
     assert best in lines
     assert max(map(columns, lines)) == WIDTH
 
@@ -436,7 +440,7 @@ def test_any_run_fits_the_terminal_and_names_every_t(
     for point in run.points():
         outcome = data.draw(OUTCOMES)
         if outcome is Outcome.MEASURED:
-            flags = {"converged": data.draw(st.booleans()), "noisy": data.draw(st.text())}
+            flags = {"converged": data.draw(st.booleans()), "noisy": Said(data.draw(st.text()))}
             measurements[point] = measured(point.batch, point.time_steps, **flags)
         elif outcome is not None:
             phase = data.draw(st.sampled_from([None, "optimizer"]))
@@ -461,13 +465,13 @@ def speed_lines(**speed: object) -> list[str]:
     point = measured(128, 64, **speed)
     lines = table(report_from((run, {point.point: point}))).splitlines()
     assert max(map(columns, lines)) <= WIDTH
-    start = next(i for i, line in enumerate(lines) if line.startswith("  a step takes"))
+    start = next(i for i, line in enumerate(lines) if line.startswith("  training step"))
     assert lines[-2:] == ["Recommended batch: T=64: B=128", UNFINISHED_LINE]
     return lines[start + 2 : -2]
 
 
 def test_the_speed_of_the_fastest_point_is_told_with_what_bounds_it() -> None:
-    speed = {"flop_per_s": 78.1e9, "matmul_share_ratio": 0.61, "bound_reason": REASON}
+    speed = {"flop_per_s": 78.1e9, "matmul_share_ratio": 0.61, "bound_reason": Said(REASON)}
     assert speed_lines(**speed, bound="compute") == [
         "  it runs at 78.1 GFLOP/s, 61% of a matrix product's rate: compute-bound",
         f"  {REASON}",
@@ -477,13 +481,15 @@ def test_the_speed_of_the_fastest_point_is_told_with_what_bounds_it() -> None:
 
 def test_what_is_not_known_of_the_speed_is_left_out() -> None:
     assert speed_lines() == []
-    assert speed_lines(bound_reason=REASON) == []
-    assert speed_lines(flop_per_s=78.1e9, bound_reason=REASON) == ["  it runs at 78.1 GFLOP/s"]
-    launch = speed_lines(flop_per_s=78.1e9, bound="launch", bound_reason="深" * 60)
+    assert speed_lines(bound_reason=Said(REASON)) == []
+    assert speed_lines(flop_per_s=78.1e9, bound_reason=Said(REASON)) == [
+        "  it runs at 78.1 GFLOP/s"
+    ]
+    launch = speed_lines(flop_per_s=78.1e9, bound="launch", bound_reason=Said("深" * 60))
     assert launch[0] == "  it runs at 78.1 GFLOP/s: launch-bound"
     assert launch[1].startswith("  深")
 
 
 def test_a_long_reason_is_clipped() -> None:
-    lines = speed_lines(flop_per_s=1.0, matmul_share_ratio=0.1, bound_reason="why " * 40)
+    lines = speed_lines(flop_per_s=1.0, matmul_share_ratio=0.1, bound_reason=Said("why " * 40))
     assert lines[1].endswith("...")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fakes import HEADER, a_fit, a_request, a_timing
+from fakes import HEADER, a_fit, a_request
 from report_samples import (
     MIB,
     all_oom,
@@ -16,10 +16,11 @@ from report_samples import (
     untouched,
 )
 from rnnprof.advice.advise import LargestSafe
+from rnnprof.maxbatch.certify import Proof
 from rnnprof.report.model import RunReport, report_of
-from rnnprof.report.text.verdict import Judgement, Trust, decision, judge_run
-from rnnprof.runfile.certificates import Certificate, EdgeStatus
-from rnnprof.runfile.points import Grid, Point, Role
+from rnnprof.report.words.decision import decision
+from rnnprof.runfile.certificates import EdgeStatus
+from rnnprof.runfile.points import Grid, Point
 from rnnprof.runfile.records import Finished, Run, Settings
 from study_samples import studied
 
@@ -29,81 +30,11 @@ def finished(report: RunReport) -> RunReport:
     return replace(report, run=replace(report.run, finished=(done,)))
 
 
-def certified(time_steps: int, batch: int, **changes: object) -> Certificate:
+def certified(time_steps: int, batch: int, **changes: object) -> Proof:
     known: dict[str, object] = {
         "status": EdgeStatus.CERTIFIED, "granularity": 1, "at_most": 4096, "batch": batch,
     }  # fmt: skip
-    return Certificate(time_steps=time_steps, **(known | changes))  # type: ignore[arg-type]
-
-
-# the verdict
-
-
-def test_a_whole_and_quiet_run_is_valid():
-    judgement = judge_run(finished(report_from(grid_sample((4, 8), (16, 32)))))
-    assert judgement == Judgement(
-        Trust.VALID, ("all 4 points were answered", "no timing that counts was noisy")
-    )
-
-
-def test_a_run_that_was_stopped_is_unfinished():
-    judgement = judge_run(report_from(untouched()))
-    assert judgement.verdict is Trust.UNFINISHED
-    assert judgement.reasons[0] == "the last invocation did not come to its end"
-    assert judgement.reasons[1].startswith("4 points (B=4 T=16, B=4 T=32")
-    assert judgement.reasons[1].endswith("not reached")
-
-
-def test_what_is_missing_or_noisy_is_told_by_its_points():
-    judgement = judge_run(finished(report_from(mixed())))
-    assert judgement.verdict is Trust.UNFINISHED
-    told = "; ".join(judgement.reasons)
-    for text in (
-        "1 point (B=4 T=64) not reached",
-        "1 point (B=4 T=128) crashed",
-        "1 point (B=16 T=16) timeout",
-        "1 point (B=32 T=32) failed",
-        "2 points (B=8 T=64, B=16 T=32) timed while noisy",
-        "did not settle",
-    ):
-        assert text in told
-    assert "unsupported" not in told  # a good answer
-
-
-def test_out_of_memory_everywhere_is_a_valid_answer():
-    assert judge_run(finished(report_from(all_oom()))).verdict is Trust.VALID
-
-
-def test_an_edge_that_is_not_known_leaves_the_run_unfinished():
-    edge = certified(16, 4, status=EdgeStatus.INDETERMINATE, reason="at B=5: it died")
-    judgement = judge_run(finished(report_from(grid_sample((4,), (16,)), (edge,))))
-    assert judgement.verdict is Trust.UNFINISHED
-    assert "the largest batch at T=16 is not known: at B=5: it died" in judgement.reasons
-
-
-def anchored(*step_times_s: float) -> RunReport:
-    """A run whose anchor was timed so often."""
-    point = Point(4, 16)
-    timings = [
-        a_timing(point, *[each] * 10, attempt=f"t{n}", role=Role.ANCHOR)
-        for n, each in enumerate(step_times_s)
-    ]
-    request = a_request(Grid((4,), (16,)))
-    done = Finished("r1", "2026-11-23T12:10:00Z", 600.0)
-    return report_of(Run(HEADER, (request,), (), (a_fit(point), *timings), (), (done,)), "a")
-
-
-def test_a_machine_whose_speed_drifted_is_noisy():
-    judgement = judge_run(anchored(0.010, 0.0112))
-    assert judgement.verdict is Trust.NOISY
-    assert "drifted by 12%" in judgement.reasons[0]
-    assert "B=4 T=16" in judgement.reasons[0]
-
-
-def test_a_drift_within_the_timings_own_precision_is_none():
-    judgement = judge_run(anchored(0.010, 0.0103))
-    assert judgement.verdict is Trust.VALID
-    assert "the anchor B=4 T=16 drifted by 3%" in judgement.reasons
+    return Proof(time_steps=time_steps, **(known | changes))  # type: ignore[arg-type]
 
 
 # the decision
@@ -142,7 +73,7 @@ def test_where_the_times_decide_nothing_it_says_that_memory_is_decided():
     run, measurements = grid_sample((4, 8), (16,))
     measurements |= {m.point: m for m in (rated(4, 960.0, 0.03), rated(8, 1000.0))}
     report = report_from((run, measurements))
-    tied = "B=4 or B=8 is the smallest batch within 5% of the best: times are known to 3%"
+    tied = "B=4 or B=8 is the smallest batch within 5% of the best: times are known only to 3%"
     assert decision(report) == (f"At T=16 memory is decided, speed is not: {tied}.",)
     safe = LargestSafe(16, 21, 20, is_measured=False, peak_bytes=48 * MIB)
     told = replace(report, advice=replace(report.advice, largest_safe=(safe,)))

@@ -9,6 +9,7 @@ import pytest
 from fake_caching_allocator import FakeOutOfMemoryError
 from fake_cuda import GIB, FakeCuda, FakeNvml
 from rnnprof.points.noise import judge
+from rnnprof.points.reasons import OthersTookMemory
 from rnnprof.protocol import Task
 from rnnprof.runfile.observations import DeviceConditions
 from rnnprof.worker.backends.base import Device
@@ -49,7 +50,7 @@ def test_a_card_named_by_number_leaves_the_environment_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    device = open_device(Task("hello", Workload(), device="cuda:1"))
+    device = open_device(Task("describe", Workload(), device="cuda:1"))
     assert str(device.torch_device) == "cuda:1"
     import os
 
@@ -254,7 +255,7 @@ def test_conditions_carry_the_card_and_the_growth_of_others() -> None:
     assert conditions.device_before is not None
     assert conditions.device_after is not None
     assert conditions.device_after.sm_clock_mhz == 1980
-    assert "300 MiB" in (judge(conditions) or "")
+    assert judge(conditions) == OthersTookMemory(300 * MIB)
 
 
 def test_our_own_growth_is_not_others_where_processes_are_hidden() -> None:

@@ -13,6 +13,7 @@ from fakes import MIB
 from rnnprof.device.process import children_bytes
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.protocol import Task
+from rnnprof.runfile.points import Point
 from rnnprof.workload import FactorySource, Workload
 
 FACTORY = """
@@ -37,16 +38,16 @@ def make(batch, steps, device):
 """
 
 
-def asked(crew: Supervisor, folder: Path, text: str) -> Answer:
+def asked(supervisor: Supervisor, folder: Path, text: str) -> Answer:
     """A fit pass of the factory in *text*."""
     file = folder / "beside.py"
     file.write_text(text)
     path = f"{file}:make"
     task = Task(
-        "fit", Workload(cell=None, factory=FactorySource(path)), batch=4, time_steps=4,
+        "fit", Workload(cell=None, factory=FactorySource(path)), point=Point(4, 4),
         limit_bytes=256 * MIB, guard_bytes=4 << 30, factory_path=path,
     )  # fmt: skip
-    return crew.ask(task, 60.0)
+    return supervisor.ask(task, 60.0)
 
 
 def test_children_and_shared_mappings_are_seen_at_the_end_of_a_step(
@@ -83,7 +84,7 @@ def test_what_was_shared_within_a_step_is_no_peak_of_the_limit(
 
 def test_a_training_alone_has_nothing_beside_it(supervisor: Supervisor) -> None:
     task = Task(
-        "fit", Workload(input_size=8, hidden_size=8), batch=4, time_steps=4, limit_bytes=256 * MIB,
+        "fit", Workload(input_size=8, hidden_size=8), point=Point(4, 4), limit_bytes=256 * MIB,
         guard_bytes=4 << 30,
     )  # fmt: skip
     findings = supervisor.ask(task, 60.0).findings

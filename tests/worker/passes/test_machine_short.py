@@ -12,7 +12,7 @@ from rnnprof.engine.supervisor import Supervisor
 from rnnprof.outcomes import was_crowded_out
 from rnnprof.protocol import Task
 from rnnprof.runfile.observations import Fit
-from rnnprof.runfile.points import Outcome, Role
+from rnnprof.runfile.points import Outcome, Point, Role
 from rnnprof.runfile.records import Started
 from rnnprof.workload import FactorySource, Workload
 
@@ -31,18 +31,18 @@ def make(batch, steps, device):
 
 
 def fit_of(
-    crew: Supervisor, folder: Path, batch: int, free_bytes: int, predicted: int | None = None
+    supervisor: Supervisor, folder: Path, batch: int, free_bytes: int, predicted: int | None = None
 ) -> Fit:
     """A pass that takes so many MiB under a limit of 256 MiB."""
     file = folder / f"crowded_{free_bytes}.py"
     file.write_text(FACTORY.format(free_bytes=free_bytes))
     path = f"{file}:make"
     task = Task(
-        "fit", Workload(cell=None, factory=FactorySource(path)), batch=batch, time_steps=8,
+        "fit", Workload(cell=None, factory=FactorySource(path)), point=Point(batch, 8),
         limit_bytes=256 * MIB, guard_bytes=4 << 30, factory_path=path, predicted_bytes=predicted,
     )  # fmt: skip
     started = Started("a1", "fit", batch, 8, Role.PROBE, 0, "r1", "2026-11-30T00:00:00Z")
-    observed = observation_of(started, crew.ask(task, 60.0), 256 * MIB)
+    observed = observation_of(started, supervisor.ask(task, 60.0), 256 * MIB)
     assert isinstance(observed, Fit)
     return observed
 

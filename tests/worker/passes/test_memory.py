@@ -14,6 +14,7 @@ from torch._C._profiler import _EventType
 from rnnprof.breakdown.account import Account, AllocatorEvent, Trace, account
 from rnnprof.protocol import Task
 from rnnprof.runfile.observations import BREAKDOWN_PARTS, Breakdown
+from rnnprof.runfile.points import Point
 from rnnprof.worker.backends.base import AllocatorHistory
 from rnnprof.worker.backends.cpu import CpuDevice
 from rnnprof.worker.passes import memory
@@ -91,7 +92,7 @@ def test_no_free_is_lost_to_the_rule_for_cuda(impl: str, monkeypatch: pytest.Mon
     device = CpuDevice()
     device.trace = NoHistory()  # type: ignore[assignment]
     workload = Workload(impl=impl, input_size=8, hidden_size=8)
-    task = Task("memory", workload, batch=3, time_steps=4)
+    task = Task("memory", workload, point=Point(3, 4))
     gc.collect()  # a worker's template has done so: what is left of imports is not to be freed now
     found = memory.memory_pass(Session(task, device, PhaseTracker(lambda _: None)))
     breakdown = found["breakdown"]

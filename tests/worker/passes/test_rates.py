@@ -101,7 +101,7 @@ def test_a_product_that_is_not_there_leaves_its_figure_out(monkeypatch: pytest.M
     found = found_for(Workload(dtype="fp16"))
     assert found["figures"].keys() == {"copy_bytes_per_s"}
     assert found["warnings"] == [
-        "no rate of a matrix product: \"addmm_impl_cpu_\" not implemented for 'Half'"
+        "the rate of a matrix product is unknown: \"addmm_impl_cpu_\" not implemented for 'Half'"
     ]
 
 

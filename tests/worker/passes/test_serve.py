@@ -12,7 +12,7 @@ from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
 from rnnprof.runfile.observations import BREAKDOWN_PARTS
-from rnnprof.runfile.points import Outcome
+from rnnprof.runfile.points import Outcome, Point
 from rnnprof.runfile.study import Study
 from rnnprof.workload import FactorySource, Workload
 
@@ -20,17 +20,19 @@ GIB = 1 << 30
 MIB = 1 << 20
 
 
-def ask(crew: Supervisor, do: str, **fields: object) -> Answer:
-    defaults = {"batch": 16, "time_steps": 32, "limit_bytes": GIB, "guard_bytes": 4 * GIB}
-    return crew.ask(Task(**{"do": do, "workload": Workload(), **defaults, **fields}), 120)
+def ask(supervisor: Supervisor, do: str, **fields: object) -> Answer:
+    defaults = {"limit_bytes": GIB, "guard_bytes": 4 * GIB}
+    point = Point(fields.pop("batch", 16), fields.pop("time_steps", 32))  # type: ignore[arg-type]
+    known = {"do": do, "workload": Workload(), "point": point, **defaults, **fields}
+    return supervisor.ask(Task(**known), 120)
 
 
 def ask_factory(
-    crew: Supervisor, do: str, function: str, study: Study | None = None, **args: object
+    supervisor: Supervisor, do: str, function: str, study: Study | None = None, **args: object
 ) -> Answer:
     source = FactorySource(f"faulty.py:{function}", dict(args))
     return ask(
-        crew,
+        supervisor,
         do,
         workload=Workload(cell=None, factory=source),
         factory_path=f"{FACTORIES}:{function}",
@@ -143,6 +145,7 @@ def test_the_process_peak_covers_the_allocators(supervisor: Supervisor) -> None:
     assert fit["peak_charged_bytes"] < 1.1 * memory["peak_allocated_bytes"]
 
 
+@pytest.mark.alone
 def test_timing_takes_enough_samples_and_phases(supervisor: Supervisor) -> None:
     found = ask(
         supervisor,
@@ -209,7 +212,11 @@ def test_a_leak_is_told(supervisor: Supervisor) -> None:
 
 @pytest.mark.parametrize(
     ("loss", "words"),
-    [("nan", "the loss is nan"), ("vector", "no scalar"), ("none", "no scalar but a NoneType")],
+    [
+        ("nan", "the loss is nan"),
+        ("vector", "not a scalar"),
+        ("none", "not a scalar but a NoneType"),
+    ],
 )
 def test_an_odd_loss_is_measured_with_a_warning(
     supervisor: Supervisor, loss: str, words: str
@@ -223,7 +230,7 @@ def test_an_odd_loss_is_measured_with_a_warning(
 def test_a_vector_loss_of_the_short_form_is_trained_on(supervisor: Supervisor) -> None:
     answer = ask_factory(supervisor, "fit", "short", vector=True)
     assert answer.evidence is None
-    assert any("no scalar" in text for text in answer.findings["warnings"])
+    assert any("not a scalar" in text for text in answer.findings["warnings"])
 
 
 def test_a_shape_that_the_warm_up_cannot_do_is_noted(supervisor: Supervisor) -> None:
@@ -318,10 +325,10 @@ def test_what_is_not_supported_is_an_outcome(
 
 
 def test_hello_tells_the_flags_in_force(supervisor: Supervisor) -> None:
-    facts = ask(supervisor, "hello", workload=Workload(dtype="fp32-ieee")).findings["facts"]
+    facts = ask(supervisor, "describe", workload=Workload(dtype="fp32-ieee")).findings["facts"]
     assert facts["float32_matmul_precision"] == "highest"
     assert facts["cudnn_allow_tf32"] is False
-    default = ask(supervisor, "hello").findings["facts"]
+    default = ask(supervisor, "describe").findings["facts"]
     assert default["cudnn_allow_tf32"] is True
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from rnnprof.factory import Training
 from rnnprof.protocol import Task
+from rnnprof.runfile.points import Point
 from rnnprof.runfile.study import Study
 from rnnprof.worker.passes.gradients import _noise, _reach
 from rnnprof.worker.workload.factories import BadFactoryError
@@ -31,7 +32,7 @@ SMALL = Workload(input_size=2, hidden_size=8)
 
 
 def task(**study: Any) -> Task:
-    return Task("gradient", SMALL, batch=BATCH, time_steps=STEPS, study=Study(**study))
+    return Task("gradient", SMALL, point=Point(BATCH, STEPS), study=Study(**study))
 
 
 def mark(_: str) -> Any:
@@ -154,10 +155,10 @@ def integers() -> Any:
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ({}, "tells no loss of the last time step"),
+        ({}, "gives no loss of the last time step"),
         ({"probe": integers}, "torch.int64, which have no gradient"),
         ({"probe": integers, "model": nn.Linear(1, 1)}, "has no embedding"),
-        ({"probe": lambda: (torch.randn(STEPS, 2), torch.ones(()))}, "do not require a gradient"),
+        ({"probe": lambda: (torch.randn(STEPS, 2), torch.ones(()))}, "do not require grad"),
         ({"probe": words_probe(Words(stepped=True)), "model": None}, "no gradient"),
     ],
 )
@@ -216,7 +217,7 @@ def test_the_gradient_of_a_factorys_step_is_unclipped_and_changes_nothing() -> N
 
 def test_a_step_that_never_comes_to_its_optimizer_is_told() -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
-    with pytest.raises(Unknown, match="did not come to its optimizer"):
+    with pytest.raises(Unknown, match="did not reach its optimizer"):
         from_factory(optimizer=optimizer).gradient(4)
 
 

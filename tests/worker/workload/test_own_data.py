@@ -10,7 +10,7 @@ import pytest
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
-from rnnprof.runfile.points import Outcome
+from rnnprof.runfile.points import Outcome, Point
 from rnnprof.worker.workload.factories import takes_worst
 from rnnprof.workload import FactorySource, Workload
 
@@ -18,13 +18,15 @@ FILE = Path(__file__).parents[2] / "own_data.py"
 GIB = 1 << 30
 
 
-def ask(crew: Supervisor, function: str, do: str = "fit", seed: int = 0, **args: object) -> Answer:
+def ask(
+    supervisor: Supervisor, function: str, do: str = "fit", seed: int = 0, **args: object
+) -> Answer:
     workload = Workload(cell=None, factory=FactorySource(f"own_data.py:{function}", args))
     task = Task(
-        do, workload, 6, 5, seed=seed, factory_path=f"{FILE}:{function}", limit_bytes=GIB,
+        do, workload, Point(6, 5), seed=seed, factory_path=f"{FILE}:{function}", limit_bytes=GIB,
         guard_bytes=4 * GIB, confirm_steps=4, point_seconds=0.05,
     )  # fmt: skip
-    return crew.ask(task, 120)
+    return supervisor.ask(task, 120)
 
 
 def seen(answer: Answer) -> list[dict[str, Any]]:
@@ -43,7 +45,7 @@ def test_a_fit_pass_tells_what_its_first_and_last_step_saw(supervisor: Superviso
 @pytest.mark.slow
 def test_built_in_workloads_see_what_was_requested(supervisor: Supervisor) -> None:
     workload = Workload(impl="loop", input_size=4, hidden_size=8)
-    task = Task("fit", workload, 6, 5, limit_bytes=GIB, guard_bytes=4 * GIB)
+    task = Task("fit", workload, Point(6, 5), limit_bytes=GIB, guard_bytes=4 * GIB)
     first, last = seen(supervisor.ask(task, 120))
     assert (first["batch"], first["time_steps"]) == (last["batch"], last["time_steps"]) == (6, 5)
 

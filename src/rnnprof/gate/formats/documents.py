@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import fields
 from typing import Any, Final
 
 from rnnprof.gate.formats.shared import (
     GROWTH_KINDS,
+    CheckContext,
     Judged,
-    Told,
     interval_of,
     known_numbers,
     names_of,
 )
-from rnnprof.gate.verdicts import Finding, Gate
-from rnnprof.report.text.pieces import one_line
+from rnnprof.gate.verdicts import Finding, WordedFinding, WordedGate
+from rnnprof.plain_text import one_line
 from rnnprof.runfile.codec import encode
 
 SMALLER_IS_BETTER: Final = frozenset({"bytes", "s", "ratio"})
@@ -29,24 +30,30 @@ def gates_json(judged: Judged) -> str:
     """One JSON document, of several GPUs ``{"runs": [document, ...]}``; a figure that is no number
     is null.
     """
-    documents = [_document(gate, told) for gate, told in judged]
+    documents = [_document(gate, context) for gate, context in judged.gates]
     whole = documents[0] if len(documents) == 1 else {"runs": documents}
     return json.dumps(whole, indent=2, allow_nan=False)
 
 
-def _document(gate: Gate, told: Told) -> dict[str, Any]:
+def _document(gate: WordedGate, context: CheckContext) -> dict[str, Any]:
     return {
         "verdict": gate.verdict.value,
-        "exit_code": gate.exit_code(strict=told.is_strict),
-        "strict": told.is_strict,
-        "run": told.run_name,
-        "baseline": told.base_name,
-        "budget": told.budget_name,
-        "workload": told.workload,
-        "device": told.device,
-        "limit_bytes": told.limit_bytes,
-        "findings": [_numbers_only(encode(finding)) for finding in gate.findings],
+        "exit_code": gate.exit_code(strict=context.is_strict),
+        "strict": context.is_strict,
+        "run": context.run_name,
+        "baseline": context.base_name,
+        "budget": context.budget_name,
+        "workload": context.workload,
+        "device": context.device,
+        "limit_bytes": context.limit_bytes,
+        "findings": [_numbers_only(encode(_fields(each))) for each in gate.findings],
     }
+
+
+def _fields(worded: WordedFinding) -> dict[str, Any]:
+    """The fields of a finding, with its sentence as the reason."""
+    values = {field.name: getattr(worded.finding, field.name) for field in fields(Finding)}
+    return {**values, "reason": worded.sentence}
 
 
 def _numbers_only(value: Any) -> Any:
@@ -67,19 +74,20 @@ def gates_benchmarks(judged: Judged) -> str:
     """
     named = [
         pair
-        for gate, told in judged
-        for pair in zip(names_of(gate.findings, told), gate.findings, strict=True)
+        for gate, context in judged.gates
+        for pair in zip(names_of(gate.findings, context), gate.findings, strict=True)
     ]
-    rows = [row for name, finding in named if (row := _benchmark(name, finding)) is not None]
+    rows = [row for name, each in named if (row := _benchmark(name, each)) is not None]
     return json.dumps(rows, indent=2, allow_nan=False)
 
 
-def _benchmark(name: str, finding: Finding) -> dict[str, str | float] | None:
+def _benchmark(name: str, worded: WordedFinding) -> dict[str, str | float] | None:
+    finding = worded.finding
     measured, ends = known_numbers(finding.measured), finding.interval
     is_throughput = finding.unit == "time_steps_per_s"
     if measured is None or not (is_throughput or finding.unit in SMALLER_IS_BETTER):
         return None
-    extra = [f"{finding.verdict.value}: {one_line(finding.reason)}"]
+    extra = [f"{finding.verdict.value}: {one_line(worded.sentence)}"]
     if ends is not None and finding.kind in GROWTH_KINDS:
         extra.append(f"95% interval of the growth {interval_of(finding)}")
         ends = None

@@ -11,19 +11,15 @@ from typing import Final
 from rnnprof.errors import BadInputError
 from rnnprof.gate.formats.markdown import counted, gates_markdown
 from rnnprof.gate.formats.shared import (
+    CheckContext,
     Judged,
-    Told,
-    findings_of,
     name_of,
     rank,
-    verdict_of,
     why_of,
 )
-from rnnprof.gate.formats.text import (
-    gates_text,
-)
-from rnnprof.gate.verdicts import Finding, Verdict
-from rnnprof.report.text.pieces import clip, one_line
+from rnnprof.gate.formats.text import gates_text
+from rnnprof.gate.verdicts import Verdict, WordedFinding
+from rnnprof.plain_text import clip, one_line
 
 ANNOTATIONS_AT_MOST: Final = 10
 """GitHub shows so many errors and so many warnings of a step, and drops the rest without a word
@@ -38,7 +34,7 @@ TITLE_COLUMNS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class GithubTexts:
-    """What a GitHub job is told, and where.
+    """What a GitHub job reads, and where.
 
     Attributes:
         log: for stdout: the gate in words, in which GitHub looks for no commands, and then the
@@ -61,19 +57,20 @@ class GithubTexts:
 
 
 def github(judged: Judged, environment: Mapping[str, str], token: str | None = None) -> GithubTexts:
-    """What ``--github`` tells a GitHub job; the outputs are those of the worst GPU.
+    """What ``--github`` writes for a GitHub job; the outputs are those of the worst GPU.
 
     Args:
+        judged: a gate in words for each GPU.
         environment: the process's; it names the files of the step.
         token: that no text within can hold; by default a random one.
     """
     token = token or f"rnnprof-{secrets.token_hex(16)}"
     notes = gates_annotations(judged)
     guarded = f"::stop-commands::{token}\n{gates_text(judged)}\n::{token}::"
-    verdict, (_, told) = verdict_of(judged), judged[0]
+    verdict, (_, context) = judged.verdict, judged.gates[0]
     outputs = {
         "verdict": verdict.value,
-        "exit-code": str(verdict.exit_code(strict=told.is_strict)),
+        "exit-code": str(verdict.exit_code(strict=context.is_strict)),
     }
     return GithubTexts(
         log=f"{guarded}\n{notes}" if notes else guarded,
@@ -109,37 +106,42 @@ def write_github(texts: GithubTexts) -> None:
 
 def gates_annotations(judged: Judged) -> str:
     """Workflow commands, one a line, the worst of all GPUs first: errors for what ends the job,
-    warnings for what is INCONCLUSIVE and let pass; empty where everything held.
+    warnings for what is INCONCLUSIVE without ``--strict``; empty where everything passed.
     """
-    found = [(finding, told) for gate, told in judged for finding in findings_of(gate)]
-    levels: dict[str, list[tuple[Finding, Told]]] = {"error": [], "warning": []}
-    for finding, told in sorted(found, key=lambda each: rank(each[0])):
-        if finding.verdict is Verdict.INCONCLUSIVE and not told.is_strict:
-            levels["warning"].append((finding, told))
-        elif finding.verdict is not Verdict.PASS:
-            levels["error"].append((finding, told))
+    found = [(each, context) for gate, context in judged.gates for each in gate.findings]
+    levels: dict[str, list[tuple[WordedFinding, CheckContext]]] = {"error": [], "warning": []}
+    for each, context in sorted(found, key=lambda pair: rank(pair[0])):
+        if each.finding.verdict is Verdict.INCONCLUSIVE and not context.is_strict:
+            levels["warning"].append((each, context))
+        elif each.finding.verdict is not Verdict.PASS:
+            levels["error"].append((each, context))
     return "\n".join(line for level, chosen in levels.items() for line in _commands(level, chosen))
 
 
-def _commands(level: str, found: Sequence[tuple[Finding, Told]]) -> list[str]:
-    """At most as many as GitHub shows; where there are more, the last tells how many."""
+def _commands(level: str, found: Sequence[tuple[WordedFinding, CheckContext]]) -> list[str]:
+    """At most as many as GitHub shows; where there are more, the last says how many."""
     is_all = len(found) <= ANNOTATIONS_AT_MOST
     shown = found if is_all else found[: ANNOTATIONS_AT_MOST - 1]
     lines = [
-        _command(level, f"rnnprof {f.verdict.value}: {name_of(f, told)}", why_of(f), told)
-        for f, told in shown
+        _command(level, f"rnnprof {_title(each, context)}", why_of(each), context)
+        for each, context in shown
     ]
     if not is_all:
-        rest = [finding for finding, _ in found[len(shown) :]]
+        rest = [each for each, _ in found[len(shown) :]]
         message = f"{counted(rest)}. The step's summary and log have more."
         lines.append(_command(level, f"rnnprof check: {len(rest)} more", message, found[0][1]))
     return lines
 
 
-def _command(level: str, title: str, message: str, told: Told) -> str:
+def _title(worded: WordedFinding, context: CheckContext) -> str:
+    """``FAIL: peak B=64 T=128``."""
+    return f"{worded.finding.verdict.value}: {name_of(worded.finding, context)}"
+
+
+def _command(level: str, title: str, message: str, context: CheckContext) -> str:
     properties = {"title": clip(title, TITLE_COLUMNS)}
-    if told.budget_name:
-        properties = {"file": one_line(told.budget_name), **properties}
+    if context.budget_name:
+        properties = {"file": one_line(context.budget_name), **properties}
     listed = ",".join(f"{name}={escaped_property(value)}" for name, value in properties.items())
     return f"::{level} {listed}::{escaped_data(clip(message, MESSAGE_COLUMNS))}"
 

@@ -7,15 +7,12 @@ from typing import Final
 
 from rnnprof.gate.formats.shared import (
     SIGNS,
+    CheckContext,
     Judged,
-    Told,
+    counts_of,
     detectable_of,
     facts_of,
     figures_of,
-    findings_of,
-    gate_sentence,
-    gates_sentence,
-    verdict_of,
     worst_first,
 )
 from rnnprof.gate.formats.text import (
@@ -24,9 +21,8 @@ from rnnprof.gate.formats.text import (
     NAME_COLUMNS,
     REASON_COLUMNS,
 )
-from rnnprof.gate.verdicts import SEVERITY, Finding, Gate
-from rnnprof.report.text.pieces import clip
-from rnnprof.report.text.summary import escaped
+from rnnprof.gate.verdicts import WordedFinding, WordedGate
+from rnnprof.plain_text import clip, escaped
 
 ROWS_AT_MOST: Final = 200
 """Of the table in Markdown.  With the limits below 200 rows are under 800 KiB whatever they hold;
@@ -40,43 +36,48 @@ def gates_markdown(judged: Judged) -> str:
     """A step summary: the verdict, the findings with the worst first, how to repeat it; of several
     GPUs a section each.
     """
-    gate, told = judged[0]
-    verdict = verdict_of(judged)
+    gate, context = judged.gates[0]
+    verdict = judged.verdict
     blocks = [
         f"## {SIGNS[verdict]} rnnprof check: {verdict.value}",
-        *(_sections(judged) if len(judged) > 1 else _answer(gate, told, ROWS_AT_MOST)),
-        f"<code>{escaped(clip(told.command, COMMAND_COLUMNS))}</code>" if told.command else "",
+        *(_sections(judged) if len(judged.gates) > 1 else _answer(gate, context, ROWS_AT_MOST)),
+        f"<code>{escaped(clip(context.command, COMMAND_COLUMNS))}</code>"
+        if context.command
+        else "",
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def _sections(judged: Judged) -> Iterator[str]:
-    yield f"**{escaped(gates_sentence(judged))}**"
-    rows_at_most = max(1, ROWS_AT_MOST // len(judged))  # GitHub's limit holds for all together
-    for gate, told in judged:
-        name = escaped(clip(told.gpu or "", NAME_COLUMNS))
+    yield f"**{escaped(judged.sentence)}**"
+    rows_at_most = max(
+        1, ROWS_AT_MOST // len(judged.gates)
+    )  # GitHub's limit holds for all together
+    for gate, context in judged.gates:
+        name = escaped(clip(context.gpu or "", NAME_COLUMNS))
         yield f"### {SIGNS[gate.verdict]} {name}: {gate.verdict.value}"
-        yield from _answer(gate, told, rows_at_most)
+        yield from _answer(gate, context, rows_at_most)
 
 
-def _answer(gate: Gate, told: Told, rows_at_most: int) -> Iterator[str]:
-    findings = worst_first(findings_of(gate))
-    yield f"**{escaped(gate_sentence(gate))}**"
-    yield escaped(clip(facts_of(told), FACTS_COLUMNS))
+def _answer(gate: WordedGate, context: CheckContext, rows_at_most: int) -> Iterator[str]:
+    findings = worst_first(gate.findings)
+    yield f"**{escaped(gate.sentence)}**"
+    yield escaped(clip(facts_of(context), FACTS_COLUMNS))
     yield _table(findings[:rows_at_most])
     yield _fold(findings[rows_at_most:])
 
 
-def _table(findings: Sequence[Finding]) -> str:
+def _table(findings: Sequence[WordedFinding]) -> str:
     head = (
-        "Verdict", "Check", "Measured", "95% interval", "Limit", "Baseline", "Could have told",
+        "Verdict", "Check", "Measured", "95% interval", "Limit", "Baseline", "Detectable change",
         "Reason",
     )  # fmt: skip
     lines = [head, ["---"] * len(head), *map(_row, findings)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _row(finding: Finding) -> tuple[str, ...]:
+def _row(worded: WordedFinding) -> tuple[str, ...]:
+    finding = worded.finding
     figures = figures_of(finding)
     cells = (
         figures.measured, figures.interval, figures.limit, figures.baseline, detectable_of(finding),
@@ -85,18 +86,18 @@ def _row(finding: Finding) -> tuple[str, ...]:
         f"{SIGNS[finding.verdict]} {finding.verdict.value}",
         escaped(clip(finding.name, NAME_COLUMNS)),
         *(escaped(clip(text, NAME_COLUMNS)) or "-" for text in cells),
-        escaped(clip(finding.reason, REASON_COLUMNS)),
+        escaped(clip(worded.sentence, REASON_COLUMNS)),
     )
 
 
-def _fold(rest: Sequence[Finding]) -> str:
+def _fold(rest: Sequence[WordedFinding]) -> str:
     if not rest:
         return ""
     summary = f"<summary>{len(rest)} more</summary>"
     return f"<details>{summary}\n\n{counted(rest)}. The job's log has them all.\n\n</details>"
 
 
-def counted(findings: Sequence[Finding]) -> str:
+def counted(findings: Sequence[WordedFinding]) -> str:
     """``3 FAIL, 1 INCONCLUSIVE``."""
-    counts = {each: sum(f.verdict is each for f in findings) for each in SEVERITY}
-    return ", ".join(f"{count} {each.value}" for each, count in counts.items() if count)
+    counts = counts_of(findings)
+    return ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count)

@@ -7,16 +7,13 @@ import unicodedata
 from typing import Final
 
 from rnnprof.gate.formats.shared import (
+    CheckContext,
     Judged,
-    Told,
     facts_of,
-    findings_of,
-    gate_sentence,
-    gates_sentence,
     why_of,
 )
-from rnnprof.gate.verdicts import Finding, Gate
-from rnnprof.report.text.pieces import WIDTH, one_line
+from rnnprof.gate.verdicts import WordedFinding, WordedGate
+from rnnprof.plain_text import WIDTH, one_line
 
 REASON_COLUMNS: Final = 300
 NAME_COLUMNS: Final = 100
@@ -31,29 +28,29 @@ def gates_text(judged: Judged) -> str:
     """Text of at most 80 columns: each GPU's gate, and of several a last line that sums up; without
     a final newline.
     """
-    texts = [gate_text(gate, told) for gate, told in judged]
-    if len(judged) > 1:
-        texts.append(_wrapped(gates_sentence(judged), "", "  "))
+    texts = [gate_text(gate, context) for gate, context in judged.gates]
+    if len(judged.gates) > 1:
+        texts.append(_wrapped(judged.sentence, "", "  "))
     return "\n\n".join(texts)
 
 
-def gate_text(gate: Gate, told: Told) -> str:
+def gate_text(gate: WordedGate, context: CheckContext) -> str:
     """One gate's findings in the order of the budget, its verdict last."""
-    findings = findings_of(gate)
-    room = max(len(finding.verdict.value) for finding in findings) + 2
-    facts = facts_of(told) if told.gpu is None else f"{told.gpu}: {facts_of(told)}"
+    room = max(len(each.finding.verdict.value) for each in gate.findings) + 2
+    facts = facts_of(context) if context.gpu is None else f"{context.gpu}: {facts_of(context)}"
     lines = [
         _wrapped(facts, "", "  "),
         "",
-        *(_item(finding, room) for finding in findings),
+        *(_item(each, room) for each in gate.findings),
         "",
-        _wrapped(gate_sentence(gate), "", "  "),
+        _wrapped(gate.sentence, "", "  "),
     ]
     return "\n".join(lines)
 
 
-def _item(finding: Finding, room: int) -> str:
-    text = f"{finding.name}: {why_of(finding)}"
+def _item(worded: WordedFinding, room: int) -> str:
+    finding = worded.finding
+    text = f"{finding.name}: {why_of(worded)}"
     return _wrapped(text, finding.verdict.value.ljust(room), " " * room)
 
 

@@ -2,56 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from rnnprof.points.fold import Drift
-from rnnprof.points.noise import judge
-from rnnprof.report.charts.conditions_course import (
+from rnnprof.plain_text import clip
+from rnnprof.report.charts.kit.axes import foot_label
+from rnnprof.report.charts.kit.bars import LABEL_PT
+from rnnprof.report.charts.kit.scales import Scales, scales_for
+from rnnprof.report.charts.kit.sheet import (
+    AXIS_IN,
+    WIDTH_IN,
+    Key,
+    Sheet,
+    legend_beside,
+    make_sheet,
+    mark,
+    panel_title,
+)
+from rnnprof.report.charts.kit.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    MUTED,
+    NOISY,
+    OLIVE,
+    PINK,
+    SKY,
+    SMALL_PT,
+    Chart,
+    style,
+)
+from rnnprof.report.charts.kit.units import format_ratio, format_seconds
+from rnnprof.report.model import (
     TAKERS,
     Course,
     Pass,
-    Reading,
-    clock_of,
-    course_of,
-    heat_of,
-    highest_clock,
-    passes_of,
-    power_limit,
-    power_of,
+    RunReport,
     readings_of,
     reasons_of,
     shares_of,
 )
-from rnnprof.report.charts.conditions_words import finding_of
-from rnnprof.report.charts.kit.bars import (
-    AXIS_IN,
-    BLUE,
-    GREEN,
-    HEADING_IN,
-    LABEL_PT,
-    LEGEND_ROW_IN,
-    MARGIN_IN,
-    ORANGE,
-    PINK,
-    VERMILLION,
-    WIDTH_IN,
-    axes_at,
-    draw_heading,
-)
-from rnnprof.report.charts.kit.style import BASE_PT, INK, MUTED, SMALL_PT, Chart, style
-from rnnprof.report.model import RunReport
-from rnnprof.report.text.pieces import clip
-from rnnprof.runfile.observations import Timing
-from rnnprof.runfile.records import Run
-from rnnprof.units import format_duration, format_ratio, format_seconds
-
-TITLE: Final = "Conditions over the run"
+from rnnprof.report.words import chart_legends as legends
+from rnnprof.report.words import run_charts as words
 
 PANEL_IN: Final = 0.62
 REASON_IN: Final = 0.13
@@ -60,6 +57,7 @@ REASON_IN: Final = 0.13
 GAP_IN: Final = 0.36
 """A panel's title and the space above it."""
 
+PAUSE_LABEL_IN: Final = 0.14
 LEFT_IN: Final = 0.62
 RIGHT_IN: Final = 1.12
 """Room for the words beside a strip: the marks' meaning, a bound, a reason."""
@@ -67,13 +65,26 @@ RIGHT_IN: Final = 1.12
 BESIDE: Final = 1.008
 """Where they begin, as a share of the strip's width."""
 
-PAUSE_LABEL_IN: Final = 0.14
-
 LABEL_SHARE: Final = 0.2
-"""Of the width that the label of a pause takes: where two stand closer, the second has none."""
+"""Of the width that the label of a pause takes: where two are closer, the second has none."""
 
 PASS_PT: Final = 2.6
 """Size of a pass's mark: small, for there may be a thousand of them."""
+
+CROSS: Final[dict[str, Any]] = {
+    "marker": "x",
+    "markersize": 4.5,
+    "markeredgewidth": 1.3,
+    "color": NOISY,
+}
+DEVICE: Final = (
+    ("clock", "sm_clock_mhz", legends.SM_CLOCK, BLUE, ("max_sm_clock_mhz", "highest")),
+    ("heat", "temperature_c", legends.TEMPERATURE, PINK, None),
+    ("power", "power_w", legends.POWER, OLIVE, ("power_limit_w", "limit")),
+)
+"""The GPU's readings, each with its own bound, drawn where all passes agree on it."""
+
+TAKER_MARKS: Final = ((SKY, "o"), (GREY, "^"), (GREEN, "s"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,104 +104,128 @@ class _Panel:
 
     Attributes:
         bounds: lines to compare with: a value and its word.
+        span: what the axis of y holds, in all runs of the page.
         text: a tick as text.
     """
 
     gid: str
     title: str
     series: tuple[_Series, ...]
+    span: tuple[float, float]
     bounds: tuple[tuple[float, str], ...] = ()
     text: Callable[[float], str] = "{:g}".format
     from_zero: bool = False
 
 
-def conditions(report: RunReport) -> Chart | None:
-    """Every pass's conditions in order of time; None where no pass told any."""
-    course = course_of(report.run)
-    passes = passes_of(report.run, course)
-    drift = report.drift
+def conditions(report: RunReport, scales: Scales | None = None) -> Chart | None:
+    """Every pass's conditions in order of time; None where no pass recorded any.
+
+    Each run has its own axis of time; what was read has the same range in all of them.
+
+    Args:
+        report: the run to draw.
+        scales: of all runs on the page; of this one alone where None.
+    """
+    passes, drift, course = report.passes, report.drift, report.course
     if not passes and drift is None:
         return None
-    panels, reasons = _panels(passes), reasons_of(passes)
+    shared = scales_for(report, scales)
+    panels, reasons = _panels(report, shared), reasons_of(passes)
     heights = [PANEL_IN] * len(panels)
     heights += [REASON_IN * len(reasons) + 0.08] if reasons else []
     heights += [PANEL_IN] if drift else []
+    room_in = sum(heights) + GAP_IN * len(heights) + PAUSE_LABEL_IN * bool(course.pauses)
     with style():
-        foot_in = AXIS_IN + LEGEND_ROW_IN * any(each.noisy for each in passes)
-        height_in = _top_in(course) + sum(heights) + GAP_IN * len(heights) + foot_in
-        figure = Figure(figsize=(WIDTH_IN, height_in))
-        draw_heading(figure, TITLE, report)
-        strips = _strips(figure, heights, course)
+        keys = list(_keys(passes))
+        sheet = make_sheet(words.CONDITIONS_TITLE, report, room_in + AXIS_IN - 0.1, keys)
+        strips = _strips(sheet, heights, course)
         for axes, panel in zip(strips, panels, strict=False):
             _draw_panel(axes, panel)
         if reasons:
             _draw_reasons(strips[len(panels)], reasons)
         if drift:
-            _draw_anchor(strips[-1], report.run, drift, course)
+            _draw_anchor(strips[-1], report, shared)
         _draw_pauses(strips, course)
-        _draw_foot(figure, strips[-1], course, passes)
-    return Chart("conditions", TITLE, finding_of(course, passes, drift), figure)
+        has_pauses = bool(course.pauses)
+        foot_label(strips[-1], legends.time_axis(is_timed=course.is_timed, has_pauses=has_pauses))
+    finding = words.conditions_finding(report)
+    return Chart("conditions", words.CONDITIONS_TITLE, finding, sheet.figure)
 
 
-def _panels(passes: Sequence[Pass]) -> list[_Panel]:
+def _keys(passes: Sequence[Pass]) -> Iterator[Key]:
+    noisy = sum(each.noisy is not None for each in passes)
+    if noisy:
+        yield mark(**CROSS), legends.noisy_passes(noisy, len(passes))
+
+
+# --- what is known -------------------------------------------------------------------------------
+
+
+def _panels(report: RunReport, scales: Scales) -> list[_Panel]:
     """The strips of which anything is known."""
-    found = [
-        _device_panel(passes, "clock", "SM clock, MHz", BLUE, clock_of),
-        _device_panel(passes, "heat", "temperature, °C", PINK, heat_of),
-        _device_panel(passes, "power", "power, W", ORANGE, power_of),
-        _cpu_panel(passes),
-    ]
-    return [panel for panel in found if any(series.values for series in panel.series)]
+    found = []
+    for gid, field, title, colour, bound in DEVICE:
+        values = tuple(readings_of(report.passes, field))
+        span = scales.span(READINGS[field])
+        if values and span:
+            series = _Series(title, title, colour, "o", values)
+            bounds = _bounds(report, *bound) if bound else ()
+            found.append(_Panel(gid, legends.as_ended(title), (series,), span, bounds))
+    cpu = _cpu_panel(report, scales)
+    return [*found, *([cpu] if cpu else [])]
 
 
-BOUND_OF: Final = {"clock": (highest_clock, "highest"), "power": (power_limit, "limit")}
-"""The GPU's own bounds, drawn where all passes agree on them."""
+def _readings(report: RunReport, field: str) -> list[float]:
+    return [value for _, value in readings_of(report.passes, field)]
 
 
-def _device_panel(
-    passes: Sequence[Pass], gid: str, title: str, colour: str, reading: Reading
-) -> _Panel:
-    """A reading of the GPU as each pass ended, while its clocks are those of work."""
-    bounds: tuple[tuple[float, str], ...] = ()
-    if gid in BOUND_OF:
-        bound, word = BOUND_OF[gid]
-        known = {value for _, value in readings_of(passes, bound)}
-        bounds = tuple((value, f"{word} {value:g}") for value in known) if len(known) == 1 else ()
-    series = _Series(title, title, colour, "o", tuple(readings_of(passes, reading)))
-    return _Panel(gid, f"{title}, as each pass ended", (series,), bounds)
+READINGS: Final = {field: partial(_readings, field=field) for _, field, *_ in DEVICE}
 
 
-def _cpu_panel(passes: Sequence[Pass]) -> _Panel:
+def _bounds(report: RunReport, field: str, word: str) -> tuple[tuple[float, str], ...]:
+    known = set(_readings(report, field))
+    return tuple((value, f"{word} {value:g}") for value in known) if len(known) == 1 else ()
+
+
+def _cpu_panel(report: RunReport, scales: Scales) -> _Panel | None:
     """Who took processors; steal and throttling only where there were any."""
-    series, bounds, drawn = [], [], []
-    for taker in TAKERS:
-        values = shares_of(passes, taker)
+    series, drawn = [], []
+    for taker, (colour, marker) in zip(TAKERS, TAKER_MARKS, strict=True):
+        values = tuple(shares_of(report.passes, taker))
         if any(value for _, value in values) or (values and taker is TAKERS[0]):
-            series.append(
-                _Series(taker.name, taker.short, taker.colour, taker.marker, tuple(values))
-            )
-            bounds.append((taker.limit, ""))
+            series.append(_Series(taker.name, taker.short, colour, marker, values))
             drawn.append(taker)
-    told = ", ".join(f"{t.short} above {format_ratio(t.limit)}" for t in drawn)
-    title = f"processor time taken, of one processor; disturbs (dashed): {told}"
-    return _Panel("cpu", title, tuple(series), tuple(bounds), format_ratio, from_zero=True)
+    if not drawn:
+        return None
+    title = legends.cpu_panel([(taker.short, taker.limit) for taker in drawn])
+    bounds = tuple((taker.limit, "") for taker in drawn)
+    span = scales.span(_shares) or (0.0, 1.0)
+    return _Panel("cpu", title, tuple(series), span, bounds, format_ratio, from_zero=True)
+
+
+def _shares(report: RunReport) -> Iterator[float]:
+    for taker in TAKERS:
+        yield from (share for _, share in shares_of(report.passes, taker))
+
+
+def _changes(report: RunReport) -> list[float]:
+    """The anchor's step times relative to its first without noise, in per cent."""
+    if report.drift is None:
+        return []
+    first_s = report.drift.medians_s[0]
+    return [(median_s / first_s - 1) * 100 for _, median_s, _ in report.anchor_timings()]
 
 
 # --- how -----------------------------------------------------------------------------------------
 
 
-def _top_in(course: Course) -> float:
-    return HEADING_IN - MARGIN_IN + PAUSE_LABEL_IN * bool(course.pauses)
-
-
-def _strips(figure: Figure, heights: Sequence[float], course: Course) -> list[Axes]:
+def _strips(sheet: Sheet, heights: Sequence[float], course: Course) -> list[Axes]:
     """Axes one below the other along the same x; only the last has its ticks labelled."""
     strips: list[Axes] = []
-    top_in = _top_in(course)
+    top_in = PAUSE_LABEL_IN * bool(course.pauses) - 0.12
     for height_in in heights:
         top_in += GAP_IN
-        width_in = WIDTH_IN - LEFT_IN - RIGHT_IN
-        axes = axes_at(figure, (LEFT_IN, top_in, width_in, height_in))
+        axes = sheet.axes(LEFT_IN, top_in, WIDTH_IN - LEFT_IN - RIGHT_IN, height_in)
         first = 0.0 if course.is_timed else 1.0
         margin = 0.015 * max(course.end - first, 0.1)
         axes.set_xlim(first - margin, course.end + margin)
@@ -201,20 +236,24 @@ def _strips(figure: Figure, heights: Sequence[float], course: Course) -> list[Ax
 
 
 def _draw_panel(axes: Axes, panel: _Panel) -> None:
-    axes.set_title(panel.title, fontsize=SMALL_PT + 0.5, loc="left", pad=4)
+    panel_title(axes, panel.title, SMALL_PT + 0.5)
     for series in panel.series:
-        _draw_series(axes, panel, series)
+        axes.plot(
+            [each.x for each, _ in series.values], [value for _, value in series.values],
+            linestyle="none", marker=series.marker, markersize=PASS_PT, markeredgewidth=0,
+            color=series.colour, label=series.label, gid=f"{panel.gid}-{series.name}",
+            clip_on=False,
+        )  # fmt: skip
     _draw_crosses(axes, _noisy_places(panel), f"{panel.gid}-noisy")
-    values = [value for series in panel.series for _, value in series.values]
-    _set_range(axes, panel, values)
+    _set_range(axes, panel)
     for bound, word in panel.bounds:
         if bound <= axes.get_ylim()[1]:
             axes.axhline(bound, color=MUTED, linewidth=0.6, linestyle=(0, (4, 3)), zorder=1)
             _write_beside(axes, bound, word)
     if panel.gid == "cpu":
-        axes.legend(
-            loc="upper left", bbox_to_anchor=(1.0, 1.12), borderaxespad=0, borderpad=0.1,
-            handletextpad=0.0, labelspacing=0.3, fontsize=LABEL_PT,
+        legend_beside(
+            axes, top=1.12, borderaxespad=0, borderpad=0.1, handletextpad=0.0, labelspacing=0.3,
+            fontsize=LABEL_PT,
         )  # fmt: skip
 
 
@@ -225,16 +264,8 @@ def _write_beside(axes: Axes, y: float, text: str) -> None:
     )  # fmt: skip
 
 
-def _draw_series(axes: Axes, panel: _Panel, series: _Series) -> None:
-    axes.plot(
-        [each.x for each, _ in series.values], [value for _, value in series.values],
-        linestyle="none", marker=series.marker, markersize=PASS_PT, markeredgewidth=0,
-        color=series.colour, label=series.label, gid=f"{panel.gid}-{series.name}", clip_on=False,
-    )  # fmt: skip
-
-
 def _noisy_places(panel: _Panel) -> list[tuple[float, float]]:
-    """Of each noisy pass its highest value: where several series tell of it, one cross."""
+    """Of each noisy pass its highest value: where several series show it, one cross."""
     highest: dict[float, float] = {}
     for series in panel.series:
         for each, value in series.values:
@@ -245,75 +276,65 @@ def _noisy_places(panel: _Panel) -> list[tuple[float, float]]:
 
 def _draw_crosses(axes: Axes, places: Sequence[tuple[float, float]], gid: str) -> None:
     if places:
-        axes.plot(
-            [x for x, _ in places], [y for _, y in places], linestyle="none", marker="x",
-            markersize=4.5, markeredgewidth=1.1, color=VERMILLION, gid=gid, clip_on=False,
-        )  # fmt: skip
+        xs, ys = zip(*places, strict=True)
+        axes.plot(xs, ys, **CROSS, linestyle="none", gid=gid, clip_on=False)
 
 
-def _set_range(axes: Axes, panel: _Panel, values: Sequence[float]) -> None:
+def _set_range(axes: Axes, panel: _Panel) -> None:
     """Room about the values, and for the bound where it is near; three ticks at most."""
-    low, high = min(values), max(values)
+    low, high = panel.span
     bounds = [bound for bound, _ in panel.bounds]
     if panel.from_zero:
         low, high = 0.0, max(high, *bounds)
     elif bounds and max(bounds) < 2 * high:
         high = max(high, *bounds)
     room = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
-    axes.set_ylim(low if panel.from_zero else low - room, high + room)
+    limits = (low if panel.from_zero else low - room, high + room)
+    axes.set_ylim(*limits)
     axes.locator_params(axis="y", nbins=3)
     ticks = [tick for tick in axes.get_yticks() if low - room <= tick <= high + room]
     axes.set_yticks(ticks, [panel.text(tick) for tick in ticks])
-    axes.set_ylim(low if panel.from_zero else low - room, high + room)
+    axes.set_ylim(*limits)
     axes.grid(axis="y")
     axes.set_axisbelow(True)
 
 
 def _draw_reasons(axes: Axes, reasons: dict[str, list[float]]) -> None:
-    axes.set_title("clock-event reasons, as each pass ended", fontsize=SMALL_PT + 0.5, pad=4)
+    panel_title(axes, legends.as_ended(legends.EVENT_REASONS), SMALL_PT + 0.5)
     for row, (name, places) in enumerate(reasons.items()):
         axes.plot(
             places, [row] * len(places), linestyle="none", marker="|", markersize=5,
             color=INK, gid=f"reason-{clip(name, 40)}",
         )  # fmt: skip
+        _write_beside(axes, row, f"{clip(name, 18)}, {len(places)}")
     axes.set_ylim(len(reasons) - 0.4, -0.6)
     axes.set_yticks([])
-    for row, (name, places) in enumerate(reasons.items()):
-        _write_beside(axes, row, f"{clip(name, 18)}, {len(places)}")
     axes.spines["left"].set_visible(False)
 
 
-def _draw_anchor(axes: Axes, run: Run, drift: Drift, course: Course) -> None:
-    """The anchor's step time relative to its first quiet one, in per cent."""
-    first_s = drift.medians_s[0]
-    timed = [
-        (course.places[o.attempt], (median(o.samples_s) / first_s - 1) * 100, judge(o.conditions))
-        for o in _anchor_timings(run, drift)
-        if o.attempt in course.places
+def _draw_anchor(axes: Axes, report: RunReport, scales: Scales) -> None:
+    """The anchor's step time relative to its first without noise, in per cent."""
+    drift, timings = report.drift, report.anchor_timings()
+    assert drift is not None
+    places = [
+        (x, change, noisy) for (x, _, noisy), change in zip(timings, _changes(report), strict=True)
     ]
-    calm = [(x, change) for x, change, noisy in timed if noisy is None]
+    calm = [(x, change) for x, change, noisy in places if not noisy]
     axes.plot(
         [x for x, _ in calm], [change for _, change in calm], color=GREEN, marker="D",
         markersize=3.6, linewidth=1.0, gid="anchor",
     )  # fmt: skip
-    _draw_crosses(axes, [(x, c) for x, c, hit in timed if hit is not None], "anchor-noisy")
-    title = f"anchor {drift.point}: step time relative to its first, {format_seconds(first_s)}"
-    panel = _Panel("anchor", title, (), text=_change)
-    axes.set_title(title, fontsize=SMALL_PT + 0.5, pad=4)
-    _set_range(axes, panel, [change for _, change, _ in timed] or [0.0])
+    _draw_crosses(axes, [(x, change) for x, change, noisy in places if noisy], "anchor-noisy")
+    title = legends.anchor_panel(drift.point, format_seconds(drift.medians_s[0]))
+    panel_title(axes, title, SMALL_PT + 0.5)
+    span = scales.span(_changes) or (0.0, 0.0)
+    _set_range(axes, _Panel("anchor", title, (), span, text=_change))
     if calm:
-        _write_beside(axes, calm[-1][1], f"drift {format_ratio(drift.ratio)}")
+        _write_beside(axes, calm[-1][1], legends.drift_label(drift.ratio))
 
 
 def _change(percent: float) -> str:
     return f"{percent:+,.0f}%" if abs(percent) >= 100 else f"{percent:+.3g}%"
-
-
-def _anchor_timings(run: Run, drift: Drift) -> list[Timing]:
-    return [
-        o for o in run.observations
-        if isinstance(o, Timing) and o.point == drift.point and o.samples_s
-    ]  # fmt: skip
 
 
 def _draw_pauses(strips: Sequence[Axes], course: Course) -> None:
@@ -329,25 +350,8 @@ def _draw_pauses(strips: Sequence[Axes], course: Course) -> None:
         if pause.x - is_late * room < free_from:
             continue
         free_from = pause.x + (not is_late) * room
-        length = f" after {format_duration(pause.length_s)}" if pause.length_s else ""
         strips[0].text(
-            pause.x, 1.34, f"resumed{length}", transform=strips[0].get_xaxis_transform(),
-            fontsize=LABEL_PT, color=MUTED, ha="right" if is_late else "left", va="bottom",
-            gid="resumed",
+            pause.x, 1.34, legends.resumed(pause.length_s),
+            transform=strips[0].get_xaxis_transform(), fontsize=LABEL_PT, color=MUTED,
+            ha="right" if is_late else "left", va="bottom", gid="resumed",
         )  # fmt: skip
-
-
-def _draw_foot(figure: Figure, lowest: Axes, course: Course, passes: Sequence[Pass]) -> None:
-    label = "minutes since the first pass" if course.is_timed else "pass, in order"
-    label += ", pauses taken out" if course.is_timed and course.pauses else ""
-    lowest.set_xlabel(label, fontsize=SMALL_PT, loc="left", labelpad=2)
-    noisy = sum(each.noisy is not None for each in passes)
-    down = float(figure.get_size_inches()[1])
-    y = (MARGIN_IN / 2) / down
-    if noisy:
-        mark = MARGIN_IN / WIDTH_IN
-        figure.text(
-            mark, y, "×", fontsize=BASE_PT + 2, color=VERMILLION, weight="bold", va="bottom"
-        )
-        text = f"noisy: {noisy} of {len(passes)} passes"
-        figure.text(mark + 0.022, y, text, fontsize=SMALL_PT, va="bottom", gid="noisy")

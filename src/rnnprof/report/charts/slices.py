@@ -3,71 +3,117 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
 
-from rnnprof.advice.recommendation import NEAR_BEST_RATIO
-from rnnprof.points.measurement import Measurement
-from rnnprof.report.charts.kit.curves import (
-    AXIS_IN,
-    MARGIN_IN,
-    WIDTH_IN,
-    Key,
+from rnnprof.report.charts.kit.axes import (
+    BATCH,
+    BINARY_STEPS,
+    STEPS,
+    GridAxis,
     apart,
-    axes_at,
-    log2_ticks,
-    sheet,
-    sign,
+    around,
+    extent_pt,
+    grid_axis,
+    level_axis,
+    log_levels,
     spread,
 )
-from rnnprof.report.charts.kit.style import INK, MUTED, OKABE_ITO, PAPER, SMALL_PT, Chart, style
-from rnnprof.report.charts.slices_lines import (
-    MAX_LINES,
-    MEMORY,
-    OVER_BATCH,
-    OVER_STEPS,
-    Axis,
-    Slices,
-    is_oom,
-    rate_interval,
-    slices_of,
+from rnnprof.report.charts.kit.lines import LINES_AT_MOST, line_style, lines_of
+from rnnprof.report.charts.kit.scales import Scales, scales_for
+from rnnprof.report.charts.kit.sheet import AXIS_IN, WIDTH_IN, Key, Sheet, make_sheet, mark
+from rnnprof.report.charts.kit.style import (
+    INK,
+    MUTED,
+    OKABE_ITO,
+    PAPER,
+    RECOMMENDED,
+    SMALL_PT,
+    Chart,
+    style,
 )
-from rnnprof.report.charts.slices_words import finding
-from rnnprof.report.model import RunReport, flags, memory_bytes, throughput
-from rnnprof.report.text.pieces import compact_bytes, compact_rate
-from rnnprof.runfile.points import Outcome
-from rnnprof.units import format_bytes, format_ratio
+from rnnprof.report.charts.kit.units import byte_tick, rate_tick
+from rnnprof.report.model import (
+    NEAR_BEST_RATIO,
+    Measurement,
+    Outcome,
+    Point,
+    RunReport,
+    flags,
+    is_oom,
+    memory_bytes,
+    rate_interval,
+    throughput,
+)
+from rnnprof.report.words import chart_legends as legends
+from rnnprof.report.words import charts as words
 
 PANEL_IN: Final = 2.6
+TOP_IN: Final = 0.06
 LEFT_IN: Final = 0.62
 """Beside each panel: its axis label and tick labels."""
 
 RIGHT_IN: Final = 0.72
 """Beside each panel: the keys of its lines."""
 
-MARKERS: Final = ("o", "s", "^", "D", "v", "P", "<", ">")
-DASHES: Final[tuple[Any, ...]] = (
-    "-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)),
-    (0, (8, 2)), (0, (3, 1.2)), (0, (8, 2, 1, 2)), (0, (3, 1.2, 1, 1.2, 1, 1.2)),
-)  # fmt: skip
-
 LOG_RATE_FROM_RATIO: Final = 12.0
 """Rates that span more than this hide the lower ones on a scale that begins at zero."""
 
 FAR_LIMIT_RATIO: Final = 64.0
-"""A limit so far above what was measured would press the lines flat: it is told in words."""
+"""A limit so far above what was measured would press the lines flat: it is given in words."""
 
 LIMIT_LEVEL: Final = 0.84
-"""Height of the highest line or limit in the memory panel: above it stand the OOMs."""
+"""Height of the highest line or limit in the memory panel: above it are the OOMs."""
 
 OOM_LEVEL: Final = 0.965
+OOM_PT: Final = 6.0
+
+RING: Final[dict[str, Any]] = {
+    "linestyle": "none", "marker": "o", "markersize": 11, "markerfacecolor": "none",
+    "markeredgecolor": RECOMMENDED, "markeredgewidth": 1.5,
+}  # fmt: skip
+KNEE: Final[dict[str, Any]] = RING | {
+    "marker": "D", "markersize": 7, "markeredgecolor": INK, "markeredgewidth": 0.7,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Slices:
+    """What both panels share.
+
+    Attributes:
+        along, across: which of B and T runs along x, and which tells the lines apart.
+        name: of the chart, and in the ids of artists.
+        places: along x, ascending.
+        lines: the values that are drawn, with the index of each one's style.
+        of_lines: how many there are at which anything was measured.
+    """
+
+    report: RunReport
+    scales: Scales
+    along: GridAxis
+    across: GridAxis
+    name: str
+    places: tuple[int, ...]
+    lines: dict[int, int]
+    of_lines: int
+
+    def known(self, line: int) -> list[Measurement]:
+        """What is known along a line."""
+        return [m for place in self.places if (m := self.at(place, line)) is not None]
+
+    def at(self, place: int, line: int) -> Measurement | None:
+        """What is known at a place of a line."""
+        point = Point(place, line) if self.along is BATCH else Point(line, place)
+        return self.report.measurements.get(point)
+
+    def x(self, measurement: Measurement) -> int:
+        """Where along x a point is."""
+        return self.along.value(measurement.point)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,100 +123,139 @@ class _Panel:
     name: str
     axes: Axes
     value: Callable[[Measurement], float | None]
-    slices: Slices
+    slices: _Slices
 
     def values(self, line: int) -> list[float]:
         """At each place; nan breaks the line where nothing is known."""
-        known = [None if m is None else self.value(m) for m in self.slices.along(line)]
-        return [math.nan if value is None else float(value) for value in known]
+        known = [self.slices.at(place, line) for place in self.slices.places]
+        values = [None if m is None else self.value(m) for m in known]
+        return [math.nan if value is None else float(value) for value in values]
 
-    def all_values(self) -> list[float]:
-        values = [value for line in self.slices.lines for value in self.values(line)]
-        return [value for value in values if value == value]
-
-
-def slices_over_batch(report: RunReport) -> Chart | None:
-    """Throughput and peak memory over B, a line for each T; None where nothing was tried."""
-    return _chart(report, OVER_BATCH)
+    def gid(self, what: str, line: int | None = None) -> str:
+        """The id of an artist."""
+        of = "" if line is None else f"{self.slices.across.letter}{line}"
+        return f"{self.slices.name}-{self.name}-{what}{of}"
 
 
-def slices_over_steps(report: RunReport) -> Chart | None:
-    """Throughput and peak memory over T, a line for each B; None where nothing was tried."""
-    return _chart(report, OVER_STEPS)
+def slices_over_batch(report: RunReport, scales: Scales | None = None) -> Chart | None:
+    """Throughput and peak memory over B, a line for each T; None where nothing was tried.
+
+    Args:
+        report: the run to draw.
+        scales: of all runs on the page; of this one alone where None.
+    """
+    return _chart(report, scales_for(report, scales), "slices-batch", BATCH, STEPS)
 
 
-def _chart(report: RunReport, axis: Axis) -> Chart | None:
+def slices_over_steps(report: RunReport, scales: Scales | None = None) -> Chart | None:
+    """Throughput and peak memory over T, a line for each B; as :func:`slices_over_batch`."""
+    return _chart(report, scales_for(report, scales), "slices-steps", STEPS, BATCH)
+
+
+def _chart(
+    report: RunReport, scales: Scales, name: str, along: GridAxis, across: GridAxis
+) -> Chart | None:
     if not any(m.outcome is Outcome.MEASURED or is_oom(m) for m in report.measurements.values()):
         return None
-    slices = slices_of(report, axis)
-    title = _title(slices)
+    slices = _slices_of(report, scales, name, along, across)
+    title = words.slices_title(along.letter, across.letter, len(slices.lines), slices.of_lines)
     with style():
-        figure, below_in = sheet(list(_keys(slices)), PANEL_IN)
-        rate, memory = _panels(slices, figure, below_in)
-        figure.text(
-            MARGIN_IN / WIDTH_IN, 1 - 0.7 * MARGIN_IN / figure.get_size_inches()[1], title,
-            ha="left", va="top", fontsize=SMALL_PT + 2, gid=f"{axis.name}-title",
-        )  # fmt: skip
+        sheet = make_sheet(title, report, TOP_IN + PANEL_IN + AXIS_IN, list(_keys(slices)))
+        rate = _panel(sheet, slices, 0, "rate", throughput)
+        memory = _panel(sheet, slices, 1, "memory", memory_bytes)
         _draw_rates(rate)
         _draw_memory(memory)
         for panel in (rate, memory):
-            _draw_lines(panel)
-            _draw_rings(panel)
+            for line in slices.lines:
+                _draw_line(panel, line)
+            _draw_rings(panel, "advised", RING, report.advice.points)
             _draw_line_keys(panel)
-    return Chart(axis.name, title, finding(slices), figure)
+        _draw_rings(rate, "knees", KNEE, sorted(report.knees))
+    finding = words.slices_finding(report, along.letter, _described(slices))
+    return Chart(name, title, finding, sheet.figure)
 
 
-def _title(slices: Slices) -> str:
-    axis, shown = slices.axis, len(slices.lines)
-    some = f", {shown} of {slices.of_lines} {axis.across} shown" if shown < slices.of_lines else ""
-    over = "batch" if axis is OVER_BATCH else "time steps"
-    return f"Throughput and peak memory over {over} {axis.along}{some}"
+def _slices_of(
+    report: RunReport, scales: Scales, name: str, along: GridAxis, across: GridAxis
+) -> _Slices:
+    lines_at = _lengths if across is STEPS else _batches
+    lines = lines_at(report)
+    keep = [across.value(r.advice.point) for r in scales.reports if r.advice.point is not None]
+    chosen = lines_of(lines, scales.values(lines_at), keep)
+    places = tuple(along.values(report))
+    return _Slices(report, scales, along, across, name, places, chosen, len(lines))
+
+
+def _lengths(report: RunReport) -> list[int]:
+    return _measured_lines(report, STEPS)
+
+
+def _batches(report: RunReport) -> list[int]:
+    return _measured_lines(report, BATCH)
+
+
+def _measured_lines(report: RunReport, across: GridAxis) -> list[int]:
+    """The values at which anything was measured, ascending."""
+    known = report.measurements.items()
+    return sorted({across.value(p) for p, m in known if m.outcome is Outcome.MEASURED})
+
+
+def _described(slices: _Slices) -> words.Slice | None:
+    """The line in the finding: the recommended one, else the one with most points."""
+    known = {line: slices.known(line) for line in slices.lines}
+    advised = slices.report.advice.point
+    line = max(known, key=lambda each: (len(known[each]), each), default=None)
+    if advised is not None and slices.across.value(advised) in known:
+        line = slices.across.value(advised)
+    if line is None:
+        return None
+    name = f"{slices.across.letter}={line}"
+    return words.Slice(name, slices.along.letter, slices.along.value, known[line])
 
 
 # --- the panels ----------------------------------------------------------------------------------
 
 
-def _panels(slices: Slices, figure: Figure, below_in: float) -> tuple[_Panel, _Panel]:
+def _panel(
+    sheet: Sheet,
+    slices: _Slices,
+    column: int,
+    name: str,
+    value: Callable[[Measurement], float | None],
+) -> _Panel:
     width_in = WIDTH_IN / 2 - LEFT_IN - RIGHT_IN
-    bottom_in = below_in + AXIS_IN
-    shares: list[tuple[str, Callable[[Measurement], float | None]]] = [
-        ("rate", throughput), ("memory", memory_bytes),
-    ]  # fmt: skip
-    panels = []
-    for column, (name, value) in enumerate(shares):
-        left_in = column * WIDTH_IN / 2 + LEFT_IN
-        axes = axes_at(figure, (left_in, bottom_in, width_in, PANEL_IN))
-        axes.set_xscale("log", base=2)
-        span = max(2.0, slices.places[-1] / slices.places[0])
-        beyond = span**0.05
-        axes.set_xlim(slices.places[0] / beyond, slices.places[-1] * beyond)
-        log2_ticks(axes.xaxis, slices.places)
-        axes.set_xlabel(slices.axis.label)
-        axes.grid(axis="y", zorder=0)
-        panels.append(_Panel(name, axes, value, slices))
-    return panels[0], panels[1]
+    axes = sheet.axes(column * WIDTH_IN / 2 + LEFT_IN, TOP_IN, width_in, PANEL_IN)
+    span = slices.scales.span(slices.along.values) or (1.0, 1.0)
+    grid_axis(axes, "x", slices.along, slices.places, around(span))
+    axes.grid(axis="y", zorder=0)
+    return _Panel(name, axes, value, slices)
+
+
+def _rates(report: RunReport) -> list[float]:
+    rates = map(throughput, report.measurements.values())
+    return [rate for rate in rates if rate is not None]
+
+
+def _peaks(report: RunReport) -> list[float]:
+    peaks = map(memory_bytes, report.measurements.values())
+    return [peak for peak in peaks if peak is not None]
 
 
 def _draw_rates(panel: _Panel) -> None:
-    axes, values = panel.axes, panel.all_values()
-    axes.set_ylabel("throughput, time steps/s")
-    if not values:
-        _say_nothing(panel, "no point was timed")
-        return
-    is_wide = min(values) > 0 and max(values) / min(values) > LOG_RATE_FROM_RATIO
-    if is_wide:
-        axes.set_yscale("log", base=2)
-        _set_log_levels(axes, min(values) / 1.2, max(values) * 1.2, RATE_STEPS, compact_rate)
+    axes, span = panel.axes, panel.slices.scales.span(_rates)
+    axes.set_ylabel(legends.THROUGHPUT_AXIS)
+    if span is None:
+        _say_nothing(panel, legends.NOT_TIMED)
+    elif span[0] > 0 and span[1] / span[0] > LOG_RATE_FROM_RATIO:
+        log_levels(axes, (span[0] / 1.2, span[1] * 1.2), rate_tick)
     else:
-        axes.set_ylim(0, (max(values) or 1.0) * 1.08)
-        ticks = [float(tick) for tick in axes.get_yticks() if tick <= axes.get_ylim()[1]]
-        axes.set_yticks(ticks, ["0" if tick == 0 else _round(compact_rate(tick)) for tick in ticks])
-    for place, line in enumerate(panel.slices.lines):
-        _draw_intervals(panel, place, line)
+        level_axis(axes, span[1], rate_tick)
+    for line, index in panel.slices.lines.items():
+        _draw_intervals(panel, line, index)
 
 
-def _draw_intervals(panel: _Panel, place: int, line: int) -> None:
-    known = [m for m in panel.slices.along(line) if m is not None]
+def _draw_intervals(panel: _Panel, line: int, index: int) -> None:
+    known = panel.slices.known(line)
     bars = [(m, interval) for m in known if (interval := rate_interval(m)) is not None]
     if not bars:
         return
@@ -178,215 +263,134 @@ def _draw_intervals(panel: _Panel, place: int, line: int) -> None:
     below = [max(0.0, r - low) for r, (_, (low, _)) in zip(rates, bars, strict=True)]
     above = [max(0.0, high - r) for r, (_, (_, high)) in zip(rates, bars, strict=True)]
     drawn = panel.axes.errorbar(
-        [panel.slices.axis.place(m.point) for m, _ in bars], rates, yerr=(below, above),
-        fmt="none", ecolor=OKABE_ITO[place], elinewidth=0.9, capsize=2.4, zorder=3,
+        [panel.slices.x(m) for m, _ in bars], rates, yerr=(below, above),
+        fmt="none", ecolor=OKABE_ITO[index], elinewidth=0.9, capsize=2.4, zorder=3,
     )  # fmt: skip
-    drawn.lines[2][0].set_gid(_gid(panel, f"interval-{panel.slices.axis.across}{line}"))
-
-
-RATE_STEPS: Final = (1, 2, 5)
-BYTE_STEPS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-
-
-def _set_log_levels(
-    axes: Axes, low: float, high: float, parts: Sequence[int], text: Callable[[float], str]
-) -> None:
-    """Round ticks on a logarithmic axis of y, as many as can stand apart."""
-    axes.set_ylim(low, high)
-    unit = 1024 if parts is BYTE_STEPS else 10
-    exponents = range(math.floor(math.log(low, unit)), math.ceil(math.log(high, unit)) + 1)
-    ticks = [step * float(unit) ** e for e in exponents for step in parts]
-    ticks = [tick for tick in ticks if low <= tick <= high]
-    room_pt = axes.get_window_extent().height * 72 / axes.figure.dpi
-    places = [math.log(tick / low) / math.log(high / low) * room_pt for tick in ticks]
-    kept = apart(places, [1.6 * SMALL_PT] * len(places))
-    axes.set_yticks([ticks[i] for i in kept], [_round(text(ticks[i])) for i in kept])
-    axes.yaxis.set_minor_locator(NullLocator())
-
-
-def _round(text: str) -> str:
-    """``64M`` for ``64.0M``: a tick is a round number."""
-    return re.sub(r"\.0+(?=\D|$)", "", text)
+    drawn.lines[2][0].set_gid(panel.gid("interval-", line))
 
 
 def _draw_memory(panel: _Panel) -> None:
-    axes, slices, values = panel.axes, panel.slices, panel.all_values()
-    axes.set_ylabel(MEMORY)
-    axes.set_yscale("log", base=2)
-    limit = slices.report.limit_bytes
-    shows_limit = limit <= FAR_LIMIT_RATIO * max(values, default=limit)
-    if not values:
-        shows_limit = True
-    levels = [*values, *((float(limit), slices.usable_bytes) if shows_limit else ())]
-    low = min(levels) / 1.25
-    # the OOMs stand above everything that was measured
-    high = low * (max(levels) / low) ** (1 / LIMIT_LEVEL)
-    _set_log_levels(axes, low, max(high, 2 * low), BYTE_STEPS, compact_bytes)
-    if shows_limit:
-        _draw_limit(panel)
-    else:
-        why = "above this panel"
-        _note(panel, f"limit {format_bytes(limit)}: {why}", LIMIT_LEVEL)
+    """Peaks and limit on a logarithmic axis, out of memory above them."""
+    axes, slices = panel.axes, panel.slices
+    axes.set_ylabel(legends.MEMORY_AXIS)
+    peaks = slices.scales.values(_peaks)
+    limits = [(each.limit_bytes, each.headroom_ratio) for each in slices.scales.reports]
+    far = FAR_LIMIT_RATIO * max(peaks, default=math.inf)
+    near = [limit * free for limit, ratio in limits if limit <= far for free in (1.0, 1 - ratio)]
+    low, high = min((*peaks, *near)) / 1.25, max((*peaks, *near))
+    # so high that the highest line or limit is at its level
+    top = max(low * (high / low) ** (1 / LIMIT_LEVEL), 2 * low)
+    log_levels(axes, (low, top), byte_tick, BINARY_STEPS)
+    _draw_limit(panel, is_near=slices.report.limit_bytes <= far)
     _draw_ooms(panel)
 
 
-def _draw_limit(panel: _Panel) -> None:
-    axes, slices = panel.axes, panel.slices
-    limit, headroom = slices.report.limit_bytes, slices.report.headroom_ratio
-    axes.axhline(limit, color=INK, linewidth=1.2, zorder=2, gid=_gid(panel, "limit"))
-    text = f"limit {format_bytes(limit)}"
-    if headroom > 0:
-        axes.axhline(
-            slices.usable_bytes, color=MUTED, linewidth=0.8, linestyle=(0, (4, 2)), zorder=2,
-            gid=_gid(panel, "headroom"),
-        )  # fmt: skip
-        text += f"; dashed: {format_ratio(headroom)} headroom"
-    _, level = axes.transAxes.inverted().transform(axes.transData.transform((1, limit)))
-    _note(panel, text, float(level))
-
-
-def _note(panel: _Panel, text: str, level: float) -> None:
-    """Words just above a level of the panel."""
-    panel.axes.annotate(
+def _draw_limit(panel: _Panel, *, is_near: bool) -> None:
+    """The limit and the headroom below it, or in words a limit far above the panel."""
+    axes, report = panel.axes, panel.slices.report
+    limit, level = report.limit_bytes, LIMIT_LEVEL
+    text = legends.limit_above(limit)
+    if is_near:
+        axes.axhline(limit, color=INK, linewidth=1.2, zorder=2, gid=panel.gid("limit"))
+        usable, dashed = limit * (1 - report.headroom_ratio), (0, (4, 2))
+        if report.headroom_ratio > 0:
+            axes.axhline(
+                usable, color=MUTED, linewidth=0.8, linestyle=dashed, zorder=2,
+                gid=panel.gid("headroom"),
+            )  # fmt: skip
+        text = legends.limit_line(limit, report.headroom_ratio)
+        level = float(axes.transAxes.inverted().transform(axes.transData.transform((1, limit)))[1])
+    axes.annotate(
         text, (0, level), (2, 2), xycoords="axes fraction", textcoords="offset points",
-        fontsize=SMALL_PT, color=INK, va="bottom", zorder=6, gid=_gid(panel, "limit-words"),
+        fontsize=SMALL_PT, color=INK, va="bottom", zorder=6, gid=panel.gid("limit-words"),
     )  # fmt: skip
 
 
 def _draw_ooms(panel: _Panel) -> None:
-    """A cross where a size ran out of memory, with the smallest value that did."""
-    slices, axis = panel.slices, panel.slices.axis
-    least: dict[int, int] = {}
+    """A cross where a size was out of memory, with the smallest value at which it was."""
+    slices, least = panel.slices, dict[int, int]()
     for point, measurement in sorted(slices.report.measurements.items()):
         if is_oom(measurement):
-            place = axis.place(point)
-            least[place] = min(axis.line(point), least.get(place, axis.line(point)))
+            place, line = slices.along.value(point), slices.across.value(point)
+            least[place] = min(line, least.get(place, line))
     if not least:
         return
     across = panel.axes.get_xaxis_transform()
+    xs = sorted(least)
     panel.axes.plot(
-        sorted(least), [OOM_LEVEL] * len(least), linestyle="none", marker="x", markersize=5,
-        color=INK, markeredgewidth=1.2, transform=across, clip_on=False, zorder=5,
-        gid=_gid(panel, "oom"),
+        xs, [OOM_LEVEL] * len(xs), linestyle="none", marker="x", markersize=5, color=INK,
+        markeredgewidth=1.2, transform=across, clip_on=False, zorder=5, gid=panel.gid("oom"),
     )  # fmt: skip
-    _draw_oom_words(panel, [(place, least[place]) for place in sorted(least)])
-
-
-def _draw_oom_words(panel: _Panel, ooms: Sequence[tuple[int, int]]) -> None:
+    texts = [f"{slices.across.letter}≥{least[x]}" for x in xs]
     per_pixel = 72 / panel.axes.figure.dpi
-    texts = [f"{panel.slices.axis.across}≥{least}" for _, least in ooms]
-    places = [float(panel.axes.transData.transform((x, 1))[0]) * per_pixel for x, _ in ooms]
+    places = [float(panel.axes.transData.transform((x, 1))[0]) * per_pixel for x in xs]
     for index in apart(places, [len(text) * 0.62 * OOM_PT for text in texts]):
         panel.axes.annotate(
-            texts[index], (ooms[index][0], OOM_LEVEL), (0, 3.5), ha="center", va="bottom",
-            xycoords=panel.axes.get_xaxis_transform(), textcoords="offset points",
-            fontsize=OOM_PT, color=INK, annotation_clip=False,
-            gid=_gid(panel, f"oom-{panel.slices.axis.along}{ooms[index][0]}"),
+            texts[index], (xs[index], OOM_LEVEL), (0, 3.5), ha="center", va="bottom",
+            xycoords=across, textcoords="offset points", fontsize=OOM_PT, color=INK,
+            annotation_clip=False, gid=panel.gid(f"oom-{slices.along.letter}{xs[index]}"),
         )  # fmt: skip
 
 
-OOM_PT: Final = 6.0
-
-
-def _say_nothing(panel: _Panel, words: str) -> None:
+def _say_nothing(panel: _Panel, text: str) -> None:
     panel.axes.set_yticks([])
     panel.axes.text(
-        0.5, 0.5, words, transform=panel.axes.transAxes, ha="center", va="center", color=MUTED
+        0.5, 0.5, text, transform=panel.axes.transAxes, ha="center", va="center", color=MUTED
     )
 
 
 # --- lines and marks -----------------------------------------------------------------------------
 
 
-def _draw_lines(panel: _Panel) -> None:
-    for place, line in enumerate(panel.slices.lines):
-        values = panel.values(line)
-        if any(value == value for value in values):
-            panel.axes.plot(
-                panel.slices.places, values, **_line_style(place, len(values)), zorder=4,
-                gid=_gid(panel, f"{panel.slices.axis.across}{line}"),
-            )  # fmt: skip
-            _draw_doubtful(panel, place, line)
-
-
-MANY_PLACES: Final = 24
-"""More marks on a line than this are made smaller, or they would run into one another."""
-
-
-def _line_style(place: int, places: int = 1) -> dict[str, Any]:
-    return {
-        "color": OKABE_ITO[place], "linestyle": DASHES[place], "linewidth": 1.1,
-        "marker": MARKERS[place], "markersize": 4.0 if places <= MANY_PLACES else 2.6,
-        "markeredgewidth": 0.9,
-    }  # fmt: skip
-
-
-def _draw_doubtful(panel: _Panel, place: int, line: int) -> None:
-    """Open marks over those whose time is less certain; memory does not depend on it."""
-    if panel.name != "rate":
+def _draw_line(panel: _Panel, line: int) -> None:
+    """A line, and in the rates open marks over those whose time is less certain."""
+    slices, values = panel.slices, panel.values(line)
+    if all(value != value for value in values):
         return
-    doubtful = [m for m in panel.slices.along(line) if m is not None and flags(m)]
+    look = line_style(slices.lines[line], len(values))
+    panel.axes.plot(slices.places, values, **look, zorder=4, gid=panel.gid("", line))
+    doubtful = [m for m in slices.known(line) if flags(m)] if panel.name == "rate" else []
     if doubtful:
-        look = _line_style(place, len(panel.slices.places))
         look |= {"linestyle": "none", "markerfacecolor": PAPER}
         panel.axes.plot(
-            [panel.slices.axis.place(m.point) for m in doubtful],
-            [throughput(m) or 0.0 for m in doubtful], **look, zorder=4.5,
-            gid=_gid(panel, f"doubtful-{panel.slices.axis.across}{line}"),
+            [slices.x(m) for m in doubtful], [throughput(m) or 0.0 for m in doubtful], **look,
+            zorder=4.5, gid=panel.gid("doubtful-", line),
         )  # fmt: skip
 
 
-def _draw_rings(panel: _Panel) -> None:
-    """Around the points recommended, and around the knees."""
+def _draw_rings(panel: _Panel, name: str, look: dict[str, Any], points: Sequence[Point]) -> None:
+    """Marks around points that are drawn."""
     slices = panel.slices
-    marks = {"advised": list(slices.report.advice.points), "knees": sorted(slices.knees)}
-    for name, points in marks.items():
-        shown = [p for p in points if slices.axis.line(p) in slices.lines]
-        known = [m for p in shown if (m := slices.report.measurements.get(p)) is not None]
-        values = [(m, value) for m in known if (value := panel.value(m)) is not None]
-        if values and (name == "advised" or panel.name == "rate"):
-            panel.axes.plot(
-                [slices.axis.place(m.point) for m, _ in values], [value for _, value in values],
-                **_ring(name, len(values)), zorder=5, gid=_gid(panel, name),
-            )  # fmt: skip
-
-
-_RING: Final[dict[str, Any]] = {
-    "linestyle": "none", "markerfacecolor": "none", "markeredgecolor": INK,
-}  # fmt: skip
-RINGS: Final[dict[str, dict[str, Any]]] = {
-    "advised": _RING | {"marker": "o", "markersize": 11, "markeredgewidth": 1.5},
-    "knees": _RING | {"marker": "D", "markersize": 7, "markeredgewidth": 0.7},
-}
-
-
-def _ring(name: str, count: int) -> dict[str, Any]:
-    return RINGS[name] | ({"markersize": 4.5} if count > MAX_LINES else {})
+    shown = [p for p in points if slices.across.value(p) in slices.lines]
+    known = [m for p in shown if (m := slices.report.measurements.get(p)) is not None]
+    values = [(slices.x(m), value) for m in known if (value := panel.value(m)) is not None]
+    if values:
+        small = {"markersize": 4.5} if len(values) > LINES_AT_MOST else {}
+        panel.axes.plot(
+            [x for x, _ in values], [value for _, value in values], **(look | small), zorder=5,
+            gid=panel.gid(name),
+        )  # fmt: skip
 
 
 def _draw_line_keys(panel: _Panel) -> None:
     """Each line's mark and value beside the panel, at the height of the line's end."""
     slices, axes = panel.slices, panel.axes
-    ends = [(place, value) for place in range(len(slices.lines))
-            if (value := _last(panel.values(slices.lines[place]))) is not None]  # fmt: skip
-    extent = axes.get_window_extent()
-    per_pixel = 72 / axes.figure.dpi
-    top_pt = extent.height * per_pixel
-    heights = [
-        float(axes.transData.transform((1, value))[1] - extent.y0) * per_pixel for _, value in ends
+    ends = [
+        (line, value) for line in slices.lines if (value := _last(panel.values(line))) is not None
     ]
+    extent, top_pt = axes.get_window_extent(), extent_pt(axes)[1]
+    ys = [float(axes.transData.transform((1, value))[1]) for _, value in ends]
+    heights = [(y - extent.y0) / extent.height * top_pt for y in ys]
     levels = spread(heights, 1.25 * SMALL_PT, (0.5 * SMALL_PT, top_pt - 0.5 * SMALL_PT))
-    for (place, _), level in zip(ends, levels, strict=True):
-        at = level / top_pt
-        look = _line_style(place)
+    for (line, _), level in zip(ends, levels, strict=True):
+        at, look = level / top_pt, line_style(slices.lines[line])
         axes.plot(
             (1.02, 1.07, 1.12), (at, at, at), **look, markevery=[1], transform=axes.transAxes,
             clip_on=False,
         )  # fmt: skip
         axes.text(
-            1.14, at, f"{slices.axis.across}={slices.lines[place]}", fontsize=SMALL_PT, va="center",
-            color=INK, transform=axes.transAxes,
-            gid=_gid(panel, f"key-{slices.axis.across}{slices.lines[place]}"),
+            1.14, at, f"{slices.across.letter}={line}", fontsize=SMALL_PT, va="center", color=INK,
+            transform=axes.transAxes, gid=panel.gid("key-", line),
         )  # fmt: skip
 
 
@@ -394,32 +398,23 @@ def _last(values: Sequence[float]) -> float | None:
     return next((value for value in reversed(values) if value == value), None)
 
 
-def _gid(panel: _Panel, what: str) -> str:
-    return f"{panel.slices.axis.name}-{panel.name}-{what}"
-
-
 # --- the legend ----------------------------------------------------------------------------------
 
 
-def _keys(slices: Slices) -> Iterator[Key]:
-    """What the marks mean, of those that are used; the lines have keys of their own."""
-    known = slices.report.measurements.values()
-    shown = [m for line in slices.lines for m in slices.along(line) if m is not None]
-    if any(m.point in slices.report.advice.points for m in shown):
-        yield Line2D([], [], **RINGS["advised"]), "recommended batch at its T"
-    if any(m.point in slices.knees for m in shown):
-        near = format_ratio(NEAR_BEST_RATIO)
-        yield (
-            Line2D([], [], **RINGS["knees"]),
-            f"smallest B within {near} of the best rate at its T",
-        )
-    if any(rate_interval(m) is not None for m in shown):
-        is_within = any(m.step_time_ci_s is None for m in shown if rate_interval(m) is not None)
-        words = "within a process" if is_within else "over processes"
-        yield sign("|", markersize=8, color=MUTED), f"95% interval {words}"
+def _keys(slices: _Slices) -> Iterator[Key]:
+    """What the marks mean, of those that are used."""
+    report = slices.report
+    shown = [m for line in slices.lines for m in slices.known(line)]
+    if any(m.point in report.advice.points for m in shown):
+        yield Line2D([], [], **RING | {"markersize": 8}), legends.RECOMMENDED
+    if any(m.point in report.knees for m in shown):
+        yield Line2D([], [], **KNEE), legends.knee(NEAR_BEST_RATIO)
+    timed = [m for m in shown if rate_interval(m) is not None]
+    if timed:
+        words_of = legends.interval(is_within=any(m.step_time_ci_s is None for m in timed))
+        yield mark("|", markersize=8, color=MUTED), words_of
     if any(flags(m) for m in shown):
-        mark = sign("o", markerfacecolor=PAPER, color=MUTED, markersize=4)
-        yield mark, "open mark: not converged, or noisy"
-    if any(is_oom(m) for m in known):
-        words = f"out of memory, run or implied, from this {slices.axis.across} on"
-        yield sign("x", markersize=5, color=INK, markeredgewidth=1.2), words
+        yield mark("o", markerfacecolor=PAPER, color=MUTED, markersize=4), legends.OPEN_MARK
+    if any(is_oom(m) for m in report.measurements.values()):
+        key = mark("x", markersize=5, markeredgewidth=1.2)
+        yield key, legends.oom_from(slices.across.letter)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import enum
 import math
+from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
 from rnnprof.maxbatch.step_functions import loop_of
 from rnnprof.points.measurement import Measurement
+from rnnprof.reasons import Reason
 from rnnprof.report.model import RunReport
-from rnnprof.runfile.codec import encode
+from rnnprof.report.words.dispatch import say
 
 MEASURED_FIELDS: Final = (
     "outcome", "phase", "reason",
@@ -43,10 +46,10 @@ def document(report: RunReport) -> dict[str, Any]:
             for point in report.points
             if point in measurements
         ],
-        "frontier": encode(report.frontier),
+        "frontier": worded(report.frontier),
         **_loops(report),
-        "advice": encode(report.advice),
-        "environment": encode(run.environment),
+        "advice": worded(report.advice),
+        "environment": worded(run.environment),
     }
     return {key: finite(value) for key, value in whole.items()}
 
@@ -56,15 +59,15 @@ def frontier_document(report: RunReport) -> dict[str, Any]:
     run = report.run
     whole = {
         "run": run.path,
-        "frontier": encode(report.frontier),
+        "frontier": worded(report.frontier),
         **_loops(report),
-        "advice": encode(report.advice),
+        "advice": worded(report.advice),
         "limit_bytes": run.limit_bytes,
         "training_limit_bytes": report.limit_bytes,
-        "environment": encode(run.environment),
+        "environment": worded(run.environment),
     }
     if run.is_simulated:
-        whole["neighbours"] = encode(report.neighbours)
+        whole["neighbours"] = worded(report.neighbours)
     return {key: finite(value) for key, value in whole.items()}
 
 
@@ -72,7 +75,7 @@ def _loops(report: RunReport) -> dict[str, Any]:
     """The loop that the frontier holds for, and what a step function was seen to fit beside it."""
     return {
         "loop": loop_of(report.run.header.workload),
-        "step_function": encode(report.step_functions),
+        "step_function": worded(report.step_functions),
     }
 
 
@@ -80,8 +83,8 @@ def _point(measurement: Measurement) -> dict[str, Any]:
     return {
         "batch": measurement.point.batch,
         "time_steps": measurement.point.time_steps,
-        **{name: encode(getattr(measurement, name)) for name in MEASURED_FIELDS},
-        **{name: encode(getattr(measurement, own)) for name, own in RENAMED_FIELDS.items()},
+        **{name: worded(getattr(measurement, name)) for name in MEASURED_FIELDS},
+        **{name: worded(getattr(measurement, own)) for name, own in RENAMED_FIELDS.items()},
         "breakdown_bytes": _breakdown_bytes(measurement),
     }
 
@@ -89,6 +92,19 @@ def _point(measurement: Measurement) -> dict[str, Any]:
 def _breakdown_bytes(measurement: Measurement) -> dict[str, Any] | None:
     breakdown = measurement.breakdown
     return None if breakdown is None else {**breakdown.parts(), "phase": breakdown.phase}
+
+
+def worded(value: Any) -> Any:
+    """*value* as JSON has it: dataclasses as objects, and a reason as its sentence."""
+    if isinstance(value, Reason):
+        return say(value)
+    if is_dataclass(value):
+        return {each.name: worded(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, dict):
+        return {key: worded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [worded(item) for item in value]
+    return value.value if isinstance(value, enum.Enum) else value
 
 
 def finite(value: Any) -> Any:

@@ -24,10 +24,12 @@ from typing import Any, Final
 
 from rnnprof.errors import BadInputError
 from rnnprof.factory import PHASES
+from rnnprof.plain_text import one_line
 from rnnprof.points.measurement import Measurement
+from rnnprof.reasons import Reason
 from rnnprof.report.export.document import RENAMED_FIELDS, document
 from rnnprof.report.model import RunReport
-from rnnprof.report.text.pieces import one_line
+from rnnprof.report.words.dispatch import as_text, say
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import BREAKDOWN_PARTS
 from rnnprof.runfile.points import Point
@@ -99,7 +101,11 @@ def _field(record: Any, name: str) -> Any:
 def _seen(name: str, kind: type[Any], meaning: str) -> CsvColumn:
     """A field of the measurement, by its name in the document."""
     own = RENAMED_FIELDS.get(name, name)
-    return CsvColumn(name, kind, meaning, lambda place: _field(place.measurement, own))
+    return CsvColumn(name, kind, meaning, lambda place: _worded(_field(place.measurement, own)))
+
+
+def _worded(value: Any) -> Any:
+    return say(value) if isinstance(value, Reason) else value
 
 
 def _interval(name: str, meaning: str) -> tuple[CsvColumn, CsvColumn]:
@@ -201,7 +207,7 @@ NOTE_COLUMNS: Final = (
     _seen("implementation", str, "what really ran: fused, native, loop or mixed"),
     CsvColumn(
         "warnings", str, "what else to know of the point, joined by semicolons",
-        lambda place: "; ".join(place.measurement.warnings) if place.measurement else None,
+        lambda place: _warnings(place.measurement),
     ),
 )  # fmt: skip
 
@@ -260,6 +266,10 @@ PLACE_COLUMNS: Final = (
 
 COLUMNS: Final = (*PLACE_COLUMNS, *RUN_COLUMNS, *SEEN_COLUMNS)
 """Every column of CSV and Parquet, in order.  New ones go to the end: files are read by place."""
+
+
+def _warnings(measurement: Measurement | None) -> str | None:
+    return None if measurement is None else "; ".join(map(as_text, measurement.warnings))
 
 
 # --- rows and files ------------------------------------------------------------------------------

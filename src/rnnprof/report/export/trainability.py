@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnprof.report.export.document import finite
+from rnnprof.report.export.document import finite, worded
 from rnnprof.report.model import RunReport
-from rnnprof.runfile.codec import encode
 
 
 def trainability_document(report: RunReport) -> dict[str, Any]:
     """The study as one JSON object; what is infinite is null beside its reason."""
-    fields: dict[str, Any] = finite(encode(report.trainability))
+    fields: dict[str, Any] = finite(worded(report.trainability))
     return {"run": report.run.path, **fields}

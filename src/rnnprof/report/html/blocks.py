@@ -1,31 +1,26 @@
-"""What the page is made of, for its template: tables, figures, facts, sections."""
+"""What the page is made of, for its template: figures, facts, sections."""
 
 from __future__ import annotations
 
-# --- the page ------------------------------------------------------------------------------------
-# --- numbers -------------------------------------------------------------------------------------
-# --- the page ------------------------------------------------------------------------------------
 import json
-
-# --- the page ------------------------------------------------------------------------------------
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any, Final
 
 from markupsafe import Markup
 
 from rnnprof.report.html.inline_svg import inline_svg
+from rnnprof.report.html.tables import NARROW_SPACE, Table, grouped
 from rnnprof.report.model import RunReport
+from rnnprof.report.text.command import repeat_command
+from rnnprof.report.trust import judge_run
+from rnnprof.report.words import say
+from rnnprof.report.words.decision import decision
+from rnnprof.report.words.page import NOT_DRAWN, SECTIONS, TO_REPEAT
 from rnnprof.units import format_bytes
 
-BLANK: Final = "\N{EN DASH}"
-"""Stands where nothing is known; in the CSV there is nothing."""
-
-NARROW_SPACE: Final = "\N{NARROW NO-BREAK SPACE}"
-
 SHOWN_SPACES: Final = frozenset({"\n", "\N{NO-BREAK SPACE}", NARROW_SPACE})
-"""What may stand in a page though it prints nothing."""
+"""What may be in a page though it prints nothing."""
 
 
 # --- what the page is made of --------------------------------------------------------------------
@@ -63,63 +58,18 @@ class PageRun:
     command: str
     charts: Mapping[str, DrawnChart]
 
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What stands in a place of a table.
-
-    Attributes:
-        value: by which it sorts and as which it is downloaded; None for the text itself.
-    """
-
-    text: str
-    value: str | None = None
-
-
-UNKNOWN: Final = Cell(BLANK, "")
-NOTHING: Final = Cell("")
-"""Where there is nothing to say, and it is known that there is not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column's head.
-
-    Attributes:
-        key: its name in the CSV, with the unit of the values there.
-        unit: of what is shown.
-        kind: ``number`` stands to the right, ``code`` in fixed width, ``text`` wraps; or ``word``.
-        group: what it stands under with its neighbours; empty for none.
-    """
-
-    head: str
-    key: str
-    unit: str = ""
-    kind: str = "word"
-    group: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of a section.
-
-    Attributes:
-        file: name of its CSV; empty for a table that is neither sorted nor downloaded.
-    """
-
-    name: str
-    caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    file: str = ""
-
-    @property
-    def groups(self) -> list[tuple[str, int]]:
-        """Each group with the columns that it spans; none where no column has one."""
-        if not any(column.group for column in self.columns):
-            return []
-        runs = groupby(self.columns, key=lambda column: column.group)
-        return [(group, len(list(columns))) for group, columns in runs]
+    @classmethod
+    def of(cls, report: RunReport, charts: Mapping[str, DrawnChart]) -> PageRun:
+        """A run and its charts; all else is derived from the report."""
+        judgement = judge_run(report)
+        return cls(
+            report=report,
+            decision=decision(report),
+            verdict=judgement.verdict.value,
+            verdict_reasons=tuple(map(say, judgement.reasons)),
+            command=repeat_command(report),
+            charts=charts,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +107,7 @@ class PageBlock:
     Attributes:
         run: its name, where there are several.
         items: a mark (or nothing) and a sentence each.
+        command_head: what the command is for.
     """
 
     run: str = ""
@@ -165,6 +116,7 @@ class PageBlock:
     facts: tuple[FactList, ...] = ()
     tables: tuple[Table, ...] = ()
     command: str = ""
+    command_head: str = TO_REPEAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,34 +157,31 @@ Telling = Callable[[PageRun, str], PageBlock]
 """A run's share of a section; the suffix keeps the ids of several runs apart."""
 
 
-def told_of(
+def section_of(
     name: str,
-    title: str,
     page_runs: Sequence[PageRun],
-    telling: Telling,
+    telling: Telling | None = None,
     chart_names: Sequence[str] = (),
+    *,
+    has_switch: bool = False,
 ) -> Section:
-    """A section of words and tables, below its charts if it has any."""
+    """A section: its charts, and below them its words and tables.
+
+    Args:
+        name: of :data:`~rnnprof.report.words.page.SECTIONS`.
+        telling: makes each run's share; without it charts that are all missing are explained.
+        has_switch: of its charts one is looked at at a time.
+    """
     rows = tuple(row for each in chart_names if (row := figure_row(each, page_runs)))
-    blocks = []
-    for number, page_run in enumerate(page_runs):
+    blocks = [PageBlock(sentences=(NOT_DRAWN[name],))] if not rows and telling is None else []
+    for number, page_run in enumerate(page_runs if telling else ()):
+        assert telling is not None
         block = telling(page_run, "" if len(page_runs) == 1 else f"-{number + 1}")
         blocks.append(replace(block, run=run_name(page_runs, number)))
-    return Section(name, title, rows, tuple(blocks))
+    return Section(name, SECTIONS[name], rows, tuple(blocks), has_switch and len(rows) > 1)
 
 
 # --- charts --------------------------------------------------------------------------------------
-
-NOT_DRAWN: Final = {
-    "grid": "No point of the grid was measured or ran out of memory, so there is nothing to draw.",
-    "frontier": "There is no certificate to draw: profile without --no-certify, or run max-batch, "
-    "proves the largest batch at each T.",
-    "slices": "No point was measured, so there is no slice to draw.",
-    "memory": "No memory pass told what the peak is made of: profile makes one at each point that "
-    "fits.",
-    "time": "No step was timed: profile times each point that fits.",
-}
-"""What stands in a section whose charts are all missing, and how to get them."""
 
 
 def figure_row(name: str, page_runs: Sequence[PageRun]) -> FigureRow | None:
@@ -261,6 +210,7 @@ def run_name(page_runs: Sequence[PageRun], number: int) -> str:
 
 
 def facts_in_pairs(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Each fact as a name and a text, nested ones named by their path."""
     return tuple((name, fact(name, value)) for name, value in flat_facts(values).items())
 
 
@@ -280,6 +230,7 @@ BYTES: Final = ("_bytes", "memory_limit")
 
 
 def fact(name: str, value: Any) -> str:
+    """A fact as text; *name* says whether it is a size."""
     if value is None:
         return "none"
     if name.endswith(BYTES) and isinstance(value, int):
@@ -290,8 +241,5 @@ def fact(name: str, value: Any) -> str:
 
 
 def bytes_in_full(size_bytes: int) -> str:
+    """``512 MiB (536 870 912 bytes)``."""
     return f"{format_bytes(size_bytes)} ({grouped(size_bytes, 0)} bytes)"
-
-
-def grouped(value: float, decimals: int) -> str:
-    return f"{value:,.{decimals}f}".replace(",", NARROW_SPACE)

@@ -16,6 +16,7 @@ from rnnprof.errors import BadInputError
 from rnnprof.report.charts.conditions_chart import conditions
 from rnnprof.report.charts.frontier import frontier_chart
 from rnnprof.report.charts.heatmap import heatmaps
+from rnnprof.report.charts.kit.scales import Scales, scales_for
 from rnnprof.report.charts.kit.style import Chart, rendered, style
 from rnnprof.report.charts.memory_parts import memory_parts
 from rnnprof.report.charts.memory_phases import memory_phases
@@ -25,9 +26,7 @@ from rnnprof.report.charts.trainability_chart import reach_chart, target_chart, 
 from rnnprof.report.html.blocks import DrawnChart, PageRun
 from rnnprof.report.html.page import page
 from rnnprof.report.model import RunReport
-from rnnprof.report.text.command import repeat_command
 from rnnprof.report.text.summary import summary
-from rnnprof.report.text.verdict import decision, judge_run
 
 PAGE: Final = "report.html"
 SUMMARY: Final = "summary.md"
@@ -53,30 +52,35 @@ class Drawing:
     svg: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def charts_of(report: RunReport) -> tuple[Chart, ...]:
-    """Every chart that has something to show, in the order of the page."""
-    drawn = (
-        *heatmaps(report),
-        frontier_chart(report),
-        slices_over_batch(report),
-        slices_over_steps(report),
-        memory_parts(report),
-        memory_phases(report),
-        time_phases(report),
-        reach_chart(report),
-        worth_chart(report),
-        target_chart(report),
-        conditions(report),
-    )
-    return tuple(chart for chart in drawn if chart is not None)
+CHARTS: Final = (
+    frontier_chart, slices_over_batch, slices_over_steps, memory_parts, memory_phases, time_phases,
+    reach_chart, worth_chart, target_chart, conditions,
+)  # fmt: skip
+"""Those behind the heat maps, in the order of the page."""
 
 
-def draw(report: RunReport) -> Drawing:
-    """Draw a run's charts."""
+def charts_of(report: RunReport, scales: Scales | None = None) -> tuple[Chart, ...]:
+    """Every chart that has something to show, in the order of the page.
+
+    Args:
+        report: the run to draw.
+        scales: of all runs on the page; of this one alone where None.
+    """
+    shared = scales_for(report, scales)
+    drawn = [chart(report, shared) for chart in CHARTS]
+    return (*heatmaps(report, shared), *(chart for chart in drawn if chart is not None))
+
+
+def draw(reports: Sequence[RunReport]) -> tuple[Drawing, ...]:
+    """Draw the charts of runs that are shown together, on common scales."""
+    scales = Scales.of(reports)
+    drawings = []
     with style():
-        charts = charts_of(report)
-        svg = {chart.name: rendered(chart.figure, "svg") for chart in charts}
-    return Drawing(report, charts, svg)
+        for report in reports:
+            charts = charts_of(report, scales)
+            svg = {chart.name: rendered(chart.figure, "svg") for chart in charts}
+            drawings.append(Drawing(report, charts, svg))
+    return tuple(drawings)
 
 
 def page_of(drawings: Sequence[Drawing]) -> str:
@@ -85,21 +89,11 @@ def page_of(drawings: Sequence[Drawing]) -> str:
 
 
 def _page_run(drawing: Drawing) -> PageRun:
-    report = drawing.report
-    judgement = judge_run(report)
-    drawn = {chart.name: _drawn(chart, drawing) for chart in drawing.charts}
-    return PageRun(
-        report=report,
-        decision=decision(report),
-        verdict=judgement.verdict.value,
-        verdict_reasons=judgement.reasons,
-        command=repeat_command(report),
-        charts=drawn,
+    svg = {name: file.decode() for name, file in drawing.svg.items()}
+    return PageRun.of(
+        drawing.report,
+        {c.name: DrawnChart(c.name, c.title, c.finding, svg[c.name]) for c in drawing.charts},
     )
-
-
-def _drawn(chart: Chart, drawing: Drawing) -> DrawnChart:
-    return DrawnChart(chart.name, chart.title, chart.finding, drawing.svg[chart.name].decode())
 
 
 def write_page(reports: Sequence[RunReport], path: Path) -> None:
@@ -112,7 +106,7 @@ def write_page(reports: Sequence[RunReport], path: Path) -> None:
     if path.exists() and not _is_report(path):
         raise BadInputError(f"{path} is there and no report of rnnprof: move it away")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, page_of([draw(report) for report in reports]).encode())
+    write_whole(path, page_of(draw(reports)).encode())
 
 
 def write_report(reports: Sequence[RunReport], directory: Path) -> tuple[Path, ...]:
@@ -123,7 +117,7 @@ def write_report(reports: Sequence[RunReport], directory: Path) -> tuple[Path, .
         OSError: when *directory* cannot be made or written.
     """
     with style():
-        contents = dict(_contents([draw(report) for report in reports]))
+        contents = dict(_contents(draw(reports)))
     _refuse_foreign(directory, contents)
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
@@ -154,10 +148,7 @@ def _book(drawings: Sequence[Drawing]) -> bytes:
 
 
 def _summary(drawing: Drawing) -> str:
-    report = drawing.report
-    return summary(
-        report, decision(report), judge_run(report), repeat_command(report), (PAGE, BOOK)
-    )
+    return summary(drawing.report, (PAGE, BOOK))
 
 
 def _refuse_foreign(directory: Path, contents: Mapping[str, bytes]) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from rnnprof.plain_text import one_line
 from rnnprof.report.charts.kit.style import FILL, INK, MUTED, PAPER, RULE
-from rnnprof.report.text.pieces import one_line
 
 INKS: Final = {
     PAPER: "var(--paper)", INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)",
@@ -253,6 +253,7 @@ class _Sheet:
 
 
 def text_of(declarations: Mapping[str, str]) -> str:
+    """The text of a style."""
     return ";".join(f"{name}:{value}" for name, value in declarations.items())
 
 

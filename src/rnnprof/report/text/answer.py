@@ -7,17 +7,32 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rnnprof.device.malloc import as_shell
-from rnnprof.maxbatch.neighbours import REACH_RATIO
+from rnnprof.plain_text import WIDTH, clip
 from rnnprof.report.model import RunReport
 from rnnprof.report.text.command import deciding_command
-from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
-from rnnprof.report.text.pieces import WIDTH, certificate_in_words, clip, training_steps
-from rnnprof.report.text.recommendation import head_of, safe_in_words
+from rnnprof.report.words.answer import (
+    FUSED_LAW,
+    NO_KERNEL_RAN,
+    NOT_KNOWN,
+    NOTE_HEAD,
+    PREDICTED_HEAD,
+    SAME_HEAP,
+    TO_DECIDE,
+    UNKNOWN_HEAD,
+    around_the_largest,
+    by_goodput,
+    chunk_in_words,
+    not_charged,
+    proven,
+)
+from rnnprof.report.words.certificates import certificate_in_words
+from rnnprof.report.words.dispatch import say
+from rnnprof.report.words.loops import gpu_name, step_functions_in_words
+from rnnprof.report.words.recommendation import head_of, safe_in_words
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.records import Run
-from rnnprof.study.goodput import Chunk
-from rnnprof.units import format_bytes, format_ratio
+from rnnprof.units import format_bytes
 
 
 def frontier_in_words(report: RunReport) -> str:
@@ -58,25 +73,16 @@ def _proven(reports: Sequence[RunReport]) -> list[str]:
     if not horizons:
         return []
     least, most = min(horizons), max(horizons)
-    over = training_steps(most) if least == most else f"{least} to {training_steps(most)}"
-    return [f"Proven over {over}{loop_in_words(reports[0])}", *_same_heap(reports[0].run)]
+    return [proven(least, most, reports[0]), *_same_heap(reports[0].run)]
 
 
 def _beside(report: RunReport) -> list[str]:
     """Memory that the limit does not count, where a proof has met any."""
     cited = {each.fits.attempt for each in report.frontier if each.fits}
     proofs = [o for o in report.run.observations if isinstance(o, Fit) and o.attempt in cited]
-    found = (
-        ("child processes", max((o.children_bytes or 0 for o in proofs), default=0)),
-        ("shared mappings", max((o.shared_bytes or 0 for o in proofs), default=0)),
-    )
-    parts = [
-        f"{name} at least {format_bytes(size)}" for name, size in found if size >= LEAST_BESIDE
-    ]
-    if not parts:
-        return []
-    text = f"Beside it, and not counted by the limit: {', '.join(parts)} at the end of a step"
-    return textwrap.wrap(text, WIDTH)
+    children = max((o.children_bytes or 0 for o in proofs), default=0)
+    shared = max((o.shared_bytes or 0 for o in proofs), default=0)
+    return textwrap.wrap(not_charged(children, shared), WIDTH)
 
 
 def _same_heap(run: Run) -> list[str]:
@@ -84,9 +90,8 @@ def _same_heap(run: Run) -> list[str]:
     environment = run.environment
     if environment.get("device") != "cpu" or environment.get("system", "Linux") != "Linux":
         return []
-    head = "The limit counts address space. To train within it, put before your command:"
     *lines, last = textwrap.wrap(as_shell(), WIDTH - 4)
-    return [head, *(f"  {line} \\" for line in lines), f"  {last}"]
+    return [SAME_HEAP, *(f"  {line} \\" for line in lines), f"  {last}"]
 
 
 def _step_functions(report: RunReport) -> list[str]:
@@ -99,22 +104,13 @@ def _law_notes(run: Run) -> list[str]:
     return textwrap.wrap(FUSED_LAW, WIDTH) if run.header.workload.impl == "fused" else []
 
 
-LEAST_BESIDE: Final = 1 << 20
-"""Less than this beside a training is not told."""
-
-FUSED_LAW: Final = (
-    "cuDNN's reserve and workspace are by a law here, not cuDNN's own; --impl native and loop do "
-    "not depend on it"
-)
-
-
 def gpus_in_words(reports: Sequence[RunReport]) -> str:
     """Simulated GPUs: at each T the largest batch, the safe one, and what it takes."""
     rows = [GPU_HEADS, *(row for report in reports for row in _gpu_rows(report))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(GPU_HEADS))]
     lines = ["  ".join(_padded(row, widths)).rstrip() for row in rows]
     workload = reports[0].run.header.workload
-    head = [clip(f"{workload.describe()}, simulated: no kernel ran")]
+    head = [clip(f"{workload.describe()}, {NO_KERNEL_RAN}")]
     notes = _gpu_notes(reports)
     return "\n".join([*head, "", *lines, *([""] if notes else []), *notes])
 
@@ -125,7 +121,7 @@ GPU_HEADS: Final = ("GPU", "T", "largest", "safe", "charged", "allocated", "")
 def _gpu_rows(report: RunReport) -> Iterator[tuple[str, ...]]:
     run = report.run
     safe = {each.time_steps: each.batch for each in report.advice.largest_safe}
-    name = str(run.environment.get("device_name")).removesuffix(" (simulated)")
+    name = gpu_name(report.run)
     allocated = {o.attempt: o.peak_allocated_bytes for o in run.observations if isinstance(o, Fit)}
     for certificate in report.frontier:
         fits = certificate.fits
@@ -142,21 +138,12 @@ def _gpu_rows(report: RunReport) -> Iterator[tuple[str, ...]]:
 
 def neighbours_in_words(report: RunReport) -> list[str]:
     """Whether memory is monotone around each largest batch, as far as neighbours were run."""
-    name = str(report.run.environment.get("device_name")).removesuffix(" (simulated)")
-    lines = []
-    for each in report.neighbours:
-        count = len(each.fits) + len(each.ooms)
-        head = f"{name} T={each.time_steps}: of {count} batches within {format_ratio(REACH_RATIO)}"
-        if each.is_monotone:
-            lines.append(f"{head} all below fit, none above does")
-            continue
-        odd = [f"{b} fits" for b in each.fits_above[-2:]]
-        odd += [f"{b} does not" for b in each.ooms_below[:2]]
-        lines.append(
-            f"{head} {len(each.fits_above)} above fit and {len(each.ooms_below)} below do not "
-            f"({', '.join(odd)}): not monotone"
-        )
-    return [line for text in lines for line in textwrap.wrap(text, WIDTH)]
+    name = gpu_name(report.run)
+    return [
+        line
+        for each in report.neighbours
+        for line in textwrap.wrap(around_the_largest(name, each), WIDTH)
+    ]
 
 
 def _padded(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
@@ -170,12 +157,9 @@ def _gpu_notes(reports: Sequence[RunReport]) -> list[str]:
     notes += [line for report in reports for line in neighbours_in_words(report)]
     for report in reports:
         name = report.run.environment.get("device_name")
-        told = [f"{name} T={c.time_steps}: {c.reason}" for c in report.frontier if c.reason]
-        notes += [line for text in told for line in textwrap.wrap(text, WIDTH)]
+        remarks = [f"{name} T={c.time_steps}: {say(c.reason)}" for c in report.frontier if c.reason]
+        notes += [line for text in remarks for line in textwrap.wrap(text, WIDTH)]
     return notes
-
-
-NOT_KNOWN: Final = "Train with: not known from this run"
 
 
 def advice_in_words(report: RunReport) -> str:
@@ -186,28 +170,22 @@ def advice_in_words(report: RunReport) -> str:
     advice, command = report.advice, deciding_command(report)
     lines = [NOT_KNOWN] if not advice.recommendations else []
     for each in advice.recommendations:
-        lines += [head_of(each), *map(_item, each.reasons)]
+        lines += [head_of(each), *map(_item, map(say, each.reasons))]
     if advice.reasons and advice.recommendations:
-        lines.append("Note:")
-    lines += map(_item, advice.reasons)
+        lines.append(NOTE_HEAD)
+    lines += map(_item, map(say, advice.reasons))
     if command:
-        lines += ["To decide it:", command]
+        lines += [TO_DECIDE, command]
     if advice.predictions:
-        lines += ["Predicted, not measured:", *map(_item, advice.predictions)]
+        lines += [PREDICTED_HEAD, *map(_item, map(say, advice.predictions))]
     for goodput in advice.goodput:
-        lines.append(f"By goodput at T={goodput.time_steps}: train with B={goodput.batch}")
-        lines += map(_item, goodput.reasons)
+        lines.append(by_goodput(goodput))
+        lines += map(_item, map(say, goodput.reasons))
     if advice.unknown:
-        lines += ["Not known from this run:", *map(_item, advice.unknown)]
+        lines += [UNKNOWN_HEAD, *map(_item, map(say, advice.unknown))]
     if advice.chunk is not None:
-        lines += [_chunk(advice.chunk), *map(_item, advice.chunk.reasons)]
+        lines += [chunk_in_words(advice.chunk), *map(_item, map(say, advice.chunk.reasons))]
     return "\n".join(lines)
-
-
-def _chunk(chunk: Chunk) -> str:
-    if chunk.time_steps is None:
-        return "Chunks: not known from this run"
-    return f"Cut sequences into chunks of {chunk.time_steps}: {chunk.chunks} each"
 
 
 def _item(text: str) -> str:

@@ -171,7 +171,11 @@ def _quoted(value: Any) -> str:
 
 
 def _wrapped(words: list[str]) -> str:
-    """Broken between options, each line but the last with a backslash."""
+    """Broken between options, each line but the last with a backslash.
+
+    What could drive a terminal is shown as ``?``: a run file may come from anywhere.
+    """
+    words = ["".join(c if c.isprintable() else "?" for c in word) for word in words]
     lines = [" ".join(words[:2])]
     for word in words[2:]:
         if len(lines[-1]) + len(word) + 3 > LINE_COLUMNS:

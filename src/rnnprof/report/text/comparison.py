@@ -1,4 +1,4 @@
-"""Two runs side by side, in words: what differs first, then the headline, then every point."""
+"""Two runs side by side as text: what differs first, then the headline, then every point."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Any, Final
 
 from rnnprof.compare.comparison import (
     ALIKE_RATIO,
-    Affects,
     Change,
     Changed,
     EdgeComparison,
     PointComparison,
     RunComparison,
 )
-from rnnprof.report.text.pieces import WIDTH, certificate_in_words, clip
-from rnnprof.runfile.certificates import Certificate
+from rnnprof.compare.reasons import Affects
+from rnnprof.maxbatch.certify import Proof
+from rnnprof.plain_text import WIDTH, clip
+from rnnprof.points.fold import MIN_PROCESSES
+from rnnprof.report.words import say
+from rnnprof.report.words.certificates import certificate_in_words
 from rnnprof.runfile.codec import encode
 from rnnprof.runfile.points import Outcome
 from rnnprof.units import format_bytes, format_seconds
@@ -25,7 +28,7 @@ MEANING: Final = {
     Affects.EVERYTHING: "the runs cannot be compared",
     Affects.TIME: "times cannot be compared",
     Affects.LIMIT: "largest batches cannot be compared",
-    Affects.NOTHING: "compared all the same",
+    Affects.NOTHING: "with no effect on the comparison",
 }
 
 TIME_WORDS: Final = {
@@ -35,9 +38,9 @@ TIME_WORDS: Final = {
 MOST_REASONS: Final = 3
 
 LEGEND: Final = (
-    "time: slower or faster where no change is rejected at 5%, by Holm over all points; alike "
-    f"where the change lies within {ALIKE_RATIO:.0%}; else open. finds: the smallest slowdown that "
-    "would have been called in four of five such comparisons."
+    "time: slower or faster where the hypothesis of no change is rejected at 5%, by Holm over all "
+    f"points; alike where the change lies within {ALIKE_RATIO:.0%}; else open. finds: the smallest "
+    "slowdown that four of five such comparisons would detect."
 )
 
 
@@ -54,8 +57,15 @@ def comparison_in_words(comparison: RunComparison) -> str:
 
 
 def comparison_document(comparison: RunComparison, base: str, new: str) -> dict[str, Any]:
-    """The comparison as one JSON object; sizes in bytes, times in seconds."""
+    """The comparison as one JSON object; sizes in bytes, times in seconds.
+
+    Args:
+        comparison: of the two runs.
+        base, new: paths of the baseline and the run.
+    """
     fields: dict[str, Any] = encode(comparison)
+    for point, each in zip(fields["points"], comparison.points, strict=True):
+        point["time"]["reason"] = None if each.time.reason is None else say(each.time.reason)
     return {"base": base, "new": new, **fields}
 
 
@@ -66,7 +76,7 @@ def _differences(comparison: RunComparison) -> Iterator[str]:
         found = [each for each in comparison.differences if each.affects is affects]
         if found:
             yield f"Different, {MEANING[affects]}:"
-            yield from (f"  {clip(str(each), WIDTH - 2)}" for each in found)
+            yield from (f"  {clip(say(each), WIDTH - 2)}" for each in found)
 
 
 def _headline(comparison: RunComparison) -> str:
@@ -75,8 +85,8 @@ def _headline(comparison: RunComparison) -> str:
         return "No point was timed in both runs."
     points = f"{count} points" if count > 1 else "1 point"
     text = (
-        f"Step time: {_percent(ratio)} over the baseline (geometric mean of {points}); an interval "
-        "stands beside each point that has 3 and more quiet processes on both sides."
+        f"Step time: {_percent(ratio)} over the baseline (geometric mean of {points}). Each point "
+        f"with {MIN_PROCESSES} or more quiet processes on both sides has an interval."
     )
     return textwrap.fill(text, WIDTH)
 
@@ -97,12 +107,12 @@ def _points(points: Sequence[PointComparison]) -> Iterator[str]:
 def _without_interval(points: Sequence[PointComparison]) -> Iterator[str]:
     """Why a point that both runs measured has no interval."""
     both = [each for each in points if each.base_outcome is each.new_outcome is Outcome.MEASURED]
-    open_ = [each for each in both if each.time.interval is None and each.time.reason]
-    for each in open_[:MOST_REASONS]:
-        text = f"{each.point} has no interval: {each.time.reason}"
+    open_ = [(each.point, each.time.reason) for each in both if each.time.reason is not None]
+    for point, reason in open_[:MOST_REASONS]:
+        text = f"{point} has no interval: {say(reason)}"
         yield textwrap.fill(text, WIDTH, subsequent_indent="  ")
     if len(open_) > MOST_REASONS:
-        yield f"and {len(open_) - MOST_REASONS} points more"
+        yield f"and {len(open_) - MOST_REASONS} more points have none"
 
 
 def _row(each: PointComparison) -> str:
@@ -136,9 +146,9 @@ def _frontier(edges: Sequence[EdgeComparison]) -> Iterator[str]:
         yield f"  T={edge.time_steps}: {_edge(edge.base)} -> {_edge(edge.new)}"
 
 
-def _edge(certificate: Certificate | None) -> str:
+def _edge(certificate: Proof | None) -> str:
     if certificate is None:
-        return "not sought"
+        return "not searched"
     if certificate.batch is not None and certificate.fails is not None:
         return str(certificate.batch)
     return clip(certificate_in_words(certificate), WIDTH // 2)

@@ -6,14 +6,19 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from rnnprof.plain_text import escaped
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.model import RunReport, flags, memory_bytes, throughput
-from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
-from rnnprof.report.text.pieces import certificate_in_words, compact_rate, one_line
-from rnnprof.report.text.recommendation import cell_of
-from rnnprof.report.text.verdict import Judgement
+from rnnprof.report.text.command import repeat_command
+from rnnprof.report.trust import judge_run
+from rnnprof.report.words.certificates import certificate_in_words
+from rnnprof.report.words.decision import decision
+from rnnprof.report.words.dispatch import say
+from rnnprof.report.words.loops import loop_in_words, step_functions_in_words
+from rnnprof.report.words.outcomes import OUTCOMES
+from rnnprof.report.words.recommendation import cell_of
 from rnnprof.runfile.points import Outcome, Point
-from rnnprof.units import format_bytes
+from rnnprof.units import compact_rate, format_bytes
 
 MOST_PLACES: Final = 200
 """A larger grid does not read well in a pull request: the page and the CSV have it."""
@@ -23,41 +28,26 @@ MOST_COLUMNS: Final = 12
 SPECIAL: Final = re.compile(r"([\\`*_\[\]#|<>~&@$])")
 """What Markdown, its tables, HTML, a mention or a link could begin with."""
 
-SHORT: Final = {
-    Outcome.OOM: "OOM", Outcome.IMPLIED_OOM: "OOM (implied)", Outcome.UNSUPPORTED: "unsupported",
-    Outcome.TIMEOUT: "timeout", Outcome.CRASHED: "crashed", Outcome.FAILED: "failed",
-}  # fmt: skip
 
-
-def summary(
-    report: RunReport,
-    decision: Sequence[str],
-    judgement: Judgement,
-    command: str,
-    pages: Sequence[str],
-) -> str:
+def summary(report: RunReport, pages: Sequence[str] = ()) -> str:
     """The Markdown text.
 
     Args:
         pages: names of the files beside it that tell more.
     """
+    judgement = judge_run(report)
     blocks = [
         f"## rnnprof: {escaped(report.name)}",
-        "\n\n".join(f"**{escaped(decision[0])}**" if n == 0 else escaped(text)
-                    for n, text in enumerate(decision)),
-        f"{judgement.verdict.value}: {escaped('; '.join(judgement.reasons))}.",
+        "\n\n".join(f"**{escaped(text)}**" if n == 0 else escaped(text)
+                    for n, text in enumerate(decision(report))),
+        f"{judgement.verdict.value}: {escaped('; '.join(map(say, judgement.reasons)))}.",
         _edges(report),
         _points(report),
         _facts(report),
-        _fenced(command),
+        _fenced(repeat_command(report)),
         f"More: {', '.join(pages)}" if pages else "",
     ]  # fmt: skip
     return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def escaped(text: str) -> str:
-    """Text that shows as it is, on one line, whatever it holds."""
-    return SPECIAL.sub(r"\\\1", one_line(text))
 
 
 def _edges(report: RunReport) -> str:
@@ -105,7 +95,7 @@ def _cell(measurement: Measurement | None) -> str:
     if measurement is None:
         return "not reached"
     if measurement.outcome is not Outcome.MEASURED:
-        return SHORT[measurement.outcome]
+        return OUTCOMES[measurement.outcome].cell
     rate = compact_rate(throughput(measurement)) + flags(measurement).replace("~", "\\~")
     return f"{rate}<br>{format_bytes(memory_bytes(measurement))}"
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from rnnprof.advice.advise import UNFINISHED, Advice
+from rnnprof.advice.advise import Advice
+from rnnprof.advice.reasons import Unfinished
 from rnnprof.advice.recommendation import half_interval_ratio
+from rnnprof.plain_text import WIDTH, clip
 from rnnprof.points.implied import dominating_oom
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.model import (
@@ -22,41 +24,32 @@ from rnnprof.report.model import (
     memory_bytes,
     throughput,
 )
-from rnnprof.report.text.loops import loop_in_words, step_functions_in_words
-from rnnprof.report.text.pieces import (
-    CHARGED,
-    SHORT,
-    WIDTH,
-    clip,
-    compact_bytes,
-    compact_rate,
-    edge_in_words,
-    limit_in_words,
-    phase_times_in_words,
-    plus_minus,
-    precision,
-    rate_in_words,
-    unit_note,
+from rnnprof.report.words.certificates import edge_in_words, limit_in_words
+from rnnprof.report.words.dispatch import as_text, say
+from rnnprof.report.words.figures import phase_times_in_words, plus_minus, precision
+from rnnprof.report.words.loops import step_functions_in_words
+from rnnprof.report.words.outcomes import OUTCOMES
+from rnnprof.report.words.phrases import BYTE_UNITS, RATE_UNITS, sentence, unit_note
+from rnnprof.report.words.recommendation import at_each_length
+from rnnprof.report.words.table import (
+    NONE_TIMED,
+    SIMULATED,
+    frontier_head,
+    highest,
+    legend,
+    more_notes,
+    rates_line,
+    recommended_line,
+    speed_lines,
+    step_line,
 )
-from rnnprof.report.text.recommendation import at_each_length
 from rnnprof.runfile.points import GOOD_OUTCOMES, Outcome, Point
-from rnnprof.units import format_bytes, format_flops, format_ratio, format_seconds
+from rnnprof.units import compact_bytes, compact_rate, format_bytes, format_seconds
 
 MAX_NOTES: Final = 8
 
 ROWS_AT_MOST: Final = 8
 """Up to so many points a row each is no longer than two matrices, and says more."""
-
-LEGEND: Final = {
-    "*": "highest throughput",
-    "~": "not converged: the step time is less certain than asked for",
-    "!": "noisy: something else used the machine meanwhile",
-    "±": "half the interval of the step time: 95% in a process, or over processes",
-    "fwd/bwd/opt": "times of forward, backward and optimizer",
-    "memory": "peak of what the limit counts: {charged}",
-    "implied": "not run: a smaller point was out of memory",
-    "unsupp.": "the library does not support this size",
-}
 
 BOLD: Final = "1"
 RED: Final = "31"
@@ -79,10 +72,6 @@ def table(report: RunReport, *, colour: bool = False) -> str:
         _summary(report),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
-
-
-BYTE_UNITS: Final = {"K": "KiB", "M": "MiB", "G": "GiB", "T": "TiB"}
-RATE_UNITS: Final = {"k": "thousand", "M": "million", "G": "billion"}
 
 
 # --- lines ---------------------------------------------------------------------------------------
@@ -194,14 +183,14 @@ def _rate_cell(view: _View, point: Point, room: int) -> _Cell:
     if measurement is None:
         return _Cell("-")
     number = compact_rate(throughput(measurement)) + view.marks(measurement).ljust(room)
-    return _Cell(SHORT.get(measurement.outcome) or number, view.ansi(measurement))
+    return _Cell(OUTCOMES[measurement.outcome].short or number, view.ansi(measurement))
 
 
 def _size_cell(view: _View, point: Point) -> _Cell:
     measurement = view.measurements.get(point)
     if measurement is None:
         return _Cell("-")
-    text = SHORT.get(measurement.outcome) or compact_bytes(memory_bytes(measurement))
+    text = OUTCOMES[measurement.outcome].short or compact_bytes(memory_bytes(measurement))
     return _Cell(text, view.ansi(measurement))
 
 
@@ -365,12 +354,7 @@ def _is_ending(columns: Sequence[str]) -> bool:
 def _legend(body: Iterable[_Line], device: str | None) -> list[str]:
     """What the marks mean, of those that were used."""
     words = [word for line in body for word in line.words()]
-    charged = CHARGED.get(device or "cpu", CHARGED["cpu"])
-    return [
-        f"{mark}  {text.format(charged=charged)}"
-        for mark, text in LEGEND.items()
-        if _is_used(mark, words)
-    ]
+    return [f"{mark}  {text}" for mark, text in legend(device) if _is_used(mark, words)]
 
 
 def _is_used(mark: str, words: Iterable[str]) -> bool:
@@ -386,20 +370,24 @@ def _notes(measurements: Measurements) -> list[str]:
         where.setdefault(text, []).append(point)
     lines = [clip(f"{_points(points)}: {text}") for text, points in where.items()]
     more = len(lines) - MAX_NOTES
-    return lines[:MAX_NOTES] + ([f"and {more} more notes in the run file"] if more > 0 else [])
+    return lines[:MAX_NOTES] + ([more_notes(more)] if more > 0 else [])
 
 
 def _failures(measurements: Measurements) -> list[tuple[str, Point]]:
-    told = [m for m in _ordered(measurements) if m.outcome not in OOM_OUTCOMES | {Outcome.MEASURED}]
+    ended = [
+        m for m in _ordered(measurements) if m.outcome not in OOM_OUTCOMES | {Outcome.MEASURED}
+    ]
     # a missing measurement comes before one that the library does not support
-    told.sort(key=lambda m: m.outcome in GOOD_OUTCOMES)
-    return [(f"{_name(m)}: {m.reason or 'no reason was recorded'}", m.point) for m in told]
+    ended.sort(key=lambda m: m.outcome in GOOD_OUTCOMES)
+    return [
+        (f"{_name(m)}: {as_text(m.reason) or 'no reason was recorded'}", m.point) for m in ended
+    ]
 
 
 def _remarks(measurements: Measurements) -> list[tuple[str, Point]]:
     ordered = _ordered(measurements)
-    noisy = [(f"noisy: {m.noisy}", m.point) for m in ordered if m.noisy]
-    return noisy + [(text, m.point) for m in ordered for text in m.warnings]
+    noisy = [(f"noisy: {say(m.noisy)}", m.point) for m in ordered if m.noisy]
+    return noisy + [(as_text(each), m.point) for m in ordered for each in m.warnings]
 
 
 def _ordered(measurements: Measurements) -> list[Measurement]:
@@ -423,10 +411,8 @@ def _summary(report: RunReport) -> list[str]:
             initial_indent="  ", subsequent_indent="    ",
         )
     ]  # fmt: skip
-    head = "Seen on the grid:"
-    if report.frontier:
-        head = f"The largest batch that fits{loop_in_words(report)}, by fresh workers at each T:"
-    best = ["Simulated: no kernel ran, so there are no times"]
+    head = frontier_head(report)
+    best = [SIMULATED]
     lines += _step_functions(report)
     if not run.is_simulated:
         best = [*_best_in_words(report.measurements), *_recommended(report.advice)]
@@ -435,10 +421,10 @@ def _summary(report: RunReport) -> list[str]:
 
 def _recommended(advice: Advice) -> list[str]:
     """The recommended batch at every T that was timed."""
-    told = at_each_length(advice)
-    lines = textwrap.wrap(f"Recommended batch: {told}", WIDTH, subsequent_indent="    ")
-    unfinished = [each for each in advice.reasons if each == UNFINISHED]
-    return [*(lines if told else []), *(text[0].upper() + text[1:] for text in unfinished)]
+    batches = at_each_length(advice)
+    lines = textwrap.wrap(recommended_line(batches), WIDTH, subsequent_indent="    ")
+    unfinished = [each for each in advice.reasons if isinstance(each, Unfinished)]
+    return [*(lines if batches else []), *(sentence(each) for each in unfinished)]
 
 
 def _step_functions(report: RunReport) -> list[str]:
@@ -449,29 +435,6 @@ def _step_functions(report: RunReport) -> list[str]:
 def _best_in_words(measurements: Measurements) -> list[str]:
     best = fastest(measurements)
     if best is None:
-        return ["Highest throughput: none, no step was timed"]
-    step_time = f"{format_seconds(best.step_time_s)} {precision(best)}".rstrip()
-    phases = phase_times_in_words(best)
-    rate = rate_in_words(best.sequences_per_s, "sequences")
-    # in full: the matrices have no such head, and so the legend is silent
-    split = f" (forward/backward/optimizer {phases})" if phases else ""
-    return [
-        f"Highest throughput: {rate_in_words(throughput(best))} at {best.point}",
-        "  " + clip(f"a step takes {step_time}{split}", WIDTH - 2),
-        "  " + clip(f"{rate}; memory {format_bytes(memory_bytes(best))}", WIDTH - 2),
-        *_speed_in_words(best),
-    ]
-
-
-def _speed_in_words(best: Measurement) -> list[str]:
-    """``it runs at 78.1 GFLOP/s, 61% of a matrix product's rate: compute-bound``, and why."""
-    if best.flop_per_s is None:
-        return []
-    share = best.matmul_share_ratio
-    of_rate = "" if share is None else f", {format_ratio(share)} of a matrix product's rate"
-    bound = f": {best.bound}-bound" if best.bound else ""
-    lines = [f"  it runs at {format_flops(best.flop_per_s)}{of_rate}{bound}"]
-    is_judged = best.bound is not None or share is not None
-    if is_judged and best.bound_reason:
-        lines.append("  " + clip(best.bound_reason, WIDTH - 2))
-    return lines
+        return [NONE_TIMED]
+    lines = [step_line(best), rates_line(best), *speed_lines(best)]
+    return [highest(best), *(f"  {clip(line, WIDTH - 2)}" for line in lines)]

@@ -1,4 +1,4 @@
-/* The state of this process's context, and the runtime's errors: what every other part stands on. */
+/* The state of this process's context, and the runtime's errors: every other part uses them. */
 #define _GNU_SOURCE
 #include "simulate.h"
 

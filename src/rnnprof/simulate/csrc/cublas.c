@@ -1,5 +1,5 @@
-/* cuBLAS and cuBLASLt: handles keep their settings; products succeed and are made nowhere.  torch gives
- * them their workspaces out of its own allocator.  The functions that are not here, all products,
+/* cuBLAS and cuBLASLt: handles keep their settings; products succeed without being computed.  torch
+ * allocates their workspaces from its own allocator.  The functions that are not here, all products,
  * succeed in the stand-ins (see rnnprof_simulate_answer). */
 #include "simulate.h"
 
@@ -13,7 +13,7 @@ struct blas_handle {
     int math_mode, pointer_mode;
 };
 
-/* A fault of *function*, or that the GPU is lost; 0 where neither is. */
+/* A fault of *function*, or the error of a lost GPU; 0 if there is neither. */
 static int blas_error(const char *function)
 {
     const struct fault *fault = device_error() ? NULL : fault_at(function);
@@ -89,7 +89,7 @@ EXPORT int cublasGetVersion_v2(struct blas_handle *handle, int *version)
 
 EXPORT size_t cublasLtGetVersion(void) { return CUDA_VERSION * 10; }
 
-/* ---- cuBLASLt's descriptors: opaque, and nothing asks what is in them */
+/* ---- cuBLASLt's descriptors: opaque, and nothing reads them */
 
 static int create(void **out)
 {

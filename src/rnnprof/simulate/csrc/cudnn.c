@@ -1,6 +1,6 @@
 /* cuDNN 9: what torch calls for recurrent layers.  The layout of the weights follows from the API
- * reference; the sizes of workspace and reserve are a law (cudnn_law.h).  All else that torch imports
- * from cuDNN gives CUDNN_STATUS_NOT_SUPPORTED in the stand-in. */
+ * reference; the sizes of workspace and reserve follow a fitted law (cudnn_law.h).  Everything else that
+ * torch imports from cuDNN returns CUDNN_STATUS_NOT_SUPPORTED in the stand-in. */
 #include "simulate.h"
 
 #include <stdio.h>
@@ -217,7 +217,7 @@ EXPORT int cudnnSetRNNDataDescriptor(struct sequences *d, int type, int layout, 
     return CUDNN_OK;
 }
 
-/* Linear layers of one layer and direction: the input's for each gate, the state's, the projection. */
+/* Linear layers of one layer and direction: for each gate the input's and the state's; the projection. */
 static int linear_count(const struct rnn *r) { return 2 * gates(r) + is_projected(r); }
 
 struct shape { int rows, columns, biases; };
@@ -234,7 +234,7 @@ static struct shape shape_of(const struct rnn *r, int pseudo_layer, int linear)
 
 struct offsets { size_t matrix, bias, total; }; /* in elements */
 
-/* Where a linear layer lies: all matrices come first, then all biases. */
+/* Offset of a linear layer's weights: all matrices come first, then all biases. */
 static struct offsets offsets_of(const struct rnn *r, int pseudo_layer, int linear)
 {
     struct offsets found = {0, 0, 0};
@@ -260,7 +260,7 @@ EXPORT int cudnnGetRNNWeightSpaceSize(void *handle, const struct rnn *d, size_t 
     return CUDNN_OK;
 }
 
-/* A matrix or a bias as a tensor; of no dimension where there is none. */
+/* A matrix or a bias as a tensor; without dimensions if there is none. */
 static void describe(struct tensor *t, const struct rnn *r, int rows, int columns)
 {
     int sizes[3] = {1, rows, columns}, strides[3] = {rows * columns, columns, 1};
@@ -345,7 +345,7 @@ EXPORT int cudnnGetRNNTempSpaceSizes(void *handle, const struct rnn *d, int mode
     return CUDNN_OK;
 }
 
-/* What all three passes check; the law must have been asked, and its sizes given. */
+/* What all three passes check: the algorithm, the number of time steps, and enough workspace. */
 static int run(const struct rnn *r, const struct sequences *x, size_t workspace)
 {
     int status = algorithm_status(r);

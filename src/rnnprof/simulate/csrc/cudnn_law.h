@@ -1,4 +1,4 @@
-/* The sizes that cuDNN 9 asks for a recurrent layer, as a law with parameters, and its dropout state.
+/* The sizes that cuDNN 9 requests for a recurrent layer, as a law with parameters, and its dropout state.
  *
  * u = T*B*H * element size * directions;  w = bytes of all weights, with biases;  s = element size;
  * L = layers;  I = input size.
@@ -9,10 +9,10 @@
  *
  * Fitted to published peaks: 34 rows of LSTM and GRU on an A100 (L=4, H 96 to 256; rms 0.60 MB, worst
  * 2.1 MB), 18 of RNN, LSTM and GRU on an RTX 4070 (L=1, H 32 and 64), and dumps of the reserve, exact on
- * cuDNN 6 to 8.  A group that is left out of the fit is off by 1.5 to 7.5%.  Not decided by any figure:
+ * cuDNN 6 to 8.  The error for a group that is left out of the fit is 1.5 to 7.5%.  No figure covers
  * L=2 and 3 (taken as L=4), LSTM standard at L=1 (taken as GRU's), RNN standard and the reserve of RNN,
  * short T, two directions, 16-bit types, packed sequences, the persistent algorithm (taken as standard).
- * A table from a real GPU replaces this file. */
+ * A table from a real GPU can replace this file. */
 #ifndef RNNPROF_CUDNN_LAW_H
 #define RNNPROF_CUDNN_LAW_H
 
@@ -27,7 +27,7 @@ struct law {
     double standard_one, standard_more; /* a of standard */
     double standard_inputs_one;        /* y of standard: one layer; several have none */
     size_t constant_one_bytes;         /* c: one layer; several have none.  Unexplained */
-    int small_most_hidden;             /* beyond it cuDNN has no small-H algorithm */
+    int small_most_hidden;             /* above it cuDNN has no small-H algorithm */
 };
 
 static const struct law laws[LAW_CELLS] = {
@@ -44,7 +44,7 @@ static const size_t RESERVE_EXTRA_BYTES = 16;
  * 2 MB on a GPU of 80 multiprocessors, as reported. */
 static const size_t DROPOUT_STATE_BYTES_PER_SM = 24576;
 
-/* cuDNN's RNN gives NOT_SUPPORTED beyond this many time steps (pytorch#133751). */
+/* cuDNN's RNN returns NOT_SUPPORTED above this many time steps (pytorch#133751). */
 enum { LAW_MOST_TIME_STEPS = 65535 };
 
 #endif

@@ -1,5 +1,5 @@
 /* The description of the GPU, from RNNPROF_SIMULATED_GPU: "key=value;key=value;...", as
- * GpuDescription.as_text() writes it.  Python has checked it; unknown keys are left alone. */
+ * GpuDescription.as_text() writes it.  Python has checked it; unknown keys are ignored. */
 #define _GNU_SOURCE
 #include "simulate.h"
 
@@ -76,8 +76,8 @@ const struct gpu *gpu(void)
     return &described;
 }
 
-/* CUDA reads the list up to the first entry that is no GPU; with one GPU the first entry decides,
- * and a GPU that is named twice leaves none. */
+/* CUDA reads the list up to the first entry that is not a GPU; with one GPU the first entry decides,
+ * and a GPU that is named twice empties the list. */
 int gpu_is_visible(void)
 {
     const char *list = getenv("CUDA_VISIBLE_DEVICES");

@@ -93,8 +93,8 @@ EXPORT int cuGetErrorName(int code, const char **text)
     return SUCCESS;
 }
 
-/* ---- virtual memory: memory is charged when it is created, and given back when it is neither held
- * by its handle nor mapped */
+/* ---- virtual memory: memory is charged when it is created, and freed when it has neither a handle nor
+ * a mapping */
 
 struct memory {
     size_t bytes;
@@ -196,7 +196,7 @@ EXPORT int cuMemSetAccess(uint64_t start, size_t bytes, const void *access, size
     return SUCCESS;
 }
 
-/* Every mapping that lies in the range: a call may cover several. */
+/* Every mapping in the range: a call may cover several. */
 EXPORT int cuMemUnmap(uint64_t start, size_t bytes)
 {
     size_t unmapped_bytes = 0;
@@ -217,7 +217,7 @@ EXPORT int cuMemUnmap(uint64_t start, size_t bytes)
     return unmapped_bytes == bytes ? SUCCESS : INVALID_VALUE;
 }
 
-/* Looked up by name in libcuda.so.1 itself by torch before 2.9, which takes a missing one for a bug. */
+/* torch before 2.9 looks these up by name in libcuda.so.1, and reports a missing one as a bug. */
 #define REFUSED(name) \
     EXPORT int name(void) { return NOT_SUPPORTED; }
 REFUSED(cuMemGetAddressRange_v2)

@@ -1,4 +1,4 @@
-/* Errors on request: RNNPROF_SIMULATED_FAULT="FUNCTION:NTH:ERROR[:sticky]", several by commas.
+/* Errors on request: RNNPROF_SIMULATED_FAULT="FUNCTION:NTH:ERROR[:sticky]", several separated by commas.
  *
  * The NTH call of FUNCTION, counted from 1, fails with ERROR.  "sticky": every later call of that
  * function fails as well.  A device error is always kept: from then on every call returns it, as on a
@@ -47,7 +47,8 @@ static const struct fault *kind_named(const char *name)
     return NULL;
 }
 
-/* A test of a fault that never comes would pass for nothing, so what cannot be read ends the process. */
+/* A test whose fault never occurs would pass without reason, so a setting that cannot be read ends the
+ * process. */
 static void refuse(const char *text)
 {
     fprintf(stderr, "rnnprof: RNNPROF_SIMULATED_FAULT: %s is not FUNCTION:NTH:ERROR[:sticky]; errors are", text);

@@ -1,10 +1,10 @@
-/* Device memory: charged in pages against the GPU's size, and never there.
+/* Device memory: charged in pages against the GPU's size, without any real memory.
  *
- * Addresses come from one large reservation of address space without access, so that no page of host
- * memory stands behind them and a program that reads one on the host is stopped, as with a real GPU.
- * Addresses are given out from below, first fit: the same calls get the same order of addresses, which
- * decides which block the caching allocator of torch picks.  What a kernel would have written is not
- * known, so everything reads as zero. */
+ * Addresses come from one large reservation of address space without access: no page of host memory
+ * backs them, and a program that reads one on the host is stopped, as with a real GPU.  The lowest
+ * address that fits is used first: the same calls get the same order of addresses, which decides which
+ * block the caching allocator of torch chooses.  What a kernel would have written is not known, so
+ * everything reads as zero. */
 #define _GNU_SOURCE
 #include "simulate.h"
 
@@ -50,7 +50,7 @@ static int open_spaces(void)
     return 0;
 }
 
-/* The lowest gap that holds *size* bytes; NULL where there is none. */
+/* The lowest gap of at least *size* bytes; NULL if there is none. */
 static char *place(struct space *space, size_t size)
 {
     char *start = space->base;
@@ -67,7 +67,7 @@ static char *place(struct space *space, size_t size)
     return start;
 }
 
-/* The size of the piece that began at *start*, which is then free; 0 where there is none. */
+/* Free the piece that begins at *start* and return its size; 0 if there is none. */
 static size_t drop(struct space *space, const char *start)
 {
     for (struct piece **at = &space->pieces; *at; at = &(*at)->next) {
@@ -88,7 +88,7 @@ static int holds(const struct space *space, const char *start, size_t size)
     return 0;
 }
 
-/* ---- the account */
+/* ---- accounting */
 
 static int charge_locked(size_t bytes)
 {
@@ -348,7 +348,7 @@ EXPORT int cudaMemsetAsync(void *to, int value, size_t bytes, void *stream)
     return is_device_pointer(to) ? SUCCESS : fail(INVALID_VALUE);
 }
 
-/* Variables of a module lie in the context: one range of addresses stands for all of them. */
+/* Variables of a module are in the context: one range of addresses represents all of them. */
 EXPORT int cudaGetSymbolAddress(void **out, const void *symbol)
 {
     static char *module_range;

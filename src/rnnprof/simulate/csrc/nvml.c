@@ -1,16 +1,16 @@
-/* NVML: the queries that torch and rnnprof make, of the described GPU.  What this process uses comes
- * from the simulated runtime, where it is loaded in the same process; of other processes nothing is
- * known.  What no simulation has (temperature, power) is not supported.
+/* NVML for the described GPU: the queries that torch and rnnprof make.  The memory of this process comes
+ * from the simulated runtime, if it is loaded in the same process; nothing is known of other processes.
+ * What a simulation does not have (temperature, power) is not supported.
  *
- * A test says how the GPU stands beside that by RNNPROF_SIMULATED_NVML="key=value;key=value;...":
- *   slices           MIG devices: the memory of each place in bytes, by commas; 0 is an empty place
- *   processes        other processes, PID:BYTES by commas; CUDA does not know of them
+ * A test sets further state with RNNPROF_SIMULATED_NVML="key=value;key=value;...":
+ *   slices           MIG devices: the memory of each place in bytes, with commas; 0 is an empty place
+ *   processes        other processes, PID:BYTES with commas; CUDA does not know of them
  *   hides_memory     1: the memory of each process is not available
  *   reserved_bytes   the driver's own, which the first version of the memory query counts as used
- *   sm_clock_mhz     below the highest, for a GPU that is slowed down
- *   event_reasons    the bits of why
+ *   sm_clock_mhz     below the maximum, for a GPU that is throttled
+ *   event_reasons    the bits of the throttling reasons
  *   temperature_c, power_mw, power_limit_mw
- * With slices, what is used is used on the first of them. */
+ * With slices, all used memory is on the first of them. */
 #define _GNU_SOURCE
 #include "simulate.h"
 
@@ -28,7 +28,7 @@ enum { MOST_SLICES = 7, MOST_PROCESSES = 8 };
 #define NOT_AVAILABLE (~0ull) /* where the memory of a process is not reported */
 
 static char the_gpu, the_slices[MOST_SLICES]; /* their addresses are the handles */
-static int users;                             /* nvmlInit less nvmlShutdown */
+static int users;                             /* nvmlInit minus nvmlShutdown */
 static int is_lost;
 
 struct memory { unsigned long long total, free, used; };
@@ -37,7 +37,7 @@ struct process_v1 { unsigned pid; unsigned long long used_bytes; };
 struct temperature { unsigned version; int sensor; unsigned celsius; };
 struct process { unsigned pid; unsigned long long used_bytes; unsigned gpu_instance, compute_instance; };
 
-/* ---- how the GPU stands, as a test has said */
+/* ---- the state of the GPU, as set by a test */
 
 static struct {
     size_t slices[MOST_SLICES];
@@ -81,7 +81,7 @@ static void read_state(void)
     state.power_limit_mw = find_number(text, "power_limit_mw");
 }
 
-/* ---- the library's own errors: a GPU that is lost stays so */
+/* ---- the library's own errors: a GPU that is lost stays lost */
 
 static int nvml_error(const char *function)
 {
@@ -98,7 +98,7 @@ static int gpu_error(const char *function)
     return !error && is_lost ? NVML_GPU_IS_LOST : error;
 }
 
-/* Of a query that a MIG device does not answer. */
+/* The result of a query that a MIG device does not support. */
 static int whole_gpu_error(const char *function, const void *device)
 {
     int error = gpu_error(function);
@@ -113,7 +113,7 @@ static int whole_gpu_error(const char *function, const void *device)
 #define ENTER_GPU RETURN_IF(gpu_error(__func__))
 #define ENTER_WHOLE_GPU RETURN_IF(whole_gpu_error(__func__, device))
 
-/* The place of a MIG device; -1 of the GPU. */
+/* The place of a MIG device; -1 for the GPU. */
 static int place_of(const void *device) { return device == &the_gpu ? -1 : (int)((const char *)device - the_slices); }
 static int is_used(const void *device) { return place_of(device) <= 0; }
 
@@ -210,7 +210,7 @@ EXPORT int nvmlSystemGetCudaDriverVersion_v2(int *version)
 
 EXPORT int nvmlSystemGetCudaDriverVersion(int *version) { return nvmlSystemGetCudaDriverVersion_v2(version); }
 
-/* ---- finding the GPU: NVML knows nothing of CUDA_VISIBLE_DEVICES */
+/* ---- finding the GPU: NVML ignores CUDA_VISIBLE_DEVICES */
 
 EXPORT int nvmlDeviceGetCount_v2(unsigned *count)
 {
@@ -226,7 +226,7 @@ EXPORT int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **out)
     return index == 0 ? NVML_OK : NVML_INVALID_ARGUMENT;
 }
 
-/* A MIG device's begins with its place, and ends as the GPU's. */
+/* A MIG device's UUID begins with its place, and ends like the GPU's. */
 static void write_uuid(const void *device, char *out, size_t size)
 {
     int place = place_of(device);
@@ -284,7 +284,7 @@ EXPORT int nvmlDeviceGetIndex(void *device, unsigned *index)
     return NVML_OK;
 }
 
-/* ---- what it is */
+/* ---- properties */
 
 EXPORT int nvmlDeviceGetUUID(void *device, char *out, unsigned size)
 {
@@ -310,7 +310,7 @@ EXPORT int nvmlDeviceGetCudaComputeCapability(void *device, int *major, int *min
     return NVML_OK;
 }
 
-/* ---- how it stands */
+/* ---- state */
 
 EXPORT int nvmlDeviceGetMemoryInfo(void *device, struct memory *out)
 {
@@ -392,7 +392,7 @@ EXPORT int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned *milliwatts)
     return give_number(state.power_limit_mw, milliwatts);
 }
 
-/* This process and those that a test has named; their number. */
+/* This process and those that a test has named; returns their number. */
 static unsigned list_processes(const void *device, struct process *out)
 {
     unsigned count = 0;

@@ -1,5 +1,5 @@
-/* NCCL, NVRTC and CUPTI in so far as a stand-in cannot answer with a number alone, and the answer of
- * every function that no source here defines. */
+/* Functions of NCCL, NVRTC and CUPTI that must return more than a number, and the answer of every function
+ * that no source here defines. */
 #include "simulate.h"
 
 #include <string.h>
@@ -49,7 +49,7 @@ static int lost_number(const char *function)
     return !strncmp(function, "cudnn", 5) ? CUDNN_EXECUTION_FAILED_CUDART : device_error();
 }
 
-/* The answer of a function in a stand-in: *otherwise*, unless a fault is due or the GPU is lost. */
+/* The answer of a function in a stand-in: *otherwise*, unless a fault is set or the GPU is lost. */
 EXPORT int rnnprof_simulate_answer(const char *function, int otherwise)
 {
     if (device_error()) return lost_number(function);

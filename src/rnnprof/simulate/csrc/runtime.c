@@ -1,5 +1,5 @@
-/* The CUDA runtime apart from memory and errors: the device's properties, streams, events, kernels.
- * Everything is done as soon as it is asked for, and no kernel runs. */
+/* The CUDA runtime without memory and errors: the device's properties, streams, events, kernels.
+ * Every request completes at once, and no kernel runs. */
 #define _GNU_SOURCE
 #include "simulate.h"
 
@@ -11,7 +11,7 @@
 #include <strings.h>
 #include <time.h>
 
-/* ---- what rnnprof asks of the library itself */
+/* ---- functions for rnnprof itself */
 
 EXPORT unsigned long long rnnprof_simulate_launches(void) { return launch_count; }
 
@@ -29,7 +29,7 @@ EXPORT void rnnprof_simulate_reset(void)
 
 /* ---- the device */
 
-/* A program may ask which GPU it was on after it has lost it, to restore it in a destructor. */
+/* A program may query its GPU after it has lost it, to restore it in a destructor. */
 #define ENTER_EVEN_IF_LOST \
     do {                   \
         if (!device_error()) ENTER; \
@@ -163,7 +163,7 @@ enum {
 #endif
 };
 
-/* The same for every GPU that is described (CUDA programming guide, compute capabilities 7.0 to 9.0). */
+/* The same for every described GPU (CUDA programming guide, compute capabilities 7.0 to 9.0). */
 enum {
     SHARED_PER_BLOCK_BYTES = 48 << 10,
     SHARED_RESERVED_BYTES = 1 << 10,
@@ -270,7 +270,7 @@ static int attribute(int which, int *value)
         {97, (int)g->shared_per_block_bytes}, {102, 1} /* virtual memory management */,
         {106, g->blocks_per_sm}, {111, SHARED_RESERVED_BYTES},
     };
-    *value = 0; /* what is not listed, this GPU does not have */
+    *value = 0; /* this GPU does not have what is not listed */
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (known[i].which == which) *value = known[i].value;
     return which > 0 ? SUCCESS : INVALID_VALUE;
@@ -348,8 +348,8 @@ EXPORT int cudaStreamIsCapturing(void *stream, int *status)
     return SUCCESS;
 }
 
-/* Of what follows *id* nothing is defined while no capture is under way, so that one function answers
- * for the versions of it, which differ there. */
+/* While no capture runs, the outputs after *id* are undefined, so one function serves all versions of
+ * the call, which differ there. */
 EXPORT int cudaStreamGetCaptureInfo(void *stream, int *status, unsigned long long *id)
 {
     ENTER;
@@ -429,7 +429,7 @@ EXPORT int cudaEventElapsedTime(float *ms, const struct event *start, const stru
 /* CUDA 13 has the second name in programs that are compiled against it. */
 EXPORT int cudaEventElapsedTime_v2(float *ms, const struct event *start, const struct event *end) { return cudaEventElapsedTime(ms, start, end); }
 
-/* ---- kernels: nothing is kept of what a program registers, and nothing is run */
+/* ---- kernels: registrations are ignored, and nothing runs */
 
 struct dimensions { unsigned x, y, z; };
 struct configuration { struct dimensions grid, block; size_t shared_bytes; void *stream; };
@@ -501,7 +501,7 @@ EXPORT int cudaFuncSetAttribute(const void *function, int attribute_, int value)
     return SUCCESS;
 }
 
-/* The registers and shared memory of a kernel are in its binary, in no documented form: assumed. */
+/* A kernel's registers and shared memory are in its binary, in an undocumented form: assumed. */
 enum { ASSUMED_REGISTERS = 32 };
 struct function_attributes {
     size_t shared_bytes, constant_bytes, local_bytes;
@@ -536,11 +536,11 @@ EXPORT int cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const void
     return cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, function, block_threads, shared_bytes, 0);
 }
 
-/* ---- the driver's functions by name: those of driver.c; the others say that they are not supported */
+/* ---- the driver's functions by name: those of driver.c; the others return "not supported" */
 
 static int refuse_call(void) { return NOT_SUPPORTED; }
 
-/* cuGetExportTable hands out undocumented interfaces, which are not imitated. */
+/* cuGetExportTable returns undocumented interfaces, which are not simulated. */
 static int entry_point(const char *name, void **out, int *status)
 {
     enum { FOUND = 0, NOT_FOUND = 1 };

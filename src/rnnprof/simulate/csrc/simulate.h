@@ -13,7 +13,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #define UNUSED __attribute__((unused))
 
-/* The driver hands out device memory in pages of this size. */
+/* The driver allocates device memory in pages of this size. */
 #define PAGE_BYTES ((size_t)2 << 20)
 
 /* cudaError_t and CUresult: the numbers that both use */
@@ -57,11 +57,11 @@ const struct gpu *gpu(void);
 void gpu_read_again(void);
 int gpu_is_visible(void); /* whether CUDA_VISIBLE_DEVICES leaves it to this process */
 
-/* In "key=value;...": the value, cut at the size of *out*, and whether it is there; a number, or 0. */
+/* In "key=value;...": the value, truncated to *out*, and whether it exists; a number, or 0. */
 int find_value(const char *text, const char *key, char *out, size_t size);
 size_t find_number(const char *text, const char *key);
 
-/* ---- fault.c: errors that RNNPROF_SIMULATED_FAULT asks for */
+/* ---- fault.c: errors that RNNPROF_SIMULATED_FAULT requests */
 
 struct fault {
     const char *name;
@@ -74,8 +74,8 @@ void fault_read_again(void);
 /* ---- context.c: the state of this process's context and its errors */
 
 extern unsigned long long launch_count;
-int fail(int error);                    /* keep it as the thread's last error, and give it back */
-int keep(int error);                    /* the same where there is one, else SUCCESS */
+int fail(int error);                    /* keep it as the thread's last error, and return it */
+int keep(int error);                    /* the same if it is an error, else SUCCESS */
 int enter(const char *function);        /* an error to return at once, or 0; it is kept */
 int enter_device(const char *function); /* the same, for functions that create the context */
 int driver_enter(const char *function); /* the driver's functions leave the last error alone */

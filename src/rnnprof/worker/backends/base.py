@@ -1,4 +1,4 @@
-"""What the passes ask of a device; the CPU and CUDA answer it each in a module of its own."""
+"""The interface between passes and devices; CPU and CUDA implement it in their own modules."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ if TYPE_CHECKING:
 
 
 class MachineShortError(RnnprofError):
-    """Others have taken the memory that the limit promised: no out-of-memory of the point."""
+    """Other processes took the memory that the limit promised: the point is not out of memory."""
 
     @classmethod
     def of(cls, batch: int, free_bytes: int, limit_bytes: int) -> MachineShortError:
-        """A pass that failed below its limit while so much was free at its beginning."""
+        """A pass that failed below its limit, with *free_bytes* free when it began."""
         return cls(
             f"B={batch} needs more than the {format_bytes(free_bytes)} that are free here, and the "
-            f"limit is {format_bytes(limit_bytes)}: others have taken memory since the run began"
+            f"limit is {format_bytes(limit_bytes)}: other processes have taken memory since the "
+            "run began"
         )
 
     @classmethod
     def foreseen(cls, batch: int, predicted_bytes: int, limit: Limit) -> MachineShortError:
-        """A pass that is not run, since it needs more than is free by what others have taken."""
+        """A pass that is not run, since it needs more than other processes have left free."""
         free_bytes = limit.free_bytes or 0
         return cls(
             f"B={batch} was not run: {format_bytes(predicted_bytes)} are predicted, "
             f"{format_bytes(free_bytes)} are free here, and the limit is "
-            f"{format_bytes(limit.limit_bytes)}: others have taken memory since the run began"
+            f"{format_bytes(limit.limit_bytes)}: other processes have taken memory since the run "
+            "began"
         )
 
 
 class Meter(Protocol):
-    """The machine's counters as a pass began."""
+    """The machine's counters at the start of a pass."""
 
     def read(self) -> Conditions:
-        """The conditions since then."""
+        """Return the conditions since the start."""
 
 
 class Limit(Protocol):
@@ -52,22 +54,22 @@ class Limit(Protocol):
 
     @property
     def free_bytes(self) -> int | None:
-        """What the machine had left when the limit was set, where that is less; else None."""
+        """What the machine had free when the limit was set, if that is less; else None."""
 
     def baseline(self) -> dict[str, Any]:
-        """Findings of a fit: baseline_bytes and context_bytes."""
+        """Return findings of a fit: baseline_bytes and context_bytes."""
 
     def stepped(self, number: int) -> tuple[int | None, int | None]:
-        """Training step *number*, from 1, has passed: live bytes, and the charged peak so far."""
+        """After training step *number*, from 1: live bytes, and the charged peak so far."""
 
     def has_thrashed(self) -> bool:
-        """Whether the allocator has emptied its cache to go on, since the first steps."""
+        """Whether the allocator has emptied its cache to continue, after the first steps."""
 
     def charged_bytes(self) -> int | None:
-        """What the limit counts now."""
+        """Bytes that count against the limit now."""
 
     def peaks(self) -> dict[str, Any]:
-        """Findings of a fit: the peaks since the limit was set, and their reasons."""
+        """Return findings of a fit: the peaks since the limit was set, and their reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,9 @@ class TimedBlock:
     """Steps that ran back to back.
 
     Attributes:
-        samples_s: one duration a step, boundary to boundary.
-        enqueue_s: the host's time to submit each; empty where the host computes.
-        wait_s: for the device, after the last was submitted; None where the host computes.
+        samples_s: one duration per step, boundary to boundary.
+        enqueue_s: the host's time to submit each step; empty where the host computes.
+        wait_s: time to wait for the device after the last submission; None where the host computes.
         last: what the last step returned.
     """
 
@@ -93,7 +95,7 @@ class AllocatorHistory:
 
     Attributes:
         requests: address and requested bytes of each allocation.
-        frees: address of each block that was given back.
+        frees: address of each freed block.
     """
 
     requests: list[tuple[int, int]]
@@ -101,16 +103,16 @@ class AllocatorHistory:
 
 
 class AllocatorTrace(Protocol):
-    """What an allocator tells beside the profiler's events."""
+    """An allocator's own records, in addition to the profiler's events."""
 
     def begin(self) -> None:
-        """From here on every allocation is kept, with the size that was asked for."""
+        """Record every allocation from here on, with its requested size."""
 
     def live_addresses(self) -> frozenset[int]:
         """The addresses of the blocks that are allocated now."""
 
     def history(self) -> AllocatorHistory:
-        """Every allocation and free since the beginning."""
+        """Every allocation and free since :meth:`begin`."""
 
     def peaks(self) -> dict[str, int]:
         """The allocator's own peak_allocated_bytes and peak_reserved_bytes."""
@@ -120,10 +122,10 @@ class Device(Protocol):
     """Where a workload runs.
 
     Attributes:
-        least_fit_steps: training steps of a fit pass, at least, for its findings to be whole.
-        warms_up_to_fit: tiny steps go before a fit pass's baseline, which rests on what they load.
-            Where it is False, nothing of the workload precedes it in its process.
-        trace: None where the profiler's events are all there is.
+        least_fit_steps: minimum training steps of a fit pass, for complete findings.
+        warms_up_to_fit: whether tiny steps run before a fit pass's baseline, which then includes
+            what they load.  If not, no part of the workload runs before the pass in its process.
+        trace: None where the profiler's events are the only source.
     """
 
     least_fit_steps: int
@@ -136,28 +138,28 @@ class Device(Protocol):
     def trace(self) -> AllocatorTrace | None: ...
 
     def facts(self) -> dict[str, Any]:
-        """What of the device belongs to the identity of a run."""
+        """Facts of the device that identify a run."""
 
     def survey(self) -> dict[str, Any]:
-        """What the context takes and what is free; nothing on the CPU, which has no context."""
+        """What the context takes and what is free; empty on the CPU, which has no context."""
 
     def ready(self, guard_bytes: int | None) -> None:
-        """Make it ready for a pass; on the CPU with no more than *guard_bytes* to take."""
+        """Prepare the device for a pass, which may take at most *guard_bytes* on the CPU."""
 
     def ready_for_fit(self, guard_bytes: int | None) -> None:
-        """The same for a pass whose memory use must follow the live tensors sharply."""
+        """The same for a fit pass, in which memory use must follow the live tensors exactly."""
 
     def set_limit(self, limit_bytes: int) -> Limit:
-        """Drop what is free, take the baseline and set the limit, or what there is below it."""
+        """Free caches, take the baseline and set the limit, or less if the machine has less."""
 
     def lift_limit(self) -> None:
-        """Take the limit away, so that an out-of-memory can be told in words."""
+        """Remove the limit, so that an out-of-memory error can be described."""
 
     def meter(self) -> Meter:
-        """Begin to watch the conditions."""
+        """Start to record the conditions."""
 
     def synchronize(self) -> None:
-        """Wait until the device has done what was submitted."""
+        """Wait until the device has finished the submitted work."""
 
     def run_block(self, step: Callable[[], Any], count: int) -> TimedBlock:
         """Run *count* steps back to back and time each."""

@@ -1,7 +1,7 @@
-"""A memory limit in a process of the user's own: in force while steps run, then as it was.
+"""A memory limit in the user's own process: set while steps run, then restored.
 
-A worker sets its limit once and ends.  Here the process lives on: after every run, whatever ended
-it, the limit is lifted and the heap is as quick as before, and no device is chosen for the process.
+A worker sets its limit once and ends.  This process lives on: after every run, however it ended,
+the limit is removed and the heap is as fast as before, and no device is chosen for the process.
 """
 
 from __future__ import annotations
@@ -18,30 +18,31 @@ import torch
 from rnnprof.device.process import memory_bytes
 from rnnprof.errors import BadInputError, NoDeviceError
 from rnnprof.units import format_bytes
-from rnnprof.worker.backends.aside import Aside
 from rnnprof.worker.backends.cpu import CpuLimit, level_with_peak
+from rnnprof.worker.backends.disposable_thread import DisposableThread
 from rnnprof.worker.backends.heap import Filling, fill_arenas, share_heap, sharp_heap, trim
 
 KEPT_RATIO: Final = 0.03
-"""Share of the limit that earlier runs may have left behind without its counting against the next:
-oneDNN keeps what it has compiled for each shape.  More than that is a leak, and counts."""
+"""Share of the limit that earlier runs may keep without counting against the next: oneDNN keeps the
+code that it compiles for each shape.  More than that is a leak, and counts."""
 
 SLACK_PART: Final = 16
 LEAST_SLACK_BYTES: Final = 16 << 20
-"""Above the limit, of a rehearsal: a part of it, and at least what oneDNN takes to compile."""
+"""Slack of a rehearsal above the limit: a part of the limit, at least what oneDNN takes to
+compile."""
 
 UNSURE_RATIO: Final = 0.01
-"""Share of the limit that the peak of a run may be uncertain by, and still be told."""
+"""A peak is reported if its uncertainty is at most this share of the limit."""
 
 
 @dataclass(slots=True)
 class Reading:
-    """What a run of steps took, known once it has ended.
+    """What a run of steps took, known after it has ended.
 
     Attributes:
-        peak_bytes: of what the limit counts; None where it is not known.
+        peak_bytes: of what the limit counts; None if unknown.
         allocated_bytes: the part of it that tensors took at their peak; None on the CPU.
-        retries: times that the caching allocator emptied its cache to go on; None on the CPU.
+        retries: times that the caching allocator emptied its cache to continue; None on the CPU.
     """
 
     peak_bytes: int | None = None
@@ -54,8 +55,8 @@ class Allowance(Protocol):
 
     Attributes:
         kind: ``cpu`` or ``cuda``.
-        rehearses: a batch near the limit is run with some slack first.
-        limit_bytes: in force during a run, or, without a limit, what there is.
+        rehearses: whether a batch near the limit first runs with some slack.
+        limit_bytes: in force during a run; without a limit, the memory that there is.
     """
 
     kind: str
@@ -65,47 +66,47 @@ class Allowance(Protocol):
     def limit_bytes(self) -> int: ...
 
     def settle(self, limit_bytes: int | None) -> None:
-        """Drop what is free, take the baseline and note the limit for the runs to come."""
+        """Free caches, take the baseline and store the limit for the next runs."""
 
     def in_force(self, *, slack: bool = False) -> AbstractContextManager[Reading]:
-        """Set the limit, and put back what was there when the run ends, however it ends."""
+        """Set the limit, and restore the previous one when the run ends, however it ends."""
 
     def run(self, work: Callable[[], None]) -> None:
-        """Do *work*, and wait until the device has done what was submitted."""
+        """Run *work*, and wait until the device has finished the submitted work."""
 
     def charged_bytes(self) -> int | None:
-        """What the limit counts now."""
+        """Bytes that count against the limit now."""
 
     def close(self) -> None:
-        """The search is over."""
+        """Release everything at the end of the search."""
 
     def clean(self) -> None:
-        """Give back what the last run left free."""
+        """Free the caches that the last run left."""
 
 
 def open_budget(device: str) -> Allowance:
     """The budget of a device: ``cpu``, ``cuda`` (the current GPU) or ``auto``.
 
     Raises:
-        BadInputError: it names no such device.
-        NoDeviceError: a GPU is asked for, and torch has none.
+        BadInputError: *device* is none of these.
+        NoDeviceError: a GPU is requested, and torch has none.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise BadInputError(f"device {device!r}: write auto, cpu or cuda (the current GPU)")
     has_gpu = device != "cpu" and torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
-        raise NoDeviceError("device 'cuda': torch sees no GPU: `rnnprof doctor` tells why")
+        raise NoDeviceError("device 'cuda': torch sees no GPU: `rnnprof doctor` shows why")
     return CudaBudget() if has_gpu else CpuBudget()
 
 
 class CpuBudget:
-    """RLIMIT_DATA above what this process holds, by its soft limit alone."""
+    """RLIMIT_DATA above what this process holds; only the soft limit changes."""
 
     kind = "cpu"
     rehearses = True
 
     def __init__(self) -> None:
-        self._aside = Aside()
+        self._aside = DisposableThread()
         self._filling = Filling()
         self._spare: list[object] = []
         share_heap()
@@ -117,10 +118,10 @@ class CpuBudget:
         return self._base.limit_bytes
 
     def settle(self, limit_bytes: int | None) -> None:
-        """The baseline is what the process holds when nothing is left to free.
+        """Take the baseline, after everything that can be freed is freed.
 
         Raises:
-            BadInputError: a limit that was set on this process already leaves nothing.
+            BadInputError: an existing limit on this process leaves nothing.
         """
         assert limit_bytes is not None
         self._filling.release()
@@ -128,14 +129,14 @@ class CpuBudget:
         self._spare = []
         trim()
         self._spare = fill_arenas(lambda: _now(0).baseline_bytes)
-        # by the thread that steps run in: its heap need not be this one's
+        # in the thread that runs the steps: its heap may be another one
         with sharp_heap():
             self._aside.run(lambda: self._filling.fill(lambda: _now(0).baseline_bytes))
         base = _now(limit_bytes)
         left = _soft_limit(base) - base.baseline_bytes
         if left <= 0:
             raise BadInputError(
-                f"this process holds {format_bytes(base.baseline_bytes)} of data already, which is "
+                f"this process already holds {format_bytes(base.baseline_bytes)} of data, which is "
                 "all that its RLIMIT_DATA allows: raise it (ulimit -d)"
             )
         self._base = replace(base, limit_bytes=left)
@@ -160,40 +161,40 @@ class CpuBudget:
                 reading.peak_bytes = None if peak is None else peak + leaked
 
     def _baseline_of(self, now: CpuLimit) -> int:
-        """What the process holds now, less what it has leaked since the limit was settled."""
+        """What the process holds now, minus what it has leaked since :meth:`settle`."""
         return min(
             now.baseline_bytes, self._base.baseline_bytes + int(KEPT_RATIO * now.limit_bytes)
         )
 
     def charged_bytes(self) -> int:
-        """What is held above the baseline."""
+        """Bytes held above the baseline."""
         return self._base.charged_bytes()
 
     def run(self, work: Callable[[], None]) -> None:
-        """Do it in a thread that may be spoilt."""
+        """Run *work* in the disposable thread."""
         self._aside.run(work)
 
     def close(self) -> None:
-        """Give the thread up, and the heap's holes back."""
+        """Discard the thread, and free the heap's holes."""
         self._aside.close()
         self._filling.release()
 
     def clean(self) -> None:
-        """Collect cycles and give the heap's free pages back."""
+        """Collect cycles and return the heap's free pages."""
         trim()
 
 
 def _now(limit_bytes: int) -> CpuLimit:
-    """The process's address space as a limit would begin with it."""
+    """The process's address space now, in the form of a limit that begins here."""
     data, size, peak = (memory_bytes(name) or 0 for name in ("VmData", "VmSize", "VmPeak"))
     return CpuLimit(data, size, peak, limit_bytes)
 
 
 def _peak_bytes(watch: CpuLimit) -> int | None:
-    """The peak above where *watch* began; None where it was not passed or cannot be told.
+    """The peak above the start of *watch*; None if it did not rise or is unknown.
 
-    The kernel keeps a peak of all mappings, not of those that the limit counts.  What the heap of
-    a thread takes of its reserved addresses is counted without being mapped, so it is added.
+    The kernel keeps a peak of all mappings, not of those that the limit counts.  Memory that a
+    thread's heap takes from its reserved addresses counts without a new mapping, so it is added.
     """
     now = _now(watch.limit_bytes)
     if now.earlier_peak_bytes <= watch.earlier_peak_bytes:
@@ -206,7 +207,7 @@ def _peak_bytes(watch: CpuLimit) -> int | None:
 
 
 def _soft_limit(limit: CpuLimit) -> int:
-    """The limit as the kernel takes it; never more than is in force already."""
+    """The limit in the kernel's form; never more than the one in force."""
     wanted = limit.baseline_bytes + limit.limit_bytes
     in_force = resource.getrlimit(resource.RLIMIT_DATA)
     return min([wanted, *(size for size in in_force if size != resource.RLIM_INFINITY)])
@@ -214,7 +215,7 @@ def _soft_limit(limit: CpuLimit) -> int:
 
 @contextmanager
 def _level_with_peak() -> Iterator[None]:
-    """For the time of a run."""
+    """Keep the address space level with its peak during a run."""
     reserved = level_with_peak()
     try:
         yield
@@ -224,7 +225,7 @@ def _level_with_peak() -> Iterator[None]:
 
 
 class CudaBudget:
-    """The caching allocator's fraction of the current GPU, or none."""
+    """The caching allocator's fraction of the current GPU, or no limit."""
 
     kind = "cuda"
     rehearses = False
@@ -236,10 +237,10 @@ class CudaBudget:
         self.limit_bytes = 0
 
     def settle(self, limit_bytes: int | None) -> None:
-        """Without a limit, what the allocator could reserve leads.
+        """Store the limit; without one, *limit_bytes* is what the allocator can reserve.
 
         Raises:
-            BadInputError: the GPU does not have as much free.
+            BadInputError: the GPU has less free.
         """
         self.clean()
         free, total = self._cuda.mem_get_info()
@@ -247,15 +248,15 @@ class CudaBudget:
         if limit_bytes is not None and limit_bytes > mine:
             raise BadInputError(
                 f"a memory limit of {format_bytes(limit_bytes)} is more than this GPU can give "
-                f"now: {format_bytes(mine)} of {format_bytes(total)} are this process's or free"
+                f"now: {format_bytes(mine)} of {format_bytes(total)} are free or this process's"
             )
         self.limit_bytes = min(limit_bytes or mine, int(_fraction(self._cuda) * total))
-        # half a byte more, so that the product of fraction and total is not rounded below it
+        # half a byte more: the product of fraction and total must not round below the limit
         self._fraction = None if limit_bytes is None else (self.limit_bytes + 0.5) / total
 
     @contextmanager
     def in_force(self, *, slack: bool = False) -> Iterator[Reading]:  # noqa: ARG002  # a CPU's
-        """Set the fraction, and read the peaks that the allocator reserved and gave out."""
+        """Set the fraction, and read the peaks of reserved and allocated bytes."""
         reading = Reading()
         before, retries_before = _fraction(self._cuda), _retries(self._cuda)
         self._cuda.reset_peak_memory_stats()
@@ -264,7 +265,7 @@ class CudaBudget:
                 self._cuda.set_per_process_memory_fraction(min(1.0, self._fraction))
             yield reading
         finally:
-            with suppress(Exception):  # a context that an error has broken stays as it is
+            with suppress(Exception):  # a context broken by an error stays as it is
                 reading.peak_bytes = int(self._cuda.max_memory_reserved())
                 reading.allocated_bytes = int(self._cuda.max_memory_allocated())
                 reading.retries = _retries(self._cuda) - retries_before
@@ -278,23 +279,23 @@ class CudaBudget:
         return None
 
     def run(self, work: Callable[[], None]) -> None:
-        """Do it; an error of a kernel comes up at the end."""
+        """Run *work*; an error of a kernel is raised at the end."""
         work()
         self._cuda.synchronize()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """There is nothing to release."""
 
     def clean(self) -> None:
         """Collect cycles and empty the allocator's cache."""
         gc.collect()
-        with suppress(Exception):  # of a broken context, whose own error says more
+        with suppress(Exception):  # a broken context: its first error says more
             self._cuda.synchronize()
             self._cuda.empty_cache()
 
 
 def _fraction(cuda: Any) -> float:
-    """The fraction in force; torch before 2.7 does not tell it."""
+    """The fraction in force; 1 with torch before 2.7, which does not report it."""
     read = getattr(cuda, "get_per_process_memory_fraction", None)
     return 1.0 if read is None else float(read())
 

@@ -1,7 +1,7 @@
 """The CPU as a device: threads, heap, baseline, and a limit that the operating system enforces.
 
-The limit is RLIMIT_DATA: the kernel then refuses private writable address space beyond it, so an
-out-of-memory is the operating system's own and arrives as it would in training.
+The limit is RLIMIT_DATA: the kernel refuses private writable address space beyond it, so an
+out-of-memory error comes from the operating system, as in training.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rnnprof.worker.backends.base import TimedBlock
 from rnnprof.worker.backends.heap import Filling, fill_arenas, steady_heap, trim
 
 LEFT_BYTES: Final = 128 << 20
-"""Of what is available, left to others: the system kills before the last page is taken."""
+"""Available memory left to other processes: the system kills before the last page is taken."""
 
 
 @dataclass(slots=True)
@@ -37,13 +37,13 @@ class CpuLimit:
 
     Attributes:
         baseline_bytes: VmData when the budget was set: threads, libraries, heap.
-        address_space_bytes: VmSize then; its peak since tells the peak of the budget's use.
+        address_space_bytes: VmSize then; its later peak gives the peak use of the budget.
         earlier_peak_bytes: VmPeak then, which the kernel never resets.
         resident_bytes: VmRSS then.
-        peak_resident_reason: why VmHWM tells nothing of the time since, if it does not.
-        other_bytes: the most that was mapped at the end of a training step and is not counted.
-        free_bytes: that the machine had left for it, where that is less than the limit.
-        level, spare: keep VmSize at the peak of before, and room for Python's objects.
+        peak_resident_reason: why VmHWM says nothing about the time since, if so.
+        other_bytes: the largest size of uncounted mappings at the end of a training step.
+        free_bytes: what the machine had free, if that is less than the limit.
+        level, spare: keep VmSize at the earlier peak, and room for Python's objects.
     """
 
     baseline_bytes: int
@@ -58,16 +58,16 @@ class CpuLimit:
     other_bytes: int = 0
 
     def baseline(self) -> dict[str, Any]:
-        """Findings of a fit before its first step."""
+        """Return findings of a fit before its first step."""
         return {"baseline_bytes": self.baseline_bytes, "context_bytes": self.resident_bytes}
 
     def stepped(self, number: int) -> tuple[int | None, int | None]:  # noqa: ARG002  # a GPU's
-        """What the limit counts at the end of a training step, and its peak so far."""
+        """Charged bytes at the end of a training step, and their peak so far."""
         self.other_bytes = max(self.other_bytes, abs(self._other_bytes()))
         return self.charged_bytes(), self.peak_charged_bytes()[0]
 
     def peaks(self) -> dict[str, Any]:
-        """Findings of a fit after its last step."""
+        """Return findings of a fit after its last step."""
         peak, reason = self.peak_charged_bytes()
         refused = self.peak_resident_reason
         return {
@@ -78,7 +78,7 @@ class CpuLimit:
         }
 
     def has_thrashed(self) -> bool:
-        """There is no cache to empty."""
+        """Always False: there is no cache to empty."""
         return False
 
     def charged_bytes(self) -> int:
@@ -86,12 +86,12 @@ class CpuLimit:
         return max(0, (memory_bytes("VmData") or 0) - self.baseline_bytes)
 
     def peak_charged_bytes(self) -> tuple[int | None, str | None]:
-        """The peak of it, or None and why.
+        """The charged peak in bytes, or None and the reason.
 
-        The kernel keeps a peak of all mappings only.  Where nothing but private writable memory is
-        mapped while a pass runs, which is checked at the end of each training step and here, the
-        growth of the two is the same.  Batches that a data loader's workers share come and go: a
-        peak above the limit is theirs too.
+        The kernel only keeps a peak of all mappings.  While a pass maps only private writable
+        memory, both grow by the same amount; this is checked at the end of each training step and
+        here.  Batches that a data loader's workers share come and go: a peak above the limit
+        includes them.
         """
         peak = memory_bytes("VmPeak") or 0
         if peak <= self.earlier_peak_bytes:
@@ -111,12 +111,12 @@ class CpuLimit:
 
 
 def start_threads() -> None:
-    """Run one parallel region, so that the pools' stacks are mapped before any baseline."""
+    """Run one parallel region, so that the thread pools' stacks are mapped before a baseline."""
     torch.ones(1 << 20).add_(1.0)
 
 
 def guard(guard_bytes: int | None) -> None:
-    """Bound the address space for a pass without a limit, so that the machine lives."""
+    """Bound the address space for a pass without a limit, to protect the machine."""
     if guard_bytes is not None:
         _set_data_limit((memory_bytes("VmData") or 0) + guard_bytes)
 
@@ -124,8 +124,8 @@ def guard(guard_bytes: int | None) -> None:
 def set_limit(limit_bytes: int) -> CpuLimit:
     """Take the baseline and set the budget above it.
 
-    Where the machine no longer has that much, what it has is the budget: what fits in less fits,
-    and what does not has not been shown to need more than the limit.
+    If the machine no longer has that much, the budget is what it has: what fits in less also fits
+    the limit, and what does not fit is not shown to need more than the limit.
     """
     available = available_bytes()
     free = None if available >= limit_bytes else max(0, available - LEFT_BYTES)
@@ -146,10 +146,10 @@ def set_limit(limit_bytes: int) -> CpuLimit:
 
 
 def level_with_peak() -> mmap.mmap | None:
-    """Reserve addresses up to the peak that the kernel keeps, so that a lower one shows as well.
+    """Reserve addresses up to the kernel's peak, so that a lower peak becomes visible.
 
-    VmPeak cannot be reset, but a mapping without access brings VmSize up to it.  RLIMIT_DATA does
-    not count it, and it takes no memory.  None where nothing is missing or it cannot be had.
+    VmPeak cannot be reset, but a mapping without access raises VmSize to it.  RLIMIT_DATA does not
+    count the mapping, and it takes no memory.  None if nothing is missing or the mapping fails.
     """
     missing = (memory_bytes("VmPeak") or 0) - (memory_bytes("VmSize") or 0)
     if missing > 0:
@@ -160,7 +160,7 @@ def level_with_peak() -> mmap.mmap | None:
 
 
 def lift_limit() -> None:
-    """Take the budget away, so that an out-of-memory can be told in words."""
+    """Remove the budget, so that an out-of-memory error can be described."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 
@@ -177,7 +177,7 @@ def _charged_bytes() -> int:
 
 
 class CpuDevice:
-    """The processors of this machine, as the passes ask of them."""
+    """The processors of this machine, as a device."""
 
     torch_device = torch.device("cpu")
     trace = None
@@ -185,7 +185,7 @@ class CpuDevice:
     warms_up_to_fit = True
 
     def facts(self) -> dict[str, Any]:
-        """What of the CPU belongs to the identity of a run."""
+        """Facts of the CPU that identify a run."""
         mkldnn = torch.backends.mkldnn
         return {
             "device": "cpu",
@@ -196,7 +196,7 @@ class CpuDevice:
         }
 
     def survey(self) -> dict[str, Any]:
-        """There is no context to tell of."""
+        """Return nothing: the CPU has no context."""
         return {}
 
     def ready(self, guard_bytes: int | None) -> None:
@@ -205,13 +205,13 @@ class CpuDevice:
         start_threads()
 
     def ready_for_fit(self, guard_bytes: int | None) -> None:
-        """The same, with a heap that gives back at once what is freed."""
+        """The same, with a heap that returns freed memory at once."""
         guard(guard_bytes)
         steady_heap()
         start_threads()
 
     def set_limit(self, limit_bytes: int) -> CpuLimit:
-        """Drop what is free, fill what stays so, take the baseline and set the limit."""
+        """Free caches, fill the heap's holes, take the baseline and set the limit."""
         trim()
         spare = fill_arenas(_charged_bytes)
         Filling().fill(_charged_bytes)  # for as long as this worker lives
@@ -220,15 +220,15 @@ class CpuDevice:
         return limit
 
     def lift_limit(self) -> None:
-        """Take the limit away."""
+        """Remove the limit."""
         lift_limit()
 
     def meter(self) -> ConditionsMeter:
-        """Begin to watch the conditions."""
+        """Start to record the conditions."""
         return ConditionsMeter.start()
 
     def synchronize(self) -> None:
-        """Nothing runs behind the host's back."""
+        """Do nothing: the CPU computes synchronously."""
 
     def run_block(
         self,

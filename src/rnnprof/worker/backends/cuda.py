@@ -1,7 +1,7 @@
-"""CUDA as a device: a limit by the caching allocator's fraction, events for times, NVML beside.
+"""CUDA as a device: a limit by the caching allocator's fraction, times from events, and NVML.
 
-``torch.cuda`` and NVML are handed in, so that every line can be met without a GPU; what a GPU
-does is proven by the evidence packs under ``reports/``.
+``torch.cuda`` and NVML are parameters, so that tests can run every line without a GPU; the evidence
+packs under ``reports/`` prove what a GPU does.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from rnnprof.simulate.description import GPU_VARIABLE
 from rnnprof.worker.backends.base import AllocatorHistory, TimedBlock
 
 FIRST_COUNTED_STEP: Final = 3
-"""Retries before it come of the optimizer's state and the first workspaces, not of thrashing."""
+"""Earlier retries come from the optimizer's state and the first workspaces, not from thrashing."""
 
-HIDDEN: Final = "by the growth of the GPU's used total: NVML hides the processes here"
+HIDDEN: Final = "from the growth of the GPU's used memory: NVML hides the processes here"
 
 NO_NVML: Final = "NVML does not answer: {}"
 
 ALLOCATOR_VARIABLES: Final = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
-"""The newer name first; it wins in torch as well."""
+"""The newer name first; torch prefers it too."""
 
 
 class DeviceMissingError(NoDeviceError):
-    """torch cannot use the GPU that was asked for."""
+    """torch cannot use the requested GPU."""
 
 
 @dataclass(slots=True)
 class NvmlWatch:
-    """This process's share of a GPU's memory, by NVML, or by drift where NVML hides it."""
+    """This process's share of a GPU's memory, from NVML, or from growth where NVML hides it."""
 
     nvml: Nvml | None
     missing: str | None
@@ -52,21 +52,21 @@ class NvmlWatch:
     def start(
         cls, uuid: str | None, opener: Callable[[], tuple[Nvml | None, str | None]]
     ) -> NvmlWatch:
-        """Open NVML and note what of the GPU is used before this process touches it."""
+        """Open NVML and read the GPU's used memory before this process uses the GPU."""
         nvml, missing = opener()
         watch = cls(nvml, missing, uuid)
         watch.before_bytes = watch.look().used_bytes
         return watch
 
     def look(self) -> DeviceConditions:
-        """The GPU now."""
+        """The GPU's conditions now."""
         if self.nvml is None or self.uuid is None:
-            reason = NO_NVML.format(self.missing or "the GPU is not known by its UUID yet")
+            reason = NO_NVML.format(self.missing or "the GPU's UUID is not known yet")
             return DeviceConditions(unknown={"used_bytes": reason, "own_bytes": reason})
         return self.nvml.read(self.uuid, os.getpid())
 
     def own_bytes(self) -> tuple[int | None, str | None]:
-        """Device memory of this process, context included, and how it is known or why not."""
+        """Device memory of this process in bytes, with its context, and its source or reason."""
         now = self.look()
         if now.own_bytes is not None:
             return now.own_bytes, None
@@ -76,10 +76,10 @@ class NvmlWatch:
 
 
 class CudaDevice:
-    """One GPU, as the passes ask of it."""
+    """One GPU, as a device."""
 
     least_fit_steps = FIRST_COUNTED_STEP
-    warms_up_to_fit = False  # what a warm-up leaves in the cache training does not have
+    warms_up_to_fit = False  # a warm-up leaves in the cache what training does not have
 
     def __init__(
         self,
@@ -99,12 +99,12 @@ class CudaDevice:
 
     @property
     def watch(self) -> NvmlWatch:
-        """NVML's view, which :meth:`ready` has opened."""
-        assert self._watch is not None, "ready() opens it, before the context is made"
+        """NVML's view, opened by :meth:`ready`."""
+        assert self._watch is not None, "ready() opens it, before the context exists"
         return self._watch
 
-    def ready(self, guard_bytes: int | None = None) -> None:  # noqa: ARG002  # a CPU's matter
-        """Look at the GPU, then make the context.
+    def ready(self, guard_bytes: int | None = None) -> None:  # noqa: ARG002  # only for the CPU
+        """Read the GPU's conditions, then create the context.
 
         Raises:
             DeviceMissingError: torch sees no such GPU.
@@ -113,10 +113,10 @@ class CudaDevice:
             self._watch = NvmlWatch.start(self._uuid, self._opener)
         if torch.version.cuda is None and self._cuda is torch.cuda:
             raise DeviceMissingError(
-                f"torch {torch.__version__} is a build without CUDA: install one with it"
+                f"torch {torch.__version__} is a build without CUDA: install a CUDA build"
             )
         if not self._cuda.is_available():
-            raise DeviceMissingError("torch sees no CUDA device: `rnnprof doctor` tells why")
+            raise DeviceMissingError("torch sees no CUDA device: `rnnprof doctor` shows why")
         index, count = self.torch_device.index or 0, self._cuda.device_count()
         if index >= count:
             raise DeviceMissingError(f"there is no {self.torch_device}: torch sees {count} GPUs")
@@ -127,7 +127,7 @@ class CudaDevice:
     ready_for_fit = ready
 
     def facts(self) -> dict[str, Any]:
-        """What of the GPU, its driver and libraries belongs to the identity of a run."""
+        """Facts of the GPU, its driver and libraries that identify a run."""
         self.ready()
         gpu = self._cuda.get_device_properties(self.torch_device.index or 0)
         nvml = self.watch.nvml
@@ -147,7 +147,7 @@ class CudaDevice:
         }
 
     def survey(self) -> dict[str, Any]:
-        """What the context takes and what is free, once the workload has run and is dropped."""
+        """What the context takes and what is free, after the workload has run and is dropped."""
         self.trim()
         own, note = self.watch.own_bytes()
         free, total = self._cuda.mem_get_info()
@@ -160,36 +160,36 @@ class CudaDevice:
         }
 
     def trim(self) -> None:
-        """Give back what is free: Python's cycles and the allocator's cache."""
+        """Free Python's cycles and the allocator's cache."""
         gc.collect()
         self._cuda.synchronize()
         self._cuda.empty_cache()
 
     def set_limit(self, limit_bytes: int) -> CudaLimit:
-        """Drop what is free, take the baseline and set the allocator's fraction."""
+        """Free caches, take the baseline and set the allocator's fraction."""
         self.trim()
         free, total = self._cuda.mem_get_info()
         reserved = self._cuda.memory_reserved()
         own, _ = self.watch.own_bytes()
         context = None if own is None else max(0, own - reserved)
-        # half a byte more, so that the product of fraction and total is not rounded below it
+        # half a byte more: the product of fraction and total must not round below the limit
         self._cuda.set_per_process_memory_fraction(min(1.0, (limit_bytes + 0.5) / total))
         self._cuda.reset_peak_memory_stats()
         left = None if free + reserved >= limit_bytes else free + reserved
         return CudaLimit(self._cuda, self.watch, limit_bytes, reserved, context, free_bytes=left)
 
     def lift_limit(self) -> None:
-        """Take the limit away; a context that an error has broken stays as it is."""
+        """Remove the limit; a context broken by an error stays as it is."""
         with suppress(Exception):
             if self._cuda.is_initialized():
                 self._cuda.set_per_process_memory_fraction(1.0)
 
     def meter(self) -> CudaMeter:
-        """Begin to watch host and GPU."""
+        """Start to record the conditions of host and GPU."""
         return CudaMeter.start(self._cuda, self.watch)
 
     def synchronize(self) -> None:
-        """Wait for the GPU; an error of an earlier kernel comes up here."""
+        """Wait for the GPU; an error of an earlier kernel is raised here."""
         self._cuda.synchronize()
 
     def run_block(self, step: Callable[[], Any], count: int) -> TimedBlock:
@@ -219,8 +219,8 @@ class CudaLimit:
 
     Attributes:
         reserved_bytes: by the allocator when the limit was set: library workspaces.
-        context_bytes: of this process then; None where NVML tells nothing.
-        free_bytes: that others had left of the GPU, where that is less than the limit.
+        context_bytes: of this process then; None if NVML reports nothing.
+        free_bytes: what other processes had left of the GPU, if that is less than the limit.
     """
 
     cuda: Any
@@ -232,17 +232,17 @@ class CudaLimit:
     free_bytes: int | None = None
 
     def baseline(self) -> dict[str, Any]:
-        """Findings of a fit before its first step."""
+        """Return findings of a fit before its first step."""
         return {"baseline_bytes": self.reserved_bytes, "context_bytes": self.context_bytes}
 
     def stepped(self, number: int) -> tuple[int | None, int | None]:
-        """Live bytes and the peak so far; retries count once the optimizer's state is in place."""
+        """Live bytes and the charged peak; retries count after the optimizer's first step."""
         if number == FIRST_COUNTED_STEP - 1:
             self.retries_before = self._retries()
         return int(self.cuda.memory_allocated()), int(self.cuda.max_memory_reserved())
 
     def has_thrashed(self) -> bool:
-        """Whether there were retries since the optimizer's state is in place."""
+        """Whether there were retries after the optimizer's state was in place."""
         return bool(self._counted_retries())
 
     def charged_bytes(self) -> int | None:
@@ -252,7 +252,7 @@ class CudaLimit:
         return None
 
     def peaks(self) -> dict[str, Any]:
-        """Findings of a fit after its last step, before the cache is emptied."""
+        """Return findings of a fit after its last step, before the cache is emptied."""
         own, note = self.watch.own_bytes()
         return {
             "peak_charged_bytes": self.cuda.max_memory_reserved(),
@@ -271,7 +271,7 @@ class CudaLimit:
 
 @dataclass(slots=True)
 class CudaMeter:
-    """Counters of host and GPU as a pass began."""
+    """Counters of host and GPU at the start of a pass."""
 
     host: ConditionsMeter
     cuda: Any
@@ -285,7 +285,7 @@ class CudaMeter:
         return cls(ConditionsMeter.start(), cuda, watch, watch.look(), cuda.memory_reserved())
 
     def read(self) -> Conditions:
-        """The conditions since; the GPU is read first, while its clocks are those of work."""
+        """The conditions since; the GPU is read first, while its clocks are still those of work."""
         after = self.watch.look()
         grown = self.cuda.memory_reserved() - self.reserved_before
         return replace(
@@ -297,7 +297,7 @@ class CudaMeter:
 
 
 def others_drift(before: DeviceConditions, after: DeviceConditions, own_growth: int) -> int | None:
-    """Growth of the memory that others hold: what is used less what is ours."""
+    """Growth in bytes of the memory of other processes: used memory minus our own."""
     if before.used_bytes is None or after.used_bytes is None:
         return None
     if before.own_bytes is not None and after.own_bytes is not None:
@@ -307,13 +307,13 @@ def others_drift(before: DeviceConditions, after: DeviceConditions, own_growth: 
 
 @dataclass(slots=True)
 class CudaTrace:
-    """The caching allocator's own history, for the sizes that were asked for."""
+    """The caching allocator's own history, for the requested sizes."""
 
     cuda: Any
 
     def begin(self) -> None:
-        """Keep every allocation from here on, without stacks."""
-        self.cuda.memory._record_memory_history(enabled="all", context=None)  # noqa: SLF001  # the only way there is
+        """Record every allocation from here on, without stacks."""
+        self.cuda.memory._record_memory_history(enabled="all", context=None)  # noqa: SLF001  # torch has no public way
         self.cuda.reset_peak_memory_stats()
 
     def live_addresses(self) -> frozenset[int]:
@@ -326,10 +326,10 @@ class CudaTrace:
         )
 
     def history(self) -> AllocatorHistory:
-        """Every allocation and free since the beginning, in the allocator's own order.
+        """Every allocation and free since :meth:`begin`, in the allocator's own order.
 
-        Source: ``record_trace`` in c10/cuda/CUDACachingAllocator.cpp: ALLOC keeps the size that was
-        asked for, not the block's; FREE_REQUESTED stands where the profiler hears of a free.
+        Source: ``record_trace`` in c10/cuda/CUDACachingAllocator.cpp: ALLOC has the requested size,
+        not the block's; FREE_REQUESTED is where the profiler gets a free.
         """
         traces = self.cuda.memory._snapshot()["device_traces"]  # noqa: SLF001
         entries = [entry for trace in traces for entry in trace]
@@ -339,7 +339,7 @@ class CudaTrace:
         )
 
     def peaks(self) -> dict[str, int]:
-        """The allocator's own peaks since the beginning."""
+        """The allocator's own peaks since :meth:`begin`."""
         return {
             "peak_allocated_bytes": self.cuda.max_memory_allocated(),
             "peak_reserved_bytes": self.cuda.max_memory_reserved(),
@@ -347,7 +347,7 @@ class CudaTrace:
 
 
 def uuid_of(gpu: Any) -> str | None:
-    """The UUID in NVML's form, which CUDA_VISIBLE_DEVICES takes; torch leaves the prefix out."""
+    """The UUID in NVML's form, which CUDA_VISIBLE_DEVICES takes; torch omits the prefix."""
     text = str(getattr(gpu, "uuid", "") or "")
     if not text or text.startswith(("GPU-", "MIG-")):
         return text or None
@@ -355,7 +355,7 @@ def uuid_of(gpu: Any) -> str | None:
 
 
 def simulation_facts(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The GPU's name, which says so where the GPU is simulated, and its description then."""
+    """The GPU's name; of a simulated GPU marked as such, with its description."""
     described = environ.get(GPU_VARIABLE)
     if described is None:
         return {"device_name": name}
@@ -363,5 +363,5 @@ def simulation_facts(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def allocator_settings(environ: Any) -> str:
-    """The caching allocator's settings in force, which decide how memory is cut."""
+    """The caching allocator's settings in force, which decide how memory is split."""
     return next((environ[name] for name in ALLOCATOR_VARIABLES if environ.get(name)), "")

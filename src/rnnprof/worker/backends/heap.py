@@ -1,8 +1,8 @@
 """glibc's heap under a limit on address space: blocks are mapped one by one, and holes are filled.
 
-What a process freed earlier leaves holes in its heap.  They are counted in its address space
-already, so steps that find room in them take nothing of the limit: what fits would depend on what
-ran before.  A worker's heap stays so until it ends; the user's own is put back after every run.
+Memory that a process freed earlier leaves holes in its heap.  They already count as address space,
+so steps that use them take nothing from the limit, and what fits would depend on what ran before.
+A worker's heap keeps these settings; in the user's own process they are restored after every run.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ M_MMAP_THRESHOLD: Final = -3
 M_ARENA_MAX: Final = -8
 
 QUICK_MMAP_THRESHOLD_BYTES: Final = 32 << 20
-"""Where glibc's own adjusting ends: once a block of this size has been freed, it keeps smaller ones
-in the heap.  Set after a run, since the adjusting cannot be switched on again."""
+"""The end of glibc's dynamic threshold: after a block of this size is freed, smaller ones stay in
+the heap.  Set after a run, since the dynamic threshold cannot be switched on again."""
 
 QUICK_TOP_PAD_BYTES: Final = 128 << 10
 """glibc's default (mallopt(3))."""
@@ -37,7 +37,7 @@ QUICK_TOP_PAD_BYTES: Final = 128 << 10
 HEAP_VARIABLES: Final = (
     "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD",
 )  # fmt: skip
-"""Where one is set, the heap is as somebody wants it, or another one, and is left alone."""
+"""If one is set, the user has configured or replaced the heap, and it is left alone."""
 
 ARENA_BYTES: Final = 1 << 20
 POOL_BYTES: Final = 16 << 10
@@ -49,24 +49,24 @@ MOST_POOLS: Final = 4096
 """64 MiB of free pools: a process with more, or with another allocator, is left as it is."""
 
 MOST_OBJECTS: Final = 1 << 20
-"""The same, of room that pools in use have."""
+"""The same bound for the free room in pools that are in use."""
 
 OBJECTS_AT_ONCE: Final = 4096
-"""Small objects between two looks at what is counted."""
+"""Small objects between two readings of the charged bytes."""
 
 LIST_ITEM_BYTES: Final = 16
-"""Of a list that grows, for each item: its pointer, and the old list while the new one is made."""
+"""Of a growing list, for each item: its pointer, and the old list while the new one is made."""
 
 LARGEST_FILLING_BYTES: Final = 32 << 20
 SMALLEST_FILLING_BYTES: Final = 1 << 10
-"""Holes below a page serve Python's objects and the like, not tensors that grow with the batch."""
+"""Holes below a page hold objects of Python and similar, not tensors that grow with the batch."""
 
 FILLING_BATCH_BYTES: Final = 256 << 10
-"""What is allocated between two looks at what the limit counts; as much may stay unfilled."""
+"""Bytes allocated between two readings of the charged bytes; as much may stay unfilled."""
 
 
 def mallopt() -> Any:
-    """glibc's; None where the heap is another one or has been set up by somebody."""
+    """glibc's ``mallopt``; None for another heap or one that the user has configured."""
     if any(map(os.environ.get, HEAP_VARIABLES)):
         return None
     return getattr(ctypes.CDLL(None), "mallopt", None)
@@ -76,7 +76,7 @@ def steady_heap() -> None:
     """One arena and small thresholds, so that the address space follows the live tensors."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except AttributeError:  # not glibc: the edge is then less sharp
+    except AttributeError:  # not glibc: the largest batch is then less exact
         return
     mallopt(M_ARENA_MAX, ARENAS)
     mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
@@ -85,7 +85,7 @@ def steady_heap() -> None:
 
 
 def trim() -> None:
-    """Give back what is free: Python's cycles and the heap's pages."""
+    """Collect Python's cycles and return the heap's free pages."""
     gc.collect()
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:
@@ -93,9 +93,9 @@ def trim() -> None:
 
 
 def share_heap() -> None:
-    """Have new threads allocate from the main heap: one of their own reserves addresses ahead.
+    """Let new threads allocate from the main heap: a thread's own heap reserves addresses early.
 
-    glibc settles this once for a process; it makes no step slower.
+    glibc decides this once per process; it makes no step slower.
     """
     if option := mallopt():
         option(M_ARENA_MAX, 1)
@@ -103,7 +103,7 @@ def share_heap() -> None:
 
 @contextmanager
 def sharp_heap() -> Iterator[None]:
-    """Map blocks one by one for a while, so that the address space follows the live tensors."""
+    """Map blocks one by one inside the context: the address space then follows live tensors."""
     option = mallopt()
     if option is None:
         yield
@@ -120,15 +120,15 @@ def sharp_heap() -> Iterator[None]:
 
 
 def fill_arenas(charged_bytes: Callable[[], int]) -> list[object]:
-    """Use up the room that Python has for small objects, but for one arena that is all but empty.
+    """Use up Python's free room for small objects, except for one arena that is almost empty.
 
-    Python takes 1 MiB at a time for small objects.  Whether a step needs the next one hangs on how
-    much room the last ones have, which differs from command to command, and even in one template
-    after its hundredth worker.  So what is older is filled, and what stands ready is always the
-    same.  It lasts for as long as what is returned lives.
+    Python takes 1 MiB at a time for small objects.  Whether a step needs another MiB depends on the
+    room left in earlier ones, which differs from command to command, and even in one template after
+    its hundredth worker.  So older arenas are filled, and the free room is always the same.  The
+    effect lasts as long as the returned list.
     """
     held: list[object] = []
-    with suppress(MemoryError):  # under a limit of before: then what is free stays so
+    with suppress(MemoryError):  # an existing limit is reached: the room stays free
         base = _new_arena(held, charged_bytes)
         if base is not None and _filled_up_to(base, held, charged_bytes):
             return held
@@ -136,10 +136,10 @@ def fill_arenas(charged_bytes: Callable[[], int]) -> list[object]:
 
 
 def _filled_up_to(base: int, held: list[object], charged_bytes: Callable[[], int]) -> bool:
-    """Hold objects of each size until one lies in the arena at *base*.
+    """Hold objects of each size until one is in the arena at *base*.
 
-    False where memory grows by it (the arena was passed by, and all memory would be held), or where
-    there is more room than is worth filling.
+    False if memory grows by it (the arena was skipped, and this would take all memory), or if there
+    is more room than is worth filling.
     """
     before = charged_bytes()
     for size in SMALL_OBJECTS_BYTES:
@@ -155,10 +155,10 @@ def _filled_up_to(base: int, held: list[object], charged_bytes: Callable[[], int
 
 
 def _new_arena(held: list[object], charged_bytes: Callable[[], int]) -> int | None:
-    """Take pools until Python maps an arena for the next; its address, None where it never does.
+    """Take pools until Python maps a new arena; return its address, None if it never does.
 
-    It may be mapped for a list of this search, or for text that is read, while the objects still
-    lie in an older one.  So one pool more is taken: no other has a free one then.
+    The arena may be mapped for a list of this search, or for text that is read, while the objects
+    are still in an older one.  So one more pool is taken: no other arena has a free one then.
     """
     before = charged_bytes()
     for _ in range(MOST_POOLS):
@@ -173,12 +173,12 @@ def _new_arena(held: list[object], charged_bytes: Callable[[], int]) -> int | No
 
 
 def _pool() -> list[object]:
-    """As many objects of one size as a pool holds."""
+    """Objects of one size that fill a pool."""
     return [_small_object(PROBING_BYTES) for _ in range(POOL_BYTES // PROBING_BYTES)]
 
 
 def _small_object(size_bytes: int) -> object:
-    """A new object that takes so many bytes."""
+    """A new object of this size."""
     match size_bytes:
         case 16:
             return object()
@@ -189,16 +189,16 @@ def _small_object(size_bytes: int) -> object:
 
 
 class Filling:
-    """What fills the holes of the heap that the calling thread allocates from."""
+    """Blocks that fill the holes in the calling thread's heap."""
 
     def __init__(self) -> None:
         self._held: list[int] = []
 
     def fill(self, charged_bytes: Callable[[], int]) -> None:
-        """Allocate, from large blocks to small, as long as *charged_bytes* does not grow by it.
+        """Allocate blocks, from large to small, while *charged_bytes* does not grow.
 
-        The heap must be sharp or steady: then a large block that finds no hole shows at once.
-        Holes are a part of what is counted, so no more than that is ever allocated.
+        The heap must be sharp or steady: then a large block that fits no hole shows at once.
+        Holes are part of the charged bytes, so no more than those is ever allocated.
         """
         libc = _allocator()
         left_bytes = charged_bytes()
@@ -212,7 +212,7 @@ class Filling:
     def _filled(
         self, libc: ctypes.CDLL, count: int, size: int, charged_bytes: Callable[[], int]
     ) -> bool:
-        """Whether blocks of a size found room; if not all of them did, none is kept."""
+        """Whether *count* blocks of *size* bytes fit into holes; if not all do, none is kept."""
         before = charged_bytes()
         blocks = [block for _ in range(count) if (block := libc.malloc(size))]
         if len(blocks) == count and charged_bytes() <= before:
@@ -223,18 +223,18 @@ class Filling:
 
     @property
     def block_count(self) -> int:
-        """Blocks that are held."""
+        """Number of blocks held."""
         return len(self._held)
 
     def release(self) -> None:
-        """Give the holes back."""
+        """Free the blocks."""
         if self._held and (libc := _allocator()) is not None:
             _free(libc, self._held)
         self._held = []
 
 
 def _allocator() -> ctypes.CDLL | None:
-    """malloc and free of this process."""
+    """The C library with malloc and free; None if it is not glibc."""
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):  # not glibc
         return None
@@ -246,6 +246,6 @@ def _allocator() -> ctypes.CDLL | None:
 
 
 def _free(libc: ctypes.CDLL, blocks: list[int]) -> None:
-    """The last first, so that the heap's end shrinks."""
+    """Free the last block first, so that the heap's end shrinks."""
     for block in reversed(blocks):
         libc.free(block)

@@ -1,1 +1,1 @@
-"""What a worker is asked to do, a file a pass."""
+"""The passes of a worker, one file each."""

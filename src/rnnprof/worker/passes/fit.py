@@ -1,4 +1,4 @@
-"""The fit pass: full training steps under the limit, nothing else switched on."""
+"""The fit pass: complete training steps under the limit, without a profiler."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from rnnprof.worker.session import Session
 
 THRASHING_TIMES: Final = 3
-"""Times as many training steps where the allocator empties its cache to go on: what fits then
-hangs on how the cache is cut.  M: a batch failed at its 22nd step, one 8 below it at its 3rd."""
+"""Times as many training steps if the allocator empties its cache to continue: what fits then
+depends on how the cache is split.  Measured: a batch failed at its 22nd step, one 8 below it at
+its 3rd."""
 
 
 def fit_pass(session: Session) -> dict[str, Any]:
-    """Run ``confirm_steps`` training steps, or until the optimizer stepped, under the limit."""
+    """Run ``confirm_steps`` training steps under the limit, more until the optimizer stepped."""
     task, findings, device = session.task, session.findings, session.device
     session.tracker.enter("baseline")
     rehearse(task)
@@ -45,22 +46,22 @@ def fit_pass(session: Session) -> dict[str, Any]:
 
 
 def _refuse_if_short(task: protocol.Task, limit: Limit) -> None:
-    """Spare the machine a pass that would only show that others hold its memory.
+    """Refuse a pass that would only show that other processes hold the memory.
 
     Raises:
-        MachineShortError: the bytes predicted are more than is free.
+        MachineShortError: more bytes are predicted than are free.
     """
     predicted, free = task.predicted_bytes, limit.free_bytes
     if predicted is not None and free is not None and predicted > free:
-        raise MachineShortError.foreseen(task.batch, predicted, limit)
+        raise MachineShortError.foreseen(task.point.batch, predicted, limit)
 
 
 def check_pass(session: Session) -> dict[str, Any]:
-    """Build a factory and run one step, to tell a broken one before anything is measured."""
+    """Build a factory and run one step, to detect a broken one before anything is measured."""
     task = session.task
     session.device.ready(task.guard_bytes)
     session.tracker.enter("build")
-    training = build(task, task.batch, task.time_steps)
+    training = build(task, task.point.batch, task.point.time_steps)
     session.tracker.enter("other")
     loss = training.step(session.tracker)
     session.device.synchronize()
@@ -70,7 +71,7 @@ def check_pass(session: Session) -> dict[str, Any]:
 def _train(session: Session, limit: Limit) -> None:
     task, findings = session.task, session.findings
     session.tracker.enter("build")
-    training = build(task, task.batch, task.time_steps, task.lengths, worst=True)
+    training = build(task, task.point.batch, task.point.time_steps, task.lengths, worst=True)
     session.tracker.enter("other")
     loss = None
     counter = OptimizerSteps(training.optimizer)
@@ -86,7 +87,7 @@ def _train(session: Session, limit: Limit) -> None:
 
 
 def _steps_to_run(counter: OptimizerSteps, limit: Limit, at_least: int) -> Iterator[int]:
-    """Numbers of training steps; more where the allocator thrashes, and no two are the same."""
+    """Yield the steps' numbers; run more if the allocator thrashes: steps then differ."""
     done = 0
     for done in counter.until_enough(at_least):
         yield done
@@ -95,25 +96,25 @@ def _steps_to_run(counter: OptimizerSteps, limit: Limit, at_least: int) -> Itera
 
 
 def steps_of(task: protocol.Task, at_least: int) -> int:
-    """Training steps to run: whole rounds over the mixed lengths, of which T is the last."""
+    """Training steps to run: complete rounds over the mixed lengths, of which T is the last."""
     lengths = len(task.lengths) + 1
     return -(-max(task.confirm_steps, at_least) // lengths) * lengths
 
 
 def _finish_step(session: Session, number: int, limit: Limit) -> None:
     if session.tracker.announcing:
-        session.device.synchronize()  # an error of the device then names this step's phase
+        session.device.synchronize()  # so that a device error names this step's phase
     session.tracker.announcing = False
     session.findings["train_steps_run"] = number
     _look_beside(session.findings)
     live, peak = limit.stepped(number)
     for name, size in (("live_bytes", live), ("step_peak_bytes", peak)):
-        if size is not None and len(session.findings[name]) == number - 1:  # no gap before it
+        if size is not None and len(session.findings[name]) == number - 1:  # none is missing
             session.findings[name].append(size)
 
 
 def _look_beside(findings: dict[str, Any]) -> None:
-    """Keep the most that was seen of memory that the limit does not count."""
+    """Keep the maximum of the memory that the limit does not count."""
     beside = {"children_bytes": children_bytes(), "shared_bytes": memory_bytes("RssShmem")}
     for name, size in beside.items():
         if size:

@@ -1,4 +1,4 @@
-"""The gradient pass: reach and noise, after so many training steps; and training to a target."""
+"""The gradient pass: reach and noise after some training steps; and training to a target."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from rnnprof.worker.session import Session
 
 SMOOTHING: Final = 20
-"""Training steps whose mean loss stands for a factory's loss on fresh data."""
+"""The mean loss of this many training steps replaces a factory's loss on fresh data."""
 
 NOISE_AT_START: Final = (
-    "it is next to nothing at initialisation and rises from there (arXiv 2505.23971): look after "
-    "some training steps"
+    "it is close to zero at initialisation and rises during training (arXiv 2505.23971): measure "
+    "it after some training steps"
 )
 
 
 def gradient_pass(session: Session) -> dict[str, Any]:
-    """Train, then draw gradients; what cannot be asked has its reason in the record."""
+    """Train, then compute gradients; what cannot be computed has its reason in the record."""
     task, study = session.task, session.task.study
     assert study is not None
     session.device.ready(task.guard_bytes)
@@ -77,7 +77,7 @@ def _finite(values: Iterable[float]) -> list[float | None]:
 def training_pass(
     session: Session, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, Any]:
-    """Train to the target, looking at fresh data now and then, until the time is spent."""
+    """Train to the target loss or until the time is used; evaluate at intervals."""
     task, study = session.task, session.task.study
     assert study is not None
     assert study.target_loss is not None
@@ -107,7 +107,7 @@ def training_pass(
         "baseline_loss": learner.baseline_loss,
         "reached": reached,
         "train_steps": taken,
-        "sequences": taken * (learner.step_batch or task.batch),
+        "sequences": taken * (learner.step_batch or task.point.batch),
         "train_s": trained_s,
         "losses": curve,
         "clipped_steps": learner.clipping.count,
@@ -115,7 +115,7 @@ def training_pass(
 
 
 def _look(learner: Learner, recent: list[float | None]) -> float | None:
-    """The loss on fresh data; of a factory the mean of its last steps, None before enough."""
+    """The loss on fresh data; for a factory the mean of its last steps, None while too few."""
     if learner.has_fresh_loss:
         return learner.fresh_loss()
     if len(recent) < SMOOTHING:

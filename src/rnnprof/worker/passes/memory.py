@@ -1,9 +1,9 @@
 """The memory pass: every allocation from build on, in a worker without the limit.
 
-torch's profiler reports an allocator's mallocs and frees exactly if it starts before the first of
-them, with the allocator's own total after each; the marks of phases, steps and snapshots stand in
-the same timeline.  On CUDA the sizes are those of the allocator's blocks; what was asked for, and
-so the rounding, is known from the allocator's own history, whose order is the same.
+torch's profiler reports all allocations and frees exactly if it starts before the first of them,
+each with the allocator's total after it.  The marks of phases, steps and snapshots are in the same
+timeline.  On CUDA the sizes are those of the allocator's blocks; the requested sizes, and so the
+rounding, come from the allocator's own history, which has the same order.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from rnnprof.worker.session import Session
 
 MIN_STEPS: Final = 3
-"""The second finds the optimizer's state in place; the third tells a leak from a first time."""
+"""The second step is the first with the optimizer's state in place; the third separates a leak from
+allocations that happen once."""
 
 FUSED_OPS: Final = frozenset({"aten::mkldnn_rnn_layer", "aten::_cudnn_rnn"})
 CELL_OPS: Final = frozenset(
@@ -41,19 +42,19 @@ CELL_OPS: Final = frozenset(
 )
 LIBRARY_MARK: Final = "rnnprof:library"
 TRACE_MARK: Final = "rnnprof:trace"
-"""Around the whole trace.  torch's event tree keeps an event without a parent only where its device
-is the CPU: on CUDA a free that happens within no operator would be lost.
+"""Around the whole trace.  torch's event tree keeps an event without a parent only if its device is
+the CPU: on CUDA a free outside all operators would be lost.
 
 Source: ``materializeOpEvents`` in torch/csrc/autograd/profiler_kineto.cpp."""
 COPY_OP: Final = "aten::copy_"
-"""What every copy ends with: a cast of one tensor (``_to_copy``), and that of a whole layer, for
+"""The last operator of every copy: a cast of one tensor (``_to_copy``), or of a whole layer, for
 which autocast fills one flat buffer through a view for each weight."""
 COMPACTED: Final = (
-    "cuDNN was given a copy of all weights at each call, since they were not in one block of "
-    "memory: flatten_parameters() makes them so, except in bf16, which torch does not flatten"
+    "torch copied all weights for cuDNN at each call, because they are not in one block of memory: "
+    "call flatten_parameters(), except in bf16, which torch does not flatten"
 )
 NOT_CUDNN: Final = (
-    "fused was asked for and native ran: torch does not use cuDNN for this layer and dtype on "
+    "fused was requested and native ran: torch does not use cuDNN for this layer and dtype on "
     "this GPU"
 )
 LAYER_OPS: Final = frozenset({"aten::lstm", "aten::gru", "aten::rnn_tanh", "aten::rnn_relu"})
@@ -94,7 +95,7 @@ def memory_pass(session: Session) -> dict[str, Any]:
 
 
 def _library_addresses(task: protocol.Task, device: Device) -> frozenset[int]:
-    """What the libraries keep once a tiny workload has run and is gone: workspaces, states."""
+    """Blocks that the libraries keep after a tiny workload has run: workspaces, states."""
     assert device.trace is not None
     warm_up(task)
     gc.collect()
@@ -104,7 +105,7 @@ def _library_addresses(task: protocol.Task, device: Device) -> frozenset[int]:
 
 
 def _checked_peaks(result: Account, own: dict[str, int]) -> dict[str, Any]:
-    """The allocator's own peaks; no breakdown where the trace has another."""
+    """The allocator's own peaks; no breakdown if the trace's peak differs."""
     if own["peak_allocated_bytes"] == result.peak_bytes:
         return own
     reason = (
@@ -135,7 +136,9 @@ def _train(session: Session, watched: _Watched) -> Training:
     task, tracker = session.task, session.tracker
     tracker.enter("build")
     with record_function("rnnprof:phase:build"):
-        watched.training = training = build(task, task.batch, task.time_steps, worst=True)
+        watched.training = training = build(
+            task, task.point.batch, task.point.time_steps, worst=True
+        )
         watched.look()
     tracker.enter("other")
     counter = OptimizerSteps(training.optimizer)
@@ -159,7 +162,7 @@ def _named_addresses(training: Training, device_type: str) -> dict[str, frozense
 
 
 def _named_tensors(training: Training, device_type: str) -> dict[str, list[torch.Tensor]]:
-    """The tensors of each named part that are on the device: Adam counts its steps on the CPU."""
+    """The tensors of each named part that are on the device: Adam's step count is on the CPU."""
     model, optimizer = training.model, training.optimizer
     assert model is not None
     parameters = list(model.parameters())
@@ -190,7 +193,7 @@ def _addresses(tensors: Iterable[torch.Tensor]) -> frozenset[int]:
 
 
 def _model_bytes(training: Training, device_type: str) -> dict[str, int]:
-    """Bytes of each named part by its tensors' own sizes, each storage once."""
+    """Bytes of each named part, from its tensors' sizes; each storage counts once."""
     if training.model is None:
         return {}
     sums = {}
@@ -205,7 +208,7 @@ class _Copy:
     """A tensor copied from one storage into another, each known by its address.
 
     Attributes:
-        is_cast: into another type; else compacted, in the same type.
+        is_cast: into another type; otherwise into one block, in the same type.
     """
 
     at_ns: int
@@ -215,13 +218,13 @@ class _Copy:
 
 
 def _copy_of(event: Any, detail: Any) -> _Copy | None:
-    """The copy, where a layer may run with it: into another type, or compacted for cuDNN.
+    """The copy, if a layer may run with it: a cast, or weights put into one block for cuDNN.
 
-    Any other copy into the same type is one that the training keeps beside its weights.
+    Any other copy into the same type is one that the training keeps in addition to its weights.
     """
     target, source = detail.inputs[:2]
     if not (hasattr(target, "storage_data_ptr") and hasattr(source, "storage_data_ptr")):
-        return None  # the profiler tells nothing of a tensor without a storage, as a sparse one
+        return None  # the profiler reports nothing for a sparse tensor, which has no storage
     is_cast = target.dtype != source.dtype
     if not is_cast and not _is_within(event, FUSED_OPS):
         return None
@@ -229,7 +232,7 @@ def _copy_of(event: Any, detail: Any) -> _Copy | None:
 
 
 def _is_within(event: Any, names: frozenset[str]) -> bool:
-    """Whether an event happened within an operator of these names."""
+    """Whether an event happened inside an operator with one of these names."""
     while event.parent is not None:
         event = event.parent
         if event.name in names:
@@ -238,7 +241,7 @@ def _is_within(event: Any, names: frozenset[str]) -> bool:
 
 
 def _below(event: Any) -> Iterator[Any]:
-    """Everything that happened within an event."""
+    """Yield all events inside an event."""
     for child in event.children:
         yield child
         yield from _below(child)
@@ -246,10 +249,10 @@ def _below(event: Any) -> Iterator[Any]:
 
 @dataclass(slots=True)
 class _Timeline:
-    """The profiler's events, sorted by what they tell.
+    """The profiler's events, sorted by kind.
 
     Attributes:
-        problem: why the requested sizes could not be told, if they could not.
+        problem: why the requested sizes are unknown, if they are.
     """
 
     device_type: str = "cpu"
@@ -261,7 +264,7 @@ class _Timeline:
     implementations: set[str] = field(default_factory=set)
 
     def read(self, profiler: profile) -> None:
-        """Walk the event tree in the order in which things happened."""
+        """Walk the event tree in chronological order."""
         results: Any = profiler.profiler.kineto_results if profiler.profiler else None
         waiting = list(reversed(results.experimental_event_tree()))
         while waiting:
@@ -293,7 +296,7 @@ class _Timeline:
             self.implementations.add("fused" if is_fused else "native")
 
     def trace(self, watched: _Watched, history: AllocatorHistory | None = None) -> Trace:
-        """The events with their marks told apart, and the requested sizes where they are known."""
+        """The events and the marks by kind, with the requested sizes where they are known."""
         snapshots = [
             Snapshot(span.end_ns, watched.snapshots[int(span.name)])
             for span in self._marked("rnnprof:snapshot:")
@@ -304,7 +307,7 @@ class _Timeline:
         return Trace(events, phases, self._marked("rnnprof:step:"), snapshots)
 
     def _with_requests(self, history: AllocatorHistory) -> list[AllocatorEvent]:
-        """The events, each malloc with the size that was asked for."""
+        """The events, each allocation with its requested size."""
         events = sorted(self.events, key=lambda event: event.at_ns)
         mallocs = [event.address for event in events if event.size_bytes > 0]
         frees = [event.address for event in events if event.size_bytes < 0]
@@ -312,7 +315,7 @@ class _Timeline:
             self.problem = (
                 f"the profiler saw {len(mallocs)} allocations and {len(frees)} frees, the "
                 f"allocator's own history has {len(history.requests)} and {len(history.frees)}, or "
-                "in another order: a thread that the training code started may allocate too"
+                "their order differs: a thread that the training code started may allocate too"
             )
             return events
         asked = iter(history.requests)
@@ -328,7 +331,7 @@ class _Timeline:
         ]
 
     def _weight_casts(self, watched: _Watched) -> list[Snapshot]:
-        """The copies of weights that layers run with, as autocast makes them."""
+        """The copies of weights that layers run with, such as those of autocast."""
         return [
             Snapshot(copy.at_ns, {"weight_casts": frozenset({copy.target})})
             for copy in self._weight_copies(watched)
@@ -339,10 +342,10 @@ class _Timeline:
         return [copy for copy in self.copies if copy.source in weights]
 
     def warnings(self, watched: _Watched, impl: str | None) -> list[str]:
-        """What cuDNN did otherwise than a reader expects.
+        """Warnings about what cuDNN did differently than a reader expects.
 
         Args:
-            impl: asked for; None where the user's own code decides.
+            impl: the requested implementation; None for the user's own code.
         """
         found = []
         if not all(copy.is_cast for copy in self._weight_copies(watched)):
@@ -376,9 +379,9 @@ def _memory_fields(
 
 
 def _breakdown_doubt(result: Account, model_bytes: dict[str, int]) -> str | None:
-    """Why there is no breakdown, or it is not to be trusted: trace and tensors disagree."""
+    """Why there is no breakdown, or why it cannot be trusted: trace and tensors disagree."""
     if not model_bytes:
-        return "the factory hands over no model: return rnnprof.Training(step, model=, optimizer=)"
+        return "the factory gives no model: return rnnprof.Training(step, model=, optimizer=)"
     if result.reason:
         return result.reason
     for part, by_tensors in model_bytes.items():
@@ -389,10 +392,10 @@ def _breakdown_doubt(result: Account, model_bytes: dict[str, int]) -> str | None
 
 
 def _implementation_fields(timeline: _Timeline) -> dict[str, Any]:
-    """Which implementation really ran; packed sequences may take one or the other each time."""
+    """Which implementation really ran; with packed sequences it may differ between calls."""
     kinds = timeline.implementations
     return {
         "ops": sorted(timeline.ops),
         "implementation": "mixed" if len(kinds) > 1 else next(iter(kinds), None),
-        "implementation_reason": None if kinds else "no recurrent operator of torch was seen",
+        "implementation_reason": None if kinds else "no recurrent operator of torch ran",
     }

@@ -1,9 +1,8 @@
 """The rates pass: how fast this device multiplies matrices and copies memory.
 
-Both are what a measurement is compared with, so they are taken in a worker like any other, in the
-run's precision, and as the median of several repetitions, of which the better of two rounds
-counts.  The matrices are random: on zeros a device draws less power, clocks higher and looks
-faster than any training can be.
+Measurements are compared with these rates, so a worker measures them like everything else, in the
+run's precision: the median of several repetitions, in the faster of two rounds.  The matrices are
+random: on zeros a device draws less power, clocks higher and is faster than in any training.
 """
 
 from __future__ import annotations
@@ -34,30 +33,31 @@ LARGEST_SIZE: Final = {"cpu": 4096, "cuda": 8192}
 """Rows of a square matrix: 64 MiB of fp32 on a CPU, 256 MiB on a GPU."""
 
 PRODUCT_S: Final = 0.02
-"""The matrix grows until one product takes so long, or it is the largest."""
+"""The matrix grows until one product takes this long, or until it has the largest size."""
 
 SAMPLES: Final = 7
-"""Repetitions of a round at least; their median stands against a stranger who takes some."""
+"""Minimum repetitions of a round; the median ignores a few that other work slows down."""
 
 MOST_SAMPLES: Final = 100
 ROUND_S: Final = 0.1
-"""Time for a round, as far as so many repetitions allow."""
+"""Duration of a round, within the limits on repetitions."""
 
 ROUNDS: Final = 2
-"""The faster round counts: what disturbs a device only ever slows it down."""
+"""The faster round counts: other work only makes a device slower."""
 
 PILOTS: Final = 3
-"""Repetitions that tell about how long one takes; the fastest, for the same reason."""
+"""Repetitions to estimate how long one takes; the fastest counts, for the same reason."""
 
 COPY_BYTES: Final = {"cpu": 128 << 20, "cuda": 1 << 30}
 CACHES_OVER: Final = 4
-"""The copy is at least so many times the last-level cache, so that it goes to memory."""
+"""The copy is at least this many times as large as the last-level cache: it must use memory."""
 
 FREE_SHARE: Final = 8
-"""Neither tensor of the copy takes more than an eighth of the memory that is free."""
+"""Each tensor of the copy takes at most an eighth of the free memory."""
 
 BLOCK_BYTES: Final = 4 << 20
-"""So many random bytes are made, and repeated: drawing more would take longer than copying."""
+"""This many random bytes are generated and repeated: generating all would take longer than
+copying."""
 
 FLOAT_BYTES: Final = 4
 
@@ -85,31 +85,31 @@ def rates_pass(session: Session) -> dict[str, Any]:
 
 
 def product_dtype(workload: Workload) -> torch.dtype:
-    """What the workload's matrix products are made of; fp32 for a factory, which may differ."""
+    """The data type of the workload's matrix products; fp32 for a factory, which may differ."""
     return AUTOCAST_DTYPES.get(workload.dtype, tensor_dtype(workload))
 
 
 def set_precision(workload: Workload, device: torch.device) -> None:
-    """Put the flags in force under which the workload's own products run.
+    """Set the flags under which the workload's own products run.
 
     With torch's default flags cuDNN may use TF32 where a plain product may not: a layer that
     cuDNN runs is compared with a product that may do the same.
     """
-    set_flags(replace(workload, compile=False))  # a compiler's own settings are of no use here
+    set_flags(replace(workload, compile=False))  # no compiler settings are needed here
     by_cudnn = device.type == "cuda" and workload.factory is None and workload.impl == "fused"
     if by_cudnn and workload.dtype == "fp32" and torch.backends.cudnn.allow_tf32:
         torch.set_float32_matmul_precision("high")
 
 
 def cache_bytes(device: torch.device) -> int | None:
-    """Size of the last-level cache: data that fit it need not pass through memory."""
+    """Size of the last-level cache in bytes; None if unknown."""
     if device.type == "cpu":
         return last_level_cache_bytes()
     return int(torch.cuda.get_device_properties(device).L2_cache_size)
 
 
 def copy_bytes(device: torch.device) -> int:
-    """Size of the tensor to copy: past every cache, and an eighth of the free memory at most."""
+    """Size of the tensor to copy: larger than every cache, at most an eighth of free memory."""
     free = available_bytes() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
     wished = max(COPY_BYTES[device.type], CACHES_OVER * (cache_bytes(device) or 0))
     return min(wished, free // FREE_SHARE)
@@ -123,31 +123,31 @@ def _flags(device: torch.device) -> dict[str, Any]:
 
 
 Figures = tuple[dict[str, Any], dict[str, float]]
-"""What figures belong to, and the figures themselves."""
+"""The parameters of figures, and the figures."""
 
 
 def _measure(what: str, measure: Callable[[], Figures], findings: dict[str, Any]) -> None:
-    """Add a figure, or a warning where the device cannot do it or has no room for it."""
+    """Add a figure, or a warning if the device does not support it or has no memory for it."""
     try:
         parameters, figures = measure()
     except RuntimeError as error:
         if not _is_told(error):
             raise
         first_line = str(error).partition("\n")[0]
-        findings["warnings"].append(f"no rate of a {what}: {first_line}"[:300])
+        findings["warnings"].append(f"the rate of a {what} is unknown: {first_line}"[:300])
         return
     findings["parameters"] |= parameters
     findings["figures"] |= figures
 
 
 def _is_told(error: RuntimeError) -> bool:
-    """Whether it is an operation that is not there or does not fit; a broken device is an error."""
+    """Whether the operation is unsupported or does not fit; a broken device is an error."""
     evidence = Evidence(error_type=type(error).__name__, message=str(error))
     return classify(evidence).outcome in {Outcome.OOM, Outcome.UNSUPPORTED}
 
 
 def _product(device: torch.device, dtype: torch.dtype) -> Figures:
-    """A square matrix product: its size and its rate, of the faster of two sizes."""
+    """A square matrix product: its size, and its rate in FLOP/s at the faster of two sizes."""
     size, largest = SMALLEST_SIZE, LARGEST_SIZE[device.type]
     while size < largest and _pilot_s(_multiplication(device, dtype, size), device) < PRODUCT_S:
         size *= 2
@@ -166,7 +166,7 @@ def _multiplication(device: torch.device, dtype: torch.dtype, size: int) -> Call
 
 
 def _copy(device: torch.device) -> Figures:
-    """A copy within the device's memory: its size, and its rate with reads and writes together."""
+    """A copy within the device's memory: its size, and its rate, reads plus writes, in bytes/s."""
     repeats = max(1, copy_bytes(device) // BLOCK_BYTES)
     source = torch.rand(BLOCK_BYTES // FLOAT_BYTES, device=device).repeat(repeats)
     target = torch.empty_like(source)
@@ -175,12 +175,12 @@ def _copy(device: torch.device) -> Figures:
 
 
 def _random(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """Between -1 and 1, made in fp32: not every device draws in every type."""
+    """Uniform between -1 and 1, generated in fp32: not every device generates every type."""
     return torch.rand(shape, device=device).mul_(2).sub_(1).to(dtype)
 
 
 def _best_s(run: Callable[[], Any], device: torch.device) -> float:
-    """Median duration of *run* in the faster of the rounds, after a warm-up."""
+    """Median duration of *run* in the fastest round, after a warm-up."""
     once_s = max(_pilot_s(run, device), 1e-9)
     repetitions = max(SAMPLES, min(MOST_SAMPLES, int(ROUND_S / once_s)))
     return min(statistics.median(_durations_s(run, device, repetitions)) for _ in range(ROUNDS))
@@ -206,7 +206,7 @@ def _cpu_durations_s(run: Callable[[], Any], repetitions: int) -> list[float]:
 
 
 def _cuda_durations_s(run: Callable[[], Any], repetitions: int) -> list[float]:
-    """Event to event on the device, synchronised once at the end."""
+    """Durations between events on the device, synchronised once at the end."""
     make: Callable[..., Any] = torch.cuda.Event
     pairs = [(make(enable_timing=True), make(enable_timing=True)) for _ in range(repetitions)]
     for begin, end in pairs:
@@ -218,7 +218,7 @@ def _cuda_durations_s(run: Callable[[], Any], repetitions: int) -> list[float]:
 
 
 def _release(device: torch.device) -> None:
-    """Give the memory back: the tensors are gone, their pages and the allocator's cache not yet."""
+    """Return the pages and the allocator's cache, which outlive the freed tensors."""
     trim()
     if device.type == "cuda":
         torch.cuda.empty_cache()

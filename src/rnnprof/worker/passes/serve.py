@@ -1,4 +1,4 @@
-"""What a worker does with its one task: a pass of those below."""
+"""A worker's one task: choose the pass, run it, send the answer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from rnnprof.outcomes import DATA_ENDED_TYPE, Evidence, classify
 from rnnprof.runfile.points import Outcome
 from rnnprof.worker.backends.base import MachineShortError
 from rnnprof.worker.channel import Channel
+from rnnprof.worker.passes.describe import describe_pass, survey_pass
 from rnnprof.worker.passes.fit import check_pass, fit_pass
 from rnnprof.worker.passes.gradients import gradient_pass, training_pass
-from rnnprof.worker.passes.hello import hello_pass, survey_pass
 from rnnprof.worker.passes.memory import memory_pass
 from rnnprof.worker.passes.rates import rates_pass
 from rnnprof.worker.passes.timing import timing_pass
@@ -27,7 +27,7 @@ COUNTED_PASSES: Final = frozenset({"check", "fit", "memory"})
 Pass = Callable[[Session], dict[str, Any]]
 
 PASSES: Final[dict[str, Pass]] = {
-    "hello": hello_pass,
+    "describe": describe_pass,
     "survey": survey_pass,
     "check": check_pass,
     "rates": rates_pass,
@@ -40,7 +40,7 @@ PASSES: Final[dict[str, Pass]] = {
 
 
 def serve(channel: Channel) -> None:
-    """Run the one task that comes, and answer."""
+    """Receive one task, run it, and answer."""
     task = channel.receive()
     if task is None:
         return
@@ -52,9 +52,9 @@ def serve(channel: Channel) -> None:
     answer: protocol.Done | protocol.Raised
     try:
         answer = protocol.Done(PASSES[task.do](session))
-    except BaseException as error:  # a user's sys.exit() included: the parent judges it
+    except BaseException as error:  # includes a user's sys.exit(): the parent classifies it
         answer = _describe(error, session)
-    # outside the except block the exception is gone, and with it the tensors its frames held
+    # after the except block the exception is freed, and with it the tensors in its frames
     session.device.lift_limit()
     channel.send(answer)
 
@@ -79,25 +79,25 @@ def _describe(error: BaseException, session: Session) -> protocol.Raised:
 
 
 def _judged(error: BaseException, session: Session) -> BaseException:
-    """The same, unless memory ran out below the limit, where the machine had less than it left."""
+    """The same error, or MachineShortError if the machine had less free than the limit."""
     limit = session.limit
     if limit is None or limit.free_bytes is None:
         return error
     evidence = Evidence(error_type=type(error).__name__, message=str(error))
     if classify(evidence).outcome is not Outcome.OOM:
         return error
-    return MachineShortError.of(session.task.batch, limit.free_bytes, limit.limit_bytes)
+    return MachineShortError.of(session.task.point.batch, limit.free_bytes, limit.limit_bytes)
 
 
 def _is_end_of_data(error: BaseException) -> bool:
-    """Whether an iterator had no more, in the user's code or in a generator of it."""
+    """Whether an iterator was exhausted, in the user's code or in one of its generators."""
     ended = error.__cause__ if isinstance(error, RuntimeError) else error
     return isinstance(ended, StopIteration)
 
 
 def _end_of_data(session: Session) -> str:
-    """How far the data went, in words; timed steps are not counted."""
-    at = f"at B={session.task.batch}"
+    """Say after how many training steps the data ended; timed steps are not counted."""
+    at = f"at B={session.task.point.batch}"
     if session.tracker.current == "build":
         return f"the data ended before the first training step {at}"
     if session.task.do not in COUNTED_PASSES:

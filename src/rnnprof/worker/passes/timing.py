@@ -1,4 +1,4 @@
-"""The timing pass: whole steps back to back as in training, then phases in steps of their own."""
+"""The timing pass: whole steps back to back as in training, then phases in separate steps."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from rnnprof.worker.session import Session
 
 PHASE_SHARE: Final = 0.2
-"""Share of the time budget for steps that time the phases."""
+"""Share of the time budget for the steps that time the phases."""
 
 MAX_PHASE_STEPS: Final = 5
 
 
 def timing_pass(session: Session) -> dict[str, Any]:
-    """Time steps until their median is known well enough or the budget is spent."""
+    """Time steps until their median has the requested precision or the time is used."""
     task, findings, device = session.task, session.findings, session.device
     device.ready(task.guard_bytes)
     session.tracker.enter("build")
-    training = build(task, task.batch, task.time_steps)
+    training = build(task, task.point.batch, task.point.time_steps)
     findings["sequences_per_step"] = training.sequences_per_step
     session.tracker.enter("other")
 
@@ -54,7 +54,7 @@ def timing_pass(session: Session) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Sampled:
-    """Blocks of steps, joined."""
+    """The samples of all blocks of steps."""
 
     samples_s: list[float] = field(default_factory=list)
     enqueue_s: list[float] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Sampled:
     last: Any = None
 
     def add(self, block: TimedBlock) -> None:
-        """Take up one block more."""
+        """Append one block."""
         self.samples_s += block.samples_s
         self.enqueue_s += block.enqueue_s
         self.waits_s += [] if block.wait_s is None else [block.wait_s]
@@ -70,7 +70,7 @@ class Sampled:
 
 
 def sample(run_block: Callable[[int], TimedBlock], rule: StopRule) -> Sampled:
-    """Durations of whole steps, boundary to boundary, in blocks between looks at the rule."""
+    """Durations of whole steps, boundary to boundary; the rule is checked between blocks."""
     sampled = Sampled()
     elapsed_s = 0.0
     while not rule.is_over(sampled.samples_s, elapsed_s):
@@ -93,10 +93,10 @@ def _warm_up(session: Session, step: Callable[[], Any]) -> list[float]:
 
 
 def _time_phases(session: Session, step: Callable[[Any], Any]) -> None:
-    """Steps with the phases timed, kept apart from the samples.
+    """Time the phases in extra steps, kept separate from the samples.
 
-    At each mark the device is waited for; what that costs is the difference between these steps
-    and the samples, both of which are kept.
+    Each mark waits for the device.  The difference between these steps and the samples is the cost
+    of waiting; both are kept.
     """
 
     def clock() -> float:

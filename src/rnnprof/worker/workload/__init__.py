@@ -1,1 +1,1 @@
-"""The training step that a worker runs: built-in cells, factories, and what is seen of it."""
+"""The training step that a worker runs: built-in cells, factories, and observations of it."""

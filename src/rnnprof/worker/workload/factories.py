@@ -1,4 +1,4 @@
-"""Load a user's factory, call it, and bring what it returns into one form."""
+"""Load a user's factory, call it, and convert what it returns to one form."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ EXPECTED = (
 
 
 class BadFactoryError(BadInputError):
-    """The factory cannot be found or does not keep to the protocol."""
+    """The factory cannot be found or does not follow the protocol."""
 
 
 def load_factory(path: str) -> Factory:
     """Import ``file.py:function`` or ``package.module:function``.
 
     Raises:
-        BadFactoryError: names what is missing and what there is.
+        BadFactoryError: something is missing; the message lists what exists.
     """
     source, _, name = path.rpartition(":")
     sys.path.insert(0, str(Path.cwd()))
@@ -59,10 +59,10 @@ def takes_worst(factory: Factory) -> bool:
 
 
 def check_has_source(factory: Factory) -> None:
-    """See that the factory stands in a file, by which a run is known again.
+    """Check that the factory is defined in a file, which identifies the run.
 
     Raises:
-        BadFactoryError: it does not.
+        BadFactoryError: it is not.
     """
     try:
         file = inspect.getsourcefile(inspect.unwrap(factory))
@@ -75,7 +75,7 @@ def check_has_source(factory: Factory) -> None:
 
 
 def _load_file(path: Path) -> ModuleType:
-    # as for `python train.py`: its neighbours can be imported
+    # as with `python train.py`: files in the same folder can be imported
     sys.path.insert(0, str(path.resolve().parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.is_file():
@@ -96,10 +96,10 @@ def _import_module(name: str) -> ModuleType:
 
 
 def adopt(returned: Any, make_optimizer: Callable[[Any], Any]) -> Training:
-    """Bring what a factory returned into a :class:`Training`.
+    """Convert what a factory returned to a :class:`Training`.
 
     Raises:
-        BadFactoryError: when it is none of the three forms.
+        BadFactoryError: it is none of the three forms.
     """
     if isinstance(returned, Training):
         if not callable(returned.step):
@@ -119,7 +119,7 @@ def adopt(returned: Any, make_optimizer: Callable[[Any], Any]) -> Training:
 def short_form(
     module: torch.nn.Module, forward_loss: Callable[[], Any], optimizer: Any
 ) -> Training:
-    """Training around a forward pass: gradients to None, forward, backward, optimizer."""
+    """Training around a forward pass: clear gradients, forward, backward, optimizer."""
 
     def step(phase: PhaseMarker) -> Any:
         module.zero_grad(set_to_none=True)
@@ -128,7 +128,7 @@ def short_form(
         if not isinstance(loss, torch.Tensor):
             raise BadFactoryError(f"forward_loss returned {_kind(loss)}, not a tensor")
         with phase("backward"):
-            # a loss that is no scalar has no gradient of its own; the record carries a warning
+            # backward needs a scalar; for any other loss the record has a warning
             torch.autograd.backward(loss if loss.numel() == 1 else loss.sum())
         if optimizer is not None:
             with phase("optimizer"):

@@ -1,10 +1,10 @@
 """Floating-point operations of one step of a user's own factory, counted as they run.
 
-torch's FlopCounterMode knows matrix products, convolutions and attention, and nothing of the fused
+torch's FlopCounterMode counts matrix products, convolutions and attention, but not the fused
 recurrent layers: their formulas are here, by the convention of :mod:`rnnprof.breakdown.flops`.
-Where an operation ran that looks like such work and has no formula, there is no count: a sum with
-a part missing would be taken for the whole.  Kernels that pass torch's dispatcher by, as those of
-an extension called directly, are not seen.
+If an operation runs that looks like such work and has no formula, there is no count: an incomplete
+sum would be taken for the total.  Kernels that bypass torch's dispatcher, such as those of an
+extension called directly, are not counted.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ _WORK: Final = re.compile(
 """Names of operators that multiply matrices: ``_int_mm``, ``mkldnn_rnn_layer``, ``slow_conv2d``."""
 
 _NO_WORK: Final = re.compile(r"_thnn_fused_\w+|_cudnn_rnn_flatten_weight|\w*upsample\w*")
-"""Of those, the ones that do not: a cell's pointwise half, a copy of weights, an interpolation."""
+"""Exceptions, which multiply nothing: a cell's pointwise half, a copy of weights, an
+interpolation."""
 
 _KNOWN_NAMESPACES: Final = frozenset(
     {"aten", "prim", "prims", "profiler", "c10d", "c10d_functional", "_c10d_functional"}
 )
-"""What an operator of any other namespace does, only its author knows."""
+"""Only its author knows what an operator of another namespace does."""
 
 _HOOKED_COMPILE: Final = r"Using `torch\.compile\(module\)` when there are global hooks"
-"""Told of the counter's own hooks, which change nothing."""
+"""A warning about the counter's own hooks, which change nothing."""
 
 
 def count_flops(training: Training, phase: PhaseMarker) -> tuple[int | None, str | None]:
@@ -46,11 +47,11 @@ def count_flops(training: Training, phase: PhaseMarker) -> tuple[int | None, str
     counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
     watch = _Watch()
     try:
-        # the counter, entered last, is asked first: the watch sees what really runs below it
+        # the counter, entered last, is called first: the watch sees what really runs below it
         with warnings.catch_warnings(), watch, counter:
             warnings.filterwarnings("ignore", _HOOKED_COMPILE)
             training.step(phase)
-    except Exception as error:  # the step itself has run before: it is the counting that failed
+    except Exception as error:  # the step itself has run before: only the counting failed
         first_line = str(error).partition("\n")[0]
         return None, f"counting operations raised {type(error).__name__}: {first_line}"[:300]
     unknown = sorted(str(op) for op in watch.seen if _needs_formula(op, counter))
@@ -60,7 +61,7 @@ def count_flops(training: Training, phase: PhaseMarker) -> tuple[int | None, str
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Remembers which operators ran."""
+    """Records which operators ran."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -90,7 +91,7 @@ class _Formula:
     """A formula over an operator's own arguments, instead of their shapes."""
 
     flops: Callable[..., int]
-    _get_raw = True  # FlopCounterMode's own mark of it
+    _get_raw = True  # FlopCounterMode then passes tensors, not shapes
 
     def __call__(self, *args: Any, **kwargs: Any) -> int:
         kwargs.pop("out_val", None)  # what the operator returned
@@ -122,7 +123,7 @@ def _onednn_backward(
 
 
 def _cudnn_forward(inputs: torch.Tensor, weights: list[torch.Tensor], *_: Any) -> int:
-    """All layers and directions: each matrix meets every row of the input once."""
+    """All layers and directions: each matrix multiplies every row of the input once."""
     matrices = sum(weight.numel() for weight in weights if weight.dim() == 2)
     return FLOPS_PER_WEIGHT * matrices * _rows(inputs)
 
@@ -130,18 +131,18 @@ def _cudnn_forward(inputs: torch.Tensor, weights: list[torch.Tensor], *_: Any) -
 def _cudnn_backward(
     inputs: torch.Tensor, weights: list[torch.Tensor], stride: int, *rest: Any
 ) -> int:
-    """Twice the forward pass; the mask at the end says whether the input's gradient is wanted."""
+    """Twice the forward pass; the mask at the end says whether the input needs a gradient."""
     whole = 2 * _cudnn_forward(inputs, weights)
     if rest[-1][0]:
         return whole
-    # a layer's direction has `stride` tensors, of which the first meets the input
+    # each direction of a layer has `stride` tensors; the first multiplies the input
     directions = 2 if rest[_BIDIRECTIONAL] else 1
     unneeded = sum(weights[index * stride].numel() for index in range(directions))
     return whole - FLOPS_PER_WEIGHT * unneeded * _rows(inputs)
 
 
 _BIDIRECTIONAL: Final = 14
-"""Place of the argument among those of ``aten::_cudnn_rnn_backward`` that follow its stride."""
+"""Index of the argument among those of ``aten::_cudnn_rnn_backward`` that follow its stride."""
 
 
 def _rows(inputs: torch.Tensor) -> int:
@@ -163,4 +164,4 @@ _COUNTED: Final[dict[str, Callable[..., int]]] = {
 FORMULAS: Final[dict[Any, _Formula]] = {
     getattr(torch.ops.aten, name): _Formula(flops) for name, flops in _COUNTED.items()
 }
-"""By operator: what FlopCounterMode is to know beside its own."""
+"""Formulas by operator, in addition to those of FlopCounterMode."""

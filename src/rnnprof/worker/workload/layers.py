@@ -27,11 +27,11 @@ CELL_LAYERS: Final[dict[str, Callable[[int, int], torch.nn.Module]]] = {
 
 
 class UnsupportedError(RnnprofError):
-    """A combination that torch does not have; the words are torch's own where it gave any."""
+    """A combination that torch does not have; the message is torch's own if there is one."""
 
 
 def recurrent_module(workload: Workload) -> torch.nn.Module:
-    """The layer asked for: from a batch of sequences to their outputs and the final state.
+    """The requested layer: from a batch of sequences to their outputs and the final state.
 
     Raises:
         UnsupportedError: torch has no such layer.
@@ -74,9 +74,10 @@ class CellLoop(torch.nn.Module):
         )
 
     def forward(self, sequences: Tensor) -> tuple[Tensor, list[Any]]:
-        """From (steps, batch, input size), or batch first, to the outputs at every step.
+        """Return the outputs at every time step, and the last state of each layer and direction.
 
-        With them come the last states, of each layer and direction.
+        Args:
+            sequences: of shape (T, batch, input size), or batch first.
         """
         states: list[Any] = []
         layers = len(self.cells) // self.directions

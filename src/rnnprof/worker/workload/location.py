@@ -1,4 +1,4 @@
-"""Where in the user's own code an error arose."""
+"""Where in the user's own code an error was raised."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OWN_FOLDER: Final = str(Path(__file__).parents[2])
 
 
 def users_line(error: BaseException) -> str:
-    """The last line of the user's own code on the way to the error, if there is one."""
+    """The last line of the user's own code in the traceback, if there is one."""
     libraries = (*(sysconfig.get_path(name) for name in ("stdlib", "purelib")), _OWN_FOLDER, "<")
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith(libraries):

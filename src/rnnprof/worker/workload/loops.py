@@ -1,7 +1,7 @@
-"""The loops around a built-in layer, which differ in what of a step outlives it.
+"""The loops around a built-in layer; they differ in which tensors of a step outlive it.
 
 On CUDA the difference decides the largest batch: what the last step still holds while the next one
-runs cannot be reused, and the caching allocator cuts its segments around it.
+runs cannot be reused, and the caching allocator splits its segments around it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import torch
 from rnnprof.factory import PhaseMarker, Step
 
 Loop = Generator[Any, PhaseMarker, None]
-"""Runs one step each time it is sent the marker of phases, and yields that step's loss."""
+"""Runs one step each time it receives the phase marker, and yields that step's loss."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a loop is written with.
+    """The parts of a loop.
 
     Attributes:
         make_input: the next batch, of shape (T, batch, input size), or batch first.
         forward: from a batch to the layer's output and its returned state.
-        optimizer: None where weights are not stepped.
+        optimizer: None if weights are not updated.
     """
 
     model: torch.nn.Module
@@ -38,7 +38,7 @@ class Parts:
 
 
 def step_of(loop: str, mode: str, parts: Parts) -> Step:
-    """One whole step of that loop."""
+    """The step function of a loop."""
     return STEPS[loop, mode](parts)
 
 
@@ -54,8 +54,8 @@ def _plain_step(write: Callable[[Parts], Loop]) -> Callable[[Parts], Step]:
 def _plain_training(parts: Parts) -> Loop:
     """The training loop that people write, at the top of a script.
 
-    Its locals are the loop's own: each lives until the next step replaces it.  So the loss is lent:
-    whoever keeps it must not keep its memory.
+    Each local variable lives until the next step replaces it.  So the loss is a weak proxy: a
+    caller that keeps it must not keep its memory.
     """
     signs = itertools.cycle(SIGNS)
     phase = yield None
@@ -89,7 +89,7 @@ def _plain_inference(parts: Parts) -> Loop:
 
 
 def _training_function(parts: Parts) -> Step:
-    """A step function: state and output are dropped in it, the input at its end."""
+    """A step function: it drops state and output early, the input at its end."""
     signs = itertools.cycle(SIGNS)
 
     def step(phase: PhaseMarker) -> Any:
@@ -126,8 +126,8 @@ def _loss_of(parts: Parts, sequences: torch.Tensor) -> torch.Tensor:
 
 
 SIGNS: Final = (1.0, -1.0)
-"""Of the loss, in turn, so that the weights stay near where they began: a loss that is trained to
-nothing ends in denormal numbers, on which a processor is many times slower."""
+"""Signs of the loss, in turn, so that the weights stay near their initial values: a loss trained to
+zero ends in denormal numbers, on which a processor is many times slower."""
 
 STEPS: Final[dict[tuple[str, str], Callable[[Parts], Step]]] = {
     ("plain", "train"): _plain_step(_plain_training),

@@ -1,4 +1,4 @@
-"""What a step's loss tells: its value, and what is odd about it."""
+"""The value of a step's loss, and warnings about it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 
 
 def finite_loss(loss: Any) -> float | None:
-    """The loss as a number; None where it is no scalar or not finite."""
+    """The loss as a number; None if it is not a finite scalar."""
     value = _scalar(loss)
     return value if value is not None and math.isfinite(value) else None
 
 
 def loss_warnings(loss: Any) -> list[str]:
-    """What a reader of the record should know of the loss."""
+    """What a reader of the record should know about the loss."""
     value = _scalar(loss)
     if value is None:
         shape = f" of shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else ""
-        return [f"the loss is no scalar but a {type(loss).__name__}{shape}"]
+        return [f"the loss is not a scalar but a {type(loss).__name__}{shape}"]
     return [] if math.isfinite(value) else [f"the loss is {value}"]
 
 

@@ -1,4 +1,4 @@
-"""How often the optimizer has really stepped: a gradient scaler that overflows skips it."""
+"""How often the optimizer has really stepped: a gradient scaler skips a step on overflow."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, Final
 import torch
 
 MIN_OPTIMIZER_STEPS: Final = 2
-"""The second is the first that finds the optimizer's state in place: the peak stands there."""
+"""The second step is the first with the optimizer's state in place: it has the peak."""
 
 MAX_STEPS: Final = 12
-"""About ten halvings find a gradient scaler's scale."""
+"""A gradient scaler finds its scale in about ten halvings."""
 
 
 @dataclass(slots=True)
 class OptimizerSteps:
-    """Counts the steps that an optimizer takes; *taken* stays None where there is none to ask."""
+    """Counts the steps of an optimizer; *taken* stays None without an optimizer."""
 
     optimizer: torch.optim.Optimizer | None
     taken: int | None = None
@@ -31,14 +31,14 @@ class OptimizerSteps:
         self.taken = (self.taken or 0) + 1
 
     def until_enough(self, at_least: int) -> Iterator[int]:
-        """Numbers of training steps to run: *at_least* so many, and until the optimizer stepped."""
+        """Numbers of the training steps to run: *at_least*, and until the optimizer stepped."""
         for done in range(max(at_least, MAX_STEPS)):
             if done >= at_least and self._is_enough():
                 return
             yield done
 
     def warnings(self) -> list[str]:
-        """What a reader should know: an optimizer that hardly stepped shows no true peak."""
+        """What a reader should know: with too few optimizer steps the peak is not the true one."""
         if self._is_enough():
             return []
         return [f"the optimizer stepped only {self.taken} times in {MAX_STEPS} steps"]

@@ -1,4 +1,4 @@
-"""What a dtype option means: the flags, the tensors' type, autocast and the gradient scaler."""
+"""What the dtype option means: flags, tensor type, autocast and gradient scaler."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ TENSOR_DTYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
 AUTOCAST_DTYPES: Final = {"amp-bf16": torch.bfloat16, "amp-fp16": torch.float16}
 
 FLAGS: Final = {"fp32-ieee": ("highest", False), "tf32": ("high", True)}
-"""What each sets: the precision of fp32 matrix products, and whether cuDNN may use TF32."""
+"""For each: the precision of fp32 matrix products, and whether cuDNN may use TF32."""
 
 
 def set_flags(workload: Workload) -> None:
-    """Set torch's process-wide flags as the workload asks; ``fp32`` leaves them alone.
+    """Set torch's process-wide flags for the workload; ``fp32`` leaves them alone.
 
     Raises:
-        UnsupportedError: TF32 on a device that has no such arithmetic.
+        UnsupportedError: TF32 on a device without it.
     """
     if workload.dtype == "tf32" and not torch.version.cuda:
         raise UnsupportedError("TF32 is arithmetic of NVIDIA's tensor cores; a CPU has none")
@@ -31,7 +31,7 @@ def set_flags(workload: Workload) -> None:
         torch.set_float32_matmul_precision(matmul)
         torch.backends.cudnn.allow_tf32 = cudnn
     if workload.compile:
-        from torch._inductor import config as inductor  # costs half a second, and only here
+        from torch._inductor import config as inductor  # takes half a second, so only here
 
         inductor.compile_threads = 1  # in this process: a pool of compilers would outlive its task
     if workload.impl == "native":
@@ -45,13 +45,13 @@ def tensor_dtype(workload: Workload) -> torch.dtype:
 
 
 def autocast(workload: Workload, device: torch.device) -> AbstractContextManager[Any]:
-    """The context of a forward pass."""
+    """The autocast context of a forward pass; without autocast it does nothing."""
     dtype = AUTOCAST_DTYPES.get(workload.dtype)
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
 
 def gradient_scaler(workload: Workload, device: torch.device) -> torch.amp.GradScaler:
-    """Scales the loss for amp-fp16, whose gradients else vanish; otherwise does nothing."""
+    """A scaler of the loss for amp-fp16, to avoid underflow; otherwise it does nothing."""
     return torch.amp.GradScaler(device.type, enabled=workload.dtype == "amp-fp16")
 
 

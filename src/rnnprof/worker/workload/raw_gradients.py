@@ -1,8 +1,8 @@
-"""Gradients as the backward passes of a training step leave them, whatever is done to them next.
+"""Gradients as the backward passes of a training step leave them, before anything changes them.
 
-Clipping makes gradients of different batches alike, and a loss scale makes them large: neither
-belongs in a noise scale.  So gradients are taken where autograd has accumulated them, before the
-code of the step can touch them, by whatever name or method it clips.
+Clipping makes gradients of different batches similar, and a loss scale makes them large: a noise
+scale must include neither.  So gradients are copied when autograd has accumulated them, before the
+code of the step can change them, however it clips.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ import torch
 from torch import Tensor, nn
 
 LOSS_SCALE: Final = 65536.0
-"""By which a loss is multiplied before, and gradients are divided after: what is lost below the
-smallest number of fp16 otherwise.  A power of two changes no digit."""
+"""The loss is multiplied by it, and gradients are divided by it, so that they do not underflow in
+fp16.  A power of two changes no digit."""
 
 SCALE_STEP: Final = 16.0
-"""By how much less it is tried again where a gradient then is no number."""
+"""The scale is divided by it, and gradients are computed again, if one is not finite."""
 
 HOOKED: Final = (
-    "a hook on a parameter's gradient changes it within the backward pass, as clipping does: the "
-    "gradient itself is not to be had"
+    "a hook on a parameter's gradient changes it during the backward pass, as clipping does: the "
+    "original gradient is not available"
 )
 NOT_ACCUMULATED: Final = (
     "the optimizer's gradients do not come from backward(): whether they were clipped is not known"
 )
 CLIPPED_BETWEEN: Final = (
-    "gradients are clipped between the backward passes of one training step: the gradient itself "
-    "is not to be had"
+    "gradients are clipped between the backward passes of one training step: the original gradient "
+    "is not available"
 )
-NO_STEP: Final = "the step did not come to its optimizer: a scaler may have skipped it"
+NO_STEP: Final = "the step did not reach its optimizer: a gradient scaler may have skipped it"
 
 
-class Unknown(Exception):  # noqa: N818  # no error: what cannot be asked of this workload, and why
-    """Carries a sentence for the record."""
+class Unknown(Exception):  # noqa: N818  # not an error: the workload cannot provide a figure
+    """Has the reason for the record."""
 
 
 def unscaled_grad(
     loss: Tensor, inputs: Sequence[Tensor], *, allow_unused: bool = False
 ) -> list[Tensor | None]:
-    """``torch.autograd.grad`` by way of a scaled loss, in fp32 at the least."""
+    """``torch.autograd.grad`` with a scaled loss; the result is fp32 or wider."""
     scale = LOSS_SCALE
     while True:
         found: tuple[Tensor | None, ...] = torch.autograd.grad(
@@ -60,10 +60,10 @@ def _wide(gradient: Tensor) -> Tensor:
 
 
 def raw_gradients(optimizer: torch.optim.Optimizer, step: Callable[[], object]) -> list[Tensor]:
-    """Of the optimizer's parameters, after a training step that changes no weight.
+    """Gradients of the optimizer's parameters, from a training step that changes no weight.
 
     Raises:
-        Unknown: they cannot be told from what the step has made of them.
+        Unknown: they cannot be separated from what the step does to them.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     if any(map(_is_hooked, parameters)):
@@ -81,7 +81,7 @@ def raw_gradients(optimizer: torch.optim.Optimizer, step: Callable[[], object]) 
 
 
 def _is_hooked(parameter: Tensor) -> bool:
-    """Whether code of the user's runs on a gradient before it can be caught."""
+    """Whether the user's code runs on a gradient before it can be copied."""
     hooks = parameter._backward_hooks, parameter._post_accumulate_grad_hooks  # noqa: SLF001
     return any(hooks)
 
@@ -90,9 +90,9 @@ class _Watch:
     """What happens to gradients in one training step.
 
     Attributes:
-        caught: by parameter, as last accumulated.
-        scale: of the loss, where a gradient scaler has said so.
-        others: parameters that came to the optimizer with a gradient of another origin.
+        caught: gradient by parameter, as last accumulated.
+        scale: of the loss, from the gradient scaler.
+        others: number of parameters whose gradient does not come from ``backward()``.
     """
 
     def __init__(self) -> None:
@@ -104,13 +104,13 @@ class _Watch:
         self.others = 0
 
     def gradient_of(self, parameter: Tensor) -> Tensor:
-        """Without the scale; zero where none came."""
+        """The gradient without the scale; zero if there was none."""
         caught = self.caught.get(parameter)
         return torch.zeros_like(parameter) if caught is None else caught / self.scale
 
     @contextmanager
     def over(self, parameters: list[Tensor], optimizer: torch.optim.Optimizer) -> Iterator[None]:
-        """Watch them, and let the optimizer stand still."""
+        """Watch the gradients, and make the optimizer's step do nothing."""
 
         def stand_still(*_: Any, **__: Any) -> None:
             self.has_stepped = True
@@ -140,9 +140,9 @@ class _Watch:
 
 @contextmanager
 def clipping_heard(note: Callable[[Any, float], None]) -> Iterator[None]:
-    """Tell of every call of ``torch.nn.utils.clip_grad_norm_``: its norm, and the most allowed.
+    """Call *note* for each ``torch.nn.utils.clip_grad_norm_``: its norm, and the maximum.
 
-    The function may have been imported by any name: what it calls is replaced, not a name for it.
+    The function may be imported by any name: what it calls is replaced, not a name.
     """
     name = "clip_grad_norm_"
     outer: Any = getattr(nn.utils, name)
@@ -163,14 +163,14 @@ def clipping_heard(note: Callable[[Any, float], None]) -> Iterator[None]:
 
 
 def _body_of(function: Any) -> Any:
-    """The cell in which a decorated function holds what it was; None for one without."""
+    """The closure cell with the function that was decorated; None if it is not decorated."""
     names = function.__code__.co_freevars
     return function.__closure__[names.index("func")] if "func" in names else None
 
 
 @contextmanager
 def _unscaling_heard(note: Callable[[float], None]) -> Iterator[None]:
-    """Tell the scale that a gradient scaler takes out of gradients."""
+    """Call *note* with the scale that a gradient scaler removes from gradients."""
     kind = torch.amp.GradScaler
     own = kind.unscale_
 
@@ -185,7 +185,7 @@ def _unscaling_heard(note: Callable[[float], None]) -> Iterator[None]:
 
 @contextmanager
 def _replaced(owner: Any, name: str, instead: Any) -> Iterator[None]:
-    """An attribute is another for a while."""
+    """Replace an attribute inside the context."""
     before = getattr(owner, name)
     setattr(owner, name, instead)
     try:

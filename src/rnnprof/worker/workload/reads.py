@@ -1,4 +1,4 @@
-"""What a training step reads back from a simulated GPU, where everything reads as zero."""
+"""What a training step reads from a simulated GPU, where everything reads as zero."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ SIZED_BY_VALUES: Final = frozenset({
     "aten::nonzero", "aten::masked_select", "aten::_unique2", "aten::unique_consecutive",
     "aten::unique_dim", "aten::repeat_interleave",
 })  # fmt: skip
-"""The size of what they return hangs on values that are on the GPU."""
+"""The size of their result depends on values on the GPU."""
 
 
 class GpuReads(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Refuses a read on which sizes or the way of the code may hang."""
+    """Refuses a read that sizes or control flow may depend on."""
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """See one operator, before it runs.
+        """Check one operator before it runs.
 
         Raises:
-            UnsupportedError: it reads whole numbers, or makes a size of them.
+            UnsupportedError: it reads integers, or computes a size from values.
         """
         kwargs = kwargs or {}
         name = str(function.name()).partition(".")[0]
         if name in SIZED_BY_VALUES and _is_on_gpu(args):
-            raise UnsupportedError(_refusal(f"{name} makes a size of values"))
+            raise UnsupportedError(_refusal(f"{name} computes a size from values on the GPU"))
         if (name == SCALAR or (name == COPY and _is_to_cpu(kwargs))) and _is_whole(args):
-            raise UnsupportedError(_refusal("it reads whole numbers"))
+            raise UnsupportedError(_refusal("the step reads integers from the GPU"))
         return function(*args, **kwargs)
 
 
 @contextmanager
 def simulated_reads_refused() -> Iterator[None]:
-    """In force where the GPU is simulated; nothing elsewhere."""
+    """Refuse such reads if the GPU is simulated; otherwise do nothing."""
     if GPU_VARIABLE not in os.environ:
         yield
         return
@@ -68,6 +68,6 @@ def _is_whole(args: Any) -> bool:
 
 def _refusal(what: str) -> str:
     return (
-        f"on a simulated GPU every value is zero, and {what} from the GPU: keep lengths and "
-        "control flow on the CPU"
+        f"on a simulated GPU every value is zero, and {what}: keep lengths and control flow on the "
+        "CPU"
     )

@@ -1,7 +1,7 @@
-"""A factory's first steps in a process that is given up, so that the proof's process is untouched.
+"""A factory's first steps in a disposable process, so that the proof's process is unchanged.
 
-On a simulated GPU a step must not hang on what it reads from there, and seeing the reads takes a
-dispatch mode, under which torch allocates otherwise: it cannot be in force in the proof itself.
+On a simulated GPU a step must not depend on what it reads from the GPU.  Detecting reads takes a
+dispatch mode, under which torch allocates differently: it cannot be active in the proof itself.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from rnnprof.worker.workload.warm_up import warm_up
 if TYPE_CHECKING:
     from rnnprof import protocol
 
-TOLD: dict[str, type[Exception]] = {
+REFUSED: dict[str, type[Exception]] = {
     error.__name__: error for error in (BadFactoryError, UnsupportedError)
 }
 
 
 def rehearse(task: protocol.Task) -> None:
-    """Warm up a factory in a forked process, before this one has touched a simulated GPU.
+    """Warm up a factory in a forked process, before this one uses a simulated GPU.
 
-    Anything else that goes wrong there is left to the steps that count.
+    Any other error there is ignored: the real steps raise it again.
 
     Raises:
-        UnsupportedError: a read on which sizes or the way of the code may hang.
-        BadFactoryError: the factory does not keep to the protocol.
+        UnsupportedError: a read that sizes or control flow may depend on.
+        BadFactoryError: the factory does not follow the protocol.
     """
     if task.factory_path is None or GPU_VARIABLE not in os.environ:
         return
@@ -47,7 +47,7 @@ def rehearse(task: protocol.Task) -> None:
     os.waitpid(pid, 0)
     if text:
         found: dict[str, Any] = json.loads(text)
-        raise TOLD[found["error"]](found["message"])
+        raise REFUSED[found["error"]](found["message"])
 
 
 def _warm_up_and_exit(task: protocol.Task, writing: int) -> NoReturn:
@@ -55,7 +55,7 @@ def _warm_up_and_exit(task: protocol.Task, writing: int) -> NoReturn:
         with suppress(Exception), os.fdopen(writing, "w") as answer:
             try:
                 warm_up(task)
-            except tuple(TOLD.values()) as error:
+            except tuple(REFUSED.values()) as error:
                 message = str(error) + users_line(error)
                 json.dump({"error": type(error).__name__, "message": message}, answer)
         sys.stdout.flush()

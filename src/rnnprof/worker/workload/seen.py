@@ -1,7 +1,7 @@
-"""What modules are really called with in a training step, whatever batch was requested of it.
+"""What modules are really called with in a training step, whatever batch was requested.
 
-A global hook before every module's forward counts, for the time of one step; nothing of it stands
-in a timed block.  It keeps no tensor, and allocates none on a GPU.
+A global hook before every module's forward counts the calls of one step; no timed step has it.  It
+keeps no tensor, and allocates none on a GPU.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from rnnprof.runfile.observations import Seen
 from rnnprof.simulate.description import GPU_VARIABLE
 
 MARKED_ELEMENTS: Final = 2048
-"""At each end of the tensor that is marked: 16 KiB as float64, next to nothing of any limit."""
+"""At each end of the marked tensor: 16 KiB as float64, negligible under any limit."""
 
 LEAST_MARKED: Final = 16
-"""Fewer elements are too often the same by chance."""
+"""Fewer elements are too often equal by chance."""
 
 MOST_LOOKS: Final = 8
-"""Module calls in which data is sought for the mark."""
+"""Module calls that are searched for data to mark."""
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Calls:
 
     Attributes:
         batch: sequences of the largest call.
-        time_steps: the longest sequence of one call; of a cell, its calls.
+        time_steps: the longest sequence of one call; for a cell, its number of calls.
         sequences, positions: over all calls.
     """
 
@@ -50,7 +50,7 @@ class Calls:
     positions: int = 0
 
     def layer(self, module: torch.nn.RNNBase, sequences: Any) -> None:
-        """A layer is called with (T, B, features), batch first, (T, features) or packed."""
+        """Count a layer's call with (T, B, features), batch first, (T, features) or packed."""
         if isinstance(sequences, PackedSequence):
             batch, time_steps = int(sequences.batch_sizes[0]), len(sequences.batch_sizes)
             positions = len(sequences.data)
@@ -68,9 +68,9 @@ class Calls:
         self.positions += positions
 
     def cell(self, step_input: torch.Tensor, state: Any) -> None:
-        """A cell is called with one time step, (B, features) or (features).
+        """Count a cell's call with one time step, (B, features) or (features).
 
-        Sequences begin where the state does: with none, or one that no call has made.
+        Sequences begin where there is no state, or one that no earlier call has returned.
         """
         batch = len(step_input) if step_input.dim() > 1 else 1
         self.batch = max(self.batch, batch)
@@ -81,13 +81,13 @@ class Calls:
 
 @dataclass(slots=True)
 class Watch:
-    """Counts while a step runs.
+    """Counts module calls while a step runs.
 
     Attributes:
         number: of the training step, from 1.
-        marks: a mark is taken of what the first module is called with.
-        mark: that sum; None where no data was found.
-        is_unsure: something was called in a way that is not understood.
+        marks: whether to mark the data of the first module.
+        mark: that sum; None if no data was found.
+        is_unsure: whether a call was not understood.
     """
 
     number: int
@@ -114,12 +114,12 @@ class Watch:
     ) -> None:
         for handle in self._handles:
             handle.remove()
-            # torch leaves an entry behind, by which torch.compile later sees hooks on all modules
+            # torch keeps an entry, from which torch.compile later assumes hooks on all modules
             torch_modules._global_forward_hooks_with_kwargs.pop(handle.id, None)  # noqa: SLF001
         self._handles = []
 
     def seen(self) -> Seen | None:
-        """The counts; None where they cannot be relied on."""
+        """The counts; None if they are not reliable."""
         if self.is_unsure:
             return None
         if not self._calls:
@@ -136,12 +136,12 @@ class Watch:
         )
 
     def _before(self, module: torch.nn.Module, args: Any) -> None:
-        """A module is about to be called with *args*; what it is given by name comes after."""
+        """Count a call before it runs; calls with keyword arguments only come after."""
         if args:
             self._count(module, args, args[0], args[1] if len(args) > 1 else None)
 
     def _after(self, module: torch.nn.Module, args: Any, kwargs: Any, _output: Any) -> None:
-        """A module was called; only what was given by name alone is new."""
+        """Count a call that had keyword arguments only."""
         if kwargs and not args:
             self._count(module, tuple(kwargs.values()), kwargs.get("input"), kwargs.get("hx"))
 
@@ -156,7 +156,7 @@ class Watch:
                 self._calls.setdefault(id(module), Calls()).layer(module, first)
             elif isinstance(module, torch.nn.RNNCellBase):
                 self._calls.setdefault(id(module), Calls()).cell(first, second)
-        except Exception:  # the user's step must not fail for being looked at
+        except Exception:  # watching must not make the user's step fail
             self.is_unsure = True
             return
         if self.marks and self.mark is None and tensors and self._looks < MOST_LOOKS:
@@ -170,8 +170,8 @@ class Sightings:
     """What was seen in the first and in the last step of a pass, kept in its findings.
 
     Attributes:
-        last: number of the last step, as far as it is known; later ones replace it.
-        takes_mark: the data of the first step is marked.
+        last: number of the last step, as far as it is known; later steps replace it.
+        takes_mark: whether the data of the first step is marked.
     """
 
     findings: dict[str, Any]
@@ -181,7 +181,7 @@ class Sightings:
 
     @contextmanager
     def step(self, number: int) -> Iterator[None]:
-        """Around a training step; what was seen of one that failed is kept as well."""
+        """Watch a training step; what was seen of a failed one is kept as well."""
         if not (self.is_on and (number == 1 or number >= self.last)) or is_compiled():
             yield
             return
@@ -203,21 +203,21 @@ class Sightings:
 
 
 def is_compiled() -> bool:
-    """Whether torch.compile was used in this process: hooks would be compiled in, and later out."""
+    """Whether torch.compile was used in this process: it would recompile for the hooks."""
     eval_frame = sys.modules.get("torch._dynamo.eval_frame")
     if eval_frame is None:
         return False
     backends = getattr(eval_frame, "cached_backends", None)
-    if backends is None:  # a torch that keeps no such list
+    if backends is None:  # this version of torch has no such list
         return True
     return any(backend is not None for backend in backends.values())
 
 
 def data_mark(tensor: torch.Tensor) -> float | None:
-    """A sum over both ends of a tensor, each value with another weight; None where it has no data.
+    """A sum over both ends of a tensor, each value with its own weight; None without data.
 
-    What lies side by side is read as it lies in memory, and summed on the host, so that nothing is
-    allocated on a GPU.  A tensor of equal values, or of positions, is no data.
+    Values are read in memory order and summed on the host, so that nothing is allocated on a GPU.
+    A tensor of equal values, or of positions, does not count as data.
     """
     is_plain = type(tensor) in (torch.Tensor, torch.nn.Parameter)
     if not is_plain or tensor.layout is not torch.strided or tensor.is_complex():
@@ -246,13 +246,13 @@ def _ends(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _is_even(values: torch.Tensor) -> bool:
-    """Whether in each half every value differs from the one before by the same."""
+    """Whether in each half all values are evenly spaced."""
     diffs = [half.diff() for half in values.chunk(2)]
     return all(bool((each == each[0]).all()) for each in diffs)
 
 
 def _is_new(state: Any) -> bool:
-    """Whether a state is where a sequence begins, not what the call before has returned."""
+    """Whether a state begins a sequence, and was not returned by an earlier call."""
     if state is None:
         return True
     first = state[0] if isinstance(state, (tuple, list)) else state
@@ -260,7 +260,7 @@ def _is_new(state: Any) -> bool:
 
 
 def _tensors(given: Any) -> Iterator[torch.Tensor]:
-    """The tensors that a module is called with, within lists, tuples and dicts too."""
+    """Yield the tensors among a module's arguments, also in lists, tuples and dicts."""
     if isinstance(given, torch.Tensor):
         yield given
     elif isinstance(given, PackedSequence):

@@ -1,4 +1,4 @@
-"""The user's own files that a training step has loaded: what a run is a run of."""
+"""The user's own files that a training step has loaded; they identify the run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 _FOREIGN: Final = frozenset({"site-packages", "dist-packages", "__pycache__"})
-"""Folders of what is installed, which the facts of the environment tell."""
+"""Folders of installed packages, which the facts of the environment describe."""
 
 _OWN_FOLDER: Final = Path(__file__).parents[2]
 
@@ -18,8 +18,8 @@ _OWN_FOLDER: Final = Path(__file__).parents[2]
 def user_sources(factory_path: str | None) -> dict[str, str]:
     """The sha256 of each loaded file below the root, by its path from there.
 
-    The root is the folder of a script, or the top package of a module.  To be asked at the end of
-    a training step, when what is loaded lazily has been loaded.
+    The root is the folder of a script, or the top package of a module.  Call it at the end of a
+    training step, when lazily loaded files are loaded.
 
     Args:
         factory_path: ``file.py:function`` or ``package.module:function``; None for a built-in cell.
@@ -31,11 +31,11 @@ def user_sources(factory_path: str | None) -> dict[str, str]:
 
 
 def digests(root: Path, files: Iterable[Path]) -> dict[str, str]:
-    """The sha256 of those of *files* that are the user's, by their path from *root*, sorted."""
+    """The sha256 of the user's files among *files*, by their path from *root*, sorted."""
     found = {}
     for file in files:
         if file.is_relative_to(root) and _is_users(file.relative_to(root), file):
-            with suppress(OSError):  # gone or closed since it was loaded
+            with suppress(OSError):  # deleted, or unreadable now
                 digest = hashlib.sha256(file.read_bytes()).hexdigest()
                 found[file.relative_to(root).as_posix()] = digest
     return dict(sorted(found.items()))
@@ -50,7 +50,7 @@ def _root_of(source: str) -> Path | None:
 
 
 def _loaded_files() -> list[Path]:
-    """Source files of all modules; what has none, or a strange one, is left aside."""
+    """Source files of all modules; a module without one, or with another kind, is skipped."""
     names = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
     return [Path(name).resolve() for name in names if isinstance(name, str) and name[-3:] == ".py"]
 

@@ -1,6 +1,6 @@
-"""Tiny steps of the same workload, then forgotten: what they load stays.
+"""Tiny steps of the same workload, which is then dropped: what they load stays.
 
-They go before the baseline of a fit pass on the CPU, before a survey of a GPU, and in a rehearsal.
+They run before the baseline of a fit pass on the CPU, before a survey of a GPU, and in a rehearsal.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from rnnprof import protocol
 
 WARM_UP_SIZE: Final = 2
-"""Sequences and time steps of the steps before the baseline: 1 breaks batch normalisation."""
+"""Sequences and time steps of a tiny step: 1 breaks batch normalisation."""
 
 WARM_UP_STEPS: Final = 2
-"""The second is the first that finds the optimizer's state in place."""
+"""The second step is the first with the optimizer's state in place."""
 
 
 def warm_up(task: protocol.Task) -> str | None:
-    """Two tiny steps of the same workload, then forgotten; a note where it cannot do them."""
+    """Run two tiny steps of the same workload, then drop it; return a note if they fail."""
     try:
         training = build(task, WARM_UP_SIZE, WARM_UP_SIZE, worst=True)
         with simulated_reads_refused():
@@ -31,13 +31,13 @@ def warm_up(task: protocol.Task) -> str | None:
                 training.step(_no_phase)
     except (BadFactoryError, UnsupportedError):
         raise
-    except Exception as error:  # a shape that the user's code cannot do
+    except Exception as error:  # the user's code does not accept this shape
         return f"no warm-up: at B=T={WARM_UP_SIZE} it raised {type(error).__name__}: {error}"[:300]
     return None
 
 
 class _NoPhase:
-    """A phase mark that nobody listens to."""
+    """A phase marker that does nothing."""
 
     def __call__(self, _name: str) -> _NoPhase:
         return self

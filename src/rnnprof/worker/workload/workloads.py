@@ -27,7 +27,7 @@ OPTIMIZERS: Final[dict[str, Callable[..., torch.optim.Optimizer] | None]] = {
 }
 
 UNIT_VARIANCE_BOUND: Final = math.sqrt(3.0)
-"""Uniform values within it have variance 1, at a third of the cost of normal ones on a CPU."""
+"""Uniform values within this bound have variance 1, at a third of the cost of normal values."""
 
 
 def build(
@@ -40,10 +40,10 @@ def build(
 ) -> Training:
     """Build model, optimizer and data for one shape, all random numbers from the task's seed.
 
-    With *lengths* the steps of a built-in workload go round these and then *time_steps*.
+    With *lengths* the steps of a built-in workload cycle through these and then *time_steps*.
 
     Args:
-        worst: a factory that can is to give the batch that takes the most memory.
+        worst: whether a factory that can should use the batch that takes the most memory.
     """
     seed_all(task.seed)
     device = torch.device(task.device)
@@ -60,7 +60,7 @@ def build(
 
 
 def seed_all(seed: int) -> None:
-    """Seed Python's random numbers, torch's, and numpy's where it is there."""
+    """Seed the random numbers of Python, torch and, if it is imported, numpy."""
     random.seed(seed)
     torch.manual_seed(seed)
     seed_numpy(seed)
@@ -78,10 +78,10 @@ def recurrent_layer(
 ) -> Training:
     """A recurrent layer on random input of shape (T, batch, input size), or batch first.
 
-    T goes round *lengths* from step to step.
+    T cycles through *lengths* from step to step.
 
-    The loss is the mean square of the output: it makes every gradient, and no more than one
-    tensor of the output's size beside them.
+    The loss is the mean square of the output: it gives every gradient, and at most one more tensor
+    of the output's size.
     """
     dtype = tensor_dtype(workload)
     model = recurrent_module(workload).to(device, dtype)

@@ -1,4 +1,4 @@
-"""Boxes of a grid: what fills one that has no number, edges and outlines."""
+"""Boxes of a grid: what fills one that has no number, the edge, and the outline."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ from typing import Any, Final
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.path import Path
 from matplotlib.patheffects import Normal, Stroke
 
 from rnnprof.report.charts.kit.labels import glyph_of
+from rnnprof.report.charts.kit.sheet import Key
 from rnnprof.report.charts.kit.style import (
     FILL,
     INK,
     MUTED,
+    OOM_HATCH,
     PAPER,
-    SMALL_PT,
+    PREDICTED,
+    RECOMMENDED,
 )
-from rnnprof.report.model import Measurements, SeenEdge, flags
-from rnnprof.runfile.points import Outcome
-from rnnprof.units import format_bytes
+from rnnprof.report.model import Measurements, Outcome, SeenEdge, flags
+from rnnprof.report.words import chart_legends as words
+from rnnprof.report.words.outcomes import OUTCOMES, OutcomeWords
 
 BLANK: Final = "–"
-
-OUTLINE: Final = "#d55e00"
-"""Vermillion of the Okabe-Ito palette; its shape tells it from the edge in grey."""
 
 
 # --- the marks -----------------------------------------------------------------------------------
@@ -44,54 +43,41 @@ class Look:
 
     Attributes:
         name: of the outcome, and in the ids of artists.
-        word: in the box.
-        short: in the box where the word has no room.
+        words: in the box, in the legend and in a sentence.
         hatch: of the box, of lines: dots would make up most of a file.
         marker: in the box where no word has room.
-        meaning: in the legend.
-        ending: of so many points, in a sentence.
+        ink: of the hatch.
     """
 
     name: str
-    word: str
-    short: str
+    words: OutcomeWords
     hatch: str
     marker: str
-    meaning: str
-    ending: str
+    ink: str = MUTED
 
 
 LOOKS: Final = {
-    Outcome(look.name): look
-    for look in (
-        Look("oom", "OOM", "OOM", "////", "x", "OOM: out of memory", "out of memory"),
-        Look(
-            "implied_oom", "implied", "impl", "|||", ".", "implied by a smaller OOM",
-            "implied out of memory",
-        ),
-        Look(
-            "unsupported", "unsupported", "unsup", "xxxx", "s", "unsupported by the library",
-            "unsupported",
-        ),
-        Look("timeout", "timeout", "time", "----", "d", "timeout", "timed out"),
-        Look("crashed", "crashed", "crash", "\\\\\\\\", "v", "crashed", "crashed"),
-        Look("failed", "failed", "fail", "++++", "P", "failed", "failed"),
+    outcome: Look(outcome.value, OUTCOMES[outcome], hatch, marker)
+    for outcome, hatch, marker in (
+        (Outcome.OOM, OOM_HATCH, "x"),
+        (Outcome.IMPLIED_OOM, "|||", "."),
+        (Outcome.UNSUPPORTED, "xxxx", "s"),
+        (Outcome.TIMEOUT, "----", "d"),
+        (Outcome.CRASHED, "\\\\\\\\", "v"),
+        (Outcome.FAILED, "++++", "P"),
     )
-}  # fmt: skip
-
-UNKNOWN: Final = Look(
-    "unknown", "?", "?", "--", "?", "measured, value not known", "without this value"
+}
+UNKNOWN: Final = Look("unknown", words.box_words(*words.UNKNOWN, "?"), "--", "?")
+UNREACHED: Final = Look("unreached", words.box_words(*words.UNREACHED, BLANK), "", "_")
+PREDICTED_LOOK: Final = Look(
+    "predicted", words.box_words(*words.PREDICTED, "≈"), "\\\\", "≈", PREDICTED
 )
-UNREACHED: Final = Look("unreached", BLANK, BLANK, "", "_", "not reached", "not reached")
-PREDICTED: Final = Look(
-    "predicted", "≈", "≈", "\\\\", "≈", "≈n: predicted, not reached", "not reached but predicted"
-)
-EVERY_LOOK: Final = (*LOOKS.values(), UNKNOWN, UNREACHED, PREDICTED)
+EVERY_LOOK: Final = (*LOOKS.values(), UNKNOWN, UNREACHED, PREDICTED_LOOK)
 
 
 def hatched(look: Look) -> dict[str, Any]:
     """The style of a box without a number."""
-    return {"facecolor": FILL, "edgecolor": MUTED, "linewidth": 0, "hatch": look.hatch}
+    return {"facecolor": FILL, "edgecolor": look.ink, "linewidth": 0, "hatch": look.hatch}
 
 
 def edge_path(edges: Sequence[SeenEdge], batches: Sequence[int]) -> list[tuple[float, float]]:
@@ -161,7 +147,7 @@ def draw_outline(
 def outline_style() -> dict[str, Any]:
     """The style of the frame about one point."""
     return {
-        "fill": False, "edgecolor": OUTLINE, "linewidth": 1.8, "path_effects": _cased(3.2),
+        "fill": False, "edgecolor": RECOMMENDED, "linewidth": 1.8, "path_effects": _cased(3.2),
     }  # fmt: skip
 
 
@@ -170,27 +156,23 @@ def _cased(width_pt: float) -> list[Any]:
     return [Stroke(linewidth=width_pt, foreground=PAPER), Normal()]
 
 
-# --- the legend's entries ------------------------------------------------------------------------
-
-Entry = tuple[Any, str]
-"""A key of the legend, one artist or several on top of each other, and what it means."""
+# --- the legend's keys ----------------------------------------------------------------------------
 
 
-def edge_entries(view_edges: Sequence[SeenEdge], limit_bytes: int) -> Iterator[Entry]:
-    """What the stepped line and the numbers of proven edges mean, where they are drawn."""
-    if any(edge.fails is not None for edge in view_edges):
-        meaning = f"out of memory at the limit ({format_bytes(limit_bytes)})"
-        yield Line2D([], [], **edge_style()), meaning
-    if any(edge.is_certified for edge in view_edges):
-        yield sign("≤"), "B≤n: the largest batch that fits at T"
+def edge_keys(edges: Sequence[SeenEdge], limit_bytes: int) -> Iterator[Key]:
+    """What the stepped line and the numbers of certified batches mean, where they are drawn."""
+    if any(edge.fails is not None for edge in edges):
+        yield Line2D([], [], **edge_style()), words.oom_at(limit_bytes)
+    if any(edge.is_certified for edge in edges):
+        yield sign("≤"), words.CERTIFIED_BATCH
 
 
-def flag_entries(measurements: Measurements) -> Iterator[Entry]:
+def flag_keys(measurements: Measurements) -> Iterator[Key]:
     """What the marks behind a number mean, where they are used."""
     used = "".join(flags(measurement) for measurement in measurements.values())
-    for mark, meaning in (("~", "time not converged"), ("!", "time noisy")):
-        if mark in used:
-            yield sign(mark), meaning
+    for flag, meaning in words.FLAGS.items():
+        if flag in used:
+            yield sign(flag), meaning
 
 
 def sign(mark: str) -> Artist:
@@ -203,6 +185,7 @@ FORMS: Final = frozenset("x.sdvP_")
 
 
 def marker_style(marker: str, size_pt: float) -> dict[str, Any]:
+    """The style of a marker: a form that matplotlib draws, or the outline of a character."""
     return {
         "linestyle": "none", "marker": marker if marker in FORMS else _outline_of(marker),
         "markersize": size_pt, "markerfacecolor": INK, "markeredgecolor": INK,
@@ -242,35 +225,3 @@ def luminance(colour: Sequence[float]) -> float:
     """Relative luminance of an sRGB colour, as WCAG 2 defines it."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-WIDTH_IN: Final = 7.4
-MARGIN_IN: Final = 0.1
-
-
-CHARACTER_EM: Final = 0.55
-"""Mean width of DejaVu Sans in running text."""
-
-KEY_IN: Final = 0.5
-LINE_EM: Final = 1.4
-LEGEND_ROW_EM: Final = 1.58
-
-
-def legend_columns(legend: Sequence[Entry], width_in: float) -> int:
-    """So many entries stand side by side."""
-    longest = max((len(text) for _, text in legend), default=0)
-    return max(1, int(width_in / (KEY_IN + longest * CHARACTER_EM * SMALL_PT / 72)))
-
-
-def draw_legend(figure: Figure, entries: Sequence[Entry], left_in: float, top_in: float) -> None:
-    """The legend below the panels, its upper left corner so far from the figure's lower left."""
-    if not entries:
-        return
-    width_in, height_in = figure.get_size_inches()
-    legend = figure.legend(
-        [artist for artist, _ in entries], [label for _, label in entries],
-        loc="upper left", bbox_to_anchor=(left_in / width_in, top_in / height_in),
-        ncols=legend_columns(entries, width_in), fontsize=SMALL_PT, frameon=False,
-        handlelength=2.4, handleheight=1.2, borderpad=0, borderaxespad=0, labelspacing=0.35,
-    )  # fmt: skip
-    legend.set_in_layout(False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-# --- the heat maps of a report -------------------------------------------------------------------
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,9 +18,7 @@ from matplotlib.path import Path
 from matplotlib.textpath import text_to_path
 from matplotlib.transforms import IdentityTransform
 
-from rnnprof.report.charts.kit.style import (
-    FONTS,
-)
+from rnnprof.report.charts.kit.style import FONTS
 
 
 def width_em(text: str) -> float:
@@ -40,6 +37,7 @@ class _Glyph:
 
 @cache
 def glyph_of(character: str) -> _Glyph:
+    """A character's outline and width, found once."""
     size = text_to_path.FONT_SCALE
     font = FontProperties(family=FONTS[0], size=size)
     outline, steps = text_to_path.get_text_path(font, character, ismath=False)

@@ -3,178 +3,158 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.colors import LogNorm, Normalize
 
-from rnnprof.points.measurement import Measurement
-from rnnprof.report.model import Measurements, flags, memory_bytes, throughput
-from rnnprof.report.text.pieces import compact_bytes, compact_rate, rate_in_words, unit_note
-from rnnprof.report.text.table import BYTE_UNITS, RATE_UNITS
-from rnnprof.runfile.points import Outcome, Point
-from rnnprof.units import format_bytes, format_rate, format_ratio, format_seconds
+from rnnprof.report.charts.kit.scales import Scales
+from rnnprof.report.charts.kit.style import DURATION_MAP, MEMORY_MAP, THROUGHPUT_MAP
+from rnnprof.report.model import Measurement, Outcome, Point, RunReport, flags, memory_bytes
+from rnnprof.report.model import throughput as throughput_of
+from rnnprof.report.words import charts as words
+from rnnprof.report.words.phrases import BYTE_UNITS, RATE_UNITS, SECOND_UNITS, unit_note
+from rnnprof.units import (
+    compact_bytes,
+    compact_rate,
+    compact_seconds,
+    format_bytes,
+    format_rate,
+    format_ratio,
+    format_seconds,
+)
 
 LOG_FROM_RATIO: Final = 8.0
-"""Values that span more than this are told apart on a logarithmic scale only."""
+"""Values that span more than this can be compared on a logarithmic scale only."""
 
 
-# --- what is shown -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Quantity:
     """What a heat map shows of each point.
 
     Attributes:
         name: the stem of its artists' ids.
-        title: what it is; *axis*: the same on the colour bar, with its unit.
+        words: its title, its name in a sentence, and the label of its colour bar.
         colours: the colour map, even in lightness.
-        values: by point, of those measured where it is known.
+        value: of a point that was measured; None where it is not known.
         text: a value in a few characters; *units*: what their last letters stand for.
-        words: a value in a sentence.
-        scale: where a value stands in the colour map.
-        shows_flags: its values come of times, which may be loose or noisy.
-        predicted: by point, of those not measured.
+        full: a value in a sentence.
+        shows_flags: its values come from times, which may not have converged or be noisy.
     """
 
     name: str
-    title: str
-    axis: str
+    words: words.QuantityWords
     colours: str
-    values: Mapping[Point, float]
+    value: Callable[[Measurement], float | None]
     text: Callable[[float], str]
-    words: Callable[[float], str]
-    scale: Normalize
+    full: Callable[[float], str]
     units: Mapping[str, str] = field(default_factory=dict)
-    shows_flags: bool = False
-    predicted: Mapping[Point, float] = field(default_factory=dict)
+    shows_flags: bool = True
+
+    def values(self, report: RunReport) -> dict[Point, float]:
+        """The finite values of the points that were measured."""
+        known = {
+            point: self.value(m)
+            for point, m in report.measurements.items()
+            if m.outcome is Outcome.MEASURED
+        }
+        return {p: float(v) for p, v in known.items() if v is not None and math.isfinite(v)}
+
+    def all_values(self, report: RunReport) -> Iterable[float]:
+        """The same without their points."""
+        return self.values(report).values()
+
+
+MEMORY: Final = Quantity(
+    "memory", words.MEMORY, MEMORY_MAP, memory_bytes, compact_bytes, format_bytes, BYTE_UNITS,
+    shows_flags=False,
+)  # fmt: skip
+STEP_TIME: Final = Quantity(
+    "step-time", words.STEP_TIME, DURATION_MAP, lambda m: m.step_time_s, compact_seconds,
+    format_seconds, SECOND_UNITS,
+)  # fmt: skip
+TIME_STEPS: Final = Quantity(
+    "time-steps", words.TIME_STEPS, THROUGHPUT_MAP, throughput_of, compact_rate,
+    lambda rate: format_rate(rate, "time steps"), RATE_UNITS,
+)  # fmt: skip
+SEQUENCES: Final = Quantity(
+    "sequences", words.SEQUENCES, THROUGHPUT_MAP, lambda m: m.sequences_per_s, compact_rate,
+    lambda rate: format_rate(rate, "sequences"), RATE_UNITS,
+)  # fmt: skip
+MATMUL_SHARE: Final = Quantity(
+    "matmul-share", words.MATMUL_SHARE, DURATION_MAP, lambda m: m.matmul_share_ratio, format_ratio,
+    format_ratio,
+)  # fmt: skip
+QUANTITIES: Final = (MEMORY, STEP_TIME, TIME_STEPS, SEQUENCES, MATMUL_SHARE)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A quantity of one report.
+
+    Attributes:
+        values: by point, of those measured where it is known.
+        predicted: by point, of those not measured.
+        span: the least and the greatest value of all reports of the page.
+        scale: where a value stands in the colour map.
+    """
+
+    quantity: Quantity
+    values: Mapping[Point, float]
+    predicted: Mapping[Point, float]
+    span: tuple[float, float]
+    scale: Normalize
+
+    @classmethod
+    def of(cls, quantity: Quantity, report: RunReport, scales: Scales) -> Shown:
+        """The values of a report, on the scale of all reports of its page."""
+        known = quantity.values(report)
+        predicted = _predicted(report) if quantity is MEMORY else {}
+        span = scales.span(quantity.all_values) or (1.0, 1.0)
+        return cls(quantity, known, predicted, span, scale_of(span))
 
     @property
     def note(self) -> str:
         """What the letters behind the numbers stand for."""
         shown = (*self.values.values(), *self.predicted.values())
-        return unit_note(map(self.text, shown), self.units)
+        return unit_note(map(self.quantity.text, shown), self.quantity.units)
+
+    @property
+    def has_bar(self) -> bool:
+        """Whether there are two colours to tell apart."""
+        return bool(self.values) and self.span[0] != self.span[1]
 
     def label(self, measurement: Measurement) -> str:
         """The number of a point that has one, with its flags."""
-        number = self.text(self.values[measurement.point])
-        return number + (flags(measurement) if self.shows_flags else "")
+        number = self.quantity.text(self.values[measurement.point])
+        return number + (flags(measurement) if self.quantity.shows_flags else "")
 
-    def colour(self, value: float) -> tuple[float, float, float, float]:
-        """The colour of a value, sRGB with alpha."""
-        return mpl.colormaps[self.colours](float(self.scale(value)))
+    def predicted_text(self, point: Point) -> str:
+        """The number of a point that is predicted."""
+        return f"≈{self.quantity.text(self.predicted[point])}"
 
-
-Getter = Callable[[Measurement], float | None]
-
-
-def memory_of(measurements: Measurements, predicted: Mapping[Point, float]) -> Quantity:
-    """Peak memory of training, as the limit counts it."""
-    title = "Peak memory"
-    values = _known(measurements, memory_bytes)
-    return Quantity(
-        name="memory",
-        title=title,
-        axis=f"{title[0].lower()}{title[1:]}, bytes",
-        colours="cividis",
-        values=values,
-        text=compact_bytes,
-        words=format_bytes,
-        scale=scale_of(values.values()),
-        units=BYTE_UNITS,
-        predicted=predicted,
-    )
+    def colours(self) -> list[tuple[float, float, float, float]]:
+        """The colours of the values in their order, sRGB with alpha."""
+        shares = self.scale(np.array(list(self.values.values())))
+        colours = np.asarray(mpl.colormaps[self.quantity.colours](shares))
+        return [(r, g, b, a) for r, g, b, a in colours.tolist()]
 
 
-def time_steps_of(measurements: Measurements) -> Quantity:
-    """Throughput in time steps/s."""
-    values = _known(measurements, throughput)
-    return Quantity(
-        name="time-steps",
-        title="Throughput, time steps/s",
-        axis="time steps/s",
-        colours="viridis",
-        values=values,
-        text=compact_rate,
-        words=rate_in_words,
-        scale=scale_of(values.values()),
-        units=RATE_UNITS,
-        shows_flags=True,
-    )
+def _predicted(report: RunReport) -> dict[Point, float]:
+    """The memory model's bytes where a point was requested and not reached."""
+    if report.model is None:
+        return {}
+    unreached = [point for point in report.points if point not in report.measurements]
+    return {point: report.model.predict_bytes(point) for point in unreached}
 
 
-def sequences_of(measurements: Measurements) -> Quantity:
-    values = _known(measurements, lambda m: m.sequences_per_s)
-    return Quantity(
-        name="sequences",
-        title="Throughput, sequences/s",
-        axis="sequences/s",
-        colours="viridis",
-        values=values,
-        text=compact_rate,
-        words=lambda rate: format_rate(rate).replace("/s", " sequences/s").replace("  ", " "),
-        scale=scale_of(values.values()),
-        units=RATE_UNITS,
-        shows_flags=True,
-    )
-
-
-SECOND_UNITS: Final = {"s": "seconds", "m": "milliseconds", "µ": "microseconds"}
-
-
-def step_time_of(measurements: Measurements) -> Quantity:
-    values = _known(measurements, lambda m: m.step_time_s)
-    return Quantity(
-        name="step-time",
-        title="Step time",
-        axis="time of a training step",
-        colours="magma",
-        values=values,
-        text=_compact_seconds,
-        words=format_seconds,
-        scale=scale_of(values.values()),
-        units=SECOND_UNITS,
-        shows_flags=True,
-    )
-
-
-def _compact_seconds(seconds: float) -> str:
-    """``12.3m`` for ``12.3 ms``: where many stand side by side."""
-    text = format_seconds(seconds).replace(" ", "")
-    return text if text[-2].isdigit() else text.removesuffix("s")
-
-
-def matmul_share_of(measurements: Measurements) -> Quantity:
-    values = _known(measurements, lambda m: m.matmul_share_ratio)
-    return Quantity(
-        name="matmul-share",
-        title="Share of a matrix product's rate",
-        axis="the step's FLOP/s, as a share of a matrix product's",
-        colours="magma",
-        values=values,
-        text=format_ratio,
-        words=format_ratio,
-        scale=scale_of(values.values()),
-        shows_flags=True,
-    )
-
-
-def _known(measurements: Measurements, value_of: Getter) -> dict[Point, float]:
-    """The finite values of points that were measured."""
-    values = {
-        point: value_of(measurement)
-        for point, measurement in measurements.items()
-        if measurement.outcome is Outcome.MEASURED
-    }
-    return {p: float(v) for p, v in values.items() if v is not None and math.isfinite(v)}
-
-
-def scale_of(values: Collection[float]) -> Normalize:
+def scale_of(values: Iterable[float]) -> Normalize:
     """Logarithmic where the values span much; a single value stands midway."""
-    low, high = min(values, default=1.0), max(values, default=1.0)
+    known = tuple(values)
+    low, high = min(known), max(known)
     if low == high:
         return Normalize(low - 1, high + 1)
     is_wide = low > 0 and high / low > LOG_FROM_RATIO

@@ -1,4 +1,4 @@
-"""What all charts share: the record, the inks, the style, and how a figure becomes a file."""
+"""The one look of all charts, the record of a chart, and how a figure becomes a file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+
+from rnnprof.atomic import write_whole
 
 PNG_DPI: Final = 150
 
@@ -29,9 +32,30 @@ OKABE_ITO: Final = (
 """Told apart by the colour-blind (Okabe and Ito, Color Universal Design, 2008); their yellow is
 darkened, for it is lost on white."""
 
+BLUE, VERMILLION, GREEN, PINK, ORANGE, SKY, OLIVE, GREY = OKABE_ITO
+
+MEMORY_MAP: Final = "cividis"
+THROUGHPUT_MAP: Final = "viridis"
+DURATION_MAP: Final = "magma"
+"""The colour maps, all even in lightness."""
+
+LARGEST_BATCH: Final = BLUE
+RECOMMENDED: Final = VERMILLION
+SAFE: Final = PINK
+PREDICTED: Final = GREEN
+NOISY: Final = ORANGE
+OOM_HATCH: Final = "////"
+"""A meaning has one colour in every chart; out of memory is a cross in ink, and this hatch."""
+
+PHASE_COLOURS: Final = {
+    "build": OLIVE, "data": PINK, "forward": BLUE, "backward": VERMILLION, "optimizer": GREEN,
+    "other": GREY,
+}  # fmt: skip
+"""The phases of a training step, in their order."""
+
 BASE_PT: Final = 8.0
 SMALL_PT: Final = 7.0
-TITLE_PT: Final = 11.0
+TITLE_PT: Final = 10.0
 
 FONTS: Final = ("DejaVu Sans", "Verdana", "Arial", "Noto Sans CJK SC", "sans-serif")
 """The first is matplotlib's own; Verdana is as wide, so that labels keep their places."""
@@ -67,6 +91,20 @@ def rendered(figure: Figure, kind: str) -> bytes:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, dpi=PNG_DPI, metadata=dates[kind])
     return buffer.getvalue()
+
+
+def write_figure(figure: Figure, directory: Path, stem: str) -> tuple[Path, ...]:
+    """Write ``STEM.png`` and ``STEM.svg`` in *directory*, each whole or not at all.
+
+    Raises:
+        OSError: when *directory* cannot be made or written.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    kinds = ("png", "svg")
+    paths = tuple(directory / f"{stem}.{kind}" for kind in kinds)
+    for path, kind in zip(paths, kinds, strict=True):
+        write_whole(path, rendered(figure, kind))
+    return paths
 
 
 @contextmanager

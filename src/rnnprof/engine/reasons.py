@@ -1,0 +1,54 @@
+"""What a job reports while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rnnprof.reasons import Reason
+from rnnprof.runfile.points import Point
+
+
+@dataclass(frozen=True, slots=True)
+class LimitKept(Reason):
+    """The limit of a run is kept although less memory is free now."""
+
+    limit_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PassesLeftOut(Reason):
+    """Memory passes that --fast left out.
+
+    Attributes:
+        left_out: how many.
+        points: points that were run.
+        precision_ratio: precision to which other passes give their peaks.
+    """
+
+    left_out: int
+    points: int
+    precision_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimedAgain(Reason):
+    """A point is timed again because its time was noisy."""
+
+    point: Point
+    noise: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Doing(Reason):
+    """What a study runs next.
+
+    Attributes:
+        number: from 1, of *total*.
+        lesson: what it runs, in a few words.
+    """
+
+    number: int
+    total: int
+    point: Point
+    lesson: str

@@ -1,0 +1,34 @@
+"""Sentences of what a job notes as it goes."""
+
+from __future__ import annotations
+
+from rnnprof.engine.reasons import Doing, LimitKept, PassesLeftOut, TimedAgain
+from rnnprof.report.words.dispatch import say
+from rnnprof.units import format_bytes, format_ratio
+
+
+@say.register
+def _(reason: LimitKept) -> str:
+    return (
+        f"the limit of {format_bytes(reason.limit_bytes)} is kept, though only "
+        f"{format_bytes(reason.free_bytes)} are free now: what needs more is left open and does "
+        "not count as out of memory"
+    )
+
+
+@say.register
+def _(reason: PassesLeftOut) -> str:
+    return (
+        f"--fast: {reason.left_out} of {reason.points} memory passes left out; the others give "
+        f"their peaks to within {format_ratio(reason.precision_ratio)}"
+    )
+
+
+@say.register
+def _(reason: TimedAgain) -> str:
+    return f"{reason.point}: {say(reason.noise)} while it was timed; timing it again"
+
+
+@say.register
+def _(reason: Doing) -> str:
+    return f"[{reason.number}/{reason.total}] {reason.point}: {reason.lesson}"

@@ -1,0 +1,107 @@
+"""Sentences of a point: what made its time noisy, whether its batch is used, what is not known."""
+
+from __future__ import annotations
+
+from rnnprof.points.reasons import (
+    BatchNotUsed,
+    DataGave,
+    GpuSlowedDown,
+    ImpliedBy,
+    LengthNotUsed,
+    LengthShare,
+    LowClock,
+    MemoryNoMore,
+    ModulesSawNoMore,
+    OthersTookMemory,
+    PeakKnownWithout,
+    ProcessorTaken,
+    SameData,
+    Taker,
+)
+from rnnprof.report.words.dispatch import say
+from rnnprof.units import format_bytes, format_ratio
+
+
+@say.register
+def _(reason: ProcessorTaken) -> str:
+    taken = format_ratio(reason.ratio)
+    if reason.taker is Taker.QUOTA:
+        return f"{reason.taker.value} stopped the process for {taken} of the time"
+    return f"{reason.taker.value} took {taken} of a processor"
+
+
+@say.register
+def _(reason: GpuSlowedDown) -> str:
+    return f"the GPU lowered its clock ({', '.join(reason.event_reasons)})"
+
+
+@say.register
+def _(reason: LowClock) -> str:
+    share = format_ratio(reason.ratio)
+    return f"the GPU ran at {reason.clock_mhz} MHz, {share} of its highest clock"
+
+
+@say.register
+def _(reason: OthersTookMemory) -> str:
+    return f"other processes took {format_bytes(reason.size_bytes)} of device memory"
+
+
+@say.register
+def _(reason: DataGave) -> str:
+    return f"requested {reason.batch}, the data gave {reason.seen_batch}"
+
+
+@say.register
+def _(reason: ModulesSawNoMore) -> str:
+    return f"requested {reason.batch}, but modules see no more than at B={reason.smaller_batch}"
+
+
+@say.register
+def _(reason: MemoryNoMore) -> str:
+    return (
+        f"requested {reason.batch}, but a training step takes no more memory than at "
+        f"B={reason.smaller_batch}"
+    )
+
+
+@say.register
+def _(reason: BatchNotUsed) -> str:
+    return f"the batch is not used: {say(reason.why)}"
+
+
+@say.register
+def _(reason: LengthNotUsed) -> str:
+    return (
+        f"T is not used: of {reason.time_steps} time steps requested, recurrent layers saw "
+        f"{reason.seen_time_steps}"
+    )
+
+
+@say.register
+def _(reason: LengthShare) -> str:
+    share = format_ratio(reason.seen_time_steps / reason.time_steps)
+    return (
+        f"recurrent layers see {reason.seen_time_steps} time steps at T={reason.time_steps}, "
+        f"{share} of T"
+    )
+
+
+@say.register
+def _(reason: SameData) -> str:
+    return (
+        f"both proofs of B={reason.batch} drew the same data: the factory sets its own seed, or "
+        "reads its data in a fixed order"
+    )
+
+
+@say.register
+def _(reason: ImpliedBy) -> str:
+    return f"{reason.point} was out of memory"
+
+
+@say.register
+def _(reason: PeakKnownWithout) -> str:
+    return (
+        f"left out by --fast: {reason.samples} other memory passes predict an allocated peak of "
+        f"{format_bytes(reason.peak_bytes)}, to within {format_ratio(reason.error_ratio)}"
+    )
