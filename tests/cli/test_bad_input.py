@@ -244,3 +244,8 @@ def test_workload_files(
     told = capsys.readouterr().err
     assert words in told
     assert "Traceback" not in told
+
+
+def test_half_a_surrogate_pair_is_no_file_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["profile", "--workload", "\udd00"]) == 2
+    assert "'\\udd00' is not a file name" in capsys.readouterr().err

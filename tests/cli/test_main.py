@@ -14,8 +14,9 @@ from click.testing import CliRunner
 
 import rnnprof
 from rnnprof.cli.main import COMMANDS, Terminated, cli, run
-from rnnprof.cli.progress import Bar, Lines, describe
+from rnnprof.cli.progress import Bar, Lines
 from rnnprof.points.measurement import Measurement
+from rnnprof.report.words.progress import point_ended
 from rnnprof.runfile.points import Outcome, Point
 
 
@@ -98,14 +99,16 @@ def test_one_plain_line_a_point(capsys: pytest.CaptureFixture[str]) -> None:
         "2 points to run (1 of 3 are complete or implied already)",
         "    B=4 T=8: fit pass",
         "    the device: rates to compare with",
-        "[1/2] B=4 T=8: 10.0 ms a step, 3.20 k/s, memory 1.00 MiB; about 1 min 01 s left",
+        "[1/2] B=4 T=8: training step 10.0 ms, 3.20 k time steps/s, memory 1.00 MiB; about "
+        "1 min 01 s left",
         "a note",
     ]
 
 
 def test_a_line_tells_no_other_memory_than_what_the_limit_counts() -> None:
     unknown = replace(MEASURED, peak_charged_bytes=None)
-    assert describe(unknown) == "B=4 T=8: 10.0 ms a step, 3.20 k/s, memory -"
+    line = "B=4 T=8: training step 10.0 ms, 3.20 k time steps/s, memory -"
+    assert point_ended(unknown) == line
 
 
 def test_the_bar_writes_over_one_line_and_leaves_it_empty(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,11 +68,11 @@ def command(**options: Any) -> int:
     _check_baseline(asked, options)
     base = _folded(options["baseline"]) if options["baseline"] else None
     if options["run"] is None:
-        return _tell(_measured_and_judged(asked, budget, base, options), options)
+        return _answer(_measured_and_judged(asked, budget, base, options), options)
     run = _folded(options["run"])
     differing = _differing(workload, run.run) if budget.workload else ()
     verdict = worded(gate(budget, run, base, differing))
-    return _tell([(verdict, _context(run, base, options))], options)
+    return _answer([(verdict, _context(run, base, options))], options)
 
 
 def _folded(path: Path) -> FoldedRun:
@@ -321,7 +321,7 @@ def _is_settled(result: Gate) -> bool:
     )
 
 
-def _tell(gates: Sequence[tuple[WordedGate, CheckContext]], options: Mapping[str, Any]) -> int:
+def _answer(gates: Sequence[tuple[WordedGate, CheckContext]], options: Mapping[str, Any]) -> int:
     """Print and write the verdict in every form that was requested; return the exit code."""
     from rnnprof.gate.formats.documents import gates_benchmarks, gates_json
     from rnnprof.gate.formats.github import github, write_github

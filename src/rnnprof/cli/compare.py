@@ -63,7 +63,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     if options["as_json"]:
         import json
 
-        from rnnprof.report.text.comparison import comparison_document
+        from rnnprof.report.export.comparison import comparison_document
 
         document = comparison_document(comparison, str(base.run.path), str(new.run.path))
         click.echo(json.dumps(document, allow_nan=False, indent=2))

@@ -10,11 +10,19 @@ import click
 from rnnprof.engine.listener import Listener
 from rnnprof.points.measurement import Measurement
 from rnnprof.reasons import Reason
-from rnnprof.report.words.dispatch import as_text, say
+from rnnprof.report.words.dispatch import as_text
+from rnnprof.report.words.progress import (
+    doing,
+    neighbours,
+    point_ended,
+    probe_ended,
+    time_left,
+    to_run,
+    trying,
+)
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import Fit
-from rnnprof.runfile.points import Outcome, Point
-from rnnprof.units import format_bytes, format_duration, format_rate, format_seconds
+from rnnprof.runfile.points import Point
 
 BAR_WIDTH = 20
 
@@ -35,27 +43,24 @@ class Lines(Listener):
 
     def begun(self, todo: int, total: int) -> None:
         self.todo = todo
-        kept = (
-            f" ({total - todo} of {total} are complete or implied already)" if todo < total else ""
-        )
-        self._say(f"{todo} points to run{kept}")
+        self._say(to_run(todo, total))
 
     def entering(self, point: Point, observes: str) -> None:
         if self.verbosity:
-            self._say(f"    {_doing(point, observes)}")
+            self._say(f"    {doing(point, observes)}")
 
     def ended(self, measurement: Measurement, done: int, left_s: float | None) -> None:
-        left = f"; about {format_duration(left_s)} left" if left_s else ""
-        self._say(f"[{done}/{self.todo}] {describe(measurement)}{left}")
+        left = f"; about {time_left(left_s)}" if left_s else ""
+        self._say(f"[{done}/{self.todo}] {point_ended(measurement)}{left}")
 
     def noted(self, what: Reason | str) -> None:
         self._say(as_text(what))
 
     def probing(self, point: Point, why: Reason) -> None:
-        self._say(f"trying {point}: {say(why)}")
+        self._say(trying(point, why))
 
     def probed(self, fit: Fit) -> None:
-        self._say(f"    {describe_probe(fit)}")
+        self._say(f"    {probe_ended(fit)}")
 
     def _say(self, text: str) -> None:
         click.echo(text, err=True)
@@ -74,10 +79,10 @@ class Bar(Listener):
 
     def entering(self, point: Point, observes: str) -> None:
         filled = round(BAR_WIDTH * self.done / max(1, self.todo))
-        left = f"  {format_duration(self.left_s)} left" if self.left_s else ""
+        left = f"  {time_left(self.left_s)}" if self.left_s else ""
         self._write(
             f"{'█' * filled}{'·' * (BAR_WIDTH - filled)} {self.done}/{self.todo}  "
-            f"{_doing(point, observes)}{left}"
+            f"{doing(point, observes)}{left}"
         )
 
     def ended(self, measurement: Measurement, done: int, left_s: float | None) -> None:
@@ -91,40 +96,15 @@ class Bar(Listener):
         self._write("")
 
     def probing(self, point: Point, why: Reason) -> None:
-        self._write(f"trying {point}: {say(why)}")
+        self._write(trying(point, why))
 
     def proved(self, certificate: Certificate, done: int, total: int) -> None:
         self._write("")
 
     def looking_around(self, certificate: Certificate, done: int, total: int) -> None:
-        around = f"T={certificate.time_steps}: neighbours of {certificate.batch}"
-        self._write(f"{around}, {done} of {total}" if done < total else "")
+        self._write(neighbours(certificate, done, total) if done < total else "")
 
     def _write(self, text: str) -> None:
         width = shutil.get_terminal_size().columns - 1
         sys.stderr.write(f"\r\x1b[2K{text[:width]}")
         sys.stderr.flush()
-
-
-def _doing(point: Point, observes: str) -> str:
-    if observes == "rates":
-        return "the device: rates to compare with"
-    return f"{point}: {observes} pass"
-
-
-def describe_probe(fit: Fit) -> str:
-    """The result of a tried batch, in one line."""
-    if fit.outcome is Outcome.MEASURED:
-        return f"fits: {format_bytes(fit.peak_charged_bytes)} over {fit.train_steps_run} steps"
-    return fit.reason or fit.outcome.value
-
-
-def describe(measurement: Measurement) -> str:
-    """A point in one line."""
-    if measurement.outcome is not Outcome.MEASURED:
-        return f"{measurement.point}: {measurement.outcome}: {as_text(measurement.reason)}"
-    size_bytes = measurement.peak_charged_bytes
-    return (
-        f"{measurement.point}: {format_seconds(measurement.step_time_s)} a step, "
-        f"{format_rate(measurement.time_steps_per_s)}, memory {format_bytes(size_bytes)}"
-    )

@@ -44,7 +44,10 @@ class _PathOf(click.Path):
     ) -> Path:
         from pathlib import Path
 
-        found = super().convert(value, param, ctx)
+        try:
+            found = super().convert(value, param, ctx)
+        except UnicodeEncodeError:
+            self.fail(f"{ascii(value)} is not a file name", param, ctx)
         return Path(found.decode() if isinstance(found, bytes) else found)
 
 

@@ -215,7 +215,7 @@ class Change:
 
 
 class Changed(enum.StrEnum):
-    """What a figure of one point did, as far as two runs tell."""
+    """What a figure of one point did, as far as two runs show."""
 
     MORE = "more"
     LESS = "less"
@@ -289,7 +289,7 @@ class RunComparison:
         points_timed: that it is of.
         frontier: by steps.
         slope_bytes: what one time step more of one sequence takes, of the charged peak, by the
-            memory model at the largest point of both; None where the points do not tell.
+            memory model at the largest point of both; None if the points do not show it.
     """
 
     differences: tuple[Difference, ...]

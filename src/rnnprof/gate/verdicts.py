@@ -41,7 +41,7 @@ class Finding:
         kind: ``fits``, ``max_batch``, ``peak``, ``throughput``, ``memory_growth``,
             ``time_growth``, ``comparable`` or ``finished``.
         where: the point or T judged, as ``B=64 T=128``; empty for the run as a whole.
-        reason: what the verdict rests on; :func:`rnnprof.report.words.say` makes its sentence.
+        reason: what the verdict rests on; ``say`` in report/words makes its sentence.
         unit: of the figures below: ``bytes``, ``s``, ``time_steps_per_s``, ``sequences`` or
             ``ratio``.
         measured: the figure found; None where there is none.
@@ -87,7 +87,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class WordedFinding:
-    """A finding with the sentence of its reason, as :mod:`rnnprof.report.words.gate` makes it."""
+    """A finding with the sentence of its reason, as report/words/gate.py makes it."""
 
     finding: Finding
     sentence: str
@@ -101,7 +101,7 @@ class WordedGate:
         findings: in the order of the budget; never empty, so that no reader takes silence for
             success.
         sentence: the verdict and how many checks came out so, as
-            :mod:`rnnprof.report.words.gate` makes it.
+            report/words/gate.py makes it.
     """
 
     findings: tuple[WordedFinding, ...]

@@ -57,7 +57,7 @@ class Course:
 
 
 def course_of(run: Run) -> Course:
-    """Minutes since the first pass with pauses taken out; numbers where the clock tells nothing."""
+    """Minutes since the first pass with pauses taken out; numbers if the clock is unknown."""
     began = {started.attempt: started for started in run.started}
     observed = [o for o in run.observations if o.attempt in began] or list(run.observations)
     times = [_epoch_s(began[o.attempt].at_utc) if o.attempt in began else None for o in observed]

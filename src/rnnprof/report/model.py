@@ -51,17 +51,17 @@ __all__ = (
 
 @dataclass(frozen=True)  # no slots: axes and edges are derived once
 class RunReport:
-    """What terminal, page, charts and files are made of.
+    """One run, folded, certified and advised: the input of terminal, page, charts and files.
 
     Attributes:
-        name: tells the run from others of the same report.
+        name: distinguishes the run from others of the same report.
         points: every point of the grid, by time steps and then by batch, measured or not.
         measurements: what is known of the points; one that was not reached is missing.
         frontier: the certificates, by time steps.
         limit_bytes: what training may take: the run's limit less its reserve.
         headroom_ratio: share of it that the largest safe batch leaves free.
         model: of the charged bytes; None if no fit pass has measured them.
-        drift: of the machine's speed during the run; None where nothing tells.
+        drift: of the machine's speed during the run; None if unknown.
         trainability: what its study found; empty without one.
     """
 
@@ -201,8 +201,8 @@ def report_of(
     """Fold, certify and advise a run.
 
     Args:
-        name: tells it from others of the same report.
-        time_steps: the T whose largest batch is asked for; None for all.
+        name: distinguishes it from others of the same report.
+        time_steps: the T whose largest batches are requested; None for all.
         effective_batch: asks for the accumulation steps that make it.
         cut: asks for the chunks to cut sequences into.
     """
@@ -227,13 +227,13 @@ def report_of(
 
 @dataclass(frozen=True, slots=True)
 class SeenEdge:
-    """What the grid shows of the edge at one T, and the certificate where there is one.
+    """What the grid shows of the largest batch at one T, and the certificate if there is one.
 
     Attributes:
         time_steps: time steps per sequence (T).
         fits: the largest batch measured to fit, or None.
         fails: the smallest batch out of memory, run or implied, or None.
-        is_largest: nothing above *fits* was asked for at this T.
+        is_largest: no larger batch than *fits* was requested at this T.
         certificate: what probes between and beyond the grid's batches have proven.
     """
 
@@ -245,14 +245,14 @@ class SeenEdge:
 
     @property
     def is_certified(self) -> bool:
-        """Whether both sides of the edge are proven."""
+        """Whether both sides of the largest batch are proven."""
         return self.certificate is not None and self.certificate.status is EdgeStatus.CERTIFIED
 
 
 def seen_edges(
     points: Sequence[Point], measurements: Measurements, frontier: Sequence[Proof]
 ) -> tuple[SeenEdge, ...]:
-    """The edge seen on the grid at each T, ascending."""
+    """The largest batch seen on the grid at each T, ascending."""
     by_steps = groupby(points, key=lambda point: point.time_steps)
     proven = {certificate.time_steps: certificate for certificate in frontier}
     return tuple(
@@ -343,7 +343,7 @@ def is_oom(measurement: Measurement) -> bool:
 
 
 def grid_points(run: Run, measurements: Measurements) -> tuple[Point, ...]:
-    """Every point asked for or measured, by steps and then by batch."""
+    """Every point requested or measured, by steps and then by batch."""
     return tuple(sorted({*run.points(), *measurements}, key=lambda p: (p.time_steps, p.batch)))
 
 

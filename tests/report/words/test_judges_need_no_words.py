@@ -16,6 +16,10 @@ JUDGES = (
     "tests/breakdown",
     "tests/advice",
     "tests/study",
+    "tests/compare",
+    "tests/gate/test_evidence.py",
+    "tests/gate/test_judge.py",
+    "tests/gate/test_verdicts.py",
     "tests/maxbatch/test_beside.py",
     "tests/maxbatch/test_beside_neighbours.py",
     "tests/maxbatch/test_certify.py",
@@ -96,7 +100,7 @@ def test_emptying_words_breaks_the_test_of_the_sentences(tmp_path: Path) -> None
 
 def test_no_judge_and_no_test_of_one_imports_words() -> None:
     """An import of a name in words would pass above, and could still decide something."""
-    rooms = ("points", "breakdown", "advice", "study", "maxbatch", "engine")
+    rooms = ("points", "breakdown", "advice", "compare", "gate", "study", "maxbatch", "engine")
     sources = [*(f"src/rnnprof/{room}" for room in rooms), *JUDGES]
     files = [
         file

@@ -86,7 +86,7 @@ class _Slices:
     """What both panels share.
 
     Attributes:
-        along, across: which of B and T runs along x, and which tells the lines apart.
+        along, across: which of B and T runs along x, and which distinguishes the lines.
         name: of the chart, and in the ids of artists.
         places: along x, ascending.
         lines: the values that are drawn, with the index of each one's style.

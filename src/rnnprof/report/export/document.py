@@ -20,7 +20,7 @@ MEASURED_FIELDS: Final = (
     "flops_per_step", "flop_per_s", "matmul_share_ratio", "bound", "bound_reason",
     "retries", "breakdown_reason", "implementation", "seen_batch", "seen_time_steps", "warnings",
 )  # fmt: skip
-"""Fields of a measurement that stand in the document under their own names."""
+"""Fields of a measurement that have the same name in the document."""
 
 RENAMED_FIELDS: Final = {
     "phase_time_s": "phase_times_s",
@@ -55,7 +55,7 @@ def document(report: RunReport) -> dict[str, Any]:
 
 
 def frontier_document(report: RunReport) -> dict[str, Any]:
-    """The edges alone, as one JSON object."""
+    """The largest batches alone, as one JSON object."""
     run = report.run
     whole = {
         "run": run.path,

@@ -1,4 +1,4 @@
-"""A run for other tools: CSV and Parquet with a row for each place asked for, or the JSON document.
+"""A run for other tools: CSV and Parquet with a row for each requested point, or the JSON document.
 
 The columns are :data:`COLUMNS`, in that order, whatever the run, so that exports can be joined end
 to end.  Units are in their names.  A cell that is not known is empty (CSV) or null (Parquet), and
@@ -148,7 +148,7 @@ def _fact(name: str, meaning: str) -> CsvColumn:
 
 
 def _option(name: str, kind: type[Any], meaning: str) -> CsvColumn:
-    """An option of the built-in cells; a factory decides it for itself, untold."""
+    """An option of the built-in cells; a factory decides it by itself."""
 
     def value_of(place: RowPlace) -> Any:
         workload = place.run.header.workload
@@ -171,7 +171,7 @@ TIME_COLUMNS: Final = (
     _seen("step_time_s", float, "median time of a training step"),
     *_interval("step_time_within_ci", "95% interval of the median within one process"),
     *_interval("step_time_ci", "range of the medians of 3 or more processes"),
-    _seen("converged", bool, "the interval is as narrow as asked for"),
+    _seen("converged", bool, "the interval is as narrow as requested"),
     _seen("noisy", str, "what else used the machine meanwhile; empty for nothing"),
     _seen("time_steps_per_s", float, "time steps trained on per second"),
     _seen("sequences_per_s", float, "sequences trained on per second"),
@@ -199,12 +199,12 @@ MEMORY_COLUMNS: Final = (
         _breakdown(part, f"breakdown_{part}_bytes", int, f"{part} live at the allocator's peak")
         for part in BREAKDOWN_PARTS
     ),
-    _breakdown("phase", "breakdown_phase", str, "the phase in which the allocator's peak stands"),
+    _breakdown("phase", "breakdown_phase", str, "the phase of the allocator's peak"),
     _seen("breakdown_reason", str, "why the breakdown is empty"),
 )
 
 NOTE_COLUMNS: Final = (
-    _seen("implementation", str, "what really ran: fused, native, loop or mixed"),
+    _seen("implementation", str, "what actually ran: fused, native, loop or mixed"),
     CsvColumn(
         "warnings", str, "what else to know of the point, joined by semicolons",
         lambda place: _warnings(place.measurement),
@@ -232,12 +232,12 @@ RUN_COLUMNS: Final = (
         lambda place: place.run.header.workload.describe(),
     ),
     _option("cell", str, "recurrent cell"),
-    _option("impl", str, "implementation asked for"),
+    _option("impl", str, "implementation requested"),
     _option("input_size", int, "features of one time step"),
     _option("hidden_size", int, "hidden units"),
     _option("layers", int, "stacked layers"),
     _option("bidirectional", bool, "both directions"),
-    _option("dtype", str, "precision asked for"),
+    _option("dtype", str, "precision requested"),
     _option("optimizer", str, "optimizer"),
     _option("mode", str, "train or inference"),
     _fact("device", "cpu or cuda"),
@@ -276,7 +276,7 @@ def _warnings(measurement: Measurement | None) -> str | None:
 
 
 def rows(report: RunReport) -> list[Row]:
-    """A run's rows, by steps and then by batch: every point asked for, reached or not."""
+    """A run's rows, by steps and then by batch: every requested point, reached or not."""
     edges = {certificate.time_steps: certificate for certificate in report.frontier}
     places = [
         RowPlace(report.run, point, report.measurements.get(point), edges.get(point.time_steps))

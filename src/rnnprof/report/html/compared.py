@@ -31,7 +31,7 @@ RUN_COLUMNS: Final = 28
 
 
 def _identity(report: RunReport) -> dict[str, str]:
-    """All that may tell two runs apart, by name."""
+    """Everything in which two runs may differ, by name."""
     run = report.run
     whole = {
         "rnnprof": run.rnnprof_version,

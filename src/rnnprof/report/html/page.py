@@ -123,7 +123,7 @@ def _head(page_run: PageRun) -> Head:
 
 
 def _file_name_of(run: Run) -> str:
-    """Without its folders, which may tell who ran it and where."""
+    """Without its folders, which may show who ran it and where."""
     return PurePath(run.path).name if run.path else "not from a file"
 
 

@@ -1,4 +1,4 @@
-"""The answer in words: the edge at each T, and what to train with and why."""
+"""The answer as text: the largest batch at each T, and the recommended batch with its reasons."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ from rnnprof.units import format_bytes
 
 
 def frontier_in_words(report: RunReport) -> str:
-    """Per T the edge, and the largest safe batch; then what was proven of them.
+    """For each T the largest batch and the largest safe batch; then what was proven.
 
-    Of a simulated GPU its table.
+
+    A simulated GPU has a table instead.
     """
     if report.run.is_simulated:
         return gpus_in_words([report])
@@ -86,7 +87,7 @@ def _beside(report: RunReport) -> list[str]:
 
 
 def _same_heap(run: Run) -> list[str]:
-    """How a training of one's own is charged the same; of other devices, nothing."""
+    """How to run your own training with the same charged memory; empty for other devices."""
     environment = run.environment
     if environment.get("device") != "cpu" or environment.get("system", "Linux") != "Linux":
         return []
@@ -100,7 +101,7 @@ def _step_functions(report: RunReport) -> list[str]:
 
 
 def _law_notes(run: Run) -> list[str]:
-    """What the figures of a fused layer rest on."""
+    """What the sizes of a fused layer are based on."""
     return textwrap.wrap(FUSED_LAW, WIDTH) if run.header.workload.impl == "fused" else []
 
 
@@ -163,9 +164,9 @@ def _gpu_notes(reports: Sequence[RunReport]) -> list[str]:
 
 
 def advice_in_words(report: RunReport) -> str:
-    """The advice, with a line for each reason and the command that decides what times leave open.
+    """The advice, with a line for each reason and the command that decides what the times do not.
 
-    What is predicted stands apart.
+    Predictions are listed separately.
     """
     advice, command = report.advice, deciding_command(report)
     lines = [NOT_KNOWN] if not advice.recommendations else []

@@ -1,4 +1,4 @@
-"""The command that repeats a run, from what the run file tells of it."""
+"""The command that repeats a run, made from the run file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LINE_COLUMNS: Final = 80
 
 LEAST_PROCESSES: Final = 5
 MORE_PROCESSES: Final = 3
-"""Timing processes that the command to decide a recommendation asks for: the interval between
-processes takes three at the least."""
+"""Timing processes that the command to decide a recommendation requests: an interval between
+processes needs at least three."""
 
 SETTING_FLAGS: Final = {
     "processes": "--processes", "timeout_s": "--timeout", "seed": "--seed",
@@ -34,9 +34,9 @@ SETTING_FLAGS: Final = {
 
 
 def repeat_command(report: RunReport) -> str:
-    """The command, wrapped into lines that a shell takes as one; empty for a run without a request.
+    """The command that repeats a run, wrapped into lines; empty for a run without a request.
 
-    The limit is the one that was resolved, in bytes: another day another much would be free.  A
+    The limit is the one that was resolved, in bytes: the free memory changes from day to day.  A
     factory's file is named without its folder, which the run file does not hold.
     """
     run = report.run
@@ -57,9 +57,9 @@ def repeat_command(report: RunReport) -> str:
 
 
 def deciding_command(report: RunReport) -> str:
-    """The command that times what is open in more processes; empty where nothing is.
+    """The command that times undecided batches in more processes; empty if all is decided.
 
-    It extends the run's own file, but where the machine's speed drifted during that run.
+    It extends the run's file, unless the machine's speed drifted during that run.
     """
     run = report.run
     tied = [each for each in report.advice.recommendations if each.tied]

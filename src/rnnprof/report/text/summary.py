@@ -1,4 +1,4 @@
-"""The report in Markdown, for a pull request: the answer, the edges, the points."""
+"""The report in Markdown, for a pull request: the answer, the largest batches, the points."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def summary(report: RunReport, pages: Sequence[str] = ()) -> str:
     """The Markdown text.
 
     Args:
-        pages: names of the files beside it that tell more.
+        pages: names of the other files of the report.
     """
     judgement = judge_run(report)
     blocks = [

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from rnnprof.compare.reasons import Difference, NoInterval, TooFewProcesses
+from rnnprof.compare.comparison import ALIKE_RATIO, Changed
+from rnnprof.compare.reasons import Affects, Difference, NoInterval, TooFewProcesses
+from rnnprof.points.fold import MIN_PROCESSES
+from rnnprof.reasons import Reason
 from rnnprof.report.words.dispatch import as_text, say
+from rnnprof.report.words.phrases import counted
+from rnnprof.runfile.points import Point
+from rnnprof.units import format_bytes
 
 HASH_COLUMNS: Final = 12
 """Of a hash in words: enough to tell two apart; the run file has all of it."""
@@ -40,3 +46,65 @@ def _(missing: NoInterval) -> str:
     return "; ".join(
         f"{side} has {say(shortage)}" for side, shortage in sides.items() if shortage is not None
     )
+
+
+# --- the text of a comparison ---------------------------------------------------------------------
+
+MEANING: Final = {
+    Affects.EVERYTHING: "the runs cannot be compared",
+    Affects.TIME: "times cannot be compared",
+    Affects.LIMIT: "largest batches cannot be compared",
+    Affects.NOTHING: "with no effect on the comparison",
+}
+
+TIME_WORDS: Final = {
+    Changed.MORE: "slower", Changed.LESS: "faster", Changed.ALIKE: "alike", Changed.OPEN: "open",
+}  # fmt: skip
+
+COMPARISON_LEGEND: Final = (
+    "time: slower or faster where the hypothesis of no change is rejected at 5%, by Holm over all "
+    f"points; alike where the change lies within {ALIKE_RATIO:.0%}; else open. finds: the smallest "
+    "slowdown that four of five such comparisons would detect."
+)
+
+SAME_RUNS: Final = "The runs are of the same workload, limit and environment."
+NO_TIMES: Final = "No point was timed in both runs."
+LARGEST_HEAD: Final = "Largest batch:"
+NOT_SEARCHED: Final = "not searched"
+
+
+def headline(ratio: float, points: int) -> str:
+    """By how much the step time changed over all points.
+
+    Args:
+        ratio: geometric mean of the ratios, run over baseline.
+        points: that it is of.
+    """
+    return (
+        f"Step time: {percent(ratio)} over the baseline (geometric mean of "
+        f"{counted(points, 'point')}). Each point with {MIN_PROCESSES} or more quiet processes on "
+        "both sides has an interval."
+    )
+
+
+def without_interval(point: Point, reason: Reason) -> str:
+    """Why a point's change has no interval."""
+    return f"{point} has no interval: {say(reason)}"
+
+
+def more_without(count: int) -> str:
+    """That further points have no interval either."""
+    return f"and {count} more points have none"
+
+
+def slope_in_words(base_bytes: float, new_bytes: float, ratio: float) -> str:
+    """What one time step of one sequence takes, in the baseline and in the run."""
+    return (
+        f"A time step of a sequence takes {format_bytes(base_bytes)} -> {format_bytes(new_bytes)} "
+        f"({percent(ratio)})"
+    )
+
+
+def percent(ratio: float) -> str:
+    """``+3.1%`` for a ratio of 1.031."""
+    return f"{(ratio - 1) * 100:+.1f}%"

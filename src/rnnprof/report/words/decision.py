@@ -119,7 +119,7 @@ def _without_times(report: RunReport) -> str:
             f"No point is known to leave {format_ratio(report.headroom_ratio)} of the limit of "
             f"{limit} free."
         )
-    return "This run does not tell yet what to use: no point was measured."
+    return "This run does not show yet what to use: no point was measured."
 
 
 def _would_change(report: RunReport) -> str | None:

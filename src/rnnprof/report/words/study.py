@@ -198,7 +198,7 @@ def after(train_steps: int) -> str:
 
 
 def trainability_words(report: RunReport) -> list[str]:
-    """A sentence for each reach and noise scale after the most training, as the page tells them."""
+    """A sentence for each reach and noise scale after the most training, for the page."""
     found = report.trainability
     reached = {each.time_steps: each for each in found.reach}
     noisy = {each.time_steps: each for each in found.noise}

@@ -202,7 +202,7 @@ def _outline_of(character: str) -> Path:
 
 
 def row_label(edge: SeenEdge, gap: str) -> str:
-    """T, and behind *gap* the proven edge: the line between two columns cannot tell the number."""
+    """T, and after *gap* the proven largest batch: the line between two columns cannot show it."""
     if edge.is_certified and edge.certificate is not None:
         return f"{edge.time_steps}{gap}(B≤{edge.certificate.batch})"
     return str(edge.time_steps)
