@@ -94,13 +94,12 @@ def test_one_plain_line_a_point(capsys: pytest.CaptureFixture[str]) -> None:
     lines.entering(Point(1, 1), "rates")
     lines.ended(MEASURED, 1, 61.0)
     lines.noted("a note")
-    told = capsys.readouterr().err.splitlines()
-    assert told == [
+    line = "B=4 T=8: training step 10.0 ms, 3.20 k time steps/s, memory 1.00 MiB"
+    assert capsys.readouterr().err.splitlines() == [
         "2 points to run (1 of 3 are complete or implied already)",
         "    B=4 T=8: fit pass",
         "    the device: rates to compare with",
-        "[1/2] B=4 T=8: training step 10.0 ms, 3.20 k time steps/s, memory 1.00 MiB; about "
-        "1 min 01 s left",
+        f"[1/2] {line}; about 1 min 01 s left",
         "a note",
     ]
 

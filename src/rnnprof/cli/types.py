@@ -47,7 +47,7 @@ class _PathOf(click.Path):
         try:
             found = super().convert(value, param, ctx)
         except UnicodeEncodeError:
-            self.fail(f"{ascii(value)} is not a file name", param, ctx)
+            self.fail(f"{value!a} is not a file name", param, ctx)
         return Path(found.decode() if isinstance(found, bytes) else found)
 
 
