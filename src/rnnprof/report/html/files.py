@@ -25,6 +25,7 @@ from rnnprof.report.charts.time_chart import time_phases
 from rnnprof.report.charts.trainability_chart import reach_chart, target_chart, worth_chart
 from rnnprof.report.html.blocks import DrawnChart, PageRun
 from rnnprof.report.html.page import page
+from rnnprof.report.html.side_process import SideProcess
 from rnnprof.report.model import RunReport
 from rnnprof.report.text.summary import summary
 
@@ -126,19 +127,26 @@ def write_report(reports: Sequence[RunReport], directory: Path) -> tuple[Path, .
 
 
 def _contents(drawings: Sequence[Drawing]) -> Iterator[tuple[str, bytes]]:
-    """The files by name, the page last: where it stands, all stand."""
-    for drawing in drawings:
+    """The files by name, the page last: if it is there, all are."""
+    pictures = SideProcess(lambda: _pictures(drawings))
+    book, whole_page = _book(drawings), page_of(drawings)
+    for drawing, made in zip(drawings, pictures.result(), strict=True):
         prefix = f"{file_name(drawing.report.name)}-" if len(drawings) > 1 else ""
-        for chart in drawing.charts:
-            yield f"{prefix}{chart.name}.png", rendered(chart.figure, "png")
+        for chart, picture in zip(drawing.charts, made, strict=True):
+            yield f"{prefix}{chart.name}.png", picture
             yield f"{prefix}{chart.name}.svg", drawing.svg[chart.name]
-    yield BOOK, _book(drawings)
+    yield BOOK, book
     yield SUMMARY, "\n".join(map(_summary, drawings)).encode()
-    yield PAGE, page_of(drawings).encode()
+    yield PAGE, whole_page.encode()
+
+
+def _pictures(drawings: Sequence[Drawing]) -> list[list[bytes]]:
+    """The charts of each run as PNG."""
+    return [[rendered(chart.figure, "png") for chart in each.charts] for each in drawings]
 
 
 def _book(drawings: Sequence[Drawing]) -> bytes:
-    """All charts, a page each."""
+    """All charts, a page each, as PDF."""
     buffer = io.BytesIO()
     with PdfPages(buffer, metadata={"CreationDate": None, "ModDate": None}) as book:
         for drawing in drawings:
