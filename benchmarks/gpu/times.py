@@ -20,6 +20,7 @@ from benchmarks.gpu.cudnn import step_times
 from benchmarks.gpu.part import ROOT, TINY, Bench, Stage, ending, open_bench
 from rnnprof.points.noise import judge
 from rnnprof.protocol import Task
+from rnnprof.report.words import as_text
 from rnnprof.runfile.codec import decode
 from rnnprof.runfile.observations import Conditions
 from rnnprof.runfile.points import Point
@@ -76,7 +77,7 @@ def _timed(bench: Bench, workload: Workload) -> dict[str, Any]:
         ],
         "samples": len(samples),
         "wall_s": answer.wall_s,
-        "judged": judge(conditions),
+        "judged": as_text(judge(conditions)) or None,
         "others_drift_bytes": conditions.others_drift_bytes,
         "pass_s": conditions.wall_s,
         "device_after": answer.findings["conditions"].get("device_after"),  # type: ignore[attr-defined]

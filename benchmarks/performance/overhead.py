@@ -31,6 +31,7 @@ from rnnprof.device.environment import machine_facts
 from rnnprof.device.process import ConditionsMeter
 from rnnprof.points.noise import judge
 from rnnprof.protocol import Task
+from rnnprof.report.words import say
 from rnnprof.runfile.points import Point
 from rnnprof.stats.statistics import StopRule, median_interval
 from rnnprof.units import format_ratio, format_seconds
@@ -90,7 +91,8 @@ def alternate(case: dict[str, Any], seconds: float) -> dict[str, Any]:
         for name, measure in turns:
             found[name].append(measure(step))
         turns.reverse()
-    found["noisy"] = judge(meter.read())
+    noise = judge(meter.read())
+    found["noisy"] = None if noise is None else say(noise)
     return found
 
 
