@@ -240,6 +240,14 @@ attempts = st.builds(
 )  # fmt: skip
 
 
+def test_a_fit_above_the_cap_that_also_ran_out_of_memory_says_nothing_of_the_cap() -> None:
+    """Else the bracket looks closed by a contradiction, and nothing seems to fit."""
+    seen = (ooms(2), passes(4, 2), ooms(4))
+    found = concluded(*seen, terms=Terms(HEADER.limit_bytes, at_most=3))
+    assert (found.status, found.batch) == (EdgeStatus.INDETERMINATE, None)
+    assert found.reason == Stopped()
+
+
 @given(st.lists(attempts, max_size=12), st.integers(1, 9), st.integers(1, 4), st.integers(1, 2))
 def test_whatever_was_seen_a_proof_is_a_proof(fits, at_most, granularity, confirm):
     terms = Terms(HEADER.limit_bytes, at_most, granularity, confirm=confirm)

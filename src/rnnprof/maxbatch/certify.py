@@ -97,8 +97,17 @@ class Terms:
         return Try(units, fit.outcome, *known)
 
     def tries(self, fits: Sequence[Fit]) -> list[Try]:
-        """The fit passes up to the cap, in units."""
-        known = [self.try_of(fit) for fit in fits if fit.outcome in KNOWN_ENDS]
+        """What fit passes say of the batches up to the cap.
+
+        A batch above the cap with both results counts as out of memory: its fit says nothing of
+        the cap, because that OOM is not among the tries.
+        """
+        ooms = _batches(fits, Outcome.OOM)
+        known = [
+            self.try_of(fit)
+            for fit in fits
+            if fit.outcome in KNOWN_ENDS and (fit.batch <= self.at_most or fit.batch not in ooms)
+        ]
         return [tried for tried in known if 1 <= tried.units <= self.most_units]
 
     def search(self, time_steps: int, fits: Sequence[Fit]) -> EdgeSearch:

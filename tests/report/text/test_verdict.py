@@ -108,7 +108,7 @@ def test_where_nothing_fits_or_nothing_was_run_it_says_so():
         "Nothing that was tried fits under the limit of 512 MiB.",
     )
     assert decision(report_from(untouched())) == (
-        "This run does not tell yet what to use: no point was measured.",
+        "This run does not show yet what to use: no point was measured.",
     )
 
 
