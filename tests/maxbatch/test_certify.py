@@ -240,12 +240,16 @@ attempts = st.builds(
 )  # fmt: skip
 
 
-def test_a_fit_above_the_cap_that_also_ran_out_of_memory_says_nothing_of_the_cap() -> None:
+@pytest.mark.parametrize(
+    ("smaller", "both", "at_most", "granularity"), [(2, 4, 3, 1), (3, 7, 7, 2), (2, 5, 9, 2)]
+)
+def test_a_rounded_fit_at_a_batch_that_also_ran_out_of_memory_contradicts_nothing(
+    smaller: int, both: int, at_most: int, granularity: int
+) -> None:
     """Else the bracket looks closed by a contradiction, and nothing seems to fit."""
-    seen = (ooms(2), passes(4, 2), ooms(4))
-    found = concluded(*seen, terms=Terms(HEADER.limit_bytes, at_most=3))
-    assert (found.status, found.batch) == (EdgeStatus.INDETERMINATE, None)
-    assert found.reason == Stopped()
+    seen = (ooms(smaller), passes(both, 2), ooms(both))
+    found = concluded(*seen, terms=Terms(HEADER.limit_bytes, at_most, granularity))
+    assert found.status is not EdgeStatus.NOTHING_FITS or found.fails.batch == granularity
 
 
 @given(st.lists(attempts, max_size=12), st.integers(1, 9), st.integers(1, 4), st.integers(1, 2))

@@ -97,18 +97,23 @@ class Terms:
         return Try(units, fit.outcome, *known)
 
     def tries(self, fits: Sequence[Fit]) -> list[Try]:
-        """What fit passes say of the batches up to the cap.
+        """What fit passes say of the batches up to the cap, in units.
 
-        A batch above the cap with both results counts as out of memory: its fit says nothing of
-        the cap, because that OOM is not among the tries.
+        A batch with both results counts as out of memory.  Where rounding gives its two results
+        different units, its fit would contradict smaller OOMs that it does not contradict.
         """
         ooms = _batches(fits, Outcome.OOM)
         known = [
             self.try_of(fit)
             for fit in fits
-            if fit.outcome in KNOWN_ENDS and (fit.batch <= self.at_most or fit.batch not in ooms)
+            if fit.outcome in KNOWN_ENDS and not (fit.batch in ooms and self._is_rounded_fit(fit))
         ]
         return [tried for tried in known if 1 <= tried.units <= self.most_units]
+
+    def _is_rounded_fit(self, fit: Fit) -> bool:
+        """Whether a fit stands for a smaller batch than its own."""
+        is_fit = fit.outcome is Outcome.MEASURED
+        return is_fit and self.try_of(fit).units * self.granularity != fit.batch
 
     def search(self, time_steps: int, fits: Sequence[Fit]) -> EdgeSearch:
         """A search at T that knows the earlier *fits*."""
