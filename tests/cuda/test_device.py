@@ -228,7 +228,7 @@ said = (
     assert unknown == ["power_limit_w", "power_w", "temperature_c"]
     assert others == ((), None)
     assert is_unknown
-    assert "no such process" in stranger
+    assert "does not list this process" in stranger
     assert same
 
 

@@ -82,7 +82,7 @@ def test_a_quota_that_stops_the_pass_is_seen_repeated_and_told(tmp_path: Path) -
     # a machine that is busy besides may keep the pass from reaching its quota once
     assert any(Taker.QUOTA in takers(noise) for noise in judged), judged
     assert ended.stderr.count("timing it again") == 1
-    assert "the cgroup's quota stopped it" in ended.stderr
+    assert "the cgroup's quota stopped the process" in ended.stderr
 
 
 def test_without_a_stranger_nothing_of_that_kind_is_said(tmp_path: Path) -> None:
