@@ -79,6 +79,9 @@ class FakeBudget:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeBudget]:
+    # another test of this process may have used torch.compile, after which no step is watched
+    monkeypatch.setattr("rnnprof.worker.workload.seen.is_compiled", lambda: False)
+
     def make(taken: Callable[[int], int] | None = None) -> FakeBudget:
         budget = FakeBudget(taken)
         monkeypatch.setattr(budgets, "open_budget", lambda _: budget)
