@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rnnprof.advice.advise import Advice, advise
 from rnnprof.maxbatch.certify import Proof
@@ -12,9 +12,10 @@ from rnnprof.points.measurement import Measurement
 from rnnprof.reasons import Reason
 from rnnprof.report.model import RunReport, grid_points
 from rnnprof.report.words import say
+from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.observations import Breakdown
 from rnnprof.runfile.points import Grid, Outcome, Point
-from rnnprof.runfile.records import SCHEMA, Header, Host, Request, Run, Settings
+from rnnprof.runfile.records import SCHEMA, Finished, Header, Host, Request, Run, Settings
 from rnnprof.study.trainability import trainability_of
 from rnnprof.workload import FactorySource, Workload
 
@@ -206,3 +207,17 @@ def report_from(
         drift=folded.drift,
         trainability=trained,
     )
+
+
+def finished(report: RunReport) -> RunReport:
+    """The same, of a run that came to its end."""
+    done = Finished(report.run.requests[-1].request, "2026-11-23T12:10:00Z", 600.0)
+    return replace(report, run=replace(report.run, finished=(done,)))
+
+
+def certified(time_steps: int, batch: int, **changes: object) -> Proof:
+    """The proof of a largest batch."""
+    known: dict[str, object] = {
+        "status": EdgeStatus.CERTIFIED, "granularity": 1, "at_most": 4096, "batch": batch,
+    }  # fmt: skip
+    return Proof(time_steps=time_steps, **(known | changes))  # type: ignore[arg-type]

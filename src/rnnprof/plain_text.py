@@ -14,9 +14,14 @@ SPECIAL: Final = re.compile(r"([\\`*_\[\]#|<>~&@$])")
 """What Markdown, its tables, HTML, a mention or a link could begin with."""
 
 
+def printable(text: str) -> str:
+    """*text* with ``?`` for each character that could drive a terminal, line ends included."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def one_line(text: str) -> str:
     """*text* as a single line, with ``?`` for what could drive a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+    return printable(" ".join(text.split()))
 
 
 def clip(text: str, columns: int = WIDTH) -> str:

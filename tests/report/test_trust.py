@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from fakes import HEADER, a_fit, a_request, a_timing
-from report_samples import Said, all_oom, grid_sample, mixed, report_from, untouched
-from rnnprof.maxbatch.certify import Proof
+from report_samples import (
+    Said,
+    all_oom,
+    certified,
+    finished,
+    grid_sample,
+    mixed,
+    report_from,
+    untouched,
+)
 from rnnprof.maxbatch.reasons import EndedAt
 from rnnprof.report.model import RunReport, report_of
 from rnnprof.report.trust import (
@@ -29,19 +35,6 @@ from rnnprof.report.trust import (
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
 from rnnprof.runfile.records import Finished, Run
-
-
-def finished(report: RunReport) -> RunReport:
-    done = Finished(report.run.requests[-1].request, "2026-11-23T12:10:00Z", 600.0)
-    return replace(report, run=replace(report.run, finished=(done,)))
-
-
-def certified(time_steps: int, batch: int, **changes: object) -> Proof:
-    known: dict[str, object] = {
-        "status": EdgeStatus.CERTIFIED, "granularity": 1, "at_most": 4096, "batch": batch,
-    }  # fmt: skip
-    return Proof(time_steps=time_steps, **(known | changes))  # type: ignore[arg-type]
-
 
 # the verdict
 

@@ -154,8 +154,7 @@ def largest_batch(
     Args:
         step: ``step(batch)`` runs one or more whole training steps at that batch, with forward,
             backward and optimizer, and frees what it allocated.
-        at_most: the largest batch to try.
-        granularity: only multiples of it are tried.
+        at_most, granularity: the largest batch to try; only multiples of the granularity are tried.
         headroom: share of the limit that ``train_with`` leaves free.
         memory_limit: bytes, or a text such as ``512MiB``; None for the free memory of the machine
             (CPU), or for no limit except the GPU's memory (CUDA).

@@ -8,6 +8,7 @@ from fakes import HEADER, a_fit, a_request
 from report_samples import (
     MIB,
     all_oom,
+    certified,
     grid_sample,
     measured,
     mixed,
@@ -16,26 +17,11 @@ from report_samples import (
     untouched,
 )
 from rnnprof.advice.advise import LargestSafe
-from rnnprof.maxbatch.certify import Proof
-from rnnprof.report.model import RunReport, report_of
+from rnnprof.report.model import report_of
 from rnnprof.report.words.decision import decision
-from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.points import Grid, Point
-from rnnprof.runfile.records import Finished, Run, Settings
+from rnnprof.runfile.records import Run, Settings
 from study_samples import studied
-
-
-def finished(report: RunReport) -> RunReport:
-    done = Finished(report.run.requests[-1].request, "2026-11-23T12:10:00Z", 600.0)
-    return replace(report, run=replace(report.run, finished=(done,)))
-
-
-def certified(time_steps: int, batch: int, **changes: object) -> Proof:
-    known: dict[str, object] = {
-        "status": EdgeStatus.CERTIFIED, "granularity": 1, "at_most": 4096, "batch": batch,
-    }  # fmt: skip
-    return Proof(time_steps=time_steps, **(known | changes))  # type: ignore[arg-type]
-
 
 # the decision
 

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import pickle
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable
-from typing import IO, Any, Final, Generic, TypeVar
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-FAILED: Final = 1
-
 
 class SideProcess(Generic[T]):
-    """One call in a forked process, if there is a second processor.
+    """One call in a forked process; here, if there is no second processor.
 
-    The child sees this process's objects as they are at its start.  If there is no child, or if it
-    fails, the result is made here, so that an error is raised as without a child.
+    The child sees this process's objects as they are at its start.  What it cannot make or send is
+    made here again, so that an error is raised as without a child.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
-        self._answer: IO[bytes] | None = None
-        self._pid = 0
+        self._answer: Connection | None = None
         if _can_fork():
             self._start()
 
@@ -37,31 +35,21 @@ class SideProcess(Generic[T]):
         """
         if self._answer is None:
             return self._make()
-        _, status = os.waitpid(self._pid, 0)
         with self._answer as answer:
-            answer.seek(0)
-            content = answer.read()
-        if status != 0:
-            return self._make()
-        made: T = pickle.loads(content)  # noqa: S301  of our own child
+            try:
+                made: T = answer.recv()
+            except EOFError:  # the child ended without an answer
+                return self._make()
         return made
 
     def _start(self) -> None:
-        try:
-            answer = tempfile.TemporaryFile()  # noqa: SIM115  closed in result()
-        except OSError:
-            return
-        try:
-            with warnings.catch_warnings():
-                # threads of a numerical library, which are idle here
-                warnings.simplefilter("ignore", DeprecationWarning)
-                self._pid = os.fork()
-        except OSError:
-            answer.close()
-            return
-        if self._pid == 0:
-            _answer_and_exit(self._make, answer)
-        self._answer = answer
+        context = multiprocessing.get_context("fork")  # the call is no object that can be sent
+        answer, sending = context.Pipe(duplex=False)
+        with sending, warnings.catch_warnings(), suppress(OSError):
+            # threads of a numerical library, which are idle here
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.Process(target=_send, args=(self._make, sending), daemon=True).start()
+            self._answer = answer
 
 
 def _can_fork() -> bool:
@@ -76,11 +64,6 @@ def _processors() -> int:
         return os.cpu_count() or 1
 
 
-def _answer_and_exit(make: Callable[[], Any], answer: IO[bytes]) -> None:
-    status = FAILED
-    try:
-        pickle.dump(make(), answer)
-        answer.flush()
-        status = 0
-    finally:
-        os._exit(status)
+def _send(make: Callable[[], Any], sending: Connection) -> None:
+    with suppress(Exception):  # the parent makes it again, and raises
+        sending.send(make())

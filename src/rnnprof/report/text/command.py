@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rnnprof.maxbatch.certify import settings_of
+from rnnprof.plain_text import printable
 from rnnprof.report.model import RunReport
 from rnnprof.runfile.records import Run, Settings
 from rnnprof.runfile.study import Study
@@ -175,7 +176,7 @@ def _wrapped(words: list[str]) -> str:
 
     What could drive a terminal is shown as ``?``: a run file may come from anywhere.
     """
-    words = ["".join(c if c.isprintable() else "?" for c in word) for word in words]
+    words = [printable(word) for word in words]
     lines = [" ".join(words[:2])]
     for word in words[2:]:
         if len(lines[-1]) + len(word) + 3 > LINE_COLUMNS:
