@@ -9,12 +9,9 @@ from rnnprof.reasons import Reason, joined
 from rnnprof.runfile.observations import Conditions, DeviceConditions
 from rnnprof.units import MIB
 
-OTHERS_RATIO: Final = 0.10
-"""Processors used by other processes, on average: below 0.03 on an idle machine, and 1 if another
-process uses one processor all the time."""
-
-STEAL_RATIO: Final = 0.05
-THROTTLED_RATIO: Final = 0.02
+TAKEN_RATIOS: Final = {Taker.OTHERS: 0.10, Taker.HYPERVISOR: 0.05, Taker.QUOTA: 0.02}
+"""Processor time over the pass's wall time above which it is noisy.  Other processes use below 0.03
+on an idle machine, and 1 if one of them uses one processor all the time."""
 
 MIN_SECONDS: Final = 0.05
 """The kernel counts CPU time in ticks of 10 ms: fewer than five ticks are not evidence."""
@@ -40,27 +37,34 @@ def judge(conditions: Conditions | None) -> Reason | None:
         return None
     device = conditions.device_after
     return joined(
-        _taken(Taker.OTHERS, _others_s(conditions), conditions.wall_s, OTHERS_RATIO),
-        _taken(Taker.HYPERVISOR, conditions.cpu_steal_s, conditions.wall_s, STEAL_RATIO),
-        _taken(Taker.QUOTA, conditions.throttled_s, conditions.wall_s, THROTTLED_RATIO),
+        *(_taken(taker, conditions) for taker in Taker),
         _slowed_down(device),
         _low_clock(device),
         _memory_taken(conditions.others_drift_bytes),
     )
 
 
-def _others_s(conditions: Conditions) -> float | None:
+def taken_ratio(taker: Taker, conditions: Conditions) -> float | None:
+    """Processor time that a pass did not get, over its wall time; None if unknown."""
+    taken_s = _taken_s(taker, conditions)
+    return None if taken_s is None or conditions.wall_s <= 0 else taken_s / conditions.wall_s
+
+
+def _taken_s(taker: Taker, conditions: Conditions) -> float | None:
+    if taker is Taker.HYPERVISOR:
+        return conditions.cpu_steal_s
+    if taker is Taker.QUOTA:
+        return conditions.throttled_s
     if conditions.cpu_busy_s is None or conditions.cpu_own_s is None:
         return None
     return max(0.0, conditions.cpu_busy_s - conditions.cpu_own_s)
 
 
-def _taken(
-    taker: Taker, taken_s: float | None, wall_s: float, limit_ratio: float
-) -> ProcessorTaken | None:
-    if taken_s is None or taken_s < MIN_SECONDS or taken_s / wall_s <= limit_ratio:
+def _taken(taker: Taker, conditions: Conditions) -> ProcessorTaken | None:
+    ratio = taken_ratio(taker, conditions)
+    if ratio is None or ratio <= TAKEN_RATIOS[taker] or ratio * conditions.wall_s < MIN_SECONDS:
         return None
-    return ProcessorTaken(taker, taken_s / wall_s)
+    return ProcessorTaken(taker, ratio)
 
 
 def slowdowns(device: DeviceConditions | None) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ from rnnprof.runfile.points import Point
 class Taker(enum.Enum):
     """Who took processor time from a pass."""
 
-    OTHERS = "other processes"
-    HYPERVISOR = "the hypervisor"
-    QUOTA = "the cgroup's quota"
+    OTHERS = "others"
+    HYPERVISOR = "hypervisor"
+    QUOTA = "quota"
 
 
 @dataclass(frozen=True, slots=True)

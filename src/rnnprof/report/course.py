@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from typing import Final
 
-from rnnprof.points.noise import OTHERS_RATIO, STEAL_RATIO, THROTTLED_RATIO, judge
+from rnnprof.points.noise import judge, taken_ratio
+from rnnprof.points.reasons import Taker
 from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import Conditions, Observation
 from rnnprof.runfile.records import Run
@@ -26,7 +27,7 @@ class Pass:
     x: float
     observation: Observation
     conditions: Conditions
-    noisy: Reason | str | None
+    noisy: Reason | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,44 +139,9 @@ def readings_of(passes: Iterable[Pass], field: str) -> list[tuple[Pass, float]]:
     return [(each, float(value)) for each, value in readings if value is not None]
 
 
-def _others_ratio(known: Conditions) -> float | None:
-    if known.cpu_busy_s is None or known.cpu_own_s is None or known.wall_s <= 0:
-        return None
-    return max(0.0, known.cpu_busy_s - known.cpu_own_s) / known.wall_s
-
-
-def _steal_ratio(known: Conditions) -> float | None:
-    return _share_of(known.cpu_steal_s, known)
-
-
-def _throttled_ratio(known: Conditions) -> float | None:
-    return _share_of(known.throttled_s, known)
-
-
-def _share_of(taken_s: float | None, known: Conditions) -> float | None:
-    return None if taken_s is None or known.wall_s <= 0 else taken_s / known.wall_s
-
-
-@dataclass(frozen=True, slots=True)
-class Taker:
-    """Who takes processor time: which share of it, and above which share a pass is noisy."""
-
-    name: str
-    short: str
-    ratio: Callable[[Conditions], float | None]
-    limit: float
-
-
-TAKERS: Final = (
-    Taker("other processes", "others", _others_ratio, OTHERS_RATIO),
-    Taker("hypervisor (steal)", "steal", _steal_ratio, STEAL_RATIO),
-    Taker("cgroup's quota (throttling)", "throttling", _throttled_ratio, THROTTLED_RATIO),
-)
-
-
 def shares_of(passes: Iterable[Pass], taker: Taker) -> list[tuple[Pass, float]]:
     """The processor time taken in each pass, as a share of one processor, unknown ones left out."""
-    shares = [(each, taker.ratio(each.conditions)) for each in passes]
+    shares = [(each, taken_ratio(taker, each.conditions)) for each in passes]
     return [(each, share) for each, share in shares if share is not None]
 
 

@@ -19,12 +19,11 @@ from rnnprof.maxbatch.neighbours import Neighbours, neighbours_of
 from rnnprof.maxbatch.step_functions import StepFunction, step_functions_of
 from rnnprof.points.fold import Drift, by_point, timings_of
 from rnnprof.points.measurement import Measurement
-from rnnprof.points.noise import judge
+from rnnprof.points.noise import TAKEN_RATIOS, judge
+from rnnprof.points.reasons import Taker
 from rnnprof.report.course import (
-    TAKERS,
     Course,
     Pass,
-    Taker,
     course_of,
     passes_of,
     readings_of,
@@ -40,7 +39,8 @@ from rnnprof.study.noise_scale import efficiency
 from rnnprof.study.trainability import NoiseAt, ReachAt, ToTarget, Trainability, trainability_of
 
 __all__ = (
-    "BREAKDOWN_PARTS", "GPU_SIZES", "NEAR_BEST_RATIO", "OOM_OUTCOMES", "SEEN", "TAKERS", "Advice",
+    "BREAKDOWN_PARTS", "GPU_SIZES", "NEAR_BEST_RATIO", "OOM_OUTCOMES", "SEEN", "TAKEN_RATIOS",
+    "Advice",
     "Certificate", "Course", "Drift", "EdgeAt", "EdgeStatus", "Goodput", "LargestSafe",
     "Measurement", "Measurements", "Memory", "MemoryModel", "NoiseAt", "Outcome", "Pass", "Point",
     "ReachAt", "Run", "RunReport", "SeenEdge", "Taker", "Timing", "ToTarget", "Trainability",

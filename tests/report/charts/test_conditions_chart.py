@@ -76,7 +76,7 @@ def timed(point: Point = POINT, *samples_s: float, **changes: object) -> Observa
 
 def test_what_others_took_stands_at_the_minute_of_its_pass() -> None:
     run = at_minutes((0, timed()), (3, timed(conditions=conditions(others_s=0.04))))
-    assert line(chart_of(run).figure, "cpu-other processes") == [(0, 0), (3, 0.04)]
+    assert line(chart_of(run).figure, "cpu-others") == [(0, 0), (3, 0.04)]
 
 
 def test_noisy_passes_are_crossed_counted_and_named() -> None:
@@ -94,7 +94,7 @@ def test_noisy_passes_are_crossed_counted_and_named() -> None:
 def test_a_pass_has_one_cross_where_most_was_taken() -> None:
     stolen = replace(conditions(others_s=0.02), cpu_steal_s=0.3)
     figure = chart_of(at_minutes((0, timed()), (1, timed(conditions=stolen)))).figure
-    assert line(figure, "cpu-hypervisor (steal)") == [(0, 0), (1, 0.3)]
+    assert line(figure, "cpu-hypervisor") == [(0, 0), (1, 0.3)]
     assert line(figure, "cpu-noisy") == [(1, 0.3)]
 
 
@@ -116,7 +116,7 @@ def test_steal_and_throttling_are_drawn_only_where_there_were_any() -> None:
     assert "hypervisor (steal) took nothing" in quiet.finding
     stolen = replace(conditions(), cpu_steal_s=0.04)
     loud = chart_of(at_minutes((0, timed()), (1, timed(conditions=stolen))))
-    assert line(loud.figure, "cpu-hypervisor (steal)") == [(0, 0), (1, 0.04)]
+    assert line(loud.figure, "cpu-hypervisor") == [(0, 0), (1, 0.04)]
     assert "hypervisor (steal) took at most 4% of a processor" in loud.finding
 
 
@@ -210,7 +210,7 @@ def test_a_pause_between_invocations_is_taken_out_and_marked() -> None:
         (50, timed(request="r2")), (52, timed(request="r2")),
     )  # fmt: skip
     chart = chart_of(run)
-    minutes = [x for x, _ in line(chart.figure, "cpu-other processes")]
+    minutes = [x for x, _ in line(chart.figure, "cpu-others")]
     assert minutes[:2] == [0, 2]
     assert 2.1 < minutes[2] < 2.4, "the pause is drawn short"
     assert minutes[3] - minutes[2] == pytest.approx(2, abs=1e-3)
@@ -234,7 +234,7 @@ def test_labels_of_many_pauses_stand_apart() -> None:
 
 def test_a_clock_that_was_set_back_does_not_turn_the_order_round() -> None:
     run = at_minutes((0, timed()), (10, timed()), (5, timed()), (12, timed()))
-    minutes = [x for x, _ in line(chart_of(run).figure, "cpu-other processes")]
+    minutes = [x for x, _ in line(chart_of(run).figure, "cpu-others")]
     assert minutes == [0, 10, 10, 12]
 
 
@@ -243,7 +243,7 @@ def test_where_the_clock_tells_nothing_passes_are_numbered(at_utc: str) -> None:
     run = at_minutes((0, timed()), (1, timed(request="r2")))
     still = replace(run, started=tuple(replace(s, at_utc=at_utc) for s in run.started))
     chart = chart_of(still)
-    assert [x for x, _ in line(chart.figure, "cpu-other processes")] == [1, 2]
+    assert [x for x, _ in line(chart.figure, "cpu-others")] == [1, 2]
     assert chart.figure.axes[-1].get_xlabel() == "pass, in order"
     assert "the run was resumed once" in chart.finding
 
@@ -259,7 +259,7 @@ def test_without_conditions_there_is_no_chart(name: str) -> None:
 def test_passes_that_told_no_conditions_are_left_out() -> None:
     run = at_minutes((0, timed()), (1, a_fit(POINT)), (2, timed()))
     chart = chart_of(run)
-    assert [x for x, _ in line(chart.figure, "cpu-other processes")] == [0, 2]
+    assert [x for x, _ in line(chart.figure, "cpu-others")] == [0, 2]
     assert chart.finding.startswith("2 passes")
 
 

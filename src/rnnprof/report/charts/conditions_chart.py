@@ -39,16 +39,18 @@ from rnnprof.report.charts.kit.style import (
 )
 from rnnprof.report.charts.kit.units import format_ratio, format_seconds
 from rnnprof.report.model import (
-    TAKERS,
+    TAKEN_RATIOS,
     Course,
     Pass,
     RunReport,
+    Taker,
     readings_of,
     reasons_of,
     shares_of,
 )
 from rnnprof.report.words import chart_legends as legends
 from rnnprof.report.words import run_charts as words
+from rnnprof.report.words.points import TAKERS
 
 PANEL_IN: Final = 0.62
 REASON_IN: Final = 0.13
@@ -190,21 +192,21 @@ def _bounds(report: RunReport, field: str, word: str) -> tuple[tuple[float, str]
 def _cpu_panel(report: RunReport, scales: Scales) -> _Panel | None:
     """Who took processors; steal and throttling only where there were any."""
     series, drawn = [], []
-    for taker, (colour, marker) in zip(TAKERS, TAKER_MARKS, strict=True):
-        values = tuple(shares_of(report.passes, taker))
-        if any(value for _, value in values) or (values and taker is TAKERS[0]):
-            series.append(_Series(taker.name, taker.short, colour, marker, values))
+    for taker, (colour, marker) in zip(Taker, TAKER_MARKS, strict=True):
+        words, values = TAKERS[taker], tuple(shares_of(report.passes, taker))
+        if any(value for _, value in values) or (values and taker is Taker.OTHERS):
+            series.append(_Series(taker.value, words.short, colour, marker, values))
             drawn.append(taker)
     if not drawn:
         return None
-    title = legends.cpu_panel([(taker.short, taker.limit) for taker in drawn])
-    bounds = tuple((taker.limit, "") for taker in drawn)
+    title = legends.cpu_panel([(TAKERS[taker].short, TAKEN_RATIOS[taker]) for taker in drawn])
+    bounds = tuple((TAKEN_RATIOS[taker], "") for taker in drawn)
     span = scales.span(_shares) or (0.0, 1.0)
     return _Panel("cpu", title, tuple(series), span, bounds, format_ratio, from_zero=True)
 
 
 def _shares(report: RunReport) -> Iterator[float]:
-    for taker in TAKERS:
+    for taker in Taker:
         yield from (share for _, share in shares_of(report.passes, taker))
 
 

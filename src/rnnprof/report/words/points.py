@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
 from rnnprof.points.reasons import (
     BatchNotUsed,
     DataGave,
@@ -22,12 +25,33 @@ from rnnprof.report.words.dispatch import say
 from rnnprof.units import format_bytes, format_ratio
 
 
+@dataclass(frozen=True, slots=True)
+class TakerWords:
+    """The words for one who takes processor time.
+
+    Attributes:
+        name: in a sentence; *named*: with the field's own term behind it.
+        short: in a legend.
+    """
+
+    name: str
+    named: str
+    short: str
+
+
+TAKERS: Final = {
+    Taker.OTHERS: TakerWords("other processes", "other processes", "others"),
+    Taker.HYPERVISOR: TakerWords("the hypervisor", "the hypervisor (steal)", "steal"),
+    Taker.QUOTA: TakerWords("the cgroup's quota", "the cgroup's quota (throttling)", "throttling"),
+}
+
+
 @say.register
 def _(reason: ProcessorTaken) -> str:
-    taken = format_ratio(reason.ratio)
+    taken, name = format_ratio(reason.ratio), TAKERS[reason.taker].name
     if reason.taker is Taker.QUOTA:
-        return f"{reason.taker.value} stopped the process for {taken} of the time"
-    return f"{reason.taker.value} took {taken} of a processor"
+        return f"{name} stopped the process for {taken} of the time"
+    return f"{name} took {taken} of a processor"
 
 
 @say.register

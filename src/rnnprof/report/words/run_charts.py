@@ -9,7 +9,6 @@ from typing import Final
 
 from rnnprof.plain_text import clip
 from rnnprof.report.model import (
-    TAKERS,
     Drift,
     Goodput,
     NoiseAt,
@@ -24,6 +23,7 @@ from rnnprof.report.model import (
 )
 from rnnprof.report.words.dispatch import as_text
 from rnnprof.report.words.phrases import sentences
+from rnnprof.report.words.points import TAKERS
 from rnnprof.units import format_duration, format_ratio, format_seconds
 
 REASON_COLUMNS: Final = 160
@@ -89,11 +89,11 @@ def _extremes(passes: Sequence[Pass]) -> list[str]:
         values = [value for _, value in readings_of(passes, field)]
         if values:
             clauses.append(f"{name} {min(values):.4g} to {max(values):.4g} {unit}")
-    for taker in TAKERS:
+    for taker, words in TAKERS.items():
         shares = [share for _, share in shares_of(passes, taker)]
         if shares:
             most = f"at most {format_ratio(max(shares))} of a processor"
-            clauses.append(f"{taker.name} took {most if max(shares) else 'nothing'}")
+            clauses.append(f"{words.named} took {most if max(shares) else 'nothing'}")
     reasons = [f"{name} in {len(at)}" for name, at in reasons_of(passes).items()]
     clauses += [f"clock-event reasons: {', '.join(reasons)}"] if reasons else []
     text = sentences(["; ".join(clauses)])
