@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from itertools import accumulate
 from typing import Final
 
@@ -14,9 +15,13 @@ SPECIAL: Final = re.compile(r"([\\`*_\[\]#|<>~&@$])")
 """What Markdown, its tables, HTML, a mention or a link could begin with."""
 
 
-def printable(text: str) -> str:
-    """*text* with ``?`` for each character that could drive a terminal, line ends included."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+def printable(text: str, kept: Collection[str] = ()) -> str:
+    """*text* with ``?`` for each character that could drive a terminal or turn its direction.
+
+    Args:
+        kept: characters that print nothing and may stay, as line ends; none by default.
+    """
+    return "".join(char if char.isprintable() or char in kept else "?" for char in text)
 
 
 def one_line(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from rnnprof.plain_text import printable
 from rnnprof.report.html.inline_svg import inline_svg
 from rnnprof.report.html.tables import NARROW_SPACE, Table, grouped
 from rnnprof.report.model import RunReport
@@ -146,11 +147,11 @@ class Head:
     facts: tuple[tuple[str, str], ...]
 
 
-def printable(value: object) -> object:
-    """Text without what could turn its direction or drive a terminal; markup as it is."""
+def finalized(value: object) -> object:
+    """What a template prints: text made printable, and markup as it is."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return "".join(char if char.isprintable() or char in SHOWN_SPACES else "?" for char in value)
+    return printable(value, SHOWN_SPACES)
 
 
 Telling = Callable[[PageRun, str], PageBlock]

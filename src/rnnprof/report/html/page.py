@@ -25,7 +25,7 @@ from rnnprof.report.html.blocks import (
     Section,
     bytes_in_full,
     facts_in_pairs,
-    printable,
+    finalized,
     section_of,
 )
 from rnnprof.report.html.certificates_table import certificates_section
@@ -95,7 +95,7 @@ def _template() -> Template:
         loader=PackageLoader("rnnprof.report.html"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=printable,
+        finalize=finalized,
         trim_blocks=True,
         lstrip_blocks=True,
     )

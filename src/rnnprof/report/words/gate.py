@@ -20,6 +20,7 @@ from rnnprof.gate.verdicts import (
 )
 from rnnprof.plain_text import one_line
 from rnnprof.report.words.dispatch import as_text, say
+from rnnprof.report.words.phrases import counted, training_steps
 from rnnprof.stats.statistics import CONFIDENCE
 from rnnprof.units import format_bytes, format_change, format_rate, format_ratio, format_seconds
 
@@ -97,10 +98,6 @@ def _listed(texts: Iterable[str]) -> str:
     return f"{listed}; and {more} more" if more > 0 else listed
 
 
-def _steps(count: int) -> str:
-    return f"{count} training step{'' if count == 1 else 's'}"
-
-
 # --- whether there is anything to judge ----------------------------------------------------------
 
 
@@ -162,7 +159,7 @@ def _(reason: reasons.NotComparable) -> str:
 
 @say.register
 def _(reason: reasons.Comparable) -> str:
-    points = "1 point" if reason.points == 1 else f"{reason.points} points"
+    points = counted(reason.points, "point")
     parts = [f"the same workload, device and software; {points} of the baseline"]
     if reason.differences:
         parts.append(f"they differ in {_listed(map(say, reason.differences))}")
@@ -248,7 +245,7 @@ def _(reason: reasons.FitsAboveOom) -> str:
 @say.register
 def _(reason: reasons.TooFewSteps) -> str:
     return (
-        f"B={reason.batch} fits over {_steps(reason.train_steps)}, "
+        f"B={reason.batch} fits over {training_steps(reason.train_steps)}, "
         f"{reason.required_steps} are required: no proof"
     )
 

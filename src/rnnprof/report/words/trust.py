@@ -20,7 +20,7 @@ from rnnprof.report.trust import (
     TimedNoisy,
 )
 from rnnprof.report.words.dispatch import say
-from rnnprof.report.words.phrases import because
+from rnnprof.report.words.phrases import because, counted
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.units import format_ratio
 
@@ -105,7 +105,7 @@ def _(reason: Loose) -> str:
 
 def _counted(points: Sequence[Point]) -> str:
     """``2 points (B=8 T=16, B=16 T=16)``; of many the number alone."""
-    head = "1 point" if len(points) == 1 else f"{len(points)} points"
+    head = counted(len(points), "point")
     if len(points) > NAMED_POINTS:
         return head
     return f"{head} ({', '.join(map(str, sorted(points)))})"
