@@ -113,11 +113,14 @@ def _wants_colour() -> bool:
 
 
 def _note_drift(drift: Drift | None) -> None:
+    import textwrap
+
+    from rnnprof.plain_text import WIDTH
     from rnnprof.report.trust import large_drift
     from rnnprof.report.words import say
 
     if (drifted := large_drift(drift)) is not None:
-        click.echo(say(drifted), err=True)
+        click.echo(textwrap.fill(say(drifted), WIDTH), err=True)
 
 
 def _write_report(report: RunReport, folder: Path | None) -> None:
