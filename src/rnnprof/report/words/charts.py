@@ -21,7 +21,7 @@ from rnnprof.report.model import (
     throughput,
 )
 from rnnprof.report.words.advice import MEMORY_DECIDED
-from rnnprof.report.words.dispatch import as_text
+from rnnprof.report.words.certificates import unusable_in_words
 from rnnprof.report.words.phrases import counted, sentences, values_in_words
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.units import format_bytes, format_rate, format_ratio
@@ -139,7 +139,7 @@ def overview_clauses(report: RunReport) -> list[str]:
         rate = format_rate(main.time_steps_per_s, "time steps")
         clauses.append(f"recommended at T={main.time_steps}: B={main.batch}, {rate}")
     elif any(each.tied for each in report.advice.recommendations):
-        clauses.append(as_text(MEMORY_DECIDED))
+        clauses.append(MEMORY_DECIDED)
     return clauses
 
 
@@ -152,8 +152,7 @@ def _fits(report: RunReport) -> str:
     longest = fitting[-1]
     certificate = longest.certificate
     if certificate is not None and certificate.status in UNUSABLE:
-        status = certificate.status.value.replace("_", " ")
-        return f"T={longest.time_steps} is {status}: {as_text(certificate.reason)}"
+        return f"T={longest.time_steps} is {unusable_in_words(certificate)}"
     if certificate is not None and longest.is_certified:
         return _largest(certificate.batch, longest.time_steps, report)
     fits = f"up to B={longest.fits} fits at T={longest.time_steps} under {limit}"
@@ -297,7 +296,7 @@ NOT_CERTIFIED: Final = {
     EdgeStatus.NOTHING_FITS: "nothing fits at",
     EdgeStatus.UNSUPPORTED: "the library does not support",
     EdgeStatus.NON_MONOTONE: "a batch fits above one that is out of memory at",
-    EdgeStatus.NOT_STATIONARY: "each training step leaves memory at",
+    EdgeStatus.NOT_STATIONARY: "each training step leaves memory behind at",
     EdgeStatus.BATCH_NOT_USED: "a training step does not use the batch at",
     EdgeStatus.INDETERMINATE: "the largest batch is not certified at",
 }
