@@ -30,7 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from rnnprof.engine.supervisor import simulation_environment
+from rnnprof.engine.template_process import simulation_environment
 from rnnprof.simulate.description import GPU_VARIABLE, LIBRARY_VARIABLE, describe
 
 ROOT: Final = Path(__file__).parents[2]

@@ -99,6 +99,7 @@ class Evidence:
         smaller_passed: after a suspect error, whether half the batch passed; else None.
         charged_bytes, limit_bytes: in use and allowed when the exception was raised.
         log_tail: the last lines that the worker printed.
+        template_end: how the worker's template ended, and with it the worker.
     """
 
     phase: str | None = None
@@ -114,6 +115,7 @@ class Evidence:
     charged_bytes: int | None = None
     limit_bytes: int | None = None
     log_tail: str = ""
+    template_end: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,10 @@ def _classify_death(evidence: Evidence, where: str) -> Classification:
     if evidence.signal == signals.SIGKILL and evidence.cgroup_oom_kills:
         return Classification(
             Outcome.OOM, f"the host's out-of-memory killer ended the worker {where}"
+        )
+    if evidence.template_end is not None:
+        return Classification(
+            Outcome.CRASHED, f"lost {where}: the worker's template {evidence.template_end}"
         )
     if evidence.nonsense is not None:
         return Classification(

@@ -1,7 +1,7 @@
 """The messages between parent, template and worker: one JSON object per line.
 
 Parent to template   Fork (with the worker's socket and log pipe passed along).
-Template to parent   Ready, Forked, Exited.
+Template to parent   Ready, Forked or ForkFailed, Exited.
 Parent to worker     Task: one per worker.
 Worker to parent     PhaseEntered, then Done or Raised.
 """
@@ -45,6 +45,14 @@ class Forked:
 
     worker: int
     pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForkFailed:
+    """The system refused the worker; *error_number* is the errno."""
+
+    worker: int
+    error_number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +137,11 @@ class Raised:
     findings: dict[str, Any] = field(default_factory=dict)
 
 
-Message = Ready | Fork | Forked | Exited | Task | PhaseEntered | Done | Raised
+Message = Ready | Fork | Forked | ForkFailed | Exited | Task | PhaseEntered | Done | Raised
 
 _KINDS: Final[dict[str, type[Any]]] = {
-    cls.__name__: cls for cls in (Ready, Fork, Forked, Exited, Task, PhaseEntered, Done, Raised)
+    cls.__name__: cls
+    for cls in (Ready, Fork, Forked, ForkFailed, Exited, Task, PhaseEntered, Done, Raised)
 }
 
 

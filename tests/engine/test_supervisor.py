@@ -115,8 +115,8 @@ def test_a_hang_is_ended_with_all_it_started(supervisor: Supervisor, fault: str)
 def test_the_template_is_started_again_after_its_death(supervisor: Supervisor) -> None:
     assert ask(supervisor).evidence is None
     assert supervisor._template is not None
-    supervisor._template.kill()
-    supervisor._template.wait()
+    supervisor._template.process.kill()
+    supervisor._template.process.wait()
     assert ask(supervisor).evidence is None
 
 

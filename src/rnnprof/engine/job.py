@@ -85,6 +85,7 @@ def carry_out(
         else Supervisor(gpu=order.gpu) as supervisor,
         contextlib.ExitStack() as held,
     ):
+        supervisor.restarted = listener.noted
         _refuse_early(journal.run, order)
         site = _identify(order, journal.run, supervisor)
         held.enter_context(gpu_lock(None if order.gpu else site.uuid))

@@ -52,3 +52,16 @@ class Doing(Reason):
     total: int
     point: Point
     lesson: str
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateRestarted(Reason):
+    """The worker template ended and was started again.
+
+    Attributes:
+        how: how it ended, in a few words that follow its name.
+        is_repeated: an attempt was lost with it, and is repeated.
+    """
+
+    how: str
+    is_repeated: bool

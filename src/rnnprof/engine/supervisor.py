@@ -1,6 +1,7 @@
 """The parent's view of workers: start the template, give each task a fresh worker, see how it ends.
 
-The parent does not import torch.  Whatever kills a worker costs one attempt, not the run.
+The parent does not import torch.  Whatever kills a worker costs one attempt, not the run; so does
+whatever kills the template, which is then started again.
 """
 
 from __future__ import annotations
@@ -9,37 +10,48 @@ import os
 import selectors
 import signal
 import socket
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
 from rnnprof import protocol
 from rnnprof.device import cgroup
+from rnnprof.engine.reasons import TemplateRestarted
+from rnnprof.engine.running_worker import RunningWorker, evidence_of
+from rnnprof.engine.template_process import (
+    TemplateEnd,
+    TemplateEndedError,
+    TemplateProcess,
+    refusal,
+)
 from rnnprof.errors import WorkerStartError
 from rnnprof.outcomes import Evidence
-from rnnprof.runfile.codec import DecodeError
-from rnnprof.simulate.description import GPU_VARIABLE, LIBRARY_VARIABLE, GpuDescription
-
-START_TIMEOUT_S: Final = 120.0
-"""Importing torch from a cold disk was seen to take half a minute."""
+from rnnprof.simulate.description import GpuDescription
 
 TERM_GRACE_S: Final = 2.0
 EXIT_GRACE_S: Final = 5.0
-LOG_TAIL_LINES: Final = 20
-LOG_TAIL_BYTES: Final = 16 << 10
 
-TEMPLATE_ENVIRONMENT: Final = {
-    # an import that checks for CUDA must not initialise it before the fork
-    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
-    # equal hash seeds give all templates the same memory use, so the largest batch is reproducible
-    "PYTHONHASHSEED": "0",
-}
+ANSWERED_GRACE_S: Final = 30.0
+"""After its answer a worker only ends: closing a CUDA context and freeing memory takes seconds."""
+
+FORK_TIMEOUT_S: Final = 30.0
+"""A fork takes milliseconds; a template that is this late has been stopped, or hangs."""
+
+FORK_RETRY_S: Final = 5.0
+"""The system may refuse a process for a moment, while others end."""
+
+FORK_PAUSE_S: Final = 0.1
+
+MAX_TEMPLATE_ENDS: Final = 3
+"""Templates that end in a row, while none of them forks, before the run gives up.
+
+Also the attempts at one task that end with their template, before that is the task's result.
+Whatever kills a template by chance does not meet the same one or the same task three times."""
 
 Clock = Callable[[], float]
 
@@ -52,7 +64,7 @@ class Answer:
         worker: number of the worker that ran it.
         findings: what the worker found, also before it failed.
         evidence: what was seen of its end; None if it passed.
-        wall_s: from the request to the answer.
+        wall_s: from the request to the answer; without attempts that were lost with a template.
         bad_factory: the user's factory does not follow the protocol.
     """
 
@@ -61,68 +73,6 @@ class Answer:
     evidence: Evidence | None
     wall_s: float
     bad_factory: bool = False
-
-
-@dataclass(slots=True)
-class _Worker:
-    """A running worker and what it has sent so far."""
-
-    number: int
-    answers: socket.socket
-    log: int
-    pid: int | None = None
-    exited: protocol.Exited | None = None
-    phase: str | None = None
-    answer: protocol.Done | protocol.Raised | None = None
-    nonsense: str | None = None
-    buffer: bytearray = field(default_factory=bytearray)
-    log_bytes: bytearray = field(default_factory=bytearray)
-
-    def hear(self) -> bool:
-        """Read what is available on the answer socket; False at its end."""
-        data = self.answers.recv(1 << 16)
-        self.buffer += data
-        while (end := self.buffer.find(b"\n")) >= 0 and self.nonsense is None:
-            line = bytes(self.buffer[:end])
-            del self.buffer[: end + 1]
-            self._take(line)
-        if len(self.buffer) > protocol.MAX_LINE_BYTES:
-            self.nonsense = f"a line of more than {protocol.MAX_LINE_BYTES} bytes"
-            self.buffer.clear()
-        return bool(data)
-
-    def _take(self, line: bytes) -> None:
-        if self.answer is not None:
-            self.nonsense = "it sent a message after its answer"
-            return
-        try:
-            message = protocol.from_line(line)
-        except DecodeError as error:
-            self.nonsense = str(error)
-            return
-        if isinstance(message, protocol.PhaseEntered):
-            self.phase = message.phase
-        elif isinstance(message, (protocol.Done, protocol.Raised)):
-            self.answer = message
-        else:
-            self.nonsense = f"a {type(message).__name__} message"
-
-    def hear_log(self) -> bool:
-        """Keep the tail of what the worker printed; False at its end."""
-        data = os.read(self.log, 1 << 16)
-        self.log_bytes += data
-        del self.log_bytes[:-LOG_TAIL_BYTES]
-        return bool(data)
-
-    def log_tail(self) -> str:
-        """The last lines that the worker printed."""
-        text = self.log_bytes.decode(errors="replace").replace("\0", "")
-        lines = [line for line in text.splitlines() if not line.startswith("USDT:")]
-        return "\n".join(lines[-LOG_TAIL_LINES:])
-
-    def is_over(self) -> bool:
-        """Whether there is nothing more to wait for."""
-        return self.exited is not None or self.nonsense is not None
 
 
 class Supervisor:
@@ -135,6 +85,9 @@ class Supervisor:
         python: the workers' interpreter; it must have the same rnnprof.
         folder: working directory of the workers; None for the current one.
         gpu: a GPU to simulate in every worker; None for the devices that are present.
+
+    Attributes:
+        restarted: is called when a template has been started in place of one that ended.
     """
 
     def __init__(
@@ -145,16 +98,16 @@ class Supervisor:
         folder: Path | None = None,
         gpu: GpuDescription | None = None,
     ) -> None:
+        self.restarted: Callable[[TemplateRestarted], None] = lambda _: None
         self._clock = clock
         self._gpu = gpu
         self._python = python
         self._folder = folder
-        self._template: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
-        self._buffer = b""
-        self._is_ready = False
+        self._template: TemplateProcess | None = None
+        self._ends: list[TemplateEnd] = []  # of templates in a row that forked no worker
+        self._untold: TemplateRestarted | None = None
         self._count = 0
-        self._current: _Worker | None = None
+        self._current: RunningWorker | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -169,256 +122,206 @@ class Supervisor:
             WorkerStartError: with the last line that it printed.
             NoDeviceError: this machine cannot simulate a GPU; the message says what to do.
         """
-        environment = worker_environment()
-        if self._gpu is not None:
-            environment |= simulation_environment(self._gpu)
-        ours, theirs = socket.socketpair()
-        command = [
-            self._python,
-            "-P",
-            "-m",
-            "rnnprof.worker",
-            str(theirs.fileno()),
-            str(os.getpid()),
-        ]
-        if threading.current_thread() is not threading.main_thread():
-            # PR_SET_PDEATHSIG follows the thread that started the child, not the process; 0 turns
-            # it off, and the template still ends when the control socket closes
-            command[-1] = "0"
-        self._template = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=environment,
-            cwd=self._folder,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-        )
-        theirs.close()
-        self._control = ours
-        message = self._await_template(START_TIMEOUT_S)
-        if not isinstance(message, protocol.Ready):
-            raise WorkerStartError(self._start_failure())
-        self._is_ready = True
-        return message
+        while True:
+            self._template = TemplateProcess.start(self._python, self._folder, self._gpu)
+            try:
+                ready = self._template.await_ready()
+            except TemplateEndedError as error:
+                self._bury(error.end)
+            except WorkerStartError:
+                self._template = None
+                raise
+            else:
+                self._tell_restart()
+                return ready
 
     def ask(self, task: protocol.Task, deadline_s: float) -> Answer:
-        """Give *task* to a fresh worker and wait until it ends."""
-        if self._template is None or self._template.poll() is not None:
-            self.close()
-            self.start()
-        began_s = self._clock()
-        kills_before = cgroup.oom_kills()
-        worker = self._current = self._fork()
-        try:
-            with suppress(BrokenPipeError, ConnectionResetError):
-                worker.answers.sendall(protocol.to_line(task))
-            timed_out = not self._listen(worker, began_s + deadline_s)
-            self._retire(worker)
-        finally:
-            self._discard(worker)
-        kills = _difference(cgroup.oom_kills(), kills_before)
-        evidence = _evidence(worker, timed_out, deadline_s, kills)
-        findings = dict(worker.answer.findings) if worker.answer else {}
-        bad_factory = isinstance(worker.answer, protocol.Raised) and worker.answer.bad_factory
-        wall_s = self._clock() - began_s
-        return Answer(worker.number, findings, evidence, wall_s, bad_factory)
+        """Give *task* to a fresh worker and wait until it ends.
+
+        An attempt that is lost with its template is repeated, with the whole deadline.
+
+        Raises:
+            WorkerStartError: no worker can be started; the message says why and what to do.
+        """
+        for number in range(1, MAX_TEMPLATE_ENDS + 1):
+            answer = self._attempt(task, deadline_s)
+            evidence = answer.evidence
+            if evidence is None or evidence.template_end is None:
+                break
+            is_last = number == MAX_TEMPLATE_ENDS
+            self._untold = TemplateRestarted(evidence.template_end, is_repeated=not is_last)
+            if is_last:
+                how = f"{evidence.template_end} in each of {number} attempts"
+                answer = replace(answer, evidence=replace(evidence, template_end=how))
+        return answer
 
     def close(self) -> None:
         """End the current worker and the template, with everything that they started."""
         if self._current is not None:
             self._discard(self._current)
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-        if self._template is not None:
-            try:
-                # during its imports it has no workers, and does not notice a closed socket
-                self._template.wait(TERM_GRACE_S if self._is_ready else 0)
-            except subprocess.TimeoutExpired:
-                self._template.kill()
-                self._template.wait()
-            if self._template.stderr:
-                self._template.stderr.close()
-            self._template = None
-            self._is_ready = False
+        template, self._template = self._template, None
+        self._untold = None
+        self._ends.clear()
+        if template is not None:
+            template.close()
 
-    def _fork(self) -> _Worker:
-        assert self._control is not None
-        ours, theirs = socket.socketpair()
-        log_read, log_write = os.pipe()
-        self._count += 1
-        worker = _Worker(self._count, ours, log_read)
-        line = protocol.to_line(protocol.Fork(worker.number))
+    def _attempt(self, task: protocol.Task, deadline_s: float) -> Answer:
+        worker = self._fork()
+        began_s = self._clock()
+        kills_before = cgroup.oom_kills()
         try:
-            socket.send_fds(self._control, [line], [theirs.fileno(), log_write])
-        except (BrokenPipeError, ConnectionResetError):
-            raise WorkerStartError(self._start_failure()) from None
+            self._run(worker, task, began_s + deadline_s)
+        finally:
+            self._discard(worker)
+        wall_s = self._clock() - began_s
+        kills = _difference(cgroup.oom_kills(), kills_before)
+        evidence = evidence_of(worker, deadline_s, kills)
+        findings = dict(worker.answer.findings) if worker.answer else {}
+        bad_factory = isinstance(worker.answer, protocol.Raised) and worker.answer.bad_factory
+        return Answer(worker.number, findings, evidence, wall_s, bad_factory)
+
+    def _run(self, worker: RunningWorker, task: protocol.Task, deadline_s: float) -> None:
+        """Send the task, and read until the worker or its template has ended."""
+        worker.answers.settimeout(max(0.001, deadline_s - self._clock()))
+        try:
+            with suppress(OSError):  # it has ended, or does not read: its end tells
+                worker.answers.sendall(protocol.to_line(task))
+            worker.timed_out = not self._listen(worker, deadline_s)
+            self._retire(worker)
+        except TemplateEndedError as error:
+            # the kernel kills the worker with its template, and the rest was swept; where there is
+            # no /proc to find it in, at least the worker's group is killed
+            self._template = None
+            worker.kill_group(signal.SIGKILL)
+            worker.drain()
+            if worker.has_outcome():
+                self._untold = TemplateRestarted(str(error.end), is_repeated=False)
+            worker.lost = error.end
+        else:
+            worker.drain()
+
+    def _fork(self) -> RunningWorker:
+        """A worker that has started, of a template that is started again if it ends."""
+        until_s = self._clock() + FORK_RETRY_S
+        while True:
+            try:
+                worker = self._request_fork()
+            except TemplateEndedError as error:
+                self._bury(error.end)
+                continue
+            self._ends.clear()
+            if worker.refused is None:
+                return worker
+            self._discard(worker)
+            if self._clock() > until_s:
+                refused = OSError(worker.refused, os.strerror(worker.refused))
+                raise WorkerStartError(f"no worker could be forked: {refusal(refused)}")
+            time.sleep(FORK_PAUSE_S)
+
+    def _request_fork(self) -> RunningWorker:
+        """Ask the template for a worker, and wait for its answer.
+
+        Raises:
+            TemplateEndedError: it ended meanwhile.
+        """
+        template = self._living_template()
+        worker, theirs, log = self._new_worker()
+        try:
+            template.request_fork(worker.number, theirs, log)
         finally:
             theirs.close()
-            os.close(log_write)
-        message = self._await_template(START_TIMEOUT_S)
-        if not isinstance(message, protocol.Forked):
-            raise WorkerStartError(self._start_failure())
-        worker.pid = message.pid
+            os.close(log)
+        template.await_until(worker.is_forked, FORK_TIMEOUT_S, worker.take)
         return worker
 
-    def _await_template(self, timeout_s: float) -> protocol.Message | None:
-        """The template's next message; None if it ended or the timeout passed."""
-        assert self._control is not None
-        self._control.settimeout(timeout_s)
-        while b"\n" not in self._buffer:
-            try:
-                data = self._control.recv(65536)
-            except (TimeoutError, ConnectionResetError):
-                return None
-            if not data:
-                return None
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return protocol.from_line(line)
+    def _living_template(self) -> TemplateProcess:
+        if self._template is not None and self._template.has_ended():
+            self._bury(self._template.end())
+        if self._template is None:
+            self.start()
+        assert self._template is not None
+        return self._template
 
-    def _listen(self, worker: _Worker, deadline_s: float) -> bool:
+    def _new_worker(self) -> tuple[RunningWorker, socket.socket, int]:
+        """A worker to be forked, with the ends of its answer socket and log that it is to get."""
+        self._count += 1
+        try:
+            ours, theirs = socket.socketpair()
+            try:
+                log_read, log_write = os.pipe()
+            except OSError:
+                ours.close()
+                theirs.close()
+                raise
+        except OSError as error:
+            raise WorkerStartError(f"no worker could be forked: {refusal(error)}") from None
+        self._current = RunningWorker(self._count, ours, log_read)
+        return self._current, theirs, log_write
+
+    def _bury(self, end: TemplateEnd) -> None:
+        """Take note that a template ended without a task under way.
+
+        Raises:
+            WorkerStartError: so did those before it.
+        """
+        self._template = None
+        if self._current is not None:
+            self._discard(self._current)
+        self._ends.append(end)
+        if len(self._ends) < MAX_TEMPLATE_ENDS:
+            self._untold = self._untold or TemplateRestarted(str(end), is_repeated=False)
+            return
+        count = len(self._ends)
+        self._ends.clear()
+        raise WorkerStartError(
+            f"the worker could not start: its template ended {count} times in a row; the last one "
+            f"{end}. Find what ends it (out of memory? see `dmesg`), then give the same command "
+            "again"
+        )
+
+    def _tell_restart(self) -> None:
+        untold, self._untold = self._untold, None
+        if untold is not None:
+            self.restarted(untold)
+
+    def _listen(self, worker: RunningWorker, deadline_s: float) -> bool:
         """Read from the worker until it ends; False if the deadline passed first."""
-        assert self._control is not None
+        template = self._template
+        assert template is not None
+        has_answered = False
         with selectors.DefaultSelector() as selector:
             selector.register(worker.answers, selectors.EVENT_READ, worker.hear)
             selector.register(worker.log, selectors.EVENT_READ, worker.hear_log)
-            selector.register(self._control, selectors.EVENT_READ, lambda: self._hear_exit(worker))
+            hear = partial(template.hear, worker.take)
+            selector.register(template.control, selectors.EVENT_READ, hear)
             while not worker.is_over():
+                if worker.answer is not None and not has_answered:
+                    has_answered = True
+                    deadline_s = min(deadline_s, self._clock() + ANSWERED_GRACE_S)
                 left_s = deadline_s - self._clock()
                 if left_s <= 0:
                     return False
                 for key, _ in selector.select(left_s):
                     if not key.data():
                         selector.unregister(key.fileobj)
-            _drain(selector, self._control)
         return True
 
-    def _hear_exit(self, worker: _Worker) -> bool:
-        message = self._await_template(EXIT_GRACE_S)
-        if isinstance(message, protocol.Exited) and message.worker == worker.number:
-            worker.exited = message
-        elif message is None:
-            # the template has ended, and the kernel kills the worker with it, but not the worker's
-            # own child processes
-            _kill_group(worker.pid, signal.SIGKILL)
-            worker.exited = protocol.Exited(worker.number, None, signal.SIGKILL)
-            return False
-        return True
+    def _retire(self, worker: RunningWorker) -> None:
+        """Send TERM, then KILL, to the process group of a worker that has not ended.
 
-    def _retire(self, worker: _Worker) -> None:
-        """Send TERM, then KILL, to the process group of a worker that has not ended."""
-        if worker.exited is not None:
-            return
+        We end it, so its exit status says nothing about the task.
+        """
+        template = self._template
+        assert template is not None
         for number, grace_s in ((signal.SIGTERM, TERM_GRACE_S), (signal.SIGKILL, EXIT_GRACE_S)):
-            _kill_group(worker.pid, number)
-            if self._await_exit(worker, grace_s):
+            if worker.exited is not None:
                 return
+            worker.kill_group(number)
+            template.listen(lambda: worker.exited is not None, grace_s, worker.take)
 
-    def _await_exit(self, worker: _Worker, timeout_s: float) -> bool:
-        until_s = self._clock() + timeout_s
-        while worker.exited is None and (left_s := until_s - self._clock()) > 0:
-            message = self._await_template(left_s)
-            if isinstance(message, protocol.Exited) and message.worker == worker.number:
-                # we ended it, so its exit status says nothing about the task
-                worker.exited = message
-            elif message is None:
-                break
-        return worker.exited is not None
-
-    def _discard(self, worker: _Worker) -> None:
-        if worker.exited is None:
-            _kill_group(worker.pid, signal.SIGKILL)
-        worker.answers.close()
-        with suppress(OSError):
-            os.close(worker.log)
-        worker.log = -1
+    def _discard(self, worker: RunningWorker) -> None:
+        worker.discard()
         self._current = None
-
-    def _start_failure(self) -> str:
-        assert self._template is not None
-        with suppress(subprocess.TimeoutExpired):
-            self._template.wait(1.0)
-        self._template.kill()
-        stderr = self._template.stderr
-        printed = stderr.read().decode(errors="replace") if stderr else ""
-        last = printed.strip().splitlines()[-1:] or ["it printed nothing"]
-        return (
-            f"the worker could not start: {last[0]}. "
-            f"Check that `{sys.executable} -c 'import torch'` works"
-        )
-
-
-def _evidence(
-    worker: _Worker, timed_out: bool, deadline_s: float, cgroup_oom_kills: int | None
-) -> Evidence | None:
-    """What is known about the end of a task; None if the task passed."""
-    if isinstance(worker.answer, protocol.Done) and worker.nonsense is None:
-        return None
-    evidence = Evidence(
-        phase=worker.phase,
-        timed_out=timed_out,
-        deadline_s=deadline_s,
-        nonsense=worker.nonsense,
-        cgroup_oom_kills=cgroup_oom_kills,
-        log_tail=worker.log_tail(),
-    )
-    if isinstance(worker.answer, protocol.Raised):
-        raised = worker.answer
-        return replace(
-            evidence,
-            timed_out=False,
-            phase=raised.phase,
-            error_type=raised.error_type,
-            message=raised.message,
-            charged_bytes=raised.charged_bytes,
-            limit_bytes=raised.limit_bytes,
-        )
-    if worker.exited is not None and not timed_out:
-        return replace(evidence, signal=worker.exited.signal, exit_code=worker.exited.exit_code)
-    return evidence
-
-
-def _drain(selector: selectors.BaseSelector, control: socket.socket) -> None:
-    """Read what is left in the answer socket and the log after the worker's end."""
-    while True:
-        ready = [key for key, _ in selector.select(0) if key.fileobj is not control]
-        if not ready:
-            return
-        for key in ready:
-            if not key.data():
-                selector.unregister(key.fileobj)
-
-
-def _kill_group(pid: int | None, number: int) -> None:
-    if pid is not None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, number)
-
-
-def worker_environment() -> dict[str, str]:
-    """This process's environment, with absolute import paths that are valid in any folder."""
-    environment = {**os.environ, **TEMPLATE_ENVIRONMENT}
-    if path := environment.get("PYTHONPATH"):
-        folders = [str(Path(folder).resolve()) for folder in path.split(os.pathsep)]
-        environment["PYTHONPATH"] = os.pathsep.join(folders)
-    return environment
-
-
-def simulation_environment(gpu: GpuDescription) -> dict[str, str]:
-    """The variables that make a template load the simulated GPU before torch.
-
-    The simulation library is built on first use.
-
-    Raises:
-        NoDeviceError: torch is not a CUDA build, or there is no compiler.
-    """
-    from rnnprof.simulate.library import build
-
-    files = os.pathsep.join(map(str, build().files))
-    return {GPU_VARIABLE: gpu.as_text(), LIBRARY_VARIABLE: files}
 
 
 def _difference(now: int | None, before: int | None) -> int | None:

@@ -13,7 +13,8 @@ from typing import Final
 
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.order import Order
-from rnnprof.engine.supervisor import Supervisor, worker_environment
+from rnnprof.engine.supervisor import Supervisor
+from rnnprof.engine.template_process import worker_environment
 from rnnprof.errors import BadInputError
 from rnnprof.gate.budget import Asked
 from rnnprof.gate.run import MORE_PROCESSES, orders_of, timed_orders

@@ -2,10 +2,13 @@
 
 import ctypes
 import os
+import signal
 import sys
 
 ADDR_NO_RANDOMIZE = 0x0040000  # <linux/personality.h>
 ASKED = "RNNPROF_ADDRESSES_ASKED"
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def fix_addresses() -> None:
@@ -25,7 +28,9 @@ def fix_addresses() -> None:
 
 
 if __name__ == "__main__":
+    # a stop is for the parent, and the template ends with it; a worker gets the handlers back
+    handlers = {int(number): signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
     fix_addresses()
     from rnnprof.worker.template import run_template
 
-    run_template(int(sys.argv[1]), int(sys.argv[2]))
+    run_template(int(sys.argv[1]), int(sys.argv[2]), handlers)

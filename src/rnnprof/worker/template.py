@@ -2,12 +2,16 @@
 
 It runs no parallel region: a child forked after one has a thread pool without threads.  When the
 parent ends, for whatever reason, the control socket reports end of file: the template then kills
-every worker's process group and exits.
+every worker with all that it started, and exits.
+
+It is a child subreaper: what a worker leaves behind becomes its child, whatever session it is in,
+and is ended as soon as no worker runs.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import os
 import selectors
@@ -15,12 +19,15 @@ import signal
 import socket
 import sys
 import time
+import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from rnnprof import protocol
+from rnnprof.device import orphans
 from rnnprof.simulate.loading import load_if_requested
 from rnnprof.worker.channel import Channel
 
@@ -34,9 +41,16 @@ PRELOADED: Final = (
 
 PR_SET_PDEATHSIG: Final = 1  # <linux/prctl.h>
 
+LOGGED_FRAMES: Final = 3
+"""Of an exception that ends a worker before its answer."""
 
-def run_template(control_fd: int, parent_pid: int) -> None:
-    """Import the modules, report ready, and fork on request until the parent ends."""
+
+def run_template(control_fd: int, parent_pid: int, handlers: Mapping[int, Any]) -> None:
+    """Import the modules, report ready, and fork on request until the parent ends.
+
+    Args:
+        handlers: of the signals that a worker handles and its template ignores.
+    """
     if parent_pid:
         tie_to_parent(parent_pid)
     control = socket.socket(fileno=control_fd)
@@ -44,14 +58,17 @@ def run_template(control_fd: int, parent_pid: int) -> None:
     load_if_requested(os.environ)
     for name in PRELOADED:
         import_module(name)
+    orphans.adopt_orphans()
+    _flush_streams()  # else each worker would print what is left in the buffers
     gc.collect()
     gc.freeze()  # the collector of a child then leaves these pages shared
     # from here on the end of the control socket reports the parent's death; this process must then
     # live long enough to kill the workers' process groups
     set_death_signal(0)
     torch_version = sys.modules["torch"].__version__
-    control.sendall(protocol.to_line(protocol.Ready(torch_version, time.perf_counter() - began_s)))
-    Template(control).serve()
+    template = Template(control, handlers)
+    template.tell(protocol.Ready(torch_version, time.perf_counter() - began_s))
+    template.serve()
 
 
 def tie_to_parent(parent_pid: int) -> None:
@@ -72,6 +89,7 @@ class Template:
     """The loop between the control socket and the children."""
 
     control: socket.socket
+    handlers: Mapping[int, Any]
     workers: dict[int, int] = field(default_factory=dict)
     buffer: bytes = b""
     descriptors: list[int] = field(default_factory=list)
@@ -94,8 +112,18 @@ class Template:
                         os.read(wake_read, 4096)
                         self._reap()
 
+    def tell(self, message: protocol.Message) -> None:
+        """Send a message to the parent; end if it is gone."""
+        try:
+            self.control.sendall(protocol.to_line(message))
+        except OSError:
+            self._end()
+
     def _hear(self) -> None:
-        data, descriptors, _, _ = socket.recv_fds(self.control, 65536, 16)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self.control, 65536, 16)
+        except ConnectionResetError:
+            data, descriptors = b"", []
         if not data:
             self._end()
         self.descriptors += descriptors
@@ -106,14 +134,21 @@ class Template:
             self._fork(message.worker)
 
     def _fork(self, worker: int) -> None:
-        answers, log, *self.descriptors = self.descriptors
-        pid = os.fork()
-        if pid == 0:
-            self._become_worker(answers, log)
-        os.close(answers)
-        os.close(log)
-        self.workers[pid] = worker
-        self.control.sendall(protocol.to_line(protocol.Forked(worker, pid)))
+        passed, self.descriptors = self.descriptors[:2], self.descriptors[2:]
+        try:
+            if len(passed) < 2:  # the kernel drops a descriptor that this process has no room for
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            pid = os.fork()
+        except OSError as error:
+            message: protocol.Message = protocol.ForkFailed(worker, error.errno or 0)
+        else:
+            if pid == 0:
+                self._become_worker(*passed)
+            self.workers[pid] = worker
+            message = protocol.Forked(worker, pid)
+        for descriptor in passed:
+            os.close(descriptor)
+        self.tell(message)
 
     def _become_worker(self, answers: int, log: int) -> NoReturn:
         code = 1
@@ -122,34 +157,38 @@ class Template:
             os.setsid()
             tie_to_parent(template_pid)
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for number, handler in {signal.SIGCHLD: signal.SIG_DFL, **self.handlers}.items():
+                signal.signal(number, handler)
             self.control.close()
             _redirect_standard_streams(log)
             channel = Channel(socket.socket(fileno=answers))
             sys.modules["rnnprof.worker.passes.serve"].serve(channel)
             code = 0
+        except BaseException as error:  # no answer was sent: the log is all that tells why
+            _flush_streams()
+            _log_error(error)
         finally:
-            with suppress(Exception):
-                sys.stdout.flush()
-                sys.stderr.flush()
+            _flush_streams()
             os._exit(code)
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            worker = self.workers.pop(pid, None)
-            if worker is not None:
-                _kill_group(pid)  # what the worker itself started
-                self.control.sendall(protocol.to_line(_exited(worker, status)))
+        """Report the workers that have ended, once what they started has ended too."""
+        ended = []
+        while (pid := _ended_child()) is not None:
+            if pid in self.workers:
+                _kill_group(pid)  # while the worker is not reaped, no other process has its number
+            _, status = os.waitpid(pid, 0)
+            if pid in self.workers:
+                ended.append(_exited(self.workers.pop(pid), status))
+        if ended and not self.workers:
+            orphans.end_descendants()
+        for message in ended:
+            self.tell(message)
 
     def _end(self) -> NoReturn:
         for pid in self.workers:
             _kill_group(pid)
+        orphans.end_descendants()
         os._exit(0)
 
 
@@ -160,6 +199,33 @@ def _redirect_standard_streams(log: int) -> None:
     os.dup2(log, 2)
     os.close(null)
     os.close(log)
+    # what was printed before a crash must be in the log
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def _log_error(error: BaseException) -> None:
+    """Write the end of the traceback to the log: what was printed before still fits in its tail."""
+    lines = traceback.format_exception(error, limit=-LOGGED_FRAMES, chain=False)
+    with suppress(OSError):
+        os.write(2, "".join(lines).encode(errors="replace"))
+
+
+def _flush_streams() -> None:
+    """Empty the buffers of Python's streams, also of those that were replaced, and of C's."""
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        with suppress(Exception):
+            stream.flush()  # type: ignore[union-attr]
+    with suppress(Exception):
+        ctypes.CDLL(None).fflush(None)
+
+
+def _ended_child() -> int | None:
+    """A child that has ended and is not reaped yet; None if there is none."""
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return None if found is None else found.si_pid
 
 
 def _exited(worker: int, status: int) -> protocol.Exited:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnnprof.engine.reasons import Doing, LimitKept, PassesLeftOut, TimedAgain
+from rnnprof.engine.reasons import Doing, LimitKept, PassesLeftOut, TemplateRestarted, TimedAgain
 from rnnprof.report.words.dispatch import say
 from rnnprof.units import format_bytes, format_ratio
 
@@ -32,3 +32,9 @@ def _(reason: TimedAgain) -> str:
 @say.register
 def _(reason: Doing) -> str:
     return f"[{reason.number}/{reason.total}] {reason.point}: {reason.lesson}"
+
+
+@say.register
+def _(reason: TemplateRestarted) -> str:
+    repeated = " and this attempt repeated" if reason.is_repeated else ""
+    return f"the worker template {reason.how}; it was started again{repeated}"
