@@ -18,6 +18,7 @@ from conftest import FACTORIES
 from fakes import HEADER, a_fit, a_timing
 from rnnprof.engine.observer import observation_of
 from rnnprof.engine.supervisor import Supervisor
+from rnnprof.engine.template_process import TemplateProcess
 from rnnprof.protocol import Task
 from rnnprof.runfile import journal
 from rnnprof.runfile.codec import DecodeError
@@ -124,21 +125,22 @@ def test_a_template_that_still_imports_is_not_waited_for(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     supervisor = Supervisor()
 
-    def interrupt(_: float) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(supervisor, "_await_template", interrupt)
+    monkeypatch.setattr(TemplateProcess, "await_until", interrupt)
     with pytest.raises(KeyboardInterrupt):
         supervisor.start()
     assert supervisor._template is not None
+    process = supervisor._template.process
     waits: list[float | None] = []
-    wait = supervisor._template.wait
+    wait = process.wait
 
     def waited(timeout: float | None = None) -> int:
         waits.append(timeout)
         return wait(timeout)
 
-    monkeypatch.setattr(supervisor._template, "wait", waited)
+    monkeypatch.setattr(process, "wait", waited)
     supervisor.close()
     assert waits == [0, None], "not given a moment, then killed"
 

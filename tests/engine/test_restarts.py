@@ -35,6 +35,12 @@ def first(name):
 """
 """``first(name)``: whether this is the first worker, or template, that gets there."""
 
+
+def slow(*values: object) -> object:
+    """Values of a parametrised test that only the long run takes."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 KILL = "os.kill(os.getppid(), 9)\n"
 KILLED = "was killed by signal 9 (SIGKILL)"
 
@@ -109,7 +115,7 @@ def test_killed_each_time_is_a_crash_with_its_reason(light: Supervisor) -> None:
     assert [each.is_repeated for each in told_of(light)] == [True, True, False]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+@pytest.mark.parametrize("number", [signal.SIGKILL, slow(signal.SIGSEGV)])
 def test_killed_while_idle(light: Supervisor, number: int) -> None:
     check_passed(ask(light))
     os.kill(pid_of(light), number)
@@ -119,19 +125,21 @@ def test_killed_while_idle(light: Supervisor, number: int) -> None:
     assert f"was killed by signal {number:d} " in told.how
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, *map(slow, (signal.SIGINT, signal.SIGHUP))])
 def test_a_stop_is_for_the_parent(light: Supervisor, number: int) -> None:
     check_passed(ask(light, f"os.kill(os.getppid(), {number:d})\nfound = 1"))
     check_passed(ask(light))
     assert told_of(light) == []
 
 
+@pytest.mark.slow
 def test_a_worker_has_the_handlers_that_its_template_ignores(light: Supervisor) -> None:
     answer = ask(light, "import signal\nos.kill(os.getpid(), signal.SIGTERM)")
     assert answer.evidence is not None
     assert answer.evidence.signal == signal.SIGTERM
 
 
+@pytest.mark.slow
 def test_stopped_for_good(light: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisors, "FORK_TIMEOUT_S", 0.3)
     check_passed(ask(light))
@@ -140,6 +148,7 @@ def test_stopped_for_good(light: Supervisor, monkeypatch: pytest.MonkeyPatch) ->
     assert [each.how for each in told_of(light)] == ["did not answer within 0 s"]
 
 
+@pytest.mark.slow
 def test_stopped_while_the_worker_measures(
     light: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +162,7 @@ def test_stopped_while_the_worker_measures(
     check_passed(ask(light))
 
 
+@pytest.mark.slow
 def test_killed_as_it_forks(light: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the fork and its report: the worker has no parent, and ends by itself."""
     fork = "real = os.fork\ndef fork():\n    pid = real()\n    if pid and first('b'):\n        "
@@ -163,6 +173,7 @@ def test_killed_as_it_forks(light: Supervisor, monkeypatch: pytest.MonkeyPatch) 
     assert told_of(light) == [TemplateRestarted(KILLED, is_repeated=False)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 def test_killed_while_it_starts(
     light: Supervisor, monkeypatch: pytest.MonkeyPatch, times: int
@@ -183,12 +194,14 @@ def test_killed_at_each_start(light: Supervisor, monkeypatch: pytest.MonkeyPatch
     check_passed(ask(light))
 
 
+@pytest.mark.slow
 def test_killed_at_each_fork(light: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EARLY, "os.fork = lambda: os.kill(os.getpid(), 9)")
     with pytest.raises(WorkerStartError, match="ended 3 times in a row"):
         ask(light)
 
 
+@pytest.mark.slow
 def test_a_start_that_fails_is_not_tried_again(
     light: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +211,7 @@ def test_a_start_that_fails_is_not_tried_again(
     assert told_of(light) == []
 
 
+@pytest.mark.slow
 def test_a_start_without_an_end_is_given_up(
     light: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +222,7 @@ def test_a_start_without_an_end_is_given_up(
         ask(light)
 
 
+@pytest.mark.slow
 def test_a_template_that_prints_much_still_starts(
     light: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +230,7 @@ def test_a_template_that_prints_much_still_starts(
     check_passed(ask(light))
 
 
+@pytest.mark.slow
 def test_killed_as_it_is_closed(light: Supervisor) -> None:
     check_passed(ask(light))
     os.kill(pid_of(light), signal.SIGKILL)
@@ -223,6 +239,7 @@ def test_killed_as_it_is_closed(light: Supervisor) -> None:
     assert told_of(light) == [], "it was closed on purpose"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [b"what?\n", b"\xff\n", b'{"kind":"Exited","worker":"x"}\n'])
 def test_a_control_line_that_is_no_message(light: Supervisor, line: bytes) -> None:
     """The worker has the template's socket from /proc: such a template is started again."""
@@ -253,7 +270,10 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize(("number", "words"), REFUSALS.items())
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [pair if at == 0 else slow(*pair) for at, pair in enumerate(REFUSALS.items())],
+)
 def test_a_fork_that_the_system_refuses(
     light: Supervisor, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
@@ -276,6 +296,7 @@ def test_a_fork_that_the_system_refuses(
     assert pid_of(light) == template, "the template survives a fork that failed"
 
 
+@pytest.mark.slow
 def test_a_fork_that_is_refused_for_a_moment(
     light: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,6 +313,7 @@ def test_a_fork_that_is_refused_for_a_moment(
     assert answer.worker == 3
 
 
+@pytest.mark.slow
 def test_a_template_without_room_for_a_descriptor(
     light: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,6 +331,7 @@ def refuse(number: int) -> Callable[..., None]:
     return refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "name", "number", "words"),
     [
@@ -385,6 +408,7 @@ def test_forked_and_exited_in_one_read(light: Supervisor, monkeypatch: pytest.Mo
     assert answer.evidence.exit_code == 7
 
 
+@pytest.mark.slow
 def test_the_buffer_ends_with_its_template(light: Supervisor) -> None:
     check_passed(ask(light))
     assert light._template is not None
@@ -406,7 +430,9 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize(("text", "last"), FAILURES.items())
+@pytest.mark.parametrize(
+    ("text", "last"), [pair if at < 2 else slow(*pair) for at, pair in enumerate(FAILURES.items())]
+)
 def test_a_worker_that_dies_before_its_answer_leaves_its_words(
     light: Supervisor, text: str, last: str
 ) -> None:

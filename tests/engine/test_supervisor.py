@@ -112,28 +112,6 @@ def test_a_hang_is_ended_with_all_it_started(supervisor: Supervisor, fault: str)
     assert not alive
 
 
-def test_the_template_is_started_again_after_its_death(supervisor: Supervisor) -> None:
-    assert ask(supervisor).evidence is None
-    assert supervisor._template is not None
-    supervisor._template.process.kill()
-    supervisor._template.process.wait()
-    assert ask(supervisor).evidence is None
-
-
-@pytest.mark.alone
-def test_a_template_that_dies_midway_is_a_crash(supervisor: Supervisor) -> None:
-    ask(supervisor)
-    assert supervisor._template is not None
-    killer = subprocess.Popen(
-        ["/bin/sh", "-c", f"sleep 1; kill -9 {supervisor._template.pid}"], stdin=subprocess.DEVNULL
-    )
-    answer = ask(supervisor, fault="hang", where="forward", at_batch=4, deadline_s=30)
-    killer.wait()
-    assert answer.evidence is not None
-    assert classify(answer.evidence).outcome is Outcome.CRASHED
-    assert answer.wall_s < 25, "not waited for to the deadline"
-
-
 @pytest.mark.alone
 def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"

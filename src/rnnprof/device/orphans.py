@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -36,6 +36,9 @@ STOP_ROUNDS: Final = 50
 """Rounds of SIGSTOP before SIGKILL: a stopped process starts no other while the rest are found.
 
 A process that forks faster than it is found is then killed a round at a time."""
+
+MARKED_EMPTY_SCANS: Final = 3
+"""A process that goes on in a new one can be missed by a scan of all processes."""
 
 PROC: Final = Path("/proc")
 
@@ -61,10 +64,11 @@ def end_descendants(within_s: float = SWEEP_S) -> bool:
     """End and reap every process below this one; False if some are left after *within_s*."""
     own = os.getpid()
 
-    def find() -> set[int]:
-        return _descendants(own) if _reap_children() else set()
+    def find() -> Iterator[int]:
+        if _reap_children():
+            yield from _descendants(own)
 
-    return _end_all(find, lambda pid: _is_below(pid, own), within_s)
+    return _end_all(find, lambda pid: _is_below(pid, own), within_s, empty_scans=1)
 
 
 def end_marked(token: str, within_s: float = SWEEP_S) -> bool:
@@ -74,25 +78,56 @@ def end_marked(token: str, within_s: float = SWEEP_S) -> bool:
     def is_marked(pid: int) -> bool:
         return mark in _environment(pid)
 
-    return _end_all(lambda: {pid for pid in _all_pids() if is_marked(pid)}, is_marked, within_s)
+    def find() -> Iterator[int]:
+        # the youngest first: what goes on in ever new processes has moved on by the end of a scan
+        return filter(is_marked, sorted(_all_pids(), reverse=True))
+
+    return _end_all(find, is_marked, within_s, MARKED_EMPTY_SCANS)
 
 
-def _end_all(find: Callable[[], set[int]], belongs: Callable[[int], bool], within_s: float) -> bool:
+def _end_all(
+    find: Callable[[], Iterator[int]],
+    belongs: Callable[[int], bool],
+    within_s: float,
+    empty_scans: int,
+) -> bool:
+    """Stop what is found, then kill it, until *empty_scans* in a row find nothing."""
     until_s = time.monotonic() + within_s
     stopped: set[int] = set()
-    rounds = 0
-    while found := find():
+    rounds = empty = 0
+    while empty < empty_scans:
         is_late = time.monotonic() > until_s
-        new = found - stopped if rounds < STOP_ROUNDS and not is_late else set()
-        for pid in new or found:
-            _send(pid, signal.SIGSTOP if new else signal.SIGKILL, belongs)
+        may_stop = rounds < STOP_ROUNDS and not is_late
+        found, new = _signal_found(find(), belongs, stopped if may_stop else None)
         if is_late:
-            return False
+            return not found
+        if found and not new:
+            for pid in found:
+                _send(pid, signal.SIGKILL, belongs)
+            time.sleep(ROUND_S)
         stopped |= new
         rounds += 1
-        if not new:
-            time.sleep(ROUND_S)
+        empty = 0 if found else empty + 1
     return True
+
+
+def _signal_found(
+    found: Iterator[int], belongs: Callable[[int], bool], stopped: set[int] | None
+) -> tuple[set[int], set[int]]:
+    """Stop each process, at once, that is not among *stopped*; kill each where that is None.
+
+    Returns:
+        All that were found, and those that were stopped.
+    """
+    seen, new = set[int](), set[int]()
+    for pid in found:
+        seen.add(pid)
+        if stopped is None:
+            _send(pid, signal.SIGKILL, belongs)
+        elif pid not in stopped:
+            _send(pid, signal.SIGSTOP, belongs)
+            new.add(pid)
+    return seen, new
 
 
 def _send(pid: int, number: int, belongs: Callable[[int], bool]) -> None:
@@ -124,16 +159,16 @@ def _reap_children() -> bool:
     return True
 
 
-def _descendants(pid: int) -> set[int]:
+def _descendants(pid: int) -> Iterator[int]:
     """The living processes below *pid*."""
-    found: set[int] = set()
+    seen: set[int] = set()
     todo = _children(pid)
     while todo:
         child = todo.pop()
-        if child not in found and _stat(child)[0] not in "ZX":
-            found.add(child)
+        if child not in seen and _stat(child)[0] not in "ZX":
+            seen.add(child)
+            yield child
             todo += _children(child)
-    return found
 
 
 def _children(pid: int) -> list[int]:
