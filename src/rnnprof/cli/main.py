@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
-import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Final, NoReturn
 
 import click
 
+from rnnprof.cli import stops, streams
+from rnnprof.cli.stops import Terminated as Terminated
 from rnnprof.errors import RnnprofError
 
 COMMANDS: Final = {
@@ -32,6 +34,7 @@ COMMANDS: Final = {
     "doctor": ("rnnprof.cli.doctor", "What this machine can measure, and what prevents it."),
 }
 
+EXIT_BAD_INPUT: Final = 2
 EXIT_INTERNAL: Final = 70
 EXIT_INTERRUPTED: Final = 130
 EXIT_TERMINATED: Final = 143
@@ -43,12 +46,19 @@ many, hold no cycle and stay to the end, and searching them repeatedly takes a s
 """
 
 
-class Terminated(BaseException):
-    """SIGTERM was received: unwind, end the workers, leave a valid run."""
+class PastClickError(Exception):
+    """Carries the error that is its cause past click, which takes a broken pipe of any kind for the
+    end of its own output, and an early end of any file for Ctrl-C.
+    """
 
 
 class LazyGroup(click.Group):
     """Imports a command's module when that command is used, not to list the commands."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; click answers its own errors only."""
+        with _past_click():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
@@ -63,6 +73,14 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@contextlib.contextmanager
+def _past_click() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError) as error:
+        raise PastClickError from error
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -91,22 +109,44 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     gc.set_threshold(COLLECT_AT)
-    code = run(arguments)
-    # all output is written: an interrupt while Python exits would only print a traceback
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answer = streams.guard()
+    code = _answered(_until_stopped(arguments), answer)
+    stops.ignore()
+    streams.flush()
     if code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
         # a library that was interrupted during its import can abort when Python exits
-        sys.stdout.flush()
-        sys.stderr.flush()
+        stops.end_children()
         os._exit(code)
     sys.exit(code)
+
+
+def _until_stopped(arguments: Sequence[str] | None) -> int:
+    """The exit code, also of a stop that comes while an earlier one is answered."""
+    try:
+        stops.hear_interrupts()
+        code = run(arguments)
+        stops.ignore()
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except Terminated:
+        return EXIT_TERMINATED
+    return code
+
+
+def _answered(code: int, answer: streams.Output) -> int:
+    """*code*, or 2 where the answer could not be written; a bug and a stop say more."""
+    streams.flush()
+    if answer.failure is None or code in (EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_TERMINATED):
+        return code
+    reason = os.strerror(answer.failure.errno or 0)
+    _say(f"cannot write the answer to stdout: {reason}")
+    return EXIT_BAD_INPUT
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     try:
         result = cli.main(args=arguments, prog_name="rnnprof", standalone_mode=False)
-        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -117,12 +157,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except Terminated:
         return EXIT_TERMINATED
-    except BrokenPipeError:
-        # the reader of stdout has closed it, as `| head` does; Python must not flush into it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
-        return _stopped(error) or _internal_error(error)
+        return _stopped(error) or _refused(error) or _internal_error(error)
     return result if isinstance(result, int) else 0
 
 
@@ -139,18 +175,42 @@ def _stopped(error: BaseException | None) -> int | None:
     return None
 
 
+def _refused(error: Exception) -> int | None:
+    """Report what the system refuses (a disk, a limit, a right): no bug; None for all else."""
+    from rnnprof.cli.system_errors import explained
+
+    refusal = explained(error)
+    if refusal is None:
+        return None
+    _say(refusal.text)
+    _trace(error)
+    return refusal.exit_code
+
+
 def _internal_error(error: Exception) -> int:
     import traceback
 
+    error = _without_click(error)
     where = traceback.extract_tb(error.__traceback__)[-1]
     _say(
         f"internal error: {type(error).__name__}: {error} ({os.path.basename(where.filename)}:"  # noqa: PTH119
         f"{where.lineno}). This is a bug in rnnprof, not in your input; please report this line. "
         "RNNPROF_TRACEBACK=1 prints the traceback."
     )
-    if os.environ.get("RNNPROF_TRACEBACK"):
-        traceback.print_exception(error)
+    _trace(error)
     return EXIT_INTERNAL
+
+
+def _without_click(error: Exception) -> Exception:
+    cause = error.__cause__
+    return cause if isinstance(error, PastClickError) and isinstance(cause, Exception) else error
+
+
+def _trace(error: Exception) -> None:
+    if os.environ.get("RNNPROF_TRACEBACK"):
+        import traceback
+
+        traceback.print_exception(error)
 
 
 def _say(text: str) -> None:
