@@ -24,6 +24,10 @@ def main() -> "NoReturn":
         from rnnprof.cli.main import main as run_and_exit
     except KeyboardInterrupt:  # it came just before
         sys.exit(130)  # rnnprof.cli.main.EXIT_INTERRUPTED, which is not loaded yet
+    except (ImportError, MemoryError, OSError, SystemError) as error:
+        # too little memory, too few open files, an incomplete installation
+        sys.stderr.write(f"rnnprof: the command cannot be loaded: {str(error) or 'no memory'}\n")
+        sys.exit(4)  # EXIT_MACHINE of rnnprof.cli.system_errors
     run_and_exit()
 
 

@@ -14,7 +14,8 @@ import click
 
 from rnnprof.cli import stops, streams
 from rnnprof.cli.stops import Terminated as Terminated
-from rnnprof.errors import RnnprofError
+from rnnprof.cli.system_errors import explained, short_of_memory
+from rnnprof.errors import NoDeviceError, RnnprofError
 
 COMMANDS: Final = {
     "profile": (
@@ -34,7 +35,11 @@ COMMANDS: Final = {
     "doctor": ("rnnprof.cli.doctor", "What this machine can measure, and what prevents it."),
 }
 
+LIGHT: Final = frozenset({"advise", "export", "doctor"})
+"""Commands that load neither scipy nor matplotlib."""
+
 EXIT_BAD_INPUT: Final = 2
+EXIT_NO_MEMORY: Final = 4
 EXIT_INTERNAL: Final = 70
 EXIT_INTERRUPTED: Final = 130
 EXIT_TERMINATED: Final = 143
@@ -66,6 +71,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name not in LIGHT:
+            _check_address_space()
         command = import_module(COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)
         return command
@@ -73,6 +80,12 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+def _check_address_space() -> None:
+    refusal = short_of_memory()
+    if refusal is not None:
+        raise NoDeviceError(refusal[0])
 
 
 @contextlib.contextmanager
@@ -109,6 +122,7 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     gc.set_threshold(COLLECT_AT)
+    _start_no_threads()
     answer = streams.guard()
     code = _answered(_until_stopped(arguments), answer)
     stops.ignore()
@@ -118,6 +132,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         stops.end_children()
         os._exit(code)
     sys.exit(code)
+
+
+def _start_no_threads() -> None:
+    """Keep numpy's OpenBLAS from starting threads, which nothing here uses.
+
+    Where a limit refuses them, it sends this process SIGINT, as if the user had pressed Ctrl-C.
+    ``putenv`` does not change ``os.environ``, so the workers' environment is as the user set it.
+    """
+    if "OPENBLAS_NUM_THREADS" not in os.environ:
+        os.putenv("OPENBLAS_NUM_THREADS", "1")
 
 
 def _until_stopped(arguments: Sequence[str] | None) -> int:
@@ -130,6 +154,9 @@ def _until_stopped(arguments: Sequence[str] | None) -> int:
         return EXIT_INTERRUPTED
     except Terminated:
         return EXIT_TERMINATED
+    except (MemoryError, SystemError):  # not even for the message
+        os.write(2, b"rnnprof: the memory does not suffice: free some\n")
+        return EXIT_NO_MEMORY
     return code
 
 
@@ -148,6 +175,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         result = cli.main(args=arguments, prog_name="rnnprof", standalone_mode=False)
     except click.ClickException as error:
+        error.message = _shown(error.message)
         error.show()
         return error.exit_code
     except RnnprofError as error:
@@ -177,14 +205,27 @@ def _stopped(error: BaseException | None) -> int | None:
 
 def _refused(error: Exception) -> int | None:
     """Report what the system refuses (a disk, a limit, a right): no bug; None for all else."""
-    from rnnprof.cli.system_errors import explained
-
     refusal = explained(error)
     if refusal is None:
         return None
-    _say(refusal.text)
+    _release(error)
+    text, code = refusal
+    _say(text)
     _trace(error)
-    return refusal.exit_code
+    return code
+
+
+def _release(error: BaseException | None) -> None:
+    """Give back what the functions that failed hold: where memory is short, even a message needs
+    some of it.
+    """
+    while error is not None:
+        trace = error.__traceback__
+        while trace is not None:
+            with contextlib.suppress(RuntimeError):  # this function's callers still run
+                trace.tb_frame.clear()
+            trace = trace.tb_next
+        error = error.__cause__ or error.__context__
 
 
 def _internal_error(error: Exception) -> int:
@@ -214,4 +255,11 @@ def _trace(error: Exception) -> None:
 
 
 def _say(text: str) -> None:
-    click.echo(f"rnnprof: {text}", err=True)
+    click.echo(f"rnnprof: {_shown(text)}", err=True)
+
+
+def _shown(text: str) -> str:
+    """*text* as it can be printed: names of files and arguments may hold any character."""
+    from rnnprof.plain_text import printable
+
+    return printable(text, kept="\n")

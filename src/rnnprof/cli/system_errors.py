@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 from typing import Final
+
+# plain tuples and no classes: this module is also used where hardly any memory is left
+Refusal = tuple[str, int]
+"""The message and the exit code."""
 
 EXIT_BAD_INPUT: Final = 2
 EXIT_MACHINE: Final = 4
+ADDRESS_SPACE_BYTES: Final = 320 << 20
+"""Loading scipy and matplotlib takes up to 240 MiB of address space.  Where OpenBLAS, which they
+load, finds none left, it ends the process with 1, the code of a failed gate.
+"""
+
 """The machine has not what the command needs: as where it has no device."""
 
 _SPACE: Final = "free some disk space, then give the command again"
@@ -17,22 +25,28 @@ _KIND: Final = "name a file where a file is needed, and a folder where a folder 
 _STORE: Final = "its disk, file system or server fails: see the kernel's log, or use another"
 _NAME: Final = "name one that is there"
 _MEMORY: Final = "free some memory, or raise the limit on it (ulimit -v, ulimit -d)"
+_STACK: Final = "give a flatter file, or raise the limit on the stack (ulimit -s)"
 _OPEN: Final = "raise the limit on open files (ulimit -n)"
 _PROCESSES: Final = "end other programs, or raise the limit on processes (ulimit -u)"
 
+_BUSY: Final = "another program uses it: wait for it, or name another"
+_THERE: Final = "move it away, or name another"
+
 REMEDIES: Final = {
-    errno.ENOSPC: _SPACE, errno.EDQUOT: "free some of your disk quota, then give the command again",
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: "free some of your disk quota, then give the command again",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.EROFS: "write to another folder (-o): this one is on a read-only file system",
-    errno.EACCES: _RIGHTS, errno.EPERM: _RIGHTS,
-    errno.ENAMETOOLONG: "give it a shorter name", errno.ELOOP: "its symbolic links lead back to themselves",
-    errno.ENOENT: _NAME, errno.ENOTDIR: _KIND, errno.EISDIR: _KIND, errno.EEXIST: "move it away, or name another",
-    errno.ENOTEMPTY: "move it away, or name another",
-    errno.EIO: _STORE, errno.ESTALE: _STORE, errno.ENXIO: _STORE, errno.ENODEV: _STORE, errno.ETIMEDOUT: _STORE,
-    errno.ENOTCONN: _STORE, errno.ENOLCK: _STORE, errno.EMLINK: _STORE, errno.EXDEV: _STORE,
-    errno.EBUSY: "another program uses it: wait for it, or name another",
-    errno.ETXTBSY: "another program uses it: wait for it, or name another",
-}  # fmt: skip
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.ELOOP: "its symbolic links lead back to themselves",
+    errno.ENOENT: _NAME,
+    **dict.fromkeys((errno.EACCES, errno.EPERM), _RIGHTS),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR), _KIND),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTEMPTY), _THERE),
+    **dict.fromkeys((errno.EBUSY, errno.ETXTBSY), _BUSY),
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT), _STORE),
+    **dict.fromkeys((errno.ENOTCONN, errno.ENOLCK, errno.EMLINK, errno.EXDEV), _STORE),
+}
 """What to do about a file or folder."""
 
 MACHINE_REMEDIES: Final = {
@@ -42,14 +56,6 @@ MACHINE_REMEDIES: Final = {
     errno.ENOMEM: _MEMORY,
 }
 """What to do about a resource of the machine, or about a limit on it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An error of the surroundings, as the command reports it."""
-
-    text: str
-    exit_code: int
 
 
 def explained(error: BaseException | None) -> Refusal | None:
@@ -66,25 +72,21 @@ def _of_one(error: BaseException) -> Refusal | None:
     if isinstance(error, OSError):
         return _of_system(error)
     if isinstance(error, MemoryError):
-        return Refusal(f"the memory does not suffice: {_MEMORY}", EXIT_MACHINE)
+        return (f"the memory does not suffice: {_MEMORY}", EXIT_MACHINE)
     if isinstance(error, RecursionError):
-        return Refusal(
-            "the input is nested too deeply, or the stack is too small: give a flatter file, or "
-            "raise the limit on the stack (ulimit -s)",
-            EXIT_BAD_INPUT,
-        )
+        return (f"the input is nested too deeply: {_STACK}", EXIT_BAD_INPUT)
     return _of_library(error)
 
 
 def _of_system(error: OSError) -> Refusal | None:
     number, named = error.errno, _named(error)
     if number is None:  # a library's own sentence
-        return Refusal(f"{error}", EXIT_BAD_INPUT) if str(error) else None
+        return (f"{error}", EXIT_BAD_INPUT) if str(error) else None
     reason = os.strerror(number)
     if number in MACHINE_REMEDIES:
-        return Refusal(f"{named}{reason}: {MACHINE_REMEDIES[number]}", EXIT_MACHINE)
+        return (f"{named}{reason}: {MACHINE_REMEDIES[number]}", EXIT_MACHINE)
     if number in REMEDIES:
-        return Refusal(f"{named}{reason}: {REMEDIES[number]}", EXIT_BAD_INPUT)
+        return (f"{named}{reason}: {REMEDIES[number]}", EXIT_BAD_INPUT)
     return None
 
 
@@ -109,14 +111,32 @@ _TEXTS: Final = {
     "can't start new thread": f"no thread can be started: {_PROCESSES}",
     "cannot allocate memory": f"the memory does not suffice: {_MEMORY}",
     "failed to map segment": f"the memory does not suffice: {_MEMORY}",
+    # a function in C has failed and not said why, as several do where memory is short
+    "without setting an exception": f"the memory does not suffice: {_MEMORY}",
+    "without exception set": f"the memory does not suffice: {_MEMORY}",
     "too many open files": f"too many open files: {_OPEN}",
 }
 """How libraries word it, in small letters, where no error number reaches Python."""
 
 
 def _of_library(error: BaseException) -> Refusal | None:
-    if not isinstance(error, (RuntimeError, ImportError)):
+    if not isinstance(error, (RuntimeError, ImportError, SystemError)):
         return None
     said = str(error).lower()
     found = next((told for words, told in _TEXTS.items() if words in said), None)
-    return Refusal(found, EXIT_MACHINE) if found else None
+    return (found, EXIT_MACHINE) if found else None
+
+
+def short_of_memory() -> Refusal | None:
+    """The refusal of a limit under which the libraries that measure and draw cannot be loaded."""
+    import resource
+
+    limit_bytes, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit_bytes == resource.RLIM_INFINITY or limit_bytes >= ADDRESS_SPACE_BYTES:
+        return None
+    least_kib = ADDRESS_SPACE_BYTES >> 10
+    text = (
+        f"the limit on address space, {limit_bytes >> 20} MiB, is too low to load scipy and "
+        f"matplotlib: raise it (ulimit -v {least_kib})"
+    )
+    return (text, EXIT_MACHINE)
