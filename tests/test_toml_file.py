@@ -27,7 +27,7 @@ def test_a_table_is_read(tmp_path: Path) -> None:
         (b"a = " + b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested more than 100 deep"),
         (b".".join([b"a"] * 5000) + b" = 1", "nested more than 100 deep"),
         (b".".join([b"a"] * 200_000) + b" = 1", "nested more than 100 deep"),
-        (b"[" + b" . ".join([b"'a'"] * 200_000) + b"]", "nested more than 100 deep"),
+        (b"[" + b" . ".join([b"'a'"] * 100_000) + b"]", "nested more than 100 deep"),
         (b"a = " + b"{a = " * 1500, "nested more than 100 deep"),
         (b"#" * (MAX_BYTES + 1), "is not valid TOML: it is longer than 1024 KiB"),
         (b"a = " + b"9" * 5000, "is not valid TOML: a number in it has thousands of digits"),
@@ -53,7 +53,7 @@ def test_what_never_ends_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadInputError, match="it is a pipe, and nothing came through it"):
         read_toml(tmp_path / "pipe")
-    with pytest.raises(BadInputError, match="cannot read .*: it is a device, and no file"):
+    with pytest.raises(BadInputError, match=r"cannot read .*: it is a device, and no file"):
         read_toml(Path("/dev/zero"))
 
 
