@@ -3,12 +3,8 @@
 Importing it imports neither torch nor matplotlib. The names below load on first use.
 """
 
-from __future__ import annotations
-
-from rnnprof.version import VERSION
-
-# not imported from typing: until the command line has started, an interrupt prints a traceback, so
-# as little as possible is imported before it
+# Nothing is imported here, not even from __future__ or typing: until the command line has started,
+# an interrupt prints a traceback, and a module of the same name in the working folder comes first.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rnnprof.api import assert_fits as assert_fits
@@ -19,7 +15,7 @@ if TYPE_CHECKING:
     from rnnprof.maxbatch.inprocess import LargestBatch as LargestBatch
     from rnnprof.maxbatch.inprocess import largest_batch as largest_batch
 
-__version__ = VERSION
+    __version__: str
 
 __all__ = [
     "LargestBatch",
@@ -44,6 +40,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from rnnprof.version import VERSION
+
+        return VERSION
     if name not in _HOMES:
         raise AttributeError(f"module 'rnnprof' has no attribute {name!r}")
     from importlib import import_module

@@ -1,7 +1,10 @@
-"""The command ``rnnprof``, and ``python -m rnnprof``."""
+"""The command ``rnnprof``, and ``python -m rnnprof``.
 
-from __future__ import annotations
+As little as possible is imported before Ctrl-C is taken care of: ``_signal`` is the part of
+``signal`` that is built into Python, and loads no file.
+"""
 
+import _signal  # type: ignore[import-not-found]  # typeshed leaves it out
 import sys
 
 TYPE_CHECKING = False
@@ -9,14 +12,28 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 
-def main() -> NoReturn:
-    """Load the command line and run it; Ctrl-C is handled from the first import on."""
+def main() -> "NoReturn":
+    """Load the command line and run it.
+
+    Until it is loaded the system itself answers Ctrl-C, and no traceback is printed.
+    """
     try:
+        # a shell that starts a command in the background has it ignore Ctrl-C, and so it stays
+        if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
         from rnnprof.cli.main import main as run_and_exit
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # it came just before
         sys.exit(130)  # rnnprof.cli.main.EXIT_INTERRUPTED, which is not loaded yet
+    except (ImportError, MemoryError, OSError, SystemError) as error:
+        # too little memory, too few open files, an incomplete installation
+        sys.stderr.write(f"rnnprof: the command cannot be loaded: {str(error) or 'no memory'}\n")
+        sys.exit(4)  # EXIT_MACHINE of rnnprof.cli.system_errors
     run_and_exit()
 
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        # the working folder, which `python -m` puts first: a user's json.py there is not Python's;
+        # the modules of rnnprof are found by its own path
+        del sys.path[0]
     main()

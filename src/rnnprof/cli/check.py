@@ -254,8 +254,8 @@ def _measured(
     gpu: str | None,
 ) -> FoldedRun:
     """Measure what the budget and the baseline require; more while a verdict is open."""
-    from rnnprof.cli.profile import hear_sigterm
     from rnnprof.cli.progress import listener_for
+    from rnnprof.cli.stops import hear_sigterm
     from rnnprof.gate.judge import gate
     from rnnprof.gate.run import asked_of, measure
 
@@ -288,9 +288,9 @@ def _measured_in_turn(
     order: Order, asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]
 ) -> tuple[FoldedRun, FoldedRun]:
     """Baseline and run, process by process in turn; more while a verdict is open."""
-    from rnnprof.cli.profile import hear_sigterm
     from rnnprof.cli.progress import listener_for
     from rnnprof.cli.sides import base_path, place_of, side_of
+    from rnnprof.cli.stops import hear_sigterm
     from rnnprof.gate.judge import gate
     from rnnprof.gate.paired import Side, measure_in_turn
     from rnnprof.gate.run import asked_in_turn

@@ -109,8 +109,8 @@ def _measured(
         BadInputError: no points were given.
         RnnprofError: as :func:`rnnprof.gate.paired.measure_in_turn`.
     """
-    from rnnprof.cli.profile import hear_sigterm
     from rnnprof.cli.progress import listener_for
+    from rnnprof.cli.stops import hear_sigterm
     from rnnprof.gate.budget import Asked
     from rnnprof.gate.paired import measure_in_turn
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +35,7 @@ def command(runs: tuple[Path, ...], kind: str | None, output: Path | None) -> in
     _check(runs, kind, output)
     content = _content([load(run) for run in runs], kind)
     if output is None:
-        _to_stdout(content)
+        click.echo(content, nl=False)
     else:
         _to_file(output, content)
     return 0
@@ -96,14 +95,3 @@ def _to_file(output: Path, content: bytes) -> None:
         write_whole(output, content)
     except OSError as error:
         raise BadInputError(f"cannot write {output}: {error.strerror}") from None
-
-
-def _to_stdout(content: bytes) -> None:
-    try:
-        click.echo(content, nl=False)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # buffered output would fail again when Python exits
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise BadInputError(f"cannot write to stdout: {error.strerror}") from None

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from rnnprof.cli.command import MeasuringCommand, table_options
-from rnnprof.cli.main import Terminated
 from rnnprof.cli.orders import orders_of
+from rnnprof.cli.stops import Terminated, hear_sigterm
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -57,15 +56,6 @@ def carry_out(order: Order, options: dict[str, Any]) -> Run:
             resume = shlex.join(["rnnprof", *(a for a in sys.argv[1:] if a != "--overwrite")])
             click.echo(f"\nstopped; {order.path} is valid. To resume: {resume}", err=True)
         raise
-
-
-def hear_sigterm() -> None:
-    """Unwind on SIGTERM as on Ctrl-C: the workers end, the run file is valid."""
-    signal.signal(signal.SIGTERM, _terminate)
-
-
-def _terminate(_number: int, _frame: object) -> None:
-    raise Terminated
 
 
 def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
-from typing import Any, Generic, TypeVar
+from pickle import UnpicklingError
+from typing import Any, Final, Generic, TypeVar
+
+STOPS: Final = (signal.SIGINT, signal.SIGTERM)
 
 T = TypeVar("T")
 
@@ -38,18 +42,35 @@ class SideProcess(Generic[T]):
         with self._answer as answer:
             try:
                 made: T = answer.recv()
-            except EOFError:  # the child ended without an answer
-                return self._make()
+            except (EOFError, OSError, UnpicklingError):
+                return self._make()  # the child ended before its answer, or within it
         return made
 
     def _start(self) -> None:
+        """Fork; where the system refuses it (no process, no open file), all is made here."""
         context = multiprocessing.get_context("fork")  # the call is no object that can be sent
-        answer, sending = context.Pipe(duplex=False)
-        with sending, warnings.catch_warnings(), suppress(OSError):
-            # threads of a numerical library, which are idle here
-            warnings.simplefilter("ignore", DeprecationWarning)
-            context.Process(target=_send, args=(self._make, sending), daemon=True).start()
+        with suppress(OSError):
+            answer, sending = context.Pipe(duplex=False)
+            with sending, warnings.catch_warnings(), _deaf():
+                # threads of a numerical library, which are idle here
+                warnings.simplefilter("ignore", DeprecationWarning)
+                process = context.Process(target=_send, args=(self._make, sending), daemon=True)
+                try:
+                    process.start()
+                except OSError:
+                    answer.close()
+                    raise
             self._answer = answer
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM: a child inherits this, until it no longer prints tracebacks."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _can_fork() -> bool:
@@ -65,5 +86,8 @@ def _processors() -> int:
 
 
 def _send(make: Callable[[], Any], sending: Connection) -> None:
+    for number in STOPS:  # the parent tells of them
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     with suppress(Exception):  # the parent makes it again, and raises
         sending.send(make())
