@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from typing import Final, NoReturn
 
 import click
 
+from rnnprof.cli.echo import say, use_tolerant_streams
 from rnnprof.errors import RnnprofError
 
 COMMANDS: Final = {
@@ -91,6 +93,7 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     gc.set_threshold(COLLECT_AT)
+    use_tolerant_streams()
     code = run(arguments)
     # all output is written: an interrupt while Python exits would only print a traceback
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -108,7 +111,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         result = cli.main(args=arguments, prog_name="rnnprof", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        error.show(shown := io.StringIO())  # it may cite the name of a file
+        say(shown.getvalue().rstrip("\n"), err=True)
         return error.exit_code
     except RnnprofError as error:
         _say(str(error))
@@ -154,4 +158,4 @@ def _internal_error(error: Exception) -> int:
 
 
 def _say(text: str) -> None:
-    click.echo(f"rnnprof: {text}", err=True)
+    say(f"rnnprof: {text}", err=True)
