@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
@@ -139,6 +138,8 @@ def json_text(value: Any, indent: int | None = 2) -> str:
     Raises:
         ValueError: a float that is not finite.
     """
+    import json  # the help of a command needs none
+
     text = json.dumps(value, allow_nan=False, indent=indent)
     return _JSON_RISKS.sub(_without_risk, text)
 

@@ -7,7 +7,7 @@ import sys
 
 from rnnprof.cli.echo import say
 from rnnprof.engine.listener import Listener
-from rnnprof.plain_text import clip
+from rnnprof.plain_text import printable
 from rnnprof.points.measurement import Measurement
 from rnnprof.reasons import Reason
 from rnnprof.report.words.dispatch import as_text
@@ -69,7 +69,7 @@ class Lines(Listener):
 def marks_for(encoding: str | None) -> tuple[str, str]:
     """What a bar is made of, in characters that the terminal has."""
     try:
-        "█·".encode(encoding or "ascii")
+        "█·".encode(encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):
         return "#", "."
     return "█", "·"
@@ -116,5 +116,5 @@ class Bar(Listener):
 
     def _write(self, text: str) -> None:
         width = shutil.get_terminal_size().columns - 1
-        sys.stderr.write(f"\r\x1b[2K{clip(text, width)}")
+        sys.stderr.write(f"\r\x1b[2K{printable(text)[:width]}")
         sys.stderr.flush()

@@ -97,7 +97,7 @@ def _check_environment(facts: Mapping[str, Any], where: str) -> None:
         return
     try:
         GpuDescription.from_text(str(simulated))
-    except BadInputError as error:
+    except (BadInputError, UnicodeEncodeError) as error:
         raise DecodeError(f"{where}.simulated: {error}") from None
 
 
