@@ -9,6 +9,9 @@ TYPE_CHECKING = False  # not imported from typing: see the package's own module
 if TYPE_CHECKING:
     from typing import Final
 
+COMMANDS: Final = ("profile", "max-batch", "fits", "trainability")
+"""What an invocation that writes to a run file does; ``fits`` is a part of ``rnnprof check``."""
+
 # ---- what is trained
 
 CELLS: Final = ("rnn-tanh", "rnn-relu", "lstm", "gru")

@@ -28,7 +28,8 @@ def parse_bytes(text: str) -> int:
     factor = _FACTORS.get(match[2].lower()) if match else None
     if match is None or factor is None:
         raise ValueError(f"{text!r} is not a size: write 512MiB, 1.5GiB or a number of bytes")
-    size_bytes = float(match[1]) * factor
+    # a float has 53 bits, and a whole number of bytes may have more
+    size_bytes = (int if match[1].isdigit() else float)(match[1]) * factor
     if not 1 <= size_bytes < 1 << 63:
         raise ValueError(f"{text!r} is not a size above zero and below 8 EiB")
     return int(size_bytes)

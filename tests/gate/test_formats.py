@@ -206,7 +206,9 @@ lstm-256, against main, lstm 256-\>512, fp32, adam, NVIDIA H200, limit 1.00 GiB,
 | ⚠️ INCONCLUSIVE | time\_growth B=64 T=128 | 12.3 ms | +1.2% to +7.1% | - | 11.8 ms | 3.1% | the interval holds the limit of 5% |
 | ✅ PASS | throughput B=64 T=128 | 663 k time steps/s | 650 k time steps/s to 676 k time steps/s | 500 k time steps/s | - | - | its low end is above the limit |
 
-<code>rnnprof check run.jsonl --budget b.toml</code>
+```sh
+rnnprof check run.jsonl --budget b.toml
+```
 """  # noqa: E501  rows of a table
 
 
@@ -359,7 +361,7 @@ def test_markdown_of_several_gpus_has_a_section_each_and_the_command_once():
         "## ❌ rnnprof check: FAIL", "### ❌ simulated-t4: FAIL", "### ✅ simulated-h100: PASS",
     ]  # fmt: skip
     assert "**2 GPUs: 1 passed, 1 failed (simulated-t4).**" in text.replace("\\", "")
-    assert text.count("<code>") == 1
+    assert text.count("```sh\n") == 1
     assert "Tesla T4" in text
     assert "NVIDIA H100" in text
 
@@ -584,7 +586,7 @@ def test_without_baseline_budget_limit_and_clock():
     assert suite.get("timestamp") is None
     assert "baseline" not in [each.get("name") for each in suite.iter("property")]
     assert gate_annotations(summed_up((PEAK,)), context).startswith("::error title=rnnprof FAIL")
-    assert "<code>" not in gate_markdown(SMALL, replace(context, command=""))
+    assert "```" not in gate_markdown(SMALL, replace(context, command=""))
 
 
 # benchmarks
@@ -713,8 +715,21 @@ def test_hostile_names_are_no_markup(hostile):
     text = gate_markdown(*hostile)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {9}
-    assert not re.search(r"(?<!\\)<(?!/?code>)", text)
+    assert not re.search(r"(?<!\\)<", re.sub(r"(?s)^```sh\n.*^```$", "", text, flags=re.MULTILINE))
     assert len(rows) == 2 + len(Verdict)
+
+
+def test_a_command_stands_whole_and_between_fences_or_not_at_all():
+    context = replace(CONTEXT, command="rnnprof check 'a  ```b' --budget b.toml")
+    assert f"\n````sh\n{context.command}\n````\n" in gate_markdown(SMALL, context)
+    long = gate_markdown(SMALL, replace(CONTEXT, command="rnnprof check " + "x" * 5000))
+    assert "xxx" not in long
+    assert "The command has 5014 characters" in long
+    [said] = [
+        each for each in ET.fromstring(gate_junit(SMALL, context)).iter("property")
+        if each.get("name") == "command"
+    ]  # fmt: skip
+    assert said.get("value") == context.command
 
 
 def test_hostile_names_are_utf8(hostile, tmp_path):

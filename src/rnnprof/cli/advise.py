@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from rnnprof.cli.command import TableCommand, table_options
+from rnnprof.cli.echo import say, say_json
 from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError
 
@@ -38,10 +39,8 @@ def command(
     cut = None if sequence_length is None or reach is None else Cut(sequence_length, reach)
     report = report_of(load(run), effective_batch=effective_batch, cut=cut)
     if as_json:
-        import json
-
-        click.echo(json.dumps(frontier_document(report), allow_nan=False, indent=2))
+        say_json(frontier_document(report))
         return 0
     texts = (advice_in_words(report), frontier_in_words(report))
-    click.echo("\n\n".join(text for text in texts if text))
+    say("\n\n".join(text for text in texts if text))
     return 0

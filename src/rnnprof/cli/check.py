@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from click.core import ParameterSource
 from rnnprof.cli import options as opt
 from rnnprof.cli.command import MeasuringCommand, TableCommand, table_options
 from rnnprof.cli.config import Defaults, checked
+from rnnprof.cli.echo import command_of, say
 from rnnprof.cli.table import CHECK_PROCESSES, budget_entries, by_key, entries_of
 from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError, RnnprofError
@@ -343,11 +343,12 @@ def _answer(gates: Sequence[tuple[WordedGate, CheckContext]], options: Mapping[s
     if options["github"]:
         texts = github(whole, os.environ)
         write_github(texts)
+        # these are commands for the job, and every text within is escaped
         click.echo(texts.annotations if options["as_json"] else texts.log, err=options["as_json"])
     if options["as_json"]:
         click.echo(gates_json(whole))
     elif not options["github"]:
-        click.echo(gates_text(whole))
+        say(gates_text(whole))
     return whole.verdict.exit_code(strict=options["strict"])
 
 
@@ -358,14 +359,14 @@ def _context(
     from rnnprof.gate.formats.shared import CheckContext
 
     run, header = folded.run, folded.run.header
-    words = ["rnnprof", "check", *sys.argv[2:]] if sys.argv[1:2] == ["check"] else ["rnnprof check"]
+    given = sys.argv[2:] if sys.argv[1:2] == ["check"] else []
     return CheckContext(
         run_name=Path(run.path or "run").name,
         base_name=Path(base.run.path or "baseline").name if base else None,
         workload=header.workload.describe(),
         device=str(header.environment.get("device_name") or "not known"),
         limit_bytes=run.limit_bytes,
-        command=shlex.join(words),
+        command=command_of(["rnnprof", "check", *given]),
         budget_name=str(options["budget"]),
         is_strict=options["strict"],
         judged_at=datetime.now(UTC),

@@ -8,6 +8,7 @@ import click
 
 from rnnprof.cli import options as opt
 from rnnprof.cli.command import MeasuringCommand, table_options
+from rnnprof.cli.echo import say, say_json
 from rnnprof.cli.sides import base_path, place_of, side_of
 from rnnprof.errors import BadInputError
 
@@ -61,16 +62,14 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     base, new = _measured(ctx, options, places) if in_turn else _loaded(ctx, options, places)
     comparison = compare(base, new, in_turn=in_turn)
     if options["as_json"]:
-        import json
-
         from rnnprof.report.export.comparison import comparison_document
 
         document = comparison_document(comparison, str(base.run.path), str(new.run.path))
-        click.echo(json.dumps(document, allow_nan=False, indent=2))
+        say_json(document)
     else:
         from rnnprof.report.text.comparison import comparison_in_words
 
-        click.echo(comparison_in_words(comparison))
+        say(comparison_in_words(comparison))
     apart = any(each.affects is Affects.EVERYTHING for each in comparison.differences)
     return EXIT_NOT_COMPARABLE if apart else 0
 

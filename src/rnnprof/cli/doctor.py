@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from rnnprof.cli.command import TableCommand, table_options
+from rnnprof.cli.echo import say, say_json
 
 if TYPE_CHECKING:
     from rnnprof.device.doctor import Diagnosis, Remark
@@ -35,10 +36,10 @@ def command(*, as_json: bool, simulate: bool) -> int:
     facts = inspection.inspect()
     diagnosis = diagnose(facts, VERIFIED)
     if as_json:
-        click.echo(_json(facts, diagnosis))
+        say_json(_document(facts, diagnosis))
     else:
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        click.echo(render(diagnosis, colour=colour))
+        say(render(diagnosis, colour=colour), colour=colour)
     return 0 if any(diagnosis.can_measure.values()) else EXIT_NO_DEVICE
 
 
@@ -49,14 +50,12 @@ def _tell_simulation(*, as_json: bool) -> int:
 
     checks = check()
     if as_json:
-        import json
-
         rows = [{"name": each.name, "ok": each.ok, "text": each.sentence} for each in checks]
-        click.echo(json.dumps({"simulate": rows, "models": list(models())}, indent=2))
+        say_json({"simulate": rows, "models": list(models())})
     else:
         for each in checks:
-            click.echo(f"{'ok' if each.ok else 'problem':<7}  {each.sentence}")
-        click.echo(f"{'':<7}  GPUs by name: {', '.join(models())}")
+            say(f"{'ok' if each.ok else 'problem':<7}  {each.sentence}")
+        say(f"{'':<7}  GPUs by name: {', '.join(models())}")
     return 0 if all(each.ok for each in checks) else EXIT_NO_DEVICE
 
 
@@ -83,9 +82,7 @@ def _lines(finding: Remark, *, colour: bool) -> list[str]:
     return [f"{mark}  {said}", f"{'':<7}  {remedy}"]
 
 
-def _json(facts: Facts, diagnosis: Diagnosis) -> str:
-    import json
+def _document(facts: Facts, diagnosis: Diagnosis) -> dict[str, Any]:
     from dataclasses import asdict
 
-    document = {**asdict(diagnosis), "facts": asdict(facts)}
-    return json.dumps(document, allow_nan=False, indent=2)
+    return {**asdict(diagnosis), "facts": asdict(facts)}

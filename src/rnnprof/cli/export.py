@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rnnprof.cli.command import TableCommand, table_options
+from rnnprof.cli.echo import say
 from rnnprof.cli.table import EXPORT_FORMATS
 from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError
@@ -79,7 +80,7 @@ def _content(runs: Sequence[Run], kind: str) -> bytes:
     for run in runs:
         found = rows(report_of(run))
         if not found:
-            click.echo(
+            say(
                 f"{run.path} has no grid points, so no rows; its largest batches are in "
                 "--format json",
                 err=True,

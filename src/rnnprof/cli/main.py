@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Final, NoReturn
 import click
 
 from rnnprof.cli import stops, streams
+from rnnprof.cli.echo import say
 from rnnprof.cli.stops import Terminated as Terminated
 from rnnprof.cli.system_errors import explained, short_of_memory
 from rnnprof.errors import NoDeviceError, RnnprofError
@@ -175,8 +177,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         result = cli.main(args=arguments, prog_name="rnnprof", standalone_mode=False)
     except click.ClickException as error:
-        error.message = _shown(error.message)
-        error.show()
+        error.show(shown := io.StringIO())  # it may cite the name of a file
+        say(shown.getvalue().rstrip("\n"), err=True)
         return error.exit_code
     except RnnprofError as error:
         _say(str(error))
@@ -255,11 +257,4 @@ def _trace(error: Exception) -> None:
 
 
 def _say(text: str) -> None:
-    click.echo(f"rnnprof: {_shown(text)}", err=True)
-
-
-def _shown(text: str) -> str:
-    """*text* as it can be printed: names of files and arguments may hold any character."""
-    from rnnprof.plain_text import printable
-
-    return printable(text, kept="\n")
+    say(f"rnnprof: {text}", err=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnprof.cli.command import MeasuringCommand, table_options
+from rnnprof.cli.echo import say, say_json, say_written
 from rnnprof.cli.orders import orders_of
 from rnnprof.cli.profile import EXIT_MISSING, carry_out
 from rnnprof.errors import BadInputError
@@ -60,19 +61,19 @@ def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
     asked = set(options["time_steps"])
     effective = options["effective_batch"]
     reports = [report_of(run, time_steps=asked, effective_batch=effective) for run in runs]
-    click.echo(_document(reports) if options["as_json"] else _text(reports))
-    click.echo("\n".join(["wrote", *(f"  {run.path}" for run in runs)]), err=True)
+    if options["as_json"]:
+        say_json(_document(reports))
+    else:
+        say(_text(reports))
+    say_written(str(run.path) for run in runs)
     return max(exit_code(report.frontier) for report in reports)
 
 
-def _document(reports: Sequence[RunReport]) -> str:
-    import json
-
+def _document(reports: Sequence[RunReport]) -> Any:
     from rnnprof.report.export.document import frontier_document
 
     documents = [frontier_document(report) for report in reports]
-    whole = documents[0] if len(documents) == 1 else {"runs": documents}
-    return json.dumps(whole, allow_nan=False, indent=2)
+    return documents[0] if len(documents) == 1 else {"runs": documents}
 
 
 def _text(reports: Sequence[RunReport]) -> str:

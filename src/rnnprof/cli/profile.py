@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rnnprof.cli.command import MeasuringCommand, table_options
+from rnnprof.cli.echo import command_of, say, say_json, say_written
 from rnnprof.cli.orders import orders_of
 from rnnprof.cli.stops import Terminated, hear_sigterm
 from rnnprof.errors import BadInputError
@@ -51,10 +52,9 @@ def carry_out(order: Order, options: dict[str, Any]) -> Run:
         return run_order(order, listener_for(options["verbose"], quiet=options["quiet"]))
     except (KeyboardInterrupt, Terminated):
         if order.path.exists():
-            import shlex
-
-            resume = shlex.join(["rnnprof", *(a for a in sys.argv[1:] if a != "--overwrite")])
-            click.echo(f"\nstopped; {order.path} is valid. To resume: {resume}", err=True)
+            resume = command_of(["rnnprof", *(a for a in sys.argv[1:] if a != "--overwrite")])
+            resume = resume or "give the same command again"
+            say(f"\nstopped; {order.path} is valid. To resume: {resume}", err=True)
         raise
 
 
@@ -68,7 +68,10 @@ def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
         report_of(run, Path(run.path or "run").stem, effective_batch=options["effective_batch"])
         for run in runs
     ]
-    click.echo(_document(reports) if options["as_json"] else _text(reports))
+    if options["as_json"]:
+        say_json(_document(reports))
+    else:
+        say(_text(reports), colour=_wants_colour())
     for report in reports:
         _note_drift(report.drift)
         if not options["no_report"]:
@@ -88,14 +91,11 @@ def _text(reports: Sequence[RunReport]) -> str:
     return "\n\n".join(texts)
 
 
-def _document(reports: Sequence[RunReport]) -> str:
-    import json
-
+def _document(reports: Sequence[RunReport]) -> Any:
     from rnnprof.report.export.document import document
 
     documents = [document(report) for report in reports]
-    whole = documents[0] if len(documents) == 1 else {"runs": documents}
-    return json.dumps(whole, allow_nan=False, indent=2)
+    return documents[0] if len(documents) == 1 else {"runs": documents}
 
 
 def _wants_colour() -> bool:
@@ -107,10 +107,10 @@ def _note_drift(drift: Drift | None) -> None:
 
     from rnnprof.plain_text import WIDTH
     from rnnprof.report.trust import large_drift
-    from rnnprof.report.words import say
+    from rnnprof.report.words import say as in_words
 
     if (drifted := large_drift(drift)) is not None:
-        click.echo(textwrap.fill(say(drifted), WIDTH), err=True)
+        say(textwrap.fill(in_words(drifted), WIDTH), err=True)
 
 
 def _write_report(report: RunReport, folder: Path | None) -> None:
@@ -133,7 +133,7 @@ def _write_report(report: RunReport, folder: Path | None) -> None:
             f"cannot write the report to {folder or path.parent}: {error.strerror}. The run is "
             f"complete in {path}"
         ) from None
-    click.echo("\n".join(["wrote", *(f"  {name}" for name in (path, *written))]), err=True)
+    say_written((path, *written))
 
 
 def exit_code(report: RunReport) -> int:

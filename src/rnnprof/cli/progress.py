@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 
-import click
-
+from rnnprof.cli.echo import say
 from rnnprof.engine.listener import Listener
+from rnnprof.plain_text import printable
 from rnnprof.points.measurement import Measurement
 from rnnprof.reasons import Reason
 from rnnprof.report.words.dispatch import as_text
@@ -63,7 +63,16 @@ class Lines(Listener):
         self._say(f"    {probe_ended(fit)}")
 
     def _say(self, text: str) -> None:
-        click.echo(text, err=True)
+        say(text, err=True)
+
+
+def marks_for(encoding: str | None) -> tuple[str, str]:
+    """What a bar is made of, in characters that the terminal has."""
+    try:
+        "█·".encode(encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return "#", "."
+    return "█", "·"
 
 
 class Bar(Listener):
@@ -73,6 +82,7 @@ class Bar(Listener):
         self.todo = 1
         self.done = 0
         self.left_s: float | None = None
+        self._full, self._empty = marks_for(sys.stderr.encoding)
 
     def begun(self, todo: int, total: int) -> None:
         self.todo = todo
@@ -81,7 +91,7 @@ class Bar(Listener):
         filled = round(BAR_WIDTH * self.done / max(1, self.todo))
         left = f"  {time_left(self.left_s)}" if self.left_s else ""
         self._write(
-            f"{'█' * filled}{'·' * (BAR_WIDTH - filled)} {self.done}/{self.todo}  "
+            f"{self._full * filled}{self._empty * (BAR_WIDTH - filled)} {self.done}/{self.todo}  "
             f"{doing(point, observes)}{left}"
         )
 
@@ -90,7 +100,7 @@ class Bar(Listener):
 
     def noted(self, what: Reason | str) -> None:
         self._write("")
-        click.echo(as_text(what), err=True)
+        say(as_text(what), err=True)
 
     def closed(self) -> None:
         self._write("")
@@ -106,5 +116,5 @@ class Bar(Listener):
 
     def _write(self, text: str) -> None:
         width = shutil.get_terminal_size().columns - 1
-        sys.stderr.write(f"\r\x1b[2K{text[:width]}")
+        sys.stderr.write(f"\r\x1b[2K{printable(text)[:width]}")
         sys.stderr.flush()

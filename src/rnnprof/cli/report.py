@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rnnprof.cli.command import TableCommand, table_options
+from rnnprof.cli.echo import say_path, say_written
 from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError
 
@@ -33,8 +34,8 @@ def command(runs: tuple[Path, ...], output: Path | None, is_opened: bool, quiet:
     except OSError as error:
         raise BadInputError(f"cannot write the report to {directory}: {error.strerror}") from None
     if not quiet:
-        click.echo("\n".join(["wrote", *(f"  {path}" for path in written)]), err=True)
-    click.echo(str(directory / PAGE))
+        say_written(written)
+    say_path(directory / PAGE)
     if is_opened:
         click.launch(str(directory / PAGE))
     return 0

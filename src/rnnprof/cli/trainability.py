@@ -8,9 +8,11 @@ import click
 
 from rnnprof.cli import options as opt
 from rnnprof.cli.command import MeasuringCommand, table_options
+from rnnprof.cli.echo import say, say_json, say_written
 from rnnprof.cli.orders import run_path
 from rnnprof.cli.profile import EXIT_MISSING, carry_out
 from rnnprof.errors import BadInputError
+from rnnprof.plain_text import one_line
 
 if TYPE_CHECKING:
     from rnnprof.engine.order import Order
@@ -122,15 +124,13 @@ def _answer(run: Run, options: dict[str, Any]) -> int:
 
     report = report_of(run)
     if options["as_json"]:
-        import json
-
-        click.echo(json.dumps(trainability_document(report), allow_nan=False, indent=2))
+        say_json(trainability_document(report))
     else:
-        click.echo(trainability_in_words(report))
-    click.echo(f"wrote\n  {run.path}", err=True)
+        say(trainability_in_words(report))
+    say_written([str(run.path)])
     passes = [o for o in run.observations if isinstance(o, (Gradient, Learning))]
     outcomes = {each.outcome for each in passes}
     failed = [each for each in passes if each.outcome not in GOOD_OUTCOMES]
     for each in failed[-3:]:
-        click.echo(f"{each.point}: {each.reason}", err=True)
+        say(f"{each.point}: {one_line(each.reason or '')}", err=True)
     return 0 if outcomes <= GOOD_OUTCOMES and passes else EXIT_MISSING

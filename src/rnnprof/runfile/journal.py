@@ -36,7 +36,7 @@ from rnnprof.runfile.records import (
     Run,
     Started,
 )
-from rnnprof.runfile.validation import check_workload
+from rnnprof.runfile.validation import check_record
 
 _CHECKSUM: Final = re.compile(rb',"checksum":"[0-9a-f]{16}"\}')
 _CHECKSUM_BYTES: Final = len(b',"checksum":""}') + 16
@@ -73,8 +73,7 @@ def from_line(line: bytes) -> Record:
     if kind is None:
         raise ValueError(f"a record of kind {name!r} is unknown")
     record = decode_json(kind, line, name)
-    if isinstance(record, Header):
-        check_workload(record.workload)
+    check_record(record)
     return record  # type: ignore[no-any-return]
 
 

@@ -1,16 +1,50 @@
-"""Check that this version knows a run's workload; types check the numbers."""
+"""Check the names in a record, of which commands and sentences are made; types check the numbers.
+
+A run file may come from anyone: what this version cannot have written is refused on loading, so
+that nothing printed from it is a surprise.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final
 
+from rnnprof.defaults import COMMANDS, RATE_RULES, TASKS
+from rnnprof.errors import BadInputError
 from rnnprof.runfile.codec import DecodeError
-from rnnprof.workload import CELLS, DTYPES, IMPLS, LOOPS, MODES, OPTIMIZERS, Workload
+from rnnprof.runfile.records import Header, Host, Request
+from rnnprof.simulate.description import GpuDescription
+from rnnprof.workload import CELLS, DTYPES, IMPLS, LOOPS, MODES, OPTIMIZERS, FactorySource, Workload
 
 _NAMES: Final = {
     "cell": (None, *CELLS), "impl": IMPLS, "dtype": DTYPES, "optimizer": OPTIMIZERS, "mode": MODES,
     "loop": LOOPS,
 }  # fmt: skip
+
+_DEVICE: Final = re.compile(r"cpu|cuda(:\d{1,4})?")
+
+DEEPEST: Final = 64
+"""Levels of lists and tables within one value: what prints them is recursive."""
+
+MOST_DIGITS: Final = 300
+"""Of a whole number without a type: no fact of a machine has more, and a float holds it."""
+
+
+def check_record(record: object) -> None:
+    """Check every name and every free value in a record.
+
+    Raises:
+        DecodeError: names the field with the unknown value.
+    """
+    if isinstance(record, Header):
+        check_workload(record.workload)
+        _check_environment(record.environment, "header.environment")
+    elif isinstance(record, Host):
+        _check_environment(record.facts, "host.facts")
+    elif isinstance(record, Request):
+        _check_request(record)
 
 
 def check_workload(workload: Workload) -> None:
@@ -20,6 +54,64 @@ def check_workload(workload: Workload) -> None:
         DecodeError: names the field with the unknown value.
     """
     for name, known in _NAMES.items():
-        value = getattr(workload, name)
-        if value not in known:
-            raise DecodeError(f"header.workload.{name}: {value!r} is not known")
+        _check_name(f"header.workload.{name}", getattr(workload, name), known)
+    if workload.factory is not None:
+        _check_factory(workload.factory)
+    elif workload.cell is None:
+        raise DecodeError("header.workload: it has neither a cell nor a factory")
+
+
+def _check_name(where: str, value: str | None, known: tuple[str | None, ...]) -> None:
+    if value not in known:
+        raise DecodeError(f"{where}: {value!r} is not known")
+
+
+def _check_factory(factory: FactorySource) -> None:
+    """Check that ``--factory`` can have named this."""
+    source, _, function = factory.reference.rpartition(":")
+    is_file = source.endswith(".py") and not set(source) & {"/", "\0"}
+    is_module = all(part.isidentifier() for part in source.split("."))
+    if not function.isidentifier() or not (is_file or is_module):
+        raise DecodeError(
+            f"header.workload.factory.reference: {factory.reference!r} is neither FILE.py:FUNCTION "
+            "without folders nor package.module:FUNCTION"
+        )
+    _check_free(factory.args, "header.workload.factory.args")
+
+
+def _check_request(request: Request) -> None:
+    _check_name("request.command", request.command, COMMANDS)
+    study = request.settings.study
+    if study is not None:
+        _check_name("request.settings.study.task", study.task, (None, *TASKS))
+        _check_name("request.settings.study.rate_rule", study.rate_rule, RATE_RULES)
+
+
+def _check_environment(facts: Mapping[str, Any], where: str) -> None:
+    """Check the facts that choose a device; the others are only shown."""
+    _check_free(facts, where)
+    device, simulated = facts.get("device"), facts.get("simulated")
+    if device is not None and not (isinstance(device, str) and _DEVICE.fullmatch(device)):
+        raise DecodeError(f"{where}.device: {device!r} is not cpu, cuda or cuda:N")
+    if simulated is None:
+        return
+    try:
+        GpuDescription.from_text(str(simulated))
+    except (BadInputError, UnicodeEncodeError) as error:
+        raise DecodeError(f"{where}.simulated: {error}") from None
+
+
+def _check_free(value: object, where: str, depth: int = 0) -> None:
+    """Check a value of any type: it can be shown, and written as JSON again."""
+    if depth > DEEPEST:
+        raise DecodeError(f"{where}: it has more than {DEEPEST} levels")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DecodeError(f"{where}: {value} is not finite")
+    if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
+        raise DecodeError(f"{where}: it has a number of more than {MOST_DIGITS} digits")
+    if isinstance(value, Mapping):
+        for item in value.values():
+            _check_free(item, where, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_free(item, where, depth + 1)

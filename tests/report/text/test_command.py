@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import os
 import shlex
+import subprocess
+import tempfile
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import click
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from fakes import HEADER, a_request
@@ -14,15 +22,39 @@ from report_samples import Said, report_from
 from rnnprof.advice.advise import Advice
 from rnnprof.advice.recommendation import Recommendation
 from rnnprof.cli import options as opt
-from rnnprof.cli import trainability
+from rnnprof.cli import trainability, types
 from rnnprof.cli.max_batch import command as max_batch
 from rnnprof.cli.profile import command as profile
+from rnnprof.defaults import COMMANDS as COMMANDS_OF_RUNS
+from rnnprof.errors import BadInputError, RunFileError
+from rnnprof.plain_text import for_terminal, printable
 from rnnprof.report.model import report_of
-from rnnprof.report.text.command import LINE_COLUMNS, deciding_command, repeat_command
+from rnnprof.report.text.command import (
+    LINE_COLUMNS,
+    Repetition,
+    deciding_command,
+    repeat_command,
+    repetition,
+)
+from rnnprof.report.text.flags import RANGES
+from rnnprof.report.text.summary import summary
+from rnnprof.report.words.command import TO_REPEAT, TO_REPEAT_THE_LAST
+from rnnprof.runfile import journal
 from rnnprof.runfile.points import Grid
-from rnnprof.runfile.records import Request, Run, Settings
-from rnnprof.runfile.study import Study
-from rnnprof.workload import CELLS, DTYPES, IMPLS, MODES, OPTIMIZERS, FactorySource, Workload
+from rnnprof.runfile.records import Host, Request, Run, Settings
+from rnnprof.runfile.study import RATE_RULES, TASKS, Study
+from rnnprof.simulate.description import GpuDescription, describe, describe_all, models
+from rnnprof.workload import (
+    CELLS,
+    DTYPES,
+    IMPLS,
+    LOOPS,
+    MODES,
+    OPTIMIZERS,
+    FactorySource,
+    Workload,
+    workload_of,
+)
 
 ENVIRONMENT = {"device": "cpu"}
 COMMANDS = {"profile": profile, "max-batch": max_batch}
@@ -214,3 +246,259 @@ def test_where_nothing_is_open_there_is_no_command() -> None:
         deciding_command(report_from((replace(run, requests=()), {}), advice=Advice((a_tied(),))))
         == ""
     )
+
+
+# any run at all
+
+ODD_TEXT = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from([
+        "-x", "--overwrite", "a b", "it's", "$(touch pwned)", "`touch pwned`", "; touch pwned",
+        "&& touch pwned", "| touch pwned", "> pwned", "\n touch pwned\n", "\x1b[31m", "\u202etxt",
+        "\t", "*", "~", "!!", "#", "##[add-mask]x", "{a,b}", "\\", "\\\n", "'\\''", '"', "é", "深",
+        "\udc80\udcff", "\ud800", "a\0b", "True", "None", "null", "1", "1e5", "NaN", '"1"', "[1",
+        "", " 5 ", "=x", "k=v", "\N{NO-BREAK SPACE}", "\u200b", "\U000e0041", "\uffff",
+    ]),
+)  # fmt: skip
+FILE_NAMES = ODD_TEXT.map(lambda text: f"{text}.py".replace("/", "-").replace("\0", "0"))
+REFERENCES = st.one_of(FILE_NAMES, st.just("package.module")).map(lambda name: f"{name}:make")
+JSON_VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), ODD_TEXT),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2), st.dictionaries(ODD_TEXT, inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+RARELY = st.sampled_from([False] * 49 + [True])
+"""One value in so many is odd: a command has many, and one that no option takes leaves none."""
+
+
+def mostly(usual: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return RARELY.flatmap(lambda is_odd: odd if is_odd else usual)
+
+
+FACTORIES = st.builds(
+    FactorySource,
+    REFERENCES,
+    st.dictionaries(
+        mostly(st.sampled_from(["depth", "wide", "π"]), ODD_TEXT), JSON_VALUES, max_size=3
+    ),
+)
+COUNTS = mostly(st.integers(2, 100), st.integers(0, (1 << 63) - 1))
+NUMBERS = mostly(
+    st.floats(0, 1, exclude_min=True, exclude_max=True), st.sampled_from([0.0, 5e-324, 1.0, 1e16])
+)
+STUDIES = st.builds(
+    Study,
+    task=st.sampled_from([None, *TASKS]),
+    rate_rule=st.sampled_from(RATE_RULES),
+    **dict.fromkeys(
+        ("train_steps", "draws", "small_batch", "parts", "rate_batch", "seeds"), COUNTS
+    ),
+    **dict.fromkeys(("reach_ratio", "learning_rate", "clip_norm", "target_loss"), NUMBERS),
+    budget_s=NUMBERS,
+    evaluate_every=COUNTS,
+)
+ANY_SETTINGS = st.builds(
+    Settings,
+    gpu_memory_bytes=st.sampled_from([None, 1, (1 << 62) + 1]),
+    timeout_s=st.one_of(st.none(), NUMBERS),
+    lengths=mostly(st.just(()), st.lists(COUNTS, max_size=3).map(tuple)),
+    prune=st.booleans(),
+    certify=st.booleans(),
+    fast=st.booleans(),
+    study=st.one_of(st.none(), STUDIES),
+    **dict.fromkeys(("point_seconds", "headroom_ratio"), NUMBERS),
+    **dict.fromkeys(
+        ("processes", "seed", "confirm_steps", "through", "granularity", "reserve_bytes"), COUNTS
+    ),
+    confirm=mostly(st.just(1), COUNTS),
+    at_most=mostly(st.just(65536), COUNTS),
+)  # fmt: skip
+ANY_CELLS = st.builds(
+    Workload,
+    **dict.fromkeys(("input_size", "hidden_size"), st.integers(0, 2**31 - 1)),
+    **dict.fromkeys(("layers", "proj_size"), st.integers(0, 1025)),
+    dropout=st.floats(0, 1, exclude_max=True),
+    **{
+        name: st.sampled_from(known)
+        for name, known in {
+            "cell": CELLS, "impl": IMPLS, "dtype": DTYPES, "optimizer": OPTIMIZERS, "mode": MODES,
+            "loop": LOOPS,
+        }.items()
+    },
+    **dict.fromkeys(("bidirectional", "batch_first", "compile"), st.booleans()),
+)  # fmt: skip
+GPU = describe("memory=16GiB,sms=40,capability=7.5")
+NAMES = ODD_TEXT.map(lambda text: text.encode(errors="replace").decode())
+GPUS = st.one_of(
+    st.sampled_from([*models().values(), GPU]),
+    st.builds(lambda name, model: replace(GPU, name=name, model=model), NAMES, NAMES),
+)
+PLACES = st.one_of(
+    st.sampled_from([{"device": "cpu"}, {"device": "cuda"}, {"device": "cuda:3"}, {}]),
+    GPUS.map(lambda gpu: {"device": "cuda", "simulated": gpu.as_text()}),
+)
+ANY_AXIS = mostly(
+    st.lists(st.integers(1, (1 << 31) - 1), min_size=1, max_size=4),
+    st.lists(st.integers(0, 1 << 32), max_size=4),
+).map(tuple)
+ANY_COMMAND = st.sampled_from(COMMANDS_OF_RUNS)
+
+
+@st.composite
+def any_runs(draw: st.DrawFn) -> Run:
+    """A run that :func:`rnnprof.runfile.journal.read` accepts."""
+    workload = draw(st.one_of(ANY_CELLS, FACTORIES.map(workload_of)))
+    header = replace(HEADER, workload=workload, environment=draw(PLACES), limit_bytes=None)
+    request = Request(
+        "r1", draw(ANY_COMMAND), Grid(draw(ANY_AXIS), draw(ANY_AXIS)), draw(ANY_SETTINGS), "now"
+    )
+    run = Run(header, (request,), hosts=(Host("r1", draw(COUNTS), "0.1.0"),))
+    try:
+        return loaded(run)
+    except (RunFileError, BadInputError):  # as of a GPU whose name has a semicolon
+        reject()
+
+
+def loaded(run: Run) -> Run:
+    lines = [journal.to_line(each) for each in (run.header, *run.requests, *run.hosts)]
+    found = journal.read(b"".join(lines), Path("run.jsonl"))
+    assert found is not None
+    return found
+
+
+def command_words(text: str) -> list[str]:
+    """What a shell makes of the command, without running it."""
+    script = f"set -f; set -- {text}\nprintf '%s\\0' \"$@\""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            ["bash", "-c", script], capture_output=True, check=True, cwd=folder, timeout=20
+        )
+        assert list(Path(folder).iterdir()) == []
+    assert done.stderr == b""
+    return [os.fsdecode(word) for word in done.stdout.split(b"\0")[:-1]]
+
+
+def parsed(words: list[str]) -> tuple[click.Context, str]:
+    program, name, *rest = words
+    assert program == "rnnprof"
+    commands = {**COMMANDS, "trainability": trainability.command}
+    return commands[name].make_context(name, rest), name
+
+
+def test_most_runs_have_a_command() -> None:
+    """Else the next test says little."""
+    found: list[bool] = []
+
+    @hypothesis_settings(max_examples=50)
+    @given(any_runs())
+    def look(run: Run) -> None:
+        found.append(bool(repeat_command(report_of(run))))
+
+    look()
+    assert sum(found) > len(found) / 3
+
+
+@given(any_runs())
+def test_every_command_parses_and_starts_nothing_else(run: Run) -> None:
+    report = report_from((run, {}), advice=Advice((a_tied(),)))
+    how = repetition(report)
+    assert how.remark
+    for text in filter(None, (how.command, deciding_command(report))):
+        assert printable(text, "\n") == text
+        assert for_terminal(text) == text
+        assert shlex.split(text.replace("\\\n", ""))[0] == "rnnprof"
+        context, name = parsed(command_words(text))
+        says_the_same(run, context, name)
+
+
+def says_the_same(run: Run, context: click.Context, name: str) -> None:
+    """What the words mean is what the run file holds; a factory's file is not there."""
+    given_, header = context.params, run.header
+    if header.workload.factory is None:
+        workload, _ = opt.workload_from(context, dict(given_))
+        assert workload == header.workload
+    else:
+        assert os.fsencode(given_["factory"]) == os.fsencode(header.workload.factory.reference)
+        assert opt._factory_args(given_["factory_args"]) == header.workload.factory.args
+    if run.is_simulated:
+        [gpu] = describe_all(given_["simulate"])
+        known = GpuDescription.from_text(header.environment["simulated"])
+        assert replace(gpu, model="", assumed=()) == replace(known, model="", assumed=())
+    settings = run.requests[0].settings
+    assert given_["seed"] == settings.seed
+    assert given_["timeout"] == settings.timeout_s
+    if name == run.requests[0].command == "trainability":
+        assert (
+            settings.study is None or trainability._study(given_, header.workload) == settings.study
+        )
+
+
+@pytest.mark.parametrize("command", ["profile", "max-batch", "trainability"])
+def test_the_ranges_are_those_of_the_command_line(command: str) -> None:
+    """A value at either end is taken, and one beyond is not."""
+    for parameter in {**COMMANDS, "trainability": trainability.command}[command].params:
+        flag = max(parameter.opts, key=len)
+        if flag not in RANGES:
+            continue
+        least, most = RANGES[flag]
+        unit = "B" if parameter.type is types.BYTES else ""
+        for value in filter(math.isfinite, (least, most)):
+            parameter.type.convert(f"{value}{unit}", parameter, None)
+        for value in (
+            -1 if least == 0 else 0,
+            math.nextafter(most, math.inf) if most < 1e3 else most + 1,
+        ):
+            if math.isfinite(value):
+                with pytest.raises(click.UsageError):
+                    parameter.type.convert(f"{value}{unit}", parameter, None)
+
+
+def test_a_command_of_a_run_file_that_is_a_shells_is_refused() -> None:
+    run = open_run(Settings(), "max-batch; touch /tmp/pwned")
+    with pytest.raises(RunFileError, match=r"request\.command: .* is not known"):
+        loaded(run)
+
+
+def test_a_run_that_check_made_is_repeated_by_check() -> None:
+    for request in (("fits", Settings()), ("profile", Settings(processes=0))):
+        how = repetition(report_of(open_run(request[1], request[0])))
+        assert how.command == ""
+        assert "rnnprof check" in how.remark
+
+
+@pytest.mark.parametrize(
+    ("settings", "grid", "why"),
+    [
+        (Settings(confirm=3), Grid((4,), (8,)), "rnnprof profile has no option for confirm"),
+        (Settings(confirm_steps=20_000), Grid((4,), (8,)), "--confirm-steps does not take 20000"),
+        (Settings(), Grid((), (8,)), "--batch does not take 0 values"),
+    ],
+)
+def test_what_no_option_takes_is_told(settings: Settings, grid: Grid, why: str) -> None:
+    run = run_of(Workload(), a_request(grid, settings))
+    how = repetition(report_of(run))
+    assert how == Repetition("", f"No command line repeats this run: {why}.")
+    assert f"No command line repeats this run: {why.split()[0]}" in summary(report_of(run)).replace(
+        "\\", ""
+    )
+
+
+def test_only_the_last_of_different_invocations_is_repeated() -> None:
+    first = a_request(Grid((4,), (8,)))
+    again = replace(first, request="r2")
+    other = replace(first, request="r3", grid=Grid((8,), (8,)))
+    heads = [
+        repetition(report_of(Run(HEADER, requests))).remark
+        for requests in ((first,), (first, again), (first, other))
+    ]
+    assert heads == [TO_REPEAT, TO_REPEAT, TO_REPEAT_THE_LAST]
+
+
+def test_text_that_would_be_read_as_a_number_keeps_its_kind() -> None:
+    args = {"a": "1", "b": 1, "c": "None", "d": None, "e": "x", "f": "", "g": "\n"}
+    workload = workload_of(FactorySource("train.py:make", args))
+    text = repeat_command(report_of(run_of(workload, a_request(Grid((1,), (2,))))))
+    context, _ = parsed(command_words(text))
+    assert opt._factory_args(context.params["factory_args"]) == args

@@ -296,7 +296,10 @@ STUDY: list[Row] = [
     ),
     (
         study.NothingTimed(10),
-        "no batch that fits was timed at a T of at most 10: rnnprof profile --time-steps times one",
+        (
+            "no batch that fits was timed at a T of at most 10: rnnprof profile --time-steps 10 "
+            "times one"
+        ),
     ),
     (
         study.ReachUnknown((16, 32)),

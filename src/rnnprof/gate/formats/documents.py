@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import fields
 from typing import Any, Final
@@ -16,7 +15,7 @@ from rnnprof.gate.formats.shared import (
     names_of,
 )
 from rnnprof.gate.verdicts import Finding, WordedFinding, WordedGate
-from rnnprof.plain_text import one_line
+from rnnprof.plain_text import json_text, one_line
 from rnnprof.runfile.codec import encode
 
 SMALLER_IS_BETTER: Final = frozenset({"bytes", "s", "ratio"})
@@ -32,7 +31,7 @@ def gates_json(judged: Judged) -> str:
     """
     documents = [_document(gate, context) for gate, context in judged.gates]
     whole = documents[0] if len(documents) == 1 else {"runs": documents}
-    return json.dumps(whole, indent=2, allow_nan=False)
+    return json_text(whole)
 
 
 def _document(gate: WordedGate, context: CheckContext) -> dict[str, Any]:
@@ -78,7 +77,7 @@ def gates_benchmarks(judged: Judged) -> str:
         for pair in zip(names_of(gate.findings, context), gate.findings, strict=True)
     ]
     rows = [row for name, each in named if (row := _benchmark(name, each)) is not None]
-    return json.dumps(rows, indent=2, allow_nan=False)
+    return json_text(rows)
 
 
 def _benchmark(name: str, worded: WordedFinding) -> dict[str, str | float] | None:

@@ -16,7 +16,7 @@ from rnnprof.gate.formats.shared import (
 )
 from rnnprof.gate.formats.text import gate_text
 from rnnprof.gate.verdicts import WordedFinding, WordedGate
-from rnnprof.plain_text import one_line
+from rnnprof.plain_text import one_line, printable
 
 # --- JUnit ---------------------------------------------------------------------------------------
 
@@ -39,7 +39,9 @@ def _add_suite(root: ET.Element, number: int, gate: WordedGate, context: CheckCo
     suite = ET.SubElement(root, "testsuite", _suite_attributes(number, findings, context))
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(gate, context).items():
-        ET.SubElement(properties, "property", name=name, value=one_line(value))
+        # a command keeps the spaces within its words
+        text = printable(value) if name == "command" else one_line(value)
+        ET.SubElement(properties, "property", name=name, value=text)
     for name, each in zip(names_of(findings, context), findings, strict=True):
         _add_case(suite, name, each)
     ET.SubElement(suite, "system-out").text = gate_text(gate, context)

@@ -22,7 +22,7 @@ from rnnprof.gate.formats.text import (
     REASON_COLUMNS,
 )
 from rnnprof.gate.verdicts import WordedFinding, WordedGate
-from rnnprof.plain_text import clip, escaped
+from rnnprof.plain_text import clip, escaped, fenced, paragraph, printable
 
 ROWS_AT_MOST: Final = 200
 """Of the table in Markdown.  With the limits below 200 rows are under 800 KiB whatever they hold;
@@ -41,11 +41,18 @@ def gates_markdown(judged: Judged) -> str:
     blocks = [
         f"## {SIGNS[verdict]} rnnprof check: {verdict.value}",
         *(_sections(judged) if len(judged.gates) > 1 else _answer(gate, context, ROWS_AT_MOST)),
-        f"<code>{escaped(clip(context.command, COMMAND_COLUMNS))}</code>"
-        if context.command
-        else "",
+        _repeated(context.command),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _repeated(command: str) -> str:
+    """The command as code, whole or not at all: a part of it would be another command."""
+    if not command:
+        return ""
+    if len(command) > COMMAND_COLUMNS:
+        return f"The command has {len(command)} characters: the job's log has it."
+    return fenced(printable(command))
 
 
 def _sections(judged: Judged) -> Iterator[str]:
@@ -62,7 +69,7 @@ def _sections(judged: Judged) -> Iterator[str]:
 def _answer(gate: WordedGate, context: CheckContext, rows_at_most: int) -> Iterator[str]:
     findings = worst_first(gate.findings)
     yield f"**{escaped(gate.sentence)}**"
-    yield escaped(clip(facts_of(context), FACTS_COLUMNS))
+    yield paragraph(clip(facts_of(context), FACTS_COLUMNS))
     yield _table(findings[:rows_at_most])
     yield _fold(findings[rows_at_most:])
 

@@ -18,7 +18,7 @@ from rnnprof.plain_text import WIDTH, one_line
 REASON_COLUMNS: Final = 300
 NAME_COLUMNS: Final = 100
 FACTS_COLUMNS: Final = 400
-COMMAND_COLUMNS: Final = 1000
+COMMAND_COLUMNS: Final = 4000
 
 
 # --- a terminal ----------------------------------------------------------------------------------

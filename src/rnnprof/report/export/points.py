@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from typing import Any, Final
 
 from rnnprof.errors import BadInputError
 from rnnprof.factory import PHASES
-from rnnprof.plain_text import one_line
+from rnnprof.plain_text import json_text, one_line
 from rnnprof.points.measurement import Measurement
 from rnnprof.reasons import Reason
 from rnnprof.report.export.document import RENAMED_FIELDS, document
@@ -332,7 +331,7 @@ def parquet_file(table: Sequence[Row]) -> bytes:
 
 def json_file(report: RunReport) -> bytes:
     """The document of ``profile --json``."""
-    return (json.dumps(document(report), allow_nan=False, indent=2) + "\n").encode()
+    return (json_text(document(report)) + "\n").encode()
 
 
 def _csv_cell(cell: Cell) -> Cell:

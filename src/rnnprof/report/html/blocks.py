@@ -13,11 +13,12 @@ from rnnprof.plain_text import printable
 from rnnprof.report.html.inline_svg import inline_svg
 from rnnprof.report.html.tables import NARROW_SPACE, Table, grouped
 from rnnprof.report.model import RunReport
-from rnnprof.report.text.command import repeat_command
+from rnnprof.report.text.command import repetition
 from rnnprof.report.trust import judge_run
 from rnnprof.report.words import say
+from rnnprof.report.words.command import TO_REPEAT
 from rnnprof.report.words.decision import decision
-from rnnprof.report.words.page import NOT_DRAWN, SECTIONS, TO_REPEAT
+from rnnprof.report.words.page import NOT_DRAWN, SECTIONS
 from rnnprof.units import format_bytes
 
 SHOWN_SPACES: Final = frozenset({"\n", "\N{NO-BREAK SPACE}", NARROW_SPACE})
@@ -48,8 +49,9 @@ class PageRun:
     Attributes:
         decision: what to do, the sentence that matters first.
         verdict: VALID, NOISY or UNFINISHED.
-        command: repeats the run; empty where it is not known.
+        command: repeats the run; empty where there is none.
         charts: by name; any may be missing.
+        remark: what stands above the command, or in its place.
     """
 
     report: RunReport
@@ -58,18 +60,20 @@ class PageRun:
     verdict_reasons: tuple[str, ...]
     command: str
     charts: Mapping[str, DrawnChart]
+    remark: str = TO_REPEAT
 
     @classmethod
     def of(cls, report: RunReport, charts: Mapping[str, DrawnChart]) -> PageRun:
         """A run and its charts; all else is derived from the report."""
-        judgement = judge_run(report)
+        judgement, how = judge_run(report), repetition(report)
         return cls(
             report=report,
             decision=decision(report),
             verdict=judgement.verdict.value,
             verdict_reasons=tuple(map(say, judgement.reasons)),
-            command=repeat_command(report),
+            command=how.command,
             charts=charts,
+            remark=how.remark,
         )
 
 
@@ -108,7 +112,7 @@ class PageBlock:
     Attributes:
         run: its name, where there are several.
         items: a mark (or nothing) and a sentence each.
-        command_head: what the command is for.
+        command_head: what the command is for; alone where there is none.
     """
 
     run: str = ""
@@ -117,7 +121,7 @@ class PageBlock:
     facts: tuple[FactList, ...] = ()
     tables: tuple[Table, ...] = ()
     command: str = ""
-    command_head: str = TO_REPEAT
+    command_head: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,7 @@ def _studied(page_run: PageRun, _suffix: str) -> PageBlock:
 
 def _advice(page_run: PageRun, suffix: str) -> PageBlock:
     report, advice = page_run.report, page_run.report.advice
+    command = deciding_command(report)
     items = [
         *(("", f"{head_of(e)}. {_joined(e.reasons)}") for e in advice.recommendations),
         *(("", as_text(reason)) for reason in advice.reasons),
@@ -178,8 +179,8 @@ def _advice(page_run: PageRun, suffix: str) -> PageBlock:
         sentences=(sentences.advice_head(report),),
         items=tuple(items),
         tables=_batches(report, suffix),
-        command=deciding_command(report),
-        command_head=TO_DECIDE,
+        command=command,
+        command_head=TO_DECIDE if command else "",
     )
 
 
@@ -267,6 +268,7 @@ def _provenance(page_run: PageRun, suffix: str) -> PageBlock:
         facts=tuple(group for group in groups if group.pairs),
         tables=_requests(run, suffix) if run.requests else (),
         command=page_run.command,
+        command_head=page_run.remark,
     )
 
 

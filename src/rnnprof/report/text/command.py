@@ -1,20 +1,34 @@
-"""The command that repeats a run, made from the run file."""
+"""The command that repeats a run, made from the run file.
+
+A run file may come from anyone, and a command is made to be pasted: each is put together from known
+names and from words that are quoted one by one, and the command line reads each back.  What no
+command line can say is told in a sentence instead, never changed.
+"""
 
 from __future__ import annotations
 
 import json
-import shlex
-from collections.abc import Iterator
-from dataclasses import fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+from rnnprof.axes import MAX_AXIS_VALUE, MAX_AXIS_VALUES, format_axis
+from rnnprof.errors import BadInputError
 from rnnprof.maxbatch.certify import settings_of
-from rnnprof.plain_text import printable
+from rnnprof.plain_text import printable, shell_word
 from rnnprof.report.model import RunReport
-from rnnprof.runfile.records import Run, Settings
+from rnnprof.report.text.flags import (
+    EFFECTIVE,
+    RANGES,
+    SETTING_FLAGS,
+    STUDY_FLAGS,
+    SWITCHES,
+)
+from rnnprof.report.words import command as words
+from rnnprof.runfile.records import Request, Run, Settings
 from rnnprof.runfile.study import Study
-from rnnprof.simulate.description import GpuDescription
+from rnnprof.simulate.description import CUSTOM_MODEL, GpuDescription, describe_all, models
 from rnnprof.units import exact_bytes
 from rnnprof.workload import FactorySource, Workload
 
@@ -25,36 +39,70 @@ MORE_PROCESSES: Final = 3
 """Timing processes that the command to decide a recommendation requests: an interval between
 processes needs at least three."""
 
-SETTING_FLAGS: Final = {
-    "processes": "--processes", "timeout_s": "--timeout", "seed": "--seed",
-    "confirm_steps": "--confirm-steps", "through": "--through", "confirm": "--confirm",
-    "granularity": "--granularity", "at_most": "--at-most", "headroom_ratio": "--headroom",
-    "reserve_bytes": "--reserve", "lengths": "--lengths",
-}  # fmt: skip
-"""Flags whose value is the setting's own."""
+OWN_ARGUMENTS: Final = ("batch", "time_steps", "device")
+"""What rnnprof itself passes to a factory."""
 
 
-def repeat_command(report: RunReport) -> str:
-    """The command that repeats a run, wrapped into lines; empty for a run without a request.
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """How to repeat a run.
+
+    Attributes:
+        command: wrapped into lines; empty where there is none.
+        remark: what stands above the command, or in its place; empty for a run without a request.
+    """
+
+    command: str
+    remark: str
+
+
+class _NoCommandError(Exception):
+    """No command line says it; the message says why."""
+
+
+def repetition(report: RunReport) -> Repetition:
+    """The command that repeats the last invocation of a run, or why there is none.
 
     The limit is the one that was resolved, in bytes: the free memory changes from day to day.  A
     factory's file is named without its folder, which the run file does not hold.
     """
     run = report.run
     if not run.requests:
-        return ""
-    request = run.requests[-1]
-    words = ["rnnprof", request.command, *_workload_words(run.header.workload)]
-    words += _device_words(run)
-    batch = _axis(request.grid.batch)
-    words += [f"--batch {batch}"] if batch else []
-    words.append(f"--time-steps {_axis(request.grid.time_steps)}")
-    words += _limit_words(run, request.settings)
-    if request.command == "profile" and not run.is_simulated:
-        words.append(f"--point-seconds {request.settings.point_seconds:g}")
-    words += _setting_words(request.settings)
-    words += _study_words(request.settings.study)
-    return _wrapped(words)
+        return Repetition("", "")
+    try:
+        command = _wrapped(_repeating(run, run.requests[-1]))
+    except _NoCommandError as error:
+        return Repetition("", words.not_repeated(str(error)))
+    different = {(each.command, each.grid, each.settings) for each in run.requests}
+    return Repetition(command, words.TO_REPEAT if len(different) == 1 else words.TO_REPEAT_THE_LAST)
+
+
+def repeat_command(report: RunReport) -> str:
+    """The command of :func:`repetition`; empty where there is none."""
+    return repetition(report).command
+
+
+def _repeating(run: Run, request: Request) -> list[str]:
+    if _is_by_check(run, request):
+        raise _NoCommandError(words.MADE_BY_CHECK)
+    command, settings = request.command, request.settings
+    found = ["rnnprof", command, *_workload_words(run.header.workload), *_device_words(run)]
+    if command != "max-batch":
+        found.append(_axis("--batch", request.grid.batch))
+    found.append(_axis("--time-steps", request.grid.time_steps))
+    found += _limit_words(run, settings)
+    if command == "profile" and not run.is_simulated:
+        found.append(_number("--point-seconds", settings.point_seconds))
+    found += _setting_words(command, settings, run.is_simulated)
+    if command == "trainability":
+        found += _study_words(settings.study)
+    return found
+
+
+def _is_by_check(run: Run, request: Request) -> bool:
+    """Whether only a gate asks for this: passes that need no time and no batch of their own."""
+    untimed = request.settings.processes == 0 and not run.is_simulated
+    return request.command == "fits" or (request.command == "profile" and untimed)
 
 
 def deciding_command(report: RunReport) -> str:
@@ -67,27 +115,34 @@ def deciding_command(report: RunReport) -> str:
     settings = settings_of(run)
     if not tied or settings is None:
         return ""
-    more = max(LEAST_PROCESSES, settings.processes + MORE_PROCESSES)
-    settings = replace(settings, processes=more, certify=False, at_most=Settings().at_most)
+    more = min(100, max(LEAST_PROCESSES, settings.processes + MORE_PROCESSES))
+    settings = replace(settings, processes=more, certify=False)
     batches = tuple(sorted({batch for each in tied for batch in each.to_time}))
-    words = ["rnnprof profile", *_workload_words(run.header.workload), *_device_words(run)]
-    words += [
-        f"--batch {_axis(batches)}",
-        f"--time-steps {_axis(tuple(e.time_steps for e in tied))}",
-    ]
-    words += _limit_words(run, settings)
-    words.append(f"--point-seconds {settings.point_seconds:g}")
-    words += _setting_words(settings)
-    if any(each.by_drift for each in tied):
-        path = Path(run.path or "run.jsonl")
-        return _wrapped([*words, f"-o {_quoted(path.with_stem(f'{path.stem}-again'))}"])
-    return _wrapped([*words, "--extend", *([f"-o {_quoted(run.path)}"] if run.path else [])])
+    lengths = tuple(each.time_steps for each in tied)
+    drifted = any(each.by_drift for each in tied)
+    try:
+        found = ["rnnprof profile", *_workload_words(run.header.workload), *_device_words(run)]
+        found += [_axis("--batch", batches), _axis("--time-steps", lengths)]
+        found += _limit_words(run, settings)
+        found.append(_number("--point-seconds", settings.point_seconds))
+        found += _setting_words("profile", settings, run.is_simulated)
+        return _wrapped([*found, *_file_words(run, is_fresh=drifted)])
+    except _NoCommandError:
+        return ""
+
+
+def _file_words(run: Run, *, is_fresh: bool) -> list[str]:
+    """The run's own file to extend, or another one beside it."""
+    path = Path(run.path or "run.jsonl")
+    if is_fresh or path.suffix != ".jsonl":
+        return [_option("-o", str(path.with_name(f"{path.stem}-again.jsonl")))]
+    return ["--extend", *([_option("-o", run.path)] if run.path else [])]
 
 
 def _workload_words(workload: Workload) -> Iterator[str]:
     if workload.factory is not None:
         yield from _factory_words(workload.factory)
-        yield f"--optimizer {workload.optimizer}"
+        yield _option("--optimizer", workload.optimizer)
         return
     default = Workload()
     for each in fields(Workload):
@@ -98,87 +153,145 @@ def _workload_words(workload: Workload) -> Iterator[str]:
         elif each.name in ("cell", "input_size", "hidden_size") or value != getattr(
             default, each.name
         ):
-            yield f"{flag} {_quoted(value)}"
+            yield _option(flag, value) if isinstance(value, str) else _number(flag, value)
 
 
 def _factory_words(factory: FactorySource) -> Iterator[str]:
-    yield f"--factory {_quoted(factory.reference)}"
+    yield _option("--factory", factory.reference)
     for name, value in factory.args.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        yield f"--factory-arg {_quoted(f'{name}={text}')}"
+        if not name.isidentifier() or name in OWN_ARGUMENTS:
+            raise _NoCommandError(words.not_an_argument(printable(name)))
+        yield _option("--factory-arg", f"{name}={_argument(value)}")
+
+
+def _argument(value: Any) -> str:
+    """As ``--factory-arg`` reads it: text as it is, unless it would be read as something else."""
+    if isinstance(value, str) and printable(value) == value and not _is_read_as_json(value):
+        return value
+    return json.dumps(value)
+
+
+def _is_read_as_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return text in ("True", "False", "None")
+    except RecursionError:
+        pass
+    return True
 
 
 def _device_words(run: Run) -> list[str]:
     if run.is_simulated:
-        return [f"--simulate {_quoted(_simulated(run))}"]
+        return [_option("--simulate", _simulated(str(run.environment["simulated"])))]
     device = run.environment.get("device")
-    return [f"--device {_quoted(device)}"] if device else []
+    return [_option("--device", str(device))] if device else []
 
 
-def _simulated(run: Run) -> str:
-    """As ``--simulate`` takes it: a model, or a description with commas."""
-    gpu = GpuDescription.from_text(str(run.environment["simulated"]))
+def _simulated(text: str) -> str:
+    """As ``--simulate`` takes it: a model, or a description with commas.
+
+    A model of that name may be another GPU in this version: then it is described.
+    """
+    gpu = GpuDescription.from_text(text)
+    if models().get(gpu.model) == gpu:
+        return gpu.model
+    gpu = replace(gpu, model=CUSTOM_MODEL, assumed=())
+    try:
+        found = [replace(each, assumed=()) for each in describe_all(gpu.option)]
+    except BadInputError:
+        found = []
+    if found != [gpu]:
+        raise _NoCommandError(words.not_taken("--simulate", printable(gpu.option)))
     return gpu.option
 
 
 def _limit_words(run: Run, settings: Settings) -> list[str]:
-    if settings.gpu_memory_bytes is not None:
-        return [f"--gpu-memory {exact_bytes(settings.gpu_memory_bytes)}"]
-    return [f"--memory-limit {exact_bytes(run.limit_bytes)}"]
+    if settings.gpu_memory_bytes is not None and not run.is_simulated:
+        return [_size("--gpu-memory", settings.gpu_memory_bytes)]
+    return [_size("--memory-limit", run.limit_bytes)] if run.limit_bytes else []
 
 
-def _setting_words(settings: Settings) -> Iterator[str]:
+def _setting_words(command: str, settings: Settings, is_simulated: bool) -> Iterator[str]:
     default = Settings()
-    for name, flag in SETTING_FLAGS.items():
+    for name in EFFECTIVE[command]:
         value = getattr(settings, name)
-        if value != getattr(default, name) and not (name == "processes" and value == 0):
-            text = exact_bytes(value) if name == "reserve_bytes" else value
-            yield f"{flag} {_axis(value) if isinstance(value, tuple) else text}"
-    if not settings.prune:
-        yield "--no-prune"
-    if not settings.certify:
-        yield "--no-certify"
-    if settings.fast:
-        yield "--fast"
+        if value == getattr(default, name) or (name == "processes" and is_simulated):
+            continue
+        if (command, name) in WITHOUT_OPTION:
+            if settings.certify:
+                raise _NoCommandError(words.no_option(command, name))
+            continue
+        yield _setting(SETTING_FLAGS[name], value)
+    for name, (flag, wanted) in SWITCHES.items():
+        if command == "profile" and getattr(settings, name) is wanted:
+            yield flag
 
 
-STUDY_FLAGS: Final = {
-    "train_steps": "--train-steps", "draws": "--draws", "small_batch": "--small-batch",
-    "parts": "--parts", "reach_ratio": "--reach-at", "learning_rate": "--learning-rate",
-    "rate_rule": "--rate-rule", "rate_batch": "--rate-batch", "clip_norm": "--clip",
-    "target_loss": "--target", "seeds": "--seeds", "budget_s": "--train-seconds",
-    "evaluate_every": "--evaluate-every",
-}  # fmt: skip
+WITHOUT_OPTION: Final = frozenset(
+    ("profile", name) for name in ("confirm", "at_most", "lengths")
+)  # fmt: skip
+"""Settings that the Python API can give to a command's proofs, and its options cannot."""
+
+
+def _setting(flag: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        return _axis(flag, value)
+    return _size(flag, value) if flag == "--reserve" else _number(flag, value)
 
 
 def _study_words(study: Study | None) -> Iterator[str]:
     if study is None:
         return
     if study.task is not None:
-        yield f"--task {study.task}"
+        yield _option("--task", study.task)
     default = Study()
     for name, flag in STUDY_FLAGS.items():
         value = getattr(study, name)
         if value != getattr(default, name):
-            yield f"{flag} {value}"
+            yield _option(flag, value) if isinstance(value, str) else _number(flag, value)
 
 
-def _axis(values: tuple[int, ...]) -> str:
-    return ",".join(map(str, values))
+# --- options -------------------------------------------------------------------------------------
 
 
-def _quoted(value: Any) -> str:
-    return shlex.quote(str(value))
+def _option(flag: str, text: str) -> str:
+    """A flag and its value, as words of a shell."""
+    try:
+        if text.startswith("-"):  # which could be taken for another flag
+            return shell_word(f"{flag if flag != '-o' else '--output'}={text}")
+        return f"{flag} {shell_word(text)}"
+    except ValueError as error:
+        raise _NoCommandError(words.not_a_word(flag, str(error))) from None
 
 
-def _wrapped(words: list[str]) -> str:
-    """Broken between options, each line but the last with a backslash.
+def _number(flag: str, value: float) -> str:
+    """A number with all its digits."""
+    least, most = RANGES[flag]
+    text = str(int(value)) if float(value).is_integer() else repr(value)
+    if not least <= value <= most:
+        raise _NoCommandError(words.not_taken(flag, text))
+    return _option(flag, text)
 
-    What could drive a terminal is shown as ``?``: a run file may come from anywhere.
-    """
-    words = [printable(word) for word in words]
-    lines = [" ".join(words[:2])]
-    for word in words[2:]:
+
+def _size(flag: str, size_bytes: int) -> str:
+    least, most = RANGES[flag]
+    if not least <= size_bytes <= most:
+        raise _NoCommandError(words.not_taken(flag, f"{size_bytes} bytes"))
+    return _option(flag, exact_bytes(size_bytes))
+
+
+def _axis(flag: str, values: Sequence[int]) -> str:
+    known = tuple(sorted(set(values)))
+    if not known or len(known) > MAX_AXIS_VALUES or not 1 <= known[0] <= known[-1] < MAX_AXIS_VALUE:
+        raise _NoCommandError(words.not_taken(flag, f"{len(known)} values"))
+    return _option(flag, format_axis(known))
+
+
+def _wrapped(found: Sequence[str]) -> str:
+    """Broken between options, each line but the last with a backslash."""
+    lines = [" ".join(found[:2])]
+    for word in found[2:]:
         if len(lines[-1]) + len(word) + 3 > LINE_COLUMNS:
             lines[-1] += " \\"
             lines.append(f"    {word}")

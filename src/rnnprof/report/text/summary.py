@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from rnnprof.plain_text import escaped
+from rnnprof.plain_text import escaped, fenced, paragraph
 from rnnprof.points.measurement import Measurement
 from rnnprof.report.model import RunReport, flags, memory_bytes, throughput
-from rnnprof.report.text.command import repeat_command
+from rnnprof.report.text.command import repetition
 from rnnprof.report.trust import judge_run
 from rnnprof.report.words.certificates import certificate_in_words
 from rnnprof.report.words.decision import decision
@@ -25,9 +24,6 @@ MOST_PLACES: Final = 200
 
 MOST_COLUMNS: Final = 12
 
-SPECIAL: Final = re.compile(r"([\\`*_\[\]#|<>~&@$])")
-"""What Markdown, its tables, HTML, a mention or a link could begin with."""
-
 
 def summary(report: RunReport, pages: Sequence[str] = ()) -> str:
     """The Markdown text.
@@ -38,13 +34,13 @@ def summary(report: RunReport, pages: Sequence[str] = ()) -> str:
     judgement = judge_run(report)
     blocks = [
         f"## rnnprof: {escaped(report.name)}",
-        "\n\n".join(f"**{escaped(text)}**" if n == 0 else escaped(text)
+        "\n\n".join(f"**{escaped(text)}**" if n == 0 else paragraph(text)
                     for n, text in enumerate(decision(report))),
         f"{judgement.verdict.value}: {escaped('; '.join(map(say, judgement.reasons)))}.",
         _edges(report),
         _points(report),
         _facts(report),
-        _fenced(repeat_command(report)),
+        _repeated(report),
         f"More: {', '.join(pages)}" if pages else "",
     ]  # fmt: skip
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -68,7 +64,7 @@ def _edges(report: RunReport) -> str:
         rows.append((str(time_steps), words, cell_of(report.advice.at(time_steps)), batch, probes))
     word = "Largest safe batch, simulated" if report.run.is_simulated else "Largest safe batch"
     head = f"Largest batch that fits{loop_in_words(report)}"
-    more = map(escaped, step_functions_in_words(report))
+    more = map(paragraph, step_functions_in_words(report))
     return "\n\n".join([_table(("T", head, "Recommended batch", word, "Probes"), rows), *more])
 
 
@@ -111,16 +107,13 @@ def _facts(report: RunReport) -> str:
         f"rnnprof {report.run.rnnprof_version}",
         f"run {header.run_id}",
     ]
-    return escaped(", ".join(facts))
+    return paragraph(", ".join(facts))
 
 
-def _fenced(command: str) -> str:
-    """As code; the fence is longer than any run of backticks within."""
-    if not command:
-        return ""
-    longest = max((len(run) for run in re.findall("`+", command)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}sh\n{command}\n{fence}"
+def _repeated(report: RunReport) -> str:
+    """The command as code, or the sentence in its place."""
+    how = repetition(report)
+    return fenced(how.command) if how.command else escaped(how.remark)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

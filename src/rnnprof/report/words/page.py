@@ -60,9 +60,6 @@ POINTS_LEGEND: Final = (
 )
 
 
-TO_REPEAT: Final = "The command that repeats the run:"
-
-
 def page_title(reports: Sequence[RunReport]) -> str:
     """The page's title: the workload and its device, or the number of runs."""
     if len(reports) > 1:

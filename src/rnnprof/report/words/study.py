@@ -125,7 +125,7 @@ def _(reason: RestsOnNoise) -> str:
 def _(reason: NothingTimed) -> str:
     return (
         f"no batch that fits was timed at a T of at most {reason.length}: rnnprof profile "
-        "--time-steps times one"
+        f"--time-steps {reason.length} times one"
     )
 
 

@@ -1,0 +1,39 @@
+"""What stands in place of the command that repeats a run, where there is none."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TO_REPEAT: Final = "The command that repeats the run:"
+TO_REPEAT_THE_LAST: Final = "The command that repeats the last invocation:"
+
+NO_COMMAND: Final = "No command line repeats this run: "
+
+MADE_BY_CHECK: Final = (
+    "rnnprof check (or rnnprof.assert_fits) made it. Give rnnprof check the same budget file again"
+)
+
+
+def not_repeated(reason: str) -> str:
+    """The sentence in place of a command."""
+    return f"{NO_COMMAND}{reason}."
+
+
+def no_option(command: str, name: str) -> str:
+    """The Python API has set what the command line cannot."""
+    return f"rnnprof {command} has no option for {name.replace('_', ' ')}"
+
+
+def not_taken(flag: str, text: str) -> str:
+    """A value that the option refuses."""
+    return f"{flag} does not take {text}"
+
+
+def not_an_argument(name: str) -> str:
+    """A keyword argument that ``--factory-arg`` cannot give."""
+    return f"--factory-arg does not take the name {name!r}"
+
+
+def not_a_word(flag: str, reason: str) -> str:
+    """A text that no word of a command can hold."""
+    return f"{flag} cannot be written, because {reason}"
