@@ -63,7 +63,7 @@ def command(**options: Any) -> int:
     if options["simulate"] is not None and not _is_overruled("simulate", budget):
         asked["simulate"] = options["simulate"]
     _check_simulation(budget, asked, options)
-    workload, _ = opt.workload_from(asked["context"], asked)
+    workload = opt.workload_from(asked["context"], asked, runs=options["run"] is None).workload
     _check_against(options)
     _check_baseline(asked, options)
     base = _folded(options["baseline"]) if options["baseline"] else None

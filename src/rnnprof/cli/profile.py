@@ -52,11 +52,19 @@ def carry_out(order: Order, options: dict[str, Any]) -> Run:
         return run_order(order, listener_for(options["verbose"], quiet=options["quiet"]))
     except (KeyboardInterrupt, Terminated):
         if order.path.exists():
-            import shlex
-
-            resume = shlex.join(["rnnprof", *(a for a in sys.argv[1:] if a != "--overwrite")])
+            resume = _resume_command(order)
             click.echo(f"\nstopped; {order.path} is valid. To resume: {resume}", err=True)
         raise
+
+
+def _resume_command(order: Order) -> str:
+    """This command without ``--overwrite``, and without the secrets of its factory."""
+    import shlex
+
+    from rnnprof.redaction import command_shown
+
+    words = command_shown(word for word in sys.argv[1:] if word != "--overwrite")
+    return shlex.join(["rnnprof", *map(order.secrets.strike, words)])
 
 
 def hear_sigterm() -> None:

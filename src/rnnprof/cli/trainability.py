@@ -45,9 +45,9 @@ def _order(ctx: click.Context, options: dict[str, Any]) -> Order:
     opt.refuse_simulation(options, "what is learned takes kernels")
     place = opt.place_from(options)
     settings = opt.settings_from({**options, "headroom": 0.05, "reserve": None})
-    workload, factory_path = opt.workload_from(ctx, options)
-    study = _study(options, workload)
-    workload = _for_task(ctx, workload, study)
+    trained = opt.workload_from(ctx, options)
+    study = _study(options, trained.workload)
+    workload = _for_task(ctx, trained.workload, study)
     return Order(
         workload=workload,
         grid=Grid(options["batch"], options["time_steps"]),
@@ -56,7 +56,8 @@ def _order(ctx: click.Context, options: dict[str, Any]) -> Order:
         command="trainability",
         device=place.device,
         device_uuid=place.uuid,
-        factory_path=factory_path,
+        factory_path=trained.factory_path,
+        secrets=trained.secrets,
         extend=options["extend"],
         overwrite=options["overwrite"],
     )

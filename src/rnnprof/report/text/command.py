@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from rnnprof.maxbatch.certify import settings_of
 from rnnprof.plain_text import printable
+from rnnprof.redaction import STRUCK
 from rnnprof.report.model import RunReport
 from rnnprof.runfile.records import Run, Settings
 from rnnprof.runfile.study import Study
@@ -19,6 +20,8 @@ from rnnprof.units import exact_bytes
 from rnnprof.workload import FactorySource, Workload
 
 LINE_COLUMNS: Final = 80
+
+NOT_KEPT: Final = f"# {STRUCK} stands for a value that is not kept: give it again"
 
 LEAST_PROCESSES: Final = 5
 MORE_PROCESSES: Final = 3
@@ -106,6 +109,12 @@ def _factory_words(factory: FactorySource) -> Iterator[str]:
     for name, value in factory.args.items():
         text = value if isinstance(value, str) else json.dumps(value)
         yield f"--factory-arg {_quoted(f'{name}={text}')}"
+    for name in factory.secret_args:
+        yield f"--factory-arg {_quoted(f'{name}={STRUCK}')}"
+    for name, variable in factory.env_args.items():
+        yield f"--factory-arg-env {_quoted(f'{name}={variable}')}"
+    if factory.argv:
+        yield f"--factory-argv {_quoted(shlex.join(factory.argv))}"
 
 
 def _device_words(run: Run) -> list[str]:
@@ -177,6 +186,7 @@ def _wrapped(words: list[str]) -> str:
     What could drive a terminal is shown as ``?``: a run file may come from anywhere.
     """
     words = [printable(word) for word in words]
+    note = [NOT_KEPT] if any(STRUCK in word for word in words) else []
     lines = [" ".join(words[:2])]
     for word in words[2:]:
         if len(lines[-1]) + len(word) + 3 > LINE_COLUMNS:
@@ -184,4 +194,4 @@ def _wrapped(words: list[str]) -> str:
             lines.append(f"    {word}")
         else:
             lines[-1] += f" {word}"
-    return "\n".join(lines)
+    return "\n".join([*lines, *note])
