@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from rnnprof.cli import options as opt
 from rnnprof.cli.command import MeasuringCommand, TableCommand, table_options
 from rnnprof.cli.config import Defaults, checked
+from rnnprof.cli.printed import note_printed
 from rnnprof.cli.table import CHECK_PROCESSES, budget_entries, by_key, entries_of
 from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError, RnnprofError
@@ -103,6 +104,7 @@ def _measured_and_judged(
     judged = []
     for order, name in zip(orders, _names_of(orders), strict=True):
         run = _measured(order, budget, base, options, name)
+        note_printed(run.run)
         judged.append((worded(gate(budget, run, base)), _context(run, base, options, name)))
     return judged
 

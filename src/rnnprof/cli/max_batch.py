@@ -8,6 +8,7 @@ import click
 
 from rnnprof.cli.command import MeasuringCommand, table_options
 from rnnprof.cli.orders import orders_of
+from rnnprof.cli.printed import note_printed
 from rnnprof.cli.profile import EXIT_MISSING, carry_out
 from rnnprof.errors import BadInputError
 
@@ -61,6 +62,8 @@ def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
     effective = options["effective_batch"]
     reports = [report_of(run, time_steps=asked, effective_batch=effective) for run in runs]
     click.echo(_document(reports) if options["as_json"] else _text(reports))
+    for run in runs:
+        note_printed(run)
     click.echo("\n".join(["wrote", *(f"  {run.path}" for run in runs)]), err=True)
     return max(exit_code(report.frontier) for report in reports)
 

@@ -12,6 +12,7 @@ import click
 from rnnprof.cli.command import MeasuringCommand, table_options
 from rnnprof.cli.main import Terminated
 from rnnprof.cli.orders import orders_of
+from rnnprof.cli.printed import note_printed
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
     ]
     click.echo(_document(reports) if options["as_json"] else _text(reports))
     for report in reports:
+        note_printed(report.run)
         _note_drift(report.drift)
         if not options["no_report"]:
             folder = options["report"]

@@ -9,6 +9,7 @@ import click
 from rnnprof.cli import options as opt
 from rnnprof.cli.command import MeasuringCommand, table_options
 from rnnprof.cli.orders import run_path
+from rnnprof.cli.printed import note_printed
 from rnnprof.cli.profile import EXIT_MISSING, carry_out
 from rnnprof.errors import BadInputError
 
@@ -134,4 +135,5 @@ def _answer(run: Run, options: dict[str, Any]) -> int:
     failed = [each for each in passes if each.outcome not in GOOD_OUTCOMES]
     for each in failed[-3:]:
         click.echo(f"{each.point}: {each.reason}", err=True)
+    note_printed(run)
     return 0 if outcomes <= GOOD_OUTCOMES and passes else EXIT_MISSING
