@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from rnnprof.gate.run import measure
 from rnnprof.gate.verdicts import Finding, Verdict
 from rnnprof.jobs import run_order
 from rnnprof.maxbatch.certify import frontier_of
+from rnnprof.redaction import NO_SECRETS, Secrets
 from rnnprof.report.words import say
 from rnnprof.runfile import journal
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.points import Grid, Point
 from rnnprof.runfile.records import Run, Settings
 from rnnprof.units import parse_size
-from rnnprof.workload import FactorySource, Workload, factory_place, workload_of
+from rnnprof.workload import FactoryInput, Workload, factory_place, workload_of
 
 Axis = str | Iterable[int]
 
@@ -141,6 +143,8 @@ def assert_fits(
     memory_limit: int | str | None = None,
     workload: Workload | None = None,
     factory_args: Mapping[str, Any] | None = None,
+    factory_env: Mapping[str, str] | None = None,
+    factory_argv: Sequence[str] = (),
     device: str = "auto",
     simulate: str | None = None,
     confirm_steps: int = 10,
@@ -157,7 +161,9 @@ def assert_fits(
         headroom: share of the limit that must stay free.
         memory_limit: bytes, or a text such as ``14GiB``; None for the device's free memory.
         workload: a built-in cell; by default an LSTM 256->512.
-        factory_args: keyword arguments of *factory*.
+        factory_args: keyword arguments of *factory*; no record keeps what looks like a secret.
+        factory_env: further ones, each with the environment variable that holds its value.
+        factory_argv: words for the ``sys.argv`` of the factory's file.
         device: a value of ``--device``.
         simulate: a GPU that is not present, as for ``--simulate``.
         confirm_steps: training steps that must pass.
@@ -171,7 +177,8 @@ def assert_fits(
         InconclusiveError: there is no answer, for example because other processes used the memory.
         RnnprofError: for the same reasons as the command ``rnnprof check``.
     """
-    made = _workload(workload, factory, factory_args or {})
+    given = FactoryInput(factory_args or {}, factory_env or {}, tuple(factory_argv))
+    made = _workload(workload, factory, given)
     required = Required(confirm_steps=confirm_steps)
     budget = Budget(fits=(MustFit(Point(batch, time_steps), headroom),), required=required)
     settings = Settings(memory_limit=_bytes(memory_limit), confirm_steps=confirm_steps)
@@ -217,6 +224,7 @@ def _fits_order(made: _Made, settings: Settings, path: Path, place: Selected) ->
         device_uuid=place.uuid,
         gpu=place.gpu,
         factory_path=made.path,
+        secrets=made.secrets,
         overwrite=True,
     )
 
@@ -241,19 +249,22 @@ class _Made:
 
     workload: Workload
     path: str | None = None
+    secrets: Secrets = NO_SECRETS
 
 
 def _workload(
-    workload: Workload | None, factory: str | Callable[..., Any] | None, args: Mapping[str, Any]
+    workload: Workload | None, factory: str | Callable[..., Any] | None, given: FactoryInput
 ) -> _Made:
     if factory is None:
-        if args:
-            raise BadInputError("factory_args needs a factory")
+        for each in fields(given):
+            if getattr(given, each.name):
+                name = each.name.replace("env_args", "env")
+                raise BadInputError(f"factory_{name} needs a factory")
         return _Made(workload or Workload())
     if workload is not None:
         raise BadInputError("give a workload or a factory, not both")
     path, reference = factory_place(factory if isinstance(factory, str) else _home_of(factory))
-    return _Made(workload_of(FactorySource(reference, dict(args))), path)
+    return _Made(workload_of(given.source(reference)), path, given.secrets(os.environ))
 
 
 def _home_of(factory: Callable[..., Any]) -> str:

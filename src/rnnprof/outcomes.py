@@ -11,6 +11,7 @@ import signal as signals
 from dataclasses import dataclass
 from typing import Final
 
+from rnnprof.plain_text import WIDTH, printable
 from rnnprof.runfile.observations import Observation
 from rnnprof.runfile.points import Outcome
 from rnnprof.units import format_bytes
@@ -76,6 +77,9 @@ SUSPECT_PATTERNS: Final = (
 is broken.  Half the batch in a fresh worker shows which."""
 
 # printed by the C++ runtime just before abort(), by libgomp just before exit(1)
+PRINTED_LINES: Final = 5
+"""Lines of a worker's output that a message shows."""
+
 FATAL_OOM_LOG: Final = r"std::bad_alloc|libgomp: (Thread creation failed|Out of memory)"
 
 _ASKED: Final = (
@@ -151,6 +155,8 @@ def _classify_exception(evidence: Evidence, where: str) -> Classification:
     first_line = message.strip().splitlines()[0][:300] if message.strip() else "no message"
     if evidence.error_type == DATA_ENDED_TYPE:
         return Classification(Outcome.FAILED, first_line)
+    if evidence.error_type == "SystemExit":
+        return Classification(Outcome.FAILED, _exit_reason(first_line, where))
     said = f"{where}: {evidence.error_type}: {first_line}"
     if _is_oom(evidence, message):
         return Classification(Outcome.OOM, _oom_reason(evidence, where), requested_bytes(message))
@@ -167,6 +173,36 @@ def _classify_exception(evidence: Evidence, where: str) -> Classification:
     if evidence.error_type == UNSUPPORTED_TYPE or _matches(UNSUPPORTED_PATTERNS, message):
         return Classification(Outcome.UNSUPPORTED, f"not supported {said}")
     return Classification(Outcome.FAILED, f"raised {said}")
+
+
+def _exit_reason(said: str, where: str) -> str:
+    """``said`` is the exit code or text, then the place in the user's code."""
+    code, at, place = said.partition(" (at ")
+    code = "" if code in ("no message", "None") else code
+    return f"the code called sys.exit({code}) {where}{at}{place}"
+
+
+def last_lines(log_tail: str) -> list[str]:
+    """The last lines that a worker printed, safe for a terminal and without empty ones."""
+    lines = [printable(line.expandtabs().rstrip()) for line in log_tail.splitlines()]
+    return [line for line in lines if line.strip()][-PRINTED_LINES:]
+
+
+def said_before(evidence: Evidence) -> str:
+    """The last lines that a worker printed, as an indented block below a message.
+
+    Empty if there are none and an exception says what happened.
+    """
+    lines = last_lines(evidence.log_tail)
+    if not lines:
+        is_named = evidence.error_type is not None and evidence.error_type != "SystemExit"
+        return "" if is_named else "it printed nothing"
+    return "\n".join(["last lines printed:", *(f"  {_clipped(line)}" for line in lines)])
+
+
+def _clipped(line: str) -> str:
+    """The line, cut at the width of a terminal less the indent; its spaces stay."""
+    return line if len(line) <= WIDTH - 4 else line[: WIDTH - 7] + "..."
 
 
 def _classify_death(evidence: Evidence, where: str) -> Classification:

@@ -75,6 +75,8 @@ class Task:
             always ``cuda``.
         device_uuid: UUID of the only GPU that the worker sees.
         factory_path: file or module of the user's factory, and its function.
+        secret_args: arguments of the factory that no record has.
+        argv: the script's own words in ``sys.argv``, if no record has all of them.
         limit_bytes: of a fit pass, above the baseline.
         predicted_bytes: what the memory model predicts for a fit pass; None without a prediction.
         guard_bytes: address space that no pass may exceed, so that the machine stays usable.
@@ -93,6 +95,8 @@ class Task:
     device_uuid: str | None = None
     seed: int = 0
     factory_path: str | None = None
+    secret_args: dict[str, Any] = field(default_factory=dict)
+    argv: tuple[str, ...] | None = None
     limit_bytes: int | None = None
     predicted_bytes: int | None = None
     guard_bytes: int | None = None
@@ -102,6 +106,19 @@ class Task:
     precision_ratio: float = 0.03
     study: Study | None = None
     train_steps: int = 0
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """The keyword arguments of the factory."""
+        factory = self.workload.factory
+        return {} if factory is None else {**factory.args, **self.secret_args}
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The script's own words in ``sys.argv``."""
+        if self.argv is not None:
+            return self.argv
+        return () if self.workload.factory is None else self.workload.factory.argv
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from rnnprof.defaults import MODES as MODES
 from rnnprof.defaults import OPTIMIZERS as OPTIMIZERS
 from rnnprof.errors import BadInputError
 from rnnprof.ranges import Probability, Size
+from rnnprof.redaction import STRUCK, Secrets, is_secret, split_words
+from rnnprof.script import check_script, functions_of, near
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,25 @@ class FactorySource:
 
     Attributes:
         reference: file name or module, and function: ``train.py:make``.
-        args: keyword arguments from ``--factory-arg``.
+        args: keyword arguments from ``--factory-arg``, without those that look like secrets.
+        secret_args: names of the arguments whose values are not kept.
+        env_args: arguments that take the value of an environment variable, with its name.
+        argv: words of ``--factory-argv``, the script's own command line; ``***`` for a secret.
     """
 
     reference: str
     args: dict[str, Any] = field(default_factory=dict)
+    secret_args: tuple[str, ...] = ()
+    env_args: dict[str, str] = field(default_factory=dict)
+    argv: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """One line for a reader: ``train.py:make(width=3, token=***)``."""
+        args = [f"{key}={value}" for key, value in self.args.items()]
+        args += [f"{key}={STRUCK}" for key in self.secret_args]
+        args += [f"{key}=${variable}" for key, variable in self.env_args.items()]
+        words = f" {' '.join(self.argv)}" if self.argv else ""
+        return f"{self.reference}({', '.join(args)}){words}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +99,7 @@ class Workload:
             optimizer = [] if self.mode == "inference" else [self.optimizer]
             parts = [layers, *usual, *self._unusual(), *optimizer]
             return f"{self.cell} {self.input_size}->{self.hidden_size}, {', '.join(parts)}"
-        args = ", ".join(f"{key}={value}" for key, value in self.factory.args.items())
-        return f"{self.factory.reference}({args})"
+        return self.factory.describe()
 
     def _unusual(self) -> list[str]:
         """What differs from the defaults, in words."""
@@ -101,6 +117,53 @@ class Workload:
         return [word for word, is_unusual in marks.items() if is_unusual]
 
 
+@dataclass(frozen=True, slots=True)
+class FactoryInput:
+    """What a factory and its file are given, as a command states it.
+
+    Attributes:
+        args: keyword arguments.
+        env_args: further ones, each with the environment variable that holds its value.
+        argv: words of the script's own command line.
+    """
+
+    args: Mapping[str, Any] = field(default_factory=dict)
+    env_args: Mapping[str, str] = field(default_factory=dict)
+    argv: tuple[str, ...] = ()
+
+    def source(self, reference: str) -> FactorySource:
+        """The factory as records have it: of secrets only the name."""
+        secret = [name for name, value in self.args.items() if is_secret(name, value)]
+        return FactorySource(
+            reference,
+            {name: value for name, value in self.args.items() if name not in secret},
+            tuple(secret),
+            dict(self.env_args),
+            split_words(self.argv)[0],
+        )
+
+    def secrets(self, environment: Mapping[str, str]) -> Secrets:
+        """What records do not have, with the values of the variables.
+
+        Raises:
+            BadInputError: a variable is not set, or an argument is given as a record shows it.
+        """
+        found = {name: value for name, value in self.args.items() if is_secret(name, value)}
+        for name, value in found.items():
+            if value == STRUCK:
+                raise BadInputError(
+                    f"--factory-arg {name}={STRUCK}: no record keeps this value: give it again"
+                )
+        for name, variable in self.env_args.items():
+            if variable not in environment:
+                raise BadInputError(
+                    f"--factory-arg-env {name}={variable}: the variable {variable} is not set"
+                )
+            found[name] = environment[variable]
+        hidden = split_words(self.argv)[1]
+        return Secrets(found, self.argv if hidden else None, hidden)
+
+
 def workload_of(factory: FactorySource, optimizer: str = defaults.OPTIMIZER) -> Workload:
     """The workload that a factory makes; *optimizer* is for its short form."""
     return Workload(
@@ -116,12 +179,46 @@ def factory_place(text: str) -> tuple[str, str]:
     """
     source, separator, function = text.rpartition(":")
     if not separator or not source or not function.isidentifier():
-        raise BadInputError(f"{text}: write FILE.py:FUNCTION or package.module:FUNCTION")
+        raise BadInputError(
+            f"{text}: write FILE.py:FUNCTION or package.module:FUNCTION{_named(text)}"
+        )
+    if source.endswith(".ipynb"):
+        script = f"{source[:-6]}.py"
+        raise BadInputError(
+            f"{text}: a notebook cannot be loaded: write it as a script with `jupyter nbconvert "
+            f"--to script {source}`, and give {script}:{function}"
+        )
     if not source.endswith(".py"):
         if not all(part.isidentifier() for part in source.split(".")):
-            raise BadInputError(f"{text}: {source!r} is neither a .py file nor a module")
+            raise BadInputError(
+                f"{text}: {source!r} is neither a .py file nor a module{_meant(source, function)}"
+            )
         return text, text
     path = Path(source)
     if not path.is_file():
-        raise BadInputError(f"{text}: no file {source}")
+        raise BadInputError(f"{text}: {_no_file(path)}")
+    try:
+        check_script(path, function)
+    except BadInputError as error:
+        raise BadInputError(f"{text}: {error}") from None
     return f"{path.resolve()}:{function}", f"{path.name}:{function}"
+
+
+def _named(text: str) -> str:
+    """For a file without a function: its functions."""
+    path = Path(text.rstrip(":"))
+    functions = functions_of(path) if path.suffix == ".py" and path.is_file() else []
+    return f", such as {path}:{functions[0]}" if functions else ""
+
+
+def _meant(source: str, function: str) -> str:
+    """For a path without its suffix, or with slashes in place of dots."""
+    path = Path(f"{source}.py")
+    return f": give {path}:{function}" if path.is_file() else ""
+
+
+def _no_file(path: Path) -> str:
+    if path.exists():
+        return f"{path} is not a file"
+    nearest = near(path.name, [each.name for each in path.parent.glob("*.py")])
+    return f"no file {path}" + (f"; did you mean {path.with_name(nearest)}?" if nearest else "")

@@ -87,7 +87,7 @@ def test_an_unknown_command_names_the_nearest(warm: CommandLine) -> None:
         ("no_such", "has no function 'no_such'"),
         ("returns_none", "the factory returned None; expected step, rnnprof.Training"),
         ("returns_module", "a module alone"),
-        ("takes_nothing", "TypeError"),
+        ("takes_nothing", "it takes none of these three by position: write `def make(batch, "),
         ("wrong_phase", "phase('fwd') is not one of"),
         ("needs_even_batch", "at B=2 T=4: raised in build: ValueError: batch must be at least 4"),
     ],
@@ -104,10 +104,10 @@ def test_factories(warm: CommandLine, tmp_path: Path, function: str, words: str)
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("import no_such_module_at_all", "No module named 'no_such_module_at_all'"),
-        ("def make(:", "SyntaxError"),
-        ("1 / 0", "ZeroDivisionError"),
-        ("raise SystemExit(3)", "SystemExit"),
+        ("import no_such_module_at_all\nmake = 1", "No module named 'no_such_module_at_all'"),
+        ("def make(:", "train.py is not Python: invalid syntax in line 1: def make(:"),
+        ("make = 1 / 0", "ZeroDivisionError"),
+        ("make = 1\nraise SystemExit(3)", "the code called sys.exit(3) in factory (at train.py:2)"),
     ],
 )
 def test_factory_files_that_do_not_load(

@@ -23,6 +23,7 @@ from rnnprof.cli.table import (
     entries_of,
 )
 from rnnprof.errors import BadInputError
+from rnnprof.redaction import NO_SECRETS
 from rnnprof.runfile.records import Settings
 from rnnprof.runfile.study import Study
 from rnnprof.workload import Workload
@@ -87,7 +88,7 @@ def test_defaults_are_those_of_the_records(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     for name in ("profile", "max-batch"):
         context = command_of(name).make_context(name, [])
-        assert opt.workload_from(context, context.params) == (Workload(), None)
+        assert opt.workload_from(context, context.params) == (Workload(), None, NO_SECRETS)
         assert opt.settings_from(context.params) == Settings()
     study = command_of("trainability").make_context("trainability", []).params
     trainability = import_module("rnnprof.cli.trainability")

@@ -26,7 +26,7 @@ FAULTS = {
     "sigkill": (Outcome.CRASHED, "SIGKILL"),
     "sigsegv": (Outcome.CRASHED, "SIGSEGV"),
     "leave": (Outcome.CRASHED, "code 3"),
-    "sys_exit": (Outcome.FAILED, "SystemExit"),
+    "sys_exit": (Outcome.FAILED, "the code called sys.exit("),
     "error": (Outcome.FAILED, "the user's own words"),
     "oom": (Outcome.OOM, "requesting"),
     "memory_error": (Outcome.OOM, "out of memory"),

@@ -17,6 +17,7 @@ from rnnprof.cli import options as opt
 from rnnprof.cli.command import MeasuringCommand, TableCommand, table_options
 from rnnprof.cli.config import Defaults, checked
 from rnnprof.cli.echo import command_of, say
+from rnnprof.cli.printed import note_printed
 from rnnprof.cli.table import CHECK_PROCESSES, budget_entries, by_key, entries_of
 from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError, RnnprofError
@@ -63,7 +64,7 @@ def command(**options: Any) -> int:
     if options["simulate"] is not None and not _is_overruled("simulate", budget):
         asked["simulate"] = options["simulate"]
     _check_simulation(budget, asked, options)
-    workload, _ = opt.workload_from(asked["context"], asked)
+    workload = opt.workload_from(asked["context"], asked, runs=options["run"] is None).workload
     _check_against(options)
     _check_baseline(asked, options)
     base = _folded(options["baseline"]) if options["baseline"] else None
@@ -103,6 +104,7 @@ def _measured_and_judged(
     judged = []
     for order, name in zip(orders, _names_of(orders), strict=True):
         run = _measured(order, budget, base, options, name)
+        note_printed(run.run)
         judged.append((worded(gate(budget, run, base)), _context(run, base, options, name)))
     return judged
 

@@ -9,6 +9,7 @@ import click
 from rnnprof.cli.command import MeasuringCommand, table_options
 from rnnprof.cli.echo import say, say_json, say_written
 from rnnprof.cli.orders import orders_of
+from rnnprof.cli.printed import note_printed
 from rnnprof.cli.profile import EXIT_MISSING, carry_out
 from rnnprof.errors import BadInputError
 
@@ -65,6 +66,8 @@ def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
         say_json(_document(reports))
     else:
         say(_text(reports))
+    for run in runs:
+        note_printed(run)
     say_written(str(run.path) for run in runs)
     return max(exit_code(report.frontier) for report in reports)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -10,11 +10,14 @@ from rnnprof.cli.table import budget_entries
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rnnprof.device.selection import Selected
+    from rnnprof.redaction import Secrets
     from rnnprof.runfile.records import Settings
     from rnnprof.workload import Workload
 
-_FACTORY: Final = ("factory", "factory_args")
+_FACTORY: Final = ("factory", "factory_args", "factory_env", "factory_argv")
 
 WORKLOAD_OPTIONS: Final = tuple(
     entry.name for entry in budget_entries("workload").values() if entry.name not in _FACTORY
@@ -25,18 +28,39 @@ CELL_OPTIONS: Final = tuple(name for name in WORKLOAD_OPTIONS if name != "optimi
 """Options of the built-in cells; a factory decides these itself."""
 
 
-def workload_from(ctx: click.Context, options: dict[str, Any]) -> tuple[Workload, str | None]:
-    """The requested workload, and the path of its factory.
+class Trained(NamedTuple):
+    """What a command trains.
+
+    Attributes:
+        factory_path: where its factory is; None for a built-in cell.
+        secrets: arguments of the factory that no record has.
+    """
+
+    workload: Workload
+    factory_path: str | None
+    secrets: Secrets
+
+
+def workload_from(ctx: click.Context, options: dict[str, Any], *, runs: bool = True) -> Trained:
+    """The requested workload, and its factory.
+
+    Args:
+        runs: whether workers will run it, so that environment variables must be set.
 
     Raises:
         BadInputError: cell options are given with a factory, or the factory cannot be found.
     """
-    from rnnprof.workload import FactorySource, Workload, factory_place, workload_of
+    import os
+
+    from rnnprof.redaction import NO_SECRETS
+    from rnnprof.workload import FactoryInput, Workload, factory_place, workload_of
 
     if options["factory"] is None:
-        if options["factory_args"]:
-            raise BadInputError("--factory-arg needs --factory")
-        return Workload(**{name: options[name] for name in WORKLOAD_OPTIONS}), None
+        for name, flag in _FACTORY_FLAGS.items():
+            if options[name]:
+                raise BadInputError(f"{flag} needs --factory")
+        workload = Workload(**{name: options[name] for name in WORKLOAD_OPTIONS})
+        return Trained(workload, None, NO_SECRETS)
     for name in CELL_OPTIONS:
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             flag = "--" + name.replace("_", "-")
@@ -48,23 +72,50 @@ def workload_from(ctx: click.Context, options: dict[str, Any]) -> tuple[Workload
         path, reference = factory_place(options["factory"])
     except BadInputError as error:
         raise BadInputError(f"--factory {error}") from None
-    source = FactorySource(reference, _factory_args(options["factory_args"]))
-    return workload_of(source, options["optimizer"]), path
+    given = FactoryInput(
+        {name: _value(text) for name, text in _pairs("--factory-arg", options["factory_args"])},
+        dict(_pairs("--factory-arg-env", options["factory_env"])),
+        _split(options["factory_argv"]),
+    )
+    for name in given.args.keys() & given.env_args.keys():
+        raise BadInputError(f"--factory-arg-env {name} is given as --factory-arg too")
+    secrets = given.secrets(os.environ) if runs else NO_SECRETS
+    return Trained(workload_of(given.source(reference), options["optimizer"]), path, secrets)
 
 
-def _factory_args(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """``k=v`` pairs; a value is read as JSON where it is JSON, else as text."""
-    args: dict[str, Any] = {}
+_FACTORY_FLAGS: Final = {
+    "factory_args": "--factory-arg", "factory_env": "--factory-arg-env",
+    "factory_argv": "--factory-argv",
+}  # fmt: skip
+
+
+def _pairs(flag: str, pairs: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The names and texts of ``NAME=VALUE``; messages never have the value, which may be secret."""
+    seen = set()
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not separator or not name.isidentifier():
-            raise BadInputError(f"--factory-arg {pair}: write NAME=VALUE")
-        if name in args:
-            raise BadInputError(f"--factory-arg {name} is given twice")
+            what = "NAME=VALUE" if flag == "--factory-arg" else "NAME=VARIABLE"
+            shown = name if name.isidentifier() else f"{name[:20]!r}" if separator else "..."
+            raise BadInputError(f"{flag} {shown}: write {what}")
+        if name in seen:
+            raise BadInputError(f"{flag} {name} is given twice")
         if name in ("batch", "time_steps", "device"):
-            raise BadInputError(f"--factory-arg {name}: rnnprof itself passes {name}")
-        args[name] = _value(text)
-    return args
+            raise BadInputError(f"{flag} {name}: rnnprof itself passes {name}")
+        seen.add(name)
+        yield name, text
+
+
+def _split(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of ``--factory-argv``, as a shell splits them."""
+    import shlex
+
+    try:
+        return tuple(word for text in texts for word in shlex.split(text))
+    except ValueError as error:
+        raise BadInputError(
+            f"--factory-argv: {str(error).lower()}: write it as for a shell"
+        ) from None
 
 
 def _value(text: str) -> Any:

@@ -37,10 +37,10 @@ def orders_of(
 
     places = opt.places_from(options)
     settings = opt.settings_from(options)
-    workload, factory_path = opt.workload_from(ctx, options)
+    trained = opt.workload_from(ctx, options)
     return [
         Order(
-            workload=workload,
+            workload=trained.workload,
             grid=Grid(options.get("batch", ()), options["time_steps"]),
             settings=settings,
             path=path,
@@ -48,11 +48,12 @@ def orders_of(
             device=place.device,
             device_uuid=place.uuid,
             gpu=place.gpu,
-            factory_path=factory_path,
+            factory_path=trained.factory_path,
+            secrets=trained.secrets,
             extend=options["extend"],
             overwrite=options["overwrite"],
         )
-        for place, path in run_paths(options["output"], workload.name, places, suffix)
+        for place, path in run_paths(options["output"], trained.workload.name, places, suffix)
     ]
 
 

@@ -11,6 +11,7 @@ import click
 from rnnprof.cli.command import MeasuringCommand, table_options
 from rnnprof.cli.echo import command_of, say, say_json, say_written
 from rnnprof.cli.orders import orders_of
+from rnnprof.cli.printed import note_printed
 from rnnprof.cli.stops import Terminated, hear_sigterm
 from rnnprof.errors import BadInputError
 
@@ -52,10 +53,17 @@ def carry_out(order: Order, options: dict[str, Any]) -> Run:
         return run_order(order, listener_for(options["verbose"], quiet=options["quiet"]))
     except (KeyboardInterrupt, Terminated):
         if order.path.exists():
-            resume = command_of(["rnnprof", *(a for a in sys.argv[1:] if a != "--overwrite")])
-            resume = resume or "give the same command again"
+            resume = _resume_command(order) or "give the same command again"
             say(f"\nstopped; {order.path} is valid. To resume: {resume}", err=True)
         raise
+
+
+def _resume_command(order: Order) -> str:
+    """This command without ``--overwrite``, and without the secrets of its factory."""
+    from rnnprof.redaction import command_shown
+
+    words = command_shown(word for word in sys.argv[1:] if word != "--overwrite")
+    return command_of(["rnnprof", *map(order.secrets.strike, words)])
 
 
 def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
@@ -73,6 +81,7 @@ def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
     else:
         say(_text(reports), colour=_wants_colour())
     for report in reports:
+        note_printed(report.run)
         _note_drift(report.drift)
         if not options["no_report"]:
             folder = options["report"]

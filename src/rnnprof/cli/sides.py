@@ -52,9 +52,15 @@ def side_of(
 
     python, folder = place
     with contextlib.chdir(folder or Path.cwd()):
-        workload, factory_path = opt.workload_from(ctx, options)
+        trained = opt.workload_from(ctx, options)
     own = replace(
-        order, workload=workload, factory_path=factory_path, path=path, overwrite=True, extend=False
+        order,
+        workload=trained.workload,
+        factory_path=trained.factory_path,
+        secrets=trained.secrets,
+        path=path,
+        overwrite=True,
+        extend=False,
     )
     return Side(own, python, folder)
 

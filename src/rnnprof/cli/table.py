@@ -168,6 +168,10 @@ _WORKLOAD: Final = (
           metavar="FILE.py:MAKE"),
     _work("--factory-arg", "Keyword argument for the factory; may be repeated.",
           metavar="K=V", shape="list", parameter="factory_args"),
+    _work("--factory-arg-env", "The same with the value of a variable, which is not kept.",
+          metavar="K=VAR", shape="list", parameter="factory_env"),
+    _work("--factory-argv", "Words of the script's own sys.argv; may be repeated.",
+          metavar="WORDS", shape="list"),
 )  # fmt: skip
 
 _GRID: Final = (

@@ -10,6 +10,7 @@ from rnnprof.cli import options as opt
 from rnnprof.cli.command import MeasuringCommand, table_options
 from rnnprof.cli.echo import say, say_json, say_written
 from rnnprof.cli.orders import run_path
+from rnnprof.cli.printed import note_printed
 from rnnprof.cli.profile import EXIT_MISSING, carry_out
 from rnnprof.errors import BadInputError
 from rnnprof.plain_text import one_line
@@ -47,9 +48,9 @@ def _order(ctx: click.Context, options: dict[str, Any]) -> Order:
     opt.refuse_simulation(options, "what is learned takes kernels")
     place = opt.place_from(options)
     settings = opt.settings_from({**options, "headroom": 0.05, "reserve": None})
-    workload, factory_path = opt.workload_from(ctx, options)
-    study = _study(options, workload)
-    workload = _for_task(ctx, workload, study)
+    trained = opt.workload_from(ctx, options)
+    study = _study(options, trained.workload)
+    workload = _for_task(ctx, trained.workload, study)
     return Order(
         workload=workload,
         grid=Grid(options["batch"], options["time_steps"]),
@@ -58,7 +59,8 @@ def _order(ctx: click.Context, options: dict[str, Any]) -> Order:
         command="trainability",
         device=place.device,
         device_uuid=place.uuid,
-        factory_path=factory_path,
+        factory_path=trained.factory_path,
+        secrets=trained.secrets,
         extend=options["extend"],
         overwrite=options["overwrite"],
     )
@@ -133,4 +135,5 @@ def _answer(run: Run, options: dict[str, Any]) -> int:
     failed = [each for each in passes if each.outcome not in GOOD_OUTCOMES]
     for each in failed[-3:]:
         say(f"{each.point}: {one_line(each.reason or '')}", err=True)
+    note_printed(run)
     return 0 if outcomes <= GOOD_OUTCOMES and passes else EXIT_MISSING

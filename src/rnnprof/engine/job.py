@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import textwrap
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from rnnprof import protocol
 from rnnprof.device.locks import gpu_lock
 from rnnprof.engine.identity import (
     GpuSurvey,
@@ -30,7 +32,8 @@ from rnnprof.errors import (
     RunFileError,
     WorkerStartError,
 )
-from rnnprof.outcomes import classify
+from rnnprof.outcomes import classify, said_before
+from rnnprof.plain_text import WIDTH
 from rnnprof.runfile.codec import decode, encode
 from rnnprof.runfile.differences import differences
 from rnnprof.runfile.journal import Journal, open_journal
@@ -41,8 +44,17 @@ from rnnprof.units import format_bytes
 DESCRIBE_DEADLINE_S: Final = 120.0
 CHECK_DEADLINE_S: Final = 300.0
 
+SAID: Final = ("message", "nonsense", "log_tail", "error_type")
+"""Fields of the evidence that a worker or the user's code wrote."""
+
 CHECK_BATCH: Final = 2
 """Batch of the one training step that checks a factory, where no batch is requested."""
+
+
+LOADS_LONG: Final = (
+    "each worker loads the file again: move what trains, waits or downloads under "
+    '`if __name__ == "__main__":`'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +112,22 @@ def carry_out(
         return job.run
 
 
-def _kept_open(
-    supervisor: Supervisor | None, order: Order
-) -> contextlib.AbstractContextManager[Supervisor]:
-    """The supervisor that is given, which stays open; else one of this job's own."""
-    return contextlib.nullcontext(supervisor) if supervisor else Supervisor(gpu=order.gpu)
+def asking(supervisor: Supervisor, order: Order) -> Callable[[protocol.Task, float], Answer]:
+    """How this job asks workers; the order's secrets are struck from what they answer.
+
+    Every record, message and page is made from these answers.
+    """
+    secrets = order.secrets
+
+    def ask(task: protocol.Task, deadline_s: float) -> Answer:
+        answer = supervisor.ask(task, deadline_s)
+        evidence = answer.evidence
+        if evidence is not None:
+            texts = {name: secrets.struck(getattr(evidence, name)) for name in SAID}
+            evidence = replace(evidence, **texts)
+        return replace(answer, findings=secrets.struck(answer.findings), evidence=evidence)
+
+    return ask
 
 
 def _refuse_early(run: Run | None, order: Order) -> None:
@@ -162,7 +185,7 @@ def _identify(order: Order, run: Run | None, supervisor: Supervisor) -> Site:
     if order.device == "cpu":  # refused before torch is imported
         _refuse_gpu_memory(order)
         resolve_limit(order.settings.memory_limit, _kept_limit(order, run))
-    answer = supervisor.ask(order.task("describe"), DESCRIBE_DEADLINE_S)
+    answer = asking(supervisor, order)(order.task("describe"), DESCRIBE_DEADLINE_S)
     if answer.evidence is not None:
         raise _describe_error(order, answer)
     facts = answer.findings["facts"]
@@ -179,7 +202,9 @@ def _describe_error(order: Order, answer: Answer) -> RnnprofError:
     if order.factory_path and answer.evidence.phase == "factory":
         return _factory_error(order, answer)
     reason = classify(answer.evidence).reason
-    return WorkerStartError(f"the worker could not describe itself: {reason}")
+    return WorkerStartError(
+        f"the worker could not describe itself: {reason}\n{said_before(answer.evidence)}"
+    )
 
 
 def _refuse_gpu_memory(order: Order) -> None:
@@ -214,7 +239,7 @@ def _resolved_limit(
 
 
 def _survey(order: Order, supervisor: Supervisor) -> GpuSurvey:
-    answer = supervisor.ask(order.task("survey"), DESCRIBE_DEADLINE_S)
+    answer = asking(supervisor, order)(order.task("survey"), DESCRIBE_DEADLINE_S)
     if answer.evidence is not None:
         reason = classify(answer.evidence).reason
         raise WorkerStartError(f"the worker could not measure the GPU's free memory: {reason}")
@@ -249,7 +274,7 @@ def _one_step(point: Point, order: Order, supervisor: Supervisor) -> Answer:
         point=point,
         guard_bytes=guard_bytes(),
     )
-    return supervisor.ask(task, order.settings.timeout_s or CHECK_DEADLINE_S)
+    return asking(supervisor, order)(task, order.settings.timeout_s or CHECK_DEADLINE_S)
 
 
 def _error_of(answer: Answer, point: Point, order: Order) -> BadInputError | None:
@@ -269,11 +294,13 @@ def _error_of(answer: Answer, point: Point, order: Order) -> BadInputError | Non
 
 def _factory_error(order: Order, answer: Answer, where: str = "") -> BadInputError:
     assert answer.evidence is not None
-    evidence = answer.evidence
+    evidence, named = answer.evidence, f"--factory {order.factory_path}"
     if answer.bad_factory:
-        return BadInputError(f"--factory {order.factory_path}: {evidence.message}")
-    reason = classify(evidence).reason
-    return BadInputError(f"--factory {order.factory_path}{where}: {reason}")
+        return BadInputError(f"{named}: {evidence.message}")
+    hint = LOADS_LONG if evidence.timed_out else str(answer.findings.get("hint") or "")
+    lines = [f"{named}{where}: {classify(evidence).reason}", said_before(evidence)]
+    lines.append(textwrap.fill(hint, WIDTH, break_long_words=False, break_on_hyphens=False))
+    return BadInputError("\n".join(line for line in lines if line))
 
 
 def _claim(journal: Journal, header: Header, order: Order, host: Host) -> Request:
@@ -307,7 +334,7 @@ def _observer(
         task=order.task("fit"),
         request=request,
         limit_bytes=limit_bytes - reserve,
-        probe=supervisor.ask,
+        probe=asking(supervisor, order),
         record=journal.append,
         guard_bytes=guard_bytes,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from rnnprof import protocol
+from rnnprof.redaction import NO_SECRETS, Secrets
 from rnnprof.runfile.points import Grid
 from rnnprof.runfile.records import Settings
 from rnnprof.simulate.description import GpuDescription
@@ -27,6 +28,7 @@ class Order:
         device: ``cpu``, ``cuda`` or ``cuda:N``; with *device_uuid* the GPU is already known.
         gpu: the GPU to simulate; None where the device is present.
         factory_path: the factory's location: ``path/to/file.py:function`` or ``module:function``.
+        secrets: arguments of the factory that no record has.
         extend: add points to the run in the file, even if it is finished.
         overwrite: replace what is in the file.
         kept_limit_bytes: the limit of the other side of a comparison, if none is requested.
@@ -41,6 +43,7 @@ class Order:
     device_uuid: str | None = None
     gpu: GpuDescription | None = None
     factory_path: str | None = None
+    secrets: Secrets = NO_SECRETS
     extend: bool = False
     overwrite: bool = False
     kept_limit_bytes: int | None = None
@@ -54,5 +57,7 @@ class Order:
             device_uuid=self.device_uuid,
             seed=self.settings.seed,
             factory_path=self.factory_path,
+            secret_args=dict(self.secrets.args),
+            argv=self.secrets.argv,
             precision_ratio=PRECISION_RATIO["cpu" if self.device == "cpu" else "cuda"],
         )

@@ -18,7 +18,7 @@ from rnnprof.points.reasons import BatchNotUsed, ImpliedBy
 from rnnprof.points.seen import largest, unused_batches
 from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import Calibration, Fit, Memory, Observation, Timing
-from rnnprof.runfile.points import Outcome, Point, Role
+from rnnprof.runfile.points import GOOD_OUTCOMES, Outcome, Point, Role
 from rnnprof.runfile.records import Run
 from rnnprof.stats.statistics import median_interval
 from rnnprof.workload import Workload
@@ -137,6 +137,7 @@ def fold(
         phase=ending.failure.phase if ending.failure else None,
         reason=ending.reason,
         warnings=_warnings(observations),
+        log_tail=_printed(ending),
         **_memory_fields(fit, memory),
         **timing,
         **(_speed_fields(timing, _work(point, memory, workload, rates), rates) if timing else {}),
@@ -226,6 +227,13 @@ def _fit_outcome(observations: Sequence[Observation]) -> Outcome | None:
 
 def _last(kind: type[O], observations: Sequence[Observation]) -> O | None:
     return next((o for o in reversed(observations) if isinstance(o, kind)), None)
+
+
+def _printed(ending: Observation) -> str | None:
+    """What the process printed at last; None for an answer, as out of memory is one."""
+    if ending.outcome in GOOD_OUTCOMES or ending.failure is None:
+        return None
+    return ending.failure.log_tail
 
 
 def _warnings(observations: Sequence[Observation]) -> tuple[str, ...]:

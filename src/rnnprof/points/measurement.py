@@ -37,6 +37,8 @@ class Measurement:
         unused: why a step does not use the requested batch, so that it has no throughput.
         noisy: what made the timing noisy, or None.
         reason, breakdown_reason, warnings: text where an observation recorded it.
+        log_tail: the last lines that the process of a point printed that failed, crashed or timed
+            out.
     """
 
     point: Point
@@ -70,3 +72,4 @@ class Measurement:
     unused: Reason | None = None
     noisy: Reason | None = None
     warnings: tuple[Reason | str, ...] = ()
+    log_tail: str | None = None

@@ -27,7 +27,7 @@ def differences(
             f"{name.removeprefix('environment.')}: {left.get(name)!r} {places[0]}, "
             f"{right.get(name)!r} {places[1]}"
             for name in dict.fromkeys([*left, *right])
-            if left.get(name) != right.get(name) and name not in _DERIVED
+            if (left.get(name) or None) != (right.get(name) or None) and name not in _DERIVED
         ),
         *sources,
     ]

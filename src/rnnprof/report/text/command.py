@@ -8,6 +8,7 @@ command line can say is told in a sentence instead, never changed.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from rnnprof.axes import MAX_AXIS_VALUE, MAX_AXIS_VALUES, format_axis
 from rnnprof.errors import BadInputError
 from rnnprof.maxbatch.certify import settings_of
 from rnnprof.plain_text import printable, shell_word
+from rnnprof.redaction import STRUCK
 from rnnprof.report.model import RunReport
 from rnnprof.report.text.flags import (
     EFFECTIVE,
@@ -73,6 +75,8 @@ def repetition(report: RunReport) -> Repetition:
         command = _wrapped(_repeating(run, run.requests[-1]))
     except _NoCommandError as error:
         return Repetition("", words.not_repeated(str(error)))
+    if STRUCK in command:
+        return Repetition(command, words.TO_REPEAT_WITH_SECRETS)
     different = {(each.command, each.grid, each.settings) for each in run.requests}
     return Repetition(command, words.TO_REPEAT if len(different) == 1 else words.TO_REPEAT_THE_LAST)
 
@@ -159,9 +163,20 @@ def _workload_words(workload: Workload) -> Iterator[str]:
 def _factory_words(factory: FactorySource) -> Iterator[str]:
     yield _option("--factory", factory.reference)
     for name, value in factory.args.items():
-        if not name.isidentifier() or name in OWN_ARGUMENTS:
-            raise _NoCommandError(words.not_an_argument(printable(name)))
-        yield _option("--factory-arg", f"{name}={_argument(value)}")
+        yield _option("--factory-arg", f"{_argument_name(name)}={_argument(value)}")
+    for name in factory.secret_args:
+        yield _option("--factory-arg", f"{_argument_name(name)}={STRUCK}")
+    for name, variable in factory.env_args.items():
+        yield _option("--factory-arg-env", f"{_argument_name(name)}={variable}")
+    if factory.argv:
+        yield _option("--factory-argv", shlex.join(factory.argv))
+
+
+def _argument_name(name: str) -> str:
+    """A name that ``--factory-arg`` takes."""
+    if not name.isidentifier() or name in OWN_ARGUMENTS:
+        raise _NoCommandError(words.not_an_argument(printable(name)))
+    return name
 
 
 def _argument(value: Any) -> str:

@@ -7,6 +7,10 @@ from typing import Final
 TO_REPEAT: Final = "The command that repeats the run:"
 TO_REPEAT_THE_LAST: Final = "The command that repeats the last invocation:"
 
+TO_REPEAT_WITH_SECRETS: Final = (
+    "The command that repeats the last invocation; *** stands for a value that is not kept:"
+)
+
 NO_COMMAND: Final = "No command line repeats this run: "
 
 MADE_BY_CHECK: Final = (

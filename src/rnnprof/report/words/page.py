@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rnnprof.advice.recommendation import NEAR_BEST_RATIO
+from rnnprof.outcomes import last_lines
 from rnnprof.plain_text import clip
 from rnnprof.points.fold import Drift
 from rnnprof.points.measurement import Measurement
@@ -164,6 +165,8 @@ def common_caption(points: int, first: str) -> str:
 def remarks(measurement: Measurement) -> str:
     """What else is known of a point."""
     parts = [as_text(measurement.reason)]
+    if printed := last_lines(measurement.log_tail or ""):
+        parts.append(f"last line printed: {printed[-1]}")
     parts += [f"noisy: {as_text(measurement.noisy)}"] if measurement.noisy else []
     parts += [f"{measurement.retries} retries of the allocator"] if measurement.retries else []
     if measurement.outcome is Outcome.MEASURED and measurement.breakdown_reason:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rnnprof.worker.workload.factories import check_has_source, load_factory
+from rnnprof.worker.workload.factories import check_has_source
 from rnnprof.worker.workload.layers import UnsupportedError
 from rnnprof.worker.workload.precision import set_flags
 from rnnprof.worker.workload.sources import user_sources
 from rnnprof.worker.workload.warm_up import warm_up
+from rnnprof.worker.workload.workloads import checked_args, seeded_factory
 
 if TYPE_CHECKING:
     from rnnprof.worker.session import Session
@@ -23,8 +24,10 @@ def describe_pass(session: Session) -> dict[str, Any]:
     with suppress(UnsupportedError):  # each point then reports why
         set_flags(session.task.workload)
     path = session.task.factory_path
-    if path:
-        check_has_source(load_factory(path))
+    factory = seeded_factory(session.task)
+    if factory is not None:
+        check_has_source(factory)
+        checked_args(session.task, factory)
     facts = {**torch_facts(), **session.device.facts()}
     return {"facts": facts, "sources": user_sources(path)}
 

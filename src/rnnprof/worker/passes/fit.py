@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,14 +12,16 @@ from rnnprof.worker.workload.loss import finite_loss, loss_warnings
 from rnnprof.worker.workload.optimizer_steps import OptimizerSteps
 from rnnprof.worker.workload.rehearsal import rehearse
 from rnnprof.worker.workload.seen import Sightings
+from rnnprof.worker.workload.signatures import BadFactoryError, kind_of
 from rnnprof.worker.workload.sources import user_sources
-from rnnprof.worker.workload.warm_up import warm_up
-from rnnprof.worker.workload.workloads import build
+from rnnprof.worker.workload.warm_up import warm_up_beside
+from rnnprof.worker.workload.workloads import build, seeded_factory
 
 if TYPE_CHECKING:
     from rnnprof import protocol
     from rnnprof.worker.backends.base import Limit
     from rnnprof.worker.session import Session
+    from rnnprof.worker.workload.factories import Factory
 
 THRASHING_TIMES: Final = 3
 """Times as many training steps if the allocator empties its cache to continue: what fits then
@@ -32,13 +35,14 @@ def fit_pass(session: Session) -> dict[str, Any]:
     session.tracker.enter("baseline")
     rehearse(task)
     device.ready_for_fit(task.guard_bytes)
-    findings["baseline_note"] = warm_up(task) if device.warms_up_to_fit else None
+    findings["baseline_note"] = warm_up_beside(task) if device.warms_up_to_fit else None
+    factory = seeded_factory(task)
     assert task.limit_bytes is not None
     session.limit = device.set_limit(task.limit_bytes)
     findings |= session.limit.baseline()
     _refuse_if_short(task, session.limit)
     meter = device.meter()
-    _train(session, session.limit)
+    _train(session, session.limit, factory)
     device.synchronize()
     findings |= session.limit.peaks()
     findings["conditions"] = meter.read()
@@ -64,14 +68,29 @@ def check_pass(session: Session) -> dict[str, Any]:
     training = build(task, task.point.batch, task.point.time_steps)
     session.tracker.enter("other")
     loss = training.step(session.tracker)
+    _refuse_unrun(loss)
     session.device.synchronize()
     return {"warnings": loss_warnings(loss), "sources": user_sources(task.factory_path)}
 
 
-def _train(session: Session, limit: Limit) -> None:
+def _refuse_unrun(returned: Any) -> None:
+    """Refuse a step whose call has run nothing of it.
+
+    Raises:
+        BadFactoryError: it returned a coroutine or a generator.
+    """
+    if inspect.isawaitable(returned) or inspect.isgenerator(returned):
+        raise BadFactoryError(
+            f"the step returned {kind_of(returned)}, so no training ran: return the loss"
+        )
+
+
+def _train(session: Session, limit: Limit, factory: Factory | None) -> None:
     task, findings = session.task, session.findings
     session.tracker.enter("build")
-    training = build(task, task.point.batch, task.point.time_steps, task.lengths, worst=True)
+    training = build(
+        task, task.point.batch, task.point.time_steps, task.lengths, worst=True, factory=factory
+    )
     session.tracker.enter("other")
     loss = None
     counter = OptimizerSteps(training.optimizer)

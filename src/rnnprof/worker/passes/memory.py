@@ -23,7 +23,7 @@ from rnnprof.worker.workload.flop_count import count_flops
 from rnnprof.worker.workload.loss import loss_warnings
 from rnnprof.worker.workload.optimizer_steps import OptimizerSteps
 from rnnprof.worker.workload.precision import graphs_compiled
-from rnnprof.worker.workload.warm_up import warm_up
+from rnnprof.worker.workload.warm_up import warm_up_beside
 from rnnprof.worker.workload.workloads import build
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def memory_pass(session: Session) -> dict[str, Any]:
 def _library_addresses(task: protocol.Task, device: Device) -> frozenset[int]:
     """Blocks that the libraries keep after a tiny workload has run: workspaces, states."""
     assert device.trace is not None
-    warm_up(task)
+    warm_up_beside(task)
     gc.collect()
     device.synchronize()
     with record_function(LIBRARY_MARK):

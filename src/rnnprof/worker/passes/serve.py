@@ -19,7 +19,8 @@ from rnnprof.worker.passes.timing import timing_pass
 from rnnprof.worker.phases import PhaseTracker
 from rnnprof.worker.session import Session, open_device
 from rnnprof.worker.workload.factories import BadFactoryError
-from rnnprof.worker.workload.location import users_line
+from rnnprof.worker.workload.hints import hint_for
+from rnnprof.worker.workload.location import located
 
 COUNTED_PASSES: Final = frozenset({"check", "fit", "memory"})
 """Passes that count their training steps, or run only one."""
@@ -69,13 +70,18 @@ def _describe(error: BaseException, session: Session) -> protocol.Raised:
     said = _end_of_data(session) if has_ended else str(error)
     return protocol.Raised(
         error_type=DATA_ENDED_TYPE if has_ended else type(error).__name__,
-        message=said + users_line(error),
+        message=located(said, error),
         phase=session.tracker.current,
         charged_bytes=counted,
         limit_bytes=limit.limit_bytes if limit else None,
         bad_factory=isinstance(error, BadFactoryError),
-        findings=session.findings,
+        findings={**session.findings, **_hint(error, session)},
     )
+
+
+def _hint(error: BaseException, session: Session) -> dict[str, str]:
+    hint = hint_for(error, session.task.factory_path, session.task.device)
+    return {"hint": hint} if hint else {}
 
 
 def _judged(error: BaseException, session: Session) -> BaseException:

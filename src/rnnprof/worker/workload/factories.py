@@ -6,15 +6,24 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from rnnprof.errors import BadInputError
 from rnnprof.factory import PhaseMarker, Training
+from rnnprof.script import functions_of, imports, near
+from rnnprof.worker.workload.signatures import BadFactoryError as BadFactoryError
+from rnnprof.worker.workload.signatures import (
+    check_callable_without,
+    kind_of,
+    step_with_phase,
+)
 
 Factory = Callable[..., Any]
 
@@ -24,38 +33,57 @@ EXPECTED = (
 )
 
 
-class BadFactoryError(BadInputError):
-    """The factory cannot be found or does not follow the protocol."""
-
-
-def load_factory(path: str) -> Factory:
+def load_factory(path: str, words: Sequence[str] = ()) -> Factory:
     """Import ``file.py:function`` or ``package.module:function``.
+
+    As with ``python file.py WORDS``, the file's folder is on the path and ``sys.argv`` is the
+    script's.
 
     Raises:
         BadFactoryError: something is missing; the message lists what exists.
     """
     source, _, name = path.rpartition(":")
     sys.path.insert(0, str(Path.cwd()))
-    module = _load_file(Path(source)) if source.endswith(".py") else _import_module(source)
+    sys.argv = [source, *words]
+    with _training_refused(Path(source).name):
+        module = _load_file(Path(source)) if source.endswith(".py") else _import_module(source)
     function = getattr(module, name, None)
     if not callable(function):
-        there = [n for n, value in vars(module).items() if inspect.isfunction(value)]
-        raise BadFactoryError(
-            f"{source} has no function {name!r}; it has {', '.join(there[:8]) or 'no function'}"
-        )
+        raise BadFactoryError(_no_function(module, Path(source).name, name))
     return function  # type: ignore[no-any-return]
 
 
-def takes_worst(factory: Factory) -> bool:
-    """Whether a factory has a parameter ``worst`` that can be given by name."""
-    try:
-        parameter = inspect.signature(factory).parameters.get("worst")
-    except (TypeError, ValueError):  # a callable without a signature
-        return False
-    return parameter is not None and parameter.kind in (
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        inspect.Parameter.KEYWORD_ONLY,
+def _no_function(module: ModuleType, source: str, name: str) -> str:
+    if hasattr(module, name):
+        return f"{source}: {name} is {kind_of(getattr(module, name))}, not a function"
+    own = functions_of(Path(module.__file__)) if module.__file__ else []
+    there = own or [n for n, value in vars(module).items() if inspect.isfunction(value)]
+    nearest = near(name, there)
+    meant = f"; did you mean {nearest!r}?" if nearest else ";"
+    return (
+        f"{source} has no function {name!r}{meant} it has {', '.join(there[:8]) or 'no function'}"
     )
+
+
+@contextmanager
+def _training_refused(name: str) -> Iterator[None]:
+    """Refuse a file that trains when it is loaded: each worker would train first.
+
+    Raises:
+        BadFactoryError: an optimizer steps inside the context.
+    """
+
+    def refuse(*_: object) -> None:
+        raise BadFactoryError(
+            f"{name} trains when it is loaded, and each worker loads it: move the training under "
+            '`if __name__ == "__main__":` or into the function that the factory returns'
+        )
+
+    handle = register_optimizer_step_pre_hook(refuse)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def check_has_source(factory: Factory) -> None:
@@ -75,45 +103,77 @@ def check_has_source(factory: Factory) -> None:
 
 
 def _load_file(path: Path) -> ModuleType:
-    # as with `python train.py`: files in the same folder can be imported
-    sys.path.insert(0, str(path.resolve().parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
+    if not path.is_file():
         raise BadFactoryError(f"no file {path}")
+    path = path.resolve()
+    name = _module_name(path)
+    # as with `python train.py`: files in the same folder can be imported
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None, "its name ends in .py"
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
 
+OWN_PREFIX: Final = "_script_"
+
+
+def _module_name(path: Path) -> str:
+    """The file's stem; another name if the stem is that of a module in use, such as ``torch``.
+
+    A file that imports a module of its own name means the installed one, which is then loaded
+    before the file's folder is on the path.
+    """
+    stem = path.stem.replace(".", "_")
+    if stem not in sys.modules and imports(path, stem):
+        try:
+            importlib.import_module(stem)
+        except ImportError:
+            return stem
+    file = getattr(sys.modules.get(stem), "__file__", None)
+    is_free = stem not in sys.modules or (file is not None and Path(file).resolve() == path)
+    return stem if is_free else OWN_PREFIX + stem
+
+
 def _import_module(name: str) -> ModuleType:
     try:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None:
+            sys.argv[0] = spec.origin
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            raise BadFactoryError(f"no module {name!r} on the path or in this directory") from None
+            raise BadFactoryError(
+                f"no module {name!r} on the path or in this directory ({Path.cwd()})"
+            ) from None
         raise
 
 
 def adopt(returned: Any, make_optimizer: Callable[[Any], Any]) -> Training:
-    """Convert what a factory returned to a :class:`Training`.
+    """Convert what a factory returned to a :class:`Training`, whose step takes the phase.
 
     Raises:
-        BadFactoryError: it is none of the three forms.
+        BadFactoryError: it is none of the three forms, or a function needs other arguments.
     """
     if isinstance(returned, Training):
         if not callable(returned.step):
-            raise BadFactoryError(f"Training.step is {_kind(returned.step)}, not a function")
-        return returned
+            raise BadFactoryError(f"Training.step is {kind_of(returned.step)}, not a function")
+        if returned.probe is not None:
+            check_callable_without(returned.probe, "probe", "probe()")
+        return replace(returned, step=step_with_phase(returned.step))
     if isinstance(returned, torch.nn.Module):
         raise BadFactoryError(f"the factory returned a module alone; {EXPECTED}")
     if isinstance(returned, tuple) and len(returned) == 2:
         module, forward_loss = returned
-        if isinstance(module, torch.nn.Module) and callable(forward_loss):
+        if isinstance(module, torch.nn.Module):
+            check_callable_without(forward_loss, "forward_loss", "forward_loss()")
             return short_form(module, forward_loss, make_optimizer(module.parameters()))
     if callable(returned):
-        return Training(returned)
-    raise BadFactoryError(f"the factory returned {_kind(returned)}; {EXPECTED}")
+        return Training(step_with_phase(returned))
+    raise BadFactoryError(f"the factory returned {kind_of(returned)}; {EXPECTED}")
 
 
 def short_form(
@@ -126,7 +186,7 @@ def short_form(
         with phase("forward"):
             loss = forward_loss()
         if not isinstance(loss, torch.Tensor):
-            raise BadFactoryError(f"forward_loss returned {_kind(loss)}, not a tensor")
+            raise BadFactoryError(f"forward_loss returned {kind_of(loss)}, not a tensor")
         with phase("backward"):
             # backward needs a scalar; for any other loss the record has a warning
             torch.autograd.backward(loss if loss.numel() == 1 else loss.sum())
@@ -136,7 +196,3 @@ def short_form(
         return loss.detach()
 
     return Training(step, model=module, optimizer=optimizer)
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"

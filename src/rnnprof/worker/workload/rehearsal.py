@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from rnnprof.simulate.description import GPU_VARIABLE
 from rnnprof.worker.workload.factories import BadFactoryError
 from rnnprof.worker.workload.layers import UnsupportedError
-from rnnprof.worker.workload.location import users_line
+from rnnprof.worker.workload.location import located
 from rnnprof.worker.workload.warm_up import warm_up
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _warm_up_and_exit(task: protocol.Task, writing: int) -> NoReturn:
             try:
                 warm_up(task)
             except tuple(REFUSED.values()) as error:
-                message = str(error) + users_line(error)
+                message = located(str(error), error)
                 json.dump({"error": type(error).__name__, "message": message}, answer)
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,16 +1,20 @@
-"""Tiny steps of the same workload, which is then dropped: what they load stays.
+"""Tiny steps that are then dropped: what they load stays.
 
-They run before the baseline of a fit pass on the CPU, before a survey of a GPU, and in a rehearsal.
+The same workload's steps run before a survey of a GPU and in a rehearsal, each in a process of its
+own.  Where the workload is built afterwards in the same process, a factory is not called for them:
+a built-in layer takes its place.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from rnnprof.worker.workload.factories import BadFactoryError
 from rnnprof.worker.workload.layers import UnsupportedError
 from rnnprof.worker.workload.reads import simulated_reads_refused
 from rnnprof.worker.workload.workloads import build
+from rnnprof.workload import Workload
 
 if TYPE_CHECKING:
     from rnnprof import protocol
@@ -20,6 +24,20 @@ WARM_UP_SIZE: Final = 2
 
 WARM_UP_STEPS: Final = 2
 """The second step is the first with the optimizer's state in place."""
+
+
+BUILT_IN: Final = Workload(input_size=32, hidden_size=32)
+"""An LSTM with Adam: it loads what the steps of a recurrent network have in common."""
+
+
+def warm_up_beside(task: protocol.Task) -> str | None:
+    """The same in a process that then builds the workload; for a factory with a built-in LSTM.
+
+    So a factory is called once in each process: it may start a process group or open files.
+    """
+    if task.factory_path is not None:
+        task = replace(task, workload=BUILT_IN, factory_path=None)
+    return warm_up(task)
 
 
 def warm_up(task: protocol.Task) -> str | None:

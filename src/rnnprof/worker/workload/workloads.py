@@ -13,10 +13,11 @@ import torch
 
 from rnnprof import protocol
 from rnnprof.factory import Training
-from rnnprof.worker.workload.factories import adopt, load_factory, takes_worst
+from rnnprof.worker.workload.factories import Factory, adopt, load_factory
 from rnnprof.worker.workload.layers import recurrent_module
 from rnnprof.worker.workload.loops import Parts, step_of
 from rnnprof.worker.workload.precision import autocast, gradient_scaler, set_flags, tensor_dtype
+from rnnprof.worker.workload.signatures import check_factory, takes_by_name
 from rnnprof.workload import Workload
 
 OPTIMIZERS: Final[dict[str, Callable[..., torch.optim.Optimizer] | None]] = {
@@ -37,6 +38,7 @@ def build(
     lengths: tuple[int, ...] = (),
     *,
     worst: bool = False,
+    factory: Factory | None = None,
 ) -> Training:
     """Build model, optimizer and data for one shape, all random numbers from the task's seed.
 
@@ -44,19 +46,43 @@ def build(
 
     Args:
         worst: whether a factory that can should use the batch that takes the most memory.
+        factory: as :func:`seeded_factory` returned it in this process; None to load it now.
     """
-    seed_all(task.seed)
     device = torch.device(task.device)
-    if task.factory_path is None:
+    factory = factory or seeded_factory(task)
+    if factory is None:
         set_flags(task.workload)
         return recurrent_layer(task.workload, batch, (*lengths, time_steps), device)
-    factory = load_factory(task.factory_path)
-    seed_numpy(task.seed)  # the factory's file may have imported it
-    args = task.workload.factory.args if task.workload.factory else {}
-    if takes_worst(factory):
-        args = {"worst": worst, **args}
+    args = checked_args(task, factory, worst=worst)
     returned = factory(batch, time_steps, device, **args)
     return adopt(returned, lambda parameters: _optimizer(task.workload.optimizer, parameters))
+
+
+def seeded_factory(task: protocol.Task) -> Factory | None:
+    """Seed all random numbers, then load the factory; None for a built-in cell.
+
+    The factory's file may draw and seed random numbers itself when it is loaded.
+    """
+    seed_all(task.seed)
+    if task.factory_path is None:
+        return None
+    factory = load_factory(task.factory_path, task.words)
+    seed_numpy(task.seed)  # the file may have imported it
+    return factory
+
+
+def checked_args(task: protocol.Task, factory: Factory, *, worst: bool = False) -> dict[str, Any]:
+    """The keyword arguments of a factory.
+
+    Raises:
+        BadFactoryError: the factory does not take what rnnprof passes.
+    """
+    args = task.args
+    if takes_by_name(factory, "worst"):
+        args = {"worst": worst, **args}
+    assert task.factory_path is not None
+    check_factory(factory, task.factory_path.rpartition(":")[2], args)
+    return args
 
 
 def seed_all(seed: int) -> None:
