@@ -14,6 +14,7 @@ from rnnprof import protocol
 from rnnprof.breakdown.memory_model import MemoryModel, Sample, samples_of
 from rnnprof.engine.plan import Cost, deadline_s
 from rnnprof.outcomes import Evidence, classify, is_suspect
+from rnnprof.ranges import MOST_TEXT
 from rnnprof.runfile.codec import DecodeError, decode, encode
 from rnnprof.runfile.observations import Calibration, Failure, Fit, Memory, Observation, Timing
 from rnnprof.runfile.points import Outcome, Point, Role
@@ -217,7 +218,7 @@ def _decoded(observes: str, fields: dict[str, Any], evidence: Evidence | None) -
         failure = Failure(
             phase=evidence.phase,
             error_type=evidence.error_type,
-            message=evidence.message,
+            message=evidence.message and evidence.message[:MOST_TEXT],
             requested_bytes=verdict.requested_bytes,
             signal=evidence.signal,
             exit_code=evidence.exit_code,
