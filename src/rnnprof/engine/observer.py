@@ -19,6 +19,7 @@ from rnnprof.runfile.codec import DecodeError, decode, encode
 from rnnprof.runfile.observations import Calibration, Failure, Fit, Memory, Observation, Timing
 from rnnprof.runfile.points import Outcome, Point, Role
 from rnnprof.runfile.records import KIND_OF, KINDS, Record, Request, Run, Started
+from rnnprof.runfile.sanity import check_record
 
 KIND_OF_PASS: Final = {"rates": "calibration"}
 """The kind of a pass's record, where it differs from the name of the pass."""
@@ -188,6 +189,7 @@ def observation_of(started: Started, answer: Answer, limit_bytes: int) -> Observ
     try:
         observation = _decoded(started.observes, {**answer.findings, **fields}, answer.evidence)
         _check_complete(observation)
+        check_record(observation, started.observes)
     except DecodeError as error:
         return _decoded(started.observes, fields, Evidence(nonsense=str(error)))
     return observation

@@ -14,11 +14,11 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from rnnprof.atomic import unused_name
 from rnnprof.errors import RunFileError
 from rnnprof.runfile.lines import digest, from_line, to_line
 from rnnprof.runfile.loading import load as load
@@ -156,7 +156,7 @@ class Journal:
             RunFileError: the new file cannot be written; the old one is kept.
         """
         target = Path(os.path.realpath(self.path))
-        fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
+        fresh = unused_name(target)
         journal = Journal(self.path, create_regular(fresh))
         try:
             os.fchmod(journal._descriptor, stat.S_IMODE(os.fstat(self._descriptor).st_mode))

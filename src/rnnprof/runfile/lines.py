@@ -12,13 +12,11 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from rnnprof.atomic import RUN_FILE_START
 from rnnprof.runfile.codec import decode_json, encode_json
 from rnnprof.runfile.records import KIND_OF, KINDS, Header, Record
 from rnnprof.runfile.sanity import check_record
 from rnnprof.runfile.validation import check_workload
-
-HEADER_START: Final = b'{"kind":"header",'
-"""How a run file begins."""
 
 MOST_LINE_BYTES: Final = 32 << 20
 """Twice the longest answer that a worker may give."""
@@ -69,7 +67,7 @@ def is_torn(line: bytes, *, is_first: bool) -> bool:
     It begins as a record does, goes on as JSON that is not complete, and holds no byte that a
     record has not: all else is not ours.
     """
-    starts = (HEADER_START,) if is_first else _STARTS
+    starts = (RUN_FILE_START,) if is_first else _STARTS
     begins = any(line.startswith(start) or start.startswith(line) for start in starts)
     is_plain = len(line) <= MOST_LINE_BYTES and _PRINTABLE.fullmatch(line) is not None
     return begins and is_plain and _ends_too_early(line.decode())

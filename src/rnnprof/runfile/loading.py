@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from rnnprof.atomic import RUN_FILE_START
 from rnnprof.errors import RunFileError
 from rnnprof.runfile import foreign
 from rnnprof.runfile.certificates import Certificate
-from rnnprof.runfile.lines import HEADER_START, from_line, is_torn
+from rnnprof.runfile.lines import from_line, is_torn
 from rnnprof.runfile.observations import Observation
 from rnnprof.runfile.records import (
     KINDS,
@@ -128,7 +129,7 @@ def read_open(descriptor: int, path: Path) -> bytes:
 
 def check_ours(content: bytes, path: Path) -> None:
     """Refuse a file that does not begin like a run file: it is not an incomplete one."""
-    if not HEADER_START.startswith(content[: len(HEADER_START)]):
+    if not RUN_FILE_START.startswith(content[: len(RUN_FILE_START)]):
         looks = foreign.of_file(content[: foreign.HEAD_BYTES])
         why = f": {looks}" if looks else ""
         raise RunFileError(f"{path} is not an rnnprof run file{why}. Nothing was changed in it")

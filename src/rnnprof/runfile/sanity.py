@@ -14,9 +14,9 @@ from rnnprof.axes import MAX_AXIS_VALUES
 from rnnprof.errors import RunFileError
 from rnnprof.ranges import MOST_TEXT
 from rnnprof.runfile.codec import DecodeError
-from rnnprof.runfile.observations import Calibration, Fit
+from rnnprof.runfile.observations import Calibration, Fit, Gradient
 from rnnprof.runfile.points import Grid
-from rnnprof.runfile.records import Header, Host, Request, Run
+from rnnprof.runfile.records import SCHEMA, Header, Host, Request, Run
 from rnnprof.workload import Workload
 
 MOST_DEPTH: Final = 50
@@ -43,7 +43,11 @@ def check_record(record: Any, name: str) -> None:
         _check_axis(record.grid.time_steps, f"{name}.grid.time_steps")
         _check_axis(record.settings.lengths, f"{name}.settings.lengths")
         check_points([record.grid], name)
+    if isinstance(record, Gradient):
+        _check_squares(record, name)
     if isinstance(record, Header):
+        if record.schema != SCHEMA:
+            raise DecodeError(f"{name}.schema: {record.schema} is no version of the format")
         _check_sizes(record.workload, f"{name}.workload")
     for field, value in _of_any_kind(record):
         _check_value(value, f"{name}.{field}")
@@ -72,6 +76,14 @@ def _check_axis(values: tuple[int, ...], name: str) -> None:
         raise DecodeError(f"{name}: it has more than {MAX_AXIS_VALUES} values")
     if any(right <= left for left, right in pairwise(values)):
         raise DecodeError(f"{name}: its values are not in ascending order")
+
+
+def _check_squares(record: Gradient, name: str) -> None:
+    """Check that the noise scale has pairs of a small and a larger batch."""
+    if len(record.small_squared) != len(record.big_squared):
+        raise DecodeError(f"{name}.big_squared: it has not as many draws as small_squared")
+    if record.small_squared and not 0 < (record.small_batch or 0) < (record.big_batch or 0):
+        raise DecodeError(f"{name}.big_batch: it is not larger than small_batch")
 
 
 def _check_sizes(workload: Workload, name: str) -> None:
