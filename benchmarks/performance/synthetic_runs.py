@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rnnprof import __version__
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
-from rnnprof.runfile.journal import to_line
+from rnnprof.runfile.lines import to_line
 from rnnprof.runfile.observations import Breakdown, Conditions, Failure, Fit, Memory, Timing
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
 from rnnprof.runfile.records import (

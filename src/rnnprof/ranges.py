@@ -25,6 +25,18 @@ Bytes = Annotated[int, Meta(ge=0, le=MOST)]
 Size = Annotated[int, Meta(ge=0, lt=_SIZES_BELOW)]
 """A size of a layer."""
 
+Extent = Annotated[int, Meta(ge=1, lt=_SIZES_BELOW)]
+"""Sequences of a batch, or time steps."""
+
+Limit = Annotated[int, Meta(ge=1, le=MOST)]
+"""A memory limit in bytes."""
+
+UpToMillion = Annotated[int, Meta(ge=1, le=1_000_000)]
+"""How many, where the command line takes no more."""
+
+ZeroToMillion = Annotated[int, Meta(ge=0, le=1_000_000)]
+"""The same, or none."""
+
 Real = Annotated[float, Meta(gt=-_BELOW, lt=_BELOW)]
 """Any finite number."""
 
@@ -32,7 +44,22 @@ Seconds = Annotated[float, Meta(ge=0, lt=_BELOW)]
 """A duration."""
 
 Duration = Annotated[float, Meta(gt=0, lt=_BELOW)]
-"""A measured duration: above zero."""
+"""A number above zero, such as a measured duration."""
 
 Probability = Annotated[float, Meta(ge=0, lt=1)]
 """Probability of dropout; 1 would drop everything."""
+
+Ratio = Annotated[float, Meta(ge=0, lt=1)]
+"""A share of a whole, below all of it."""
+
+MOST_TEXT: Final = 1 << 16
+"""Characters of a text: messages of compilers have tens of thousands."""
+
+Text = Annotated[str, Meta(max_length=MOST_TEXT)]
+"""A text of any kind."""
+
+MOST_ITEMS: Final = 1000
+"""Items of a list that grows neither with the grid nor with training steps."""
+
+Few = Meta(max_length=MOST_ITEMS)
+"""For a list or table of at most that many."""

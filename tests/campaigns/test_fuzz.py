@@ -27,6 +27,7 @@ from rnnprof.points.fold import anchor_drift, fold_run
 from rnnprof.report.export.document import document
 from rnnprof.report.text.table import table
 from rnnprof.runfile import journal
+from rnnprof.runfile.lines import digest
 from rnnprof.runfile.points import Grid
 from rnnprof.runfile.records import Run
 
@@ -212,7 +213,7 @@ ODD_VALUES: list[Any] = [
 def checked(record: dict[str, Any]) -> bytes:
     """A line as a faulty writer with a good checksum would leave it."""
     body = json.dumps(record, separators=(",", ":")).encode()[:-1]
-    return body + b',"checksum":"' + journal._digest(body) + b'"}'
+    return body + b',"checksum":"' + digest(body) + b'"}'
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

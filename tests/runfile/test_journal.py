@@ -29,17 +29,12 @@ from fakes import (
     run_into,
 )
 from rnnprof.errors import RunFileError
-from rnnprof.runfile import journal
+from rnnprof.runfile import lines
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.runfile.differences import differences
-from rnnprof.runfile.journal import (
-    from_line,
-    load,
-    open_journal,
-    read,
-    run_of,
-    to_line,
-)
+from rnnprof.runfile.journal import load, open_journal, read
+from rnnprof.runfile.lines import digest, from_line, to_line
+from rnnprof.runfile.loading import run_of
 from rnnprof.runfile.observations import Breakdown, Failure
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
 from rnnprof.runfile.records import KIND_OF, KINDS, SCHEMA, Finished, Host, Settings, Started
@@ -144,7 +139,7 @@ def test_a_line_that_is_not_whole_is_told(line, message):
 def forged(text: str) -> bytes:
     """A line with a checksum that is right."""
     body = text.encode()
-    return body + b',"checksum":"' + journal._digest(body) + b'"}'
+    return body + b',"checksum":"' + digest(body) + b'"}'
 
 
 @pytest.mark.parametrize(
@@ -293,25 +288,35 @@ def test_cut_at_any_byte_a_prefix_is_read(path):
     whole = records_in(content)
     assert {type(record) for record in whole} == set(KINDS.values())
     for size in range(len(content) + 1):
-        lines = content[:size].count(b"\n")
+        lines = content[: size + 1].count(b"\n")  # a record counts without its newline
         assert read(content[:size], path) == run_of(whole[:lines], path)
     assert lines == len(whole)
 
 
-def test_cut_at_any_byte_the_file_is_repaired_and_goes_on(path, quick):
+def saved_beside(path: Path) -> list[bytes]:
+    return [file.read_bytes() for file in path.parent.glob(f"{path.name}.torn-*")]
+
+
+def test_cut_at_any_byte_the_file_is_taken_up_and_nothing_is_lost(path, quick):
     content = recorded(path.parent, limit_bytes=8 << 20)
     for size in range(len(content) + 1):
-        path.write_bytes(content[:size])
-        kept = content[: content.rfind(b"\n", 0, size) + 1]
+        cut = content[:size]
+        path.write_bytes(cut)
         with open_journal(path) as opened:
-            assert path.read_bytes() == kept
-            opened.append(SECOND if kept else HEADER)
+            assert path.read_bytes() == cut, "opening changes nothing"
+            opened.append(SECOND if opened.run else HEADER)
+        kept = content[: content.rfind(b"\n", 0, size + 1) + 1]
         assert path.read_bytes() == kept + to_line(SECOND if kept else HEADER)
+        torn = cut[len(kept) :]
+        assert saved_beside(path) == ([torn] if torn else [])
+        assert opened.saved is None or opened.saved.read_bytes() == torn
+        for file in path.parent.glob("*.torn-*"):
+            file.unlink()
     assert kept == content
     assert load(path).requests[-1] == SECOND
 
 
-@pytest.mark.parametrize("size", [0, 1, 10, len(LINES[0]) - 1])
+@pytest.mark.parametrize("size", [0, 1, 10, len(LINES[0]) - 2])
 def test_a_torn_header_is_an_empty_run(path, size):
     path.write_bytes(LINES[0][:size])
     with pytest.raises(RunFileError, match="empty"):
@@ -320,6 +325,165 @@ def test_a_torn_header_is_an_empty_run(path, size):
         assert opened.run is None
         opened.append(HEADER)
     assert load(path).header == HEADER
+    assert saved_beside(path) == ([LINES[0][:size]] if size else [])
+
+
+TORN = LINES[3][:50]
+
+
+def test_a_command_that_is_refused_leaves_a_torn_file_as_it_was(path):
+    path.write_bytes(b"".join(LINES[:3]) + TORN)
+    with pytest.raises(KeyError), open_journal(path):
+        raise KeyError
+    assert path.read_bytes() == b"".join(LINES[:3]) + TORN
+    assert saved_beside(path) == []
+
+
+def test_a_crash_between_saving_and_cutting_saves_once(path, monkeypatch):
+    path.write_bytes(b"".join(LINES[:3]) + TORN)
+
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "ftruncate", crash)
+        with pytest.raises(KeyboardInterrupt), open_journal(path) as opened:
+            opened.append(STARTED)
+    assert path.read_bytes() == b"".join(LINES[:3]) + TORN
+    assert saved_beside(path) == [TORN]
+    write_all(path, [STARTED])
+    assert path.read_bytes() == b"".join(LINES[:4])
+    assert saved_beside(path) == [TORN]
+
+
+def test_a_crash_after_cutting_leaves_whole_lines(path, monkeypatch):
+    path.write_bytes(b"".join(LINES[:3]) + TORN)
+
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", crash)
+        with pytest.raises(KeyboardInterrupt), open_journal(path) as opened:
+            opened.append(STARTED)
+    assert path.read_bytes() == b"".join(LINES[:3])
+    assert saved_beside(path) == [TORN]
+
+
+def test_a_file_of_the_user_with_the_name_of_a_saved_line_stays(path):
+    name = f"{path.name}.torn-{digest(TORN).decode()}"
+    (path.parent / name).write_bytes(b"the user's own")
+    path.write_bytes(b"".join(LINES[:3]) + TORN)
+    write_all(path, [STARTED])
+    assert sorted(saved_beside(path)) == sorted([b"the user's own", TORN])
+
+
+def test_a_torn_line_that_cannot_be_saved_is_not_cut(path, monkeypatch):
+    content = b"".join(LINES[:3]) + TORN
+    path.write_bytes(content)
+    with (
+        failing_disk(monkeypatch),
+        pytest.raises(RunFileError, match=r"cannot save the incomplete last line .*Input/output"),
+        open_journal(path) as opened,
+    ):
+        opened.append(STARTED)
+    assert path.read_bytes() == content
+    assert names_beside(path) == ["run.jsonl"]
+
+
+def test_a_newline_that_is_missing_is_written_with_the_next_record(path, monkeypatch):
+    path.write_bytes(b"".join(LINES[:3])[:-1])
+    assert load(path).hosts == (RECORDS[2],)
+    written = []
+    really = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: (written.append(data), really(fd, data))[1])
+    write_all(path, RECORDS[3:])
+    assert path.read_bytes() == WHOLE
+    assert written[0] == b"\n" + LINES[3]
+
+
+# a last line that is not ours
+
+
+FOREIGN_TAILS = {
+    "text": (b"my notes", "no checksum"),
+    "json of another program": (b'{"kind":"fit","loss":1}', "no checksum"),
+    "another kind": (b'{"kind":"surprise","lo', "no checksum"),
+    "json, then text": (b'{"kind":"fit","loss":1} {"kind":"fit","lo', "no checksum"),
+    "no json": (b'{"kind":"fit",' + b"as I said on the telephone to you", "no checksum"),
+    "nul": (LINES[3][:50] + b"\0" * 4096, "NUL bytes"),
+    "nul alone": (b"\0" * 512, "NUL bytes"),
+    "cr": (LINES[3][:-1] + b"\r", "Windows"),
+    "cr alone": (LINES[3].replace(b"\n", b"\r") + LINES[4].replace(b"\n", b"\r")[:30], "CR line"),
+    "latin-1": (b'{"kind":"fit","message":"\xe9t', "not ASCII"),
+    "damaged": (LINES[3][:-8] + b'00000"}', "checksum"),
+    "deep": (b'{"kind":"fit","a":' + b"[" * 100_000, "no checksum"),
+}
+
+
+@pytest.mark.parametrize(("tail", "words"), FOREIGN_TAILS.values(), ids=FOREIGN_TAILS)
+def test_a_last_line_that_is_not_ours_is_refused_and_stays(path, tail, words):
+    content = b"".join(LINES[:3]) + tail
+    path.write_bytes(content)
+    for opening in (load, opened_and_closed):
+        with pytest.raises(RunFileError, match=f"line 4: .*{words}"):
+            opening(path)
+    assert path.read_bytes() == content
+    assert names_beside(path) == ["run.jsonl"]
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r"], ids=["crlf", "cr"])
+def test_converted_line_ends_are_told_and_nothing_is_deleted(path, end):
+    content = WHOLE.replace(b"\n", end)
+    path.write_bytes(content)
+    for opening in (load, opened_and_closed):
+        with pytest.raises(RunFileError, match=r"line 1: .*convert the file") as error:
+            opening(path)
+        assert "Delete" not in str(error.value)
+    assert path.read_bytes() == content
+
+
+def test_a_record_of_any_size_is_bounded(path, monkeypatch):
+    monkeypatch.setattr(lines, "MOST_LINE_BYTES", 1000)
+    long = a_request(Grid((8,), (16,)), request="r" * 1000)
+    path.write_bytes(LINES[0] + to_line(long))
+    with pytest.raises(RunFileError, match=r"line 2: it has .* bytes, and a record at most 1000"):
+        load(path)
+    path.write_bytes(LINES[0])
+    with (
+        open_journal(path) as opened,
+        pytest.raises(RunFileError, match=r"cannot write .* most"),
+    ):
+        opened.append(long)
+    assert path.read_bytes() == LINES[0]
+
+
+# another program
+
+
+def test_a_file_that_another_program_changes_is_left_to_it(path):
+    with open_journal(path) as opened:
+        opened.append(HEADER)
+        with path.open("ab") as other:
+            other.write(b"notes")
+        with pytest.raises(RunFileError, match="was changed by another program"):
+            opened.append(SECOND)
+    assert path.read_bytes() == LINES[0] + b"notes"
+
+
+def test_a_file_that_was_removed_is_told_at_once(path):
+    with open_journal(path) as opened:
+        opened.append(HEADER)
+        path.unlink()
+        with pytest.raises(RunFileError, match="was removed"):
+            opened.append(SECOND)
+
+
+def test_an_empty_journal_does_not_remove_what_came_in_its_place(path):
+    with open_journal(path):
+        path.unlink()
+        path.write_bytes(b"the user's own")
+    assert path.read_bytes() == b"the user's own"
 
 
 # what is not ours
@@ -539,12 +703,29 @@ def test_replacing_where_nothing_was(path):
     assert load(path).header == NEW
 
 
-def test_what_a_crash_left_beside_the_file_does_no_harm(path):
+@pytest.mark.parametrize("name", ["run.jsonl.new", ".run.jsonl.new", "run.jsonl.tmp"])
+def test_a_file_of_the_user_beside_it_stays(path, name):
     path.write_bytes(WHOLE)
-    (path.parent / "run.jsonl.new").write_bytes(b"left over")
+    (path.parent / name).write_bytes(b"the user's own")
     with open_journal(path, discard=True) as opened:
         opened.replace_with(NEW)
     assert path.read_bytes() == to_line(NEW)
+    assert (path.parent / name).read_bytes() == b"the user's own"
+
+
+def test_a_link_stays_a_link_and_a_file_keeps_its_mode(path):
+    real = path.parent / "elsewhere" / "real.jsonl"
+    real.parent.mkdir()
+    real.write_bytes(WHOLE)
+    real.chmod(0o640)
+    path.symlink_to(real)
+    with open_journal(path, discard=True) as opened:
+        opened.replace_with(NEW)
+        opened.append(SECOND)
+    assert path.is_symlink()
+    assert real.read_bytes() == to_line(NEW) + to_line(SECOND)
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert names_beside(real) == ["real.jsonl"]
 
 
 @contextmanager

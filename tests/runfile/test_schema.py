@@ -49,7 +49,8 @@ def is_union(hint: Any) -> bool:
 
 def item_hints(hint: Any) -> list[Any]:
     if typing.get_origin(hint) is typing.Annotated:
-        return []
+        inner = typing.get_args(hint)[0]
+        return [] if inner in (int, float, str) else item_hints(inner)
     return [item for item in typing.get_args(hint) if item not in (Ellipsis, type(None))]
 
 
@@ -71,7 +72,8 @@ def numbers(hint: Any) -> st.SearchStrategy[Any]:
 def strategy(hint: Any) -> st.SearchStrategy[Any]:
     """Any value of type *hint*; ``Any`` is JSON, as in a run file."""
     if typing.get_origin(hint) is typing.Annotated:
-        return numbers(hint)
+        inner = typing.get_args(hint)[0]
+        return numbers(hint) if inner in (int, float) else strategy(inner)
     if hint is Any:
         return JSON_VALUES
     if hint is float:
@@ -117,7 +119,10 @@ def filled(hint: Any) -> Any:
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return next(iter(hint)).value
     if typing.get_origin(hint) is typing.Annotated:
-        return filled(typing.get_args(hint)[0]) if bounds(hint).lt != 1 else 0.5
+        least = bounds(hint).ge or 0
+        return (
+            filled(typing.get_args(hint)[0]) if bounds(hint).lt != 1 and least < 2 else least or 0.5
+        )
     return {int: 1, float: 1.5, str: "x", bool: True, Any: "anything"}[hint]
 
 

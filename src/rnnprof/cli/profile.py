@@ -126,17 +126,22 @@ def _write_report(report: RunReport, folder: Path | None) -> None:
     from pathlib import Path
 
     from rnnprof.report.charts.overview import write_charts
-    from rnnprof.report.html.files import write_page, write_report
+    from rnnprof.report.html.files import refuse_other_page, write_page, write_report
 
     assert report.run.path is not None
     path = Path(report.run.path)
     try:
         if folder is None:
             page = path.with_suffix(".html")
+            refuse_other_page(page)
             written = (*write_charts(report, path.parent, path.stem), page)
             write_page([report], page)
         else:
             written = write_report([report], folder)
+    except BadInputError as error:
+        raise BadInputError(
+            f"{error}. The run is complete in {path}: rnnprof report {path} makes its report"
+        ) from None
     except OSError as error:
         raise BadInputError(
             f"cannot write the report to {folder or path.parent}: {error.strerror}. The run is "

@@ -24,6 +24,7 @@ from rnnprof.engine.identity import (
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer, utc_now
 from rnnprof.engine.order import Order
+from rnnprof.engine.reasons import IncompleteRecordSaved
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.errors import (
     BadInputError,
@@ -105,6 +106,8 @@ def carry_out(
         sources = site.sources | _check_factory(site.order, supervisor)
         order, header = site.order, make_header(site.order, site.facts, sources)
         request = _claim(journal, header, order, host_of(site.facts, limit_bytes))
+        if journal.saved is not None:
+            listener.noted(IncompleteRecordSaved(str(journal.saved)))
         observer = _observer(order, limit_bytes, request, journal, supervisor)
         job = Job(order, observer, journal, listener)
         work(job)

@@ -14,10 +14,12 @@ from rnnprof import protocol
 from rnnprof.breakdown.memory_model import MemoryModel, Sample, samples_of
 from rnnprof.engine.plan import Cost, deadline_s
 from rnnprof.outcomes import Evidence, classify, is_suspect
+from rnnprof.ranges import MOST_TEXT
 from rnnprof.runfile.codec import DecodeError, decode, encode
 from rnnprof.runfile.observations import Calibration, Failure, Fit, Memory, Observation, Timing
 from rnnprof.runfile.points import Outcome, Point, Role
 from rnnprof.runfile.records import KIND_OF, KINDS, Record, Request, Run, Started
+from rnnprof.runfile.sanity import check_record
 
 KIND_OF_PASS: Final = {"rates": "calibration"}
 """The kind of a pass's record, where it differs from the name of the pass."""
@@ -187,6 +189,7 @@ def observation_of(started: Started, answer: Answer, limit_bytes: int) -> Observ
     try:
         observation = _decoded(started.observes, {**answer.findings, **fields}, answer.evidence)
         _check_complete(observation)
+        check_record(observation, started.observes)
     except DecodeError as error:
         return _decoded(started.observes, fields, Evidence(nonsense=str(error)))
     return observation
@@ -217,7 +220,7 @@ def _decoded(observes: str, fields: dict[str, Any], evidence: Evidence | None) -
         failure = Failure(
             phase=evidence.phase,
             error_type=evidence.error_type,
-            message=evidence.message,
+            message=evidence.message and evidence.message[:MOST_TEXT],
             requested_bytes=verdict.requested_bytes,
             signal=evidence.signal,
             exit_code=evidence.exit_code,

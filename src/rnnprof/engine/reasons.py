@@ -17,6 +17,17 @@ class LimitKept(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class IncompleteRecordSaved(Reason):
+    """The run file ended in an incomplete record, which is now in a file beside it.
+
+    Attributes:
+        file: name of that file.
+    """
+
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
 class PassesLeftOut(Reason):
     """Memory passes that --fast left out.
 

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from rnnprof.ranges import Bytes, Count, Whole
+from rnnprof.ranges import Bytes, Count, Extent, Text, Whole
 
 
 class EdgeStatus(enum.StrEnum):
@@ -37,8 +37,8 @@ class EdgeFit:
         train_steps_run: training steps that passed.
     """
 
-    batch: Count
-    attempt: str
+    batch: Extent
+    attempt: Text
     peak_bytes: Bytes | None = None
     train_steps_run: Count = 0
 
@@ -55,10 +55,10 @@ class EdgeOom:
         requested_bytes: size of the allocation that failed, if the error names it.
     """
 
-    batch: Count
-    attempt: str
-    phase: str | None = None
-    message: str | None = None
+    batch: Extent
+    attempt: Text
+    phase: Text | None = None
+    message: Text | None = None
     requested_bytes: Bytes | None = None
 
 
@@ -84,11 +84,11 @@ class Certificate:
         request: id of the invocation that wrote it.
     """
 
-    time_steps: Count
+    time_steps: Extent
     status: EdgeStatus
-    granularity: Count
-    at_most: Count
-    batch: Count | None = None
+    granularity: Extent
+    at_most: Extent
+    batch: Extent | None = None
     fits: EdgeFit | None = None
     fails: EdgeOom | None = None
     confirm_steps: Count = 10
@@ -96,5 +96,5 @@ class Certificate:
     confirmations: Count = 0
     probes: Count = 0
     ooms: Count = 0
-    attempts: tuple[str, ...] = ()
-    request: str = ""
+    attempts: tuple[Text, ...] = ()
+    request: Text = ""

@@ -1,184 +1,51 @@
 """The run file: JSON Lines with one writer; each record is one append and one fsync.
 
-A line is ``{"kind":...,...,"checksum":"<16 hex digits>"}``; the checksum is of the text before it.
-A last line without its newline is incomplete after a crash: readers ignore it, and the writer that
-holds the lock removes it.  Damage anywhere else is an error that names the line.
+Opening a journal changes nothing in the file, so that a command that is then refused leaves a
+stranger's file as it was.  Only the first append removes an incomplete record at the end, after it
+has saved its bytes in a file beside, ``NAME.jsonl.torn-DIGEST``; a complete record without its
+newline gets it with the next record, in one write.  A crash in between costs nothing: what is saved
+but not cut is found again under the same name, and what is cut but not followed by a record ends
+with a complete line.  :mod:`rnnprof.runfile.loading` says what else is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
-import gc
-import hashlib
-import json
 import os
-import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
 
+from rnnprof.atomic import unused_name
 from rnnprof.errors import RunFileError
-from rnnprof.runfile.certificates import Certificate
-from rnnprof.runfile.codec import decode_json, encode_json
-from rnnprof.runfile.observations import Fit, Observation
-from rnnprof.runfile.records import (
-    KIND_OF,
-    KINDS,
-    SCHEMA,
-    Finished,
-    Header,
-    Host,
-    Record,
-    Request,
-    Run,
-    Started,
-)
-from rnnprof.runfile.validation import check_record
-
-_CHECKSUM: Final = re.compile(rb',"checksum":"[0-9a-f]{16}"\}')
-_CHECKSUM_BYTES: Final = len(b',"checksum":""}') + 16
-_KIND: Final = re.compile(rb'\{"kind":"([a-z_]{1,32})",')
-_HEADER_START: Final = b'{"kind":"header",'
-
-_GROUPS: Final[dict[type[Any], str]] = {
-    **{kind: "observations" for kind in KINDS.values() if issubclass(kind, Observation)},
-    Header: "headers", Request: "requests", Host: "hosts", Started: "started",
-    Certificate: "certificates", Finished: "finished",
-}  # fmt: skip
-"""The field of a run that holds the records of a class; a run uses its first header only."""
-
-
-def to_line(record: Record) -> bytes:
-    """The line of a record, with checksum and newline."""
-    body = encode_json(record, kind=KIND_OF[type(record)])[:-1]
-    return body + _end_of(body) + b"\n"
-
-
-def from_line(line: bytes) -> Record:
-    """Read a line that is given without its newline.
-
-    Raises:
-        ValueError: says what is wrong with the line.
-    """
-    end = line[-_CHECKSUM_BYTES:]
-    if end != _end_of(line[:-_CHECKSUM_BYTES]):
-        if _CHECKSUM.fullmatch(end) is None:
-            raise ValueError("it has no checksum at its end")
-        raise ValueError("its checksum does not match: the line was changed or damaged")
-    name = _kind_of(line)
-    kind = KINDS.get(name)
-    if kind is None:
-        raise ValueError(f"a record of kind {name!r} is unknown")
-    record = decode_json(kind, line, name)
-    check_record(record)
-    return record  # type: ignore[no-any-return]
-
-
-def _kind_of(line: bytes) -> str:
-    """The kind with which a record's line begins."""
-    match = _KIND.match(line)
-    return match[1].decode() if match else str(decode_json(_Kind, line).kind)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """Only the kind of a line."""
-
-    kind: str
-
-
-def load(path: Path) -> Run:
-    """Read a run file; an incomplete last line is ignored.
-
-    Raises:
-        RunFileError: it is missing, damaged, written by a newer rnnprof, or not a run file.
-    """
-    run = read(_bytes_of(path), path)
-    if run is None:
-        raise RunFileError(f"{path} is empty: its run was stopped before its first record")
-    return run
-
-
-def read(content: bytes, path: Path) -> Run | None:
-    """The run in *content*; None if the header is missing or incomplete."""
-    records, _ = _read_records(content, path)
-    return run_of(records, path)
-
-
-def run_of(records: Sequence[Record], path: Path) -> Run | None:
-    """The run of *records*, of which the first is the header; None without records."""
-    if not records:
-        return None
-    header = records[0]
-    assert isinstance(header, Header)
-    groups: dict[str, list[Any]] = defaultdict(list)
-    for record in records:
-        groups[_GROUPS[type(record)]].append(record)
-    run = Run(
-        header,
-        requests=tuple(groups["requests"]),
-        hosts=tuple(groups["hosts"]),
-        started=tuple(groups["started"]),
-        observations=tuple(groups["observations"]),
-        certificates=tuple(groups["certificates"]),
-        finished=tuple(groups["finished"]),
-        path=str(path),
-    )
-    _check_hosts(run, path)
-    _check_limits(run, path)
-    return run
-
-
-def _check_hosts(run: Run, path: Path) -> None:
-    """Check that every invocation used the limit that was requested in bytes.
-
-    Raises:
-        RunFileError: names the invocation that did not.
-    """
-    asked_bytes = run.header.limit_bytes
-    for host in run.hosts:
-        if asked_bytes is not None and host.limit_bytes != asked_bytes:
-            raise RunFileError(
-                f"{path}: the limit is {asked_bytes} bytes, but invocation {host.request} had "
-                f"{host.limit_bytes}: the file is not as rnnprof wrote it"
-            )
-
-
-def _check_limits(run: Run, path: Path) -> None:
-    """Check that each fit pass ran under the limit of its run, less the reserve of its request.
-
-    Raises:
-        RunFileError: names the pass; under another limit it proves nothing about this run.
-    """
-    reserves = {each.request: each.settings.reserve_bytes for each in run.requests}
-    limits = {each.request: each.limit_bytes for each in run.hosts}
-    for fit in run.observations:
-        if not isinstance(fit, Fit):
-            continue
-        whole = limits.get(fit.request, run.limit_bytes)
-        limit_bytes = whole - reserves.get(fit.request, 0)
-        if fit.limit_bytes != limit_bytes:
-            raise RunFileError(
-                f"{path}: the fit pass {fit.attempt} at {fit.point} ran under a limit of "
-                f"{fit.limit_bytes} bytes, but the limit of the run is {limit_bytes}: the file is "
-                "not as rnnprof wrote it"
-            )
+from rnnprof.runfile.lines import digest, from_line, to_line
+from rnnprof.runfile.loading import load as load
+from rnnprof.runfile.loading import read as read
+from rnnprof.runfile.loading import read_content, read_open, run_of
+from rnnprof.runfile.records import Header, Record, Run
+from rnnprof.runfile.regular import MOST_FILE_BYTES, create_regular, open_regular
 
 
 class Journal:
     """The one writer of a run file.
 
     Open it with :func:`open_journal`, which holds the lock until the journal is closed.
+
+    Attributes:
+        saved: where the first append saved an incomplete record; None if there was none.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
+        self.saved: Path | None = None
         self._descriptor = descriptor
         self._records: list[Record] = []
         self._run: Run | None = None
+        self._size_bytes = 0
+        self._torn = b""
+        self._lacks_newline = False
 
     @property
     def run(self) -> Run | None:
@@ -187,15 +54,11 @@ class Journal:
             self._run = run_of(self._records, self.path)
         return self._run
 
-    def _keep(self, records: list[Record]) -> None:
-        """Set *records* as the whole content of the file."""
-        self._records, self._run = records, None
-
-    def recover(self, *, discard: bool) -> None:
-        """Take the lock, read the file and remove an incomplete last line.
+    def take_up(self, *, discard: bool) -> None:
+        """Take the lock and read the file, without a change in it.
 
         Args:
-            discard: do not read the file, because it will be replaced.
+            discard: do not read its records, because they will be replaced.
 
         Raises:
             RunFileError: another process holds the lock, or the file cannot be used.
@@ -203,61 +66,121 @@ class Journal:
         _lock(self._descriptor, self.path)
         if not _is_at(self._descriptor, self.path):
             raise _held(self.path)  # it was replaced or removed before we got the lock
-        content = _bytes_of(self.path)
+        content = read_open(self._descriptor, self.path)
+        self._size_bytes = len(content)
         if discard:
-            _check_ours(content, self.path)
             return
-        records, whole_bytes = _read_records(content, self.path)
-        self._keep(records)
-        if whole_bytes != len(content):
-            os.ftruncate(self._descriptor, whole_bytes)
-            os.fsync(self._descriptor)
+        found = read_content(content, self.path)
+        self._records, self._torn = list(found.records), found.torn
+        self._lacks_newline = found.lacks_newline
 
     def append(self, record: Record) -> None:
         """Write one record completely; it is on disk when this returns.
 
         Raises:
-            RunFileError: the write failed; the file then ends with the previous record.
+            RunFileError: the write failed; the file then ends with the previous record.  Or the
+                record could not be read again, and is not written.
         """
-        size = os.fstat(self._descriptor).st_size
+        line = to_line(record)
+        self._check_room(line)
+        self._check_unchanged()
+        self._save_torn()
+        self._write(b"\n" + line if self._lacks_newline else line)
+        self._lacks_newline = False
+        self._records.append(record)
+        self._run = None
+
+    def _check_room(self, line: bytes) -> None:
+        """Refuse a record that would make the file unreadable."""
         try:
-            line = to_line(record)
+            from_line(line[:-1])
+        except ValueError as error:
+            raise RunFileError(f"cannot write to {self.path}: {error}") from None
+        if self._size_bytes + len(line) >= MOST_FILE_BYTES:
+            raise RunFileError(
+                f"cannot write to {self.path}: it would have more than {MOST_FILE_BYTES} bytes; "
+                "write to another file with -o"
+            )
+
+    def _check_unchanged(self) -> None:
+        """Refuse a file that another program wrote to or removed while we held it."""
+        info = os.fstat(self._descriptor)
+        if info.st_nlink == 0:
+            raise RunFileError(f"{self.path} was removed while rnnprof was writing it")
+        if info.st_size != self._size_bytes:
+            raise RunFileError(
+                f"{self.path} was changed by another program while rnnprof was writing it: nothing "
+                "more is written to it"
+            )
+
+    def _save_torn(self) -> None:
+        """Save the bytes of an incomplete record beside the file, then cut them off."""
+        if not self._torn:
+            return
+        try:
+            self.saved = _save_beside(self.path, self._torn)
+            self._cut(self._size_bytes - len(self._torn))
+        except OSError as error:
+            raise RunFileError(
+                f"cannot save the incomplete last line of {self.path}: {error.strerror}. Nothing "
+                "was changed in it"
+            ) from None
+        self._torn = b""
+
+    def _cut(self, size_bytes: int) -> None:
+        os.ftruncate(self._descriptor, size_bytes)
+        self._size_bytes = size_bytes
+        os.fsync(self._descriptor)
+
+    def _write(self, line: bytes) -> None:
+        try:
             written = os.write(self._descriptor, line)
             if written != len(line):
-                raise OSError(28, os.strerror(28))  # a short write: the disk is full
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # the disk is full
             os.fsync(self._descriptor)
         except OSError as error:
             with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, size)
+                os.ftruncate(self._descriptor, self._size_bytes)
             raise RunFileError(
                 f"cannot write to {self.path}: {error.strerror}. It holds everything measured "
                 "before; free some disk space, then give the same command to resume"
             ) from None
-        self._records.append(record)
-        self._run = None
+        self._size_bytes += len(line)
 
     def replace_with(self, record: Header) -> None:
         """Replace the file by one with only a header, in one atomic rename.
 
+        A link stays a link, and the file keeps its mode.
+
         Raises:
             RunFileError: the new file cannot be written; the old one is kept.
         """
-        fresh = self.path.with_name(self.path.name + ".new")
-        descriptor = _open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-        _lock(descriptor, self.path)
-        old, self._descriptor = self._descriptor, descriptor
-        self._keep([])
+        target = Path(os.path.realpath(self.path))
+        fresh = unused_name(target)
+        journal = Journal(self.path, create_regular(fresh))
         try:
-            self.append(record)
-            fresh.replace(self.path)
+            os.fchmod(journal._descriptor, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
+            _lock(journal._descriptor, self.path)
+            journal.append(record)
+            fresh.replace(target)
         except OSError as error:
-            fresh.unlink(missing_ok=True)
+            journal.discard(fresh)
             raise RunFileError(f"cannot replace {self.path}: {error.strerror}") from None
-        except RunFileError:
-            fresh.unlink(missing_ok=True)
+        except BaseException:
+            journal.discard(fresh)
             raise
-        finally:
-            os.close(old)
+        os.close(self._descriptor)
+        self.__dict__.update(vars(journal))
+
+    def discard(self, path: Path) -> None:
+        """Close the journal and remove its file, which is at *path*."""
+        self.close()
+        path.unlink(missing_ok=True)
+
+    def remove_if_empty(self) -> None:
+        """Remove the file if nothing is in it and it is still the one at its path."""
+        if os.fstat(self._descriptor).st_size == 0 and _is_at(self._descriptor, self.path):
+            self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Release the lock."""
@@ -266,7 +189,7 @@ class Journal:
 
 @contextlib.contextmanager
 def open_journal(path: Path, *, discard: bool = False) -> Iterator[Journal]:
-    """Open or create a run file as its only writer; an incomplete last line is removed.
+    """Open or create a run file as its only writer; what is in it is not changed.
 
     Args:
         discard: accept a damaged file, because :meth:`Journal.replace_with` follows.
@@ -281,31 +204,78 @@ def open_journal(path: Path, *, discard: bool = False) -> Iterator[Journal]:
     descriptor, created = _open_or_create(path)
     journal = Journal(path, descriptor)
     try:
-        journal.recover(discard=discard)
+        journal.take_up(discard=discard)
         try:
             yield journal
         finally:
-            if created and journal.run is None:
-                path.unlink(missing_ok=True)  # nothing was recorded: leave no empty file
+            if created:
+                journal.remove_if_empty()
     finally:
         journal.close()
 
 
 def _open_or_create(path: Path) -> tuple[int, bool]:
-    flags = os.O_RDWR | os.O_APPEND
+    """The open file, and whether it is new."""
+    with contextlib.suppress(FileNotFoundError):
+        return open_regular(path, os.O_RDWR | os.O_APPEND), False
     try:
-        return os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), True
+        return create_regular(path), True
     except FileExistsError:
-        return _open(path, flags | os.O_CREAT), False
-    except OSError as error:
-        raise RunFileError(f"cannot open {path} for writing: {error.strerror}") from None
+        raise _held(path) from None  # another rnnprof began it at this moment
 
 
-def _open(path: Path, flags: int) -> int:
+def _save_beside(path: Path, content: bytes) -> Path:
+    """Save *content* in a file of its own beside *path*; it is on disk when this returns.
+
+    The name has the content's digest, so that a second try after a crash finds the first.
+    """
+    target = Path(os.path.realpath(path))
+    stem = f"{target.name}.torn-{digest(content).decode()}"
+    for number in range(100):
+        saved = target.with_name(f"{stem}-{number}" if number else stem)
+        with contextlib.suppress(FileExistsError):
+            _write_new(saved, content)
+            return saved
+        if _has(saved, content):
+            return saved
+    raise FileExistsError(errno.EEXIST, f"{stem} is taken")
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Write a file that did not exist; none is left if it cannot be written."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
-        return os.open(path, flags | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise RunFileError(f"cannot open {path} for writing: {error.strerror}") from None
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_folder(path.parent)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _has(path: Path, content: bytes) -> bool:
+    """Whether a regular file has exactly this content."""
+    try:
+        descriptor = open_regular(path)
+    except (OSError, RunFileError):
+        return False
+    try:
+        is_as_long = os.fstat(descriptor).st_size == len(content)
+        return is_as_long and os.pread(descriptor, len(content), 0) == content
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the names in a folder to disk, where its file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _lock(descriptor: int, path: Path) -> None:
@@ -327,96 +297,3 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
         return False
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise RunFileError(f"no run file {path}") from None
-    except OSError as error:
-        raise RunFileError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _read_records(content: bytes, path: Path) -> tuple[list[Record], int]:
-    """The complete records, and their size in bytes up to the last newline."""
-    _check_ours(content, path)
-    records: list[Record] = []
-    whole_bytes = 0
-    with _collector_paused():
-        for number, line in enumerate(_whole_lines(content), 1):
-            read = _read_record(line, number, path) if records else _read_header(line, path)
-            records.append(read)
-            whole_bytes += len(line) + 1
-    return records, whole_bytes
-
-
-def _whole_lines(content: bytes) -> Iterator[bytes]:
-    """Each complete line without its newline; one at a time, because a file may be large."""
-    start = 0
-    while (end := content.find(b"\n", start)) >= 0:
-        yield content[start:end]
-        start = end + 1
-
-
-@contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Pause Python's garbage collector: records have no cycles, and it would scan all of them again
-    and again.  They are then moved to the oldest generation, because one scan is also slow.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if gc.get_freeze_count() == 0:  # else unfreeze would also release objects frozen by others
-            gc.freeze()
-            gc.unfreeze()  # moves all objects to the oldest generation
-        if was_enabled:
-            gc.enable()
-
-
-def _check_ours(content: bytes, path: Path) -> None:
-    """Refuse a file that does not begin like a run file: it is not an incomplete one."""
-    if not _HEADER_START.startswith(content[: len(_HEADER_START)]):
-        raise RunFileError(f"{path} is not an rnnprof run file: nothing was changed in it")
-
-
-def _read_header(line: bytes, path: Path) -> Header:
-    try:
-        schema = json.loads(line).get("schema")
-    except (ValueError, RecursionError):
-        schema = None
-    if isinstance(schema, int) and schema < SCHEMA:
-        raise RunFileError(
-            f"{path} has schema {schema}, which was never released: measure again, or give "
-            "--overwrite to replace it"
-        )
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise RunFileError(
-            f"{path} was written by a newer rnnprof (schema {schema}; this one reads up to "
-            f"{SCHEMA}): upgrade rnnprof to read it"
-        )
-    record = _read_record(line, 1, path)
-    if not isinstance(record, Header):
-        raise RunFileError(f"{path}, line 1: a run file begins with its header")
-    return record
-
-
-def _read_record(line: bytes, number: int, path: Path) -> Record:
-    try:
-        return from_line(line)
-    except (ValueError, RecursionError) as error:
-        raise RunFileError(
-            f"{path}, line {number}: {error}. Delete that line and all after it to keep the lines "
-            "before, or give --overwrite to replace the file"
-        ) from None
-
-
-def _end_of(body: bytes) -> bytes:
-    """The end of a line after its body: the checksum."""
-    return b',"checksum":"' + _digest(body) + b'"}'
-
-
-def _digest(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=8).hexdigest().encode()

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from rnnprof.ranges import Bytes, Count, Duration, Real, Seconds, Whole
+from rnnprof.ranges import (
+    Bytes,
+    Count,
+    Duration,
+    Extent,
+    Few,
+    Limit,
+    Real,
+    Seconds,
+    Text,
+    Whole,
+)
 from rnnprof.runfile.points import Outcome, Point, Role
 
 
@@ -22,13 +33,13 @@ class Failure:
         log_tail: the last lines that the worker printed.
     """
 
-    phase: str | None = None
-    error_type: str | None = None
-    message: str | None = None
+    phase: Text | None = None
+    error_type: Text | None = None
+    message: Text | None = None
     requested_bytes: Bytes | None = None
     signal: Whole | None = None
     exit_code: Whole | None = None
-    log_tail: str = ""
+    log_tail: Text = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +61,10 @@ class DeviceConditions:
     temperature_c: Whole | None = None
     power_w: Real | None = None
     power_limit_w: Real | None = None
-    event_reasons: tuple[str, ...] | None = None
+    event_reasons: Annotated[tuple[Text, ...], Few] | None = None
     used_bytes: Bytes | None = None
     own_bytes: Bytes | None = None
-    unknown: dict[str, str] = field(default_factory=dict)
+    unknown: Annotated[dict[Text, Text], Few] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +92,7 @@ class Conditions:
     device_before: DeviceConditions | None = None
     device_after: DeviceConditions | None = None
     others_drift_bytes: Bytes | None = None
-    unknown: dict[str, str] = field(default_factory=dict)
+    unknown: Annotated[dict[Text, Text], Few] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,18 +115,18 @@ class Observation:
         conditions: the machine during the pass; None where they were not recorded.
     """
 
-    attempt: str
-    batch: Count
-    time_steps: Count
+    attempt: Text
+    batch: Extent
+    time_steps: Extent
     role: Role
     worker: Whole
     process_index: Whole
-    request: str
+    request: Text
     outcome: Outcome
     wall_s: Seconds
-    reason: str | None = None
+    reason: Text | None = None
     failure: Failure | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: Annotated[tuple[Text, ...], Few] = ()
     conditions: Conditions | None = None
 
     @property
@@ -184,20 +195,20 @@ class Fit(Observation):
             The limit counts neither.
     """
 
-    limit_bytes: Bytes
+    limit_bytes: Limit
     train_steps_run: Count = 0
     train_steps: Count = 0
     live_bytes: tuple[Bytes, ...] = ()
     step_peak_bytes: tuple[Bytes, ...] = ()
-    seen: tuple[Seen, ...] = ()
+    seen: Annotated[tuple[Seen, ...], Few] = ()
     data_mark: Real | None = None
     baseline_bytes: Bytes | None = None
-    baseline_note: str | None = None
+    baseline_note: Text | None = None
     context_bytes: Bytes | None = None
     peak_process_bytes: Bytes | None = None
-    peak_process_reason: str | None = None
+    peak_process_reason: Text | None = None
     peak_charged_bytes: Bytes | None = None
-    peak_charged_reason: str | None = None
+    peak_charged_reason: Text | None = None
     peak_allocated_bytes: Bytes | None = None
     retries: Count | None = None
     loss: Real | None = None
@@ -232,7 +243,7 @@ class Breakdown:
     library: Bytes
     temporaries: Bytes
     rounding: Bytes
-    phase: str
+    phase: Text
 
     def parts(self) -> dict[str, int]:
         """Bytes of each part, in the order above; they sum to the allocator's peak."""
@@ -273,17 +284,17 @@ class Memory(Observation):
     peak_allocated_bytes: Bytes | None = None
     peak_reserved_bytes: Bytes | None = None
     breakdown: Breakdown | None = None
-    breakdown_reason: str | None = None
-    phase_peak_bytes: dict[str, Bytes] = field(default_factory=dict)
-    phase_live_bytes: dict[str, Bytes] = field(default_factory=dict)
-    model_bytes: dict[str, Bytes] = field(default_factory=dict)
+    breakdown_reason: Text | None = None
+    phase_peak_bytes: Annotated[dict[Text, Bytes], Few] = field(default_factory=dict)
+    phase_live_bytes: Annotated[dict[Text, Bytes], Few] = field(default_factory=dict)
+    model_bytes: Annotated[dict[Text, Bytes], Few] = field(default_factory=dict)
     net_bytes_per_step: Whole | None = None
-    ops: tuple[str, ...] = ()
-    implementation: str | None = None
-    implementation_reason: str | None = None
+    ops: Annotated[tuple[Text, ...], Few] = ()
+    implementation: Text | None = None
+    implementation_reason: Text | None = None
     graphs_compiled: Whole | None = None
     flops_per_step: Whole | None = None
-    flops_reason: str | None = None
+    flops_reason: Text | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,7 +318,7 @@ class Timing(Observation):
     samples_s: tuple[Duration, ...] = ()
     warmup_samples_s: tuple[Seconds, ...] = ()
     converged: bool = False
-    phase_samples_s: dict[str, tuple[Seconds, ...]] = field(default_factory=dict)
+    phase_samples_s: Annotated[dict[Text, tuple[Seconds, ...]], Few] = field(default_factory=dict)
     phase_step_samples_s: tuple[Seconds, ...] = ()
     sequences_per_step: Whole | None = None
     host_enqueue_s: Seconds | None = None
@@ -325,9 +336,9 @@ class Calibration(Observation):
         figures: by name, with units: ``matmul_flop_per_s``, ``copy_bytes_per_s``.
     """
 
-    what: str = "rates"
+    what: Text = "rates"
     parameters: dict[str, Any] = field(default_factory=dict)
-    figures: dict[str, Real] = field(default_factory=dict)
+    figures: Annotated[dict[Text, Real], Few] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,14 +362,14 @@ class Gradient(Observation):
     """
 
     train_steps: Count = 0
-    inputs: str | None = None
+    inputs: Text | None = None
     lag_norms: tuple[tuple[Real | None, ...], ...] = ()
-    reach_reason: str | None = None
+    reach_reason: Text | None = None
     small_batch: Whole | None = None
     big_batch: Whole | None = None
     small_squared: tuple[Real | None, ...] = ()
     big_squared: tuple[Real | None, ...] = ()
-    noise_reason: str | None = None
+    noise_reason: Text | None = None
     clipped_steps: Whole | None = None
     learning_rate: Real | None = None
     loss: Real | None = None

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from rnnprof.ranges import Count
+from rnnprof.ranges import Extent
 
 
 class Outcome(enum.StrEnum):
@@ -51,8 +51,8 @@ class Point:
         time_steps: time steps per sequence (T).
     """
 
-    batch: Count
-    time_steps: Count
+    batch: Extent
+    time_steps: Extent
 
     def __str__(self) -> str:
         return f"B={self.batch} T={self.time_steps}"
@@ -62,8 +62,8 @@ class Point:
 class Grid:
     """The axes of batch and time steps, each ascending."""
 
-    batch: tuple[Count, ...]
-    time_steps: tuple[Count, ...]
+    batch: tuple[Extent, ...]
+    time_steps: tuple[Extent, ...]
 
     def points(self) -> tuple[Point, ...]:
         """Every point, by time steps and then by batch."""

@@ -11,10 +11,23 @@ Names contain the units; an unknown value is ``None``, with a reason beside it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from msgspec import Meta
 
 from rnnprof import defaults
-from rnnprof.ranges import Bytes, Count, Real, Seconds, Whole
+from rnnprof.ranges import (
+    Bytes,
+    Count,
+    Duration,
+    Extent,
+    Limit,
+    Ratio,
+    Seconds,
+    Text,
+    Whole,
+    ZeroToMillion,
+)
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import (
     Calibration,
@@ -30,6 +43,9 @@ from rnnprof.runfile.study import Study
 from rnnprof.workload import Workload
 
 SCHEMA: Final = 2
+
+MOST_PROCESSES: Final = 10_000
+"""The command line takes 100; ``check`` adds more, one at a time, while a verdict is not clear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +66,12 @@ class Header:
     """
 
     schema: int
-    run_id: str
+    run_id: Text
     workload: Workload
     environment: dict[str, Any]
-    limit_bytes: Bytes | None = None
-    gpu_memory_bytes: Bytes | None = None
-    sources: dict[str, str] = field(default_factory=dict)
+    limit_bytes: Limit | None = None
+    gpu_memory_bytes: Limit | None = None
+    sources: dict[Text, Text] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +86,9 @@ class Host:
             the GPU's UUID and memory.
     """
 
-    request: str
-    limit_bytes: Bytes
-    rnnprof_version: str
+    request: Text
+    limit_bytes: Limit
+    rnnprof_version: Text
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -103,21 +119,21 @@ class Settings:
         study: how trainability is measured; None if it is not.
     """
 
-    memory_limit: Bytes | None = None
-    gpu_memory_bytes: Bytes | None = None
-    point_seconds: Real = 2.0
-    processes: Whole = defaults.PROCESSES
-    timeout_s: Seconds | None = None
-    seed: Whole = defaults.SEED
+    memory_limit: Limit | None = None
+    gpu_memory_bytes: Limit | None = None
+    point_seconds: Duration = 2.0
+    processes: Annotated[int, Meta(ge=0, le=MOST_PROCESSES)] = defaults.PROCESSES
+    timeout_s: Duration | None = None
+    seed: Count = defaults.SEED
     prune: bool = True
-    confirm_steps: Count = defaults.CONFIRM_STEPS
-    through: Whole = 0
-    confirm: Whole = defaults.CONFIRM
-    granularity: Count = defaults.GRANULARITY
-    at_most: Count = defaults.AT_MOST
-    headroom_ratio: Real = 0.05
+    confirm_steps: Annotated[int, Meta(ge=1, le=10_000)] = defaults.CONFIRM_STEPS
+    through: ZeroToMillion = 0
+    confirm: Annotated[int, Meta(ge=1, le=100)] = defaults.CONFIRM
+    granularity: Annotated[int, Meta(ge=1, le=65536)] = defaults.GRANULARITY
+    at_most: Extent = defaults.AT_MOST
+    headroom_ratio: Ratio = 0.05
     reserve_bytes: Bytes = 0
-    lengths: tuple[Whole, ...] = ()
+    lengths: tuple[Extent, ...] = ()
     certify: bool = True
     fast: bool = False
     study: Study | None = None
@@ -135,11 +151,11 @@ class Request:
         at_utc: when it began.
     """
 
-    request: str
-    command: str
+    request: Text
+    command: Text
     grid: Grid
     settings: Settings
-    at_utc: str
+    at_utc: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +168,8 @@ class Finished:
         wall_s: duration of the invocation.
     """
 
-    request: str
-    at_utc: str
+    request: Text
+    at_utc: Text
     wall_s: Seconds
 
 
@@ -172,14 +188,14 @@ class Started:
         at_utc: when it began.
     """
 
-    attempt: str
-    observes: str
-    batch: Count
-    time_steps: Count
+    attempt: Text
+    observes: Text
+    batch: Extent
+    time_steps: Extent
     role: Role
     process_index: Whole
-    request: str
-    at_utc: str
+    request: Text
+    at_utc: Text
 
 
 Record = Header | Request | Host | Started | Observation | Certificate | Finished
@@ -212,7 +228,7 @@ class Run:
     observations: tuple[Observation, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     finished: tuple[Finished, ...] = ()
-    path: str | None = None
+    path: Text | None = None
     hosts: tuple[Host, ...] = ()
 
     @property

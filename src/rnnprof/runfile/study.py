@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
+
+from msgspec import Meta
 
 from rnnprof import defaults
 from rnnprof.defaults import RATE_RULES as RATE_RULES
 from rnnprof.defaults import TASKS as TASKS
-from rnnprof.ranges import Count, Real, Seconds, Whole
+from rnnprof.ranges import Duration, Ratio, Text, UpToMillion, ZeroToMillion
 
 TASK_INPUTS: Final = {"adding": 2, "copy": 10}
 """Features of a time step: a value and a mark; or ten symbols, one-hot."""
@@ -41,20 +43,20 @@ class Study:
         evaluate_every: training steps between two evaluations on fresh data.
     """
 
-    task: str | None = defaults.TASK
-    train_steps: Count = defaults.TRAIN_STEPS
-    draws: Whole = defaults.DRAWS
-    small_batch: Whole = defaults.SMALL_BATCH
-    parts: Whole = defaults.PARTS
-    reach_ratio: Real = 1e-3
-    learning_rate: Real = defaults.LEARNING_RATE
-    rate_rule: str = defaults.RATE_RULE
-    rate_batch: Whole = defaults.RATE_BATCH
-    clip_norm: Real | None = None
-    target_loss: Real | None = None
-    seeds: Whole = defaults.SEEDS
-    budget_s: Seconds = defaults.TRAIN_SECONDS
-    evaluate_every: Whole = defaults.EVALUATE_EVERY
+    task: Text | None = defaults.TASK
+    train_steps: ZeroToMillion = defaults.TRAIN_STEPS
+    draws: UpToMillion = defaults.DRAWS
+    small_batch: UpToMillion = defaults.SMALL_BATCH
+    parts: Annotated[int, Meta(ge=2, le=1_000_000)] = defaults.PARTS
+    reach_ratio: Ratio = 1e-3
+    learning_rate: Duration = defaults.LEARNING_RATE
+    rate_rule: Text = defaults.RATE_RULE
+    rate_batch: UpToMillion = defaults.RATE_BATCH
+    clip_norm: Duration | None = None
+    target_loss: Duration | None = None
+    seeds: UpToMillion = defaults.SEEDS
+    budget_s: Duration = defaults.TRAIN_SECONDS
+    evaluate_every: UpToMillion = defaults.EVALUATE_EVERY
 
     @property
     def big_batch(self) -> int:

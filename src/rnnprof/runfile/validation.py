@@ -6,7 +6,6 @@ that nothing printed from it is a surprise.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -25,15 +24,9 @@ _NAMES: Final = {
 
 _DEVICE: Final = re.compile(r"cpu|cuda(:\d{1,4})?")
 
-DEEPEST: Final = 64
-"""Levels of lists and tables within one value: what prints them is recursive."""
 
-MOST_DIGITS: Final = 300
-"""Of a whole number without a type: no fact of a machine has more, and a float holds it."""
-
-
-def check_record(record: object) -> None:
-    """Check every name and every free value in a record.
+def check_names(record: object) -> None:
+    """Check every name in a record.
 
     Raises:
         DecodeError: names the field with the unknown value.
@@ -76,7 +69,6 @@ def _check_factory(factory: FactorySource) -> None:
             f"header.workload.factory.reference: {factory.reference!r} is neither FILE.py:FUNCTION "
             "without folders nor package.module:FUNCTION"
         )
-    _check_free(factory.args, "header.workload.factory.args")
 
 
 def _check_request(request: Request) -> None:
@@ -89,7 +81,6 @@ def _check_request(request: Request) -> None:
 
 def _check_environment(facts: Mapping[str, Any], where: str) -> None:
     """Check the facts that choose a device; the others are only shown."""
-    _check_free(facts, where)
     device, simulated = facts.get("device"), facts.get("simulated")
     if device is not None and not (isinstance(device, str) and _DEVICE.fullmatch(device)):
         raise DecodeError(f"{where}.device: {device!r} is not cpu, cuda or cuda:N")
@@ -99,19 +90,3 @@ def _check_environment(facts: Mapping[str, Any], where: str) -> None:
         GpuDescription.from_text(str(simulated))
     except (BadInputError, UnicodeEncodeError) as error:
         raise DecodeError(f"{where}.simulated: {error}") from None
-
-
-def _check_free(value: object, where: str, depth: int = 0) -> None:
-    """Check a value of any type: it can be shown, and written as JSON again."""
-    if depth > DEEPEST:
-        raise DecodeError(f"{where}: it has more than {DEEPEST} levels")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise DecodeError(f"{where}: {value} is not finite")
-    if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
-        raise DecodeError(f"{where}: it has a number of more than {MOST_DIGITS} digits")
-    if isinstance(value, Mapping):
-        for item in value.values():
-            _check_free(item, where, depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _check_free(item, where, depth + 1)

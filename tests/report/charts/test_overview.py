@@ -37,6 +37,8 @@ from report_samples import (
     report_from,
     twenty_by_twenty,
 )
+from rnnprof import atomic
+from rnnprof.errors import BadInputError
 from rnnprof.report.charts.kit import boxes, quantities
 from rnnprof.report.charts.kit.boxes import edge_path
 from rnnprof.report.charts.kit.heat import LEAST_WORD_PT
@@ -541,20 +543,31 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_the_old_files_and_no_debris(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = tmp_path / "chart.png"
-    old.write_bytes(b"old")
+    [old, other] = write_charts(report_from(mixed()), tmp_path, "chart")
+    before = old.read_bytes()
 
-    write_bytes = Path.write_bytes
-
-    def half(self: Path, content: bytes) -> None:
-        write_bytes(self, content[: len(content) // 2])
+    def half(path: Path, content: bytes) -> None:
+        path.write_bytes(content[: len(content) // 2])
         raise OSError("no space left")
 
-    monkeypatch.setattr(Path, "write_bytes", half)
+    monkeypatch.setattr(atomic, "_write_new", half)
     with pytest.raises(OSError, match="no space left"):
         write_charts(report_from(one_point()), tmp_path, "chart")
-    assert list(tmp_path.iterdir()) == [old]
-    assert old.read_bytes() == b"old"
+    assert sorted(tmp_path.iterdir()) == sorted([old, other])
+    assert old.read_bytes() == before
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_a_picture_of_the_users_own_is_not_replaced(tmp_path: Path, ending: str) -> None:
+    own = tmp_path / f"chart.{ending}"
+    own.write_bytes(b"\x89PNG: a photograph")
+    with pytest.raises(BadInputError, match=f"chart.{ending} is there and no picture of rnnprof"):
+        write_charts(report_from(one_point()), tmp_path, "chart")
+    assert list(tmp_path.iterdir()) == [own]
+    assert own.read_bytes() == b"\x89PNG: a photograph"
+    own.unlink()
+    write_charts(report_from(one_point()), tmp_path, "chart")
+    write_charts(report_from(mixed()), tmp_path, "chart")
 
 
 def test_a_users_own_settings_neither_reach_the_chart_nor_are_changed(tmp_path: Path) -> None:

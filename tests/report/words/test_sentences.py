@@ -484,6 +484,14 @@ ENGINE: list[Row] = [
         ),
     ),
     (
+        engine.IncompleteRecordSaved("runs/a.jsonl.torn-0123456789abcdef"),
+        (
+            "the run file ended in an incomplete record, as a crash or a full disk leaves it: its "
+            "bytes are kept in runs/a.jsonl.torn-0123456789abcdef, and the run goes on after the "
+            "record before"
+        ),
+    ),
+    (
         engine.PassesLeftOut(5, 20, 0.005),
         "--fast: 5 of 20 memory passes left out; the others give their peaks to within 0.5%",
     ),

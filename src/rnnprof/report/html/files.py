@@ -11,7 +11,7 @@ from typing import Final
 
 from matplotlib.backends.backend_pdf import PdfPages
 
-from rnnprof.atomic import write_whole
+from rnnprof.atomic import write_folder, write_whole
 from rnnprof.errors import BadInputError
 from rnnprof.report.charts.conditions_chart import conditions
 from rnnprof.report.charts.frontier import frontier_chart
@@ -104,14 +104,23 @@ def write_page(reports: Sequence[RunReport], path: Path) -> None:
         BadInputError: a file that another program wrote is in the way.
         OSError: when it cannot be written.
     """
-    if path.exists() and not _is_report(path):
-        raise BadInputError(f"{path} is there and no report of rnnprof: move it away")
+    refuse_other_page(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, page_of(draw(reports)).encode())
 
 
+def refuse_other_page(path: Path) -> None:
+    """Refuse to replace a page of the user's own.
+
+    Raises:
+        BadInputError: names it.
+    """
+    if path.exists() and not _is_report(path):
+        raise BadInputError(f"{path} is there and no report of rnnprof: move it away")
+
+
 def write_report(reports: Sequence[RunReport], directory: Path) -> tuple[Path, ...]:
-    """Write page, summary and charts into *directory*; nothing before all of them are made.
+    """Write page, summary and charts into *directory*; nothing before there is room for all.
 
     Raises:
         BadInputError: a file that another program wrote is in the way.
@@ -120,14 +129,12 @@ def write_report(reports: Sequence[RunReport], directory: Path) -> tuple[Path, .
     with style():
         contents = dict(_contents(draw(reports)))
     _refuse_foreign(directory, contents)
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        write_whole(directory / name, content)
+    write_folder(directory, contents, first=PAGE)  # the page marks the folder as ours
     return tuple(directory / name for name in contents)
 
 
 def _contents(drawings: Sequence[Drawing]) -> Iterator[tuple[str, bytes]]:
-    """The files by name, the page last: if it is there, all are."""
+    """The files by name, in the order in which they are listed."""
     pictures = SideProcess(lambda: _pictures(drawings))
     book, whole_page = _book(drawings), page_of(drawings)
     for drawing, made in zip(drawings, pictures.result(), strict=True):

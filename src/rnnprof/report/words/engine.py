@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from rnnprof.engine.reasons import Doing, LimitKept, PassesLeftOut, TemplateRestarted, TimedAgain
+from rnnprof.engine.reasons import (
+    Doing,
+    IncompleteRecordSaved,
+    LimitKept,
+    PassesLeftOut,
+    TemplateRestarted,
+    TimedAgain,
+)
 from rnnprof.report.words.dispatch import say
 from rnnprof.units import format_bytes, format_ratio
 
@@ -13,6 +20,14 @@ def _(reason: LimitKept) -> str:
         f"the limit of {format_bytes(reason.limit_bytes)} is kept, though only "
         f"{format_bytes(reason.free_bytes)} are free now: what needs more is left open and does "
         "not count as out of memory"
+    )
+
+
+@say.register
+def _(reason: IncompleteRecordSaved) -> str:
+    return (
+        "the run file ended in an incomplete record, as a crash or a full disk leaves it: its "
+        f"bytes are kept in {reason.file}, and the run goes on after the record before"
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from rnnprof.atomic import write_whole
+from rnnprof.errors import BadInputError
 
 PNG_DPI: Final = 150
 
@@ -65,6 +67,14 @@ HASH_SALT: Final = "rnnprof"
 """Of the ids in an SVG, which are the same each time; and the mark that the style is in force."""
 
 
+MAKER: Final = "rnnprof"
+"""Stands in each picture, so that a later one may replace it."""
+
+MARKS: Final = (b"Software\0rnnprof", b"<dc:title>rnnprof</dc:title>")
+MARKED_WITHIN: Final = 8192
+"""The mark of a picture's maker stands before what it shows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chart:
     """A figure with what a page and a file need of it.
@@ -85,8 +95,10 @@ def rendered(figure: Figure, kind: str) -> bytes:
     """The figure as ``png``, ``svg`` or ``pdf``; the same figure gives the same bytes."""
     # a date would make every writing of the same run another file
     dates: dict[str, dict[str, Any]] = {
-        "svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}, "png": {},
-    }  # fmt: skip
+        "svg": {"Date": None, "Creator": MAKER},
+        "pdf": {"CreationDate": None, "ModDate": None},
+        "png": {"Software": MAKER},
+    }
     with style():
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, dpi=PNG_DPI, metadata=dates[kind])
@@ -97,14 +109,39 @@ def write_figure(figure: Figure, directory: Path, stem: str) -> tuple[Path, ...]
     """Write ``STEM.png`` and ``STEM.svg`` in *directory*, each whole or not at all.
 
     Raises:
+        BadInputError: a picture that another program made is in the way.
         OSError: when *directory* cannot be made or written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     kinds = ("png", "svg")
     paths = tuple(directory / f"{stem}.{kind}" for kind in kinds)
+    refuse_others(paths)
+    directory.mkdir(parents=True, exist_ok=True)
     for path, kind in zip(paths, kinds, strict=True):
         write_whole(path, rendered(figure, kind))
     return paths
+
+
+def refuse_others(paths: Iterable[Path]) -> None:
+    """Refuse to replace a picture of the user's own.
+
+    Raises:
+        BadInputError: names it.
+    """
+    for path in paths:
+        if os.path.lexists(path) and not _is_ours(path):
+            raise BadInputError(f"{path} is there and no picture of rnnprof: move it away")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a picture has our mark; a link to nothing is not a picture of anyone's."""
+    try:
+        if not path.is_file():
+            return path.is_symlink() and not path.exists()
+        with path.open("rb") as file:
+            start = file.read(MARKED_WITHIN)
+    except OSError:
+        return False
+    return any(mark in start for mark in MARKS)
 
 
 @contextmanager
