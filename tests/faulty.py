@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 import rnnprof
+from leaving import WAYS
 
 
 class OddError(Exception):
@@ -142,7 +143,7 @@ FAULTS = {
         memory_error, nothing, slow, nonsense, too_much, twice, absurd, negative, beyond,
         shared_memory,
     )
-}  # fmt: skip
+} | WAYS  # fmt: skip
 
 
 def make(batch, time_steps, device, fault="nothing", where="forward", at_batch=0, loss="scalar"):

@@ -73,7 +73,12 @@ def double_fork() -> None:
 
 def setsid_child() -> None:
     """A child in a session of its own."""
-    _beside(lambda: (os.setsid(), _stay()))
+
+    def act() -> None:
+        os.setsid()
+        _stay()
+
+    _beside(act)
 
 
 def _daemonise() -> None:

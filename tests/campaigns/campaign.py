@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from leaving import noted
 from rnnprof.points.fold import fold_run
 from rnnprof.points.noise import judge
 from rnnprof.runfile import journal
@@ -47,6 +49,7 @@ class Command:
 
     process: subprocess.Popen[str]
     mark: str
+    folder: Path
 
     @classmethod
     def start(cls, command: Sequence[str], folder: Path) -> Command:
@@ -64,26 +67,36 @@ class Command:
             errors="replace",
             start_new_session=True,
         )
-        return cls(process, mark)
+        return cls(process, mark, folder)
 
-    def end(self, timeout_s: float = 120.0) -> Ended:
-        """Wait for its end and a grace for the processes that it started; then end those."""
+    def end(self, timeout_s: float = 120.0, ended_by: Callable[[], object] = lambda: None) -> Ended:
+        """Wait for its end and a grace for the processes that it started; then end those.
+
+        Args:
+            ended_by: is called as soon as it has ended.
+        """
         try:
             stdout, stderr = self.process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
             stdout, stderr = self.process.communicate()
             stderr += f"\nstill running after {timeout_s} s"
+        ended_by()
         orphans = self._orphans()
         for pid in orphans:
-            os.kill(pid, 9)
+            with suppress(ProcessLookupError):
+                os.kill(pid, 9)
         return Ended(self.process.returncode, stdout, stderr, len(orphans))
 
     def _orphans(self) -> list[int]:
         until_s = time.monotonic() + ORPHAN_GRACE_S
-        while (found := marked(self.mark)) and time.monotonic() < until_s:
+        while (found := self._left()) and time.monotonic() < until_s:
             time.sleep(0.02)
         return found
+
+    def _left(self) -> list[int]:
+        """What has the mark, and what has noted itself: it may have cleared its environment."""
+        return sorted({*marked(self.mark), *noted(self.folder)})
 
 
 def marked(mark: str) -> list[int]:

@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import leaving
 from campaigns.campaign import (
     RUN_FILE,
     Command,
@@ -191,6 +192,8 @@ def in_worker_faults() -> Iterator[Fault]:
     for fault in ("hang", "hang_hard", "hang_with_child"):
         says = "no answer in backward within 3 s"
         yield in_worker(fault, "backward", "timeout", 5, says, "--timeout", "3")
+    for fault in leaving.WAYS:
+        yield in_worker(fault, "forward", "measured", 0, "")
     for fault, says in {
         "nonsense": "unusable: not JSON: b'what?'",
         "too_much": "a line of more than 16777216 bytes",
