@@ -1,13 +1,20 @@
 """The factory protocol: how to give rnnprof your own training step.  Imports no torch.
 
 A factory is ``make(batch, time_steps, device, **args)``; *device* is a ``torch.device``, and the
-first three arguments are positional.  It builds model, optimizer and data once and returns one of
+first three arguments are positional, whatever their names.  It builds model, optimizer and data once
+and returns one of
 
-- ``step``: ``step(phase) -> loss`` runs one whole training step, exactly as training does;
+- ``step``: ``step(phase) -> loss`` or ``step() -> loss`` runs one whole training step, exactly as
+  training does; a parameter with a default value gets the phase only if its name has "phase";
 - ``Training(step, model=, optimizer=, sequences_per_step=, probe=)``: the same, and the objects
   that the memory breakdown, exact throughput and trainability need;
 - ``(module, forward_loss)``: ``forward_loss()`` runs one forward pass and returns the scalar loss;
   rnnprof adds backward and the optimizer.
+
+It is called once in each process that trains: it may start a process group, open files and set
+global state.  Many processes call it in turn, on CUDA also at B=T=2: one that finds out what the
+context takes, and on a simulated GPU a copy of the process before each proof.  Its file is loaded
+with ``sys.argv`` set to the file and the words of ``--factory-argv``.
 
 A factory that also has a parameter ``worst`` gets ``worst=True`` when memory is measured, and then
 uses its worst batch in every step: the longest sequences, the most labels, the largest graph that

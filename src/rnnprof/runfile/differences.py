@@ -27,10 +27,15 @@ def differences(
             f"{name.removeprefix('environment.')}: {left.get(name)!r} {places[0]}, "
             f"{right.get(name)!r} {places[1]}"
             for name in dict.fromkeys([*left, *right])
-            if (left.get(name) or None) != (right.get(name) or None) and name not in _DERIVED
+            if _stated(left.get(name)) != _stated(right.get(name)) and name not in _DERIVED
         ),
         *sources,
     ]
+
+
+def _stated(value: Any) -> Any:
+    """None for an empty list, which says no more than a field that is not there."""
+    return None if isinstance(value, (list, tuple)) and not value else value
 
 
 def _changed_sources(

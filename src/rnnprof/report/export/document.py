@@ -12,9 +12,11 @@ from rnnprof.points.measurement import Measurement
 from rnnprof.reasons import Reason
 from rnnprof.report.model import RunReport
 from rnnprof.report.words.dispatch import say
+from rnnprof.runfile.points import GOOD_OUTCOMES
+from rnnprof.runfile.records import Run
 
 MEASURED_FIELDS: Final = (
-    "outcome", "phase", "reason",
+    "outcome", "phase", "reason", "log_tail",
     "step_time_s", "step_time_within_ci_s", "step_time_ci_s", "converged", "noisy",
     "time_steps_per_s", "sequences_per_s", "host_enqueue_s", "block_wait_s",
     "flops_per_step", "flop_per_s", "matmul_share_ratio", "bound", "bound_reason",
@@ -68,7 +70,25 @@ def frontier_document(report: RunReport) -> dict[str, Any]:
     }
     if run.is_simulated:
         whole["neighbours"] = worded(report.neighbours)
+    if failures := _failures(run):
+        whole["failures"] = failures
     return {key: finite(value) for key, value in whole.items()}
+
+
+def _failures(run: Run) -> list[dict[str, Any]]:
+    """The passes of the last invocation that failed, crashed or timed out."""
+    request = run.requests[-1].request if run.requests else None
+    return [
+        {
+            "batch": each.batch,
+            "time_steps": each.time_steps,
+            "outcome": each.outcome.value,
+            "reason": each.reason,
+            "log_tail": each.failure.log_tail if each.failure else None,
+        }
+        for each in run.observations
+        if each.request == request and each.outcome not in GOOD_OUTCOMES
+    ]
 
 
 def _loops(report: RunReport) -> dict[str, Any]:
