@@ -1,8 +1,8 @@
 """The factory protocol: how to give rnnprof your own training step.  Imports no torch.
 
 A factory is ``make(batch, time_steps, device, **args)``; *device* is a ``torch.device``, and the
-first three arguments are positional, whatever their names.  It builds model, optimizer and data once
-and returns one of
+first three arguments are positional, whatever their names.  It builds model, optimizer and data
+once and returns one of
 
 - ``step``: ``step(phase) -> loss`` or ``step() -> loss`` runs one whole training step, exactly as
   training does; a parameter with a default value gets the phase only if its name has "phase";

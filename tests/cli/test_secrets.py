@@ -37,10 +37,10 @@ URL = "https://user:pw123456@host/data"
 def command(folder: Path, *more: str) -> tuple[str, ...]:
     (folder / "train.py").write_text(TRAIN.format(token=TOKEN))
     return (
-        "profile", "--factory", f"{folder}/train.py:make", "--factory-arg-env", "token=HUB",
-        "--factory-arg", f"url={URL}", "--factory-argv", f"--password {WORD}", "--batch", "1,2",
-        "--time-steps", "3", "--memory-limit", "64MiB", "--point-seconds", "0.05",
-        "--no-certify", "-o", f"{folder}/run.jsonl", *more,
+        "max-batch", "--factory", f"{folder}/train.py:make", "--factory-arg-env", "token=HUB",
+        "--factory-arg", f"url={URL}", "--factory-argv", f"--password {WORD}",
+        "--time-steps", "3", "--memory-limit", "64MiB", "--confirm-steps", "1",
+        "-o", f"{folder}/run.jsonl", *more,
     )  # fmt: skip
 
 
@@ -50,9 +50,7 @@ def check_hidden(text: str) -> None:
 
 
 def test_nothing_that_is_kept_or_shown_has_a_secret(warm: CommandLine, tmp_path: Path) -> None:
-    result = warm(
-        *command(tmp_path, "--factory-arg", "at=2", "-v", "--json", "--no-report"), HUB=TOKEN
-    )
+    result = warm(*command(tmp_path, "--factory-arg", "at=4", "-v", "--json"), HUB=TOKEN)
     assert result.returncode == 5
     check_hidden(result.stdout + result.stderr)
     for path in tmp_path.rglob("*"):
@@ -62,8 +60,7 @@ def test_nothing_that_is_kept_or_shown_has_a_secret(warm: CommandLine, tmp_path:
     assert '"secret_args":["url"],"env_args":{"token":"HUB"}' in run
     assert '"argv":["--password","***"]' in run
     assert "raised in build: ValueError: *** refused ***" in run
-    points = json.loads(result.stdout)["points"]
-    [failed] = [point for point in points if point["outcome"] == "failed"]
+    failed = json.loads(result.stdout)["failures"][-1]
     assert failed["log_tail"] == "token *** *** ***"
     assert "last lines printed:\n  token *** *** ***" in result.stderr
     again = repeat_command(report_of(load(tmp_path / "run.jsonl")))

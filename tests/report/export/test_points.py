@@ -105,7 +105,8 @@ def test_the_columns_stand_where_they_stood() -> None:
 
 
 def test_every_field_of_the_document_has_a_column() -> None:
-    apart = {"step_time_within_ci_s", "step_time_ci_s", "phase_time_s"}
+    # a table has no room for what a process printed
+    apart = {"step_time_within_ci_s", "step_time_ci_s", "phase_time_s", "log_tail"}
     assert set(MEASURED_FIELDS) - apart <= set(NAMES)
 
 

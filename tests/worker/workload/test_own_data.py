@@ -11,7 +11,7 @@ from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.outcomes import classify
 from rnnprof.protocol import Task
 from rnnprof.runfile.points import Outcome, Point
-from rnnprof.worker.workload.factories import takes_worst
+from rnnprof.worker.workload.signatures import takes_by_name
 from rnnprof.workload import FactorySource, Workload
 
 FILE = Path(__file__).parents[2] / "own_data.py"
@@ -88,11 +88,11 @@ def test_worst_may_be_an_argument_of_the_users_own(supervisor: Supervisor) -> No
 
 
 def test_who_takes_worst() -> None:
-    assert takes_worst(lambda batch, time_steps, device, worst: None)
-    assert takes_worst(lambda batch, time_steps, device, *, worst=False: None)
-    assert not takes_worst(lambda batch, time_steps, device: None)
-    assert not takes_worst(lambda batch, time_steps, device, **args: None)
-    assert not takes_worst(print)
+    assert takes_by_name(lambda batch, time_steps, device, worst: None, "worst")
+    assert takes_by_name(lambda batch, time_steps, device, *, worst=False: None, "worst")
+    assert not takes_by_name(lambda batch, time_steps, device: None, "worst")
+    assert not takes_by_name(lambda batch, time_steps, device, **args: None, "worst")
+    assert not takes_by_name(print, "worst")
 
 
 @pytest.mark.parametrize(
