@@ -55,7 +55,7 @@ def test_a_template_without_the_subreaper_is_reported(
     (fault,) = [each for each in all_faults() if each.name == "clears_environment-forward"]
     row = try_fault(fault)
     assert not isinstance(row, str)
-    assert row.orphans == 1
+    assert row.orphans >= 1
     assert not row.is_good()
 
 
