@@ -490,8 +490,10 @@ ENGINE: list[Row] = [
     ),
     (
         engine.TemplateRestarted("was killed by signal 9 (SIGKILL)", is_repeated=True),
-        "the worker template was killed by signal 9 (SIGKILL); it was started again and this "
-        "attempt repeated",
+        (
+            "the worker template was killed by signal 9 (SIGKILL); it was started again and this "
+            "attempt repeated"
+        ),
     ),
     (
         engine.Doing(1, 3, POINT, "gradients after 200 training steps"),
