@@ -13,6 +13,7 @@ from rnnprof.protocol import (
     Exited,
     Fork,
     Forked,
+    ForkFailed,
     PhaseEntered,
     Raised,
     Ready,
@@ -30,6 +31,7 @@ MESSAGES = [
     Ready("2.13.0", 1.5),
     Fork(3),
     Forked(3, 4321),
+    ForkFailed(3, 11),
     Exited(3, None, 9),
     Task(do="describe", workload=Workload()),
     Task(

@@ -500,6 +500,13 @@ ENGINE: list[Row] = [
         "B=8 T=16: other processes took 50% of a processor while it was timed; timing it again",
     ),
     (
+        engine.TemplateRestarted("was killed by signal 9 (SIGKILL)", is_repeated=True),
+        (
+            "the worker template was killed by signal 9 (SIGKILL); it was started again and this "
+            "attempt repeated"
+        ),
+    ),
+    (
         engine.Doing(1, 3, POINT, "gradients after 200 training steps"),
         "[1/3] B=8 T=16: gradients after 200 training steps",
     ),
