@@ -212,14 +212,15 @@ time = "1%"
 
 def told(arguments: Sequence[str], encoding: str = "utf-8") -> tuple[int, bytes, bytes]:
     """The exit code, stdout and stderr of a command line, on streams like Python's own."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2))
+    streams = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(each, encoding, write_through=True) for each in streams)
     argv = ["rnnprof", *arguments]
     with redirect_stdout(out), redirect_stderr(err), patch("sys.argv", argv):
         from rnnprof.cli.echo import use_tolerant_streams
 
         use_tolerant_streams()
         code = run_command(arguments)
-    return code, *(stream.buffer.getvalue() for stream in (out, err))  # type: ignore[attr-defined]
+    return code, streams[0].getvalue(), streams[1].getvalue()
 
 
 COMMANDS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
@@ -296,10 +297,11 @@ def texts_of(content: bytes) -> Iterator[Output]:
 def _echoed(text: str, colour: bool) -> bytes:
     from rnnprof.cli.echo import say
 
-    stream = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="strict", write_through=True)
+    content = io.BytesIO()
+    stream = io.TextIOWrapper(content, "utf-8", write_through=True)
     with redirect_stdout(stream), patch("click._compat.should_strip_ansi", lambda *_, **__: False):
         say(text, colour=colour)
-    return stream.buffer.getvalue()  # type: ignore[attr-defined, no-any-return]
+    return content.getvalue()
 
 
 # --- rules ---------------------------------------------------------------------------------------
