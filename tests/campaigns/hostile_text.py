@@ -70,7 +70,7 @@ TEXTS: Final[dict[str, tuple[str, ...]]] = {
         "~~a~~ $x$ `y`",
         "\\", "**", "[^1]", "<https://evil.example>",
     ),
-    "backticks": (*("`" * count for count in (1, 2, 3, 4, 7, 64)), "```\n# out\n```sh"),
+    "backticks": (*("`" * count for count in (1, 2, 3, 4, 7, 64)), "\n```\n[out](https://evil.example)\n"),
     "shell": (
         "$(touch pwned)", "`touch pwned`", "; touch pwned", "&& touch pwned", "' ; touch pwned '",
         "\n touch pwned\n", "--overwrite", "-x", "> pwned", "~", "*", "!!", "\\", '"',
@@ -212,14 +212,15 @@ time = "1%"
 
 def told(arguments: Sequence[str], encoding: str = "utf-8") -> tuple[int, bytes, bytes]:
     """The exit code, stdout and stderr of a command line, on streams like Python's own."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2))
+    streams = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(each, encoding, write_through=True) for each in streams)
     argv = ["rnnprof", *arguments]
     with redirect_stdout(out), redirect_stderr(err), patch("sys.argv", argv):
         from rnnprof.cli.echo import use_tolerant_streams
 
         use_tolerant_streams()
         code = run_command(arguments)
-    return code, *(stream.buffer.getvalue() for stream in (out, err))  # type: ignore[attr-defined]
+    return code, streams[0].getvalue(), streams[1].getvalue()
 
 
 COMMANDS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
@@ -254,7 +255,7 @@ def outputs_of(content: bytes, *, is_report: bool = False) -> Iterator[Output]:
         yield from texts_of(content)
         if is_report:
             yield from _outputs("report", "text", ("report", "run.jsonl", "-o", "out"))
-            for path in sorted(Path("out").iterdir()):
+            for path in sorted(Path("out").glob("*")):
                 if path.suffix in SUFFIXES:
                     yield Output(f"report {path.name}", SUFFIXES[path.suffix], path.read_bytes())
         assert not Path("pwned").exists()
@@ -296,10 +297,11 @@ def texts_of(content: bytes) -> Iterator[Output]:
 def _echoed(text: str, colour: bool) -> bytes:
     from rnnprof.cli.echo import say
 
-    stream = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="strict", write_through=True)
+    content = io.BytesIO()
+    stream = io.TextIOWrapper(content, "utf-8", write_through=True)
     with redirect_stdout(stream), patch("click._compat.should_strip_ansi", lambda *_, **__: False):
         say(text, colour=colour)
-    return stream.buffer.getvalue()  # type: ignore[attr-defined, no-any-return]
+    return content.getvalue()
 
 
 # --- rules ---------------------------------------------------------------------------------------
@@ -309,12 +311,12 @@ def faults(output: Output) -> list[str]:
     """What is wrong with an output, by the rules of its kind."""
     try:
         return list(RULES[output.kind](output.content))
-    except (ValueError, ET.ParseError, AssertionError) as error:
+    except (ValueError, ET.ParseError, AssertionError, csv.Error) as error:
         return [f"{type(error).__name__}: {str(error)[:200]}"]
 
 
 def _shows(text: str, kept: str = "\n") -> Iterator[str]:
-    """Faults of text that drives what it is shown on.  Written anew: it judges the product's own."""
+    """Faults of text that drives what it is shown on, by rules of the campaign's own."""
     bad = {c for c in set(text) if not c.isprintable() and c not in kept}
     if bad:
         yield f"characters that are not shown: {sorted(map(ascii, bad))[:8]}"
@@ -405,7 +407,7 @@ def _markdown(content: bytes) -> Iterator[str]:
     if found := re.search(r"[<>\[\]@$]|https?://|www\.", bare):
         yield f"markup: {bare[max(0, found.start() - 30) : found.end() + 30]!r}"
     for block in re.split(r"\n\n+", text):
-        if re.match(r"([-+=]|\d+[.)])", block) or re.match(r"#(?!# rnnprof)(?!## )", block):
+        if re.match(r"([-+=]|\d+[.)])", block) or re.match(r"#(?!# (\S+ )?rnnprof)(?!## )", block):
             yield f"a block: {block[:40]!r}"
 
 
@@ -578,7 +580,8 @@ def all_texts() -> list[str]:
 
 def cycle_of(texts: Sequence[str]) -> Next:
     """Hands out the texts in turn."""
-    return lambda endless=itertools.cycle(texts): next(endless)
+    endless = itertools.cycle(texts)
+    return lambda: next(endless)
 
 
 def by_class(tally: Tally, names: Sequence[str] = tuple(TEXTS)) -> None:
@@ -603,9 +606,10 @@ def mixed(tally: Tally, count: int, seed: int = 0) -> None:
         tally.look_at("mixed", outputs_of(content))
 
 
-def every_text_at_once() -> bytes:
-    """One file that holds every text."""
-    return hostile_file(cycle_of(all_texts()), is_factory=True)
+def every_text_at_once(most: int = 1_000_000) -> bytes:
+    """One file that holds every text of at most so many characters."""
+    texts = [text for text in all_texts() if len(text) <= most]
+    return hostile_file(cycle_of(texts), is_factory=True)
 
 
 def loads(content: bytes) -> bool:

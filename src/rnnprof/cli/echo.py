@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnprof.plain_text import for_terminal, json_text, shell_command
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -22,11 +20,15 @@ def say(text: str, *, err: bool = False, colour: bool = False) -> None:
         err: to stderr.
         colour: *text* has ANSI codes of ours.
     """
+    from rnnprof.plain_text import for_terminal  # the help of a command needs none of it
+
     click.echo(for_terminal(text, colour=colour), err=err)
 
 
 def say_json(document: Any) -> None:
     """Print one JSON document on stdout."""
+    from rnnprof.plain_text import json_text
+
     click.echo(json_text(document))
 
 
@@ -45,6 +47,8 @@ def say_path(path: Path) -> None:
 
 def command_of(words: Iterable[str]) -> str:
     """The words of a command line as a command to paste; "" where no shell can hold them."""
+    from rnnprof.plain_text import shell_command
+
     try:
         return shell_command(words)
     except ValueError:

@@ -13,7 +13,6 @@ from rnnprof.cli.orders import run_path
 from rnnprof.cli.printed import note_printed
 from rnnprof.cli.profile import EXIT_MISSING, carry_out
 from rnnprof.errors import BadInputError
-from rnnprof.plain_text import one_line
 
 if TYPE_CHECKING:
     from rnnprof.engine.order import Order
@@ -118,6 +117,7 @@ def _for_task(ctx: click.Context, workload: Workload, study: Study) -> Workload:
 
 
 def _answer(run: Run, options: dict[str, Any]) -> int:
+    from rnnprof.plain_text import one_line
     from rnnprof.report.export.trainability import trainability_document
     from rnnprof.report.model import report_of
     from rnnprof.report.text.trainability import trainability_in_words

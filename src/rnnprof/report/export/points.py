@@ -7,7 +7,7 @@ so is a float that is nan or infinite; ``outcome`` is empty at a place that was 
 Text stands on one line, with ``?`` for what could drive a terminal; the JSON document has it
 whole.  In CSV, which has no types, an apostrophe stands before text that a spreadsheet would run
 as a formula and before text that would be read as a number (an id of digits alone); it is not
-taken off again.  Parquet has such text as it is.
+taken off again.  Parquet has such text as it is.  CSV cuts text of more than 32,700 characters.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import BREAKDOWN_PARTS
 from rnnprof.runfile.points import Point
 from rnnprof.runfile.records import Run
+
+LONGEST: Final = 32_700
+"""Characters of a CSV cell: a spreadsheet holds 32,767 (Excel specifications and limits), Python's
+reader 131,072 with every quote counted twice."""
 
 Cell = int | float | bool | str | None
 Row = tuple[Cell, ...]
@@ -343,6 +347,8 @@ def _csv_cell(cell: Cell) -> Cell:
 @lru_cache(maxsize=256)
 def _csv_text(text: str) -> str:
     """*text* that neither a spreadsheet nor a reader takes for anything else."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - 3]}..."
     return f"'{text}" if _is_number(text) else FORMULA.sub(r"\1\2'", text)
 
 

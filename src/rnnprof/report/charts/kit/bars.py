@@ -76,7 +76,7 @@ def bar_panels(
 def prepare_bars(axes: Axes, title: str, labels: Sequence[str], room: int = 0) -> None:
     """A panel with room for so many bars, the first at the top."""
     panel_title(axes, title)
-    axes.set_ylim(max(room, len(labels)) - 0.5, -0.5)
+    axes.set_ylim(max(room, len(labels), 1) - 0.5, -0.5)
     axes.set_yticks(range(len(labels)), list(labels))
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_color(RULE)
