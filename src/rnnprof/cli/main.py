@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -175,8 +176,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         result = cli.main(args=arguments, prog_name="rnnprof", standalone_mode=False)
     except click.ClickException as error:
-        error.message = _shown(error.message)
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        click.echo(_shown(said.getvalue()), err=True, nl=False)
         return error.exit_code
     except RnnprofError as error:
         _say(str(error))

@@ -15,11 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-
 from rnnprof.device import cgroup
 from rnnprof.device.nvml import Gpu, Nvml, NvmlMissing, OtherProcess, visible_cards
-from rnnprof.device.process import usable_processors
+from rnnprof.device.process import machine_memory_bytes, usable_processors
 from rnnprof.runfile.observations import DeviceConditions
 
 RUNS: Final = "rnnprof-runs"
@@ -127,11 +125,6 @@ class Facts:
     nvidia: NvidiaFacts
 
 
-def _memory_bytes() -> tuple[int, int]:
-    memory = psutil.virtual_memory()
-    return int(memory.total), int(memory.available)
-
-
 def _installed_version(distribution: str) -> str | None:
     try:
         return importlib.metadata.version(distribution)
@@ -158,7 +151,7 @@ class Machine:
     system: Callable[[], str] = platform.system
     libc: Callable[[], str] = lambda: platform.libc_ver()[0]
     processors: Callable[[], int] = usable_processors
-    memory_bytes: Callable[[], tuple[int, int]] = _memory_bytes
+    memory_bytes: Callable[[], tuple[int, int]] = machine_memory_bytes
     group_left_bytes: Callable[[], int | None] = cgroup.memory_left_bytes
     group_throttled_s: Callable[[], float | None] = cgroup.throttled_s
     folder: Path = Path()
