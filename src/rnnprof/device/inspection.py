@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from rnnprof.device import cgroup
 from rnnprof.device.nvml import Gpu, Nvml, NvmlMissing, OtherProcess, visible_cards
-from rnnprof.device.process import machine_memory_bytes, usable_processors
+from rnnprof.device.process import is_memory_known, machine_memory_bytes, usable_processors
 from rnnprof.runfile.observations import DeviceConditions
 
 RUNS: Final = "rnnprof-runs"
@@ -42,6 +42,7 @@ class HostFacts:
     Attributes:
         group_left_bytes: None if no limit is set.
         group_throttled_s: since the group's start; None if the kernel does not count it.
+        is_process_memory_known: whether a process can read its own memory from /proc.
     """
 
     processors: int
@@ -49,6 +50,7 @@ class HostFacts:
     available_bytes: int
     group_left_bytes: int | None = None
     group_throttled_s: float | None = None
+    is_process_memory_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ class Machine:
     memory_bytes: Callable[[], tuple[int, int]] = machine_memory_bytes
     group_left_bytes: Callable[[], int | None] = cgroup.memory_left_bytes
     group_throttled_s: Callable[[], float | None] = cgroup.throttled_s
+    is_process_memory_known: Callable[[], bool] = is_memory_known
     folder: Path = Path()
     may_write: Callable[[Path], bool] = lambda path: os.access(path, os.W_OK | os.X_OK)
     disk_usage: Callable[[Path], Any] = shutil.disk_usage
@@ -171,6 +174,7 @@ def inspect(machine: Machine | None = None) -> Facts:
             available_bytes=available_bytes,
             group_left_bytes=machine.group_left_bytes(),
             group_throttled_s=machine.group_throttled_s(),
+            is_process_memory_known=machine.is_process_memory_known(),
         ),
         folder=_run_folder(machine),
         torch=_torch(machine.torch_folder()),

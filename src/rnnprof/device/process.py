@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import psutil
 
 from rnnprof.device import cgroup
 from rnnprof.errors import NoDeviceError
 from rnnprof.runfile.observations import Conditions
+
+NO_STATUS: Final = "/proc/self/status cannot be read, so a process's memory is not known"
+MOUNT_PROC: Final = "mount /proc (mount -t proc proc /proc), or start the container with it"
 
 
 def memory_bytes(field: str, status: Path = Path("/proc/self/status")) -> int | None:
@@ -26,6 +31,21 @@ def memory_bytes(field: str, status: Path = Path("/proc/self/status")) -> int | 
         if name == field and kib and kib[0].isdecimal():
             return int(kib[0]) * 1024
     return None
+
+
+def is_memory_known() -> bool:
+    """Whether the kernel tells this process its memory: on Linux, without which no limit holds."""
+    return sys.platform != "linux" or memory_bytes("VmData") is not None
+
+
+def check_memory_known() -> None:
+    """Check that a limit on the CPU can be set and a peak be read.
+
+    Raises:
+        NoDeviceError: /proc is hidden.
+    """
+    if not is_memory_known():
+        raise NoDeviceError(f"the CPU cannot be measured on: {NO_STATUS}; {MOUNT_PROC}")
 
 
 def children_bytes(proc: Path = Path("/proc")) -> int | None:
@@ -93,8 +113,7 @@ def machine_memory_bytes() -> tuple[int, int]:
         found = _pages_bytes("SC_PHYS_PAGES"), _pages_bytes("SC_AVPHYS_PAGES")
     if min(found) <= 0:
         raise NoDeviceError(
-            "the machine's memory is not known, since /proc/meminfo cannot be read: mount /proc "
-            "(mount -t proc proc /proc), or start the container with it"
+            f"the machine's memory is not known, since /proc/meminfo cannot be read: {MOUNT_PROC}"
         )
     return found
 
