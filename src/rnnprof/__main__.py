@@ -34,7 +34,7 @@ def main() -> "NoReturn":
 
 def _working_folder() -> str | None:
     try:
-        return os.getcwd()
+        return os.getcwd()  # noqa: PTH109 - pathlib is not loaded yet
     except OSError:  # it was deleted
         return None
 
