@@ -5,6 +5,7 @@ As little as possible is imported before Ctrl-C is taken care of: ``_signal`` is
 """
 
 import _signal  # type: ignore[import-not-found]  # typeshed leaves it out
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -31,9 +32,16 @@ def main() -> "NoReturn":
     run_and_exit()
 
 
+def _working_folder() -> str | None:
+    try:
+        return os.getcwd()  # noqa: PTH109 - pathlib is not loaded yet
+    except OSError:  # it was deleted
+        return None
+
+
 if __name__ == "__main__":
-    if not sys.flags.safe_path:
-        # the working folder, which `python -m` puts first: a user's json.py there is not Python's;
-        # the modules of rnnprof are found by its own path
+    if not sys.flags.safe_path and sys.path[0] in ("", _working_folder()):
+        # `python -m` puts it first, and a user's json.py there is not Python's; the modules of
+        # rnnprof are found by its own path
         del sys.path[0]
     main()

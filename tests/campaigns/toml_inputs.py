@@ -217,7 +217,7 @@ CONTENTS: Final[dict[str, Callable[[random.Random], bytes]]] = {
     "tables 1500 deep": lambda _: b"x = " + b"{a = " * 1500 + b"1" + b"}" * 1500,
     "key of many parts": lambda rng: b".".join([b"a"] * rng.choice((90, 1500, 200_000))) + b" = 1",
     "table of many parts": lambda rng: (
-        b"[" + b". ".join([b"'a'"] * rng.choice((1500, 99_000))) + b"]"
+        b"[" + b". ".join([b"a"] * rng.choice((1500, 99_000))) + b"]"
     ),
     "decimal digits": lambda rng: b"batch = " + b"9" * rng.choice((4300, 4301, 5000, 500_000)),
     "fraction digits": lambda rng: b"dropout = 0." + b"1" * rng.choice((5000, 500_000)),

@@ -116,7 +116,7 @@ def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path) -> None:
             stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
         )  # fmt: skip
     assert result.returncode == 2
-    assert result.stderr == "rnnprof: cannot write to stdout: No space left on device\n"
+    assert result.stderr == "rnnprof: cannot write the answer to stdout: No space left on device\n"
 
 
 def test_help_and_csv_import_nothing_heavy(run_file: str, tmp_path: Path) -> None:

@@ -126,6 +126,8 @@ def checked(table: Mapping[str, Any], file: str, known: Mapping[str, Entry]) -> 
 
 def _as_given(entry: Entry, value: Any) -> Any:
     """The value in the form of the command line: TOML's types are not the option's."""
+    from rnnprof.toml_file import MAX_NUMBER
+
     if entry.shape == "flag":
         if not isinstance(value, bool):
             raise ValueError("write true or false")
@@ -134,6 +136,8 @@ def _as_given(entry: Entry, value: Any) -> Any:
         return [value] if entry.key == "factory-argv" and isinstance(value, str) else _texts(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError("write a string or a number")
+    if isinstance(value, int) and abs(value) >= MAX_NUMBER:  # Python may refuse to print it
+        raise ValueError("write a smaller number")
     return _count(value) if entry.shape == "count" else str(value)
 
 

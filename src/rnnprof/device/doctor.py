@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from rnnprof.device.process import MOUNT_PROC, NO_STATUS
 from rnnprof.points.noise import slowdowns
 from rnnprof.units import GIB, MIB, format_bytes, format_seconds
 
@@ -95,7 +96,9 @@ def diagnose(facts: Facts, verified: Sequence[EvidencePack]) -> Diagnosis:
 def _can_measure(facts: Facts) -> dict[str, bool]:
     visible = any(gpu.is_visible for gpu in facts.nvidia.gpus)
     return {
-        "cpu": facts.torch.is_installed and facts.platform.system != "Windows",
+        "cpu": facts.torch.is_installed
+        and facts.platform.system != "Windows"
+        and facts.host.is_process_memory_known,
         "cuda": facts.torch.is_installed and facts.torch.cuda is not None and visible,
     }
 
@@ -266,6 +269,8 @@ def _host(host: HostFacts) -> Iterator[Remark]:
     processors = "processor" if host.processors == 1 else "processors"
     free = f"{format_bytes(host.available_bytes)} of {format_bytes(host.memory_bytes)} memory free"
     yield Remark("ok", "CPU", f"{host.processors} {processors}, {free}")
+    if not host.is_process_memory_known:
+        yield Remark("problem", "CPU", NO_STATUS, MOUNT_PROC)
     left_bytes = host.group_left_bytes
     if left_bytes is not None and left_bytes < host.available_bytes:
         text = f"the control group's limit leaves {format_bytes(left_bytes)} of that memory"

@@ -6,9 +6,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from rnnprof.device.process import usable_processors
+from rnnprof.device.process import machine_memory_bytes, usable_processors
 
 
 def machine_facts() -> dict[str, Any]:
@@ -16,7 +14,7 @@ def machine_facts() -> dict[str, Any]:
     return {
         "device_name": processor_name(),
         "processors": usable_processors(),
-        "machine_memory_bytes": int(psutil.virtual_memory().total),
+        "machine_memory_bytes": machine_memory_bytes()[0],
         "architecture": platform.machine(),
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -26,7 +24,7 @@ def machine_facts() -> dict[str, Any]:
 def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The processor's own name, or the architecture if it has none."""
     try:
-        lines = cpuinfo.read_text().splitlines()
+        lines = cpuinfo.read_text(errors="replace").splitlines()
     except OSError:
         lines = []
     for line in lines:

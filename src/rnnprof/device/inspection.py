@@ -15,11 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-
 from rnnprof.device import cgroup
 from rnnprof.device.nvml import Gpu, Nvml, NvmlMissing, OtherProcess, visible_cards
-from rnnprof.device.process import usable_processors
+from rnnprof.device.process import is_memory_known, machine_memory_bytes, usable_processors
 from rnnprof.runfile.observations import DeviceConditions
 
 RUNS: Final = "rnnprof-runs"
@@ -44,6 +42,7 @@ class HostFacts:
     Attributes:
         group_left_bytes: None if no limit is set.
         group_throttled_s: since the group's start; None if the kernel does not count it.
+        is_process_memory_known: whether a process can read its own memory from /proc.
     """
 
     processors: int
@@ -51,6 +50,7 @@ class HostFacts:
     available_bytes: int
     group_left_bytes: int | None = None
     group_throttled_s: float | None = None
+    is_process_memory_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +127,6 @@ class Facts:
     nvidia: NvidiaFacts
 
 
-def _memory_bytes() -> tuple[int, int]:
-    memory = psutil.virtual_memory()
-    return int(memory.total), int(memory.available)
-
-
 def _installed_version(distribution: str) -> str | None:
     try:
         return importlib.metadata.version(distribution)
@@ -158,9 +153,10 @@ class Machine:
     system: Callable[[], str] = platform.system
     libc: Callable[[], str] = lambda: platform.libc_ver()[0]
     processors: Callable[[], int] = usable_processors
-    memory_bytes: Callable[[], tuple[int, int]] = _memory_bytes
+    memory_bytes: Callable[[], tuple[int, int]] = machine_memory_bytes
     group_left_bytes: Callable[[], int | None] = cgroup.memory_left_bytes
     group_throttled_s: Callable[[], float | None] = cgroup.throttled_s
+    is_process_memory_known: Callable[[], bool] = is_memory_known
     folder: Path = Path()
     may_write: Callable[[Path], bool] = lambda path: os.access(path, os.W_OK | os.X_OK)
     disk_usage: Callable[[Path], Any] = shutil.disk_usage
@@ -178,6 +174,7 @@ def inspect(machine: Machine | None = None) -> Facts:
             available_bytes=available_bytes,
             group_left_bytes=machine.group_left_bytes(),
             group_throttled_s=machine.group_throttled_s(),
+            is_process_memory_known=machine.is_process_memory_known(),
         ),
         folder=_run_folder(machine),
         torch=_torch(machine.torch_folder()),

@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import psutil
 
 from rnnprof.device import cgroup
+from rnnprof.errors import NoDeviceError
 from rnnprof.runfile.observations import Conditions
+
+NO_STATUS: Final = "/proc/self/status cannot be read, so a process's memory is not known"
+MOUNT_PROC: Final = "mount /proc (mount -t proc proc /proc), or start the container with it"
 
 
 def memory_bytes(field: str, status: Path = Path("/proc/self/status")) -> int | None:
     """A memory field of ``/proc/self/status`` (VmData, VmPeak, VmSize, VmHWM, VmRSS) in bytes."""
     try:
-        text = status.read_text()
+        text = status.read_text(errors="replace")
     except OSError:
         return None
     for line in text.splitlines():
         name, _, value = line.partition(":")
-        if name == field:
-            return int(value.split()[0]) * 1024
+        kib = value.split()[:1]
+        if name == field and kib and kib[0].isdecimal():
+            return int(kib[0]) * 1024
     return None
+
+
+def is_memory_known() -> bool:
+    """Whether the kernel tells this process its memory: on Linux, without which no limit holds."""
+    return sys.platform != "linux" or memory_bytes("VmData") is not None
+
+
+def check_memory_known() -> None:
+    """Check that a limit on the CPU can be set and a peak be read.
+
+    Raises:
+        NoDeviceError: /proc is hidden.
+    """
+    if not is_memory_known():
+        raise NoDeviceError(f"the CPU cannot be measured on: {NO_STATUS}; {MOUNT_PROC}")
 
 
 def children_bytes(proc: Path = Path("/proc")) -> int | None:
@@ -70,9 +92,37 @@ def reset_peak_rss() -> str | None:
 
 def available_bytes() -> int:
     """Bytes that can be taken without swapping: the machine's, or the control group's if less."""
-    machine = int(psutil.virtual_memory().available)
+    _, machine = machine_memory_bytes()
     group = cgroup.memory_left_bytes()
     return machine if group is None else min(machine, group)
+
+
+def machine_memory_bytes() -> tuple[int, int]:
+    """The machine's memory in bytes, and what can be taken of it without swapping.
+
+    Where /proc is hidden or unreadable the system's own call answers; it does not count memory that
+    caches would give back, so less is free than there is.
+
+    Raises:
+        NoDeviceError: neither knows it.
+    """
+    try:
+        memory = psutil.virtual_memory()
+        found = int(memory.total), int(memory.available)
+    except (OSError, LookupError, ValueError):
+        found = _pages_bytes("SC_PHYS_PAGES"), _pages_bytes("SC_AVPHYS_PAGES")
+    if min(found) <= 0:
+        raise NoDeviceError(
+            f"the machine's memory is not known, since /proc/meminfo cannot be read: {MOUNT_PROC}"
+        )
+    return found
+
+
+def _pages_bytes(name: str) -> int:
+    try:
+        return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
 
 
 def usable_processors() -> int:
@@ -130,16 +180,23 @@ def _own_cpu_s() -> float:
 def _machine_cpu_s(stat: Path = Path("/proc/stat")) -> tuple[float | None, float | None]:
     """Busy and stolen seconds of the processors that this process may run on."""
     try:
-        lines = stat.read_text().splitlines()
+        lines = stat.read_text(errors="replace").splitlines()
     except OSError:
         return None, None
     ticks_per_s = os.sysconf("SC_CLK_TCK")
     mine = {f"cpu{number}" for number in os.sched_getaffinity(0)}
-    busy = steal = 0
-    for line in lines:
-        name, *fields = line.split()
-        if name in mine:
-            user, nice, system, _, _, irq, softirq, stolen = (int(text) for text in fields[:8])
-            busy += user + nice + system + irq + softirq
-            steal += stolen
+    counts = [_ticks(fields) for name, *fields in map(str.split, filter(str.strip, lines))
+              if name in mine]  # fmt: skip
+    if not counts or None in counts:
+        return None, None
+    known = [count for count in counts if count is not None]
+    busy, steal = (sum(each) for each in zip(*known, strict=True))
     return busy / ticks_per_s, steal / ticks_per_s
+
+
+def _ticks(fields: list[str]) -> tuple[int, int] | None:
+    """Busy and stolen ticks of a processor; None where the line is not the kernel's."""
+    if len(fields) < 8 or not all(field.isdecimal() for field in fields[:8]):
+        return None
+    user, nice, system, _, _, irq, softirq, stolen = map(int, fields[:8])
+    return user + nice + system + irq + softirq, stolen

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from rnnprof.device.environment import machine_facts
-from rnnprof.device.process import available_bytes
+from rnnprof.device.process import available_bytes, check_memory_known
 from rnnprof.engine.order import Order
 from rnnprof.engine.reasons import LimitKept
 from rnnprof.errors import BadInputError
@@ -126,7 +126,9 @@ def resolve_limit(asked_bytes: int | None, kept_bytes: int | None = None) -> int
 
     Raises:
         BadInputError: the machine does not have so much free memory.
+        NoDeviceError: no limit can be set here, since /proc is hidden.
     """
+    check_memory_known()
     available = available_bytes()
     spare = _spare_bytes(available)
     limit = asked_bytes or kept_bytes or spare

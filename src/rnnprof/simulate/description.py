@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rnnprof.errors import BadInputError
-from rnnprof.toml_file import read_toml
+from rnnprof.toml_file import MAX_NUMBER, read_toml, shown
 from rnnprof.units import GIB, KIB, MIB, format_bytes, parse_bytes
 
 PRESETS: Final = Path(__file__).with_name("gpus.toml")
@@ -240,7 +240,7 @@ def _read_pairs(text: str) -> dict[str, object]:
 
 def _size(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(f"{value!r} is not a size")
+        raise ValueError(f"{shown(value)} is not a size")
     if isinstance(value, int):
         return value
     return 0 if value.strip() == "0" else parse_bytes(value)
@@ -248,28 +248,28 @@ def _size(value: object) -> int:
 
 def _count(value: object) -> int:
     if isinstance(value, bool) or not re.fullmatch(r"-?\d+", str(value).strip()):
-        raise ValueError(f"{value!r} is not a whole number")
+        raise ValueError(f"{shown(value)} is not a whole number")
     return int(str(value))
 
 
 def _capability(value: object) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,2})\.(\d)", str(value).strip())
     if match is None:
-        raise ValueError(f"{value!r} is not a compute capability: write 7.5")
+        raise ValueError(f"{shown(value)} is not a compute capability: write 7.5")
     return int(match[1]), int(match[2])
 
 
 def _name(value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= MOST_NAME_LENGTH:
-        raise ValueError(f"{value!r} is not a name of 1 to {MOST_NAME_LENGTH} characters")
+        raise ValueError(f"{shown(value)} is not a name of 1 to {MOST_NAME_LENGTH} characters")
     if not value.isascii() or not value.isprintable() or set(value) & set(";="):
-        raise ValueError(f"{value!r} has characters that the name of a GPU cannot have")
+        raise ValueError(f"{shown(value)} has characters that the name of a GPU cannot have")
     return value
 
 
 def _assumed(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(name in _READERS for name in map(_field_of, value)):
-        raise ValueError(f"{value!r} is not a list of keys")
+        raise ValueError(f"{shown(value)} is not a list of keys")
     return tuple(_field_of(name) for name in value)
 
 
@@ -360,6 +360,8 @@ def _check_keys(values: Iterable[str], where: str) -> None:
 
 def _read(key: str, value: object, where: str) -> Any:
     field = _KEYS[key]
+    if isinstance(value, int) and abs(value) >= MAX_NUMBER:  # Python may refuse to print it
+        raise BadInputError(f"--simulate {where}: {key}: {shown(value)} is too large")
     try:
         read = _READERS[field](value)
     except ValueError as error:

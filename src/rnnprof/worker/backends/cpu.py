@@ -20,6 +20,7 @@ import torch
 from rnnprof.device.process import (
     ConditionsMeter,
     available_bytes,
+    check_memory_known,
     memory_bytes,
     reset_peak_rss,
 )
@@ -127,6 +128,7 @@ def set_limit(limit_bytes: int) -> CpuLimit:
     If the machine no longer has that much, the budget is what it has: what fits in less also fits
     the limit, and what does not fit is not shown to need more than the limit.
     """
+    check_memory_known()
     available = available_bytes()
     free = None if available >= limit_bytes else max(0, available - LEFT_BYTES)
     refused = reset_peak_rss()
