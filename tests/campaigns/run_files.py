@@ -416,6 +416,83 @@ def forgeries(trials: Trials) -> Iterator[Trial]:
         yield label, what_commands(trials, b"".join(lines), originals[name], number)
 
 
+def rearranged(trials: Trials) -> Iterator[Trial]:
+    """Records that are lost, doubled, out of order, of another run, or of no invocation."""
+    originals = bases()
+    names = sorted(originals)
+    for number in range(trials.count):
+        trials.clear()
+        name = trials.rng.choice(names)
+        lines = originals[name].splitlines(keepends=True)
+        labels = []
+        for _ in range(trials.rng.randint(1, 4)):
+            change = trials.rng.choice(REARRANGEMENTS)
+            labels.append(change.__name__.strip("_"))
+            change(lines, trials.rng, originals[trials.rng.choice(names)].splitlines(True))
+        label = f"{name} {number}: {', '.join(labels)}"
+        yield label, what_commands(trials, b"".join(lines), originals[name], number)
+
+
+def _line(lines: list[bytes], rng: random.Random) -> int:
+    """A line behind the header."""
+    return rng.randrange(1, len(lines))
+
+
+def _drop(lines: list[bytes], rng: random.Random, _: list[bytes]) -> None:
+    first = _line(lines, rng)
+    if len(lines) > 8:
+        del lines[first : first + rng.choice((1, 1, 3))]
+
+
+def _double(lines: list[bytes], rng: random.Random, _: list[bytes]) -> None:
+    lines.insert(_line(lines, rng), lines[_line(lines, rng)])
+
+
+def _swap(lines: list[bytes], rng: random.Random, _: list[bytes]) -> None:
+    one, other = _line(lines, rng), _line(lines, rng)
+    lines[one], lines[other] = lines[other], lines[one]
+
+
+def _from_another(lines: list[bytes], rng: random.Random, others: list[bytes]) -> None:
+    lines.insert(_line(lines, rng), others[_line(others, rng)])
+
+
+def _header_again(lines: list[bytes], rng: random.Random, others: list[bytes]) -> None:
+    lines.insert(_line(lines, rng), others[0])
+
+
+def _as_another(name: str) -> Callable[[list[bytes], random.Random, list[bytes]], None]:
+    """Give a record the value that another one has, or one that none has."""
+
+    def change(lines: list[bytes], rng: random.Random, _: list[bytes]) -> None:
+        bodies = [json.loads(line) for line in lines]
+        having = [number for number, body in enumerate(bodies) if name in body]
+        if having:
+            number = rng.choice(having)
+            value = rng.choice([bodies[each][name] for each in having])
+            body = bodies[number] | {name: rng.choice((value, type(value)("7")))}
+            lines[number] = signed(json.dumps(body, separators=(",", ":")))
+
+    change.__name__ = name
+    return change
+
+
+def _wide_grid(lines: list[bytes], rng: random.Random, _: list[bytes]) -> None:
+    for number, line in enumerate(lines):
+        body = json.loads(line)
+        if body["kind"] == "request":
+            body["grid"][rng.choice(("batch", "time_steps"))] = list(range(1, 301))
+            lines[number] = signed(json.dumps(body, separators=(",", ":")))
+            return
+
+
+REARRANGEMENTS: Final = (
+    _drop, _double, _swap, _from_another, _header_again, _wide_grid,
+    *map(_as_another, ("request", "attempt", "batch", "time_steps", "role", "outcome", "worker",
+                       "process_index", "limit_bytes", "at_utc", "status", "observes", "wall_s")),
+)  # fmt: skip
+
+
 def _longest(content: bytes) -> list[tuple[int, Any]]:
     """The longest record of each kind, with its line."""
     found: dict[str, tuple[int, int, Any]] = {}
@@ -495,7 +572,7 @@ def what_commands(trials: Trials, content: bytes, original: bytes, number: int) 
             ["check", path, "--budget", budget],
             ["check", path, "--budget", budget, "--baseline", base],
         ]  # fmt: skip
-        if number % REPORT_EVERY == 0:
+        if number % REPORT_EVERY == REPORT_EVERY - 1:
             commands.append(["report", path, "-o", str(trials.folder / "report")])
     wrong = [wrong for command in commands if (wrong := command_on(command)[1])]
     if trials.path.read_bytes() != content:
@@ -554,7 +631,7 @@ def _where(error: BaseException) -> str:
 
 CLASSES: Final[dict[str, Callable[[Trials], Iterator[Trial]]]] = {
     "cuts": cuts, "flips": flips, "encodings": encodings, "special files": specials,
-    "absurd values": forgeries,
+    "absurd values": forgeries, "rearranged": rearranged,
 }  # fmt: skip
 
 

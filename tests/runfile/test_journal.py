@@ -432,12 +432,14 @@ def test_a_last_line_that_is_not_ours_is_refused_and_stays(path, tail, words):
     assert names_beside(path) == ["run.jsonl"]
 
 
-@pytest.mark.parametrize("end", [b"\r\n", b"\r"], ids=["crlf", "cr"])
-def test_converted_line_ends_are_told_and_nothing_is_deleted(path, end):
+@pytest.mark.parametrize(("end", "tool"), [(b"\r\n", "dos2unix"), (b"\r", "mac2unix")])
+def test_converted_line_ends_are_told_and_nothing_is_deleted(path, end, tool):
     content = WHOLE.replace(b"\n", end)
     path.write_bytes(content)
     for opening in (load, opened_and_closed):
-        with pytest.raises(RunFileError, match=r"line 1: .*convert the file") as error:
+        with pytest.raises(
+            RunFileError, match=rf"line 1: .*convert the file, such as with {tool}"
+        ) as error:
             opening(path)
         assert "Delete" not in str(error.value)
     assert path.read_bytes() == content

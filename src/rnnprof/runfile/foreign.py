@@ -46,7 +46,7 @@ def of_line(line: bytes) -> str:
     """Why a line is not as rnnprof wrote it, where its bytes show a usual cause; else empty."""
     if b"\x00" in line:
         return "it holds NUL bytes, as a power failure can leave them"
-    if line.endswith(b"\r"):
+    if line.endswith(b"\r") and line.count(b"\r") == 1:
         return "it ends in CR LF, as Windows ends lines: convert the file, such as with dos2unix"
     if b"\r" in line:
         return "it has CR line ends, and a run file has LF: convert the file, such as with mac2unix"

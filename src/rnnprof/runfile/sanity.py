@@ -82,7 +82,8 @@ def _check_squares(record: Gradient, name: str) -> None:
     """Check that the noise scale has pairs of a small and a larger batch."""
     if len(record.small_squared) != len(record.big_squared):
         raise DecodeError(f"{name}.big_squared: it has not as many draws as small_squared")
-    if record.small_squared and not 0 < (record.small_batch or 0) < (record.big_batch or 0):
+    small, big = record.small_batch, record.big_batch
+    if record.small_squared and small is not None and big is not None and not 0 < small < big:
         raise DecodeError(f"{name}.big_batch: it is not larger than small_batch")
 
 
