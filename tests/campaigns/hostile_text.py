@@ -31,7 +31,7 @@ from unittest.mock import patch
 
 from rnnprof.cli.main import run as run_command
 from rnnprof.errors import RunFileError
-from rnnprof.runfile import journal
+from rnnprof.runfile.lines import digest
 
 GOLDEN: Final = Path(__file__).parents[1] / "golden" / "run-2.jsonl"
 
@@ -172,7 +172,7 @@ def _line(record: dict[str, Any]) -> bytes:
     """A line as a stranger with a good checksum writes it."""
     kind = {"kind": record.pop("kind")}
     body = json.dumps(kind | record, separators=(",", ":")).encode()[:-1]
-    return body + b',"checksum":"' + journal._digest(body) + b'"}\n'
+    return body + b',"checksum":"' + digest(body) + b'"}\n'
 
 
 # --- outputs -------------------------------------------------------------------------------------
@@ -211,14 +211,14 @@ time = "1%"
 
 
 def told(arguments: Sequence[str], encoding: str = "utf-8") -> tuple[int, bytes, bytes]:
-    """The exit code, stdout and stderr of a command line, on streams like Python's own."""
+    """The exit code, stdout and stderr of a command line, on streams as ``cli.streams`` makes them."""
     streams = io.BytesIO(), io.BytesIO()
-    out, err = (io.TextIOWrapper(each, encoding, write_through=True) for each in streams)
+    out, err = (
+        io.TextIOWrapper(each, encoding, errors="backslashreplace", write_through=True)
+        for each in streams
+    )
     argv = ["rnnprof", *arguments]
     with redirect_stdout(out), redirect_stderr(err), patch("sys.argv", argv):
-        from rnnprof.cli.echo import use_tolerant_streams
-
-        use_tolerant_streams()
         code = run_command(arguments)
     return code, streams[0].getvalue(), streams[1].getvalue()
 
