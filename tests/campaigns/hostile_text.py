@@ -31,6 +31,7 @@ from unittest.mock import patch
 
 from rnnprof.cli.main import run as run_command
 from rnnprof.errors import RunFileError
+from rnnprof.runfile import journal
 from rnnprof.runfile.lines import digest
 
 GOLDEN: Final = Path(__file__).parents[1] / "golden" / "run-2.jsonl"
