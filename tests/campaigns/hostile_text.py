@@ -212,7 +212,7 @@ time = "1%"
 
 
 def told(arguments: Sequence[str], encoding: str = "utf-8") -> tuple[int, bytes, bytes]:
-    """The exit code, stdout and stderr of a command line, on streams as ``cli.streams`` makes them."""
+    """Exit code, stdout and stderr of a command, on streams as ``cli.streams`` makes them."""
     streams = io.BytesIO(), io.BytesIO()
     out, err = (
         io.TextIOWrapper(each, encoding, errors="backslashreplace", write_through=True)
