@@ -53,7 +53,8 @@
   // a spreadsheet takes text that begins so for a formula
   const field = (cell) => {
     const isText = !cell.classList.contains("number");
-    const text = (isText && /^[=+\-@\t\r]/.test(valueOf(cell)) ? "'" : "") + valueOf(cell);
+    const formula = /(^|;)(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])/g;
+    const text = isText ? valueOf(cell).replace(formula, "$1$2'") : valueOf(cell);
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
 
