@@ -5,7 +5,7 @@
 The parent gets SIGKILL, SIGINT and SIGTERM in turn, ends, and is given the same command again.  A
 template that is killed costs one attempt, which is repeated: the run ends as a quiet one.  A worker
 that is killed is recorded as crashed in SIGKILL's name at that one point, or, where it was to
-describe the machine, ends the command in 4; everything else is as in a quiet run.
+describe the machine, is replaced; everything else is as in a quiet run.
 
 States are seen from outside: a worker is a child of the template, and the run file grows.
 
@@ -250,10 +250,6 @@ class Sender:
             self._finish(tally, None, ended)
             return
         may_crash = 0 if ended.exit_code == 0 else kills
-        if ended.exit_code == 4 and "could not describe itself" in ended.stderr:
-            self._look(tally, None, None, ended, {4})
-            self._finish(tally, load(self.folder), None, may_crash=kills)
-            return
         self._look(tally, None, None, ended, {0, 5}, may_crash)
 
     def _finish(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import textwrap
 import time
 import uuid
@@ -44,6 +45,12 @@ from rnnprof.units import format_bytes
 
 DESCRIBE_DEADLINE_S: Final = 120.0
 CHECK_DEADLINE_S: Final = 300.0
+
+DESCRIBE_ATTEMPTS: Final = 3
+"""A pass that describes the machine has no record: what ends its worker costs an attempt here."""
+
+FROM_OUTSIDE: Final = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+"""Signals that another process sends; a worker's own faults end it by others."""
 
 SAID: Final = ("message", "nonsense", "log_tail", "error_type")
 """Fields of the evidence that a worker or the user's code wrote."""
@@ -188,7 +195,7 @@ def _identify(order: Order, run: Run | None, supervisor: Supervisor) -> Site:
     if order.device == "cpu":  # refused before torch is imported
         _refuse_gpu_memory(order)
         resolve_limit(order.settings.memory_limit, _kept_limit(order, run))
-    answer = asking(supervisor, order)(order.task("describe"), DESCRIBE_DEADLINE_S)
+    answer = _described("describe", order, supervisor)
     if answer.evidence is not None:
         raise _describe_error(order, answer)
     facts = answer.findings["facts"]
@@ -196,6 +203,16 @@ def _identify(order: Order, run: Run | None, supervisor: Supervisor) -> Site:
     uuid = facts.get("device_uuid")
     pinned = replace(order, device=order.device if uuid is None else "cuda", device_uuid=uuid)
     return Site(pinned, facts, decode(dict[str, str], answer.findings["sources"], "sources"))
+
+
+def _described(do: str, order: Order, supervisor: Supervisor) -> Answer:
+    """The answer of a first pass; it is asked again if its worker was ended from outside."""
+    ask = asking(supervisor, order)
+    for _ in range(DESCRIBE_ATTEMPTS - 1):
+        answer = ask(order.task(do), DESCRIBE_DEADLINE_S)
+        if answer.evidence is None or answer.evidence.signal not in FROM_OUTSIDE:
+            return answer
+    return ask(order.task(do), DESCRIBE_DEADLINE_S)
 
 
 def _describe_error(order: Order, answer: Answer) -> RnnprofError:
@@ -242,7 +259,7 @@ def _resolved_limit(
 
 
 def _survey(order: Order, supervisor: Supervisor) -> GpuSurvey:
-    answer = asking(supervisor, order)(order.task("survey"), DESCRIBE_DEADLINE_S)
+    answer = _described("survey", order, supervisor)
     if answer.evidence is not None:
         reason = classify(answer.evidence).reason
         raise WorkerStartError(f"the worker could not measure the GPU's free memory: {reason}")
