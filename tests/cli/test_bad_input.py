@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from conftest import FACTORIES, CommandLine
+from rnnprof.cli import options
 from rnnprof.cli.main import run
+from rnnprof.errors import BadInputError
 
 
 def refused(result: subprocess.CompletedProcess[str], *words: str, code: int = 2) -> None:
@@ -249,3 +251,17 @@ def test_workload_files(
 def test_half_a_surrogate_pair_is_no_file_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["profile", "--workload", "\udd00"]) == 2
     assert "'\\udd00' is not a file name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e999", "1e999"), ("[-1e999]", ["-1e999"]), ("NaN", "NaN"), ("[Infinity]", ["Infinity"]),
+     ("1e3", 1e3), ("[1, 2.5]", [1, 2.5]), ("None", None), ("bpe", "bpe")],
+)  # fmt: skip
+def test_an_argument_that_no_json_holds_stays_text(text: str, value: object) -> None:
+    assert options._value(text) == value
+
+
+def test_an_argument_that_is_nested_without_end_is_refused() -> None:
+    with pytest.raises(BadInputError, match="nested too deeply"):
+        options._value("[" * 100_000)

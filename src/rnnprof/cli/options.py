@@ -122,10 +122,17 @@ def _value(text: str) -> Any:
     import json
 
     try:
-        value = json.loads(text, parse_constant=lambda _: text)
+        return json.loads(text, parse_constant=str, parse_float=_finite)
     except ValueError:
         return {"True": True, "False": False, "None": None}.get(text, text)
-    return value
+    except RecursionError:
+        raise BadInputError("--factory-arg: its lists or tables are nested too deeply") from None
+
+
+def _finite(text: str) -> float | str:
+    """A number; one that no float holds stays the text that it was."""
+    value = float(text)
+    return text if value in (float("inf"), float("-inf")) else value
 
 
 def settings_from(options: dict[str, Any]) -> Settings:
