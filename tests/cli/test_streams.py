@@ -12,14 +12,15 @@ import pytest
 
 from rnnprof.cli.streams import Output
 
+FULL = "rnnprof: cannot write the answer to stdout: No space left on device\n"
 COMMAND = f"{sys.executable} -m rnnprof"
 
 
 def shell(text: str, folder: Path) -> tuple[int, str]:
     """The exit code and stderr of a line for the shell."""
     done = subprocess.run(
-        ["/bin/bash", "-c", text], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        ["/bin/bash", "-c", text], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=60, check=False,
     )  # fmt: skip
     return done.returncode, done.stderr
 
@@ -27,7 +28,7 @@ def shell(text: str, folder: Path) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [
-        ("--help > /dev/full", 2, "rnnprof: cannot write the answer to stdout: No space left on device\n"),
+        ("--help > /dev/full", 2, FULL),
         ("--version >&-", 0, ""),
         ("--version <&- >&- 2>&-", 0, ""),
         ("--version 2> /dev/full", 0, ""),
