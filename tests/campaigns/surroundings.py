@@ -76,7 +76,7 @@ class Surroundings:
 
     prefix: tuple[str, ...] = ()
     redirect: str = ""
-    around: Callable[[Path], AbstractContextManager[None]] = nullcontext
+    around: Callable[[Path], AbstractContextManager[None]] = lambda _: nullcontext()
     variables: tuple[tuple[str, str | None], ...] = ()
     codes: frozenset[int] = GOOD
     folder: str = "."
