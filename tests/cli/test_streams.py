@@ -12,6 +12,7 @@ import pytest
 
 from rnnprof.cli.streams import Output
 
+FULL = "rnnprof: cannot write the answer to stdout: No space left on device\n"
 COMMAND = f"{sys.executable} -m rnnprof"
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from rnnprof.device import cgroup, process
 from rnnprof.device.process import ConditionsMeter, memory_bytes
+from rnnprof.errors import NoDeviceError
 
 MIB = 1 << 20
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
@@ -80,7 +81,7 @@ def test_a_kernel_that_refuses_the_reset_is_told(monkeypatch):
 )
 def test_available_is_the_least_of_the_machine_and_the_group(monkeypatch, group_bytes, available):
     class Memory:
-        available = 1000
+        total, available = 2000, 1000
 
     monkeypatch.setattr(process.psutil, "virtual_memory", Memory)
     monkeypatch.setattr(cgroup, "memory_left_bytes", lambda: group_bytes)
@@ -152,3 +153,34 @@ def test_a_counter_that_began_again_is_not_negative(monkeypatch):
     seen = ConditionsMeter.start().read()
     assert seen.cpu_busy_s == 0.0
     assert seen.cpu_steal_s == 0.5
+
+
+@LINUX
+@pytest.mark.parametrize("raised", [FileNotFoundError, IndexError, ValueError, KeyError])
+def test_the_machines_memory_is_known_without_proc(monkeypatch, raised):
+    whole, _ = process.machine_memory_bytes()
+
+    def hidden():
+        raise raised
+
+    monkeypatch.setattr(process.psutil, "virtual_memory", hidden)
+    total, available = process.machine_memory_bytes()
+    assert 0 < available < total
+    assert abs(total - whole) < whole / 10
+
+
+def test_without_the_memory_of_a_process_nothing_is_measured(monkeypatch):
+    monkeypatch.setattr(process.sys, "platform", "linux")
+    monkeypatch.setattr(process, "memory_bytes", lambda _: None)
+    with pytest.raises(NoDeviceError, match="mount /proc"):
+        process.check_memory_known()
+
+
+def test_garbage_in_a_status_file_is_unknown(tmp_path):
+    status = tmp_path / "status"
+    for content in (b"", b"\xff\xfe", b"VmData:\n", b"VmData: x kB\n"):
+        status.write_bytes(content)
+        assert process.memory_bytes("VmData", status) is None
+    for content in (b"", b"\n\n", b"cpu0 1 2\n", b"\xff cpu0 a b c d e f g h\n"):
+        status.write_bytes(content)
+        assert process._machine_cpu_s(status) == (None, None)

@@ -133,8 +133,8 @@ def test_a_gpu_is_named_once(text: str) -> None:
     ("content", "expected"),
     [
         ("memory = ", "gpu.toml is not valid TOML"),
-        ("memory = true\nsms = 40\ncapability = '7.5'", "memory: True is not a size"),
-        ("memory = '1GiB'\nsms = true\ncapability = '7.5'", "sms: True is not a whole number"),
+        ("memory = true\nsms = 40\ncapability = '7.5'", "memory: true is not a size"),
+        ("memory = '1GiB'\nsms = true\ncapability = '7.5'", "sms: true is not a whole number"),
         ("memory = '1GiB'\nsms = 4\ncapability = '7.5'\nname = 3", "name: 3 is not a name"),
         ("memory = '1GiB'\nsms = 4\nmultiprocessors = 4\ncapability = '7.5'", "are the same"),
         ("[t4]\nmemory = 1", "unknown key 't4'"),
