@@ -14,6 +14,7 @@ from rnnprof.cli import profile
 from rnnprof.cli.echo import command_of, say_path
 from rnnprof.cli.main import run
 from rnnprof.engine.order import Order
+from rnnprof.redaction import NO_SECRETS
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "ascii:strict"])
@@ -57,6 +58,7 @@ def test_a_stop_prints_the_command_that_resumes(
     monkeypatch.setattr("rnnprof.jobs.run_order", stopped)
     order = Order.__new__(Order)
     object.__setattr__(order, "path", path)
+    object.__setattr__(order, "secrets", NO_SECRETS)
     with pytest.raises(KeyboardInterrupt):
         profile.carry_out(order, {"verbose": 0, "quiet": True})
     said = capsys.readouterr().err

@@ -136,6 +136,7 @@ def test_a_finished_file_is_kept_extended_or_begun_anew(warm: CommandLine, tmp_p
 def test_another_limit_or_source_is_refused(warm: CommandLine, tmp_path: Path) -> None:
     source = tmp_path / "train.py"
     source.write_text(FACTORIES.read_text())
+    (tmp_path / "leaving.py").write_text(FACTORIES.with_name("leaving.py").read_text())
     command = ("profile", "--factory", f"{source}:make", *SMALL[4:])
     assert warm(*command).returncode == 0
     limit = warm(*command, "--extend", "--memory-limit", "128MiB")

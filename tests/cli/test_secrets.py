@@ -10,7 +10,7 @@ import pytest
 
 from conftest import CommandLine
 from rnnprof.report.model import report_of
-from rnnprof.report.text.command import repeat_command
+from rnnprof.report.text.command import repetition
 from rnnprof.runfile.journal import load
 
 TOKEN = "hf_QwErTyUiOpAsDfGhJk"
@@ -63,9 +63,10 @@ def test_nothing_that_is_kept_or_shown_has_a_secret(warm: CommandLine, tmp_path:
     failed = json.loads(result.stdout)["failures"][-1]
     assert failed["log_tail"] == "token *** *** ***"
     assert "last lines printed:\n  token *** *** ***" in result.stderr
-    again = repeat_command(report_of(load(tmp_path / "run.jsonl")))
-    for words in ("--factory-arg-env token=HUB", "'url=***'", "--password", "# *** stands for"):
-        assert words in again
+    again = repetition(report_of(load(tmp_path / "run.jsonl")))
+    for words in ("--factory-arg-env token=HUB", "'url=***'", "--password"):
+        assert words in again.command
+    assert "*** stands for a value that is not kept" in again.remark
 
 
 def test_a_broken_factorys_message_has_no_secret(warm: CommandLine, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_a_whole_line_of_no_record_is_told(text, message):
 def test_a_number_that_json_has_not_is_never_written(path):
     with open_journal(path) as opened:
         opened.append(HEADER)
-        with pytest.raises(ValueError, match="JSON"):
+        with pytest.raises(RunFileError, match="JSON"):
             opened.append(a_timing(POINT, float("nan")))
     assert path.read_bytes() == LINES[0]
 

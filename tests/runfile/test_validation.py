@@ -13,6 +13,7 @@ from rnnprof.defaults import COMMANDS
 from rnnprof.errors import RunFileError
 from rnnprof.jobs import WORKS
 from rnnprof.runfile import journal
+from rnnprof.runfile.lines import digest
 from rnnprof.runfile.points import Grid
 from rnnprof.runfile.records import Settings
 from rnnprof.runfile.study import Study
@@ -39,7 +40,7 @@ def lines(**changes: Any) -> bytes:
 def checked(record: dict[str, Any]) -> bytes:
     del record["checksum"]
     body = json.dumps(record, separators=(",", ":")).encode()[:-1]
-    return body + b',"checksum":"' + journal._digest(body) + b'"}\n'
+    return body + b',"checksum":"' + digest(body) + b'"}\n'
 
 
 def factory(reference: str, **args: Any) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def test_what_is_known_is_read(place: str, value: Any) -> None:
 def test_what_a_command_line_takes_is_read_back(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / name).write_text("")
+    (tmp_path / name).write_text("def make(batch, time_steps, device): ...\n")
     monkeypatch.chdir(tmp_path)
     _, reference = factory_place(f"{name}:make")
     header = journal.to_line(

@@ -173,7 +173,7 @@ class Supervisor:
             self._run(worker, task, began_s + deadline_s)
         finally:
             self._discard(worker)
-        wall_s = self._clock() - began_s
+        wall_s = max(0.0, self._clock() - began_s)  # the clock of a virtual machine can go back
         kills = _difference(cgroup.oom_kills(), kills_before)
         evidence = evidence_of(worker, deadline_s, kills)
         findings = dict(worker.answer.findings) if worker.answer else {}

@@ -81,8 +81,7 @@ class Journal:
             RunFileError: the write failed; the file then ends with the previous record.  Or the
                 record could not be read again, and is not written.
         """
-        line = to_line(record)
-        self._check_room(line)
+        line = self._line_of(record)
         self._check_unchanged()
         self._save_torn()
         self._write(b"\n" + line if self._lacks_newline else line)
@@ -90,17 +89,19 @@ class Journal:
         self._records.append(record)
         self._run = None
 
-    def _check_room(self, line: bytes) -> None:
-        """Refuse a record that would make the file unreadable."""
+    def _line_of(self, record: Record) -> bytes:
+        """The line of a record; one that would make the file unreadable is refused."""
         try:
+            line = to_line(record)
             from_line(line[:-1])
-        except ValueError as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise RunFileError(f"cannot write to {self.path}: {error}") from None
         if self._size_bytes + len(line) >= MOST_FILE_BYTES:
             raise RunFileError(
                 f"cannot write to {self.path}: it would have more than {MOST_FILE_BYTES} bytes; "
                 "write to another file with -o"
             )
+        return line
 
     def _check_unchanged(self) -> None:
         """Refuse a file that another program wrote to or removed while we held it."""

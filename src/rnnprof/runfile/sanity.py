@@ -22,8 +22,8 @@ from rnnprof.workload import Workload
 MOST_DEPTH: Final = 50
 """Levels of lists and tables in a value of any kind, such as an argument of a factory."""
 
-MOST_WHOLE: Final = (1 << 64) - 1
-"""The largest whole number in a value of any kind: an unsigned 64-bit seed."""
+MOST_DIGITS: Final = 300
+"""Digits of a whole number in a value of any kind: a float holds it, and Python prints it."""
 
 MOST_LAYERS: Final = 1024
 """As the command line."""
@@ -114,8 +114,8 @@ def _check_value(value: Any, name: str, depth: int = 0) -> None:
         raise DecodeError(f"{name}: it is nested more than {MOST_DEPTH} deep")
     if isinstance(value, str) and len(value) > MOST_TEXT:
         raise DecodeError(f"{name}: a text has more than {MOST_TEXT} characters")
-    if isinstance(value, int) and abs(value) > MOST_WHOLE:
-        raise DecodeError(f"{name}: a number is beyond 64 bits")
+    if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
+        raise DecodeError(f"{name}: a number has more than {MOST_DIGITS} digits")
     if isinstance(value, float) and not abs(value) < float("inf"):
         raise DecodeError(f"{name}: a number is not finite")
     if isinstance(value, (list, tuple)):

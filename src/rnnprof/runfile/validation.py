@@ -69,6 +69,9 @@ def _check_factory(factory: FactorySource) -> None:
             f"header.workload.factory.reference: {factory.reference!r} is neither FILE.py:FUNCTION "
             "without folders nor package.module:FUNCTION"
         )
+    names = [*factory.args, *factory.secret_args, *factory.env_args]
+    if len(set(names)) < len(names):
+        raise DecodeError("header.workload.factory: it has two values for one argument")
 
 
 def _check_request(request: Request) -> None:

@@ -28,6 +28,7 @@ from rnnprof.cli.profile import command as profile
 from rnnprof.defaults import COMMANDS as COMMANDS_OF_RUNS
 from rnnprof.errors import BadInputError, RunFileError
 from rnnprof.plain_text import for_terminal, printable
+from rnnprof.redaction import STRUCK
 from rnnprof.report.model import report_of
 from rnnprof.report.text.command import (
     LINE_COLUMNS,
@@ -72,7 +73,7 @@ def read_back(text: str) -> tuple[Workload, Settings, Grid]:
     context = COMMANDS[name].make_context(name, words)
     options = dict(context.params)
     opt.place_from(options)
-    workload, _ = opt.workload_from(context, options)
+    workload = opt.workload_from(context, options, runs=False).workload
     return (
         workload,
         opt.settings_from(options),
@@ -150,7 +151,7 @@ def test_a_study_is_repeated_with_its_own_options(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("args", [{}, {"depth": 2, "name": "it's $HOME", "wide": True, "x": None}])
 def test_a_factory_is_named_without_its_folder(args, tmp_path, monkeypatch):
-    (tmp_path / "my train.py").write_text("")
+    (tmp_path / "my train.py").write_text("def make(batch, time_steps, device): ...\n")
     monkeypatch.chdir(tmp_path)
     factory = FactorySource("my train.py:make", args)
     workload = Workload(cell=None, input_size=0, hidden_size=0, layers=0, factory=factory)
@@ -263,7 +264,13 @@ ODD_TEXT = st.one_of(
 FILE_NAMES = ODD_TEXT.map(lambda text: f"{text}.py".replace("/", "-").replace("\0", "0"))
 REFERENCES = st.one_of(FILE_NAMES, st.just("package.module")).map(lambda name: f"{name}:make")
 JSON_VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), ODD_TEXT),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False, allow_infinity=False),
+        ODD_TEXT,
+    ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=2), st.dictionaries(ODD_TEXT, inner, max_size=2)
     ),
@@ -282,6 +289,13 @@ FACTORIES = st.builds(
     REFERENCES,
     st.dictionaries(
         mostly(st.sampled_from(["depth", "wide", "π"]), ODD_TEXT), JSON_VALUES, max_size=3
+    ),
+    st.lists(mostly(st.sampled_from(["token", "key"]), ODD_TEXT), max_size=2).map(tuple),
+    st.dictionaries(
+        mostly(st.just("password"), ODD_TEXT), mostly(st.just("HUB"), ODD_TEXT), max_size=1
+    ),
+    st.lists(mostly(st.sampled_from(["--data", "a b", "***", "-v"]), ODD_TEXT), max_size=3).map(
+        tuple
     ),
 )
 COUNTS = mostly(st.integers(2, 100), st.integers(0, (1 << 63) - 1))
@@ -413,15 +427,22 @@ def test_every_command_parses_and_starts_nothing_else(run: Run) -> None:
         says_the_same(run, context, name)
 
 
+def args_of(options: dict[str, Any]) -> dict[str, Any]:
+    """The factory's arguments without its secrets, as the command line reads them."""
+    pairs = opt._pairs("--factory-arg", options["factory_args"])
+    return {name: opt._value(text) for name, text in pairs if text != STRUCK}
+
+
 def says_the_same(run: Run, context: click.Context, name: str) -> None:
     """What the words mean is what the run file holds; a factory's file is not there."""
     given_, header = context.params, run.header
     if header.workload.factory is None:
-        workload, _ = opt.workload_from(context, dict(given_))
-        assert workload == header.workload
+        assert opt.workload_from(context, dict(given_)).workload == header.workload
     else:
         assert os.fsencode(given_["factory"]) == os.fsencode(header.workload.factory.reference)
-        assert opt._factory_args(given_["factory_args"]) == header.workload.factory.args
+        assert args_of(given_) == header.workload.factory.args
+        assert opt._split(given_["factory_argv"]) == header.workload.factory.argv
+        assert dict(opt._pairs("", given_["factory_env"])) == header.workload.factory.env_args
     if run.is_simulated:
         [gpu] = describe_all(given_["simulate"])
         known = GpuDescription.from_text(header.environment["simulated"])
@@ -430,8 +451,8 @@ def says_the_same(run: Run, context: click.Context, name: str) -> None:
     assert given_["seed"] == settings.seed
     assert given_["timeout"] == settings.timeout_s
     if name == run.requests[0].command == "trainability":
-        assert (
-            settings.study is None or trainability._study(given_, header.workload) == settings.study
+        assert settings.study is None or trainability._study(given_, header.workload) == replace(
+            settings.study, task=None if header.workload.factory else settings.study.task
         )
 
 
@@ -501,4 +522,4 @@ def test_text_that_would_be_read_as_a_number_keeps_its_kind() -> None:
     workload = workload_of(FactorySource("train.py:make", args))
     text = repeat_command(report_of(run_of(workload, a_request(Grid((1,), (2,))))))
     context, _ = parsed(command_words(text))
-    assert opt._factory_args(context.params["factory_args"]) == args
+    assert args_of(context.params) == args

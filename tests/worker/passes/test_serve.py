@@ -200,7 +200,7 @@ def test_accumulation_counts_its_sequences_and_sums_its_phases(supervisor: Super
 
 
 def test_training_to_a_target_counts_them_too(supervisor: Supervisor) -> None:
-    study = Study(target_loss=-1.0, budget_s=0.01, evaluate_every=5)
+    study = Study(target_loss=1e-30, budget_s=0.01, evaluate_every=5)
     found = ask_factory(supervisor, "training", "accumulating", study=study).findings
     assert found["sequences"] == 8 * found["train_steps"] > 0
 

@@ -99,7 +99,7 @@ def _repeating(run: Run, request: Request) -> list[str]:
         found.append(_number("--point-seconds", settings.point_seconds))
     found += _setting_words(command, settings, run.is_simulated)
     if command == "trainability":
-        found += _study_words(settings.study)
+        found += _study_words(settings.study, run.header.workload)
     return found
 
 
@@ -255,10 +255,12 @@ def _setting(flag: str, value: Any) -> str:
     return _size(flag, value) if flag == "--reserve" else _number(flag, value)
 
 
-def _study_words(study: Study | None) -> Iterator[str]:
+def _study_words(study: Study | None, workload: Workload) -> Iterator[str]:
     if study is None:
         return
-    if study.task is not None:
+    if workload.factory is None:
+        if study.task is None:
+            raise _NoCommandError(words.NO_TASK)
         yield _option("--task", study.task)
     default = Study()
     for name, flag in STUDY_FLAGS.items():

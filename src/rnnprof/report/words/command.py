@@ -17,6 +17,8 @@ MADE_BY_CHECK: Final = (
     "rnnprof check (or rnnprof.assert_fits) made it. Give rnnprof check the same budget file again"
 )
 
+NO_TASK: Final = "a built-in cell is studied with a task, and the file names none"
+
 
 def not_repeated(reason: str) -> str:
     """The sentence in place of a command."""
