@@ -18,6 +18,7 @@ import json
 import os
 import random
 import re
+import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -621,7 +622,7 @@ def loads(content: bytes) -> bool:
         return False
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--count", type=int, default=40, help="mixed files, after each class")
     parser.add_argument("--seed", type=int, default=0)
@@ -639,7 +640,8 @@ def main() -> None:
     print(tally.table())
     for name, found in tally.failed.items():
         print(f"\n{name}:", *dict.fromkeys(found), sep="\n  ")
+    return 1 if tally.failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
