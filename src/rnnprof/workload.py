@@ -159,6 +159,10 @@ class FactoryInput:
                 raise BadInputError(
                     f"--factory-arg-env {name}={variable}: the variable {variable} is not set"
                 )
+            if not environment[variable]:  # as CI leaves a secret that does not exist
+                raise BadInputError(
+                    f"--factory-arg-env {name}={variable}: the variable {variable} is empty"
+                )
             found[name] = environment[variable]
         hidden = split_words(self.argv)[1]
         return Secrets(found, self.argv if hidden else None, hidden)
