@@ -25,6 +25,11 @@ def sigkill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def sigterm() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(600)
+
+
 def sigsegv() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
@@ -139,8 +144,8 @@ def shared_memory() -> None:
 FAULTS = {
     function.__name__: function
     for function in (
-        sigkill, sigsegv, leave, sys_exit, error, hang, hang_hard, hang_with_child, garbage, oom,
-        memory_error, nothing, slow, nonsense, too_much, twice, absurd, negative, beyond,
+        sigkill, sigsegv, sigterm, leave, sys_exit, error, hang, hang_hard, hang_with_child,
+        garbage, oom, memory_error, nothing, slow, nonsense, too_much, twice, absurd, negative, beyond,
         shared_memory,
     )
 } | WAYS  # fmt: skip

@@ -282,3 +282,37 @@ def test_a_primitive_that_fails_with_memory_left_is_judged_by_a_smaller_batch() 
     assert not is_suspect(replace(early, limit_bytes=None))
     assert classify(replace(early, smaller_passed=True)).outcome is Outcome.OOM
     assert classify(replace(early, smaller_passed=False)).outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        Evidence(phase="build", error_type="RuntimeError", message="can't start new thread"),
+        Evidence(signal=signal.SIGABRT, log_tail="terminate called without an active exception\n"),
+        Evidence(
+            signal=signal.SIGABRT,
+            log_tail="terminate called after throwing an instance of 'std::system_error'\n  what()",
+        ),
+    ],
+)
+def test_a_thread_that_cannot_start_is_judged_by_a_smaller_batch(evidence: Evidence) -> None:
+    assert is_suspect(evidence)
+    assert classify(replace(evidence, smaller_passed=True)).outcome is Outcome.OOM
+    for passed in (False, None):
+        judged = classify(replace(evidence, smaller_passed=passed))
+        assert judged.outcome in (Outcome.CRASHED, Outcome.FAILED)
+
+
+def test_an_abort_that_says_nothing_of_a_thread_is_not_suspect() -> None:
+    assert not is_suspect(Evidence(signal=signal.SIGABRT, log_tail="Assertion failed\n"))
+
+
+def test_an_exit_without_an_answer_and_without_a_code_names_its_causes() -> None:
+    assert classify(Evidence(phase="build", exit_code=0)).reason == (
+        "the worker exited in build with code 0 and no answer: os._exit() and os.exec*() end it so"
+    )
+
+
+def test_an_exit_without_a_code_has_no_code_in_words() -> None:
+    ended = Evidence(phase="build", error_type="SystemExit", message="no message (at train.py:3)")
+    assert classify(ended).reason == "the code called sys.exit() in build (at train.py:3)"

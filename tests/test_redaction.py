@@ -18,7 +18,8 @@ TOKEN = "hf_" + "aBcDeFgHiJkLmNoPqRsTuV"
     "name",
     ["token", "hf_token", "apiToken", "password", "db-password", "PWD", "api_key", "apikey",
      "openaiApiKey", "access_key", "private_key", "credentials", "auth", "bearer", "cookie",
-     "session_key", "client_secret", "AWS_SECRET_ACCESS_KEY"],
+     "session_key", "client_secret", "AWS_SECRET_ACCESS_KEY", "hftoken", "db_pass", "token2",
+     "dbpassword", "wandbkey", "jwt"],
 )  # fmt: skip
 def test_names_of_secrets(name: str) -> None:
     assert is_secret(name, "x1")
@@ -29,6 +30,8 @@ def test_names_of_secrets(name: str) -> None:
     [("tokens", 512), ("tokenizer", "bpe"), ("key_size", 64), ("max_tokens", 8), ("num_keys", 3),
      ("pad_token", "<pad>"), ("eos_token", "</s>"), ("token_type", "char"), ("author", "x"),
      ("authentic", "y"), ("keys", "a,b"), ("cookies_per_box", 3), ("auth", True),
+     ("password_length", 12), ("secret_dim", "64"), ("token_path", "a.bin"), ("is_auth", "y"),
+     ("secretary", "x"), ("pass", True), ("passes", 3),
      ("hidden", 128), ("data", "https://host/data"), ("key", "speed"), ("lr", 1e-3)],
 )  # fmt: skip
 def test_what_is_no_secret(name: str, value: object) -> None:
@@ -39,7 +42,8 @@ def test_what_is_no_secret(name: str, value: object) -> None:
     "value",
     [TOKEN, "sk-" + "a1" * 12, "ghp_" + "a1" * 12, "github_pat_" + "a1" * 12, "glpat-" + "a1" * 8,
      "xoxb-" + "1a" * 8, "AKIA" + "A1" * 8, "eyJhbGci.eyJzdWI.c2ln", "redis://user:pw12@host/0",
-     "-----BEGIN RSA PRIVATE KEY-----\nabc", {"deep": [{"password": "abcd"}]}],
+     "-----BEGIN RSA PRIVATE KEY-----\nabc", {"deep": [{"password": "abcd"}]},
+     {"token": {"value": "abcd"}}, "X-Api-Key: abcd", '{"token": "abcd"}', "/get?a=1&token=abcd"],
 )  # fmt: skip
 def test_values_of_secrets(value: object) -> None:
     assert is_secret("data", value)
@@ -95,6 +99,39 @@ def test_all_texts_of_an_answer_are_struck() -> None:
     found = secrets.struck({"warnings": [f"w {VALUE}"], "n": 3, "by": {"x": "hunter22 refused"}})
     assert found == {"warnings": ["w ***"], "n": 3, "by": {"x": "*** refused"}}
     assert VALUE not in repr(secrets)
+
+
+@pytest.mark.parametrize(("name", "value"), [("password", 1234), ("api_key", 12), ("pwd", 1.5),
+                                             ("token", 1234567890)])  # fmt: skip
+def test_numbers_that_are_secrets(name: str, value: float) -> None:
+    assert is_secret(name, value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("--secrets a b --epochs 3", "--secrets *** *** --epochs 3"),
+        ("--header 'X-Api-Key: abcd' x", "--header *** x"),
+        ("--cfg '{\"token\": \"abcd\"}'", "--cfg ***"),
+        ("--token-dim 12 --token 7 --password 7", "--token-dim 12 --token 7 --password ***"),
+        ("--no-auth data --auth-type basic", "--no-auth data --auth-type basic"),
+        ("--token 'a b' --name 'c d'", "--token *** --name 'c d'"),
+        ("--name 'c  d'", "--name 'c  d'"),
+        ("--token 'unbalanced", "--token ***"),
+    ],
+)  # fmt: skip
+def test_words_are_judged_as_the_script_gets_them(text: str, shown: str) -> None:
+    assert command_shown(["check", f"--factory-argv={text}"]) == [
+        "check",
+        f"--factory-argv={shown}",
+    ]
+
+
+def test_words_of_several_options_are_one_command_line() -> None:
+    words = ["--factory-argv", "--token", "--factory-argv", "'a b' x", "--factory-argv"]
+    assert command_shown(words) == [
+        "--factory-argv", "--token", "--factory-argv", "*** x", "--factory-argv",
+    ]  # fmt: skip
 
 
 def test_a_command_to_resume_has_no_secret() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from rnnprof.errors import BadInputError
 from rnnprof.script import check_script
+from rnnprof.workload import factory_place
 
 MAKE = "def make(batch, time_steps, device):\n    return None\n"
 
@@ -56,6 +58,7 @@ def test_a_name_that_loading_may_bind_is_not_refused(tmp_path: Path, text: str) 
         ("x = (1,\n", "train.py is not Python: '(' was never closed in line 1"),
         ("a = 1\n  b = 2\n", "unexpected indent in line 2: b = 2"),
         ("a\0b", "is not Python"),
+        (f"x = {'-' * 100_000}1", "is nested too deeply for Python"),
     ],
 )
 def test_what_a_file_has_instead_is_said(tmp_path: Path, text: str, words: str) -> None:
@@ -64,3 +67,24 @@ def test_what_a_file_has_instead_is_said(tmp_path: Path, text: str, words: str) 
     with pytest.raises(BadInputError) as raised:
         check_script(path, "make")
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("N.IPYNB", "a notebook cannot be loaded"),
+        ("train.PY", "train.PY does not end in .py"),
+        ("nets.pyc", "nets.pyc does not end in .py"),
+        ("folder", "folder is a folder: give a file in it, folder/train.py:make"),
+    ],
+)
+def test_what_is_no_python_file_is_refused_before_a_worker_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "train.py").write_text(MAKE)
+    if "." in name:
+        (tmp_path / name).touch()
+    with pytest.raises(BadInputError, match=re.escape(words)):
+        factory_place(f"{name}:make")

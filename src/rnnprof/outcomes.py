@@ -76,11 +76,17 @@ SUSPECT_PATTERNS: Final = (
 """A library cannot create its handle, either because the GPU is almost full or because the driver
 is broken.  Half the batch in a fresh worker shows which."""
 
-# printed by the C++ runtime just before abort(), by libgomp just before exit(1)
+NO_THREAD: Final = r"can't start new thread"
+"""Python's only message when the system refuses a thread: its stack takes memory too."""
+
 PRINTED_LINES: Final = 5
 """Lines of a worker's output that a message shows."""
 
+# printed by the C++ runtime just before abort(), by libgomp just before exit(1)
 FATAL_OOM_LOG: Final = r"std::bad_alloc|libgomp: (Thread creation failed|Out of memory)"
+FATAL_THREAD_LOG: Final = r"terminate called (without an active exception|.*'std::system_error')"
+"""What abort() follows where C++ is refused a thread: half the batch shows whether memory is the
+cause."""
 
 _ASKED: Final = (
     (re.compile(r"tried to allocate (\d+) bytes"), 1),
@@ -134,8 +140,18 @@ class Classification:
 def is_suspect(evidence: Evidence) -> bool:
     """Whether the cause is unclear, lack of memory or a broken library: half the batch decides."""
     message = evidence.message or ""
-    suspect = _matches(SUSPECT_PATTERNS, message) or _is_unclear_primitive(evidence, message)
+    suspect = (
+        _matches((*SUSPECT_PATTERNS, NO_THREAD), message)
+        or _is_unclear_primitive(evidence, message)
+        or _is_without_thread(evidence)
+    )
     return suspect and not evidence.timed_out
+
+
+def _is_without_thread(evidence: Evidence) -> bool:
+    """Whether C++ aborted as it does where it is refused a thread."""
+    is_abort = evidence.signal == signals.SIGABRT and evidence.error_type is None
+    return is_abort and re.search(FATAL_THREAD_LOG, evidence.log_tail) is not None
 
 
 def classify(evidence: Evidence) -> Classification:
@@ -223,13 +239,19 @@ def _classify_death(evidence: Evidence, where: str) -> Classification:
         return Classification(
             Outcome.OOM, f"a library ended the worker {where}, out of host memory"
         )
+    if evidence.smaller_passed and is_suspect(evidence):
+        return Classification(
+            Outcome.OOM,
+            f"a library ended the worker {where}, without memory for a thread: half the batch runs",
+        )
     if evidence.signal is not None:
         return Classification(
             Outcome.CRASHED, f"the worker died {where} of {_signal_name(evidence.signal)}"
         )
-    return Classification(
-        Outcome.CRASHED, f"the worker exited {where} with code {evidence.exit_code}"
-    )
+    reason = f"the worker exited {where} with code {evidence.exit_code}"
+    if evidence.exit_code == 0:
+        reason += " and no answer: os._exit() and os.exec*() end it so"
+    return Classification(Outcome.CRASHED, reason)
 
 
 def _is_oom(evidence: Evidence, message: str) -> bool:

@@ -10,6 +10,7 @@ import base64
 import itertools
 import json
 import re
+import shlex
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,20 +31,47 @@ LEAST_CUT: Final = 6
 
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
-_SECRET_WORDS: Final = frozenset({
-    "secret", "secrets", "password", "passwd", "passphrase", "pwd", "apikey", "accesskey",
-    "privatekey", "secretkey", "credential", "credentials", "auth", "authorization", "bearer",
-    "cookie", "cookies",
+_MANY: Final = frozenset({"secrets", "passwords", "credentials", "cookies"})
+"""Names that all words up to the next option belong to."""
+
+_SECRET_WORDS: Final = _MANY | {
+    "secret", "password", "passw", "passwd", "passphrase", "passcode", "pwd", "apikey",
+    "accesskey", "privatekey", "secretkey", "credential", "auth", "authorization", "bearer",
+    "cookie", "jwt",
+}  # fmt: skip
+_SECRET_ENDS: Final = frozenset({"pass", "pw"})
+"""Names that are secret as the last word."""
+
+_NUMBERS_TOO: Final = frozenset({
+    "secret", "password", "passwd", "passphrase", "passcode", "pwd", "pass", "pw",
 })  # fmt: skip
-_NUMBERS_TOO: Final = frozenset({"secret", "password", "passwd", "passphrase", "pwd"})
 """Names whose value is a secret also if it is a number."""
 
-_OF_KEY: Final = frozenset({
-    "access", "account", "api", "auth", "aws", "azure", "comet", "encryption", "hf", "license",
-    "master", "neptune", "openai", "private", "secret", "service", "session", "signing", "ssh",
-    "wandb",
+_LONG_NUMBER: Final = 8
+"""A number of at least this many digits is judged as text: no size of a model has so many."""
+
+_ABOUT: Final = frozenset({
+    "count", "dim", "dir", "file", "folder", "kind", "len", "length", "mode", "path", "scheme",
+    "size", "type",
 })  # fmt: skip
-"""``X_key`` is a secret."""
+"""``password_X`` says something about it, or where it is."""
+
+_WHETHER: Final = frozenset({"disable", "enable", "has", "is", "no", "skip", "use", "with"})
+"""``--X-auth`` is a flag."""
+
+_OF_KEY: Final = frozenset({
+    "access", "account", "anthropic", "api", "auth", "aws", "azure", "comet", "encryption", "hf",
+    "license", "master", "neptune", "openai", "private", "sas", "secret", "service", "session",
+    "signing", "ssh", "storage", "wandb",
+})  # fmt: skip
+"""``X_key`` is a secret, also as one word."""
+
+_OF_ONE_WORD: Final = frozenset({
+    *(f"{each}key" for each in _OF_KEY),
+    *(f"{each}token" for each in ("access", "api", "auth", "bearer", "csrf", "git", "github",
+                                  "hf", "hub", "refresh", "secret", "session", "wandb")),
+    *(f"{each}{word}" for each in ("db", "my", "root", "user") for word in _NUMBERS_TOO),
+})  # fmt: skip
 
 _OF_TOKEN: Final = frozenset({
     "bos", "blank", "class", "cls", "end", "eos", "first", "go", "image", "last", "mask", "max",
@@ -60,45 +88,70 @@ _SECRET_VALUE: Final = re.compile(
 )
 
 
+_NAMED: Final = re.compile(r"""([\w.-]+)["']?\s*[:=]\s*["']?([^\s"',;&}]+)""")
+"""A name and its value inside a word: of a header, a query, a line of YAML, a table of JSON."""
+
+
 def is_secret(name: str, value: Any) -> bool:
     """Whether an argument looks like a secret, by its name or its value."""
+    words = _words_of(name)
     if isinstance(value, Mapping):
-        return any(is_secret(f"{name}_{key}", each) for key, each in value.items())
+        is_named = _names_secret(words) and any(_leaves(value))
+        return is_named or any(is_secret(f"{name}_{key}", each) for key, each in value.items())
     if isinstance(value, (list, tuple)):
         return any(is_secret(name, each) for each in value)
-    if value is None or isinstance(value, (bool, float)):
+    if value is None or isinstance(value, bool):
         return False
+    if isinstance(value, (int, float)) and len(str(value)) < _LONG_NUMBER:
+        return _names_secret(words) and (words[-1] in _NUMBERS_TOO or _has_key(words))
+    return _names_secret(words) or _tells_secret(str(value))
+
+
+def _tells_secret(text: str) -> bool:
+    """Whether a text looks like a secret, or has a name and a secret in it."""
+    if _SECRET_VALUE.search(text) is not None:
+        return True
+    return any(is_secret(each[1], _read(each[2])) for each in _NAMED.finditer(text))
+
+
+def _words_of(name: str) -> list[str]:
+    """The words of a name, without numbers at its end: ``token2`` is a token."""
     words = [word.lower() for word in _WORD.findall(name)]
-    if isinstance(value, int):
-        return bool(words) and words[-1] in _NUMBERS_TOO
-    return _names_secret(words) or _SECRET_VALUE.search(str(value)) is not None
+    while words and words[-1].isdecimal():
+        words.pop()
+    return words
 
 
 def _names_secret(words: Sequence[str]) -> bool:
-    if _SECRET_WORDS.intersection(words):
+    if not words or words[-1] in _ABOUT or words[0] in _WHETHER:
+        return False
+    if words[-1] in _SECRET_ENDS or (_SECRET_WORDS | _OF_ONE_WORD).intersection(words):
         return True
-    if any(pair[1] == "key" and pair[0] in _OF_KEY for pair in itertools.pairwise(words)):
-        return True
-    return words[-1:] == ["token"] and not _OF_TOKEN.intersection(words[:-1])
+    return _has_key(words) or (words[-1] == "token" and not _OF_TOKEN.intersection(words[:-1]))
+
+
+def _has_key(words: Sequence[str]) -> bool:
+    return any(pair[1] == "key" and pair[0] in _OF_KEY for pair in itertools.pairwise(words))
 
 
 def split_words(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A command line with ``***`` for its secrets, and the secrets.
 
-    ``--token=x``, ``--token x`` and ``token=x`` are recognised by the name, other words by the
-    value.
+    ``--token=x``, ``--token x`` and ``token=x`` are recognised by the name, other words by what
+    is in them.
     """
     shown, secrets = [], []
     awaited = ""
     for word in words:
         name, equals, value = word.partition("=")
         if awaited and not word.startswith("--"):
-            shown.append(STRUCK)
-            secrets.append(word)
-            awaited = ""
+            is_struck = is_secret(awaited, _read(word))
+            shown.append(STRUCK if is_struck else word)
+            secrets += [word] if is_struck else []
+            awaited = awaited if _MANY.intersection(_words_of(awaited)) else ""
             continue
         awaited = ""
-        if equals and is_secret(name, value):
+        if equals and is_secret(name, _read(value)):
             shown.append(f"{name}={STRUCK}")
             secrets.append(value)
         elif is_secret("", word):
@@ -106,8 +159,12 @@ def split_words(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]
             secrets.append(word)
         else:
             shown.append(word)
-            awaited = word if word.startswith("-") and not equals and is_secret(word, "x") else ""
+            awaited = word if word.startswith("-") and not equals and _may_await(word) else ""
     return tuple(shown), tuple(secrets)
+
+
+def _may_await(flag: str) -> bool:
+    return _names_secret(_words_of(flag))
 
 
 @dataclass(frozen=True)
@@ -220,29 +277,58 @@ def _found(form: str) -> str:
 
 def command_shown(words: Iterable[str]) -> list[str]:
     """A command of rnnprof with ``***`` for the secrets among its factory's arguments."""
+    options = list(_options(words))
+    texts = iter(_argv_shown([text for flag, _, text in options if flag == "--factory-argv"]))
     shown: list[str] = []
+    for flag, opening, text in options:
+        if flag == "--factory-argv":
+            text = next(texts)
+        elif flag == "--factory-arg":
+            name, _, value = text.partition("=")
+            text = f"{name}={STRUCK}" if is_secret(name, _read(value)) else text
+        shown += [*opening[:-1], opening[-1] + text]
+    return shown
+
+
+def _options(words: Iterable[str]) -> Iterator[tuple[str, list[str], str]]:
+    """Each word: the option that it belongs to, what stands before its text, and the text."""
     flag = ""
     for word in words:
         name, equals, value = word.partition("=")
         if flag:
-            shown.append(_shown_value(flag, word))
+            yield flag, [flag, ""], word
             flag = ""
+        elif word in _VALUED:
+            flag = word
         elif equals and name in _VALUED:
-            shown.append(f"{name}={_shown_value(name, value)}")
+            yield name, [f"{name}="], value
         else:
-            shown.append(word)
-            flag = word if word in _VALUED else ""
-    return shown
+            yield "", [""], word
+    if flag:
+        yield "", [""], flag
 
 
 _VALUED: Final = frozenset({"--factory-arg", "--factory-argv"})
 
 
-def _shown_value(flag: str, text: str) -> str:
-    if flag == "--factory-arg":
-        name, _, value = text.partition("=")
-        return f"{name}={STRUCK}" if is_secret(name, _read(value)) else text
-    return " ".join(split_words(text.split())[0]) if split_words(text.split())[1] else text
+def _argv_shown(texts: Sequence[str]) -> Iterator[str]:
+    """The texts of ``--factory-argv``, judged together as the script gets their words."""
+    parts = [_split(text) for text in texts]
+    shown = iter(split_words([word for part in parts for word in part])[0])
+    for text, part in zip(texts, parts, strict=True):
+        found = list(itertools.islice(shown, len(part)))
+        yield text if found == part else " ".join(map(_quoted, found))
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:  # the command refuses it
+        return text.split()
+
+
+def _quoted(word: str) -> str:
+    return word if STRUCK in word else shlex.quote(word)
 
 
 def _read(text: str) -> Any:

@@ -60,7 +60,7 @@ def imports(path: Path, module: str) -> bool:
     """Whether a file imports *module* by name."""
     try:
         tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -109,8 +109,10 @@ def _read(path: Path) -> _Script:
         text = (error.text or "").strip()[:60]
         shown = f": {text}" if text else ""
         raise BadInputError(f"{path.name} is not Python: {error.msg}{where}{shown}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BadInputError(f"{path.name} is not Python: {error}") from None
+    except (RecursionError, MemoryError):  # the parser has a stack of its own
+        raise BadInputError(f"{path.name} is nested too deeply for Python") from None
     except OSError as error:
         raise BadInputError(f"cannot read {path}: {error.strerror}") from None
     found = _Script()

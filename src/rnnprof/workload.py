@@ -159,6 +159,10 @@ class FactoryInput:
                 raise BadInputError(
                     f"--factory-arg-env {name}={variable}: the variable {variable} is not set"
                 )
+            if not environment[variable]:  # as CI leaves a secret that does not exist
+                raise BadInputError(
+                    f"--factory-arg-env {name}={variable}: the variable {variable} is empty"
+                )
             found[name] = environment[variable]
         hidden = split_words(self.argv)[1]
         return Secrets(found, self.argv if hidden else None, hidden)
@@ -182,13 +186,15 @@ def factory_place(text: str) -> tuple[str, str]:
         raise BadInputError(
             f"{text}: write FILE.py:FUNCTION or package.module:FUNCTION{_named(text)}"
         )
-    if source.endswith(".ipynb"):
+    if source.lower().endswith(".ipynb"):
         script = f"{source[:-6]}.py"
         raise BadInputError(
             f"{text}: a notebook cannot be loaded: write it as a script with `jupyter nbconvert "
             f"--to script {source}`, and give {script}:{function}"
         )
     if not source.endswith(".py"):
+        if refused := _other_file(Path(source), function):
+            raise BadInputError(f"{text}: {refused}")
         if not all(part.isidentifier() for part in source.split(".")):
             raise BadInputError(
                 f"{text}: {source!r} is neither a .py file nor a module{_meant(source, function)}"
@@ -202,6 +208,17 @@ def factory_place(text: str) -> tuple[str, str]:
     except BadInputError as error:
         raise BadInputError(f"{text}: {error}") from None
     return f"{path.resolve()}:{function}", f"{path.name}:{function}"
+
+
+def _other_file(path: Path, function: str) -> str | None:
+    """What is wrong with the path of a file or folder that is no module's name either."""
+    if path.suffix and path.is_file():
+        return f"{path} does not end in .py: give the Python file that it is made from"
+    if not path.is_dir() or (path / "__init__.py").is_file():
+        return None
+    having = (each for each in sorted(path.glob("*.py")) if function in functions_of(each))
+    such = next(having, None)
+    return f"{path} is a folder: give a file in it" + (f", {such}:{function}" if such else "")
 
 
 def _named(text: str) -> str:

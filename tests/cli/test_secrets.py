@@ -81,6 +81,7 @@ def test_a_broken_factorys_message_has_no_secret(warm: CommandLine, tmp_path: Pa
     ("arguments", "words"),
     [
         (("--factory-arg-env", "token=NOT_SET_HERE"), "the variable NOT_SET_HERE is not set"),
+        (("--factory-arg-env", "token=EMPTY"), "the variable EMPTY is empty"),
         (("--factory-arg-env", "token"), "--factory-arg-env token: write NAME=VARIABLE"),
         (("--factory-arg", "api key=hunter22"), "write NAME=VALUE"),
         (("--factory-arg", "token=***"), "no record keeps this value: give it again"),
@@ -92,7 +93,37 @@ def test_bad_arguments_are_refused_without_their_values(
     warm: CommandLine, tmp_path: Path, arguments: tuple[str, ...], words: str
 ) -> None:
     (tmp_path / "train.py").write_text("def make(): ...")
-    result = warm("profile", "--factory", f"{tmp_path}/train.py:make", *arguments)
+    result = warm("profile", "--factory", f"{tmp_path}/train.py:make", *arguments, EMPTY="")
     assert result.returncode == 2
     assert words in result.stderr
     assert "hunter22" not in result.stderr
+
+
+BUDGET = """
+version = 1
+[workload]
+factory = "{folder}/train.py:make"
+factory-arg = {{url = "{url}", at = 99}}
+factory-arg-env.token = "HUB"
+factory-argv = "--password {word}"
+[measure]
+memory-limit = "64MiB"
+confirm-steps = 1
+[[fits]]
+batch = 1
+time-steps = 3
+"""
+
+
+def test_a_budgets_secrets_are_in_no_file(warm: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAIN.format(token=TOKEN))
+    (tmp_path / "budget.toml").write_text(BUDGET.format(folder=tmp_path, url=URL, word=WORD))
+    outputs = ("--junit", "a.xml", "--markdown", "a.md", "--benchmark-json", "a.json")
+    result = warm("check", "--budget", "budget.toml", "-o", "run.jsonl", "-v", *outputs, HUB=TOKEN)
+    assert result.returncode == 0, result.stderr
+    assert "train.py:make(at=99, url=***, token=$HUB) --password ***" in result.stdout.replace(
+        "\n  ", " "
+    )
+    check_hidden(result.stdout + result.stderr)
+    for name in ("run.jsonl", "a.xml", "a.md", "a.json"):
+        check_hidden((tmp_path / name).read_text())

@@ -74,6 +74,22 @@ def test_a_factory_may_stand_in_the_file(asked: list[Workload], tmp_path: Path) 
     assert workload.factory.args == {"width": 3}
 
 
+def test_a_factorys_arguments_in_the_file_keep_their_types(
+    asked: list[Workload], tmp_path: Path
+) -> None:
+    (tmp_path / "train.py").write_text("def make(batch, steps, device, **options): ...\n")
+    (tmp_path / "work.toml").write_text(
+        'factory = "train.py:make"\n'
+        'factory-arg = {sizes = ["a", true], by = {deep = [1.5]}, on = true, name = "x"}\n'
+    )
+    assert run(["profile", "--workload", "work.toml"]) == 0
+    (workload,) = asked
+    assert workload.factory is not None
+    assert workload.factory.args == {
+        "sizes": ["a", True], "by": {"deep": [1.5]}, "on": True, "name": "x",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("workload", "name", "words"),
     [

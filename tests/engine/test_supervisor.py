@@ -25,6 +25,7 @@ PHASES = ("build", "data", "forward", "backward", "optimizer")
 FAULTS = {
     "sigkill": (Outcome.CRASHED, "SIGKILL"),
     "sigsegv": (Outcome.CRASHED, "SIGSEGV"),
+    "sigterm": (Outcome.CRASHED, "SIGTERM"),
     "leave": (Outcome.CRASHED, "code 3"),
     "sys_exit": (Outcome.FAILED, "the code called sys.exit("),
     "error": (Outcome.FAILED, "the user's own words"),

@@ -142,10 +142,24 @@ def _as_given(entry: Entry, value: Any) -> Any:
 
 
 def _texts(value: Any) -> list[str]:
-    texts = [f"{name}={item}" for name, item in value.items()] if isinstance(value, dict) else value
+    texts = (
+        [f"{k}={_text(item)}" for k, item in value.items()] if isinstance(value, dict) else value
+    )
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise ValueError("write a table, or a list of strings")
     return texts
+
+
+def _text(item: Any) -> str:
+    """As the command line reads it: lists and tables are JSON."""
+    import json
+
+    if not isinstance(item, (list, dict)):
+        return str(item)
+    try:
+        return json.dumps(item)
+    except TypeError:
+        raise ValueError("write dates and times as strings") from None
 
 
 def _count(value: str | float) -> int:

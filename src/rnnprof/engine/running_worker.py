@@ -40,6 +40,7 @@ class RunningWorker:
         timed_out: it was ended at its deadline.
         phase: the last one that it entered.
         nonsense: what was wrong with what it sent.
+        is_closed: nothing more can be read from it.
     """
 
     number: int
@@ -53,6 +54,7 @@ class RunningWorker:
     phase: str | None = None
     answer: protocol.Done | protocol.Raised | None = None
     nonsense: str | None = None
+    is_closed: bool = False
     buffer: bytearray = field(default_factory=bytearray)
     log_bytes: bytearray = field(default_factory=bytearray)
 
@@ -91,7 +93,13 @@ class RunningWorker:
         if len(self.buffer) > protocol.MAX_LINE_BYTES:
             self.nonsense = f"a line of more than {protocol.MAX_LINE_BYTES} bytes"
             self.buffer.clear()
+        self.is_closed |= not data
         return bool(data)
+
+    def note_silence(self) -> None:
+        """Take note that it runs on although it can answer no more."""
+        if self.is_closed and self.answer is None and self.nonsense is None:
+            self.nonsense = "there is none: it closed its socket, or another program replaced it"
 
     def _take_line(self, line: bytes) -> None:
         if self.answer is not None:

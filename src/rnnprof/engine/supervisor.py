@@ -285,7 +285,10 @@ class Supervisor:
             self.restarted(untold)
 
     def _listen(self, worker: RunningWorker, deadline_s: float) -> bool:
-        """Read from the worker until it ends; False if the deadline passed first."""
+        """Read from the worker until it ends; False if the deadline passed first.
+
+        One that closes its socket, as a program that takes its place, is not waited for.
+        """
         template = self._template
         assert template is not None
         has_answered = False
@@ -300,10 +303,13 @@ class Supervisor:
                     deadline_s = min(deadline_s, self._clock() + ANSWERED_GRACE_S)
                 left_s = deadline_s - self._clock()
                 if left_s <= 0:
-                    return False
+                    worker.note_silence()
+                    return worker.is_over()
                 for key, _ in selector.select(left_s):
                     if not key.data():
                         selector.unregister(key.fileobj)
+                        if key.fileobj is worker.answers:
+                            deadline_s = min(deadline_s, self._clock() + ANSWERED_GRACE_S)
         return True
 
     def _retire(self, worker: RunningWorker) -> None:

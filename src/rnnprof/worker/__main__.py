@@ -28,9 +28,9 @@ def fix_addresses() -> None:
 
 
 if __name__ == "__main__":
+    fix_addresses()  # before: what is ignored stays so in the restarted interpreter
     # a stop is for the parent, and the template ends with it; a worker gets the handlers back
     handlers = {int(number): signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
-    fix_addresses()
     from rnnprof.worker.template import run_template
 
     run_template(int(sys.argv[1]), int(sys.argv[2]), handlers)

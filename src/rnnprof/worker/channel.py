@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
+from typing import Final
 
 from rnnprof import protocol
+
+CLOSED: Final = (
+    "this worker cannot answer: the code has closed file descriptors that it did not open "
+    "(os.closerange?)"
+)
+COPY: Final = (
+    "a process that the code forked went on as if it were the worker: end it with os._exit()"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """Receives one task and sends the answers."""
+    """Receives one task and sends the answers.
+
+    Attributes:
+        owner: the process that answers.
+    """
 
     socket: socket.socket
+    owner: int = field(default_factory=os.getpid)
 
     def receive(self) -> protocol.Task | None:
         """Return the task, or None if the parent closed its end first."""
@@ -25,5 +42,24 @@ class Channel:
         return message
 
     def send(self, message: protocol.Message) -> None:
-        """Send one message as one line."""
-        self.socket.sendall(protocol.to_line(message))
+        """Send one message as one line.
+
+        A copy that the user's code has forked sends nothing, and ends where it would answer.
+
+        Raises:
+            OSError: the socket is closed; the log then has one line that tells why.
+        """
+        if os.getpid() != self.owner:
+            self._end_copy(message)
+            return
+        try:
+            self.socket.sendall(protocol.to_line(message))
+        except OSError as error:
+            if error.errno != errno.EPIPE:  # else the parent has ended
+                error.add_note(CLOSED)
+            raise
+
+    def _end_copy(self, message: protocol.Message) -> None:
+        if not isinstance(message, protocol.PhaseEntered):
+            print(COPY, file=sys.__stderr__, flush=True)
+            os._exit(1)

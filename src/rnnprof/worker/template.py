@@ -126,6 +126,8 @@ class Template:
             data, descriptors = b"", []
         if not data:
             self._end()
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)  # a program that a worker starts gets none
         self.descriptors += descriptors
         *lines, self.buffer = (self.buffer + data).split(b"\n")
         for line in lines:
@@ -205,9 +207,12 @@ def _redirect_standard_streams(log: int) -> None:
 
 def _log_error(error: BaseException) -> None:
     """Write the end of the traceback to the log: what was printed before still fits in its tail."""
-    lines = traceback.format_exception(error, limit=-LOGGED_FRAMES, chain=False)
+    try:
+        text = "".join(traceback.format_exception(error, limit=-LOGGED_FRAMES, chain=False))
+    except Exception:  # the user's code has replaced what this needs
+        text = f"{type(error).__name__}\n"
     with suppress(OSError):
-        os.write(2, "".join(lines).encode(errors="replace"))
+        os.write(2, text.encode(errors="replace"))
 
 
 def _flush_streams() -> None:

@@ -91,7 +91,7 @@ def test_a_step_gets_the_phase_if_it_takes_one(step: Any, passed: Any) -> None:
 
 @pytest.mark.parametrize(
     "step",
-    [lambda x, y: None, lambda *, phase: None, lambda x, *, y: None, asynchronous, generates],
+    [lambda x, y: None, lambda *, phase, y: None, lambda x, *, y: None, asynchronous, generates],
 )
 def test_other_steps_are_refused(step: Any) -> None:
     with pytest.raises(BadFactoryError):
@@ -104,3 +104,22 @@ def test_a_forward_loss_takes_nothing() -> None:
         check_callable_without(lambda x: x, "forward_loss", "forward_loss()")
     with pytest.raises(BadFactoryError, match="an int, not a function"):
         check_callable_without(3, "forward_loss", "forward_loss()")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda *, phase: phase,
+        lambda *, phase=None: phase,
+        lambda *, mark: mark,
+        lambda *, width=3, phase=None: phase,
+    ],
+)
+def test_a_phase_by_name_is_given_by_name(step: Any) -> None:
+    assert step_with_phase(step)("the phase") == "the phase"
+
+
+@pytest.mark.parametrize("step", [lambda *, phase, batch: 0, lambda x, *, phase: 0])
+def test_a_phase_and_more_is_refused(step: Any) -> None:
+    with pytest.raises(BadFactoryError, match="nothing gives it more"):
+        step_with_phase(step)

@@ -22,6 +22,7 @@ from rnnprof.device.process import available_bytes
 from rnnprof.outcomes import Evidence, classify
 from rnnprof.runfile.points import Outcome
 from rnnprof.worker.backends.heap import trim
+from rnnprof.worker.workload.location import text_of, type_of
 from rnnprof.worker.workload.precision import AUTOCAST_DTYPES, set_flags, tensor_dtype
 from rnnprof.workload import Workload
 
@@ -133,7 +134,7 @@ def _measure(what: str, measure: Callable[[], Figures], findings: dict[str, Any]
     except RuntimeError as error:
         if not _is_told(error):
             raise
-        first_line = str(error).partition("\n")[0]
+        first_line = text_of(error).partition("\n")[0]
         findings["warnings"].append(f"the rate of a {what} is unknown: {first_line}"[:300])
         return
     findings["parameters"] |= parameters
@@ -142,7 +143,7 @@ def _measure(what: str, measure: Callable[[], Figures], findings: dict[str, Any]
 
 def _is_told(error: RuntimeError) -> bool:
     """Whether the operation is unsupported or does not fit; a broken device is an error."""
-    evidence = Evidence(error_type=type(error).__name__, message=str(error))
+    evidence = Evidence(error_type=type_of(error), message=text_of(error))
     return classify(evidence).outcome in {Outcome.OOM, Outcome.UNSUPPORTED}
 
 

@@ -20,7 +20,7 @@ from rnnprof.worker.phases import PhaseTracker
 from rnnprof.worker.session import Session, open_device
 from rnnprof.worker.workload.factories import BadFactoryError
 from rnnprof.worker.workload.hints import hint_for
-from rnnprof.worker.workload.location import located
+from rnnprof.worker.workload.location import located, text_of, type_of
 
 COUNTED_PASSES: Final = frozenset({"check", "fit", "memory"})
 """Passes that count their training steps, or run only one."""
@@ -67,9 +67,9 @@ def _describe(error: BaseException, session: Session) -> protocol.Raised:
         session.device.lift_limit()
     error = _judged(error, session)
     has_ended = _is_end_of_data(error)
-    said = _end_of_data(session) if has_ended else str(error)
+    said = _end_of_data(session) if has_ended else text_of(error)
     return protocol.Raised(
-        error_type=DATA_ENDED_TYPE if has_ended else type(error).__name__,
+        error_type=DATA_ENDED_TYPE if has_ended else type_of(error),
         message=located(said, error),
         phase=session.tracker.current,
         charged_bytes=counted,
@@ -89,7 +89,7 @@ def _judged(error: BaseException, session: Session) -> BaseException:
     limit = session.limit
     if limit is None or limit.free_bytes is None:
         return error
-    evidence = Evidence(error_type=type(error).__name__, message=str(error))
+    evidence = Evidence(error_type=type_of(error), message=text_of(error))
     if classify(evidence).outcome is not Outcome.OOM:
         return error
     return MachineShortError.of(session.task.point.batch, limit.free_bytes, limit.limit_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -26,6 +27,9 @@ from rnnprof.worker.workload.signatures import (
 )
 
 Factory = Callable[..., Any]
+
+MOST_PARTS: Final = 6
+"""Parts of a returned tuple that a message names."""
 
 EXPECTED = (
     "expected step, rnnprof.Training(step, model=, optimizer=) or (module, forward_loss); "
@@ -92,8 +96,12 @@ def check_has_source(factory: Factory) -> None:
     Raises:
         BadFactoryError: it is not.
     """
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    factory = inspect.unwrap(factory)
+    is_object = not (inspect.isroutine(factory) or inspect.isclass(factory))
     try:
-        file = inspect.getsourcefile(inspect.unwrap(factory))
+        file = inspect.getsourcefile(type(factory) if is_object else factory)
     except TypeError:
         file = None
     if file is None:
@@ -173,7 +181,14 @@ def adopt(returned: Any, make_optimizer: Callable[[Any], Any]) -> Training:
             return short_form(module, forward_loss, make_optimizer(module.parameters()))
     if callable(returned):
         return Training(step_with_phase(returned))
-    raise BadFactoryError(f"the factory returned {kind_of(returned)}; {EXPECTED}")
+    raise BadFactoryError(f"the factory returned {_parts_of(returned)}; {EXPECTED}")
+
+
+def _parts_of(returned: Any) -> str:
+    """The type of a value; of a tuple also those of its parts."""
+    if not isinstance(returned, tuple) or not 0 < len(returned) <= MOST_PARTS:
+        return kind_of(returned)
+    return f"({', '.join(type(each).__name__ for each in returned)})"
 
 
 def short_form(

@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rnnprof.breakdown.flops import FLOPS_PER_WEIGHT
 from rnnprof.factory import PhaseMarker, Training
+from rnnprof.worker.workload.location import text_of, type_of
 
 _WORK: Final = re.compile(
     r"(?:.*_)?(?:\w*mm|\w*mv|v?dot|matmul|linear|bilinear|trilinear|conv(?:olution)?(?:\dd)?"
@@ -52,8 +53,8 @@ def count_flops(training: Training, phase: PhaseMarker) -> tuple[int | None, str
             warnings.filterwarnings("ignore", _HOOKED_COMPILE)
             training.step(phase)
     except Exception as error:  # the step itself has run before: only the counting failed
-        first_line = str(error).partition("\n")[0]
-        return None, f"counting operations raised {type(error).__name__}: {first_line}"[:300]
+        first_line = text_of(error).partition("\n")[0]
+        return None, f"counting operations raised {type_of(error)}: {first_line}"[:300]
     unknown = sorted(str(op) for op in watch.seen if _needs_formula(op, counter))
     if unknown:
         return None, f"no formula for the operations of {', '.join(unknown)}"[:300]

@@ -8,6 +8,8 @@ import traceback
 from pathlib import Path
 from typing import Final
 
+from rnnprof.worker.workload.location import text_of
+
 
 def hint_for(error: BaseException, factory_path: str | None, device: str) -> str:
     """One sentence on what to do; empty where nothing is known.
@@ -27,7 +29,7 @@ def hint_for(error: BaseException, factory_path: str | None, device: str) -> str
         return _of_missing_module(error)
     if isinstance(error, FileNotFoundError):
         return _of_missing_file(error)
-    said = str(error)
+    said = text_of(error)
     if isinstance(error, ImportError) and "relative import" in said:
         return _of_relative_import(factory_path)
     if device == "cpu" and re.search(NEEDS_CUDA, said):
@@ -75,10 +77,16 @@ def _of_exit(error: SystemExit, name: str) -> str:
             '"--option value", or read them under '
             f"{MAIN_GUARD}"
         )
-    return "a script that is loaded must not end Python: move that under " + MAIN_GUARD
+    if any(frame.name == "<module>" and Path(frame.filename).name == name for frame in frames):
+        return "a script that is loaded must not end Python: move that under " + MAIN_GUARD
+    return "a worker that ends gives no answer: raise an exception in place of sys.exit()"
 
 
 def _of_missing_module(error: ModuleNotFoundError) -> str:
+    package, _, rest = (error.name or "").rpartition(".")
+    file = getattr(sys.modules.get(package), "__file__", None)
+    if package and file is not None:
+        return f"there is no {rest!r} in the package {package}, which is in {Path(file).parent}"
     folders = ", ".join(dict.fromkeys(sys.path[:2]))
     return (
         f"the workers run {sys.executable} and look first in {folders}: install "

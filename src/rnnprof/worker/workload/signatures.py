@@ -61,6 +61,9 @@ def step_with_phase(step: Callable[..., Any]) -> Callable[[Any], Any]:
     signature = _signature(step)
     if signature is None or _takes_phase(signature):
         return step
+    name = _keyword_for_phase(signature)
+    if name is not None:
+        return lambda phase: step(**{name: phase})
     check_callable_without(step, "step", "step(phase) or step()")
     return lambda _phase: step()
 
@@ -114,12 +117,7 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
 
 def _takes_phase(signature: inspect.Signature) -> bool:
     parameters = list(signature.parameters.values())
-    needed = [
-        each
-        for each in parameters
-        if each.default is _Parameter.empty
-        and each.kind not in (_Parameter.VAR_POSITIONAL, _Parameter.VAR_KEYWORD)
-    ]
+    needed = _needed(signature)
     if len(needed) == 1 and needed[0].kind in _BY_POSITION:
         return True
     if needed or not parameters:
@@ -128,6 +126,25 @@ def _takes_phase(signature: inspect.Signature) -> bool:
     if first.kind is _Parameter.VAR_POSITIONAL:
         return True
     return first.kind in _BY_POSITION and "phase" in first.name.lower()
+
+
+def _keyword_for_phase(signature: inspect.Signature) -> str | None:
+    """The one parameter that must be given, if only by name; else one whose name has "phase"."""
+    needed = _needed(signature)
+    parameters = needed or [p for p in signature.parameters.values() if "phase" in p.name.lower()]
+    if len(parameters) != 1 or parameters[0].kind is not _Parameter.KEYWORD_ONLY:
+        return None
+    return parameters[0].name
+
+
+def _needed(signature: inspect.Signature) -> list[inspect.Parameter]:
+    """The parameters without a default value."""
+    return [
+        each
+        for each in signature.parameters.values()
+        if each.default is _Parameter.empty
+        and each.kind not in (_Parameter.VAR_POSITIONAL, _Parameter.VAR_KEYWORD)
+    ]
 
 
 def _shown(signature: inspect.Signature) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from rnnprof.worker.workload.factories import BadFactoryError
 from rnnprof.worker.workload.layers import UnsupportedError
+from rnnprof.worker.workload.location import text_of, type_of
 from rnnprof.worker.workload.reads import simulated_reads_refused
 from rnnprof.worker.workload.workloads import build
 from rnnprof.workload import Workload
@@ -50,7 +51,9 @@ def warm_up(task: protocol.Task) -> str | None:
     except (BadFactoryError, UnsupportedError):
         raise
     except Exception as error:  # the user's code does not accept this shape
-        return f"no warm-up: at B=T={WARM_UP_SIZE} it raised {type(error).__name__}: {error}"[:300]
+        return f"no warm-up: at B=T={WARM_UP_SIZE} it raised {type_of(error)}: {text_of(error)}"[
+            :300
+        ]
     return None
 
 
