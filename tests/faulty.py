@@ -145,8 +145,8 @@ FAULTS = {
     function.__name__: function
     for function in (
         sigkill, sigsegv, sigterm, leave, sys_exit, error, hang, hang_hard, hang_with_child,
-        garbage, oom, memory_error, nothing, slow, nonsense, too_much, twice, absurd, negative, beyond,
-        shared_memory,
+        garbage, oom, memory_error, nothing, slow, nonsense, too_much, twice, absurd, negative,
+        beyond, shared_memory,
     )
 } | WAYS  # fmt: skip
 

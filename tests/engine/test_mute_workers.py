@@ -46,7 +46,7 @@ def test_one_that_closes_its_socket_is_not_waited_for(light: Supervisor, text: s
 def test_one_that_cannot_send_says_why(light: Supervisor) -> None:
     evidence = ask(light, "os.close(channel.socket.fileno())").evidence
     assert evidence is not None
-    assert "closed file descriptors that it did not open" in last_lines(evidence.log_tail)[-1]
+    assert "closed descriptors that it did not open" in last_lines(evidence.log_tail)[-1]
 
 
 def test_a_forked_copy_does_not_answer(light: Supervisor) -> None:

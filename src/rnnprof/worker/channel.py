@@ -11,10 +11,7 @@ from typing import Final
 
 from rnnprof import protocol
 
-CLOSED: Final = (
-    "this worker cannot answer: the code has closed file descriptors that it did not open "
-    "(os.closerange?)"
-)
+CLOSED: Final = "the code closed descriptors that it did not open: no answer can be sent"
 COPY: Final = (
     "a process that the code forked went on as if it were the worker: end it with os._exit()"
 )
