@@ -40,7 +40,7 @@ def ask(light: Supervisor, text: str) -> Answer:
 def test_one_that_closes_its_socket_is_not_waited_for(light: Supervisor, text: str) -> None:
     evidence = ask(light, text).evidence
     assert evidence is not None
-    assert "unusable: there is none: it closed its socket" in classify(evidence).reason
+    assert "unusable: the worker closed its socket" in classify(evidence).reason
 
 
 def test_one_that_cannot_send_says_why(light: Supervisor) -> None:

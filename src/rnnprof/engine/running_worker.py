@@ -99,7 +99,7 @@ class RunningWorker:
     def note_silence(self) -> None:
         """Take note that it runs on although it can answer no more."""
         if self.is_closed and self.answer is None and self.nonsense is None:
-            self.nonsense = "there is none: it closed its socket, or another program replaced it"
+            self.nonsense = "the worker closed its socket, or another program replaced it"
 
     def _take_line(self, line: bytes) -> None:
         if self.answer is not None:
