@@ -301,7 +301,10 @@ class Supervisor:
                 left_s = deadline_s - self._clock()
                 if left_s <= 0:
                     return False
-                for key, _ in selector.select(left_s):
+                events = selector.select(left_s)
+                if not events:
+                    return False  # whatever the clock says: it can stand still or go back
+                for key, _ in events:
                     if not key.data():
                         selector.unregister(key.fileobj)
         return True
