@@ -114,7 +114,7 @@ def test_a_baseline_is_neither_the_run_nor_written_over(folder: Path, told: Told
     assert "the baseline is the run itself" in " ".join(out.split())
     code, _, said = told(["check", "--budget", text, "--baseline", "run.jsonl", "-o", "run.jsonl"])
     assert code == 2
-    assert "would be overwritten" in said
+    assert "-o run.jsonl would overwrite --baseline run.jsonl" in said
     assert (folder / "run.jsonl").read_bytes() == before
 
 

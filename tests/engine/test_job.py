@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from rnnprof import protocol
-from rnnprof.engine.job import DESCRIBE_ATTEMPTS, _described
+from rnnprof.engine.job import DESCRIBE_ATTEMPTS, _described, _refuse_early, carry_out
 from rnnprof.engine.order import Order
 from rnnprof.engine.supervisor import Answer, Supervisor
+from rnnprof.errors import BadInputError, RunFileError
 from rnnprof.outcomes import Evidence
 from rnnprof.runfile.points import Grid
-from rnnprof.runfile.records import Settings
+from rnnprof.runfile.records import SCHEMA, Finished, Header, Request, Run, Settings
 from rnnprof.workload import Workload
 
 KILLED = Evidence(signal=signal.SIGKILL)
@@ -62,3 +64,36 @@ def test_a_fault_of_its_own_is_not_tried_again(ending: Evidence) -> None:
     answer = described(supervisor)
     assert answer.evidence is not None
     assert len(supervisor.asked) == 1
+
+
+@pytest.mark.parametrize(("lacks_report", "batch"), [(True, 2), (False, 1), (False, 2)])
+def test_a_finished_run_is_taken_up_for_its_missing_report_alone(
+    lacks_report: bool, batch: int
+) -> None:
+    request = Request("r", "profile", Grid((1,), (4,)), Settings(), "2026-01-01T00:00:00Z")
+    header = Header(SCHEMA, "run", Workload(), {})
+    run = Run(header, (request,), finished=(Finished("r", request.at_utc, 1.0),))
+    order = Order(Workload(), Grid((batch,), (4,)), Settings(), Path("run.jsonl"))
+    with pytest.raises(RunFileError, match="holds a finished run"):
+        _refuse_early(run, replace(order, lacks_report=lacks_report))
+
+
+def test_the_same_request_makes_the_missing_report() -> None:
+    request = Request("r", "profile", Grid((1,), (4,)), Settings(), "2026-01-01T00:00:00Z")
+    header = Header(SCHEMA, "run", Workload(), {})
+    run = Run(header, (request,), finished=(Finished("r", request.at_utc, 1.0),))
+    order = Order(Workload(), request.grid, Settings(), Path("run.jsonl"), lacks_report=True)
+    _refuse_early(run, order)
+
+
+def test_a_removed_working_folder_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    order = Order(Workload(), Grid((1,), (4,)), Settings(), tmp_path / "run.jsonl")
+    with pytest.raises(BadInputError, match="working folder is gone"):
+        carry_out(order, lambda _: None, cast(Any, None), None)
+    assert not order.path.exists()

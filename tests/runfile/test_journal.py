@@ -29,7 +29,7 @@ from fakes import (
     run_into,
 )
 from rnnprof.errors import RunFileError
-from rnnprof.runfile import lines
+from rnnprof.runfile import journal, lines
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.runfile.differences import differences
 from rnnprof.runfile.journal import load, open_journal, read
@@ -82,6 +82,7 @@ RECORDS = [
 ]
 LINES = [to_line(record) for record in RECORDS]
 WHOLE = b"".join(LINES)
+GOLDEN = Path(__file__).parents[1] / "golden" / "run-2.jsonl"
 NEW = replace(HEADER, limit_bytes=1)
 SECOND = a_request(Grid((8,), (16,)), request="r2")
 
@@ -797,3 +798,29 @@ ENVIRONMENT = HEADER.environment
 )
 def test_differences_are_spelled_out(changes, spelled_out):
     assert differences(HEADER, replace(HEADER, **changes)) == spelled_out
+
+
+def test_a_file_that_was_appended_to_itself_is_that_file(path):
+    content = GOLDEN.read_bytes()
+    path.write_bytes(content + content)
+    assert replace(load(path), path=None) == replace(load(GOLDEN), path=None)
+
+
+def test_two_runs_in_one_file_are_refused(path):
+    content = GOLDEN.read_bytes()
+    header = from_line(content.split(b"\n", 1)[0])
+    other = to_line(replace(header, run_id="another"))
+    for tail in (other, other[:-1]):
+        path.write_bytes(content + tail)
+        with pytest.raises(RunFileError, match="another run begins here"):
+            load(path)
+
+
+def test_a_folder_that_refuses_the_new_file_is_told_without_its_temporary_name(path, monkeypatch):
+    write_all(path, [HEADER])
+    before = path.read_bytes()
+    monkeypatch.setattr(journal, "unused_name", lambda _: path.parent / "no" / "such")
+    refusal = pytest.raises(RunFileError, match=r"cannot replace .*run\.jsonl: .*as it was")
+    with open_journal(path, discard=True) as opened, refusal:
+        opened.replace_with(HEADER)
+    assert path.read_bytes() == before

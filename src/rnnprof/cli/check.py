@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.core import ParameterSource
@@ -17,13 +17,23 @@ from rnnprof.cli import options as opt
 from rnnprof.cli.command import MeasuringCommand, TableCommand, table_options
 from rnnprof.cli.config import Defaults, checked
 from rnnprof.cli.echo import command_of, say
+from rnnprof.cli.outputs import check_outputs
 from rnnprof.cli.printed import note_printed
+from rnnprof.cli.system_errors import reason
 from rnnprof.cli.table import CHECK_PROCESSES, budget_entries, by_key, entries_of
 from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError, RnnprofError
 
+OUTPUTS: Final = {
+    "output": "-o", "junit": "--junit", "markdown": "--markdown",
+    "benchmark_json": "--benchmark-json",
+}  # fmt: skip
+"""The options that name files to write, and their flags."""
+
+INPUTS: Final = {"budget": "--budget", "run": "RUN", "baseline": "--baseline"}
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rnnprof.engine.order import Order
     from rnnprof.gate.budget import Budget
@@ -66,6 +76,7 @@ def command(**options: Any) -> int:
     _check_simulation(budget, asked, options)
     workload = opt.workload_from(asked["context"], asked, runs=options["run"] is None).workload
     _check_against(options)
+    _check_files(options, _read_by(asked))
     _check_baseline(asked, options)
     base = _folded(options["baseline"]) if options["baseline"] else None
     if options["run"] is None:
@@ -96,7 +107,8 @@ def _measured_and_judged(
     from rnnprof.report.words.gate import worded
 
     orders = _orders(asked, budget, options)
-    _check_outputs(orders, options["baseline"])
+    for order in orders:
+        _check_files({**options, "output": order.path}, _read_by(asked))
     if options["against"] is not None:
         base, run = _measured_in_turn(orders[0], asked, budget, options)
         verdict = worded(gate(budget, run, base, in_turn=True))
@@ -200,17 +212,24 @@ def _is_overruled(name: str, budget: Budget) -> bool:
     return source is ParameterSource.ENVIRONMENT and name in budget.measure
 
 
-def _check_outputs(orders: Iterable[Order], baseline: Path | None) -> None:
-    """Check that the run does not overwrite the baseline.
+def _check_files(options: Mapping[str, Any], read: Mapping[str, Path | None]) -> None:
+    """Check that nothing that the gate writes replaces what it reads, or another of its files.
+
+    Args:
+        read: what the measurement reads.
 
     Raises:
-        BadInputError: a run would be written to the baseline's file.
+        BadInputError: names both options.
     """
-    for order in orders:
-        if baseline is not None and order.path.exists() and order.path.samefile(baseline):
-            raise BadInputError(
-                f"--baseline {baseline} would be overwritten by the run: write it elsewhere with -o"
-            )
+    outputs = {flag: options[name] for name, flag in OUTPUTS.items()}
+    inputs = {flag: options[name] for name, flag in INPUTS.items()}
+    check_outputs(outputs, {**inputs, **read})
+
+
+def _read_by(asked: Mapping[str, Any]) -> dict[str, Path | None]:
+    """The file of the factory, as the budget names it."""
+    file, _, function = str(asked["factory"] or "").rpartition(":")
+    return {"the factory": Path(file) if function and file.endswith(".py") else None}
 
 
 def _differing(workload: Workload, run: Run) -> tuple[Reason, ...]:
@@ -384,4 +403,4 @@ def _write(path: Path, text: str, name: str) -> None:
         write_whole(path, text.encode())
     except OSError as error:
         flag = "--" + name.replace("_", "-")
-        raise BadInputError(f"{flag}: cannot write {path}: {error.strerror}") from None
+        raise BadInputError(f"{flag}: cannot write {path}: {reason(error)}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -23,6 +24,9 @@ LEFT_COLUMNS: Final = 24
 """Option names take at most this many columns; a longer one has its text on the next line."""
 
 
+_ENVIRONMENT: Final = click.core.ParameterSource.ENVIRONMENT
+
+
 class TableOption(click.Option):
     """An option of the table."""
 
@@ -36,6 +40,15 @@ class TableOption(click.Option):
         if isinstance(command, TableCommand) and not command.hears(ctx, self.name or ""):
             return None
         return super().resolve_envvar_value(ctx)
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """The option, and the variable that its value is from, which the user may not know of."""
+        hint = super().get_error_hint(ctx)
+        if ctx is None or ctx.get_parameter_source(self.name or "") is not _ENVIRONMENT:
+            return hint
+        names = [self.envvar] if isinstance(self.envvar, str) else self.envvar or []
+        found = next((name for name in names if os.environ.get(name)), None)
+        return hint if found is None else f"{hint} (from {found})"
 
     def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
         """The text in brackets, without a range whose end only guards against mistakes."""

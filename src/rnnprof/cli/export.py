@@ -10,6 +10,8 @@ import click
 
 from rnnprof.cli.command import TableCommand, table_options
 from rnnprof.cli.echo import say
+from rnnprof.cli.outputs import is_same_file
+from rnnprof.cli.system_errors import reason
 from rnnprof.cli.table import EXPORT_FORMATS
 from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError
@@ -57,17 +59,10 @@ def _check(runs: Sequence[Path], kind: str, output: Path | None) -> None:
         raise BadInputError("parquet is binary: name a file with -o")
     if output is None:
         return
-    if output.suffix == ".jsonl" or any(_is_same_file(run, output) for run in runs):
+    if output.suffix == ".jsonl" or any(is_same_file(run, output) for run in runs):
         raise BadInputError(
             f"-o {output}: a run file would be overwritten; give the export another name"
         )
-
-
-def _is_same_file(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:  # one of them does not exist
-        return False
 
 
 def _content(runs: Sequence[Run], kind: str) -> bytes:
@@ -95,4 +90,4 @@ def _to_file(output: Path, content: bytes) -> None:
     try:
         write_whole(output, content)
     except OSError as error:
-        raise BadInputError(f"cannot write {output}: {error.strerror}") from None
+        raise BadInputError(f"cannot write {output}: {reason(error)}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -13,6 +14,7 @@ from rnnprof.cli.echo import command_of, say, say_json, say_written
 from rnnprof.cli.orders import orders_of
 from rnnprof.cli.printed import note_printed
 from rnnprof.cli.stops import Terminated, hear_sigterm
+from rnnprof.cli.system_errors import reason
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -39,8 +41,26 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     Runs real training steps at every point: peak memory, step time and where memory runs out.
     The same command on an unfinished run file resumes it.
     """  # fmt: skip
-    runs = [carry_out(order, options) for order in orders_of(ctx, options)]
-    return _answer(runs, options)
+    orders = orders_of(ctx, options)
+    folders = [_report_folder(order.path, len(orders), options) for order in orders]
+    is_wanted = not options["no_report"]
+    lacking = [
+        replace(order, lacks_report=is_wanted and not _page(order.path, folder).exists())
+        for order, folder in zip(orders, folders, strict=True)
+    ]
+    return _answer([carry_out(order, options) for order in lacking], options)
+
+
+def _report_folder(path: Path, runs: int, options: dict[str, Any]) -> Path | None:
+    """Where the whole report of a run file goes; None for its page beside the run file."""
+    folder: Path | None = options["report"]
+    return folder / path.stem if folder is not None and runs > 1 else folder
+
+
+def _page(path: Path, folder: Path | None) -> Path:
+    from rnnprof.report.html.names import PAGE
+
+    return path.with_suffix(".html") if folder is None else folder / PAGE
 
 
 def carry_out(order: Order, options: dict[str, Any]) -> Run:
@@ -84,9 +104,8 @@ def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
         note_printed(report.run)
         _note_drift(report.drift)
         if not options["no_report"]:
-            folder = options["report"]
-            if folder is not None and len(runs) > 1:
-                folder = folder / report.name
+            assert report.run.path is not None
+            folder = _report_folder(Path(report.run.path), len(runs), options)
             _write_report(report, folder)
     return max(exit_code(report) for report in reports)
 
@@ -132,7 +151,7 @@ def _write_report(report: RunReport, folder: Path | None) -> None:
     path = Path(report.run.path)
     try:
         if folder is None:
-            page = path.with_suffix(".html")
+            page = _page(path, None)
             refuse_other_page(page)
             written = (*write_charts(report, path.parent, path.stem), page)
             write_page([report], page)
@@ -144,8 +163,8 @@ def _write_report(report: RunReport, folder: Path | None) -> None:
         ) from None
     except OSError as error:
         raise BadInputError(
-            f"cannot write the report to {folder or path.parent}: {error.strerror}. The run is "
-            f"complete in {path}"
+            f"cannot write the report to {folder or path.parent}: {reason(error)}. The run is "
+            f"complete in {path}: the same command makes only its report"
         ) from None
     say_written((path, *written))
 

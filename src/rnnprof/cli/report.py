@@ -10,6 +10,7 @@ import click
 
 from rnnprof.cli.command import TableCommand, table_options
 from rnnprof.cli.echo import say_path, say_written
+from rnnprof.cli.system_errors import reason
 from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError
 
@@ -25,14 +26,15 @@ def command(runs: tuple[Path, ...], output: Path | None, is_opened: bool, quiet:
 
     The page is one file that needs no other: it can be attached to a design review.
     """  # fmt: skip
-    from rnnprof.report.html.files import PAGE, write_report
+    from rnnprof.report.html.files import write_report
+    from rnnprof.report.html.names import PAGE
 
     reports = reports_of(runs)
     directory = output or runs[0].with_name(f"{runs[0].stem}-report")
     try:
         written = write_report(reports, directory)
     except OSError as error:
-        raise BadInputError(f"cannot write the report to {directory}: {error.strerror}") from None
+        raise BadInputError(f"cannot write the report to {directory}: {reason(error)}") from None
     if not quiet:
         say_written(written)
     say_path(directory / PAGE)

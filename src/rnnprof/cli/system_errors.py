@@ -68,6 +68,12 @@ def explained(error: BaseException | None) -> Refusal | None:
     return None
 
 
+def reason(error: OSError) -> str:
+    """Why a file or folder that the message names cannot be used, and what to do."""
+    refusal = _of_system(OSError(error.errno, "") if error.errno is not None else error)
+    return refusal[0] if refusal is not None else f"{error.strerror}"
+
+
 def _of_one(error: BaseException) -> Refusal | None:
     if isinstance(error, OSError):
         return _of_system(error)
@@ -82,20 +88,20 @@ def _of_system(error: OSError) -> Refusal | None:
     number, named = error.errno, _named(error)
     if number is None:  # a library's own sentence
         return (f"{error}", EXIT_BAD_INPUT) if str(error) else None
-    reason = os.strerror(number)
+    if number == errno.ENOENT and not named and not _has_working_folder():
+        return ("the working folder is gone: cd to another", EXIT_BAD_INPUT)
+    said = os.strerror(number)
     if number in MACHINE_REMEDIES:
-        return (f"{named}{reason}: {MACHINE_REMEDIES[number]}", EXIT_MACHINE)
+        return (f"{named}{said}: {MACHINE_REMEDIES[number]}", EXIT_MACHINE)
     if number in REMEDIES:
-        return (f"{named}{reason}: {REMEDIES[number]}", EXIT_BAD_INPUT)
+        return (f"{named}{said}: {REMEDIES[number]}", EXIT_BAD_INPUT)
     return None
 
 
 def _named(error: OSError) -> str:
-    """The files that the system names, and a colon; of the working folder it names nothing."""
+    """The files that the system names, and a colon."""
     names = [os.fsdecode(name) for name in (error.filename, error.filename2)
              if isinstance(name, (str, bytes, os.PathLike))]  # fmt: skip
-    if not names and error.errno == errno.ENOENT and not _has_working_folder():
-        return "the working folder is gone (cd to another): "
     return f"{' -> '.join(names)}: " if names else ""
 
 

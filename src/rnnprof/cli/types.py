@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 if TYPE_CHECKING:
-    import os
     from pathlib import Path
 
     _ParamType = click.ParamType[Any]
@@ -44,6 +44,8 @@ class _PathOf(click.Path):
     ) -> Path:
         from pathlib import Path
 
+        if not os.fspath(value):  # as of a shell's variable that is not set
+            self.fail("it is empty: give a name", param, ctx)
         try:
             found = super().convert(value, param, ctx)
         except UnicodeEncodeError:

@@ -94,9 +94,10 @@ def _end_all(
     """Stop what is found, then kill it, until *empty_scans* in a row find nothing."""
     until_s = time.monotonic() + within_s
     stopped: set[int] = set()
+    slept_s = 0.0  # a clock can stand still
     rounds = empty = 0
     while empty < empty_scans:
-        is_late = time.monotonic() > until_s
+        is_late = time.monotonic() > until_s or slept_s > within_s
         may_stop = rounds < STOP_ROUNDS and not is_late
         found, new = _signal_found(find(), belongs, stopped if may_stop else None)
         if is_late:
@@ -105,6 +106,7 @@ def _end_all(
             for pid in found:
                 _send(pid, signal.SIGKILL, belongs)
             time.sleep(ROUND_S)
+            slept_s += ROUND_S
         stopped |= new
         rounds += 1
         empty = 0 if found else empty + 1

@@ -158,9 +158,9 @@ class ConditionsMeter:
         if now.throttled_s is None:
             unknown["throttled_s"] = "no cpu.stat with throttling in this control group"
         return Conditions(
-            wall_s=now.at_s - self.at_s,
+            wall_s=max(0.0, now.at_s - self.at_s),  # a virtual machine's clock can go back
             cpu_count=usable_processors(),
-            cpu_own_s=now.own_s - self.own_s,
+            cpu_own_s=max(0.0, now.own_s - self.own_s),
             cpu_busy_s=_difference(now.busy_s, self.busy_s),
             cpu_steal_s=_difference(now.steal_s, self.steal_s),
             throttled_s=_difference(now.throttled_s, self.throttled_s),

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 from rnnprof import protocol
@@ -98,6 +99,7 @@ def carry_out(
         WorkerStartError: torch cannot be imported.
     """
     began_s = time.monotonic()
+    _check_working_folder()
     with (
         open_journal(order.path, discard=order.overwrite) as journal,
         contextlib.nullcontext(supervisor)
@@ -118,8 +120,20 @@ def carry_out(
         observer = _observer(order, limit_bytes, request, journal, supervisor)
         job = Job(order, observer, journal, listener)
         work(job)
-        journal.append(Finished(request.request, utc_now(), time.monotonic() - began_s))
+        journal.append(Finished(request.request, utc_now(), max(0.0, time.monotonic() - began_s)))
         return job.run
+
+
+def _check_working_folder() -> None:
+    """Check that there is one: torch's libraries end a process that has none.
+
+    Raises:
+        BadInputError: it was removed.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise BadInputError("the working folder is gone: cd to another") from None
 
 
 def asking(supervisor: Supervisor, order: Order) -> Callable[[protocol.Task, float], Answer]:
@@ -144,12 +158,12 @@ def _refuse_early(run: Run | None, order: Order) -> None:
     """Refuse what can be refused before torch is imported."""
     if run is None or not run.requests or order.extend:
         return
-    if run.is_finished:
+    changed = _request_differences(run.requests[-1], order)
+    if run.is_finished and (changed or not order.lacks_report):
         raise RunFileError(
             f"{order.path} holds a finished run: --extend adds points to it, --overwrite replaces "
             "it, -o writes to another file"
         )
-    changed = _request_differences(run.requests[-1], order)
     if changed:
         raise RunFileError(
             f"{order.path} holds an unfinished run of another request ({'; '.join(changed)}): give "

@@ -31,6 +31,7 @@ class Order:
         secrets: arguments of the factory that no record has.
         extend: add points to the run in the file, even if it is finished.
         overwrite: replace what is in the file.
+        lacks_report: the report is not written yet: a finished run of the same request is taken up.
         kept_limit_bytes: the limit of the other side of a comparison, if none is requested.
     """
 
@@ -46,6 +47,7 @@ class Order:
     secrets: Secrets = NO_SECRETS
     extend: bool = False
     overwrite: bool = False
+    lacks_report: bool = False
     kept_limit_bytes: int | None = None
 
     def task(self, do: str) -> protocol.Task:

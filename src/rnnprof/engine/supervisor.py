@@ -302,10 +302,11 @@ class Supervisor:
                     has_answered = True
                     deadline_s = min(deadline_s, self._clock() + ANSWERED_GRACE_S)
                 left_s = deadline_s - self._clock()
-                if left_s <= 0:
+                events = selector.select(left_s) if left_s > 0 else []
+                if not events:  # whatever the clock says: it can stand still or go back
                     worker.note_silence()
                     return worker.is_over()
-                for key, _ in selector.select(left_s):
+                for key, _ in events:
                     if not key.data():
                         selector.unregister(key.fileobj)
                         if key.fileobj is worker.answers:

@@ -121,7 +121,7 @@ class Sweep:
             if missing[0] == "memory" and self._is_known(point):
                 break
             self._observe_well(point, missing[0])
-        self.done.append((point, self.clock() - began_s))
+        self.done.append((point, max(0.0, self.clock() - began_s)))
         left = [p for p in rest if self._missing(p)]
         # implied points were not run
         observed = [(p, wall_s) for p, wall_s in self.done if self.seen[p]]

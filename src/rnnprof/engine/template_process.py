@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -214,6 +216,10 @@ class TemplateProcess:
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 return False
+            waiting = select.poll()
+            waiting.register(self.control, select.POLLIN)
+            if not waiting.poll(math.ceil(left_s * 1000)):
+                return False  # whatever the clock says: it can stand still or go back
             self.control.settimeout(left_s)
             self.hear(dispatch)
         return True

@@ -221,7 +221,8 @@ class Runner:
             _, error = self._attempt(batch, 1, slack=True)
         if error is None:
             took, error = self._attempt(batch, self.confirm_steps)
-        probe = _probe(batch, time.perf_counter() - began_s, took, error, is_warm_up=is_warm_up)
+        wall_s = max(0.0, time.perf_counter() - began_s)
+        probe = _probe(batch, wall_s, took, error, is_warm_up=is_warm_up)
         probe = replace(probe, seen=self._seen())
         self.history.append(probe)
         if self.listener is not None:

@@ -44,6 +44,8 @@ def of_file(start: bytes) -> str:
 
 def of_line(line: bytes) -> str:
     """Why a line is not as rnnprof wrote it, where its bytes show a usual cause; else empty."""
+    if not line.strip():
+        return "it is blank"
     if b"\x00" in line:
         return "it holds NUL bytes, as a power failure can leave them"
     if line.endswith(b"\r") and line.count(b"\r") == 1:

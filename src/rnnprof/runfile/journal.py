@@ -17,6 +17,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from rnnprof.atomic import unused_name
 from rnnprof.errors import RunFileError
@@ -26,6 +27,8 @@ from rnnprof.runfile.loading import read as read
 from rnnprof.runfile.loading import read_content, read_open, run_of
 from rnnprof.runfile.records import Header, Record, Run
 from rnnprof.runfile.regular import MOST_FILE_BYTES, create_regular, open_regular
+
+_FRESH_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class Journal:
@@ -158,7 +161,11 @@ class Journal:
         """
         target = Path(os.path.realpath(self.path))
         fresh = unused_name(target)
-        journal = Journal(self.path, create_regular(fresh))
+        try:
+            descriptor = os.open(fresh, _FRESH_FLAGS, 0o644)
+        except OSError as error:
+            raise self._not_replaced(error) from None
+        journal = Journal(self.path, descriptor)
         try:
             os.fchmod(journal._descriptor, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
             _lock(journal._descriptor, self.path)
@@ -166,12 +173,18 @@ class Journal:
             fresh.replace(target)
         except OSError as error:
             journal.discard(fresh)
-            raise RunFileError(f"cannot replace {self.path}: {error.strerror}") from None
+            raise self._not_replaced(error) from None
         except BaseException:
             journal.discard(fresh)
             raise
         os.close(self._descriptor)
         self.__dict__.update(vars(journal))
+
+    def _not_replaced(self, error: OSError) -> RunFileError:
+        return RunFileError(
+            f"cannot replace {self.path}: {error.strerror}. It is as it was; write to another "
+            "file with -o"
+        )
 
     def discard(self, path: Path) -> None:
         """Close the journal and remove its file, which is at *path*."""

@@ -23,7 +23,7 @@ from rnnprof.atomic import RUN_FILE_START
 from rnnprof.errors import RunFileError
 from rnnprof.runfile import foreign
 from rnnprof.runfile.certificates import Certificate
-from rnnprof.runfile.lines import from_line, is_torn
+from rnnprof.runfile.lines import digest, from_line, is_torn
 from rnnprof.runfile.observations import Observation
 from rnnprof.runfile.records import (
     KINDS,
@@ -48,6 +48,12 @@ _GROUPS: Final[dict[type[Any], str]] = {
 
 _MOST_SCHEMA: Final = 1_000_000
 """A larger number is damage, not a later version."""
+
+_TO_READ_ON: Final = (
+    ". Delete that line and all after it to keep the lines before, or give --overwrite to replace "
+    "the file"
+)
+_TO_BEGIN: Final = ". No run can be read from it: give --overwrite to replace the file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,18 +149,39 @@ def read_content(content: bytes, path: Path) -> Content:
     """
     check_ours(content, path)
     records: list[Record] = []
+    seen: set[bytes] = set()
+    number = 0
     with _collector_paused():
         for number, line in enumerate(_whole_lines(content), 1):
             read = _read_record(line, number, path) if records else _read_header(line, path)
-            records.append(read)
+            _check_header(read, records, number, path)
+            mark = digest(line)
+            if mark not in seen:  # a copy says nothing new, as where a file was appended to itself
+                seen.add(mark)
+                records.append(read)
         tail = content[content.rfind(b"\n") + 1 :]
         if not tail:
             return Content(tuple(records))
         if is_torn(tail, is_first=not records):
             return Content(tuple(records), torn=tail)
-        number = len(records) + 1
+        number += 1
         last = _read_record(tail, number, path) if records else _read_header(tail, path)
-    return Content((*records, last), lacks_newline=True)
+    _check_header(last, records, number, path)
+    last_one = () if digest(tail) in seen else (last,)
+    return Content((*records, *last_one), lacks_newline=True)
+
+
+def _check_header(record: Record, before: Sequence[Record], number: int, path: Path) -> None:
+    """Refuse the header of another run: what follows it was measured for that one.
+
+    Raises:
+        RunFileError: it is one, as where two run files were put together.
+    """
+    if isinstance(record, Header) and before and record != before[0]:
+        raise RunFileError(
+            f"{path}, line {number}: another run begins here, with a header of its own: two run "
+            "files were put together. Put each into its own file; compare and report take both"
+        )
 
 
 def _whole_lines(content: bytes) -> Iterator[bytes]:
@@ -214,8 +241,7 @@ def _read_record(line: bytes, number: int, path: Path) -> Record:
         return from_line(line)
     except (ValueError, RecursionError) as error:
         why = foreign.of_line(line) or str(error)
-        what_to_do = "" if foreign.is_converted(line) else (
-            ". Delete that line and all after it to keep the lines before, or give --overwrite to "
-            "replace the file"
-        )  # fmt: skip
+        if not line.strip():
+            raise RunFileError(f"{path}, line {number}: {why}. Delete that line") from None
+        what_to_do = "" if foreign.is_converted(line) else _TO_READ_ON if number > 1 else _TO_BEGIN
         raise RunFileError(f"{path}, line {number}: {why}{what_to_do}") from None

@@ -84,7 +84,7 @@ class PhaseTimer:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         name, began_s = self._stack.pop()
-        self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - began_s
+        self.seconds[name] = self.seconds.get(name, 0.0) + max(0.0, self.clock() - began_s)
         if kind is None:
             self.tracker.current = "other"
 

@@ -67,7 +67,7 @@ def run_template(control_fd: int, parent_pid: int, handlers: Mapping[int, Any]) 
     set_death_signal(0)
     torch_version = sys.modules["torch"].__version__
     template = Template(control, handlers)
-    template.tell(protocol.Ready(torch_version, time.perf_counter() - began_s))
+    template.tell(protocol.Ready(torch_version, max(0.0, time.perf_counter() - began_s)))
     template.serve()
 
 

@@ -24,14 +24,11 @@ from rnnprof.report.charts.slices import slices_over_batch, slices_over_steps
 from rnnprof.report.charts.time_chart import time_phases
 from rnnprof.report.charts.trainability_chart import reach_chart, target_chart, worth_chart
 from rnnprof.report.html.blocks import DrawnChart, PageRun
+from rnnprof.report.html.names import BOOK, PAGE, SUMMARY
 from rnnprof.report.html.page import page
 from rnnprof.report.html.side_process import SideProcess
 from rnnprof.report.model import RunReport
 from rnnprof.report.text.summary import summary
-
-PAGE: Final = "report.html"
-SUMMARY: Final = "summary.md"
-BOOK: Final = "charts.pdf"
 
 GENERATOR: Final = b'<meta name="generator" content="rnnprof'
 GENERATOR_WITHIN: Final = 4096

@@ -204,10 +204,10 @@ class CudaDevice:
             mark.record()
             submitted.append(self._clock())
         self._cuda.synchronize()
-        wait_s = self._clock() - submitted[-1]
+        wait_s = max(0.0, self._clock() - submitted[-1])
         return TimedBlock(
             [start.elapsed_time(end) / 1e3 for start, end in itertools.pairwise(marks)],
-            [end - start for start, end in itertools.pairwise(submitted)],
+            [max(0.0, end - start) for start, end in itertools.pairwise(submitted)],
             wait_s,
             last,
         )

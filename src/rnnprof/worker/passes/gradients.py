@@ -98,7 +98,7 @@ def training_pass(
         began_s = clock()
         recent += [learner.train() for _ in range(study.evaluate_every)]
         session.device.synchronize()
-        trained_s += clock() - began_s
+        trained_s += max(0.0, clock() - began_s)
         taken += study.evaluate_every
     return {
         "seed": task.seed,

@@ -202,7 +202,7 @@ def _cpu_durations_s(run: Callable[[], Any], repetitions: int) -> list[float]:
     for _ in range(repetitions):
         began_s = time.perf_counter()
         run()
-        durations.append(time.perf_counter() - began_s)
+        durations.append(max(0.0, time.perf_counter() - began_s))
     return durations
 
 

@@ -52,18 +52,39 @@ def timing_pass(session: Session) -> dict[str, Any]:
     return findings
 
 
+MOST_LOST: Final = 50
+"""Steps over which the clock may stand still or go back, as when a virtual machine is moved."""
+
+
+class ClockError(RuntimeError):
+    """The clock does not go forward."""
+
+
 @dataclass(slots=True)
 class Sampled:
-    """The samples of all blocks of steps."""
+    """The samples of all blocks of steps.
+
+    Attributes:
+        lost: steps over which the clock did not go forward.
+    """
 
     samples_s: list[float] = field(default_factory=list)
     enqueue_s: list[float] = field(default_factory=list)
     waits_s: list[float] = field(default_factory=list)
     last: Any = None
+    lost: int = 0
 
     def add(self, block: TimedBlock) -> None:
-        """Append one block."""
-        self.samples_s += block.samples_s
+        """Append one block.
+
+        Raises:
+            ClockError: most steps take no time by the clock.
+        """
+        good = [sample_s for sample_s in block.samples_s if sample_s > 0]
+        self.lost += len(block.samples_s) - len(good)
+        if self.lost > max(MOST_LOST, len(self.samples_s)):
+            raise ClockError("the machine's clock stands still or goes back: no time is known")
+        self.samples_s += good
         self.enqueue_s += block.enqueue_s
         self.waits_s += [] if block.wait_s is None else [block.wait_s]
         self.last = block.last
@@ -76,7 +97,7 @@ def sample(run_block: Callable[[int], TimedBlock], rule: StopRule) -> Sampled:
     while not rule.is_over(sampled.samples_s, elapsed_s):
         block = run_block(rule.next_block(sampled.samples_s, elapsed_s))
         sampled.add(block)
-        elapsed_s += sum(block.samples_s)
+        elapsed_s += sum(sample_s for sample_s in block.samples_s if sample_s > 0)
     return sampled
 
 
@@ -87,7 +108,7 @@ def _warm_up(session: Session, step: Callable[[], Any]) -> list[float]:
         began_s = time.perf_counter()
         step()
         session.device.synchronize()
-        samples.append(time.perf_counter() - began_s)
+        samples.append(max(0.0, time.perf_counter() - began_s))
         session.tracker.announcing = False
     return samples
 
@@ -111,7 +132,7 @@ def _time_phases(session: Session, step: Callable[[Any], Any]) -> None:
         timer = PhaseTimer(session.tracker, clock)
         step_began_s = clock()
         step(timer)
-        whole.append(clock() - step_began_s)
+        whole.append(max(0.0, clock() - step_began_s))
         timer.seconds["other"] = max(0.0, whole[-1] - sum(timer.seconds.values()))
         for name, seconds in timer.seconds.items():
             phases.setdefault(name, []).append(seconds)
