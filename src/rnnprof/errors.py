@@ -29,6 +29,12 @@ class NoDeviceError(RnnprofError):
     exit_code = 4
 
 
+class MachineError(RnnprofError):
+    """The machine refuses what a command needs: memory, processes or open files."""
+
+    exit_code = 4
+
+
 class WorkerStartError(RnnprofError):
     """The worker template did not start."""
 

@@ -19,7 +19,7 @@ from rnnprof.cli.config import Defaults, checked
 from rnnprof.cli.echo import command_of, say
 from rnnprof.cli.outputs import check_outputs
 from rnnprof.cli.printed import note_printed
-from rnnprof.cli.system_errors import reason
+from rnnprof.cli.system_errors import refusal_of
 from rnnprof.cli.table import CHECK_PROCESSES, budget_entries, by_key, entries_of
 from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError, RnnprofError
@@ -403,4 +403,4 @@ def _write(path: Path, text: str, name: str) -> None:
         write_whole(path, text.encode())
     except OSError as error:
         flag = "--" + name.replace("_", "-")
-        raise BadInputError(f"{flag}: cannot write {path}: {reason(error)}") from None
+        raise refusal_of(f"{flag}: cannot write {path}", error) from None

@@ -11,7 +11,7 @@ import click
 from rnnprof.cli.command import TableCommand, table_options
 from rnnprof.cli.echo import say
 from rnnprof.cli.outputs import is_same_file
-from rnnprof.cli.system_errors import reason
+from rnnprof.cli.system_errors import refusal_of
 from rnnprof.cli.table import EXPORT_FORMATS
 from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError
@@ -90,4 +90,4 @@ def _to_file(output: Path, content: bytes) -> None:
     try:
         write_whole(output, content)
     except OSError as error:
-        raise BadInputError(f"cannot write {output}: {reason(error)}") from None
+        raise refusal_of(f"cannot write {output}", error) from None

@@ -14,7 +14,7 @@ from rnnprof.cli.echo import command_of, say, say_json, say_written
 from rnnprof.cli.orders import orders_of
 from rnnprof.cli.printed import note_printed
 from rnnprof.cli.stops import Terminated, hear_sigterm
-from rnnprof.cli.system_errors import reason
+from rnnprof.cli.system_errors import refusal_of
 from rnnprof.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -162,10 +162,10 @@ def _write_report(report: RunReport, folder: Path | None) -> None:
             f"{error}. The run is complete in {path}: rnnprof report {path} makes its report"
         ) from None
     except OSError as error:
-        raise BadInputError(
-            f"cannot write the report to {folder or path.parent}: {reason(error)}. The run is "
-            f"complete in {path}: the same command makes only its report"
-        ) from None
+        raise refusal_of(
+            f"cannot write the report to {folder or path.parent}", error,
+            f". The run is complete in {path}: the same command makes only its report",
+        ) from None  # fmt: skip
     say_written((path, *written))
 
 

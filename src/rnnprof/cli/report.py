@@ -10,7 +10,7 @@ import click
 
 from rnnprof.cli.command import TableCommand, table_options
 from rnnprof.cli.echo import say_path, say_written
-from rnnprof.cli.system_errors import reason
+from rnnprof.cli.system_errors import refusal_of
 from rnnprof.cli.types import FILE
 from rnnprof.errors import BadInputError
 
@@ -34,7 +34,7 @@ def command(runs: tuple[Path, ...], output: Path | None, is_opened: bool, quiet:
     try:
         written = write_report(reports, directory)
     except OSError as error:
-        raise BadInputError(f"cannot write the report to {directory}: {reason(error)}") from None
+        raise refusal_of(f"cannot write the report to {directory}", error) from None
     if not quiet:
         say_written(written)
     say_path(directory / PAGE)

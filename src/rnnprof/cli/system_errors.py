@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from rnnprof.errors import RnnprofError
 
 # plain tuples and no classes: this module is also used where hardly any memory is left
 Refusal = tuple[str, int]
@@ -68,10 +71,19 @@ def explained(error: BaseException | None) -> Refusal | None:
     return None
 
 
-def reason(error: OSError) -> str:
-    """Why a file or folder that the message names cannot be used, and what to do."""
-    refusal = _of_system(OSError(error.errno, "") if error.errno is not None else error)
-    return refusal[0] if refusal is not None else f"{error.strerror}"
+def refusal_of(what: str, error: OSError, then: str = "") -> RnnprofError:
+    """The error of a file or folder that could not be used.
+
+    Args:
+        what: what could not be done, and with which file.
+        then: further sentences.
+    """
+    from rnnprof.errors import BadInputError, MachineError
+
+    found = _of_system(OSError(error.errno, "") if error.errno is not None else error)
+    why, code = found or (f"{error.strerror}", EXIT_BAD_INPUT)
+    kind = MachineError if code == EXIT_MACHINE else BadInputError
+    return kind(f"{what}: {why}{then}")
 
 
 def _of_one(error: BaseException) -> Refusal | None:
