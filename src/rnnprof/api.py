@@ -22,6 +22,7 @@ from rnnprof.gate.run import measure
 from rnnprof.gate.verdicts import Finding, Verdict
 from rnnprof.jobs import run_order
 from rnnprof.maxbatch.certify import frontier_of
+from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.redaction import NO_SECRETS, Secrets
 from rnnprof.report.words import say
 from rnnprof.runfile import journal
@@ -179,15 +180,26 @@ def assert_fits(
     """
     given = FactoryInput(factory_args or {}, factory_env or {}, tuple(factory_argv))
     made = _workload(workload, factory, given)
-    required = Required(confirm_steps=confirm_steps)
-    budget = Budget(fits=(MustFit(Point(batch, time_steps), headroom),), required=required)
     settings = Settings(memory_limit=_bytes(memory_limit), confirm_steps=confirm_steps)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "fits.jsonl" if output is None else Path(output)
-        order = _fits_order(made, settings, path, _place(device, simulate))
-        folded = measure(points_asked(budget), order, Listener())
+    budget = _must_fit(Point(batch, time_steps), headroom, confirm_steps)
+    folded = _measured(budget, made, settings, _place(device, simulate), output)
     [finding] = (each for each in gate(budget, folded).findings if each.kind == "fits")
     return _required(finding, made.workload)
+
+
+def _must_fit(point: Point, headroom: float, confirm_steps: int) -> Budget:
+    required = Required(confirm_steps=confirm_steps)
+    return Budget(fits=(MustFit(point, headroom),), required=required)
+
+
+def _measured(
+    budget: Budget, made: _Made, settings: Settings, place: Selected, output: str | Path | None
+) -> FoldedRun:
+    """The run of a budget's points; its file is kept where *output* names one."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fits.jsonl" if output is None else Path(output)
+        order = _fits_order(made, settings, path, place)
+        return measure(points_asked(budget), order, Listener())
 
 
 def _bytes(memory_limit: int | str | None) -> int | None:
