@@ -12,6 +12,7 @@ from rnnprof.device.process import memory_bytes
 from rnnprof.protocol import Task
 from rnnprof.worker.backends.cpu import CpuDevice
 from rnnprof.worker.passes import rates
+from rnnprof.worker.passes.clock import ClockError
 from rnnprof.worker.passes.rates import product_dtype, rates_pass
 from rnnprof.worker.phases import PhaseTracker
 from rnnprof.worker.session import Session
@@ -148,3 +149,13 @@ def test_a_card_has_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     assert product > 1e11
     assert copied > 1e10
     assert (rates.cache_bytes(device) or 0) > MIB
+
+
+def test_a_clock_that_stands_still_ends_the_pass_at_its_first_product(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs: list[None] = []
+    monkeypatch.setattr(rates.time, "perf_counter", lambda: 1.0)
+    with pytest.raises(ClockError):
+        rates._pilot_s(lambda: runs.append(None), torch.device("cpu"))
+    assert len(runs) <= 1 + rates.PILOTS

@@ -6,7 +6,8 @@ import pytest
 
 from rnnprof.stats.statistics import StopRule
 from rnnprof.worker.backends.base import TimedBlock
-from rnnprof.worker.passes.timing import ClockError, sample
+from rnnprof.worker.passes.clock import ClockError
+from rnnprof.worker.passes.timing import sample
 
 RULE = StopRule(0.03, 1.0)
 

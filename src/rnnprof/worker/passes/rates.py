@@ -22,6 +22,7 @@ from rnnprof.device.process import available_bytes
 from rnnprof.outcomes import Evidence, classify
 from rnnprof.runfile.points import Outcome
 from rnnprof.worker.backends.heap import trim
+from rnnprof.worker.passes.clock import ClockError
 from rnnprof.worker.workload.location import text_of, type_of
 from rnnprof.worker.workload.precision import AUTOCAST_DTYPES, set_flags, tensor_dtype
 from rnnprof.workload import Workload
@@ -193,8 +194,16 @@ def _pilot_s(run: Callable[[], Any], device: torch.device) -> float:
 
 
 def _durations_s(run: Callable[[], Any], device: torch.device, repetitions: int) -> list[float]:
+    """Those that the clock gives.
+
+    Raises:
+        ClockError: it gives none: a larger product, as the search would try, changes nothing.
+    """
     measure = _cuda_durations_s if device.type == "cuda" else _cpu_durations_s
-    return measure(run, repetitions)
+    durations = [each for each in measure(run, repetitions) if each > 0]
+    if not durations:
+        raise ClockError
+    return durations
 
 
 def _cpu_durations_s(run: Callable[[], Any], repetitions: int) -> list[float]:
@@ -202,7 +211,7 @@ def _cpu_durations_s(run: Callable[[], Any], repetitions: int) -> list[float]:
     for _ in range(repetitions):
         began_s = time.perf_counter()
         run()
-        durations.append(max(0.0, time.perf_counter() - began_s))
+        durations.append(time.perf_counter() - began_s)
     return durations
 
 

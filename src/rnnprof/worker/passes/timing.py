@@ -9,6 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from rnnprof.stats.statistics import StopRule, WarmUpRule
+from rnnprof.worker.passes.clock import ClockError
 from rnnprof.worker.phases import PhaseTimer
 from rnnprof.worker.workload.loss import finite_loss, loss_warnings
 from rnnprof.worker.workload.workloads import build
@@ -56,10 +57,6 @@ MOST_LOST: Final = 50
 """Steps over which the clock may stand still or go back, as when a virtual machine is moved."""
 
 
-class ClockError(RuntimeError):
-    """The clock does not go forward."""
-
-
 @dataclass(slots=True)
 class Sampled:
     """The samples of all blocks of steps.
@@ -83,7 +80,7 @@ class Sampled:
         good = [sample_s for sample_s in block.samples_s if sample_s > 0]
         self.lost += len(block.samples_s) - len(good)
         if self.lost > max(MOST_LOST, len(self.samples_s)):
-            raise ClockError("the machine's clock stands still or goes back: no time is known")
+            raise ClockError
         self.samples_s += good
         self.enqueue_s += block.enqueue_s
         self.waits_s += [] if block.wait_s is None else [block.wait_s]
