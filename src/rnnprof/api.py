@@ -238,6 +238,7 @@ def _fits_order(made: _Made, settings: Settings, path: Path, place: Selected) ->
         factory_path=made.path,
         secrets=made.secrets,
         overwrite=True,
+        for_gate=True,
     )
 
 

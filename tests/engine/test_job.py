@@ -86,6 +86,23 @@ def test_the_same_request_makes_the_missing_report() -> None:
     _refuse_early(run, order)
 
 
+@pytest.mark.parametrize("for_gate", [(True,), (False,), (True, False)])
+def test_a_gate_replaces_its_own_run_and_no_other(for_gate: tuple[bool, ...]) -> None:
+    requests = tuple(
+        Request(f"r{number}", "profile", Grid((1,), (4,)), Settings(), "2026-01-01T00:00:00Z", each)
+        for number, each in enumerate(for_gate)
+    )
+    run = Run(Header(SCHEMA, "run", Workload(), {}), requests)
+    order = Order(
+        Workload(), Grid((2,), (4,)), Settings(), Path("run.jsonl"), overwrite=True, for_gate=True
+    )
+    if all(for_gate):
+        _refuse_early(run, order)
+    else:
+        with pytest.raises(RunFileError, match="a gate does not replace: write to another file"):
+            _refuse_early(run, order)
+
+
 def test_a_removed_working_folder_is_told_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -258,7 +258,9 @@ def _orders(asked: dict[str, Any], budget: Budget, options: Mapping[str, Any]) -
         "batch": (), "time_steps": (), "at_most": budget.measure.get("at-most"),
         "output": options["output"], "extend": False, "overwrite": True,
     }  # fmt: skip
-    orders = orders_of(asked["context"], asked, suffix="-check")
+    orders = [
+        replace(each, for_gate=True) for each in orders_of(asked["context"], asked, suffix="-check")
+    ]
     if len(orders) > 1:
         return orders
     # CI jobs keep the file of a single GPU by a name that is the same if it is simulated

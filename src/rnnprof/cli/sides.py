@@ -60,6 +60,7 @@ def side_of(
         secrets=trained.secrets,
         path=path,
         overwrite=True,
+        for_gate=True,
         extend=False,
     )
     return Side(own, python, folder)

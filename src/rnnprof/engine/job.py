@@ -101,7 +101,7 @@ def carry_out(
     began_s = time.monotonic()
     _check_working_folder()
     with (
-        open_journal(order.path, discard=order.overwrite) as journal,
+        open_journal(order.path, discard=order.overwrite and not order.for_gate) as journal,
         contextlib.nullcontext(supervisor)
         if supervisor
         else Supervisor(gpu=order.gpu) as supervisor,
@@ -109,9 +109,10 @@ def carry_out(
     ):
         supervisor.restarted = listener.noted
         _refuse_early(journal.run, order)
-        site = _identify(order, journal.run, supervisor)
+        kept = None if order.overwrite else journal.run
+        site = _identify(order, kept, supervisor)
         held.enter_context(gpu_lock(None if order.gpu else site.uuid))
-        limit_bytes = _resolved_limit(site.order, journal.run, supervisor, listener)
+        limit_bytes = _resolved_limit(site.order, kept, supervisor, listener)
         sources = site.sources | _check_factory(site.order, supervisor)
         order, header = site.order, make_header(site.order, site.facts, sources)
         request = _claim(journal, header, order, host_of(site.facts, limit_bytes))
@@ -158,6 +159,9 @@ def _refuse_early(run: Run | None, order: Order) -> None:
     """Refuse what can be refused before torch is imported."""
     if run is None or not run.requests or order.extend:
         return
+    if order.overwrite:
+        _refuse_others(run, order)
+        return
     changed = _request_differences(run.requests[-1], order)
     if run.is_finished and (changed or not order.lacks_report):
         raise RunFileError(
@@ -169,6 +173,15 @@ def _refuse_early(run: Run | None, order: Order) -> None:
             f"{order.path} holds an unfinished run of another request ({'; '.join(changed)}): give "
             "the same command to resume it, --extend to add these points, or --overwrite to "
             "replace it"
+        )
+
+
+def _refuse_others(run: Run, order: Order) -> None:
+    """A gate replaces its own run of an earlier time, and no other run."""
+    if not all(request.for_gate for request in run.requests):
+        raise RunFileError(
+            f"{order.path} holds a run of rnnprof {run.requests[0].command}, which a gate does not "
+            "replace: write to another file with -o"
         )
 
 
@@ -349,7 +362,9 @@ def _claim(journal: Journal, header: Header, order: Order, host: Host) -> Reques
             f"{order.path} holds another run ({'; '.join(differences(run.header, header))}): write "
             "to another file with -o, or replace it with --overwrite"
         )
-    request = Request(uuid.uuid4().hex[:12], order.command, order.grid, order.settings, utc_now())
+    request = Request(
+        uuid.uuid4().hex[:12], order.command, order.grid, order.settings, utc_now(), order.for_gate
+    )
     journal.append(request)
     journal.append(replace(host, request=request.request))
     return request

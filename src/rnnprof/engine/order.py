@@ -31,6 +31,8 @@ class Order:
         secrets: arguments of the factory that no record has.
         extend: add points to the run in the file, even if it is finished.
         overwrite: replace what is in the file.
+        for_gate: made by ``check``, ``compare`` or ``assert_fits``; with *overwrite* it replaces
+            only a run that one of them made.
         lacks_report: the report is not written yet: a finished run of the same request is taken up.
         kept_limit_bytes: the limit of the other side of a comparison, if none is requested.
     """
@@ -47,6 +49,7 @@ class Order:
     secrets: Secrets = NO_SECRETS
     extend: bool = False
     overwrite: bool = False
+    for_gate: bool = False
     lacks_report: bool = False
     kept_limit_bytes: int | None = None
 

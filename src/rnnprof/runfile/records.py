@@ -149,6 +149,8 @@ class Request:
         grid: the requested points.
         settings: how they are measured.
         at_utc: when it began.
+        for_gate: made by ``check``, ``compare`` or ``assert_fits``, which replace such a run, and
+            no other, when they are run again.
     """
 
     request: Text
@@ -156,6 +158,7 @@ class Request:
     grid: Grid
     settings: Settings
     at_utc: Text
+    for_gate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,8 +87,8 @@ def repeat_command(report: RunReport) -> str:
 
 
 def _repeating(run: Run, request: Request) -> list[str]:
-    if _is_by_check(run, request):
-        raise _NoCommandError(words.MADE_BY_CHECK)
+    if _is_by_gate(run, request):
+        raise _NoCommandError(words.MADE_BY_A_GATE)
     command, settings = request.command, request.settings
     found = ["rnnprof", command, *_workload_words(run.header.workload), *_device_words(run)]
     if command != "max-batch":
@@ -103,10 +103,12 @@ def _repeating(run: Run, request: Request) -> list[str]:
     return found
 
 
-def _is_by_check(run: Run, request: Request) -> bool:
-    """Whether only a gate asks for this: passes that need no time and no batch of their own."""
+def _is_by_gate(run: Run, request: Request) -> bool:
+    """Whether a gate asked for this."""
     untimed = request.settings.processes == 0 and not run.is_simulated
-    return request.command == "fits" or (request.command == "profile" and untimed)
+    return (
+        request.for_gate or request.command == "fits" or (request.command == "profile" and untimed)
+    )
 
 
 def deciding_command(report: RunReport) -> str:

@@ -13,8 +13,8 @@ TO_REPEAT_WITH_SECRETS: Final = (
 
 NO_COMMAND: Final = "No command line repeats this run: "
 
-MADE_BY_CHECK: Final = (
-    "rnnprof check (or rnnprof.assert_fits) made it. Give rnnprof check the same budget file again"
+MADE_BY_A_GATE: Final = (
+    "rnnprof check, rnnprof compare or rnnprof.assert_fits made it. Give that command again"
 )
 
 NO_TASK: Final = "a built-in cell is studied with a task, and the file names none"
