@@ -164,7 +164,7 @@ def _write_report(report: RunReport, folder: Path | None) -> None:
     except OSError as error:
         raise refusal_of(
             f"cannot write the report to {folder or path.parent}", error,
-            f". The run is complete in {path}: the same command makes only its report",
+            f". The run is complete in {path}",
         ) from None  # fmt: skip
     say_written((path, *written))
 
