@@ -32,6 +32,7 @@ from unittest.mock import patch
 
 from rnnprof.cli.main import run as run_command
 from rnnprof.errors import RunFileError
+from rnnprof.ranges import MOST_TEXT
 from rnnprof.runfile import journal
 from rnnprof.runfile.lines import digest
 
@@ -88,7 +89,7 @@ TEXTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "mathematics": ("$\\frac$", "$x^{2$", "$$", "\\$", "$\\alpha$", "a_{i}^", "$" * 9),
     "formats": ("%s%n%d", "{}{0}{x!r}", "{0.__class__}", "%(x)s", "\\N{BELL}", "${HOME}"),
-    "long": ("x" * 100_000, "word " * 20_000, "深" * 30_000, "a" + "\u0301" * 10_000,
+    "long": ("x" * MOST_TEXT, "word " * 13_000, "深" * 30_000, "a" + "\u0301" * 10_000,
              "\n" * 10_000),
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +120,11 @@ def test_a_planted_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_run_of_a_hundred_thousand_records_loads(tmp_path: Path) -> None:
     """A tenth of it here; the bound of a file leaves room for ten times that."""
     content = (Path(__file__).parents[1] / "golden" / "run-2.jsonl").read_bytes()
-    head, *records = content.splitlines(keepends=True)
-    whole = head + b"".join(records[number % len(records)] for number in range(10_000))
+    begun = loading.read(content, Path("golden"))
+    assert begun is not None
+    attempts = (replace(begun.started[0], attempt=f"more-{number}") for number in range(10_000))
+    whole = content + b"".join(map(lines.to_line, attempts))
     path = tmp_path / "run.jsonl"
     path.write_bytes(whole)
-    assert len(loading.load(path).started) > 3000
+    assert len(loading.load(path).started) == len(begun.started) + 10_000
     assert 10 * len(whole) < regular.MOST_FILE_BYTES

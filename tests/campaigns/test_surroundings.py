@@ -9,6 +9,13 @@ import pytest
 from campaigns.faults import CannotInjectError
 from campaigns.surroundings import CLASSES, COMMANDS, Counts, try_class
 
+
+@pytest.fixture(autouse=True)
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coverage writes a file of its own as a process ends: the limits would hit that instead."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 EXPORT = ("export", "run.jsonl", "-o", "out/run.csv")
 
 
