@@ -36,9 +36,10 @@ def ask(workers: Any) -> Any:
             "check", workload, factory_path=f"{FACTORIES}:make", batch=1, time_steps=1
         )
         assert check.evidence is not None
-        message = check.evidence.message or ""
-        assert message.startswith("said "), message
-        return eval(message.partition(" (at ")[0].removeprefix("said "))
+        printed = check.evidence.log_tail.splitlines()
+        assert printed, check.evidence
+        assert printed[-1].startswith("said "), check.evidence
+        return eval(printed[-1].removeprefix("said "))
 
     return run
 
