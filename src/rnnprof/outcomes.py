@@ -11,7 +11,7 @@ import signal as signals
 from dataclasses import dataclass
 from typing import Final
 
-from rnnprof.plain_text import WIDTH, printable
+from rnnprof.plain_text import WIDTH, cut, printable
 from rnnprof.runfile.observations import Observation
 from rnnprof.runfile.points import Outcome
 from rnnprof.units import format_bytes
@@ -213,12 +213,7 @@ def said_before(evidence: Evidence) -> str:
     if not lines:
         is_named = evidence.error_type is not None and evidence.error_type != "SystemExit"
         return "" if is_named else "it printed nothing"
-    return "\n".join(["last lines printed:", *(f"  {_clipped(line)}" for line in lines)])
-
-
-def _clipped(line: str) -> str:
-    """The line, cut at the width of a terminal less the indent; its spaces stay."""
-    return line if len(line) <= WIDTH - 4 else line[: WIDTH - 7] + "..."
+    return "\n".join(["last lines printed:", *(f"  {cut(line, WIDTH - 2)}" for line in lines)])
 
 
 def _classify_death(evidence: Evidence, where: str) -> Classification:

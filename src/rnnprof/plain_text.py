@@ -66,7 +66,11 @@ def one_line(text: str) -> str:
 
 def clip(text: str, columns: int = WIDTH) -> str:
     """*text* on one line of at most *columns*, cut with ``...``."""
-    text = one_line(text)
+    return cut(one_line(text), columns)
+
+
+def cut(text: str, columns: int = WIDTH) -> str:
+    """Printable *text* cut with ``...`` to at most *columns*; its spaces stay."""
     # with its marks a letter is that long at most: no more of the text need be looked at
     ends = list(accumulate(map(columns_of, text[: (columns + 1) * (MARKS_AT_MOST + 1)])))
     if not ends or ends[-1] <= columns:

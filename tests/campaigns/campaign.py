@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from unittest.mock import patch
 
 from leaving import noted
+from rnnprof.cli.main import run
 from rnnprof.points.fold import fold_run
 from rnnprof.points.noise import judge
 from rnnprof.runfile import journal
@@ -41,6 +44,19 @@ def profile_command(*arguments: str, **factory_args: object) -> list[str]:
         *("--point-seconds", "0.05", "-o", RUN_FILE),
         *arguments,
     ]
+
+
+def in_process(arguments: Sequence[str], encoding: str = "utf-8") -> tuple[int, bytes, bytes]:
+    """Exit code, stdout and stderr of a command in this process, on streams as its own are."""
+    streams = io.BytesIO(), io.BytesIO()
+    out, err = (
+        io.TextIOWrapper(each, encoding, errors="backslashreplace", write_through=True)
+        for each in streams
+    )
+    argv = ["rnnprof", *arguments]
+    with redirect_stdout(out), redirect_stderr(err), patch("sys.argv", argv):
+        code = run(arguments)
+    return code, streams[0].getvalue(), streams[1].getvalue()
 
 
 @dataclass(slots=True)

@@ -23,14 +23,14 @@ import tempfile
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
-from rnnprof.cli.main import run as run_command
+from campaigns.campaign import in_process
 from rnnprof.errors import RunFileError
 from rnnprof.ranges import MOST_TEXT
 from rnnprof.runfile import journal
@@ -213,19 +213,6 @@ time = "1%"
 """
 
 
-def told(arguments: Sequence[str], encoding: str = "utf-8") -> tuple[int, bytes, bytes]:
-    """Exit code, stdout and stderr of a command, on streams as ``cli.streams`` makes them."""
-    streams = io.BytesIO(), io.BytesIO()
-    out, err = (
-        io.TextIOWrapper(each, encoding, errors="backslashreplace", write_through=True)
-        for each in streams
-    )
-    argv = ["rnnprof", *arguments]
-    with redirect_stdout(out), redirect_stderr(err), patch("sys.argv", argv):
-        code = run_command(arguments)
-    return code, streams[0].getvalue(), streams[1].getvalue()
-
-
 COMMANDS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     ("advise", "text", ("advise", "run.jsonl", "--sequence-length", "99", "--reach", "9")),
     ("advise --json", "json", ("advise", "run.jsonl", "--json")),
@@ -269,7 +256,7 @@ def _read(file: str) -> bytes:
 
 
 def _outputs(title: str, kind: str, arguments: Sequence[str]) -> Iterator[Output]:
-    code, out, err = told(arguments)
+    code, out, err = in_process(arguments)
     if code not in GOOD_CODES:
         yield Output(f"{title}: exit code {code}", "failed", err)
         return

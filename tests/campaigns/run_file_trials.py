@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import random
 import resource
@@ -14,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from campaigns.campaign import in_process
 from fakes import HEADER, FakeProbe, a_request, run_into
-from rnnprof.cli.main import EXIT_INTERNAL, run
+from rnnprof.cli.main import EXIT_INTERNAL
 from rnnprof.errors import RunFileError
 from rnnprof.runfile import journal
 from rnnprof.runfile.lines import digest
@@ -271,14 +271,12 @@ def bounded() -> Iterator[None]:
 
 def command_on(arguments: list[str]) -> tuple[int | None, str]:
     """The exit code of a command in this process, and what is wrong with how it went."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     try:
-        with bounded(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = run(arguments)
+        with bounded():
+            code, _, err = in_process(arguments)
     except BaseException as error:
         return None, f"{arguments[0]}: {_where(error)}"
-    err.seek(0)
-    text = err.read()
+    text = err.decode()
     if code == EXIT_INTERNAL or "Traceback" in text:
         return code, f"{' '.join(arguments[:2])[:20]}: {text.strip()[:300]}"
     return code, ""

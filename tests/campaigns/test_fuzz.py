@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import rnnprof.cli.profile as profile_cli
+from campaigns.campaign import in_process
 from conftest import FACTORIES
 from fakes import FakeProbe, run_into
 from report_samples import report_from
@@ -135,11 +134,8 @@ def command_lines(draw: st.DrawFn) -> list[str]:
 
 def as_text(words: list[str]) -> tuple[int, str]:
     """The exit code of a command line, and what it says on a stderr like Python's own."""
-    stderr = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="backslashreplace")
-    with redirect_stdout(io.StringIO()), redirect_stderr(stderr):
-        code = run(words)
-    stderr.seek(0)
-    return code, stderr.read()
+    code, _, stderr = in_process(words)
+    return code, stderr.decode()
 
 
 @FUZZ

@@ -14,6 +14,7 @@ import pytest
 from jinja2 import Environment
 
 from campaigns import hostile_text
+from campaigns.campaign import in_process
 from campaigns.hostile_text import (
     CANARY,
     TEXTS,
@@ -25,7 +26,6 @@ from campaigns.hostile_text import (
     loads,
     mixed,
     outputs_of,
-    told,
 )
 from rnnprof.report.html import page as page_module
 
@@ -162,13 +162,13 @@ def test_a_stream_without_a_character_has_its_number(encoding: str) -> None:
         Path("base.jsonl").write_bytes(hostile_text.GOLDEN.read_bytes())
         Path("b.toml").write_text(hostile_text.BUDGET)
         for title, kind, arguments in hostile_text.COMMANDS:
-            code, out, err = told(arguments, encoding)
+            code, out, err = in_process(arguments, encoding)
             assert code in hostile_text.GOOD_CODES, (title, err)
             err.decode(encoding)
             if kind != "csv":  # a file, which is UTF-8
                 out.decode(encoding)
         for refused in (["advise", "深\udc80.jsonl"], ["深"], ["advise", "--深", "x"]):
-            code, _, err = told(refused, encoding)
+            code, _, err = in_process(refused, encoding)
             assert code == 2
             assert err
 
@@ -228,7 +228,7 @@ def test_no_text_does_anything_in_a_browser(
             cycle_of(TEXTS[texts]), is_factory=True
         )  # fmt: skip
         Path("run.jsonl").write_bytes(content)
-        assert told(["report", "run.jsonl", "-o", name])[0] == 0
+        assert in_process(["report", "run.jsonl", "-o", name])[0] == 0
         events, state, count = shown(browser, tmp_path / name / "report.html")
         assert events == []
         assert CANARY not in state

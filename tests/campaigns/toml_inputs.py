@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import os
 import random
 import signal
@@ -25,9 +24,9 @@ from pathlib import Path
 from typing import Final
 from unittest import mock
 
+from campaigns.campaign import in_process
 from fakes import FakeProbe, run_into
 from rnnprof import toml_file
-from rnnprof.cli.main import run
 from rnnprof.errors import BadInputError, RnnprofError
 from rnnprof.runfile.points import Grid
 
@@ -282,7 +281,6 @@ def attempt(reader: Reader, make: Callable[[Path], object]) -> str | None:
 
 def answer(command: tuple[str, ...]) -> tuple[int, str]:
     """The exit code and what stands on stderr; a command that hangs ends as a bug."""
-    said = io.StringIO()
 
     def hangs(*_: object) -> None:
         raise TimeoutError(f"no end within {LIMIT_S} s")
@@ -291,14 +289,14 @@ def answer(command: tuple[str, ...]) -> tuple[int, str]:
     signal.alarm(LIMIT_S)
     reached = mock.patch("rnnprof.jobs.run_order", side_effect=_ReachedError("understood"))
     try:
-        with reached, contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
-            code = run(command)
+        with reached:
+            code, _, said = in_process(command)
     except BaseException as error:
         return -1, f"{type(error).__name__}: {error}"
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-    return code, said.getvalue()
+    return code, said.decode()
 
 
 def fault_of(code: int, said: str) -> str | None:

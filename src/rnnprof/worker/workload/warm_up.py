@@ -27,6 +27,8 @@ WARM_UP_STEPS: Final = 2
 """The second step is the first with the optimizer's state in place."""
 
 
+NOTE_CHARACTERS: Final = 300
+
 BUILT_IN: Final = Workload(input_size=32, hidden_size=32)
 """An LSTM with Adam: it loads what the steps of a recurrent network have in common."""
 
@@ -51,9 +53,8 @@ def warm_up(task: protocol.Task) -> str | None:
     except (BadFactoryError, UnsupportedError):
         raise
     except Exception as error:  # the user's code does not accept this shape
-        return f"no warm-up: at B=T={WARM_UP_SIZE} it raised {type_of(error)}: {text_of(error)}"[
-            :300
-        ]
+        note = f"no warm-up: at B=T={WARM_UP_SIZE} it raised {type_of(error)}: {text_of(error)}"
+        return note[:NOTE_CHARACTERS]
     return None
 
 
