@@ -17,7 +17,7 @@ from rnnprof.cli import stops, streams
 from rnnprof.cli.echo import say
 from rnnprof.cli.stops import Terminated as Terminated
 from rnnprof.cli.system_errors import explained, short_of_memory
-from rnnprof.errors import NoDeviceError, RnnprofError
+from rnnprof.errors import MachineError, RnnprofError
 
 COMMANDS: Final = {
     "profile": (
@@ -87,7 +87,7 @@ class LazyGroup(click.Group):
 def _check_address_space() -> None:
     refusal = short_of_memory()
     if refusal is not None:
-        raise NoDeviceError(refusal[0])
+        raise MachineError(refusal[0])
 
 
 @contextlib.contextmanager
