@@ -14,7 +14,7 @@ from typing import Any, Final
 from rnnprof.runfile.codec import DecodeError, MalformedError, decode_json, encode_json
 from rnnprof.runfile.points import Point
 from rnnprof.runfile.study import Study
-from rnnprof.workload import Workload
+from rnnprof.workload import ScriptPlace, Workload
 
 MAX_LINE_BYTES: Final = 16 << 20
 """A longer answer is invalid: the largest valid one, of a timing pass, is well under 1 MiB."""
@@ -77,6 +77,8 @@ class Task:
         factory_path: file or module of the user's factory, and its function.
         secret_args: arguments of the factory that no record has.
         argv: the script's own words in ``sys.argv``, if no record has all of them.
+        script: the user's script, with its placeholders; None for a cell or a factory.
+        is_timed: whether a memory pass of a script goes on as a timing pass in the same process.
         limit_bytes: of a fit pass, above the baseline.
         predicted_bytes: what the memory model predicts for a fit pass; None without a prediction.
         guard_bytes: address space that no pass may exceed, so that the machine stays usable.
@@ -97,6 +99,8 @@ class Task:
     factory_path: str | None = None
     secret_args: dict[str, Any] = field(default_factory=dict)
     argv: tuple[str, ...] | None = None
+    script: ScriptPlace | None = None
+    is_timed: bool = False
     limit_bytes: int | None = None
     predicted_bytes: int | None = None
     guard_bytes: int | None = None

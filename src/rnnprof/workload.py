@@ -1,9 +1,9 @@
-"""What is trained: a recurrent cell and its sizes, or a user's own factory."""
+"""What is trained: a recurrent cell and its sizes, or a user's own factory or script."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from rnnprof.defaults import LOOPS as LOOPS
 from rnnprof.defaults import MODES as MODES
 from rnnprof.defaults import OPTIMIZERS as OPTIMIZERS
 from rnnprof.errors import BadInputError
+from rnnprof.placeholders import filled, placeholders_in
 from rnnprof.ranges import Probability, Size
 from rnnprof.redaction import STRUCK, Secrets, is_secret, split_words
 from rnnprof.script import check_script, functions_of, near
@@ -48,11 +49,73 @@ class FactorySource:
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
-    """What is trained: a recurrent cell and its sizes, or a user's own factory.
+class ScriptSource:
+    """A user's training script with its command line, as records have it.
+
+    ``{batch}`` and ``{time_steps}`` stand in its texts where the sizes of a point go.
 
     Attributes:
-        cell: one of CELLS; None with a factory.
+        target: the file's name without folders, ``train.py``, or a module after ``-m``.
+        is_module: whether it is run as ``python -m target``.
+        argv: words of the command line after it; ``***`` for a secret.
+        env: environment variables that it gets; ``***`` for a secret.
+        assignments: values of ``--set``, by ``NAME`` or ``module.NAME``.
+        setup: shell command that runs once before everything else.
+        prepare: shell command that runs before each probe.
+    """
+
+    target: str
+    is_module: bool = False
+    argv: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    assignments: dict[str, str] = field(default_factory=dict)
+    setup: str | None = None
+    prepare: str | None = None
+
+    def describe(self) -> str:
+        """One line for a reader: ``train.py --batch-size {batch}``."""
+        before = [f"{name}={text}" for name, text in self.env.items()]
+        words = ["-m", self.target] if self.is_module else [self.target]
+        after = [f"[{name} = {text}]" for name, text in self.assignments.items()]
+        return " ".join([*before, *words, *self.argv, *after])
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """Which of ``batch`` and ``time_steps`` the script is given."""
+        return placeholders_in([*self.argv, *self.env.values(), *self.assignments.values()])
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptPlace:
+    """Where a script is and all that it is given, secrets included; no record has it.
+
+    Attributes:
+        target: the file's absolute path, or a module.
+        argv, env, assignments: as in :class:`ScriptSource`, without ``***``.
+    """
+
+    target: str
+    is_module: bool = False
+    argv: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    assignments: dict[str, str] = field(default_factory=dict)
+
+    def at(self, batch: int, time_steps: int) -> ScriptPlace:
+        """The same with the sizes of a point in place of the placeholders."""
+
+        def fill(texts: Mapping[str, str]) -> dict[str, str]:
+            return {name: filled(text, batch, time_steps) for name, text in texts.items()}
+
+        argv = tuple(filled(word, batch, time_steps) for word in self.argv)
+        return replace(self, argv=argv, env=fill(self.env), assignments=fill(self.assignments))
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is trained: a recurrent cell and its sizes, a user's factory, or a user's script.
+
+    Attributes:
+        cell: one of CELLS; None with a factory or a script.
         impl: the requested implementation (cuDNN or oneDNN; the same layer without them; a cell
             stepped in Python); the memory observation has the one that really ran.
         dropout: between stacked layers, as a probability.
@@ -65,6 +128,8 @@ class Workload:
         loop: the loop around a built-in cell.  ``plain`` holds input, output, state and loss until
             the next step replaces them, as a loop at the top of a script does; ``function`` is a
             step function, which drops them at its end.  A factory has its own loop.
+        factory: the user's factory; None without one.
+        script: the user's training script; None without one.
     """
 
     cell: str | None = defaults.CELL
@@ -82,10 +147,18 @@ class Workload:
     compile: bool = False
     loop: str = defaults.LOOP
     factory: FactorySource | None = None
+    script: ScriptSource | None = None
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether rnnprof itself makes it: a cell, not the user's code."""
+        return self.factory is None and self.script is None
 
     @property
     def name(self) -> str:
         """A short name for files and titles: ``lstm-256-512-1``, ``gru-64-64-2-bidirectional``."""
+        if self.script is not None:
+            return self.script.target.removesuffix(".py").replace(".", "-")
         if self.factory is None:
             sizes = f"{self.cell}-{self.input_size}-{self.hidden_size}-{self.layers}"
             return "-".join([sizes, *(word.replace(" ", "") for word in self._unusual())])
@@ -93,6 +166,8 @@ class Workload:
 
     def describe(self) -> str:
         """One line for a reader."""
+        if self.script is not None:
+            return self.script.describe()
         if self.factory is None:
             layers = f"{self.layers} layer{'s' if self.layers > 1 else ''}"
             usual = [] if self.dtype != "fp32" else ["fp32"]
@@ -166,6 +241,11 @@ class FactoryInput:
             found[name] = environment[variable]
         hidden = split_words(self.argv)[1]
         return Secrets(found, self.argv if hidden else None, hidden)
+
+
+def workload_of_script(script: ScriptSource) -> Workload:
+    """The workload that a script trains; what it trains with is in the script."""
+    return Workload(cell=None, input_size=0, hidden_size=0, layers=0, script=script)
 
 
 def workload_of(factory: FactorySource, optimizer: str = defaults.OPTIMIZER) -> Workload:

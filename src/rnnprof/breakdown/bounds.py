@@ -133,7 +133,7 @@ def least_traffic_bytes(
     activations and backward reads them, and both read the input.  A step whose data fit the cache
     needs no traffic.  Copies, casts and temporaries are not counted: a real step moves more.
     """
-    if workload.cell not in GATES or workload.factory is not None:
+    if workload.cell not in GATES or not workload.is_built_in:
         return None
     parts = layers(workload)
     once = sum(_traffic(workload, layer, batch, time_steps, 1) for layer in parts)

@@ -100,7 +100,7 @@ def backward_flops(layer: Layer, batch: int, time_steps: int, *, input_gradient:
 
 def step_flops(workload: Workload, batch: int, time_steps: int) -> tuple[int | None, str | None]:
     """FLOPs of one training (or inference) step, or None and the reason why they are unknown."""
-    if workload.cell not in GATES or workload.factory is not None:
+    if workload.cell not in GATES or not workload.is_built_in:
         return None, NO_FORMULA
     total = 0
     for layer in layers(workload):

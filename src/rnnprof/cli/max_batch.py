@@ -45,8 +45,8 @@ def _check(options: dict[str, Any], workload: Workload) -> None:
         )
     if options["lengths"] is None:
         return
-    if workload.factory is not None:
-        raise BadInputError("--lengths is for the built-in cells: a factory has its own lengths")
+    if not workload.is_built_in:
+        raise BadInputError("--lengths is for the built-in cells: your code has its own lengths")
     if max(options["lengths"]) > min(options["time_steps"]):
         raise BadInputError(
             f"--lengths {max(options['lengths'])} is longer than --time-steps "

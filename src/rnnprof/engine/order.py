@@ -11,7 +11,7 @@ from rnnprof.redaction import NO_SECRETS, Secrets
 from rnnprof.runfile.points import Grid
 from rnnprof.runfile.records import Settings
 from rnnprof.simulate.description import GpuDescription
-from rnnprof.workload import Workload
+from rnnprof.workload import ScriptPlace, Workload
 
 PRECISION_RATIO: Final = {"cpu": 0.03, "cuda": 0.01}
 """Half-width of the 95% interval of the median at which timing stops."""
@@ -28,7 +28,8 @@ class Order:
         device: ``cpu``, ``cuda`` or ``cuda:N``; with *device_uuid* the GPU is already known.
         gpu: the GPU to simulate; None where the device is present.
         factory_path: the factory's location: ``path/to/file.py:function`` or ``module:function``.
-        secrets: arguments of the factory that no record has.
+        script: the user's script and all that it is given.
+        secrets: what the factory or the script is given and no record has.
         extend: add points to the run in the file, even if it is finished.
         overwrite: replace what is in the file.
         for_gate: made by ``check``, ``compare`` or ``assert_fits``; with *overwrite* it replaces
@@ -46,6 +47,7 @@ class Order:
     device_uuid: str | None = None
     gpu: GpuDescription | None = None
     factory_path: str | None = None
+    script: ScriptPlace | None = None
     secrets: Secrets = NO_SECRETS
     extend: bool = False
     overwrite: bool = False
@@ -64,5 +66,6 @@ class Order:
             factory_path=self.factory_path,
             secret_args=dict(self.secrets.args),
             argv=self.secrets.argv,
+            script=self.script,
             precision_ratio=PRECISION_RATIO["cpu" if self.device == "cpu" else "cuda"],
         )

@@ -40,7 +40,7 @@ class StepFunction:
 
 def loop_of(workload: Workload) -> str | None:
     """The loop for which a run's answers are valid; None for a factory, which has its own."""
-    return workload.loop if workload.factory is None else None
+    return workload.loop if workload.is_built_in else None
 
 
 def batch_to_try(certificate: Certificate, workload: Workload) -> int | None:

@@ -193,6 +193,13 @@ class Fit(Observation):
         children_bytes, shared_bytes: the most private memory of child processes (workers of a data
             loader), and the most shared memory of this process, at the end of a training step.
             The limit counts neither.
+        start_s: of a script: seconds from its start to its first training step.
+        held_bytes: of a script: charged bytes when its first training step begins.
+        held_weight_bytes: of a script: parameters and buffers among them, from their sizes.
+        step_end: of a script: what ends a training step, ``optimizer``, ``weights`` (a change of
+            the weights without an optimizer) or ``backward``.
+        events_per_step: of a script: such events in one training step; above 1 for several
+            optimizers in turn, or several backward passes before a change of the weights.
     """
 
     limit_bytes: Limit
@@ -214,6 +221,11 @@ class Fit(Observation):
     loss: Real | None = None
     children_bytes: Bytes | None = None
     shared_bytes: Bytes | None = None
+    start_s: Seconds | None = None
+    held_bytes: Bytes | None = None
+    held_weight_bytes: Bytes | None = None
+    step_end: Text | None = None
+    events_per_step: Count | None = None
 
 
 @dataclass(frozen=True, slots=True)

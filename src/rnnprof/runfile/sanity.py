@@ -90,6 +90,8 @@ def _check_squares(record: Gradient, name: str) -> None:
 def _check_sizes(workload: Workload, name: str) -> None:
     if workload.factory is not None:
         return _check_value(workload.factory.reference, f"{name}.factory.reference")
+    if workload.script is not None:
+        return _check_value(workload.script.target, f"{name}.script.target")
     if min(workload.input_size, workload.hidden_size, workload.layers) < 1:
         raise DecodeError(f"{name}: a built-in cell has a size of 0")
     if workload.layers > MOST_LAYERS:

@@ -15,7 +15,17 @@ from rnnprof.errors import BadInputError
 from rnnprof.runfile.codec import DecodeError
 from rnnprof.runfile.records import Header, Host, Request
 from rnnprof.simulate.description import GpuDescription
-from rnnprof.workload import CELLS, DTYPES, IMPLS, LOOPS, MODES, OPTIMIZERS, FactorySource, Workload
+from rnnprof.workload import (
+    CELLS,
+    DTYPES,
+    IMPLS,
+    LOOPS,
+    MODES,
+    OPTIMIZERS,
+    FactorySource,
+    ScriptSource,
+    Workload,
+)
 
 _NAMES: Final = {
     "cell": (None, *CELLS), "impl": IMPLS, "dtype": DTYPES, "optimizer": OPTIMIZERS, "mode": MODES,
@@ -50,8 +60,12 @@ def check_workload(workload: Workload) -> None:
         _check_name(f"header.workload.{name}", getattr(workload, name), known)
     if workload.factory is not None:
         _check_factory(workload.factory)
-    elif workload.cell is None:
-        raise DecodeError("header.workload: it has neither a cell nor a factory")
+    if workload.script is not None:
+        _check_script(workload.script)
+        if workload.factory is not None:
+            raise DecodeError("header.workload: it has both a factory and a script")
+    if workload.cell is None and workload.is_built_in:
+        raise DecodeError("header.workload: it has neither a cell nor a factory nor a script")
 
 
 def _check_name(where: str, value: str | None, known: tuple[str | None, ...]) -> None:
@@ -72,6 +86,17 @@ def _check_factory(factory: FactorySource) -> None:
     names = [*factory.args, *factory.secret_args, *factory.env_args]
     if len(set(names)) < len(names):
         raise DecodeError("header.workload.factory: it has two values for one argument")
+
+
+def _check_script(script: ScriptSource) -> None:
+    """Check that a command line can have named this."""
+    is_file = not set(script.target) & {"/", "\0"} and script.target not in ("", ".", "..")
+    is_module = all(part.isidentifier() for part in script.target.split("."))
+    if not (is_module if script.is_module else is_file):
+        raise DecodeError(
+            f"header.workload.script.target: {script.target!r} is neither a file without folders "
+            "nor a module"
+        )
 
 
 def _check_request(request: Request) -> None:

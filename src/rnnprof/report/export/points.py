@@ -155,7 +155,7 @@ def _option(name: str, kind: type[Any], meaning: str) -> CsvColumn:
 
     def value_of(place: RowPlace) -> Any:
         workload = place.run.header.workload
-        return getattr(workload, name) if workload.factory is None else None
+        return getattr(workload, name) if workload.is_built_in else None
 
     return CsvColumn(name, kind, f"{meaning}; empty with a factory", value_of)
 

@@ -134,6 +134,8 @@ def overview_clauses(report: RunReport) -> list[str]:
     name = f"{workload.cell} {workload.input_size}->{workload.hidden_size}"
     if workload.factory is not None:
         name = clip(workload.factory.reference, NAME_COLUMNS)
+    elif workload.script is not None:
+        name = clip(workload.script.target, NAME_COLUMNS)
     clauses = [f"{name}: {_fits(report)}"]
     if main is not None:
         rate = format_rate(main.time_steps_per_s, "time steps")

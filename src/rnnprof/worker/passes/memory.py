@@ -82,13 +82,13 @@ def memory_pass(session: Session) -> dict[str, Any]:
     session.findings |= _memory_fields(result, model_bytes, timeline.problem)
     session.findings |= _implementation_fields(timeline)
     workload = session.task.workload
-    impl = workload.impl if workload.factory is None else None
+    impl = workload.impl if workload.is_built_in else None
     session.findings["warnings"] += timeline.warnings(watched, impl)
     if device.trace is not None:
         session.findings |= _checked_peaks(result, device.trace.peaks())
     if workload.compile:
         session.findings["graphs_compiled"] = graphs_compiled()
-    if workload.factory is not None:
+    if not workload.is_built_in:
         count, reason = count_flops(training, session.tracker)
         session.findings |= {"flops_per_step": count, "flops_reason": reason}
     return session.findings

@@ -98,7 +98,7 @@ def set_precision(workload: Workload, device: torch.device) -> None:
     cuDNN runs is compared with a product that may do the same.
     """
     set_flags(replace(workload, compile=False))  # no compiler settings are needed here
-    by_cudnn = device.type == "cuda" and workload.factory is None and workload.impl == "fused"
+    by_cudnn = device.type == "cuda" and workload.is_built_in and workload.impl == "fused"
     if by_cudnn and workload.dtype == "fp32" and torch.backends.cudnn.allow_tf32:
         torch.set_float32_matmul_precision("high")
 
