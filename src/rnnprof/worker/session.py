@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from rnnprof import protocol
 from rnnprof.worker.backends.base import Device, Limit
 from rnnprof.worker.phases import PhaseTracker
+
+
+def _no_answer(_: Any) -> NoReturn:
+    raise AssertionError("the pass returns its findings")
 
 
 @dataclass(slots=True)
@@ -20,6 +25,8 @@ class Session:
         tracker: has the current phase.
         limit: of a fit pass, once it is set.
         findings: the results so far, reported also when the task fails.
+        answer: sends the findings and ends the process; for what runs inside a script.
+        refuse: the same with an error.
     """
 
     task: protocol.Task
@@ -27,6 +34,8 @@ class Session:
     tracker: PhaseTracker
     limit: Limit | None = None
     findings: dict[str, Any] = field(default_factory=dict)
+    answer: Callable[[dict[str, Any]], NoReturn] = _no_answer
+    refuse: Callable[[BaseException], NoReturn] = _no_answer
 
 
 def open_device(task: protocol.Task) -> Device:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
-from typing import Any, Final
+from contextlib import suppress
+from typing import Any, Final, NoReturn
 
 from rnnprof import protocol
 from rnnprof.outcomes import DATA_ENDED_TYPE, Evidence, classify
@@ -15,12 +18,15 @@ from rnnprof.worker.passes.fit import check_pass, fit_pass
 from rnnprof.worker.passes.gradients import gradient_pass, training_pass
 from rnnprof.worker.passes.memory import memory_pass
 from rnnprof.worker.passes.rates import rates_pass
+from rnnprof.worker.passes.script_fit import script_fit_pass
+from rnnprof.worker.passes.script_steps import end_of_script
 from rnnprof.worker.passes.timing import timing_pass
 from rnnprof.worker.phases import PhaseTracker
 from rnnprof.worker.session import Session, open_device
 from rnnprof.worker.workload.factories import BadFactoryError
 from rnnprof.worker.workload.hints import hint_for
 from rnnprof.worker.workload.location import located, text_of, type_of
+from rnnprof.worker.workload.scripts.harness import ScriptEndedError
 
 COUNTED_PASSES: Final = frozenset({"check", "fit", "memory"})
 """Passes that count their training steps, or run only one."""
@@ -39,6 +45,14 @@ PASSES: Final[dict[str, Pass]] = {
     "training": training_pass,
 }
 
+SCRIPT_PASSES: Final[dict[str, Pass]] = {
+    "describe": describe_pass,
+    "survey": survey_pass,
+    "rates": rates_pass,
+    "fit": script_fit_pass,
+}
+"""The passes of a user's script; those that run it answer from inside."""
+
 
 def serve(channel: Channel) -> None:
     """Receive one task, run it, and answer."""
@@ -50,14 +64,30 @@ def serve(channel: Channel) -> None:
         lambda phase: channel.send(protocol.PhaseEntered(phase)), device.synchronize
     )
     session = Session(task, device, tracker)
+    session.answer = lambda findings: _end(protocol.Done(findings), session, channel)
+    session.refuse = lambda error: _end(_describe(error, session), session, channel)
+    passes = SCRIPT_PASSES if task.script is not None else PASSES
     answer: protocol.Done | protocol.Raised
     try:
-        answer = protocol.Done(PASSES[task.do](session))
+        answer = protocol.Done(passes[task.do](session))
     except BaseException as error:  # includes a user's sys.exit(): the parent classifies it
         answer = _describe(error, session)
     # after the except block the exception is freed, and with it the tensors in its frames
     session.device.lift_limit()
     channel.send(answer)
+
+
+def _end(answer: protocol.Done | protocol.Raised, session: Session, channel: Channel) -> NoReturn:
+    """Answer from inside a script, and end the process where it is.
+
+    Its template then kills what the script has started.
+    """
+    session.device.lift_limit()
+    channel.send(answer)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(0)
 
 
 def _describe(error: BaseException, session: Session) -> protocol.Raised:
@@ -66,8 +96,8 @@ def _describe(error: BaseException, session: Session) -> protocol.Raised:
     if limit is not None:
         session.device.lift_limit()
     error = _judged(error, session)
-    has_ended = _is_end_of_data(error)
-    said = _end_of_data(session) if has_ended else text_of(error)
+    has_ended = isinstance(error, ScriptEndedError) or _is_end_of_data(error)
+    said = _end_of_data(error, session) if has_ended else text_of(error)
     return protocol.Raised(
         error_type=DATA_ENDED_TYPE if has_ended else type_of(error),
         message=located(said, error),
@@ -101,8 +131,10 @@ def _is_end_of_data(error: BaseException) -> bool:
     return isinstance(ended, StopIteration)
 
 
-def _end_of_data(session: Session) -> str:
+def _end_of_data(error: BaseException, session: Session) -> str:
     """Say after how many training steps the data ended; timed steps are not counted."""
+    if isinstance(error, ScriptEndedError):
+        return end_of_script(error, session.task)
     at = f"at B={session.task.point.batch}"
     if session.tracker.current == "build":
         return f"the data ended before the first training step {at}"

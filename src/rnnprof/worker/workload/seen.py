@@ -101,8 +101,8 @@ class Watch:
 
     def __enter__(self) -> Self:
         self._handles = [
-            register_module_forward_pre_hook(self._before),
-            register_module_forward_hook(self._after, with_kwargs=True),
+            register_module_forward_pre_hook(self.before),
+            register_module_forward_hook(self.after, with_kwargs=True),
         ]
         return self
 
@@ -135,12 +135,12 @@ class Watch:
             elements=self.elements,
         )
 
-    def _before(self, module: torch.nn.Module, args: Any) -> None:
+    def before(self, module: torch.nn.Module, args: Any) -> None:
         """Count a call before it runs; calls with keyword arguments only come after."""
         if args:
             self._count(module, args, args[0], args[1] if len(args) > 1 else None)
 
-    def _after(self, module: torch.nn.Module, args: Any, kwargs: Any, _output: Any) -> None:
+    def after(self, module: torch.nn.Module, args: Any, kwargs: Any, _output: Any = None) -> None:
         """Count a call that had keyword arguments only."""
         if kwargs and not args:
             self._count(module, tuple(kwargs.values()), kwargs.get("input"), kwargs.get("hx"))

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from rnnprof.workload import ScriptPlace
+
 _FOREIGN: Final = frozenset({"site-packages", "dist-packages", "__pycache__"})
 """Folders of installed packages, which the facts of the environment describe."""
 
@@ -28,6 +30,18 @@ def user_sources(factory_path: str | None) -> dict[str, str]:
         return {}
     root = _root_of(factory_path.rpartition(":")[0])
     return {} if root is None else digests(root, _loaded_files())
+
+
+def script_sources(script: ScriptPlace) -> dict[str, str]:
+    """The same for a script: below its folder, or below the top package of a module."""
+    if not script.is_module:
+        path = Path(script.target).resolve()
+        return digests(path.parent, [path, *_loaded_files()])
+    top = script.target.partition(".")[0]
+    file = getattr(sys.modules.get(top), "__file__", None)
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    files = [Path(each).resolve() for each in (file, main) if each is not None]
+    return digests(files[0].parent, [*files, *_loaded_files()]) if files else {}
 
 
 def digests(root: Path, files: Iterable[Path]) -> dict[str, str]:

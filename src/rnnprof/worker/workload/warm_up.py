@@ -34,7 +34,7 @@ BUILT_IN: Final = Workload(input_size=32, hidden_size=32)
 
 
 def warm_up_beside(task: protocol.Task) -> str | None:
-    """The same in a process that then builds the workload; for a factory with a built-in LSTM.
+    """The same in a process that then builds the workload; for a user's code with a built-in LSTM.
 
     So a factory is called once in each process: it may start a process group or open files.
     """
@@ -44,7 +44,12 @@ def warm_up_beside(task: protocol.Task) -> str | None:
 
 
 def warm_up(task: protocol.Task) -> str | None:
-    """Run two tiny steps of the same workload, then drop it; return a note if they fail."""
+    """Run two tiny steps of the same workload, then drop it; return a note if they fail.
+
+    A script cannot be run in a small size and then dropped: a built-in LSTM takes its place.
+    """
+    if task.script is not None:
+        task = replace(task, workload=BUILT_IN, script=None)
     try:
         training = build(task, WARM_UP_SIZE, WARM_UP_SIZE, worst=True)
         with simulated_reads_refused():
