@@ -129,10 +129,15 @@ class WeightSteps:
     done: int = 0
     since: int = 0
 
-    def backward_ended(self) -> bool:
-        """Take one backward pass; whether it ends a training step."""
+    def backward_ended(self, *, has_optimizer: bool) -> bool:
+        """Take one backward pass; whether it ends a training step.
+
+        Args:
+            has_optimizer: whether there is an optimizer that may still step.
+        """
         self.since += 1
-        if self.group is None and (not self.can_see or self.since >= MOST_BACKWARD):
+        is_lost = not self.can_see or self.since >= MOST_BACKWARD
+        if self.group is None and is_lost and not has_optimizer:
             self.group, self.is_blind = 1, True
         if self.group is None or not (self.is_blind or self.closes_early):
             return False

@@ -304,7 +304,7 @@ class Harness:
             self.loss = first.detach()
 
     def _backward_alone(self) -> None:
-        ended = self.weights.backward_ended()
+        ended = self.weights.backward_ended(has_optimizer=bool(self.optimizers()))
         if ended:
             self.listener.event()
             self._ended(1)
