@@ -266,6 +266,11 @@ class Harness:
             self._optimizer_event(id(optimizer))
 
     @_guarded
+    def optimizer_failed(self, error: BaseException) -> None:
+        """An optimizer's step has raised an error, or the closure that it called."""
+        self.listener.failed(error)
+
+    @_guarded
     def optimizer_skipped(self, optimizer: Optimizer) -> None:
         """A gradient scaler is done with an optimizer, whether it let it step or not."""
         if id(optimizer) in self._stepped:

@@ -38,6 +38,7 @@ class Receiver(Protocol):
     def optimizer_made(self, optimizer: Optimizer) -> None: ...
     def optimizer_entered(self, optimizer: Optimizer) -> None: ...
     def optimizer_left(self, optimizer: Optimizer) -> None: ...
+    def optimizer_failed(self, error: BaseException) -> None: ...
     def optimizer_skipped(self, optimizer: Optimizer) -> None: ...
 
 
@@ -120,6 +121,7 @@ class TrainingHooks:
         @functools.wraps(original)
         def watched(own: Optimizer, *args: Any, **kwargs: Any) -> None:
             original(own, *args, **kwargs)
+            _watch_errors(type(own), receiver)
             receiver.optimizer_made(own)
 
         Optimizer.__init__ = watched  # type: ignore[assignment, method-assign]
@@ -135,3 +137,21 @@ class TrainingHooks:
             return found
 
         torch.amp.GradScaler.step = watched  # type: ignore[assignment, method-assign]
+
+
+def _watch_errors(kind: Any, receiver: Receiver) -> None:
+    """Hear of an optimizer's error, of which torch's own hooks do not tell."""
+    original = kind.step
+    if getattr(original, "is_watched_by_rnnprof", False):
+        return
+
+    @functools.wraps(original)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(*args, **kwargs)
+        except BaseException as error:
+            receiver.optimizer_failed(error)
+            raise
+
+    watched.is_watched_by_rnnprof = True  # type: ignore[attr-defined]
+    kind.step = watched
