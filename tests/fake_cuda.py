@@ -69,9 +69,12 @@ class FakeCuda:
 
     def __post_init__(self) -> None:
         self.memory = SimpleNamespace(
-            _record_memory_history=lambda **_: self.allocator.record(),
+            _record_memory_history=self._record_history,
             _snapshot=self.allocator.snapshot,
         )
+
+    def _record_history(self, enabled: str | None = "all", **_: Any) -> None:
+        self.allocator.record(**({} if enabled else {"max_entries": 0}))
 
     def is_available(self) -> bool:
         return self.gpus > 0

@@ -287,6 +287,29 @@ def test_the_trace_keeps_what_was_asked_for_in_order() -> None:
     assert peaks["peak_reserved_bytes"] == cuda.allocator.reserved_peak
 
 
+def test_a_trace_that_has_ended_records_no_more() -> None:
+    cuda = FakeCuda()
+    trace = device_on(cuda).trace
+    trace.begin()
+    trace.end()
+    cuda.allocator.malloc(1000)
+    assert trace.history().requests == []
+
+
+def test_a_block_that_ends_early_has_the_steps_so_far() -> None:
+    cuda = FakeCuda()
+    device = device_on(cuda)
+    device.ready()
+    step = cuda.stepping(host_s=1e-3, card_s=4e-3)
+    block = device.begin_block(10)
+    for _ in range(3):
+        step()
+        block.mark()
+    ended = block.end("last")
+    assert len(ended.samples_s) == len(ended.enqueue_s) == 3
+    assert ended.last == "last"
+
+
 def test_the_allocators_settings_are_told_by_the_newer_name_first() -> None:
     assert allocator_settings({}) == ""
     assert allocator_settings({"PYTORCH_CUDA_ALLOC_CONF": "a:1"}) == "a:1"

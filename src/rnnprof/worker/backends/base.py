@@ -89,6 +89,25 @@ class TimedBlock:
     last: Any
 
 
+class BlockRecorder(Protocol):
+    """A block of steps that is being timed, from the moment it was made."""
+
+    def mark(self) -> None:
+        """A step has ended."""
+
+    def end(self, last: Any) -> TimedBlock:
+        """Wait for the device and return the durations; *last* is what the last step returned."""
+
+
+def run_steps(block: BlockRecorder, step: Callable[[], Any], count: int) -> TimedBlock:
+    """Run *count* steps back to back in a block."""
+    last = None
+    for _ in range(count):
+        last = step()
+        block.mark()
+    return block.end(last)
+
+
 @dataclass(frozen=True, slots=True)
 class AllocatorHistory:
     """What an allocator has done, in its own order.
@@ -116,6 +135,9 @@ class AllocatorTrace(Protocol):
 
     def peaks(self) -> dict[str, int]:
         """The allocator's own peak_allocated_bytes and peak_reserved_bytes."""
+
+    def end(self) -> None:
+        """Record no more, so that later steps run without it."""
 
 
 class Device(Protocol):
@@ -160,6 +182,9 @@ class Device(Protocol):
 
     def synchronize(self) -> None:
         """Wait until the device has finished the submitted work."""
+
+    def begin_block(self, count: int) -> BlockRecorder:
+        """Begin to time *count* steps that run back to back; the first begins now."""
 
     def run_block(self, step: Callable[[], Any], count: int) -> TimedBlock:
         """Run *count* steps back to back and time each."""

@@ -25,7 +25,7 @@ from rnnprof.device.process import (
     reset_peak_rss,
 )
 from rnnprof.units import format_bytes
-from rnnprof.worker.backends.base import TimedBlock
+from rnnprof.worker.backends.base import TimedBlock, run_steps
 from rnnprof.worker.backends.heap import Filling, fill_arenas, steady_heap, trim
 
 LEFT_BYTES: Final = 128 << 20
@@ -232,17 +232,29 @@ class CpuDevice:
     def synchronize(self) -> None:
         """Do nothing: the CPU computes synchronously."""
 
-    def run_block(
-        self,
-        step: Callable[[], Any],
-        count: int,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> TimedBlock:
+    def begin_block(self, count: int, clock: Callable[[], float] = time.perf_counter) -> CpuBlock:
+        """Begin to time steps by the host's clock."""
+        return CpuBlock(count, clock)
+
+    def run_block(self, step: Callable[[], Any], count: int) -> TimedBlock:
         """Run *count* steps back to back and time each by the host's clock."""
-        last = None
-        boundaries = [clock()]
-        for _ in range(count):
-            last = step()
-            boundaries.append(clock())
-        samples = [end - start for start, end in itertools.pairwise(boundaries)]
+        return run_steps(self.begin_block(count), step, count)
+
+
+class CpuBlock:
+    """A block of steps, timed by the host's clock."""
+
+    __slots__ = ("_boundaries", "_clock")
+
+    def __init__(self, count: int, clock: Callable[[], float]) -> None:  # noqa: ARG002  # a GPU's
+        self._clock = clock
+        self._boundaries = [clock()]
+
+    def mark(self) -> None:
+        """A step has ended."""
+        self._boundaries.append(self._clock())
+
+    def end(self, last: Any) -> TimedBlock:
+        """The durations between the marks."""
+        samples = [end - start for start, end in itertools.pairwise(self._boundaries)]
         return TimedBlock(samples, [], None, last)

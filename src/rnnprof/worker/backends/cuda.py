@@ -22,7 +22,7 @@ from rnnprof.device.process import ConditionsMeter
 from rnnprof.errors import NoDeviceError
 from rnnprof.runfile.observations import Conditions, DeviceConditions
 from rnnprof.simulate.description import GPU_VARIABLE
-from rnnprof.worker.backends.base import AllocatorHistory, TimedBlock
+from rnnprof.worker.backends.base import AllocatorHistory, TimedBlock, run_steps
 
 FIRST_COUNTED_STEP: Final = 3
 """Earlier retries come from the optimizer's state and the first workspaces, not from thrashing."""
@@ -192,22 +192,43 @@ class CudaDevice:
         """Wait for the GPU; an error of an earlier kernel is raised here."""
         self._cuda.synchronize()
 
+    def begin_block(self, count: int) -> CudaBlock:
+        """Begin to time steps by events on the GPU."""
+        return CudaBlock(self._cuda, count, self._clock)
+
     def run_block(self, step: Callable[[], Any], count: int) -> TimedBlock:
         """Run *count* steps back to back, event to event, and wait for the GPU at the end."""
-        marks = [self._cuda.Event(enable_timing=True) for _ in range(count + 1)]
+        return run_steps(self.begin_block(count), step, count)
+
+
+class CudaBlock:
+    """A block of steps: events on the GPU between them, and the host's time to submit each.
+
+    The events are made before the first step, so that a timed step only records one.
+    """
+
+    __slots__ = ("_clock", "_cuda", "_marks", "_submitted")
+
+    def __init__(self, cuda: Any, count: int, clock: Callable[[], float]) -> None:
+        self._cuda, self._clock = cuda, clock
+        self._marks = [cuda.Event(enable_timing=True) for _ in range(count + 1)]
+        cuda.synchronize()
+        self._marks[0].record()
+        self._submitted = [clock()]
+
+    def mark(self) -> None:
+        """A step has been submitted."""
+        self._marks[len(self._submitted)].record()
+        self._submitted.append(self._clock())
+
+    def end(self, last: Any) -> TimedBlock:
+        """Wait for the GPU; the durations are from event to event."""
         self._cuda.synchronize()
-        last = None
-        marks[0].record()
-        submitted = [self._clock()]
-        for mark in marks[1:]:
-            last = step()
-            mark.record()
-            submitted.append(self._clock())
-        self._cuda.synchronize()
-        wait_s = max(0.0, self._clock() - submitted[-1])
+        wait_s = max(0.0, self._clock() - self._submitted[-1])
+        marks = self._marks[: len(self._submitted)]
         return TimedBlock(
             [start.elapsed_time(end) / 1e3 for start, end in itertools.pairwise(marks)],
-            [max(0.0, end - start) for start, end in itertools.pairwise(submitted)],
+            [max(0.0, end - start) for start, end in itertools.pairwise(self._submitted)],
             wait_s,
             last,
         )
@@ -344,6 +365,10 @@ class CudaTrace:
             "peak_allocated_bytes": self.cuda.max_memory_allocated(),
             "peak_reserved_bytes": self.cuda.max_memory_reserved(),
         }
+
+    def end(self) -> None:
+        """Record no more."""
+        self.cuda.memory._record_memory_history(enabled=None)  # noqa: SLF001
 
 
 def uuid_of(gpu: Any) -> str | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from rnnprof.stats.statistics import StopRule, WarmUpRule
-from rnnprof.worker.passes.clock import ClockError
+from rnnprof.worker.passes.step_clock import (
+    PHASE_SHARE,
+    PhaseSteps,
+    Sampled,
+    WarmUp,
+    synchronised,
+)
 from rnnprof.worker.phases import PhaseTimer
 from rnnprof.worker.workload.loss import finite_loss, loss_warnings
 from rnnprof.worker.workload.workloads import build
@@ -17,11 +20,6 @@ from rnnprof.worker.workload.workloads import build
 if TYPE_CHECKING:
     from rnnprof.worker.backends.base import TimedBlock
     from rnnprof.worker.session import Session
-
-PHASE_SHARE: Final = 0.2
-"""Share of the time budget for the steps that time the phases."""
-
-MAX_PHASE_STEPS: Final = 5
 
 
 def timing_pass(session: Session) -> dict[str, Any]:
@@ -42,95 +40,41 @@ def timing_pass(session: Session) -> dict[str, Any]:
     sampled = sample(lambda count: device.run_block(step, count), rule)
     findings |= {
         "conditions": meter.read(),
-        "samples_s": sampled.samples_s,
-        "converged": rule.converged(sampled.samples_s),
-        "host_enqueue_s": median(sampled.enqueue_s) if sampled.enqueue_s else None,
-        "block_wait_s": median(sampled.waits_s) if sampled.waits_s else None,
+        **sampled.findings(),
         "loss": finite_loss(sampled.last),
         "warnings": loss_warnings(sampled.last),
     }
-    _time_phases(session, training.step)
+    findings |= _time_phases(session, training.step)
     return findings
-
-
-MOST_LOST: Final = 50
-"""Steps over which the clock may stand still or go back, as when a virtual machine is moved."""
-
-
-@dataclass(slots=True)
-class Sampled:
-    """The samples of all blocks of steps.
-
-    Attributes:
-        lost: steps over which the clock did not go forward.
-    """
-
-    samples_s: list[float] = field(default_factory=list)
-    enqueue_s: list[float] = field(default_factory=list)
-    waits_s: list[float] = field(default_factory=list)
-    last: Any = None
-    lost: int = 0
-
-    def add(self, block: TimedBlock) -> None:
-        """Append one block.
-
-        Raises:
-            ClockError: most steps take no time by the clock.
-        """
-        good = [sample_s for sample_s in block.samples_s if sample_s > 0]
-        self.lost += len(block.samples_s) - len(good)
-        if self.lost > max(MOST_LOST, len(self.samples_s)):
-            raise ClockError
-        self.samples_s += good
-        self.enqueue_s += block.enqueue_s
-        self.waits_s += [] if block.wait_s is None else [block.wait_s]
-        self.last = block.last
 
 
 def sample(run_block: Callable[[int], TimedBlock], rule: StopRule) -> Sampled:
     """Durations of whole steps, boundary to boundary; the rule is checked between blocks."""
-    sampled = Sampled()
-    elapsed_s = 0.0
-    while not rule.is_over(sampled.samples_s, elapsed_s):
-        block = run_block(rule.next_block(sampled.samples_s, elapsed_s))
-        sampled.add(block)
-        elapsed_s += sum(sample_s for sample_s in block.samples_s if sample_s > 0)
+    sampled = Sampled(rule)
+    while count := sampled.next_block():
+        sampled.add(run_block(count))
     return sampled
 
 
 def _warm_up(session: Session, step: Callable[[], Any]) -> list[float]:
-    rule = WarmUpRule(session.task.point_seconds / 2)
-    samples: list[float] = []
-    while not rule.is_over(samples):
-        began_s = time.perf_counter()
+    warm_up = WarmUp(WarmUpRule(session.task.point_seconds / 2), synchronised(session.device))
+    warm_up.begin()
+    is_over = False
+    while not is_over:
         step()
-        session.device.synchronize()
-        samples.append(max(0.0, time.perf_counter() - began_s))
+        is_over = warm_up.stepped()
         session.tracker.announcing = False
-    return samples
+    return warm_up.samples_s
 
 
-def _time_phases(session: Session, step: Callable[[Any], Any]) -> None:
-    """Time the phases in extra steps, kept separate from the samples.
-
-    Each mark waits for the device.  The difference between these steps and the samples is the cost
-    of waiting; both are kept.
-    """
-
-    def clock() -> float:
-        session.device.synchronize()
-        return time.perf_counter()
-
-    whole: list[float] = []
-    phases: dict[str, list[float]] = {}
-    began_s = time.perf_counter()
-    budget_s = PHASE_SHARE * session.task.point_seconds
-    while not whole or (len(whole) < MAX_PHASE_STEPS and time.perf_counter() - began_s < budget_s):
+def _time_phases(session: Session, step: Callable[[Any], Any]) -> dict[str, Any]:
+    clock = synchronised(session.device)
+    steps = PhaseSteps(PHASE_SHARE * session.task.point_seconds, clock)
+    steps.begin()
+    is_over = False
+    while not is_over:
         timer = PhaseTimer(session.tracker, clock)
-        step_began_s = clock()
+        began_s = clock()
         step(timer)
-        whole.append(max(0.0, clock() - step_began_s))
-        timer.seconds["other"] = max(0.0, whole[-1] - sum(timer.seconds.values()))
-        for name, seconds in timer.seconds.items():
-            phases.setdefault(name, []).append(seconds)
-    session.findings |= {"phase_samples_s": phases, "phase_step_samples_s": whole}
+        is_over = steps.add(clock() - began_s, timer.seconds)
+    return steps.findings()
