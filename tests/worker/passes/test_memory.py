@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +17,9 @@ from rnnprof.runfile.points import Point
 from rnnprof.worker.backends.base import AllocatorHistory
 from rnnprof.worker.backends.cpu import CpuDevice
 from rnnprof.worker.passes import memory
-from rnnprof.worker.passes.memory import COMPACTED, NOT_CUDNN, _checked_peaks, _Timeline, _Watched
+from rnnprof.worker.passes import timeline as timeline_module
+from rnnprof.worker.passes.memory import _checked_peaks
+from rnnprof.worker.passes.timeline import COMPACTED, NOT_CUDNN, Held, Timeline, Watched
 from rnnprof.worker.phases import PhaseTracker
 from rnnprof.worker.session import Session
 from rnnprof.workload import Workload
@@ -28,8 +29,8 @@ EVENTS = [AllocatorEvent(1, 10, 512, 512), AllocatorEvent(2, 20, 1024, 1536),
 
 
 def test_each_malloc_gets_the_size_that_was_asked_for() -> None:
-    timeline = _Timeline("cuda", events=list(EVENTS))
-    trace = timeline.trace(_Watched("cuda"), AllocatorHistory([(10, 500), (20, 1000)], [10]))
+    timeline = Timeline("cuda", events=list(EVENTS))
+    trace = timeline.trace(Watched("cuda"), AllocatorHistory([(10, 500), (20, 1000)], [10]))
     assert [event.requested_bytes for event in trace.events] == [500, 1000, None]
     assert timeline.problem is None
 
@@ -44,8 +45,8 @@ def test_each_malloc_gets_the_size_that_was_asked_for() -> None:
     ],
 )
 def test_another_history_is_a_problem_and_no_size_is_guessed(history: AllocatorHistory) -> None:
-    timeline = _Timeline("cuda", events=list(EVENTS))
-    trace = timeline.trace(_Watched("cuda"), history)
+    timeline = Timeline("cuda", events=list(EVENTS))
+    trace = timeline.trace(Watched("cuda"), history)
     assert {event.requested_bytes for event in trace.events} == {None}
     assert "saw 2 allocations and 1 frees" in (timeline.problem or "")
 
@@ -82,6 +83,9 @@ class NoHistory:
 
     def peaks(self) -> dict[str, int]:
         return {}
+
+    def end(self) -> None:
+        return None
 
 
 @pytest.mark.parametrize("impl", ["fused", "loop"])
@@ -122,20 +126,20 @@ def flat_copy(model: torch.nn.Module, dtype: torch.dtype) -> torch.Tensor:
     return flat
 
 
-def traced(forward: Callable[[torch.nn.Module], Any]) -> tuple[Trace, _Timeline, _Watched]:
+def traced(forward: Callable[[torch.nn.Module], Any]) -> tuple[Trace, Timeline, Watched]:
     """Real events of torch on the CPU: a model is built, and *forward* keeps what it returns."""
-    watched = _Watched("cpu")
+    watched = Watched("cpu")
     profiler = torch.profiler.profile(profile_memory=True, record_shapes=True)
     profiler.start()
     with torch.profiler.record_function("rnnprof:phase:build"):
         model = torch.nn.LSTM(8, 16)
-        watched.training = SimpleNamespace(model=model, optimizer=None)  # type: ignore[assignment]
+        watched.held = lambda: Held(list(model.parameters()))
         watched.look()
     with torch.profiler.record_function("rnnprof:phase:forward"):
         kept = forward(model)
     profiler.stop()
     del kept
-    timeline = _Timeline("cpu")
+    timeline = Timeline("cpu")
     timeline.read(profiler)
     return timeline.trace(watched), timeline, watched
 
@@ -171,7 +175,7 @@ def test_a_copy_of_sparse_tensors_is_none_of_weights() -> None:
         sparse = torch.eye(4).to_sparse()
         return torch.empty_like(sparse, dtype=torch.float64).copy_(sparse)
 
-    assert traced(forward)[1].warnings(_Watched("cpu"), "fused") == []
+    assert traced(forward)[1].warnings(Watched("cpu"), "fused") == []
 
 
 def test_a_copy_in_the_same_type_is_the_trainings_own() -> None:
@@ -184,7 +188,7 @@ def test_what_cudnn_compacts_at_each_call_is_of_weight_casts_and_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The mark of the test in place of cuDNN's operator, within which torch copies."""
-    monkeypatch.setattr(memory, "FUSED_OPS", frozenset({"cudnn"}))
+    monkeypatch.setattr(timeline_module, "FUSED_OPS", frozenset({"cudnn"}))
 
     def forward(model: torch.nn.Module) -> torch.Tensor:
         with torch.profiler.record_function("cudnn"):
@@ -209,5 +213,5 @@ def test_what_cudnn_compacts_at_each_call_is_of_weight_casts_and_told(
 def test_native_where_fused_was_asked_for_is_told_on_a_gpu(
     device_type: str, impl: str | None, ran: set[str], warnings: list[str]
 ) -> None:
-    timeline = _Timeline(device_type, implementations=ran)
-    assert timeline.warnings(_Watched(device_type), impl) == warnings
+    timeline = Timeline(device_type, implementations=ran)
+    assert timeline.warnings(Watched(device_type), impl) == warnings

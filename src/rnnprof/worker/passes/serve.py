@@ -19,7 +19,9 @@ from rnnprof.worker.passes.gradients import gradient_pass, training_pass
 from rnnprof.worker.passes.memory import memory_pass
 from rnnprof.worker.passes.rates import rates_pass
 from rnnprof.worker.passes.script_fit import script_fit_pass
+from rnnprof.worker.passes.script_memory import script_memory_pass
 from rnnprof.worker.passes.script_steps import end_of_script
+from rnnprof.worker.passes.script_timing import script_timing_pass
 from rnnprof.worker.passes.timing import timing_pass
 from rnnprof.worker.phases import PhaseTracker
 from rnnprof.worker.session import Session, open_device
@@ -50,6 +52,8 @@ SCRIPT_PASSES: Final[dict[str, Pass]] = {
     "survey": survey_pass,
     "rates": rates_pass,
     "fit": script_fit_pass,
+    "memory": script_memory_pass,
+    "timing": script_timing_pass,
 }
 """The passes of a user's script; those that run it answer from inside."""
 
