@@ -88,7 +88,7 @@ class Recording:
     def end(self) -> None:
         """Record no more, and read what was recorded."""
         self._device.synchronize()
-        self._mark.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        self._mark.__exit__(None, None, None)
         self._history = self._device.trace.history() if self._device.trace else None
         self._profiler.stop()
         self.timeline.read(self._profiler)

@@ -7,6 +7,7 @@ become spans between them afterwards.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -173,7 +174,7 @@ class MemorySteps:
         bounds = [self.first, *(self.ends[event] for event in events[:number])]
         return [
             Span(f"{STEP_MARK}{index}", marks[start].start_ns, marks[end].start_ns)
-            for index, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False))
+            for index, (start, end) in enumerate(itertools.pairwise(bounds))
         ]
 
 

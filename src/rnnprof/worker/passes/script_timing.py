@@ -116,7 +116,7 @@ class TimedSteps:
         """The findings although the script has ended.
 
         Raises:
-            ScriptEndedError: there are none: no memory pass ran before, and too few steps are timed.
+            ScriptEndedError: there are none: no memory pass ran, and too few steps are timed.
         """
         if self._clock.is_answer():
             return self.findings()

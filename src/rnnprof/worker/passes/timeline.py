@@ -177,6 +177,26 @@ def _below(event: Any) -> Iterator[Any]:
         yield from _below(child)
 
 
+def allocated(events: Iterable[AllocatorEvent]) -> list[AllocatorEvent]:
+    """The events of the allocator, in order, without those of shared memory that is mapped.
+
+    torch reports such a mapping, of a batch from a data loader's worker, in the same way; but its
+    total is 0, since the allocator has no part in it.
+
+    Source: ``reportMemoryUsageToProfiler`` in aten/src/ATen/MapAllocator.cpp.
+    """
+    mapped: set[int] = set()
+    found = []
+    for event in sorted(events, key=lambda event: event.at_ns):
+        is_known = event.address in mapped
+        mapped.discard(event.address)
+        if event.size_bytes > 0 and event.total_bytes == 0:
+            mapped.add(event.address)
+        elif event.size_bytes > 0 or not is_known:
+            found.append(event)
+    return found
+
+
 @dataclass(slots=True)
 class Timeline:
     """The profiler's events, sorted by kind.
@@ -207,6 +227,7 @@ class Timeline:
                 self.spans.append(Span(event.name, event.start_time_ns, event.end_time_ns))
             elif event.name.startswith("aten::"):
                 self._operator(event, detail)
+        self.events = allocated(self.events)
 
     def _allocation(self, at_ns: int, detail: Any) -> None:
         if detail.device.type == self.device_type:
