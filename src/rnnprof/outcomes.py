@@ -209,10 +209,17 @@ def said_before(evidence: Evidence) -> str:
 
     Empty if there are none and an exception says what happened.
     """
-    lines = last_lines(evidence.log_tail)
+    is_named = evidence.error_type is not None and evidence.error_type != "SystemExit"
+    if is_named and not last_lines(evidence.log_tail):
+        return ""
+    return said_before_end(evidence.log_tail)
+
+
+def said_before_end(log_tail: str) -> str:
+    """The last lines that a process printed, as an indented block below a message."""
+    lines = last_lines(log_tail)
     if not lines:
-        is_named = evidence.error_type is not None and evidence.error_type != "SystemExit"
-        return "" if is_named else "it printed nothing"
+        return "it printed nothing"
     return "\n".join(["last lines printed:", *(f"  {cut(line, WIDTH - 2)}" for line in lines)])
 
 

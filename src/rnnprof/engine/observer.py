@@ -21,6 +21,9 @@ from rnnprof.runfile.points import Outcome, Point, Role
 from rnnprof.runfile.records import KIND_OF, KINDS, Record, Request, Run, Started
 from rnnprof.runfile.sanity import check_record
 
+TIMING: Final = "timing"
+"""Among the findings of a memory pass: those of the timing pass that followed in its process."""
+
 KIND_OF_PASS: Final = {"rates": "calibration"}
 """The kind of a pass's record, where it differs from the name of the pass."""
 
@@ -62,6 +65,7 @@ class Observer:
         record: appends a record to the run file.
         guard_bytes: returns the address space that a pass may use.
         costs: times of earlier passes, by the kind of their records; they give the deadlines.
+        start_s: the longest start of a script, to its first training step; 0 without a script.
         proofs: fit passes at each point, of earlier invocations too: each draws other data.
         peaks: charged bytes of fit passes under this limit; predictions use them.
     """
@@ -73,6 +77,7 @@ class Observer:
     record: Callable[[Record], None]
     guard_bytes: Callable[[], int]
     costs: dict[str, list[Cost]] = field(default_factory=lambda: defaultdict(list))
+    start_s: float = 0.0
     proofs: Counter[Point] = field(default_factory=Counter)
     peaks: list[Sample] = field(default_factory=list)
 
@@ -97,25 +102,47 @@ class Observer:
             changes: fields of the task that differ from the usual ones.
         """
         observes, _, index = name.partition(":")
-        started = Started(
-            attempt=uuid.uuid4().hex[:12],
-            observes=observes,
-            batch=point.batch,
-            time_steps=point.time_steps,
-            role=role,
-            process_index=int(index or 0),
-            request=self.request.request,
-            at_utc=utc_now(),
-        )
-        self.record(started)
+        started = self._begin(point, observes, role, int(index or 0))
         task = replace(self._task(point, observes), **changes)
-        if deadline is None:
-            costs = self.costs[kind_of_pass(observes)]
-            deadline = self.request.settings.timeout_s or deadline_s(point, costs)
-        observation = observation_of(started, self._ask(task, deadline), self.limit_bytes)
+        answer = self._ask(task, self._deadline_s(point, observes) if deadline is None else deadline)
+        return self._keep(started, answer)
+
+    def observe_both(self, point: Point, process_index: int) -> tuple[Memory, Timing | None]:
+        """Run a memory pass of a script that goes on as a timing pass, and record both.
+
+        Returns:
+            The timing is None if the process ended before it came to it.
+        """
+        started = self._begin(point, "memory", Role.GRID, 0)
+        task = replace(self._task(point, "memory"), is_timed=True)
+        answer = self._ask(task, self._deadline_s(point, "memory"))
+        memory_answer, timing_answer = split_answer(answer)
+        memory = self._keep(started, memory_answer)
+        assert isinstance(memory, Memory)
+        if timing_answer is None:
+            return memory, None
+        timing = self._keep(self._begin(point, "timing", Role.GRID, process_index), timing_answer)
+        assert isinstance(timing, Timing)
+        return memory, timing
+
+    def _begin(self, point: Point, observes: str, role: Role, process_index: int) -> Started:
+        """Record that an attempt begins."""
+        started = started_of(point, observes, role, self.request.request, process_index)
+        self.record(started)
+        return started
+
+    def _keep(self, started: Started, answer: Answer) -> Observation:
+        """Record what an attempt saw, and learn from it."""
+        observation = observation_of(started, answer, self.limit_bytes)
         self.record(observation)
         self._learn(observation)
         return observation
+
+    def _deadline_s(self, point: Point, observes: str) -> float:
+        if self.request.settings.timeout_s:
+            return self.request.settings.timeout_s
+        start_s = 0.0 if observes == "rates" else self.start_s
+        return deadline_s(point, self.costs[kind_of_pass(observes)], start_s)
 
     def _ask(self, task: protocol.Task, deadline: float) -> Answer:
         """Probe; if a library could not start, try it again at half the batch."""
@@ -161,9 +188,51 @@ class Observer:
             self.proofs[observation.point] += 1
             if observation.limit_bytes == self.limit_bytes:
                 self.peaks += samples_of([observation])
+            self.start_s = max(self.start_s, observation.start_s or 0.0)
         if observation.outcome is Outcome.MEASURED:
             size = observation.batch * observation.time_steps
-            self.costs[KIND_OF[type(observation)]].append(Cost(size, observation.wall_s))
+            start_s = 0.0 if isinstance(observation, Calibration) else self.start_s
+            training_s = max(0.0, observation.wall_s - start_s)
+            self.costs[KIND_OF[type(observation)]].append(Cost(size, training_s))
+
+
+def started_of(
+    point: Point, observes: str, role: Role, request: str, process_index: int = 0
+) -> Started:
+    """The record of an attempt that begins now."""
+    return Started(
+        attempt=uuid.uuid4().hex[:12],
+        observes=observes,
+        batch=point.batch,
+        time_steps=point.time_steps,
+        role=role,
+        process_index=process_index,
+        request=request,
+        at_utc=utc_now(),
+    )
+
+
+def split_answer(answer: Answer) -> tuple[Answer, Answer | None]:
+    """The answers of a memory pass and of the timing pass that followed it in one process.
+
+    Findings of a timing mean that the memory pass had ended well, so that a failure is the
+    timing's.  Its seconds are those that its own conditions name.
+    """
+    memory = {name: found for name, found in answer.findings.items() if name != TIMING}
+    timing = answer.findings.get(TIMING)
+    if not isinstance(timing, dict):
+        return Judged(answer.worker, memory, answer.evidence, answer.wall_s), None
+    timed_s = _seconds_of(timing.get("conditions"), answer.wall_s)
+    return (
+        Judged(answer.worker, memory, None, answer.wall_s - timed_s),
+        Judged(answer.worker, timing, answer.evidence, timed_s),
+    )
+
+
+def _seconds_of(conditions: Any, at_most: float) -> float:
+    wall_s = conditions.get("wall_s") if isinstance(conditions, dict) else None
+    is_known = isinstance(wall_s, (int, float)) and wall_s >= 0
+    return min(float(wall_s), at_most) if is_known else 0.0
 
 
 def proof_seed(seed: int, point: Point, number: int) -> int:

@@ -37,14 +37,22 @@ def anchor_of(points: Sequence[Point]) -> Point:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The cost of one pass: its size B*T and its wall time."""
+    """The cost of one pass: its size B*T and its wall time, without the start of a script."""
 
     size: int
     wall_s: float
 
 
-def deadline_s(point: Point, costs: Sequence[Cost]) -> float:
-    """Seconds after which a pass at *point* is ended, scaled from the slowest rate seen."""
+def deadline_s(point: Point, costs: Sequence[Cost], start_s: float = 0.0) -> float:
+    """Seconds after which a pass at *point* is ended, scaled from the slowest rate seen.
+
+    Args:
+        start_s: what a script's start has taken; it does not grow with the point.
+    """
+    return _training_deadline_s(point, costs) + DEADLINE_FACTOR * start_s
+
+
+def _training_deadline_s(point: Point, costs: Sequence[Cost]) -> float:
     if not costs:
         return FIRST_DEADLINE_S
     slowest = max(cost.wall_s / cost.size for cost in costs)

@@ -76,3 +76,17 @@ class TemplateRestarted(Reason):
 
     how: str
     is_repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetupRuns(Reason):
+    """The user's command of ``--setup`` begins."""
+
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptChecked(Reason):
+    """A script's first pass begins, before anything is measured."""
+
+    point: Point

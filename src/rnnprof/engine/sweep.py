@@ -119,8 +119,12 @@ class Sweep:
         began_s = self.clock()
         while missing := self._missing(point):
             if missing[0] == "memory" and self._is_known(point):
+                self.left_out += 1
                 break
-            self._observe_well(point, missing[0])
+            if self._is_one_process(point, missing):
+                self._observe_both(point, missing[0])
+            else:
+                self._observe_well(point, missing[0])
         self.done.append((point, max(0.0, self.clock() - began_s)))
         left = [p for p in rest if self._missing(p)]
         # implied points were not run
@@ -133,9 +137,13 @@ class Sweep:
         if not self.settings.fast:
             return False
         everything = (each for group in self.seen.values() for each in group)
-        is_known = KnownPeaks.of(everything).at(point) is not None
-        self.left_out += is_known
-        return is_known
+        return KnownPeaks.of(everything).at(point) is not None
+
+    def _is_one_process(self, point: Point, missing: Sequence[str]) -> bool:
+        """Whether one start of a script serves the memory pass and the first timing pass."""
+        is_script = self.observer.task.script is not None
+        both = missing[0].startswith("timing") and "memory" in missing
+        return is_script and both and not self._is_known(point)
 
     def _measurement(self, point: Point) -> Measurement:
         if self.seen[point]:
@@ -148,7 +156,18 @@ class Sweep:
 
     def _observe_well(self, point: Point, name: str) -> None:
         """Observe, and report it if noise makes another attempt necessary."""
-        observation = self.observe(point, name)
+        self._note_noise(point, name, self.observe(point, name))
+
+    def _observe_both(self, point: Point, name: str) -> None:
+        """As :meth:`_observe_well` for a timing pass *name*, after a memory pass in its process."""
+        self.listener.entering(point, "memory and timing")
+        memory, timing = self.observer.observe_both(point, int(name.partition(":")[2]))
+        self._take(point, memory)
+        if timing is not None:
+            self._take(point, timing)
+            self._note_noise(point, name, timing)
+
+    def _note_noise(self, point: Point, name: str, observation: Observation) -> None:
         noise = judge(observation.conditions) if isinstance(observation, Timing) else None
         if noise and name in self._missing(point):
             self.listener.noted(TimedAgain(point, noise))

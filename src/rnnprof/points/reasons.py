@@ -138,3 +138,51 @@ class PeakKnownWithout(Reason):
     peak_bytes: float
     error_ratio: float
     samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceholderUnused(Reason):
+    """A script is given B or T, and its training steps are the same with every value.
+
+    Attributes:
+        name: of the placeholder, ``batch`` or ``time_steps``.
+        why: what the training steps got.
+    """
+
+    name: str
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class HoldsBefore(Reason):
+    """What a script holds before its first training step.
+
+    Attributes:
+        held_bytes: charged bytes.
+        limit_bytes: what training may be charged.
+        weight_bytes: parameters and buffers among *held_bytes*; None where unknown.
+    """
+
+    held_bytes: int
+    limit_bytes: int
+    weight_bytes: int | None = None
+
+    @property
+    def is_mostly_data(self) -> bool:
+        """Whether less than half of it is weights."""
+        return 2 * (self.weight_bytes or 0) < self.held_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StartTakes(Reason):
+    """What the starts of a script cost.
+
+    Attributes:
+        start_s: from a start to the first training step.
+        starts: starts that are expected from here on; None where unknown.
+        total_s: seconds that they take, with all training steps; None where unknown.
+    """
+
+    start_s: float
+    starts: int | None = None
+    total_s: float | None = None

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Final
 
 from rnnprof.points.reasons import (
@@ -20,6 +21,7 @@ from rnnprof.points.reasons import (
     LengthShare,
     MemoryNoMore,
     ModulesSawNoMore,
+    PlaceholderUnused,
     SameData,
 )
 from rnnprof.reasons import Reason
@@ -163,6 +165,46 @@ def used_lengths(fits: Sequence[Fit]) -> Reason | None:
     if high >= APART_RATIO * low and _is_flat(low, high, factors[low], factors[high]):
         return LengthNotUsed(high, factors[high])
     return LengthShare(high, factors[high])
+
+
+def unused_lengths(fits: Iterable[Fit]) -> dict[int, Reason]:
+    """The T of a script that its training steps do not use, each with the reason.
+
+    Recurrent layers then see as many time steps at another T that is clearly larger or smaller; a T
+    that is this number is used.
+    """
+    seen = {fit.time_steps: each for fit in fits if _passed(fit) and (each := _length_of(fit))}
+    found: dict[int, Reason] = {}
+    for low, high in combinations(sorted(seen), 2):
+        if high < APART_RATIO * low or not _is_flat(low, high, seen[low], seen[high]):
+            continue
+        for time_steps in (low, high):
+            if abs(seen[time_steps] / time_steps - 1) > LENGTH_RATIO:
+                found[time_steps] = LengthNotUsed(time_steps, seen[time_steps])
+    return found
+
+
+def unused_length(fits: Sequence[Fit], time_steps: int) -> Reason | None:
+    """Why a script's training steps do not use a T; None if they are not known to ignore it.
+
+    If none of the T made a difference, the reason names the placeholder.
+    """
+    why = unused_lengths(fits).get(time_steps)
+    if why is None:
+        return None
+    seen = [each for fit in fits if _passed(fit) and (each := _length_of(fit))]
+    return PlaceholderUnused("time_steps", why) if _are_alike(seen) else why
+
+
+def named_batch(why: Reason, fits: Iterable[Fit]) -> Reason:
+    """Why a script does not use a batch; names the placeholder if no B made a difference."""
+    passed = [fit for fit in fits if _passed(fit)]
+    seen = [most.batch or most.elements for fit in passed if (most := largest(fit.seen))]
+    return PlaceholderUnused("batch", why) if _are_alike(seen) else why
+
+
+def _are_alike(sizes: Sequence[int]) -> bool:
+    return not sizes or max(sizes) <= (1 + LENGTH_RATIO) * min(sizes)
 
 
 def same_data(fits: Sequence[Fit]) -> SameData | None:

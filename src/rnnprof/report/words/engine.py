@@ -7,9 +7,12 @@ from rnnprof.engine.reasons import (
     IncompleteRecordSaved,
     LimitKept,
     PassesLeftOut,
+    ScriptChecked,
+    SetupRuns,
     TemplateRestarted,
     TimedAgain,
 )
+from rnnprof.plain_text import clip
 from rnnprof.report.words.dispatch import say
 from rnnprof.units import format_bytes, format_ratio
 
@@ -53,3 +56,13 @@ def _(reason: Doing) -> str:
 def _(reason: TemplateRestarted) -> str:
     repeated = " and this attempt repeated" if reason.is_repeated else ""
     return f"the worker template {reason.how}; it was started again{repeated}"
+
+
+@say.register
+def _(reason: SetupRuns) -> str:
+    return f"running --setup: {clip(reason.command)}"
+
+
+@say.register
+def _(reason: ScriptChecked) -> str:
+    return f"{reason.point}: starting the script to see whether it trains"

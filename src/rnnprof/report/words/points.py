@@ -9,6 +9,7 @@ from rnnprof.points.reasons import (
     BatchNotUsed,
     DataGave,
     GpuSlowedDown,
+    HoldsBefore,
     ImpliedBy,
     LengthNotUsed,
     LengthShare,
@@ -17,12 +18,14 @@ from rnnprof.points.reasons import (
     ModulesSawNoMore,
     OthersTookMemory,
     PeakKnownWithout,
+    PlaceholderUnused,
     ProcessorTaken,
     SameData,
+    StartTakes,
     Taker,
 )
 from rnnprof.report.words.dispatch import say
-from rnnprof.units import format_bytes, format_ratio
+from rnnprof.units import format_bytes, format_duration, format_ratio, format_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +132,34 @@ def _(reason: PeakKnownWithout) -> str:
         f"left out by --fast: {reason.samples} other memory passes predict an allocated peak of "
         f"{format_bytes(reason.peak_bytes)}, to within {format_ratio(reason.error_ratio)}"
     )
+
+
+@say.register
+def _(reason: PlaceholderUnused) -> str:
+    return f"{{{reason.name}}} had no effect: {say(reason.why)}"
+
+
+@say.register
+def _(reason: HoldsBefore) -> str:
+    weights = ""
+    if reason.weight_bytes is not None:
+        weights = f" (weights {format_bytes(reason.weight_bytes)})"
+    text = (
+        f"before its first training step the script holds {format_bytes(reason.held_bytes)} of "
+        f"{format_bytes(reason.limit_bytes)}{weights}"
+    )
+    if reason.is_mostly_data:
+        text += ": the data set that it loads counts against the limit"
+    return text
+
+
+@say.register
+def _(reason: StartTakes) -> str:
+    text = (
+        f"each start of the script takes {format_seconds(reason.start_s)} before its first "
+        "training step"
+    )
+    if reason.starts is None or reason.total_s is None:
+        return text
+    starts = f"{reason.starts} start{'' if reason.starts == 1 else 's'}"
+    return f"{text}; about {starts} and {format_duration(reason.total_s)} in all"

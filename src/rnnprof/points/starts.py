@@ -1,0 +1,65 @@
+"""What the starts of a script take, and what it holds before its first training step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from statistics import median
+from typing import Final
+
+from rnnprof.points.reasons import HoldsBefore
+from rnnprof.runfile.observations import Fit
+
+LARGE_RATIO: Final = 0.25
+"""What a script holds is told if it is at least this share of the limit."""
+
+MOST_STATES: Final = 3
+"""Copies of the weights that training adds: gradients, and the two states of Adam."""
+
+
+def start_s(fits: Iterable[Fit]) -> float | None:
+    """Median of the seconds from the start of a script to its first training step; None where no
+    fit pass has them.
+    """
+    known = [fit.start_s for fit in fits if fit.start_s is not None]
+    return median(known) if known else None
+
+
+def train_step_s(fit: Fit) -> float | None:
+    """Seconds of a training step of a script's fit pass, with its watching; None where unknown."""
+    if fit.start_s is None or not fit.train_steps_run:
+        return None
+    return max(0.0, fit.wall_s - fit.start_s) / fit.train_steps_run
+
+
+def held_before(fits: Iterable[Fit]) -> HoldsBefore | None:
+    """What a script holds before its first training step, of the pass that held most; None where
+    unknown.
+    """
+    known = [fit for fit in fits if fit.held_bytes is not None]
+    if not known:
+        return None
+    most = max(known, key=lambda fit: fit.held_bytes or 0)
+    return HoldsBefore(most.held_bytes or 0, most.limit_bytes, most.held_weight_bytes)
+
+
+def much_held(fits: Iterable[Fit]) -> HoldsBefore | None:
+    """As :func:`held_before`, if it is a large share of the limit."""
+    held = held_before(fits)
+    if held is None or held.held_bytes < LARGE_RATIO * held.limit_bytes:
+        return None
+    return held
+
+
+def fixed_bytes(fit: Fit) -> int | None:
+    """Charged bytes of a script's pass that do not depend on B, nearly; None where unknown.
+
+    They are what it holds before its first training step, and the gradients and the optimizer's
+    states that the training steps added, as whole copies of the weights.
+    """
+    if fit.held_bytes is None:
+        return None
+    weight_bytes, live_bytes = fit.held_weight_bytes, fit.live_bytes
+    if not weight_bytes or not live_bytes:
+        return fit.held_bytes
+    copies = max(0, live_bytes[-1] - fit.held_bytes) // weight_bytes
+    return fit.held_bytes + min(copies, MOST_STATES) * weight_bytes
