@@ -42,6 +42,10 @@ CONFIRM: Final = 1
 GRANULARITY: Final = 1
 AT_MOST: Final = 65536
 
+FIRST_UNITS: Final = 16
+"""The first batch of a search if nothing is known, in units of the granularity: small enough to
+fit, large enough to be informative."""
+
 # ---- how trainability is measured
 
 TASKS: Final = ("adding", "copy")

@@ -26,7 +26,17 @@ from rnnprof.engine.identity import (
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer, utc_now
 from rnnprof.engine.order import Order
-from rnnprof.engine.reasons import IncompleteRecordSaved
+from rnnprof.engine.reasons import IncompleteRecordSaved, SetupRuns
+from rnnprof.engine.script_check import (
+    CHECK_DEADLINE_S,
+    Checked,
+    check_script,
+    has_time_steps,
+    is_known,
+    with_found_length,
+)
+from rnnprof.engine.script_cost import expected_cost
+from rnnprof.engine.shell_commands import run_command
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.errors import (
     BadInputError,
@@ -36,7 +46,9 @@ from rnnprof.errors import (
     WorkerStartError,
 )
 from rnnprof.outcomes import classify, said_before
+from rnnprof.placeholders import filled
 from rnnprof.plain_text import WIDTH
+from rnnprof.points.starts import much_held
 from rnnprof.runfile.codec import decode, encode
 from rnnprof.runfile.differences import differences
 from rnnprof.runfile.journal import Journal, open_journal
@@ -45,7 +57,9 @@ from rnnprof.runfile.records import Finished, Header, Host, Request, Run
 from rnnprof.units import format_bytes
 
 DESCRIBE_DEADLINE_S: Final = 120.0
-CHECK_DEADLINE_S: Final = 300.0
+
+PREPARED: Final = frozenset({"fit", "memory", "timing"})
+"""Passes that run a script, each after its command of ``--prepare``."""
 
 DESCRIBE_ATTEMPTS: Final = 3
 """A pass that describes the machine has no record: what ends its worker costs an attempt here."""
@@ -112,14 +126,17 @@ def carry_out(
         kept = None if order.overwrite else journal.run
         site = _identify(order, kept, supervisor)
         held.enter_context(gpu_lock(None if order.gpu else site.uuid))
+        _set_up(site.order, supervisor, listener)
         limit_bytes = _resolved_limit(site.order, kept, supervisor, listener)
-        sources = site.sources | _check_factory(site.order, supervisor)
-        order, header = site.order, make_header(site.order, site.facts, sources)
+        training_bytes = _training_bytes(site.order, limit_bytes)
+        site, passes = _check(site, training_bytes, kept, supervisor, listener)
+        order, header = site.order, make_header(site.order, site.facts, site.sources)
         request = _claim(journal, header, order, host_of(site.facts, limit_bytes))
         if journal.saved is not None:
             listener.noted(IncompleteRecordSaved(str(journal.saved)))
-        observer = _observer(order, limit_bytes, request, journal, supervisor)
+        observer = _observer(order, training_bytes, request, journal, supervisor)
         job = Job(order, observer, journal, listener)
+        _keep(passes, job)
         work(job)
         journal.append(Finished(request.request, utc_now(), max(0.0, time.monotonic() - began_s)))
         return job.run
@@ -145,6 +162,8 @@ def asking(supervisor: Supervisor, order: Order) -> Callable[[protocol.Task, flo
     secrets = order.secrets
 
     def ask(task: protocol.Task, deadline_s: float) -> Answer:
+        if task.do in PREPARED:
+            _prepare(task, supervisor, order)
         answer = supervisor.ask(task, deadline_s)
         evidence = answer.evidence
         if evidence is not None:
@@ -153,6 +172,33 @@ def asking(supervisor: Supervisor, order: Order) -> Callable[[protocol.Task, flo
         return replace(answer, findings=secrets.struck(answer.findings), evidence=evidence)
 
     return ask
+
+
+def _set_up(order: Order, supervisor: Supervisor, listener: Listener) -> None:
+    """Run the command of ``--setup``, once for all jobs of a supervisor.
+
+    Raises:
+        BadInputError: it failed.
+    """
+    script = order.workload.script
+    if script is None or script.setup is None or supervisor.found.get("setup") == script.setup:
+        return
+    listener.noted(SetupRuns(order.secrets.strike(script.setup)))
+    run_command("--setup", script.setup, supervisor.folder, order.secrets)
+    supervisor.found["setup"] = script.setup
+
+
+def _prepare(task: protocol.Task, supervisor: Supervisor, order: Order) -> None:
+    """Run the command of ``--prepare``, with the sizes of a pass's point.
+
+    Raises:
+        BadInputError: it failed.
+    """
+    script = task.workload.script
+    if script is None or script.prepare is None:
+        return
+    command = filled(script.prepare, task.point.batch, task.point.time_steps)
+    run_command("--prepare", command, supervisor.folder, order.secrets)
 
 
 def _refuse_early(run: Run | None, order: Order) -> None:
@@ -190,6 +236,8 @@ def _request_differences(last: Request, order: Order) -> list[str]:
         return [f"the command was {last.command}, is {order.command}"]
     before = {**encode(last.grid), **encode(last.settings)}
     now = {**encode(order.grid), **encode(order.settings)}
+    if order.script is not None and not has_time_steps(order):
+        now.pop("time_steps")  # the record has the T that was seen
     return [
         f"--{name.replace('_', '-')} was {before[name]}, is {now[name]}"
         for name in now
@@ -293,6 +341,58 @@ def _survey(order: Order, supervisor: Supervisor) -> GpuSurvey:
     return decode(GpuSurvey, answer.findings, "survey")
 
 
+def _check(
+    site: Site,
+    training_bytes: int,
+    kept: Run | None,
+    supervisor: Supervisor,
+    listener: Listener,
+) -> tuple[Site, Checked | None]:
+    """Check the user's code before anything is measured.
+
+    Returns:
+        The site with what was found there, and the passes of a script, to be recorded.
+    """
+    if site.order.script is None:
+        sources = site.sources | _check_factory(site.order, supervisor)
+        return replace(site, sources=sources), None
+    checked = _checked_script(site.order, training_bytes, supervisor, listener)
+    return Site(
+        with_found_length(site.order, checked, kept),
+        site.facts | checked.facts,
+        site.sources | checked.sources,
+    ), checked
+
+
+def _checked_script(
+    order: Order, training_bytes: int, supervisor: Supervisor, listener: Listener
+) -> Checked:
+    """Check a script; for a further order of a supervisor only if it has another script."""
+    what = (order.workload, order.script, order.device, order.device_uuid, training_bytes)
+    known: tuple[object, Checked] | None = supervisor.found.get("check")
+    if known is not None and known[0] == what:
+        return replace(known[1], passes=())
+    checked = check_script(order, training_bytes, asking(supervisor, order), listener.noted)
+    supervisor.found["check"] = (what, checked)
+    return checked
+
+
+def _keep(checked: Checked | None, job: Job) -> None:
+    """Record the passes of a script's check, and note what its starts cost and hold."""
+    if checked is None or not checked.passes:
+        return
+    request, limit_bytes = job.observer.request.request, job.observer.limit_bytes
+    fits = []
+    for started, fit in checked.records(job.order, request, limit_bytes):
+        fits.append(fit)
+        if not is_known(fit, job.run):
+            job.journal.append(started)
+            job.journal.append(fit)
+    for reason in (expected_cost(job.order, job.run, fits), much_held(fits)):
+        if reason is not None:
+            job.listener.noted(reason)
+
+
 def _check_factory(order: Order, supervisor: Supervisor) -> dict[str, str]:
     """Run one step at the smallest point, so that a broken factory is reported before the sweep.
 
@@ -370,19 +470,24 @@ def _claim(journal: Journal, header: Header, order: Order, host: Host) -> Reques
     return request
 
 
-def _observer(
-    order: Order, limit_bytes: int, request: Request, journal: Journal, supervisor: Supervisor
-) -> Observer:
+def _training_bytes(order: Order, limit_bytes: int) -> int:
+    """Memory for training: the limit without the reserve."""
     reserve = order.settings.reserve_bytes
     if reserve >= limit_bytes:
         raise BadInputError(
             f"--reserve {format_bytes(reserve)} leaves nothing of the limit of "
             f"{format_bytes(limit_bytes)}"
         )
+    return limit_bytes - reserve
+
+
+def _observer(
+    order: Order, training_bytes: int, request: Request, journal: Journal, supervisor: Supervisor
+) -> Observer:
     return Observer(
         task=order.task("fit"),
         request=request,
-        limit_bytes=limit_bytes - reserve,
+        limit_bytes=training_bytes,
         probe=asking(supervisor, order),
         record=journal.append,
         guard_bytes=guard_bytes,

@@ -104,7 +104,9 @@ class Observer:
         observes, _, index = name.partition(":")
         started = self._begin(point, observes, role, int(index or 0))
         task = replace(self._task(point, observes), **changes)
-        answer = self._ask(task, self._deadline_s(point, observes) if deadline is None else deadline)
+        answer = self._ask(
+            task, self._deadline_s(point, observes) if deadline is None else deadline
+        )
         return self._keep(started, answer)
 
     def observe_both(self, point: Point, process_index: int) -> tuple[Memory, Timing | None]:
@@ -230,9 +232,9 @@ def split_answer(answer: Answer) -> tuple[Answer, Answer | None]:
 
 
 def _seconds_of(conditions: Any, at_most: float) -> float:
+    """The seconds of a pass by its conditions, which the worker sent; 0 where they are unusable."""
     wall_s = conditions.get("wall_s") if isinstance(conditions, dict) else None
-    is_known = isinstance(wall_s, (int, float)) and wall_s >= 0
-    return min(float(wall_s), at_most) if is_known else 0.0
+    return min(max(0.0, wall_s), at_most) if isinstance(wall_s, (int, float)) else 0.0
 
 
 def proof_seed(seed: int, point: Point, number: int) -> int:

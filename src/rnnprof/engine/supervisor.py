@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from rnnprof import protocol
 from rnnprof.device import cgroup
@@ -88,6 +88,7 @@ class Supervisor:
 
     Attributes:
         restarted: is called when a template has been started in place of one that ended.
+        found: what a job found, by a name: later jobs with the same workers need not find it again.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Supervisor:
         gpu: GpuDescription | None = None,
     ) -> None:
         self.restarted: Callable[[TemplateRestarted], None] = lambda _: None
+        self.found: dict[str, Any] = {}
         self._clock = clock
         self._gpu = gpu
         self._python = python
@@ -108,6 +110,11 @@ class Supervisor:
         self._untold: TemplateRestarted | None = None
         self._count = 0
         self._current: RunningWorker | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Working directory of the workers; None for the current one."""
+        return self._folder
 
     def __enter__(self) -> Self:
         return self

@@ -17,10 +17,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rnnprof.breakdown.memory_model import MemoryModel
+from rnnprof.defaults import FIRST_UNITS as FIRST_UNITS
 from rnnprof.runfile.points import Outcome, Point
-
-FIRST_UNITS: Final = 16
-"""The first batch if nothing is known: small enough to fit, large enough to be informative."""
 
 WIDE_RATIO: Final = 4.0
 """A bracket with a larger ratio is divided at the geometric mean, not in the middle."""
