@@ -114,3 +114,10 @@ def test_a_large_point_is_expected_to_take_longer():
     assert remaining_s([Point(1, 20)], done, sizes) == pytest.approx(4.0)
     assert remaining_s([Point(1, 30)], done, sizes) == pytest.approx(5.0)
     assert remaining_s([Point(1, 10), Point(1, 30)], done, sizes) == pytest.approx(8.0)
+
+
+def test_a_scripts_start_is_added_to_a_deadline_and_does_not_scale() -> None:
+    costs = [Cost(1000, 10.0)]
+    for point in (Point(1, 1), Point(100, 100)):
+        more = deadline_s(point, costs, 5.0) - deadline_s(point, costs)
+        assert more == pytest.approx(DEADLINE_FACTOR * 5.0)

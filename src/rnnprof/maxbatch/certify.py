@@ -31,12 +31,13 @@ from rnnprof.maxbatch.stationary import (
     rise_of,
     spread_of,
 )
-from rnnprof.points.seen import ignored, same_data, used_lengths
+from rnnprof.points.seen import ignored, named_batch, same_data, unused_length, used_lengths
 from rnnprof.reasons import Reason, joined
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.runfile.observations import Fit
-from rnnprof.runfile.points import Outcome, Role
+from rnnprof.runfile.points import UNSOUGHT, Outcome, Role
 from rnnprof.runfile.records import Run, Settings
+from rnnprof.workload import ScriptSource
 
 MAX_CRASHES: Final = 2
 """A batch whose worker died is tried once more; after that its result is unknown."""
@@ -58,6 +59,7 @@ class Terms:
         confirm_steps: training steps that a fit must pass.
         through: training steps that the answer must pass, if more than *confirm_steps*.
         confirm: fresh workers in which the answer must pass.
+        script: the user's script that trains; None for a cell or a factory.
     """
 
     limit_bytes: int
@@ -66,6 +68,7 @@ class Terms:
     confirm_steps: int = 10
     through: int = 0
     confirm: int = 1
+    script: ScriptSource | None = None
 
     @property
     def horizon(self) -> int:
@@ -227,8 +230,26 @@ def _unusable(fits: Sequence[Fit], terms: Terms) -> tuple[EdgeStatus, Reason] | 
     if (leak := leak_of(fits, terms.confirm_steps, terms.granularity)) is not None:
         return EdgeStatus.NOT_STATIONARY, leak.reason
     if (unused := ignored(fits)) is not None:
-        return EdgeStatus.BATCH_NOT_USED, unused
+        is_script = terms.script is not None
+        return EdgeStatus.BATCH_NOT_USED, named_batch(unused, fits) if is_script else unused
     return None
+
+
+def without_unused_length(proof: Proof, fits: Sequence[Fit], terms: Terms) -> Proof:
+    """The proof; without an answer if the script does not use this T.
+
+    Args:
+        fits: the fit passes at every T.
+    """
+    if terms.script is None or "time_steps" not in terms.script.placeholders:
+        return proof
+    unused = unused_length(fits, proof.time_steps)
+    if unused is None or proof.status in UNUSABLE:
+        return proof
+    return replace(
+        proof, status=EdgeStatus.INDETERMINATE, reason=unused, batch=None, fits=None, horizon=None,
+        confirmations=0,
+    )  # fmt: skip
 
 
 def _given_up(fits: Sequence[Fit], request: str) -> Reason:
@@ -426,28 +447,36 @@ def frontier_of(run: Run) -> tuple[Proof, ...]:
     """
     by_attempt = {o.attempt: o for o in run.observations if isinstance(o, Fit)}
     settings = {request.request: request.settings for request in run.requests}
+    script = run.header.workload.script
     derived: dict[int, Proof] = {}
     for certificate in run.certificates:
-        again = _derived(certificate, by_attempt, settings.get(certificate.request, Settings()))
-        if again is not None:
-            derived[certificate.time_steps] = again
+        asked = settings.get(certificate.request, Settings())
+        fits = _cited(certificate, by_attempt)
+        if fits:
+            terms = _terms_of(certificate, fits, asked, script)
+            proof = conclude(certificate.time_steps, fits, terms, certificate.request)
+            every = [fit for fit in by_attempt.values() if fit.role not in UNSOUGHT]
+            derived[certificate.time_steps] = without_unused_length(proof, every, terms)
     return tuple(derived[time_steps] for time_steps in sorted(derived))
 
 
-def _derived(
-    certificate: Certificate, by_attempt: Mapping[str, Fit], settings: Settings
-) -> Proof | None:
+def _cited(certificate: Certificate, by_attempt: Mapping[str, Fit]) -> list[Fit]:
+    """The attempts that a certificate cites; none if one is missing or has another T."""
     fits = [by_attempt[attempt] for attempt in certificate.attempts if attempt in by_attempt]
-    if len(fits) < len(certificate.attempts) or not fits:
-        return None
-    if any(fit.time_steps != certificate.time_steps for fit in fits):
-        return None
-    terms = Terms(
+    if len(fits) < len(certificate.attempts):
+        return []
+    return fits if all(fit.time_steps == certificate.time_steps for fit in fits) else []
+
+
+def _terms_of(
+    certificate: Certificate, fits: Sequence[Fit], settings: Settings, script: ScriptSource | None
+) -> Terms:
+    return Terms(
         limit_bytes=fits[-1].limit_bytes,
         at_most=certificate.at_most,
         granularity=max(1, certificate.granularity),
         confirm_steps=certificate.confirm_steps,
         through=settings.through,
         confirm=settings.confirm,
+        script=script,
     )
-    return conclude(certificate.time_steps, fits, terms, certificate.request)

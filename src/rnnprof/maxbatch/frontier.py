@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rnnprof.breakdown.memory_model import MemoryModel, Sample, samples_of
@@ -20,6 +20,7 @@ from rnnprof.maxbatch.certify import (
     conclude,
     missing_proof,
     probes_of,
+    without_unused_length,
 )
 from rnnprof.maxbatch.reasons import (
     Between,
@@ -37,7 +38,8 @@ from rnnprof.maxbatch.stationary import (
     leak_of,
 )
 from rnnprof.outcomes import was_crowded_out
-from rnnprof.points.seen import ignored
+from rnnprof.points.seen import ignored, unused_length
+from rnnprof.points.starts import fixed_bytes
 from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import UNSOUGHT, Outcome, Point, Role
@@ -49,6 +51,9 @@ EXPLORING_STEPS: Final = 2
 NEAR_RATIO: Final = 0.02
 """A batch within this share of the predicted largest batch is run as a proof at once."""
 
+LEAST_SHARE: Final = 0.01
+"""The sequences of a batch are taken to have at least this share of its bytes, as fixed bytes
+are known no better."""
 
 MIN_SAMPLES_TO_TRUST: Final = 2
 """One sample gives no slope: its prediction is a lower bound far below the largest batch."""
@@ -104,7 +109,12 @@ class Frontier:
         """Search the largest batch at one T until it is proven or cannot be proven."""
         fits, request = self.known[time_steps], self.observer.request.request
         seek(self._terms_at(time_steps).search(time_steps, fits), self._propose, self._try)
-        return conclude(time_steps, fits, self._terms, request)
+        proof = conclude(time_steps, fits, self._terms, request)
+        return without_unused_length(proof, self._fits(), self._terms)
+
+    def _fits(self) -> list[Fit]:
+        """The fit passes at every T."""
+        return [fit for fits in self.known.values() for fit in fits]
 
     def _propose(self, search: EdgeSearch) -> tuple[EdgeSearch, int | None]:
         """The updated search, and the batch to run next; None ends the search."""
@@ -113,15 +123,34 @@ class Frontier:
             return search, None
         search = self._settle_suspicion(search)
         terms = self._terms_at(search.time_steps)
-        if _leaks(fits, terms) or ignored(fits) is not None:
+        if _leaks(fits, terms) or ignored(fits) is not None or self._ignores(search.time_steps):
             return search, None
         search = self._without_short_passes(search)
-        self.model = MemoryModel.fit(self._samples())
+        search = self._with_model(search)
         units = search.propose(self.model)
         batch = missing_proof(search, fits, terms) if units is None else units * terms.granularity
         if batch is None or _is_set_aside(batch, fits) or self._is_tired(batch, fits):
             return search, None
         return search, batch
+
+    def _with_model(self, search: EdgeSearch) -> EdgeSearch:
+        """The search, with what the model of its next proposal rests on.
+
+        One fit alone gives no bytes per sequence.  Of a script it does, nearly: its fixed bytes are
+        those that it held before its first training step.
+        """
+        samples = self._samples()
+        guessed = self._fixed_sample() if len({s.point for s in samples}) == 1 else None
+        self.model = MemoryModel.fit([*samples, guessed] if guessed else samples)
+        return replace(search, is_guessed=guessed is not None)
+
+    def _fixed_sample(self) -> Sample | None:
+        """The fixed bytes of a script, as a sample at B=0; None where they are unknown."""
+        for fit in self._fits():
+            fixed, peak = fixed_bytes(fit), fit.peak_charged_bytes
+            if fit.outcome is Outcome.MEASURED and fixed and peak:
+                return Sample(Point(0, fit.time_steps), min(fixed, (1 - LEAST_SHARE) * peak))
+        return None
 
     def _try(self, search: EdgeSearch, batch: int) -> Try | None:
         """Run a batch; None if the result says nothing about memory."""
@@ -170,8 +199,8 @@ class Frontier:
         is_varying_somewhere = any(map(self._is_varying, self.known))
         if is_varying_somewhere or any(f.point == point and terms.is_long(f) for f in fits):
             return terms.horizon
-        if is_near:
-            return terms.confirm_steps
+        if is_near or self._is_script:
+            return terms.confirm_steps  # a script's start takes longer than a few training steps
         return min(terms.confirm_steps, EXPLORING_STEPS)
 
     def _is_near(self, point: Point, model: MemoryModel | None) -> bool:
@@ -220,6 +249,17 @@ class Frontier:
         return before.wall_s / before.train_steps_run * horizon
 
     @property
+    def _is_script(self) -> bool:
+        return self.observer.task.workload.script is not None
+
+    def _ignores(self, time_steps: int) -> bool:
+        """Whether the script is given T and does not use this one."""
+        script = self.observer.task.workload.script
+        if script is None or "time_steps" not in script.placeholders:
+            return False
+        return unused_length(self._fits(), time_steps) is not None
+
+    @property
     def _settings(self) -> Settings:
         return self.observer.request.settings
 
@@ -240,6 +280,7 @@ class Frontier:
             confirm_steps=settings.confirm_steps,
             through=settings.through,
             confirm=settings.confirm,
+            script=self.observer.task.workload.script,
         )
 
 

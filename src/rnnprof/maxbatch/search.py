@@ -129,6 +129,7 @@ class EdgeSearch:
         tries: all results at this T.
         spent: probes that have not halved the bracket.
         bisects: the bytes vary so much that they do not predict within a closed bracket.
+        is_guessed: the model knows the fixed bytes of one fit by what a script held before it.
         predicted: largest batch that was predicted at the last proposal, in units; None for none.
         ooms_unpredicted: OOMs at batches that were predicted to fit.
         fits_unpredicted: fits above the prediction, since the last correct one.
@@ -141,6 +142,7 @@ class EdgeSearch:
     tries: list[Try] = field(default_factory=list)
     spent: int = 0
     bisects: bool = False
+    is_guessed: bool = False
     predicted: float | None = None
     ooms_unpredicted: int = 0
     fits_unpredicted: int = 0
@@ -275,7 +277,7 @@ class EdgeSearch:
         # nothing has fitted at this T: choose a batch that fits, because a fit gives the bytes
         edge = model.safe_edge(self.time_steps, self.limit_bytes)
         if model.lengths == 1:
-            edge *= ONE_LENGTH_RATIO
+            edge *= APPROACH_RATIO if self.is_guessed else ONE_LENGTH_RATIO
         return self._whole(edge / self.granularity)
 
     def _is_lower_bound(self, model: MemoryModel | None) -> bool:
@@ -296,12 +298,14 @@ class EdgeSearch:
         slope = self._slope(known, model)
         left_bytes = self.limit_bytes - _size(last)
         way = left_bytes / slope if slope > 0 else math.inf
+        is_flat = _size(last) < (1 + CLEAR_RATIO) * _size(known[0])
+        if len(known) > 1 and self.ooms_unpredicted and is_flat:
+            doubted = max(slope, 0.0) + NOISE_RATIO * _size(last) / last.units
+            way = max(left_bytes / doubted, min(way, last.units))
+        is_far = way > max(FAR_RATIO * last.units, FIRST_UNITS)
+        if is_far and (len(known) > 1 or self.is_guessed):
+            way *= APPROACH_RATIO
         if len(known) > 1:
-            if self.ooms_unpredicted and _size(last) < (1 + CLEAR_RATIO) * _size(known[0]):
-                doubted = max(slope, 0.0) + NOISE_RATIO * _size(last) / last.units
-                way = max(left_bytes / doubted, min(way, last.units))
-            if way > max(FAR_RATIO * last.units, FIRST_UNITS):
-                way *= APPROACH_RATIO
             way = min(way, GROWTH_RATIO * last.units)
         return self._whole(last.units + way)
 

@@ -14,14 +14,14 @@ from rnnprof.points.implied import dominating_oom
 from rnnprof.points.known import KnownPeaks
 from rnnprof.points.measurement import Measurement
 from rnnprof.points.noise import judge
-from rnnprof.points.reasons import BatchNotUsed, ImpliedBy
-from rnnprof.points.seen import largest, unused_batches
+from rnnprof.points.reasons import BatchNotUsed, ImpliedBy, PlaceholderUnused
+from rnnprof.points.seen import largest, named_batch, unused_batches, unused_length
 from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import Calibration, Fit, Memory, Observation, Timing
 from rnnprof.runfile.points import GOOD_OUTCOMES, Outcome, Point, Role
 from rnnprof.runfile.records import Run
 from rnnprof.stats.statistics import median_interval
-from rnnprof.workload import Workload
+from rnnprof.workload import ScriptSource, Workload
 
 MIN_PROCESSES: Final = 3
 """With fewer processes nothing can be said about the spread between them."""
@@ -50,33 +50,52 @@ def fold_run(run: Run) -> dict[Point, Measurement]:
                 folded[point] = _without_memory(folded[point], known)
         elif (cause := dominating_oom(point, ooms)) is not None:
             folded[point] = Measurement(point, Outcome.IMPLIED_OOM, reason=ImpliedBy(cause))
-    return _without_unused(folded, seen)
+    return _without_unused(folded, seen, workload.script)
 
 
 def _without_unused(
-    folded: dict[Point, Measurement], seen: Mapping[Point, Sequence[Observation]]
+    folded: dict[Point, Measurement],
+    seen: Mapping[Point, Sequence[Observation]],
+    script: ScriptSource | None,
 ) -> dict[Point, Measurement]:
-    """The measurements, without the throughput of points whose step does not use their batch."""
-    fits: dict[int, list[Fit]] = defaultdict(list)
-    for point in folded:
-        if (fit := _last(Fit, seen.get(point, ()))) is not None:
-            fits[point.time_steps].append(fit)
-    unused = {time_steps: unused_batches(group) for time_steps, group in fits.items()}
+    """The measurements, without the throughput of points whose step does not use their B or T."""
+    fits = [fit for point in folded if (fit := _last(Fit, seen.get(point, ()))) is not None]
+    unused = _unused(fits, script)
     return {
-        point: _without_throughput(measurement, unused.get(point.time_steps, {}).get(point.batch))
+        point: _without_throughput(measurement, unused.get(point))
         for point, measurement in folded.items()
     }
 
 
-def _without_throughput(measurement: Measurement, reason: Reason | None) -> Measurement:
-    if reason is None:
+def _unused(fits: Sequence[Fit], script: ScriptSource | None) -> dict[Point, tuple[Reason, Reason]]:
+    """For each point whose step does not use its B or T the reason, and the warning."""
+    by_length: dict[int, list[Fit]] = defaultdict(list)
+    for fit in fits:
+        by_length[fit.time_steps].append(fit)
+    found: dict[Point, tuple[Reason, Reason]] = {}
+    if script is not None and "time_steps" in script.placeholders:
+        lengths = {time_steps: unused_length(fits, time_steps) for time_steps in by_length}
+        found = {fit.point: (why, why) for fit in fits if (why := lengths[fit.time_steps])}
+    for time_steps, group in by_length.items():
+        for batch, why in unused_batches(group).items():
+            reason = why if script is None else named_batch(why, group)
+            is_named = isinstance(reason, PlaceholderUnused)
+            found[Point(batch, time_steps)] = reason, reason if is_named else BatchNotUsed(reason)
+    return found
+
+
+def _without_throughput(
+    measurement: Measurement, unused: tuple[Reason, Reason] | None
+) -> Measurement:
+    if unused is None:
         return measurement
+    reason, warning = unused
     return replace(
         measurement,
         unused=reason,
         sequences_per_s=None,
         time_steps_per_s=None,
-        warnings=(BatchNotUsed(reason), *measurement.warnings),
+        warnings=(warning, *measurement.warnings),
     )
 
 

@@ -514,6 +514,58 @@ ENGINE: list[Row] = [
 
 FIVE = tuple(Point(batch, 16) for batch in (1, 2, 4, 8, 16))
 
+SCRIPTS: list[Row] = [
+    (
+        points.PlaceholderUnused("batch", GAVE),
+        "{batch} had no effect: requested 64, the data gave 32",
+    ),
+    (
+        points.PlaceholderUnused("time_steps", points.LengthNotUsed(70, 35)),
+        (
+            "{time_steps} had no effect: T is not used: of 70 time steps requested, recurrent "
+            "layers saw 35"
+        ),
+    ),
+    (
+        points.HoldsBefore(1945 * MIB, 2 * GIB, 12 * MIB),
+        (
+            "before its first training step the script holds 1.90 GiB of 2.00 GiB (weights 12.0 "
+            "MiB): the data set that it loads counts against the limit"
+        ),
+    ),
+    (
+        points.HoldsBefore(GIB, 2 * GIB, GIB),
+        ("before its first training step the script holds 1.00 GiB of 2.00 GiB (weights 1.00 GiB)"),
+    ),
+    (
+        points.HoldsBefore(GIB, 2 * GIB),
+        (
+            "before its first training step the script holds 1.00 GiB of 2.00 GiB: the data set "
+            "that it loads counts against the limit"
+        ),
+    ),
+    (
+        points.StartTakes(3.1),
+        "each start of the script takes 3.10 s before its first training step",
+    ),
+    (
+        points.StartTakes(3.1, 24, 150.0),
+        (
+            "each start of the script takes 3.10 s before its first training step; about 24 starts "
+            "and 2 min 30 s in all"
+        ),
+    ),
+    (
+        points.StartTakes(0.5, 1, 2.0),
+        (
+            "each start of the script takes 500 ms before its first training step; about 1 start "
+            "and 2 s in all"
+        ),
+    ),
+    (engine.SetupRuns("./fetch.sh  data"), "running --setup: ./fetch.sh data"),
+    (engine.ScriptChecked(POINT), "B=8 T=16: starting the script to see whether it trains"),
+]
+
 TRUST: list[Row] = [
     (trust.NothingRequested(), "nothing was requested"),
     (trust.NotEnded(), "the last invocation was stopped before its end"),
@@ -555,9 +607,9 @@ TRUST: list[Row] = [
     ),
 ]
 
-TABLE = [*SEVERAL, *POINTS, *BREAKDOWN, *MAXBATCH, *STUDY, *ADVICE, *ENGINE, *TRUST]
+TABLE = [*SEVERAL, *POINTS, *BREAKDOWN, *MAXBATCH, *STUDY, *ADVICE, *ENGINE, *SCRIPTS, *TRUST]
 
-NAMES = re.compile(r"^(?:B=\d|T=\d|T is |\d|--fast|\[\d)")
+NAMES = re.compile(r"^(?:B=\d|T=\d|T is |\d|--fast|\[\d|\{)")
 """What a sentence may begin with besides a small letter: a name, a number or an option."""
 
 NOT_PLAIN = re.compile(r"\b(?:told|foretold|lest|asked for)\b")
