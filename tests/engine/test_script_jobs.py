@@ -227,6 +227,19 @@ def test_a_resumed_run_repeats_the_check_and_drops_it(tmp_path: Path) -> None:
     assert run.is_finished
 
 
+def test_a_check_that_says_more_is_recorded_and_drew_other_data(tmp_path: Path) -> None:
+    first, second = Workers(), Workers()
+    order = an_order(tmp_path / "a.jsonl", Grid((16,), (16,)))
+    carry_out(order, first)
+    search = replace(order, command="max-batch", grid=Grid((), (16,)), extend=True)
+    run, _ = carry_out(search, second)
+    at = [fit for fit in fits_of(run) if fit.batch == 16]
+    assert [fit.train_steps_run for fit in at] == [2, 10]
+    assert second.asked[1].seed != first.asked[1].seed
+    third, _ = carry_out(replace(order, grid=Grid((16, 32), (16,)), extend=True), Workers())
+    assert len([fit for fit in fits_of(third) if fit.batch == 16]) == 2
+
+
 @pytest.mark.parametrize("changed", [{"threads": 1}, {"cudnn_benchmark": True}])
 def test_another_environment_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
     order = an_order(tmp_path / "a.jsonl", Grid((4,), (16,)))

@@ -26,7 +26,7 @@ from rnnprof.engine.identity import (
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer, utc_now
 from rnnprof.engine.order import Order
-from rnnprof.engine.reasons import IncompleteRecordSaved, SetupRuns
+from rnnprof.engine.reasons import IncompleteRecordSaved
 from rnnprof.engine.script_check import (
     CHECK_DEADLINE_S,
     Checked,
@@ -36,7 +36,7 @@ from rnnprof.engine.script_check import (
     with_found_length,
 )
 from rnnprof.engine.script_cost import expected_cost
-from rnnprof.engine.shell_commands import run_command
+from rnnprof.engine.shell_commands import PREPARED, prepare, set_up
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.errors import (
     BadInputError,
@@ -46,7 +46,6 @@ from rnnprof.errors import (
     WorkerStartError,
 )
 from rnnprof.outcomes import classify, said_before
-from rnnprof.placeholders import filled
 from rnnprof.plain_text import WIDTH
 from rnnprof.points.starts import much_held
 from rnnprof.runfile.codec import decode, encode
@@ -57,9 +56,6 @@ from rnnprof.runfile.records import Finished, Header, Host, Request, Run
 from rnnprof.units import format_bytes
 
 DESCRIBE_DEADLINE_S: Final = 120.0
-
-PREPARED: Final = frozenset({"fit", "memory", "timing"})
-"""Passes that run a script, each after its command of ``--prepare``."""
 
 DESCRIBE_ATTEMPTS: Final = 3
 """A pass that describes the machine has no record: what ends its worker costs an attempt here."""
@@ -126,7 +122,7 @@ def carry_out(
         kept = None if order.overwrite else journal.run
         site = _identify(order, kept, supervisor)
         held.enter_context(gpu_lock(None if order.gpu else site.uuid))
-        _set_up(site.order, supervisor, listener)
+        set_up(site.order, supervisor, listener.noted)
         limit_bytes = _resolved_limit(site.order, kept, supervisor, listener)
         training_bytes = _training_bytes(site.order, limit_bytes)
         site, passes = _check(site, training_bytes, kept, supervisor, listener)
@@ -163,7 +159,7 @@ def asking(supervisor: Supervisor, order: Order) -> Callable[[protocol.Task, flo
 
     def ask(task: protocol.Task, deadline_s: float) -> Answer:
         if task.do in PREPARED:
-            _prepare(task, supervisor, order)
+            prepare(task, order, supervisor)
         answer = supervisor.ask(task, deadline_s)
         evidence = answer.evidence
         if evidence is not None:
@@ -172,33 +168,6 @@ def asking(supervisor: Supervisor, order: Order) -> Callable[[protocol.Task, flo
         return replace(answer, findings=secrets.struck(answer.findings), evidence=evidence)
 
     return ask
-
-
-def _set_up(order: Order, supervisor: Supervisor, listener: Listener) -> None:
-    """Run the command of ``--setup``, once for all jobs of a supervisor.
-
-    Raises:
-        BadInputError: it failed.
-    """
-    script = order.workload.script
-    if script is None or script.setup is None or supervisor.found.get("setup") == script.setup:
-        return
-    listener.noted(SetupRuns(order.secrets.strike(script.setup)))
-    run_command("--setup", script.setup, supervisor.folder, order.secrets)
-    supervisor.found["setup"] = script.setup
-
-
-def _prepare(task: protocol.Task, supervisor: Supervisor, order: Order) -> None:
-    """Run the command of ``--prepare``, with the sizes of a pass's point.
-
-    Raises:
-        BadInputError: it failed.
-    """
-    script = task.workload.script
-    if script is None or script.prepare is None:
-        return
-    command = filled(script.prepare, task.point.batch, task.point.time_steps)
-    run_command("--prepare", command, supervisor.folder, order.secrets)
 
 
 def _refuse_early(run: Run | None, order: Order) -> None:
@@ -356,7 +325,7 @@ def _check(
     if site.order.script is None:
         sources = site.sources | _check_factory(site.order, supervisor)
         return replace(site, sources=sources), None
-    checked = _checked_script(site.order, training_bytes, supervisor, listener)
+    checked = _checked_script(site.order, training_bytes, kept, supervisor, listener)
     return Site(
         with_found_length(site.order, checked, kept),
         site.facts | checked.facts,
@@ -365,14 +334,19 @@ def _check(
 
 
 def _checked_script(
-    order: Order, training_bytes: int, supervisor: Supervisor, listener: Listener
+    order: Order,
+    training_bytes: int,
+    kept: Run | None,
+    supervisor: Supervisor,
+    listener: Listener,
 ) -> Checked:
     """Check a script; for a further order of a supervisor only if it has another script."""
     what = (order.workload, order.script, order.device, order.device_uuid, training_bytes)
     known: tuple[object, Checked] | None = supervisor.found.get("check")
     if known is not None and known[0] == what:
         return replace(known[1], passes=())
-    checked = check_script(order, training_bytes, asking(supervisor, order), listener.noted)
+    ask = asking(supervisor, order)
+    checked = check_script(order, training_bytes, ask, listener.noted, kept)
     supervisor.found["check"] = (what, checked)
     return checked
 
@@ -385,6 +359,7 @@ def _keep(checked: Checked | None, job: Job) -> None:
     fits = []
     for started, fit in checked.records(job.order, request, limit_bytes):
         fits.append(fit)
+        job.listener.probed(fit)
         if not is_known(fit, job.run):
             job.journal.append(started)
             job.journal.append(fit)

@@ -95,7 +95,11 @@ def has_time_steps(order: Order) -> bool:
 
 
 def check_script(
-    order: Order, limit_bytes: int, ask: Ask, noted: Callable[[Reason], None]
+    order: Order,
+    limit_bytes: int,
+    ask: Ask,
+    noted: Callable[[Reason], None],
+    kept: Run | None = None,
 ) -> Checked:
     """Run a script at its first point, as a fit pass under the limit.
 
@@ -105,6 +109,7 @@ def check_script(
     Args:
         limit_bytes: memory for training, without the reserve.
         ask: runs a task in a fresh worker, within a deadline in seconds.
+        kept: the run that the order adds to: its passes drew other data.
 
     Raises:
         BadInputError: it raised, ended, or came to no training step.
@@ -115,7 +120,8 @@ def check_script(
     point: Point | None = first_point(order)
     while point is not None:
         noted(ScriptChecked(point))
-        passes.append(_run(order, point, limit_bytes, ask))
+        number = len(_fits_at(point, kept))
+        passes.append(_run(order, point, number, limit_bytes, ask))
         error = _error_of(order, passes[-1])
         errors += [error] if error else []
         point = None if passes[-1].outcome is Outcome.MEASURED else _next_point(order, passes)
@@ -147,14 +153,14 @@ def _next_point(order: Order, passes: list[FirstPass]) -> Point | None:
     return smallest
 
 
-def _run(order: Order, point: Point, limit_bytes: int, ask: Ask) -> FirstPass:
+def _run(order: Order, point: Point, number: int, limit_bytes: int, ask: Ask) -> FirstPass:
     settings = order.settings
     task = replace(
         order.task("fit"),
         point=point,
         limit_bytes=limit_bytes,
         guard_bytes=guard_bytes(),
-        seed=proof_seed(settings.seed, point, 0),
+        seed=proof_seed(settings.seed, point, number),
         point_seconds=settings.point_seconds,
     )
     if order.command != "profile":  # as long as a proof, so that it need not be run again
@@ -287,8 +293,17 @@ def with_found_length(order: Order, checked: Checked, kept: Run | None) -> Order
 
 
 def is_known(fit: Fit, run: Run) -> bool:
-    """Whether a run has a fit pass of that point under that limit, which the check only repeats."""
+    """Whether a run has a fit pass that says as much, so that the check only repeats it."""
     return any(
-        isinstance(o, Fit) and o.point == fit.point and o.limit_bytes == fit.limit_bytes
-        for o in run.observations
+        other.outcome is fit.outcome
+        and other.limit_bytes == fit.limit_bytes
+        and other.train_steps_run >= fit.train_steps_run
+        and fit.role in (other.role, Role.PROBE)
+        for other in _fits_at(fit.point, run)
     )
+
+
+def _fits_at(point: Point, run: Run | None) -> list[Fit]:
+    """The fit passes that a run has at a point."""
+    found = () if run is None else run.observations
+    return [each for each in found if isinstance(each, Fit) and each.point == point]

@@ -6,18 +6,56 @@ import os
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
+from rnnprof import protocol
+from rnnprof.engine.order import Order
+from rnnprof.engine.reasons import SetupRuns
+from rnnprof.engine.supervisor import Supervisor
 from rnnprof.errors import BadInputError, MachineError
 from rnnprof.outcomes import said_before_end
+from rnnprof.placeholders import filled
+from rnnprof.reasons import Reason
 from rnnprof.redaction import NO_SECRETS, Secrets
 
 TERM_GRACE_S: Final = 2.0
 """After SIGTERM a command that is stopped has this long to end."""
 
 TAIL_BYTES: Final = 16 << 10
+
+
+PREPARED: Final = frozenset({"fit", "memory", "timing"})
+"""Passes that run a script, each after its command of ``--prepare``."""
+
+
+def set_up(order: Order, supervisor: Supervisor, noted: Callable[[Reason], None]) -> None:
+    """Run the command of ``--setup``, once for all jobs of a supervisor.
+
+    Raises:
+        BadInputError: it failed.
+    """
+    script = order.workload.script
+    if script is None or script.setup is None or supervisor.found.get("setup") == script.setup:
+        return
+    noted(SetupRuns(order.secrets.strike(script.setup)))
+    run_command("--setup", script.setup, supervisor.folder, order.secrets)
+    supervisor.found["setup"] = script.setup
+
+
+def prepare(task: protocol.Task, order: Order, supervisor: Supervisor) -> None:
+    """Run the command of ``--prepare``, with the sizes of a pass's point.
+
+    Raises:
+        BadInputError: it failed.
+    """
+    script = task.workload.script
+    if script is None or script.prepare is None:
+        return
+    command = filled(script.prepare, task.point.batch, task.point.time_steps)
+    run_command("--prepare", command, supervisor.folder, order.secrets)
 
 
 def run_command(
