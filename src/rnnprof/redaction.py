@@ -276,18 +276,20 @@ def _found(form: str) -> str:
 
 
 def command_shown(words: Iterable[str]) -> list[str]:
-    """A command of rnnprof with ``***`` for the secrets among its factory's arguments."""
-    options = list(_options(words))
+    """A command of rnnprof with ``***`` for the secrets of its factory or its script."""
+    words = list(words)
+    at = words.index("--") if "--" in words else len(words)
+    options = list(_options(words[:at]))
     texts = iter(_argv_shown([text for flag, _, text in options if flag == "--factory-argv"]))
     shown: list[str] = []
     for flag, opening, text in options:
         if flag == "--factory-argv":
             text = next(texts)
-        elif flag == "--factory-arg":
+        elif flag:
             name, _, value = text.partition("=")
             text = f"{name}={STRUCK}" if is_secret(name, _read(value)) else text
         shown += [*opening[:-1], opening[-1] + text]
-    return shown
+    return [*shown, *words[at : at + 1], *split_words(words[at + 1 :])[0]]
 
 
 def _options(words: Iterable[str]) -> Iterator[tuple[str, list[str], str]]:
@@ -308,7 +310,7 @@ def _options(words: Iterable[str]) -> Iterator[tuple[str, list[str], str]]:
         yield "", [""], flag
 
 
-_VALUED: Final = frozenset({"--factory-arg", "--factory-argv"})
+_VALUED: Final = frozenset({"--factory-arg", "--factory-argv", "--env", "--set"})
 
 
 def _argv_shown(texts: Sequence[str]) -> Iterator[str]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Iterable, Iterator
+import importlib.machinery
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -101,9 +104,16 @@ class _Script:
     is_dynamic: bool = False
 
 
-def _read(path: Path) -> _Script:
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a file.
+
+    Raises:
+        BadInputError: it cannot be read, or is not Python.
+    """
     try:
-        tree = ast.parse(path.read_bytes(), str(path))
+        with warnings.catch_warnings():  # of the user's file, which Python prints when it runs it
+            warnings.simplefilter("ignore")
+            return ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
         where = "" if error.lineno is None else f" in line {error.lineno}"
         text = (error.text or "").strip()[:60]
@@ -115,6 +125,56 @@ def _read(path: Path) -> _Script:
         raise BadInputError(f"{path.name} is nested too deeply for Python") from None
     except OSError as error:
         raise BadInputError(f"cannot read {path}: {error.strerror}") from None
+
+
+def module_file(name: str, folders: Sequence[Path]) -> Path | None:
+    """The file of a module or package, found without importing anything.
+
+    Args:
+        folders: to look in before those where Python looks.
+
+    Returns:
+        None where there is no such module, or it has no file of Python text.
+    """
+    places: list[str] | None = [*map(str, folders), *sys.path]
+    spec, known = None, ""
+    for part in name.split("."):
+        known = f"{known}.{part}" if known else part
+        spec = _spec_of(known, places)
+        if spec is None:
+            return None
+        found = spec.submodule_search_locations
+        places = None if found is None else list(found)
+        if places is None and known != name:
+            return None
+    assert spec is not None, "every name has a part"
+    return Path(spec.origin) if spec.origin is not None and spec.origin.endswith(".py") else None
+
+
+def _spec_of(name: str, places: list[str] | None) -> importlib.machinery.ModuleSpec | None:
+    """Where a module is; a package in development is known to finders of its own."""
+    spec = importlib.machinery.PathFinder.find_spec(name, places)
+    if spec is not None or "." in name:
+        return spec
+    for finder in sys.meta_path:
+        found = finder.find_spec(name, None)
+        if found is not None:
+            return found
+    return None
+
+
+def is_main_guard(test: ast.expr) -> bool:
+    """Whether a condition is ``__name__ == "__main__"``."""
+    if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Eq):
+        return False
+    sides = [test.left, *test.comparators]
+    names = [each.id for each in sides if isinstance(each, ast.Name)]
+    texts = [each.value for each in sides if isinstance(each, ast.Constant)]
+    return names == ["__name__"] and texts == ["__main__"]
+
+
+def _read(path: Path) -> _Script:
+    tree = parsed(path)
     found = _Script()
     for node in _running(tree.body, found):
         _note(node, found)
@@ -127,7 +187,7 @@ def _running(body: Iterable[ast.stmt], found: _Script) -> Iterator[ast.AST]:
     left: list[ast.AST] = list(reversed(list(body)))
     while left:
         node = left.pop()
-        if isinstance(node, ast.If) and _is_main_guard(node.test):
+        if isinstance(node, ast.If) and is_main_guard(node.test):
             for each in ast.walk(ast.Module(node.body, [])):
                 if isinstance(each, (*_FUNCTIONS, ast.ClassDef)):
                     found.guarded.setdefault(each.name, each.lineno)
@@ -176,15 +236,6 @@ def _note_inner(tree: ast.Module, found: _Script) -> None:
                 if isinstance(each, _FUNCTIONS):
                     place = f"the {kind} {scope.name} (line {each.lineno})"
                     found.inner.setdefault(each.name, place)
-
-
-def _is_main_guard(test: ast.expr) -> bool:
-    if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Eq):
-        return False
-    sides = [test.left, *test.comparators]
-    names = [each.id for each in sides if isinstance(each, ast.Name)]
-    texts = [each.value for each in sides if isinstance(each, ast.Constant)]
-    return names == ["__name__"] and texts == ["__main__"]
 
 
 def _missing(found: _Script, function: str) -> str:

@@ -58,7 +58,9 @@ def test_every_option_that_may_be_configured_has_its_variables_and_its_key(
     prefix = command.replace("-", "_").upper()
     [option] = [each for each in command_of(command).params if each.name == entry.name]
     assert option.envvar == [f"RNNPROF_{prefix}_{own}", f"RNNPROF_{own}"]
-    value = {"flag": "true", "count": "1", "list": '["a=1"]'}.get(entry.shape, '"1"')
+    value = {"flag": "true", "count": "1", "list": '["a=1"]', "words": '["a"]'}.get(
+        entry.shape, '"1"'
+    )
     (tmp_path / "rnnprof.toml").write_text(f"{entry.key} = {value}\n")
     assert list(read_config(tmp_path, entries_of(command))) == [entry.name]
 
@@ -88,7 +90,7 @@ def test_defaults_are_those_of_the_records(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     for name in ("profile", "max-batch"):
         context = command_of(name).make_context(name, [])
-        assert opt.workload_from(context, context.params) == (Workload(), None, NO_SECRETS)
+        assert opt.workload_from(context, context.params) == (Workload(), None, NO_SECRETS, None)
         assert opt.settings_from(context.params) == Settings()
     study = command_of("trainability").make_context("trainability", []).params
     trainability = import_module("rnnprof.cli.trainability")

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 
 from rnnprof.cli import options as opt
 from rnnprof.cli.command import MeasuringCommand, TableCommand, table_options
-from rnnprof.cli.config import Defaults, checked
+from rnnprof.cli.config import USERS_CODE, Defaults, checked
 from rnnprof.cli.echo import command_of, say
 from rnnprof.cli.outputs import check_outputs
 from rnnprof.cli.printed import note_printed
@@ -29,6 +29,9 @@ OUTPUTS: Final = {
     "benchmark_json": "--benchmark-json",
 }  # fmt: skip
 """The options that name files to write, and their flags."""
+
+_TRAINED: Final = {*USERS_CODE, *opt.CELL_OPTIONS}
+"""Options that say what is trained: where a budget states one, no variable names other code."""
 
 INPUTS: Final = {"budget": "--budget", "run": "RUN", "baseline": "--baseline"}
 
@@ -54,7 +57,11 @@ class _Measurement(MeasuringCommand):
     def hears(self, ctx: click.Context, name: str) -> bool:
         """No variable changes what a budget sets: a job would then judge something else."""
         defaults = ctx.default_map
-        return not (isinstance(defaults, Defaults) and name in defaults.stated)
+        if not isinstance(defaults, Defaults):
+            return True
+        if name in USERS_CODE and not defaults.stated.keys().isdisjoint(_TRAINED):
+            return False
+        return name not in defaults.stated
 
 
 @click.command(cls=TableCommand)
@@ -63,28 +70,46 @@ class _Measurement(MeasuringCommand):
 def command(**options: Any) -> int:
     """A CI gate: compare a run with a budget and a baseline.
 
-    Without RUN it measures what the budget requires. Exit codes: 0 passed (or inconclusive, with a
+    Without RUN it measures what the budget requires, of the budget's [workload] or of the script
+    after --. Exit codes: 0 passed (or inconclusive, with a
     warning), 1 failed, 3 not comparable, or inconclusive with --strict; of several GPUs the worst.
     """  # fmt: skip
     from rnnprof.gate.judge import gate
     from rnnprof.report.words.gate import worded
 
     budget = read_budget(options["budget"])
-    asked = _options_of(budget, options["budget"])
+    asked = _options_of(budget, options["budget"], _script_of(budget, options))
     if options["simulate"] is not None and not _is_overruled("simulate", budget):
         asked["simulate"] = options["simulate"]
     _check_simulation(budget, asked, options)
-    workload = opt.workload_from(asked["context"], asked, runs=options["run"] is None).workload
+    trained = opt.workload_from(asked["context"], asked, runs=options["run"] is None)
     _check_against(options)
     _check_files(options, _read_by(asked))
     _check_baseline(asked, options)
     base = _folded(options["baseline"]) if options["baseline"] else None
+    _check_times(trained, budget, base, options)
     if options["run"] is None:
         return _answer(_measured_and_judged(asked, budget, base, options), options)
     run = _folded(options["run"])
-    differing = _differing(workload, run.run) if budget.workload else ()
+    differing = _differing(trained.workload, run.run) if budget.workload else ()
     verdict = worded(gate(budget, run, base, differing))
     return _answer([(verdict, _context(run, base, options))], options)
+
+
+def _check_times(
+    trained: opt.Trained, budget: Budget, base: FoldedRun | None, options: Mapping[str, Any]
+) -> None:
+    """Check that a script that is given no T is measured at one.
+
+    Raises:
+        BadInputError: budget and baseline require several.
+    """
+    from rnnprof.gate.run import asked_of
+
+    if options["run"] is None and trained.script is not None:
+        asked = asked_of(budget, base)
+        times = {*asked.edges, *(point.time_steps for point in asked.fits)}
+        trained.script.times_of(sorted(times), options["budget"].name)
 
 
 def _folded(path: Path) -> FoldedRun:
@@ -190,13 +215,43 @@ def read_budget(path: Path) -> Budget:
     return parse_budget(read_toml(path), path.name, budget_entries("measure"))
 
 
-def _options_of(budget: Budget, path: Path) -> dict[str, Any]:
-    """The options of ``profile``, as the budget's ``[workload]`` and ``[measure]`` set them."""
+def _script_of(budget: Budget, options: Mapping[str, Any]) -> list[str]:
+    """The script on the command line, as words for ``profile``.
+
+    Raises:
+        BadInputError: the budget states what is trained too, or a run is judged, which has it.
+    """
+    flags = {"env": "--env", "assignments": "--set", "setup": "--setup", "prepare": "--prepare"}
+    given = [name for name in ("script", *flags) if options[name]]
+    if not given:
+        return []
+    if options["run"] is not None:
+        flag = "the script" if options["script"] else flags[given[0]]
+        raise BadInputError(f"{options['run']} is measured already: leave {flag} out")
+    stated = [key for key in budget.workload if key not in ("env", "set", "setup", "prepare")]
+    if options["script"] and stated:
+        raise BadInputError(
+            f"{options['budget'].name} states what is trained ([workload] {stated[0]}), and so "
+            "does the script after --: leave one of the two out"
+        )
+    words = []
+    for name, flag in flags.items():
+        texts = options[name] if isinstance(options[name], tuple) else (options[name],)
+        words += [word for text in texts if text is not None for word in (flag, text)]
+    return [*words, "--", *options["script"]] if options["script"] else words
+
+
+def _options_of(budget: Budget, path: Path, given: Sequence[str] = ()) -> dict[str, Any]:
+    """The options of ``profile``, as the budget's ``[workload]`` and ``[measure]`` set them.
+
+    Args:
+        given: words of the command line, which come first.
+    """
     profile = by_key(entries_of("profile"))
     measure = {key: value for key, value in budget.measure.items() if key in profile}
     values = checked(budget.workload, path.name, budget_entries("workload"))
     values |= checked(measure, path.name, profile)
-    context = _measurement.make_context("check", [], default_map=values)
+    context = _measurement.make_context("check", list(given), default_map=values)
     return {**context.params, "context": context}
 
 
@@ -227,9 +282,13 @@ def _check_files(options: Mapping[str, Any], read: Mapping[str, Path | None]) ->
 
 
 def _read_by(asked: Mapping[str, Any]) -> dict[str, Path | None]:
-    """The file of the factory, as the budget names it."""
+    """The file of the factory or the script, as the budget names it."""
     file, _, function = str(asked["factory"] or "").rpartition(":")
-    return {"the factory": Path(file) if function and file.endswith(".py") else None}
+    scripts = [Path(word) for word in asked["script"][:4] if word.endswith(".py")]
+    return {
+        "the factory": Path(file) if function and file.endswith(".py") else None,
+        "the script": scripts[0] if scripts else None,
+    }
 
 
 def _differing(workload: Workload, run: Run) -> tuple[Reason, ...]:
@@ -238,6 +297,8 @@ def _differing(workload: Workload, run: Run) -> tuple[Reason, ...]:
     from rnnprof.runfile.codec import encode
 
     asked, found = encode(workload), encode(run.header.workload)
+    for encoded, script in ((asked, workload.script), (found, run.header.workload.script)):
+        encoded["script"] = None if script is None else script.describe()
     return tuple(
         KeyDiffers(name.replace("_", "-"), found[name], asked[name])
         for name in asked
@@ -380,6 +441,7 @@ def _context(
 ) -> CheckContext:
     """The facts that a report states beside the verdict."""
     from rnnprof.gate.formats.shared import CheckContext
+    from rnnprof.redaction import command_shown
 
     run, header = folded.run, folded.run.header
     given = sys.argv[2:] if sys.argv[1:2] == ["check"] else []
@@ -389,7 +451,7 @@ def _context(
         workload=header.workload.describe(),
         device=str(header.environment.get("device_name") or "not known"),
         limit_bytes=run.limit_bytes,
-        command=command_of(["rnnprof", "check", *given]),
+        command=command_of(["rnnprof", "check", *command_shown(given)]),
         budget_name=str(options["budget"]),
         is_strict=options["strict"],
         judged_at=datetime.now(UTC),

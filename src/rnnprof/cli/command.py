@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from rnnprof.cli.config import Defaults, read_config
+from rnnprof.cli.script_args import NO_SCRIPT, script_words, take_script
 from rnnprof.cli.table import GROUPS, PLAIN, Entry, entries_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from click.types import OptionHelpExtra
 
@@ -58,8 +59,54 @@ class TableOption(click.Option):
         return extra
 
 
+class ScriptOption(TableOption):
+    """The user's script: on the command line it is what stands after ``--``, and comes last."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Nothing: the words of the script are taken before the rest is parsed."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """As the user writes it."""
+        record = super().get_help_record(ctx)
+        return None if record is None else (f"-- {self.metavar}", record[1])
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """As the user writes it, and the variable that it is from."""
+        return super().get_error_hint(ctx).replace("'--script'", "the script")
+
+    def consume_value(
+        self, ctx: click.Context, opts: Mapping[str, Any]
+    ) -> tuple[Any, click.core.ParameterSource]:
+        """The words after ``--``; without them those of a variable or a file."""
+        words = script_words(ctx)
+        if words is not None:
+            return words, click.core.ParameterSource.COMMANDLINE
+        return super().consume_value(ctx, opts)
+
+    def value_from_envvar(self, ctx: click.Context) -> Any:
+        """The words of the variable, as a shell splits them."""
+        import shlex
+
+        text = self.resolve_envvar_value(ctx)
+        try:
+            return None if text is None else shlex.split(text)
+        except ValueError as error:
+            ctx.set_parameter_source(self.name or "", _ENVIRONMENT)
+            raise click.BadParameter(f"{str(error).lower()}: write it as for a shell") from None
+
+
 class TableCommand(click.Command):
     """A command whose help shows the options in the groups of the table."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line; what stands after ``--`` is the script's."""
+        return super().parse_args(ctx, take_script(ctx, self, args))
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """The usage in the order in which a command is written: the script comes last."""
+        pieces = super().collect_usage_pieces(ctx)
+        takes_script = any(isinstance(each, ScriptOption) for each in self.params)
+        return [*pieces, "[-- COMMAND]"] if takes_script else pieces
 
     def hears(self, ctx: click.Context, name: str) -> bool:  # noqa: ARG002
         """Whether an environment variable may set the option *name*."""
@@ -125,8 +172,9 @@ def table_options(command: str, variables_of: str | None = None) -> Callable[[F]
     def decorate(function: F) -> F:
         for entry in reversed(entries_of(command)):
             attributes = _attributes(entry, entry.variables(command, variables_of))
+            kind = ScriptOption if entry.shape == "words" else TableOption
             function = click.option(
-                *entry.flags.split(), entry.name, cls=TableOption, entry=entry, **attributes
+                *entry.flags.split(), entry.name, cls=kind, entry=entry, **attributes
             )(function)
         return function
 
@@ -140,6 +188,8 @@ def _attributes(entry: Entry, variables: list[str]) -> dict[str, Any]:
         "metavar": entry.metavar,
         "envvar": variables or None,
     }
+    if entry.shape == "words":
+        return {**found, "multiple": True}
     if entry.shape == "flag":
         return {**found, "is_flag": True}
     if entry.shape == "count":
@@ -156,7 +206,7 @@ def _attributes(entry: Entry, variables: list[str]) -> dict[str, Any]:
 def _lay_workload(ctx: click.Context, _: click.Parameter, path: Any) -> None:
     if path is not None and not ctx.resilient_parsing:
         assert isinstance(ctx.default_map, Defaults), "only commands that measure have a workload"
-        ctx.default_map.lay(path)
+        ctx.default_map.lay(path, NO_SCRIPT.get(ctx.info_name or ""))
 
 
 def _group_of(parameter: click.Parameter) -> str | None:

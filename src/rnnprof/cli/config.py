@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rnnprof.cli.table import Entry, budget_entries, by_key, configured_keys
 from rnnprof.errors import BadInputError
@@ -13,11 +13,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+USERS_CODE: Final = ("factory", "script")
+"""Options that say which code of the user is trained: one of them at most counts."""
+
+
 class Defaults(MutableMapping[str, Any]):
     """Values from files, by the options' names in Python; read on first use.
 
     If several set an option, the first counts: *stated*, which is a budget; the file of
-    ``--workload``; the configuration.
+    ``--workload``; the configuration.  So it is for USERS_CODE together: the script of a budget
+    takes the place of the configuration's factory.
     """
 
     def __init__(
@@ -28,26 +33,42 @@ class Defaults(MutableMapping[str, Any]):
         self._configured: dict[str, Any] | None = None
         self._workload_path: Path | None = None
         self._workload: dict[str, Any] | None = None
+        self._no_script: str | None = None
 
-    def lay(self, workload_path: Path) -> None:
-        """Put a file of ``--workload`` above the configuration."""
+    def lay(self, workload_path: Path, no_script: str | None = None) -> None:
+        """Put a file of ``--workload`` above the configuration.
+
+        Args:
+            no_script: why the command takes no script, if it takes none.
+        """
         self._workload_path, self._workload = workload_path, None
+        self._no_script = no_script
+
+    @property
+    def workload_file(self) -> tuple[Path, dict[str, Any]] | None:
+        """The file of ``--workload``, and what it sets."""
+        if self._workload_path is None:
+            return None
+        return self._workload_path, self._layers()[1]
 
     def _layers(self) -> tuple[dict[str, Any], ...]:
         if self._configured is None:
             self._configured = self._configuration()
         if self._workload_path is not None and self._workload is None:
             self._workload = read_workload_file(self._workload_path)
+            if self._no_script is not None and "script" in self._workload:
+                raise BadInputError(f"--workload {self._workload_path}: {self._no_script}")
         return self.stated, self._workload or {}, self._configured
 
     def __getitem__(self, name: str) -> Any:
+        alike = USERS_CODE if name in USERS_CODE else (name,)
         for layer in self._layers():
-            if name in layer:
+            if not layer.keys().isdisjoint(alike):
                 return layer[name]
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter({name: None for layer in self._layers() for name in layer})
+        return iter({name: None for layer in self._layers() for name in layer if name in self})
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -118,8 +139,8 @@ def checked(table: Mapping[str, Any], file: str, known: Mapping[str, Entry]) -> 
         try:
             values[known[key].name] = _as_given(known[key], value)
         except ValueError as error:
-            # the arguments of a factory may be secrets
-            said = "..." if known[key].shape == "list" else shown(value)
+            # the arguments of a factory or a script may be secrets
+            said = "..." if known[key].shape in ("list", "words") else shown(value)
             raise BadInputError(f"{file}: {key} = {said}: {error}") from None
     return values
 
@@ -132,6 +153,8 @@ def _as_given(entry: Entry, value: Any) -> Any:
         if not isinstance(value, bool):
             raise ValueError("write true or false")
         return value
+    if entry.shape == "words":
+        return _words(value)
     if entry.shape == "list":
         return [value] if entry.key == "factory-argv" and isinstance(value, str) else _texts(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
@@ -139,6 +162,20 @@ def _as_given(entry: Entry, value: Any) -> Any:
     if isinstance(value, int) and abs(value) >= MAX_NUMBER:  # Python may refuse to print it
         raise ValueError("write a smaller number")
     return _count(value) if entry.shape == "count" else str(value)
+
+
+def _words(value: Any) -> list[str]:
+    """A command: its words, or a text that is split as a shell does."""
+    import shlex
+
+    if isinstance(value, str):
+        try:
+            value = shlex.split(value)
+        except ValueError as error:
+            raise ValueError(f"{str(error).lower()}: write a list of strings") from None
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise ValueError('write a list of strings, as ["python", "train.py"]')
+    return value
 
 
 def _texts(value: Any) -> list[str]:

@@ -114,9 +114,12 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 def cli() -> None:
     """Measure which batch size and how many time steps to train a recurrent network with.
 
+    Your training script runs unchanged; {batch} and {time_steps} stand where the sizes go:
+
     \b
+    rnnprof max-batch -- python train.py --batch-size {batch} --bptt {time_steps}
+    rnnprof profile --set BATCH_SIZE={batch} -- python train.py
     rnnprof profile                                  an LSTM, on this machine
-    rnnprof profile --cell gru --hidden-size 1024
     rnnprof profile --factory train.py:make          your own training step
     """
 

@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, /, **options: Any) -> int:
     """Prove the largest batch that fits at each T.
 
-    Each batch that is tried runs whole training steps in a fresh worker; the measured bytes decide
-    the next one. The same command on an unfinished run file resumes it.
+    \b
+    rnnprof max-batch -T 35,70 -- \\
+        python train.py --batch-size {batch} --bptt {time_steps}
+
+    Each batch that is tried runs whole training steps of your script, unchanged, in a fresh
+    process; the measured bytes decide the next one. Without a script it trains a built-in cell, or
+    your own training step (--factory). The same command on an unfinished run file resumes it.
     """  # fmt: skip
     orders = orders_of(ctx, options, "max-batch", "-max-batch")
     _check(options, orders[0].workload)
@@ -46,7 +51,9 @@ def _check(options: dict[str, Any], workload: Workload) -> None:
     if options["lengths"] is None:
         return
     if not workload.is_built_in:
-        raise BadInputError("--lengths is for the built-in cells: your code has its own lengths")
+        raise BadInputError(
+            "--lengths is for the built-in cells: your code has its own lengths; leave it out"
+        )
     if max(options["lengths"]) > min(options["time_steps"]):
         raise BadInputError(
             f"--lengths {max(options['lengths'])} is longer than --time-steps "
@@ -59,7 +66,9 @@ def _answer(runs: Sequence[Run], options: dict[str, Any]) -> int:
     """Print the answer of the run, or of several GPUs in one table or document."""
     from rnnprof.report.model import report_of
 
-    asked = set(options["time_steps"])
+    script = runs[0].header.workload.script
+    knows_times = script is None or "time_steps" in script.placeholders
+    asked = set(options["time_steps"]) if knows_times else None  # else T is what was seen
     effective = options["effective_batch"]
     reports = [report_of(run, time_steps=asked, effective_batch=effective) for run in runs]
     if options["as_json"]:

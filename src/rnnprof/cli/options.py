@@ -15,59 +15,178 @@ if TYPE_CHECKING:
     from rnnprof.device.selection import Selected
     from rnnprof.redaction import Secrets
     from rnnprof.runfile.records import Settings
-    from rnnprof.workload import Workload
+    from rnnprof.script_command import Script
+    from rnnprof.workload import ScriptPlace, Workload
 
-_FACTORY: Final = ("factory", "factory_args", "factory_env", "factory_argv")
+_FACTORY_FLAGS: Final = {
+    "factory_args": "--factory-arg", "factory_env": "--factory-arg-env",
+    "factory_argv": "--factory-argv",
+}  # fmt: skip
+_SCRIPT_FLAGS: Final = {
+    "env": "--env", "assignments": "--set", "setup": "--setup", "prepare": "--prepare",
+}  # fmt: skip
+_USERS_CODE: Final = ("factory", "script", *_FACTORY_FLAGS, *_SCRIPT_FLAGS)
 
 WORKLOAD_OPTIONS: Final = tuple(
-    entry.name for entry in budget_entries("workload").values() if entry.name not in _FACTORY
+    entry.name for entry in budget_entries("workload").values() if entry.name not in _USERS_CODE
 )
 """Options that are a workload's own fields."""
 
 CELL_OPTIONS: Final = tuple(name for name in WORKLOAD_OPTIONS if name != "optimizer")
-"""Options of the built-in cells; a factory decides these itself."""
+"""Options of the built-in cells; a factory decides these itself, and a script all of them."""
 
 
 class Trained(NamedTuple):
     """What a command trains.
 
     Attributes:
-        factory_path: where its factory is; None for a built-in cell.
-        secrets: arguments of the factory that no record has.
+        factory_path: where its factory is; None without one.
+        secrets: what the factory or the script is given and no record has.
+        script: the user's script; None without one.
     """
 
     workload: Workload
     factory_path: str | None
     secrets: Secrets
+    script: Script | None = None
+
+    @property
+    def place(self) -> ScriptPlace | None:
+        """Where the script is; None without one."""
+        return None if self.script is None else self.script.place
 
 
 def workload_from(ctx: click.Context, options: dict[str, Any], *, runs: bool = True) -> Trained:
-    """The requested workload, and its factory.
+    """The requested workload, and its factory or script.
 
     Args:
         runs: whether workers will run it, so that environment variables must be set.
 
     Raises:
-        BadInputError: cell options are given with a factory, or the factory cannot be found.
+        BadInputError: options of a cell, a factory and a script are mixed, or the factory or the
+            script cannot be used as it is.
     """
-    import os
-
     from rnnprof.redaction import NO_SECRETS
-    from rnnprof.workload import FactoryInput, Workload, factory_place, workload_of
+    from rnnprof.workload import Workload
 
+    kind = _kind(ctx, options)
+    _refuse_others(ctx, options, kind)
+    if kind == "script":
+        return _script_from(options, runs=runs)
+    if kind == "factory":
+        return _factory_from(options, runs=runs)
+    workload = Workload(**{name: options[name] for name in WORKLOAD_OPTIONS})
+    return Trained(workload, None, NO_SECRETS)
+
+
+def _kind(ctx: click.Context, options: dict[str, Any]) -> str:
+    """What is trained: a ``factory``, a ``script`` or a ``cell``.
+
+    Raises:
+        BadInputError: a factory and a script are given in one place.
+    """
+    from rnnprof.toml_file import shown
+
+    if not options.get("script"):
+        return "cell" if options["factory"] is None else "factory"
     if options["factory"] is None:
-        for name, flag in _FACTORY_FLAGS.items():
-            if options[name]:
-                raise BadInputError(f"{flag} needs --factory")
-        workload = Workload(**{name: options[name] for name in WORKLOAD_OPTIONS})
-        return Trained(workload, None, NO_SECRETS)
-    for name in CELL_OPTIONS:
-        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+        return "script"
+    script, factory = (_rank(ctx, name) for name in ("script", "factory"))
+    if script == factory:
+        raise BadInputError(
+            f"--factory {shown(options['factory'])} and a script ({options['script'][0]} ...) "
+            "exclude each other: leave one out"
+        )
+    return "script" if script > factory else "factory"
+
+
+def _rank(ctx: click.Context, name: str) -> int:
+    """Which of two sources of options counts: a flag, a variable, a file."""
+    sources = click.core.ParameterSource
+    ranks = {sources.COMMANDLINE: 3, sources.ENVIRONMENT: 2, sources.DEFAULT_MAP: 1}
+    source = ctx.get_parameter_source(name)
+    return 0 if source is None else ranks.get(source, 0)
+
+
+def _is_typed(ctx: click.Context, name: str) -> bool:
+    return _rank(ctx, name) == 3
+
+
+def _refuse_others(ctx: click.Context, options: dict[str, Any], kind: str) -> None:
+    """Refuse options of what is not trained.
+
+    What a file or a variable sets for a factory is left alone where the command names a script.
+
+    Raises:
+        BadInputError: names the option and what to do.
+    """
+    is_typed = _rank(ctx, "script") == 3 or _rank(ctx, "factory") == 3
+    for name, flag in _FACTORY_FLAGS.items():
+        if kind != "factory" and options[name] and (_is_typed(ctx, name) or not is_typed):
+            instead = ": write the script's own words after --" if kind == "script" else ""
+            raise BadInputError(f"{flag} needs --factory{instead}")
+    for name, flag in _SCRIPT_FLAGS.items():
+        if kind != "script" and options.get(name) and (_is_typed(ctx, name) or not is_typed):
+            raise BadInputError(f"{flag} needs a script: write it last, -- python train.py ...")
+    if kind == "script":
+        _refuse_cells(ctx)
+    for name in CELL_OPTIONS if kind == "factory" else ():
+        if _is_typed(ctx, name):
             flag = "--" + name.replace("_", "-")
             raise BadInputError(
                 f"{flag} belongs to the built-in cells; pass it to the factory with --factory-arg "
                 f"{name}={options[name]}"
             )
+
+
+def _refuse_cells(ctx: click.Context) -> None:
+    """Refuse what says how a built-in cell is trained, beside a script.
+
+    Raises:
+        BadInputError: names the option.
+    """
+    from rnnprof.cli.config import Defaults
+
+    for name in WORKLOAD_OPTIONS:
+        if _is_typed(ctx, name):
+            flag = "--" + name.replace("_", "-")
+            raise BadInputError(
+                f"{flag} belongs to the built-in cells, and a script decides that itself: write "
+                "the script's own option for it after --"
+            )
+    defaults = ctx.default_map
+    if not isinstance(defaults, Defaults) or defaults.workload_file is None:
+        return
+    path, values = defaults.workload_file
+    others = [name for name in values if name not in ("script", *_SCRIPT_FLAGS)]
+    if others and _is_typed(ctx, "workload_file"):
+        raise BadInputError(
+            f"--workload {path} sets {others[0].replace('_', '-')}, which a script decides itself: "
+            "leave --workload or the script out"
+        )
+
+
+def _script_from(options: dict[str, Any], *, runs: bool) -> Trained:
+    from rnnprof.script_command import ScriptInput, pairs_of, read_script
+    from rnnprof.workload import workload_of_script
+
+    given = ScriptInput(
+        tuple(options["script"]),
+        pairs_of("--env", options["env"]),
+        pairs_of("--set", options["assignments"]),
+        options["setup"],
+        options["prepare"],
+    )
+    script = read_script(given, runs=runs)
+    return Trained(workload_of_script(script.source), None, script.secrets, script)
+
+
+def _factory_from(options: dict[str, Any], *, runs: bool) -> Trained:
+    import os
+
+    from rnnprof.redaction import NO_SECRETS
+    from rnnprof.workload import FactoryInput, factory_place, workload_of
+
     try:
         path, reference = factory_place(options["factory"])
     except BadInputError as error:
@@ -83,10 +202,16 @@ def workload_from(ctx: click.Context, options: dict[str, Any], *, runs: bool = T
     return Trained(workload_of(given.source(reference), options["optimizer"]), path, secrets)
 
 
-_FACTORY_FLAGS: Final = {
-    "factory_args": "--factory-arg", "factory_env": "--factory-arg-env",
-    "factory_argv": "--factory-argv",
-}  # fmt: skip
+def times_from(ctx: click.Context, options: dict[str, Any], trained: Trained) -> tuple[int, ...]:
+    """The T of the grid; of a script that is given none, what its recurrent layers see.
+
+    Raises:
+        BadInputError: several T are requested, and the script is given none.
+    """
+    times: tuple[int, ...] = options["time_steps"]
+    if not times or trained.script is None or "time_steps" in trained.script.source.placeholders:
+        return times
+    return trained.script.times_of(times if _rank(ctx, "time_steps") else None)
 
 
 def _pairs(flag: str, pairs: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -38,10 +38,11 @@ def orders_of(
     places = opt.places_from(options)
     settings = opt.settings_from(options)
     trained = opt.workload_from(ctx, options)
+    times = opt.times_from(ctx, options, trained)
     return [
         Order(
             workload=trained.workload,
-            grid=Grid(options.get("batch", ()), options["time_steps"]),
+            grid=Grid(options.get("batch", ()), times),
             settings=settings,
             path=path,
             command=command,
@@ -49,6 +50,7 @@ def orders_of(
             device_uuid=place.uuid,
             gpu=place.gpu,
             factory_path=trained.factory_path,
+            script=trained.place,
             secrets=trained.secrets,
             extend=options["extend"],
             overwrite=options["overwrite"],

@@ -38,7 +38,11 @@ DRIFT_RATIO: Final = 0.05
 def command(ctx: click.Context, /, **options: Any) -> int:
     """Sweep a grid of batch sizes and time steps; the main command.
 
-    Runs real training steps at every point: peak memory, step time and where memory runs out.
+    \b
+    rnnprof profile -- python train.py --batch-size {batch} --bptt {time_steps}
+
+    Runs your training script, unchanged, at every point: peak memory, step time and where memory
+    runs out. Without a script it trains a built-in cell, or your own training step (--factory).
     The same command on an unfinished run file resumes it.
     """  # fmt: skip
     orders = orders_of(ctx, options)

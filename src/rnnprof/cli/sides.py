@@ -57,6 +57,7 @@ def side_of(
         order,
         workload=trained.workload,
         factory_path=trained.factory_path,
+        script=trained.place,
         secrets=trained.secrets,
         path=path,
         overwrite=True,

@@ -35,6 +35,8 @@ COMPARE: Final = ("compare",)
 CHECK: Final = ("check",)
 EDGES: Final = ("profile", "max-batch")
 RUNS: Final = ("profile", "max-batch", "trainability")
+SCRIPTED: Final = ("profile", "max-batch", "check")
+"""Commands that run a script."""
 
 COMPARE_PROCESSES: Final = 5
 """Timing processes per side: with three the interval is 1.5 times as wide."""
@@ -60,7 +62,8 @@ class Entry(NamedTuple):
         commands: those that have it; an option that differs between commands has several entries.
         form: how its text is read.
         default: as text or as the value; help shows it.
-        shape: a ``value``; a ``flag``; a ``count`` of how often it is given; or a ``list``.
+        shape: a ``value``; a ``flag``; a ``count`` of how often it is given; a ``list``; or
+            ``words``, a whole command, which the command line has after ``--``.
         parameter: its name in Python, if that is not the option's own.
         budget: table of a budget that may set it, ``workload`` or ``measure``.  Files of
             ``--workload`` have the options of ``workload``.
@@ -132,12 +135,28 @@ def _work(flags: str, text: str, form: Any = None, default: Any = None, **more: 
     return Entry(flags, TRAINED, CONFIGURED, text, form, default, budget="workload", **more)
 
 
+def _script(flags: str, text: str, **more: Any) -> Entry:
+    """An option of a script that is trained."""
+    return Entry(flags, TRAINED, SCRIPTED, text, budget="workload", **more)
+
+
 def _study(flags: str, text: str, form: Any, default: Any = None, metavar: str = "N") -> Entry:
     shown = None if isinstance(form, click.Choice) else metavar
     return Entry(flags, STUDY, TRAINABILITY, text, form, default, shown)
 
 
 _WORKLOAD: Final = (
+    _script("--script", "Your training script, unchanged; {batch} and {time_steps} stand where "
+            "the sizes go.  It comes last.", metavar="COMMAND", shape="words"),
+    _script("--env", "Variable for the script, such as BS={batch}; may be repeated.",
+            metavar="NAME=TEXT", shape="list"),
+    _script("--set", "Value of an assignment at the top of the script, or of a module.NAME, such "
+            "as BATCH_SIZE={batch}; may be repeated.", metavar="NAME=TEXT", shape="list",
+            parameter="assignments"),
+    _script("--setup", "Shell command that runs once, before the script's first start.",
+            metavar="COMMAND"),
+    _script("--prepare", "Shell command that runs before each start of the script.",
+            metavar="COMMAND"),
     Entry("--workload", TRAINED, CONFIGURED,
           "Read the options below from a file; flags override it.", types.EXISTING_FILE, None,
           "FILE.toml", parameter="workload_file"),

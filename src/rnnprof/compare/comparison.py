@@ -87,10 +87,11 @@ def differences(base: Run, new: Run, *, in_turn: bool = False) -> tuple[Differen
 
 def _facts(run: Run) -> dict[str, Any]:
     workload = encode(run.header.workload)
-    factory = workload.pop("factory") or {}
+    factory, script = (workload.pop(name) or {} for name in ("factory", "script"))
     return {
         **{f"workload.{name}": value for name, value in workload.items()},
         **{f"workload.factory.{name}": value for name, value in factory.items()},
+        **{f"workload.script.{name}": value for name, value in script.items()},
         **{f"{SOURCE}{name}": value for name, value in run.header.sources.items()},
         **run.environment,
         "limit_bytes": run.limit_bytes,

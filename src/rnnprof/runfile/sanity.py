@@ -13,7 +13,7 @@ from typing import Any, Final
 from rnnprof.axes import MAX_AXIS_VALUES
 from rnnprof.errors import RunFileError
 from rnnprof.ranges import MOST_TEXT
-from rnnprof.runfile.codec import DecodeError
+from rnnprof.runfile.codec import DecodeError, encode
 from rnnprof.runfile.observations import Calibration, Fit, Gradient
 from rnnprof.runfile.points import Grid
 from rnnprof.runfile.records import SCHEMA, Header, Host, Request, Run
@@ -91,7 +91,7 @@ def _check_sizes(workload: Workload, name: str) -> None:
     if workload.factory is not None:
         return _check_value(workload.factory.reference, f"{name}.factory.reference")
     if workload.script is not None:
-        return _check_value(workload.script.target, f"{name}.script.target")
+        return _check_value(encode(workload.script), f"{name}.script")
     if min(workload.input_size, workload.hidden_size, workload.layers) < 1:
         raise DecodeError(f"{name}: a built-in cell has a size of 0")
     if workload.layers > MOST_LAYERS:

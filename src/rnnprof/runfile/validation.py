@@ -25,6 +25,7 @@ from rnnprof.workload import (
     FactorySource,
     ScriptSource,
     Workload,
+    workload_of_script,
 )
 
 _NAMES: Final = {
@@ -32,6 +33,7 @@ _NAMES: Final = {
     "loop": LOOPS,
 }  # fmt: skip
 
+_VARIABLE: Final = re.compile(r"[A-Za-z_]\w*")
 _DEVICE: Final = re.compile(r"cpu|cuda(:\d{1,4})?")
 
 
@@ -64,6 +66,8 @@ def check_workload(workload: Workload) -> None:
         _check_script(workload.script)
         if workload.factory is not None:
             raise DecodeError("header.workload: it has both a factory and a script")
+        if workload != workload_of_script(workload.script):
+            raise DecodeError("header.workload: it has both a script and options of a cell")
     if workload.cell is None and workload.is_built_in:
         raise DecodeError("header.workload: it has neither a cell nor a factory nor a script")
 
@@ -97,6 +101,12 @@ def _check_script(script: ScriptSource) -> None:
             f"header.workload.script.target: {script.target!r} is neither a file without folders "
             "nor a module"
         )
+    for name in script.env:
+        if not _VARIABLE.fullmatch(name):
+            raise DecodeError(f"header.workload.script.env: {name!r} is no name of a variable")
+    for name in script.assignments:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise DecodeError(f"header.workload.script.assignments: {name!r} is no name")
 
 
 def _check_request(request: Request) -> None:

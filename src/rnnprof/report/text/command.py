@@ -17,6 +17,7 @@ from typing import Any, Final
 from rnnprof.axes import MAX_AXIS_VALUE, MAX_AXIS_VALUES, format_axis
 from rnnprof.errors import BadInputError
 from rnnprof.maxbatch.certify import settings_of
+from rnnprof.placeholders import filled
 from rnnprof.plain_text import printable, shell_word
 from rnnprof.redaction import STRUCK
 from rnnprof.report.model import RunReport
@@ -30,9 +31,10 @@ from rnnprof.report.text.flags import (
 from rnnprof.report.words import command as words
 from rnnprof.runfile.records import Request, Run, Settings
 from rnnprof.runfile.study import Study
+from rnnprof.script_command import check_recorded
 from rnnprof.simulate.description import CUSTOM_MODEL, GpuDescription, describe_all, models
 from rnnprof.units import exact_bytes
-from rnnprof.workload import FactorySource, Workload
+from rnnprof.workload import FactorySource, ScriptSource, Workload
 
 LINE_COLUMNS: Final = 80
 
@@ -90,6 +92,12 @@ def _repeating(run: Run, request: Request) -> list[str]:
     if _is_by_gate(run, request):
         raise _NoCommandError(words.MADE_BY_A_GATE)
     command, settings = request.command, request.settings
+    script = run.header.workload.script
+    if script is not None and command == "trainability":
+        raise _NoCommandError(words.NO_SCRIPT)
+    has_several = len(request.grid.time_steps) > 1
+    if script is not None and has_several and "time_steps" not in script.placeholders:
+        raise _NoCommandError(words.ONE_T)
     found = ["rnnprof", command, *_workload_words(run.header.workload), *_device_words(run)]
     if command != "max-batch":
         found.append(_axis("--batch", request.grid.batch))
@@ -100,7 +108,7 @@ def _repeating(run: Run, request: Request) -> list[str]:
     found += _setting_words(command, settings, run.is_simulated)
     if command == "trainability":
         found += _study_words(settings.study, run.header.workload)
-    return found
+    return [*found, *_script_words(run.header.workload)]
 
 
 def _is_by_gate(run: Run, request: Request) -> bool:
@@ -132,7 +140,8 @@ def deciding_command(report: RunReport) -> str:
         found += _limit_words(run, settings)
         found.append(_number("--point-seconds", settings.point_seconds))
         found += _setting_words("profile", settings, run.is_simulated)
-        return _wrapped([*found, *_file_words(run, is_fresh=drifted)])
+        found += _file_words(run, is_fresh=drifted)
+        return _wrapped([*found, *_script_words(run.header.workload)])
     except _NoCommandError:
         return ""
 
@@ -149,6 +158,9 @@ def _workload_words(workload: Workload) -> Iterator[str]:
     if workload.factory is not None:
         yield from _factory_words(workload.factory)
         yield _option("--optimizer", workload.optimizer)
+        return
+    if workload.script is not None:
+        yield from _options_of_script(workload.script)
         return
     default = Workload()
     for each in fields(Workload):
@@ -172,6 +184,53 @@ def _factory_words(factory: FactorySource) -> Iterator[str]:
         yield _option("--factory-arg-env", f"{_argument_name(name)}={variable}")
     if factory.argv:
         yield _option("--factory-argv", shlex.join(factory.argv))
+
+
+def _options_of_script(script: ScriptSource) -> Iterator[str]:
+    """What a script is given beside its own words."""
+    try:
+        check_recorded(script)
+    except BadInputError as error:
+        raise _NoCommandError(printable(str(error))) from None
+    for flag, texts in (("--env", script.env), ("--set", script.assignments)):
+        for name, text in texts.items():
+            yield _option(flag, f"{name}={text}")
+    if script.setup is not None:
+        yield _option("--setup", script.setup)
+    if script.prepare is not None:
+        yield _option("--prepare", script.prepare)
+
+
+def _script_words(workload: Workload) -> Iterator[str]:
+    """The script with its own words: the last of a command."""
+    script = workload.script
+    if script is None:
+        return
+    target = f"./{script.target}" if script.target.startswith("-") else script.target
+    opening = "-- python -m" if script.is_module else "-- python"
+    yield f"{opening} {_word(target)}"
+    held = ""
+    for text in script.argv:
+        word = _word(text)
+        if held and text.startswith("-"):
+            yield held
+            held = ""
+        if not held and text.startswith("-") and "=" not in text:  # a flag and its value
+            held = word
+            continue
+        yield f"{held} {word}".lstrip()
+        held = ""
+    if held:
+        yield held
+
+
+def _word(text: str) -> str:
+    """A word of a shell; placeholders stay readable, which no shell changes."""
+    try:
+        bare = filled(text, 1, 1)
+        return text if shell_word(bare) == bare else shell_word(text)
+    except ValueError as error:
+        raise _NoCommandError(words.not_a_word("the script", str(error))) from None
 
 
 def _argument_name(name: str) -> str:
@@ -279,7 +338,8 @@ def _option(flag: str, text: str) -> str:
     try:
         if text.startswith("-"):  # which could be taken for another flag
             return shell_word(f"{flag if flag != '-o' else '--output'}={text}")
-        return f"{flag} {shell_word(text)}"
+        bare = filled(text, 1, 1)
+        return f"{flag} {text if shell_word(bare) == bare else shell_word(text)}"
     except ValueError as error:
         raise _NoCommandError(words.not_a_word(flag, str(error))) from None
 

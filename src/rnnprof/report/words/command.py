@@ -40,6 +40,11 @@ def not_an_argument(name: str) -> str:
     return f"--factory-arg does not take the name {name!r}"
 
 
+NO_SCRIPT: Final = "rnnprof trainability takes no script"
+
+ONE_T: Final = "the script is given no time steps, and the file has several"
+
+
 def not_a_word(flag: str, reason: str) -> str:
     """A text that no word of a command can hold."""
     return f"{flag} cannot be written, because {reason}"
