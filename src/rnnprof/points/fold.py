@@ -15,6 +15,7 @@ from rnnprof.points.known import KnownPeaks
 from rnnprof.points.measurement import Measurement
 from rnnprof.points.noise import judge
 from rnnprof.points.reasons import BatchNotUsed, ImpliedBy, PlaceholderUnused
+from rnnprof.points.script_facts import script_fields
 from rnnprof.points.seen import largest, named_batch, unused_batches, unused_length
 from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import Calibration, Fit, Memory, Observation, Timing
@@ -158,6 +159,7 @@ def fold(
         warnings=_warnings(observations),
         log_tail=_printed(ending),
         **_memory_fields(fit, memory),
+        **script_fields(fit),
         **timing,
         **(_speed_fields(timing, _work(point, memory, workload, rates), rates) if timing else {}),
     )

@@ -34,6 +34,8 @@ class Measurement:
             from the operating system.
         retries: of the caching allocator under the limit, after step 2.
         seen_batch, seen_time_steps: of the largest call of a recurrent layer; None where unknown.
+        start_s, held_bytes, held_weight_bytes, step_end, events_per_step: of a script, as its fit
+            pass has them.
         unused: why a step does not use the requested batch, so that it has no throughput.
         noisy: what made the timing noisy, or None.
         reason, breakdown_reason, warnings: text where an observation recorded it.
@@ -69,6 +71,11 @@ class Measurement:
     implementation: str | None = None
     seen_batch: int | None = None
     seen_time_steps: int | None = None
+    start_s: float | None = None
+    held_bytes: int | None = None
+    held_weight_bytes: int | None = None
+    step_end: str | None = None
+    events_per_step: int | None = None
     unused: Reason | None = None
     noisy: Reason | None = None
     warnings: tuple[Reason | str, ...] = ()

@@ -21,6 +21,7 @@ from rnnprof.points.fold import Drift, by_point, timings_of
 from rnnprof.points.measurement import Measurement
 from rnnprof.points.noise import TAKEN_RATIOS, judge
 from rnnprof.points.reasons import Taker
+from rnnprof.points.script_facts import ScriptFacts, script_facts, script_passes
 from rnnprof.report.course import (
     Course,
     Pass,
@@ -31,7 +32,7 @@ from rnnprof.report.course import (
     shares_of,
 )
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
-from rnnprof.runfile.observations import BREAKDOWN_PARTS, Memory, Timing
+from rnnprof.runfile.observations import BREAKDOWN_PARTS, Fit, Memory, Timing
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.runfile.records import Run
 from rnnprof.study.goodput import Goodput
@@ -109,6 +110,18 @@ class RunReport:
         seen = {e.time_steps: _seen(e) for e in self.edges if e.time_steps not in proven}
         known = [each for each in (proven | seen).values() if each.kind != SEEN or each.batches]
         return tuple(sorted(known, key=lambda each: each.time_steps))
+
+    @cached_property
+    def script_facts(self) -> ScriptFacts | None:
+        """What the passes say of the script; None for a built-in cell or a factory."""
+        fits = (each for each in self.run.observations if isinstance(each, Fit))
+        return script_facts(fits, self.limit_bytes)
+
+    @cached_property
+    def script_passes(self) -> tuple[Fit, ...]:
+        """At each T the pass of the script that says most of it, by time steps."""
+        fits = (each for each in self.run.observations if isinstance(each, Fit))
+        return script_passes(fits, {each.fits.attempt for each in self.frontier if each.fits})
 
     @cached_property
     def safe(self) -> tuple[LargestSafe, ...]:

@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from rnnprof.maxbatch.step_functions import loop_of
 from rnnprof.points.measurement import Measurement
+from rnnprof.points.script_facts import SCRIPT_FIELDS, script_fields
 from rnnprof.reasons import Reason
 from rnnprof.report.model import RunReport
 from rnnprof.report.words.dispatch import say
+from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import GOOD_OUTCOMES
 from rnnprof.runfile.records import Run
 
@@ -21,6 +23,7 @@ MEASURED_FIELDS: Final = (
     "time_steps_per_s", "sequences_per_s", "host_enqueue_s", "block_wait_s",
     "flops_per_step", "flop_per_s", "matmul_share_ratio", "bound", "bound_reason",
     "retries", "breakdown_reason", "implementation", "seen_batch", "seen_time_steps", "warnings",
+    *SCRIPT_FIELDS,
 )  # fmt: skip
 """Fields of a measurement that have the same name in the document."""
 
@@ -48,7 +51,7 @@ def document(report: RunReport) -> dict[str, Any]:
             for point in report.points
             if point in measurements
         ],
-        "frontier": worded(report.frontier),
+        "frontier": _frontier(report),
         **_loops(report),
         "advice": worded(report.advice),
         "environment": worded(run.environment),
@@ -61,7 +64,7 @@ def frontier_document(report: RunReport) -> dict[str, Any]:
     run = report.run
     whole = {
         "run": run.path,
-        "frontier": worded(report.frontier),
+        "frontier": _frontier(report),
         **_loops(report),
         "advice": worded(report.advice),
         "limit_bytes": run.limit_bytes,
@@ -73,6 +76,17 @@ def frontier_document(report: RunReport) -> dict[str, Any]:
     if failures := _failures(run):
         whole["failures"] = failures
     return {key: finite(value) for key, value in whole.items()}
+
+
+def _frontier(report: RunReport) -> list[dict[str, Any]]:
+    """The certificates; those of a script with what the proof says of it."""
+    proofs = {each.attempt: each for each in report.run.observations if isinstance(each, Fit)}
+    is_script = report.run.header.workload.script is not None
+    return [
+        worded(each)
+        | (script_fields(proofs.get(each.fits.attempt) if each.fits else None) if is_script else {})
+        for each in report.frontier
+    ]
 
 
 def _failures(run: Run) -> list[dict[str, Any]]:

@@ -151,13 +151,13 @@ def _fact(name: str, meaning: str) -> CsvColumn:
 
 
 def _option(name: str, kind: type[Any], meaning: str) -> CsvColumn:
-    """An option of the built-in cells; a factory decides it by itself."""
+    """An option of the built-in cells; a factory or a script decides it by itself."""
 
     def value_of(place: RowPlace) -> Any:
         workload = place.run.header.workload
         return getattr(workload, name) if workload.is_built_in else None
 
-    return CsvColumn(name, kind, f"{meaning}; empty with a factory", value_of)
+    return CsvColumn(name, kind, f"{meaning}; empty with a factory or a script", value_of)
 
 
 POINT_COLUMNS: Final = (
@@ -257,6 +257,14 @@ SEEN_COLUMNS: Final = (
     _seen("seen_time_steps", int, "time steps in the longest call of a recurrent layer"),
 )
 
+SCRIPT_COLUMNS: Final = (
+    _seen("start_s", float, "of a script: seconds to its first training step"),
+    _seen("held_bytes", int, "of a script: charged bytes before its first training step"),
+    _seen("held_weight_bytes", int, "of a script: its weights among them"),
+    _seen("step_end", str, "of a script: what ends a training step: optimizer, weights, backward"),
+    _seen("events_per_step", int, "of a script: such events in one training step"),
+)
+
 PLACE_COLUMNS: Final = (
     *POINT_COLUMNS,
     *TIME_COLUMNS,
@@ -267,7 +275,7 @@ PLACE_COLUMNS: Final = (
 )
 """Those before the run's, which are the same in each of its rows."""
 
-COLUMNS: Final = (*PLACE_COLUMNS, *RUN_COLUMNS, *SEEN_COLUMNS)
+COLUMNS: Final = (*PLACE_COLUMNS, *RUN_COLUMNS, *SEEN_COLUMNS, *SCRIPT_COLUMNS)
 """Every column of CSV and Parquet, in order.  New ones go to the end: files are read by place."""
 
 
@@ -290,7 +298,7 @@ def rows(report: RunReport) -> list[Row]:
         (
             *[column.cell(place) for column in PLACE_COLUMNS],
             *of_run,
-            *[column.cell(place) for column in SEEN_COLUMNS],
+            *[column.cell(place) for column in (*SEEN_COLUMNS, *SCRIPT_COLUMNS)],
         )
         for place in places
     ]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import PurePath
-from typing import Final
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
@@ -31,6 +31,7 @@ from rnnprof.report.html.blocks import (
 from rnnprof.report.html.certificates_table import certificates_section
 from rnnprof.report.html.compared import differences_section, differing_facts
 from rnnprof.report.html.points_table import points_section
+from rnnprof.report.html.script_section import script_section
 from rnnprof.report.html.tables import Filled, Table, figures, in_bytes, integers, of_each, words
 from rnnprof.report.model import RunReport
 from rnnprof.report.text.command import deciding_command
@@ -43,6 +44,7 @@ from rnnprof.runfile.codec import encode
 from rnnprof.runfile.observations import Calibration, Timing
 from rnnprof.runfile.records import KIND_OF, Run
 from rnnprof.units import format_duration
+from rnnprof.workload import Workload
 
 HEAT_MAPS: Final = (
     "heatmap-memory", "heatmap-step-time", "heatmap-time-steps", "heatmap-sequences",
@@ -140,6 +142,8 @@ def _sections(page_runs: Sequence[PageRun]) -> list[Section]:
     if any(page_run.report.trainability.study for page_run in page_runs):
         charts = ("reach", "worth", "time-to-target")
         sections.append(section_of("trainability", page_runs, _studied, charts))
+    if any(page_run.report.run.header.workload.script for page_run in page_runs):
+        sections.append(section_of("script", page_runs, script_section))
     sections += [
         section_of("certificates", page_runs, certificates_section),
         section_of("advice", page_runs, _advice),
@@ -260,7 +264,7 @@ def _provenance(page_run: PageRun, suffix: str) -> PageBlock:
     settings = encode(run.requests[-1].settings) if run.requests else {}
     groups = (
         FactList("Run", tuple(identity.items())),
-        FactList("Workload", facts_in_pairs(encode(header.workload))),
+        FactList("Workload", facts_in_pairs(_workload_facts(header.workload))),
         FactList("Environment", facts_in_pairs(run.environment)),
         FactList("Settings", facts_in_pairs(settings)),
     )
@@ -270,6 +274,12 @@ def _provenance(page_run: PageRun, suffix: str) -> PageBlock:
         command=page_run.command,
         command_head=page_run.remark,
     )
+
+
+def _workload_facts(workload: Workload) -> dict[str, Any]:
+    """The options of the workload; a script has none but its own."""
+    facts: dict[str, Any] = encode(workload)
+    return facts if workload.script is None else {"script": facts["script"]}
 
 
 def _requests(run: Run, suffix: str) -> tuple[Table, ...]:

@@ -29,6 +29,7 @@ from rnnprof.report.words.certificates import certificate_in_words
 from rnnprof.report.words.dispatch import say
 from rnnprof.report.words.loops import gpu_name, step_functions_in_words
 from rnnprof.report.words.recommendation import head_of, safe_in_words
+from rnnprof.report.words.scripts import script_in_words
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.records import Run
@@ -49,7 +50,8 @@ def frontier_in_words(report: RunReport) -> str:
         words = certificate_in_words(certificate, is_brief=True)
         also = safe_in_words(safe.get(certificate.time_steps), report.headroom_ratio)
         lines += _in_width([f"T={certificate.time_steps}: {words}", *filter(None, [also])])
-    return "\n".join([*lines, *_proven([report]), *_beside(report), *_step_functions(report)])
+    notes = [*_script(report), *_beside(report), *_step_functions(report)]
+    return "\n".join([*lines, *_proven([report]), *notes])
 
 
 def _in_width(clauses: Sequence[str]) -> list[str]:
@@ -84,6 +86,16 @@ def _beside(report: RunReport) -> list[str]:
     children = max((o.children_bytes or 0 for o in proofs), default=0)
     shared = max((o.shared_bytes or 0 for o in proofs), default=0)
     return textwrap.wrap(not_charged(children, shared), WIDTH)
+
+
+def _script(report: RunReport, name: str = "") -> list[str]:
+    """What the script holds before its first training step; nothing for other workloads.
+
+    Args:
+        name: of the GPU, where there are several.
+    """
+    texts = script_in_words(report)
+    return [line for text in texts for line in textwrap.wrap(f"{name}{text}", WIDTH)]
 
 
 def _same_heap(run: Run) -> list[str]:
@@ -154,6 +166,8 @@ def _padded(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
 
 def _gpu_notes(reports: Sequence[RunReport]) -> list[str]:
     notes = [*_proven(reports), *_law_notes(reports[0].run)]
+    for report in reports:
+        notes += _script(report, f"{gpu_name(report.run)}: " if len(reports) > 1 else "")
     notes += [line for report in reports for line in _step_functions(report)]
     notes += [line for report in reports for line in neighbours_in_words(report)]
     for report in reports:

@@ -16,6 +16,7 @@ from rnnprof.report.words.dispatch import say
 from rnnprof.report.words.loops import loop_in_words, step_functions_in_words
 from rnnprof.report.words.outcomes import OUTCOMES
 from rnnprof.report.words.recommendation import cell_of
+from rnnprof.report.words.scripts import page_sentences
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.units import compact_rate, format_bytes
 
@@ -39,6 +40,7 @@ def summary(report: RunReport, pages: Sequence[str] = ()) -> str:
         f"{judgement.verdict.value}: {escaped('; '.join(map(say, judgement.reasons)))}.",
         _edges(report),
         _points(report),
+        _script(report),
         _facts(report),
         _repeated(report),
         f"More: {', '.join(pages)}" if pages else "",
@@ -94,6 +96,12 @@ def _cell(measurement: Measurement | None) -> str:
         return OUTCOMES[measurement.outcome].cell
     rate = compact_rate(throughput(measurement)) + flags(measurement).replace("~", "\\~")
     return f"{rate}<br>{format_bytes(memory_bytes(measurement))}"
+
+
+def _script(report: RunReport) -> str:
+    """What the script holds, and what ends a training step; without what was said above."""
+    said = decision(report)
+    return "\n\n".join(paragraph(each) for each in page_sentences(report) if each not in said)
 
 
 def _facts(report: RunReport) -> str:

@@ -31,6 +31,7 @@ from rnnprof.report.words.loops import step_functions_in_words
 from rnnprof.report.words.outcomes import OUTCOMES
 from rnnprof.report.words.phrases import BYTE_UNITS, RATE_UNITS, sentence, unit_note
 from rnnprof.report.words.recommendation import at_each_length
+from rnnprof.report.words.scripts import script_in_words
 from rnnprof.report.words.table import (
     NONE_TIMED,
     SIMULATED,
@@ -413,10 +414,10 @@ def _summary(report: RunReport) -> list[str]:
     ]  # fmt: skip
     head = frontier_head(report)
     best = [SIMULATED]
-    lines += _step_functions(report)
+    lines += _indented(step_functions_in_words(report))
     if not run.is_simulated:
         best = [*_best_in_words(report.measurements), *_recommended(report.advice)]
-    return [head, *lines, *best]
+    return [head, *lines, *best, *_wrapped(script_in_words(report))]
 
 
 def _recommended(advice: Advice) -> list[str]:
@@ -427,9 +428,12 @@ def _recommended(advice: Advice) -> list[str]:
     return [*(lines if batches else []), *(sentence(each) for each in unfinished)]
 
 
-def _step_functions(report: RunReport) -> list[str]:
-    sentences = step_functions_in_words(report)
+def _indented(sentences: Iterable[str]) -> list[str]:
     return [f"  {line}" for text in sentences for line in textwrap.wrap(text, WIDTH - 2)]
+
+
+def _wrapped(sentences: Iterable[str]) -> list[str]:
+    return [line for text in sentences for line in textwrap.wrap(text, WIDTH)]
 
 
 def _best_in_words(measurements: Measurements) -> list[str]:

@@ -10,6 +10,7 @@ from rnnprof.report.words.certificates import unusable_in_words
 from rnnprof.report.words.dispatch import say
 from rnnprof.report.words.phrases import rate_in_words
 from rnnprof.report.words.recommendation import at_each_length, safe_in_words
+from rnnprof.report.words.scripts import large_in_words
 from rnnprof.runfile.certificates import Certificate, EdgeStatus
 from rnnprof.runfile.points import Outcome
 from rnnprof.units import format_bytes, format_ratio
@@ -24,7 +25,10 @@ def decision(report: RunReport) -> tuple[str, ...]:
     if chosen is not None:
         first = _use(report, chosen)
     also = unusable if unusable != first else ""
-    sentences = (first, also, _each_length(report), _by_goodput(report), _would_change(report))
+    sentences = (
+        first, also, _each_length(report), _by_goodput(report), large_in_words(report),
+        _would_change(report),
+    )  # fmt: skip
     return tuple(sentence for sentence in sentences if sentence)
 
 

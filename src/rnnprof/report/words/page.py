@@ -25,6 +25,7 @@ SECTIONS: Final = {
     "memory": "What takes the memory",
     "time": "Where the time goes",
     "trainability": "Trainability",
+    "script": "The script",
     "certificates": "Certificates",
     "advice": "Advice",
     "conditions": "Conditions over the run",
