@@ -7,6 +7,7 @@ Importing it imports neither torch nor matplotlib. The names below load on first
 # an interrupt prints a traceback, and a module of the same name in the working folder comes first.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rnnprof.api import Script as Script
     from rnnprof.api import assert_fits as assert_fits
     from rnnprof.api import load as load
     from rnnprof.api import max_batch as max_batch
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LargestBatch",
+    "Script",
     "Training",
     "__version__",
     "assert_fits",
@@ -30,6 +32,7 @@ __all__ = [
 
 _HOMES = {
     "LargestBatch": "rnnprof.maxbatch.inprocess",
+    "Script": "rnnprof.api",
     "Training": "rnnprof.factory",
     "assert_fits": "rnnprof.api",
     "largest_batch": "rnnprof.maxbatch.inprocess",

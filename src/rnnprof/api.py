@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from rnnprof import script_command
 from rnnprof.axes import DEFAULT_AXES, DEFAULT_POINT_SECONDS, parse_axis
 from rnnprof.device.selection import Selected, find_place, simulated_places
 from rnnprof.engine.listener import Listener
@@ -30,7 +32,14 @@ from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.points import Grid, Point
 from rnnprof.runfile.records import Run, Settings
 from rnnprof.units import parse_size
-from rnnprof.workload import FactoryInput, Workload, factory_place, workload_of
+from rnnprof.workload import (
+    FactoryInput,
+    ScriptPlace,
+    Workload,
+    factory_place,
+    workload_of,
+    workload_of_script,
+)
 
 Axis = str | Iterable[int]
 
@@ -38,8 +47,31 @@ Frontier = tuple[Certificate, ...]
 """One certificate for each T, in ascending order of T."""
 
 
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A training script with its command line, which runs unchanged.
+
+    ``rnnprof.Script("python train.py --batch-size {batch} --bptt {time_steps}")``; the sizes of a
+    point go where ``{batch}`` and ``{time_steps}`` stand, also in *env* and *set*.
+
+    Attributes:
+        command: the words, or one text that is split as a shell does.
+        env: variables for the script.
+        set: values of assignments at the top of the script, by ``NAME`` or ``module.NAME``.
+        setup: shell command that runs once, before the script's first start.
+        prepare: shell command that runs before each start of the script.
+    """
+
+    command: str | Sequence[str]
+    _: KW_ONLY
+    env: Mapping[str, str] | None = None
+    set: Mapping[str, str] | None = None
+    setup: str | None = None
+    prepare: str | None = None
+
+
 def profile(
-    workload: Workload | None = None,
+    what: Workload | Script | None = None,
     *,
     batch: Axis | None = None,
     time_steps: Axis | None = None,
@@ -54,9 +86,9 @@ def profile(
     """Measure every point of the grid and return the run; workers are separate processes.
 
     Args:
-        workload: what is trained; by default an LSTM 256->512.
+        what: what is trained; by default an LSTM 256->512.
         batch, time_steps: an axis as on the command line, or the values; the default depends on
-            the device.
+            the device.  Of a script without ``{time_steps}``, T is what its recurrent layers see.
         settings: how points are measured, and the memory limit.
         output: the run file, ``NAME.jsonl``; an unfinished run is resumed.
         device: a value of ``--device``.
@@ -71,14 +103,17 @@ def profile(
     """
     place = _place(device, simulate)
     defaults = DEFAULT_AXES[place.kind]
+    made = _made(what)
     order = Order(
-        workload or Workload(),
-        Grid(_axis(batch or defaults[0]), _axis(time_steps or defaults[1])),
+        made.workload,
+        Grid(_axis(batch or defaults[0]), made.times(time_steps, defaults[1])),
         _settings(settings or Settings(point_seconds=DEFAULT_POINT_SECONDS[place.kind]), place),
         Path(output),
         device=place.device,
         device_uuid=place.uuid,
         gpu=place.gpu,
+        script=made.place,
+        secrets=made.secrets,
         extend=extend,
         overwrite=overwrite,
     )
@@ -86,7 +121,7 @@ def profile(
 
 
 def max_batch(
-    workload: Workload | None = None,
+    what: Workload | Script | None = None,
     *,
     time_steps: Axis | None = None,
     settings: Settings | None = None,
@@ -100,9 +135,9 @@ def max_batch(
     """Prove the largest batch that fits at each T; workers are separate processes.
 
     Args:
-        workload: what is trained; by default an LSTM 256->512.
+        what: what is trained; by default an LSTM 256->512.
         time_steps: an axis as on the command line, or the values; the default depends on the
-            device.
+            device.  Of a script without ``{time_steps}``, T is what its recurrent layers see.
         settings: ``at_most``, ``granularity``, ``confirm_steps`` and so on, and the memory limit.
         output: the run file, ``NAME.jsonl``; an unfinished run is resumed.
         device: a value of ``--device``.
@@ -118,9 +153,10 @@ def max_batch(
         RnnprofError: for the same reasons as the command ``rnnprof max-batch``.
     """
     place = _place(device, simulate)
-    lengths = _axis(time_steps or DEFAULT_AXES[place.kind][1])
+    made = _made(what)
+    lengths = made.times(time_steps, DEFAULT_AXES[place.kind][1])
     order = Order(
-        workload or Workload(),
+        made.workload,
         Grid((), lengths),
         _settings(settings or Settings(), place),
         Path(output),
@@ -128,15 +164,18 @@ def max_batch(
         device=place.device,
         device_uuid=place.uuid,
         gpu=place.gpu,
+        script=made.place,
+        secrets=made.secrets,
         extend=extend,
         overwrite=overwrite,
     )
     run = run_order(order, listener or Listener())
-    return tuple(each for each in frontier_of(run) if each.time_steps in lengths)
+    known = made.knows_times
+    return tuple(each for each in frontier_of(run) if not known or each.time_steps in lengths)
 
 
 def assert_fits(
-    factory: str | Callable[..., Any] | None = None,
+    factory: str | Callable[..., Any] | Script | None = None,
     *,
     batch: int,
     time_steps: int,
@@ -158,7 +197,8 @@ def assert_fits(
 
     Args:
         factory: a function of a module or file, ``make(batch, time_steps, device,
-            **factory_args)``, or its location, as for ``--factory``; None to use *workload*.
+            **factory_args)``, or its location, as for ``--factory``; or a script; None to use
+            *workload*.
         headroom: share of the limit that must stay free.
         memory_limit: bytes, or a text such as ``14GiB``; None for the device's free memory.
         workload: a built-in cell; by default an LSTM 256->512.
@@ -179,7 +219,11 @@ def assert_fits(
         RnnprofError: for the same reasons as the command ``rnnprof check``.
     """
     given = FactoryInput(factory_args or {}, factory_env or {}, tuple(factory_argv))
-    made = _workload(workload, factory, given)
+    if isinstance(factory, Script):
+        _refuse_beside_script(workload, given)
+        made = _made(factory)
+    else:
+        made = _workload(workload, factory, given)
     settings = Settings(memory_limit=_bytes(memory_limit), confirm_steps=confirm_steps)
     budget = _must_fit(Point(batch, time_steps), headroom, confirm_steps)
     folded = _measured(budget, made, settings, _place(device, simulate), output)
@@ -236,6 +280,7 @@ def _fits_order(made: _Made, settings: Settings, path: Path, place: Selected) ->
         device_uuid=place.uuid,
         gpu=place.gpu,
         factory_path=made.path,
+        script=made.place,
         secrets=made.secrets,
         overwrite=True,
         for_gate=True,
@@ -258,11 +303,72 @@ def _required(finding: Finding, workload: Workload) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A workload, and where its factory is."""
+    """A workload, and where its factory or its script is."""
 
     workload: Workload
     path: str | None = None
     secrets: Secrets = NO_SECRETS
+    script: script_command.Script | None = None
+
+    @property
+    def place(self) -> ScriptPlace | None:
+        """Where the script is; None without one."""
+        return None if self.script is None else self.script.place
+
+    @property
+    def knows_times(self) -> bool:
+        """Whether the requested T are those that run."""
+        return self.script is None or "time_steps" in self.script.source.placeholders
+
+    def times(self, requested: Axis | None, default: str) -> tuple[int, ...]:
+        """The T of the grid.
+
+        Raises:
+            BadInputError: several are requested, and the script is given none.
+        """
+        if self.script is None or self.knows_times:
+            return _axis(requested or default)
+        return self.script.times_of(None if requested is None else _axis(requested), "time_steps")
+
+
+def _made(what: Workload | Script | None) -> _Made:
+    """What is trained, with its script.
+
+    Raises:
+        BadInputError: the script cannot be run as it stands.
+    """
+    if not isinstance(what, Script):
+        if what is not None and not isinstance(what, Workload):
+            raise BadInputError(f"{what!r}: give a rnnprof.Script or a Workload")
+        return _Made(what or Workload())
+    given = script_command.ScriptInput(
+        _words(what.command),
+        {name: str(text) for name, text in (what.env or {}).items()},
+        {name: str(text) for name, text in (what.set or {}).items()},
+        what.setup,
+        what.prepare,
+    )
+    script = script_command.read_script(given)
+    workload = workload_of_script(script.source)
+    return _Made(workload, secrets=script.secrets, script=script)
+
+
+def _words(command: str | Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(command, str):
+        return tuple(map(str, command))
+    try:
+        return tuple(shlex.split(command))
+    except ValueError as error:
+        raise BadInputError(f"{str(error).lower()}: write the command as for a shell") from None
+
+
+def _refuse_beside_script(workload: Workload | None, given: FactoryInput) -> None:
+    if workload is not None:
+        raise BadInputError("give a workload or a script, not both")
+    for each in fields(given):
+        if getattr(given, each.name):
+            name = each.name.replace("env_args", "env")
+            raise BadInputError(f"factory_{name} needs a factory: a script has its own words")
 
 
 def _workload(
@@ -273,7 +379,7 @@ def _workload(
             if getattr(given, each.name):
                 name = each.name.replace("env_args", "env")
                 raise BadInputError(f"factory_{name} needs a factory")
-        return _Made(workload or Workload())
+        return _made(workload)
     if workload is not None:
         raise BadInputError("give a workload or a factory, not both")
     path, reference = factory_place(factory if isinstance(factory, str) else _home_of(factory))
