@@ -101,8 +101,9 @@ def set_names(
         old = binding.value
         if not all(isinstance(each, _LITERALS) for each in ast.walk(old)):
             raise BadInputError(_computed(binding, file_name))
-        new = ast.copy_location(_literal(text), old)
-        ast.fix_missing_locations(new)
+        new = _literal(text)
+        for each in ast.walk(new):  # a traceback then has the line of the file
+            ast.copy_location(each, old)
         binding.put(new)
     return tree
 

@@ -210,9 +210,9 @@ def _module(name: str) -> str:
     """The module of ``python -m``, found without importing it."""
     if (why := refusal_of_module(name)) is not None:
         raise BadInputError(why)
+    if name.endswith(".py") and Path(name).is_file():
+        raise BadInputError(f"python -m {name}: a file is run without -m: python {name}")
     if not all(part.isidentifier() for part in name.split(".")):
-        if name.endswith(".py") and Path(name).is_file():
-            raise BadInputError(f"python -m {name}: a file is run without -m: python {name}")
         raise BadInputError(f"python -m {name}: {name!r} is no module: write package.module")
     folders = search_folders(ScriptPlace(name, is_module=True), Path.cwd())
     file = module_file(name, folders)

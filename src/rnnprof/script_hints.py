@@ -139,7 +139,7 @@ def _hint(
 
 def _from_words(placeholder: str, pattern: re.Pattern[str], argv: Sequence[str]) -> Iterator[str]:
     """A word that gives the size as a number."""
-    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+    for word, after in zip(argv, [*argv[1:], ""], strict=False):
         name, equals, value = word.partition("=")
         if not _is_named(name.rpartition(".")[2], pattern):
             continue
