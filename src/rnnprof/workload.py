@@ -75,7 +75,7 @@ class ScriptSource:
     def describe(self) -> str:
         """One line for a reader: ``train.py --batch-size {batch}``."""
         before = [f"{name}={text}" for name, text in self.env.items()]
-        words = ["-m", self.target] if self.is_module else [self.target]
+        words = ["python", "-m", self.target] if self.is_module else [self.target]
         after = [f"[{name} = {text}]" for name, text in self.assignments.items()]
         return " ".join([*before, *words, *self.argv, *after])
 

@@ -199,7 +199,7 @@ def advise(
     return replace(
         advice,
         reasons=(*advice.reasons, *_by_goodput(advice)),
-        unknown=_unknown(advice.main, trained) if is_training else (),
+        unknown=_unknown(run, advice.main, trained) if is_training else (),
     )
 
 
@@ -282,14 +282,17 @@ def _by_goodput(advice: Advice) -> list[Reason]:
     return [OtherByGoodput(main.time_steps, here.batch)]
 
 
-def _unknown(main: Recommendation | None, trained: Trainability) -> tuple[NotStudied, ...]:
+def _unknown(
+    run: Run, main: Recommendation | None, trained: Trainability
+) -> tuple[NotStudied, ...]:
     """What is unknown about the recommended point because trainability was not measured."""
     if main is None:
         return ()
     time_steps = main.time_steps
     worth = trained.noise_at(time_steps) is None
     reach = all(each.time_steps != time_steps for each in trained.reach)
-    return (NotStudied(time_steps, worth, reach),) if worth or reach else ()
+    is_script = run.header.workload.script is not None
+    return (NotStudied(time_steps, worth, reach, is_script),) if worth or reach else ()
 
 
 def largest_safe(

@@ -212,8 +212,10 @@ class NotStudied(Reason):
     Attributes:
         worth: whether its statistical efficiency is unknown.
         reach: whether the reach of its gradients is unknown.
+        is_script: a study needs a factory, which a script is not.
     """
 
     time_steps: int
     worth: bool
     reach: bool
+    is_script: bool = False

@@ -69,6 +69,7 @@ edge_batch edge_status edge_granularity
 run run_id rnnprof_version workload cell impl input_size hidden_size layers bidirectional dtype
 optimizer mode device device_name torch limit_bytes
 seen_batch seen_time_steps
+start_s held_bytes held_weight_bytes step_end events_per_step
 """
 """The columns that files of users rest on: new ones may come after them, none may move or go."""
 
@@ -80,6 +81,7 @@ WHOLE = measured(
     flops_per_step=7 * 10**12, flop_per_s=78.1e9, matmul_share_ratio=0.61, bound="compute",
     bound_reason=Said("the matrix products"), peak_reserved_bytes=1 << 40, retries=3, phase="data",
     reason="because", noisy=Said("others"), breakdown_reason="it is whole", warnings=("one", "two"),
+    start_s=2.5, held_bytes=7, held_weight_bytes=3, step_end="weights", events_per_step=2,
 )  # fmt: skip
 """A point with every field known."""
 

@@ -466,6 +466,13 @@ ADVICE: list[Row] = [
         ),
     ),
     (
+        advice.NotStudied(16, worth=True, reach=True, is_script=True),
+        (
+            "what a sequence is worth at this batch and how far back gradients reach at this T: "
+            "rnnprof trainability measures both, of a factory and not of a script"
+        ),
+    ),
+    (
         advice.NotStudied(16, worth=True, reach=False),
         "what a sequence is worth at this batch: rnnprof trainability --time-steps 16 measures it",
     ),

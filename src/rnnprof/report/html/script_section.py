@@ -29,7 +29,7 @@ from rnnprof.runfile.observations import Fit
 REQUESTED: Final = "requested"
 SEEN: Final = "layers got"
 BEFORE: Final = "before the first training step"
-STEP: Final = "a training step is"
+STEP: Final = "end of a training step"
 
 
 def script_section(page_run: PageRun, suffix: str) -> PageBlock:
@@ -56,6 +56,6 @@ def _columns(passes: Sequence[Fit]) -> Iterator[Filled]:
     yield figures("held", "held_bytes", [each.held_bytes for each in passes], in_bytes, BEFORE)
     weights = [each.held_weight_bytes for each in passes]
     yield figures("weights", "held_weight_bytes", weights, in_bytes, BEFORE)
+    yield words("by", "step_end", of_each(ends, lambda e: e.by), group=STEP)
     yield integers("events", "events_per_step", of_each(ends, lambda e: e.events), group=STEP)
-    yield words("of the", "step_end", of_each(ends, lambda e: e.by), group=STEP)
     yield words("attempt", "attempt", [each.attempt for each in passes], "code")

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rnnprof.device.malloc import as_shell
-from rnnprof.plain_text import WIDTH, clip
+from rnnprof.plain_text import WIDTH
 from rnnprof.report.model import RunReport
 from rnnprof.report.text.command import deciding_command
 from rnnprof.report.words.answer import (
     FUSED_LAW,
+    FUSED_LAW_OF_YOURS,
     NO_KERNEL_RAN,
     NOT_KNOWN,
     NOTE_HEAD,
@@ -28,6 +29,7 @@ from rnnprof.report.words.answer import (
 from rnnprof.report.words.certificates import certificate_in_words
 from rnnprof.report.words.dispatch import say
 from rnnprof.report.words.loops import gpu_name, step_functions_in_words
+from rnnprof.report.words.phrases import workload_in_words
 from rnnprof.report.words.recommendation import head_of, safe_in_words
 from rnnprof.report.words.scripts import script_in_words
 from rnnprof.runfile.certificates import EdgeStatus
@@ -114,7 +116,9 @@ def _step_functions(report: RunReport) -> list[str]:
 
 def _law_notes(run: Run) -> list[str]:
     """What the sizes of a fused layer are based on."""
-    return textwrap.wrap(FUSED_LAW, WIDTH) if run.header.workload.impl == "fused" else []
+    workload = run.header.workload
+    law = FUSED_LAW if workload.is_built_in else FUSED_LAW_OF_YOURS
+    return textwrap.wrap(law, WIDTH) if workload.impl == "fused" else []
 
 
 def gpus_in_words(reports: Sequence[RunReport]) -> str:
@@ -123,7 +127,8 @@ def gpus_in_words(reports: Sequence[RunReport]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(GPU_HEADS))]
     lines = ["  ".join(_padded(row, widths)).rstrip() for row in rows]
     workload = reports[0].run.header.workload
-    head = [clip(f"{workload.describe()}, {NO_KERNEL_RAN}")]
+    ending = f", {NO_KERNEL_RAN}"
+    head = [workload_in_words(workload, WIDTH - len(ending)) + ending]
     notes = _gpu_notes(reports)
     return "\n".join([*head, "", *lines, *([""] if notes else []), *notes])
 

@@ -29,7 +29,13 @@ from rnnprof.report.words.dispatch import as_text, say
 from rnnprof.report.words.figures import phase_times_in_words, plus_minus, precision
 from rnnprof.report.words.loops import step_functions_in_words
 from rnnprof.report.words.outcomes import OUTCOMES
-from rnnprof.report.words.phrases import BYTE_UNITS, RATE_UNITS, sentence, unit_note
+from rnnprof.report.words.phrases import (
+    BYTE_UNITS,
+    RATE_UNITS,
+    sentence,
+    unit_note,
+    workload_in_words,
+)
 from rnnprof.report.words.recommendation import at_each_length
 from rnnprof.report.words.scripts import script_in_words
 from rnnprof.report.words.table import (
@@ -145,7 +151,7 @@ def _title(report: RunReport) -> list[str]:
     device = run.environment.get("device_name") or "unknown device"
     limit = f", {limit_in_words(report)}"
     device_line = clip(f"on {device}", WIDTH - len(limit)) + limit
-    return [clip(run.header.workload.describe()), device_line]
+    return [workload_in_words(run.header.workload, WIDTH), device_line]
 
 
 # --- two matrices --------------------------------------------------------------------------------

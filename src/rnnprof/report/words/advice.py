@@ -179,7 +179,7 @@ def _(reason: NotStudied) -> str:
         *(["how far back gradients reach at this T"] if reason.reach else []),
     ]
     them = "both" if len(unknown) > 1 else "it"
-    return (
-        f"{' and '.join(unknown)}: rnnprof trainability --time-steps {reason.time_steps} "
-        f"measures {them}"
-    )
+    measures = f"rnnprof trainability --time-steps {reason.time_steps} measures {them}"
+    if reason.is_script:
+        measures = f"rnnprof trainability measures {them}, of a factory and not of a script"
+    return f"{' and '.join(unknown)}: {measures}"

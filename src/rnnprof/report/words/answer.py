@@ -27,6 +27,11 @@ FUSED_LAW: Final = (
     "native and loop do not depend on it"
 )
 
+FUSED_LAW_OF_YOURS: Final = (
+    "cuDNN's reserve and workspace sizes are computed by a formula here, not by cuDNN; recurrent "
+    "layers without cuDNN do not depend on it"
+)
+
 LEAST_NOT_CHARGED: Final = 1 << 20
 """Less memory than this beside a training step is not worth a line."""
 

@@ -22,7 +22,7 @@ from rnnprof.report.model import (
 )
 from rnnprof.report.words.advice import MEMORY_DECIDED
 from rnnprof.report.words.certificates import unusable_in_words
-from rnnprof.report.words.phrases import counted, sentences, values_in_words
+from rnnprof.report.words.phrases import counted, sentences, values_in_words, workload_in_words
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.units import format_bytes, format_rate, format_ratio
 
@@ -36,7 +36,7 @@ def subject_of(report: RunReport) -> str:
     """What was trained, and on which device: below the title of every chart."""
     header = report.run.header
     device = clip(str(header.environment.get("device_name") or "unknown device"), DEVICE_COLUMNS)
-    return f"{clip(header.workload.describe(), SUBJECT_COLUMNS)}, on {device}"
+    return f"{workload_in_words(header.workload, SUBJECT_COLUMNS)}, on {device}"
 
 
 def rate_of(measurement: Measurement) -> str:
@@ -178,7 +178,7 @@ def footer(report: RunReport, columns: int) -> list[str]:
     made = [environment.get("device_name"), torch and f"torch {torch}"]
     made.append(f"rnnprof {report.run.rnnprof_version}")
     facts = ", ".join(one_line(str(fact)) for fact in made if fact)
-    return [clip(report.run.header.workload.describe(), columns), clip(facts, columns)]
+    return [workload_in_words(report.run.header.workload, columns), clip(facts, columns)]
 
 
 # --- slices --------------------------------------------------------------------------------------

@@ -7,12 +7,13 @@ from typing import Final
 
 from rnnprof.advice.recommendation import NEAR_BEST_RATIO
 from rnnprof.outcomes import last_lines
-from rnnprof.plain_text import clip
+from rnnprof.plain_text import clip, columns_of, one_line
 from rnnprof.points.fold import Drift
 from rnnprof.points.measurement import Measurement
 from rnnprof.reasons import Reason
 from rnnprof.report.model import RunReport
 from rnnprof.report.words.dispatch import as_text
+from rnnprof.report.words.phrases import workload_in_words
 from rnnprof.runfile.points import Outcome
 from rnnprof.units import format_bytes, format_ratio, format_seconds
 
@@ -67,8 +68,10 @@ def page_title(reports: Sequence[RunReport]) -> str:
     if len(reports) > 1:
         return f"{len(reports)} runs side by side"
     header = reports[0].run.header
-    device, what = header.environment.get("device_name"), header.workload.describe()
-    return clip(f"{what} on {device}" if device else what, TITLE_COLUMNS)
+    device = header.environment.get("device_name")
+    on = f" on {one_line(str(device))}" if device else ""
+    columns = max(TITLE_COLUMNS - columns_of(on), TITLE_COLUMNS // 2)
+    return clip(f"{workload_in_words(header.workload, columns)}{on}", TITLE_COLUMNS)
 
 
 def measured_from(times_utc: Sequence[str]) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
+from rnnprof.plain_text import clip, columns_of, one_line
 from rnnprof.reasons import Reason
 from rnnprof.report.words.dispatch import as_text
 from rnnprof.units import format_rate
+from rnnprof.workload import Workload
 
 
 def sentence(reason: Reason | str | None) -> str:
@@ -40,6 +43,17 @@ def either(names: Sequence[object]) -> str:
 def rate_in_words(per_second: float | None, of: str = "time steps") -> str:
     """``12.3 k time steps/s``; ``-`` where unknown."""
     return format_rate(per_second, of)
+
+
+def workload_in_words(workload: Workload, columns: int) -> str:
+    """The workload on one line of at most *columns*.
+
+    Where a script's line is too long, its environment goes first: it stands before the name.
+    """
+    text, script = one_line(workload.describe()), workload.script
+    if script is not None and columns_of(text) > columns:
+        text = replace(script, env={}).describe()
+    return clip(text, columns)
 
 
 BYTE_UNITS: Final = {"K": "KiB", "M": "MiB", "G": "GiB", "T": "TiB"}

@@ -79,7 +79,7 @@ def held_in_words(facts: ScriptFacts) -> list[str]:
         f"{head} {held}, {share} of the limit of {limit}{weights}: the data set that it loads "
         "counts against the limit"
     )
-    return [large, *([f"It takes {start} to get there"] if start else [])]
+    return [large, *([f"The script takes {start} to its first training step"] if start else [])]
 
 
 def step_ends_in_words(facts: ScriptFacts) -> str:
