@@ -77,8 +77,7 @@ def test_what_is_not_known_is_not_said(changes, lines):
     [
         ("optimizer", 6, "6 optimizer steps in turn make one training step"),
         ("weights", 1, "No optimizer stepped: a training step ends where the weights change"),
-        ("weights", 4, ("No optimizer stepped: a training step ends where the weights change, after "
-         "4 backward passes")),
+        ("weights", 4, "ends where the weights change, after 4 backward passes"),
         ("backward", 1, "No optimizer stepped: a training step ends with each backward pass"),
         ("backward", 2, "No optimizer stepped: 2 backward passes make one training step"),
     ],
