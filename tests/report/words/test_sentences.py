@@ -88,7 +88,7 @@ POINTS: list[Row] = [
     (
         points.SameData(8),
         (
-            "both proofs of B=8 drew the same data: the factory sets its own seed, or reads its "
+            "both proofs of B=8 drew the same data: your code sets its own seed, or reads its "
             "data in a fixed order"
         ),
     ),

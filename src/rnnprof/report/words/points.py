@@ -116,7 +116,7 @@ def _(reason: LengthShare) -> str:
 @say.register
 def _(reason: SameData) -> str:
     return (
-        f"both proofs of B={reason.batch} drew the same data: the factory sets its own seed, or "
+        f"both proofs of B={reason.batch} drew the same data: your code sets its own seed, or "
         "reads its data in a fixed order"
     )
 

@@ -20,13 +20,13 @@ from rnnprof.worker.passes.memory import memory_pass
 from rnnprof.worker.passes.rates import rates_pass
 from rnnprof.worker.passes.script_fit import script_fit_pass
 from rnnprof.worker.passes.script_memory import script_memory_pass
-from rnnprof.worker.passes.script_steps import end_of_script
+from rnnprof.worker.passes.script_steps import end_of_script, identity_of
 from rnnprof.worker.passes.script_timing import script_timing_pass
 from rnnprof.worker.passes.timing import timing_pass
 from rnnprof.worker.phases import PhaseTracker
 from rnnprof.worker.session import Session, open_device
 from rnnprof.worker.workload.factories import BadFactoryError
-from rnnprof.worker.workload.hints import hint_for
+from rnnprof.worker.workload.hints import hint_for, hint_for_script
 from rnnprof.worker.workload.location import located, text_of, type_of
 from rnnprof.worker.workload.scripts.harness import ScriptEndedError
 
@@ -99,6 +99,9 @@ def _describe(error: BaseException, session: Session) -> protocol.Raised:
     counted = limit.charged_bytes() if limit else None
     if limit is not None:
         session.device.lift_limit()
+    if session.task.script is not None:
+        with suppress(Exception):  # the script may have replaced what this needs
+            session.findings |= identity_of(session)
     error = _judged(error, session)
     has_ended = isinstance(error, ScriptEndedError) or _is_end_of_data(error)
     said = _end_of_data(error, session) if has_ended else text_of(error)
@@ -114,7 +117,11 @@ def _describe(error: BaseException, session: Session) -> protocol.Raised:
 
 
 def _hint(error: BaseException, session: Session) -> dict[str, str]:
-    hint = hint_for(error, session.task.factory_path, session.task.device)
+    task = session.task
+    if task.script is not None:
+        hint = hint_for_script(error, task.script, task.device)
+    else:
+        hint = hint_for(error, task.factory_path, task.device)
     return {"hint": hint} if hint else {}
 
 

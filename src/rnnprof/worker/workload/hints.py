@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from rnnprof.worker.workload.location import text_of
+from rnnprof.workload import ScriptPlace
 
 
 def hint_for(error: BaseException, factory_path: str | None, device: str) -> str:
@@ -37,7 +39,42 @@ def hint_for(error: BaseException, factory_path: str | None, device: str) -> str
             "this run is on the CPU: use the factory's argument device in place of 'cuda', or give "
             "--device cuda on a machine with a GPU"
         )
-    return next((hint for pattern, hint in BY_TEXT.items() if re.search(pattern, said)), "")
+    return _by_text(BY_TEXT, said)
+
+
+def _by_text(hints: Mapping[str, str], said: str) -> str:
+    return next((hint for pattern, hint in hints.items() if re.search(pattern, said)), "")
+
+
+def hint_for_script(error: BaseException, script: ScriptPlace, device: str) -> str:
+    """The same for a training script that is run as it is."""
+    if isinstance(error, EOFError):
+        return "a script gets no keyboard, so input() fails: give the value by its own options"
+    if isinstance(error, ModuleNotFoundError):
+        return _of_missing_module(error)
+    if isinstance(error, FileNotFoundError):
+        return _of_missing_file(error)
+    said = text_of(error)
+    if isinstance(error, ImportError) and "relative import" in said and not script.is_module:
+        return _run_as_module(Path(script.target))
+    if device == "cpu" and re.search(NEEDS_CUDA, said):
+        return (
+            "this run is on the CPU: give the script its own option for the CPU, or rnnprof "
+            "--device cuda on a machine with a GPU"
+        )
+    if re.search(r"MASTER_ADDR|RANK expected|init_process_group", said):
+        return (
+            "the script expects torchrun's variables: one process is measured; leave its "
+            "distributed mode off"
+        )
+    return next(
+        (hint for pattern, hint in BY_TEXT_OF_SCRIPT.items() if re.search(pattern, said)), ""
+    )
+
+
+def _run_as_module(path: Path) -> str:
+    folder, name = _package_of(path)
+    return f"a file of a package is run as a module: -- python -m {name}, from the folder {folder}"
 
 
 MAIN_GUARD: Final = '`if __name__ == "__main__":`'
@@ -67,6 +104,16 @@ BY_TEXT: Final = {
     ),
 }
 """Texts of errors of Python and torch, and what to do about each."""
+
+
+BY_TEXT_OF_SCRIPT: Final = {
+    r"finished its\s+bootstrapping phase": (
+        "a process that starts by spawn reads the script again: move what starts processes under "
+        f"{MAIN_GUARD}"
+    ),
+    r"DataLoader worker .* exited unexpectedly": "num_workers=0 shows the error itself",
+}
+"""The same for scripts, where it is not what Python itself says of them."""
 
 
 def _of_exit(error: SystemExit, name: str) -> str:
@@ -105,13 +152,19 @@ def _of_relative_import(factory_path: str) -> str:
     source, _, function = factory_path.rpartition(":")
     if not source.endswith(".py"):
         return ""
-    path = Path(source).resolve()
+    folder, name = _package_of(Path(source))
+    return (
+        f"a file of a package is given as a module: --factory {name}:{function}, from the folder "
+        f"{folder}"
+    )
+
+
+def _package_of(path: Path) -> tuple[Path, str]:
+    """The folder that a file's package lies in, and the file's name as a module from there."""
+    path = path.resolve()
     folder, parts = path.parent, [path.stem]
     parts.insert(0, folder.name)
     while (folder / "__init__.py").is_file() and (folder.parent / "__init__.py").is_file():
         folder = folder.parent
         parts.insert(0, folder.name)
-    return (
-        f"a file of a package is given as a module: --factory {'.'.join(parts)}:{function}, from "
-        f"the folder {folder.parent}"
-    )
+    return folder.parent, ".".join(parts)
