@@ -9,12 +9,12 @@ from rnnprof.engine.order import Order
 from rnnprof.engine.sweep import MIN_POINTS_FOR_ANCHOR
 from rnnprof.points.fold import by_point, missing_passes
 from rnnprof.points.reasons import StartTakes
-from rnnprof.points.starts import fixed_bytes, start_s, train_step_s
+from rnnprof.points.starts import before_s, fixed_bytes, start_s, train_step_s
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome
 from rnnprof.runfile.records import Run
 
-FIRST_PROBES: Final = 3
+FIRST_PROBES: Final = 4
 """Probes of a search after the check, at the first T ..."""
 
 FURTHER_PROBES: Final = 3
@@ -44,7 +44,8 @@ def expected_cost(order: Order, run: Run, fits: Sequence[Fit]) -> StartTakes | N
         starts, training_s = _of_search(order, run, passed, per_size_s)
     else:
         return StartTakes(each_s)
-    return StartTakes(each_s, starts, starts * each_s + training_s) if starts else None
+    total_s = starts * (each_s + before_s(passed)) + training_s
+    return StartTakes(each_s, starts, total_s) if starts else None
 
 
 def _of_sweep(order: Order, run: Run, per_size_s: float) -> tuple[int, float]:

@@ -28,7 +28,14 @@ def train_step_s(fit: Fit) -> float | None:
     """Seconds of a training step of a script's fit pass, with its watching; None where unknown."""
     if fit.start_s is None or not fit.train_steps_run:
         return None
-    return max(0.0, fit.wall_s - fit.start_s) / fit.train_steps_run
+    return max(0.0, fit.wall_s - before_s(fit) - fit.start_s) / fit.train_steps_run
+
+
+def before_s(fit: Fit) -> float:
+    """Seconds of a fit pass before its script starts: a process, its warm-up and its limit."""
+    if fit.conditions is None:
+        return 0.0
+    return max(0.0, fit.wall_s - fit.conditions.wall_s)
 
 
 def held_before(fits: Iterable[Fit]) -> HoldsBefore | None:
