@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from rnnprof.breakdown.account import AllocatorEvent, Span
+from rnnprof.engine.observer import split_answer
 from rnnprof.engine.supervisor import Answer, Supervisor
 from rnnprof.outcomes import DATA_ENDED_TYPE
 from rnnprof.protocol import Task
@@ -211,15 +212,15 @@ def test_where_no_module_is_called_there_is_no_breakdown(
 def test_a_script_that_ends_early(last: int, supervisor: Supervisor, tmp_path: Path) -> None:
     """After two training steps nothing is known; after five, memory is, and time is not."""
     answer = ask(supervisor, tmp_path, PLAIN, last=last, is_timed=True)
-    if last == 2:
-        assert answer.evidence is not None
-        assert answer.evidence.error_type == DATA_ENDED_TYPE
-        assert "ended after 2 training steps at B=4" in (answer.evidence.message or "")
-    else:
-        found = found_by(answer)
-        check_sums(found)
-        assert "timing" not in found
-        assert "ended after 5 training steps" in found["timing_reason"]
+    assert answer.evidence is not None
+    assert answer.evidence.error_type == DATA_ENDED_TYPE
+    assert f"ended after {last} training steps at B=4" in (answer.evidence.message or "")
+    assert ("timing" in answer.findings) is (last == 5)
+    memory, timing = split_answer(answer)
+    if last == 5:
+        assert timing is not None
+        assert timing.evidence is answer.evidence
+        check_sums(found_by(memory))
 
 
 def test_time_of_a_script_that_ends_within_a_block(supervisor: Supervisor, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from rnnprof.stats.statistics import StopRule
 from rnnprof.worker.passes.script_steps import (
-    end_of_script,
     harness_of,
     is_out_of_memory,
     problem_of_first_step,
@@ -73,8 +72,12 @@ class TimedSteps:
         self._clock = StepClock(self.session.device, rule, self._watch_phases)
 
     def go_on(self, memory: dict[str, Any]) -> None:
-        """Begin with the next training step, after a memory pass whose last step has ended."""
+        """Begin with the next training step, after a memory pass whose last step has ended.
+
+        From here on a failure is the timing's: the findings that go with it say so.
+        """
         self.memory = memory
+        self.session.findings = {**memory, "timing": {}}
         self.harness.listener = self
         self.harness.hooks_off()
         self.session.tracker.enter("other")
@@ -116,13 +119,11 @@ class TimedSteps:
         """The findings although the script has ended.
 
         Raises:
-            ScriptEndedError: there are none: no memory pass ran, and too few steps are timed.
+            ScriptEndedError: too few steps are timed.
         """
-        if self._clock.is_answer():
-            return self.findings()
-        if self.memory is None:
+        if not self._clock.is_answer():
             raise error
-        return {**self.memory, "timing_reason": end_of_script(error, self.session.task)}
+        return self.findings()
 
     def findings(self) -> dict[str, Any]:
         """Fields of a timing; after a memory pass its fields, and the timing as one of them."""
