@@ -51,6 +51,10 @@ class Defaults(MutableMapping[str, Any]):
             return None
         return self._workload_path, self._layers()[1]
 
+    def sets_together(self, one: str, other: str) -> bool:
+        """Whether one file sets both options."""
+        return any(one in layer and other in layer for layer in self._layers())
+
     def _layers(self) -> tuple[dict[str, Any], ...]:
         if self._configured is None:
             self._configured = self._configuration()

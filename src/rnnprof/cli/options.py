@@ -115,18 +115,17 @@ def _is_typed(ctx: click.Context, name: str) -> bool:
 def _refuse_others(ctx: click.Context, options: dict[str, Any], kind: str) -> None:
     """Refuse options of what is not trained.
 
-    What a file or a variable sets for a factory is left alone where the command names a script.
+    What the configuration sets for a factory is left alone where the command names a script.
 
     Raises:
         BadInputError: names the option and what to do.
     """
-    is_typed = _rank(ctx, "script") == 3 or _rank(ctx, "factory") == 3
     for name, flag in _FACTORY_FLAGS.items():
-        if kind != "factory" and options[name] and (_is_typed(ctx, name) or not is_typed):
+        if kind != "factory" and options[name] and _counts(ctx, name, kind):
             instead = ": write the script's own words after --" if kind == "script" else ""
             raise BadInputError(f"{flag} needs --factory{instead}")
     for name, flag in _SCRIPT_FLAGS.items():
-        if kind != "script" and options.get(name) and (_is_typed(ctx, name) or not is_typed):
+        if kind != "script" and options.get(name) and _counts(ctx, name, kind):
             raise BadInputError(f"{flag} needs a script: write it last, -- python train.py ...")
     if kind == "script":
         _refuse_cells(ctx)
@@ -137,6 +136,15 @@ def _refuse_others(ctx: click.Context, options: dict[str, Any], kind: str) -> No
                 f"{flag} belongs to the built-in cells; pass it to the factory with --factory-arg "
                 f"{name}={options[name]}"
             )
+
+
+def _counts(ctx: click.Context, name: str, kind: str) -> bool:
+    """Whether an option of another kind is given beside what is trained, not below it."""
+    from rnnprof.cli.config import Defaults
+
+    defaults = ctx.default_map
+    is_beside = isinstance(defaults, Defaults) and defaults.sets_together(kind, name)
+    return kind == "cell" or is_beside or _is_typed(ctx, name)
 
 
 def _refuse_cells(ctx: click.Context) -> None:

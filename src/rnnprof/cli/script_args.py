@@ -91,7 +91,7 @@ def _positional(command: click.Command, own: Sequence[str]) -> Iterator[str]:
     valued = {
         flag: not getattr(each, "is_flag", False) and not getattr(each, "count", False)
         for each in command.params
-        if each.param_type_name == "option"
+        if each.param_type_name == "option" and each.name != "script"
         for flag in each.opts
     }
     words = iter(own)

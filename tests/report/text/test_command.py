@@ -44,6 +44,7 @@ from rnnprof.runfile import journal
 from rnnprof.runfile.points import Grid
 from rnnprof.runfile.records import Host, Request, Run, Settings
 from rnnprof.runfile.study import RATE_RULES, TASKS, Study
+from rnnprof.script_command import pairs_of
 from rnnprof.simulate.description import GpuDescription, describe, describe_all, models
 from rnnprof.workload import (
     CELLS,
@@ -53,8 +54,10 @@ from rnnprof.workload import (
     MODES,
     OPTIMIZERS,
     FactorySource,
+    ScriptSource,
     Workload,
     workload_of,
+    workload_of_script,
 )
 
 ENVIRONMENT = {"device": "cpu"}
@@ -158,6 +161,50 @@ def test_a_factory_is_named_without_its_folder(args, tmp_path, monkeypatch):
     request = a_request(Grid((1,), (2,)))
     read, _, _ = read_back(repeat_command(report_of(run_of(workload, request))))
     assert read == workload
+
+
+SCRIPT = ScriptSource(
+    "train.py",
+    argv=("--batch-size", "{batch}", "--name", "it's $HOME", "-v", "--token", "***", "x"),
+    env={"BS": "{batch}"}, assignments={"config.SEQ": "{time_steps}"},
+    setup="make data", prepare="rm -f *.pt",
+)  # fmt: skip
+
+
+def test_a_script_comes_last_and_its_sizes_stay_readable(tmp_path, monkeypatch):
+    (tmp_path / "train.py").write_text("")
+    (tmp_path / "config.py").write_text("SEQ = 3\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")  # then python is the Python of the tests
+    how = repetition(report_of(run_of(workload_of_script(SCRIPT), a_request(Grid((1,), (2, 4))))))
+    text = " ".join(how.command.replace("\\\n", "").split())
+    assert text.endswith(
+        " -- python train.py --batch-size {batch} --name 'it'\"'\"'s $HOME' -v --token '***' x"
+    )
+    assert " --env BS={batch} --set config.SEQ={time_steps} --setup 'make data' " in text
+    assert "*** stands for a value that is not kept" in how.remark
+    assert max(map(len, how.command.splitlines())) <= LINE_COLUMNS
+    read, _, grid = read_back(how.command)
+    assert read == workload_of_script(SCRIPT)
+    assert grid == Grid((1,), (2, 4))
+
+
+@pytest.mark.parametrize(
+    ("script", "request_", "why"),
+    [
+        (ScriptSource("t.py", argv=("{batch}",)), a_request(Grid((1,), (2, 4))), "no time steps"),
+        (ScriptSource("t.py"), a_request(Grid((1,), (2,))), "{batch} stands nowhere"),
+        (ScriptSource("t.py", argv=("{batch}",), env={"PYTHONPATH": "x"}),
+         a_request(Grid((1,), (2,))), "--env PYTHONPATH"),
+        (ScriptSource("torchrun", argv=("{batch}",)), a_request(Grid((1,), (2,))), "torchrun"),
+        (ScriptSource("t.py", argv=("{batch}",)),
+         replace(a_request(Grid((1,), (2,))), command="trainability"), "takes no script"),
+    ],
+)  # fmt: skip
+def test_a_script_that_no_command_line_starts_is_told(script, request_, why):
+    how = repetition(report_of(run_of(workload_of_script(script), request_)))
+    assert how.command == ""
+    assert why in how.remark
 
 
 def test_long_commands_are_wrapped_so_that_a_shell_takes_them_as_one():
@@ -298,6 +345,21 @@ FACTORIES = st.builds(
         tuple
     ),
 )
+SIZED = st.sampled_from(["--batch-size", "{batch}", "data.bs={batch}", "a b", "***", "-v", "--x=1"])
+VARIABLES = st.sampled_from(["BS", "_a", "HF_TOKEN"])
+SCRIPTS = st.builds(
+    ScriptSource,
+    FILE_NAMES,
+    argv=st.lists(mostly(SIZED, ODD_TEXT), max_size=5).map(lambda found: ("{batch}", *found)),
+    env=st.dictionaries(
+        mostly(VARIABLES, st.just("PYTHONPATH")), mostly(SIZED, ODD_TEXT), max_size=2
+    ),
+    assignments=st.dictionaries(
+        st.sampled_from(["BATCH", "config.SEQ", "π"]), mostly(SIZED, ODD_TEXT), max_size=2
+    ),
+    setup=st.one_of(st.none(), mostly(st.just("make data"), ODD_TEXT)),
+    prepare=st.one_of(st.none(), mostly(st.just("rm -f *.pt {batch}"), ODD_TEXT)),
+) | st.builds(ScriptSource, st.just("package.module"), st.just(True), st.just(("{batch}",)))
 COUNTS = mostly(st.integers(2, 100), st.integers(0, (1 << 63) - 1))
 NUMBERS = mostly(
     st.floats(0, 1, exclude_min=True, exclude_max=True), st.sampled_from([0.0, 5e-324, 1.0, 1e16])
@@ -363,7 +425,8 @@ ANY_COMMAND = st.sampled_from(COMMANDS_OF_RUNS)
 @st.composite
 def any_runs(draw: st.DrawFn) -> Run:
     """A run that :func:`rnnprof.runfile.journal.read` accepts."""
-    workload = draw(st.one_of(ANY_CELLS, FACTORIES.map(workload_of)))
+    users_code = FACTORIES.map(workload_of) | SCRIPTS.map(workload_of_script)
+    workload = draw(st.one_of(ANY_CELLS, users_code))
     header = replace(HEADER, workload=workload, environment=draw(PLACES), limit_bytes=None)
     request = Request(
         "r1", draw(ANY_COMMAND), Grid(draw(ANY_AXIS), draw(ANY_AXIS)), draw(ANY_SETTINGS), "now"
@@ -433,10 +496,32 @@ def args_of(options: dict[str, Any]) -> dict[str, Any]:
     return {name: opt._value(text) for name, text in pairs if text != STRUCK}
 
 
+def says_the_same_script(script: ScriptSource, given: dict[str, Any]) -> None:
+    """The name is given as it stands, but for one that Python would take for a flag."""
+    name = f"./{script.target}" if script.target.startswith("-") else script.target
+    opening = ("python", "-m", name) if script.is_module else ("python", name)
+    assert given["script"] == tuple(on_disk(word) for word in (*opening, *script.argv))
+    assert pairs_of("--env", given["env"]) == in_files(script.env)
+    assert pairs_of("--set", given["assignments"]) == in_files(script.assignments)
+    for told, known in ((given["setup"], script.setup), (given["prepare"], script.prepare)):
+        assert told == (None if known is None else on_disk(known))
+
+
+def on_disk(text: str) -> str:
+    """A text as the words of a command have it: their bytes are those of a file's name."""
+    return os.fsdecode(os.fsencode(text))
+
+
+def in_files(texts: dict[str, str]) -> dict[str, str]:
+    return {name: on_disk(text) for name, text in texts.items()}
+
+
 def says_the_same(run: Run, context: click.Context, name: str) -> None:
     """What the words mean is what the run file holds; a factory's file is not there."""
     given_, header = context.params, run.header
-    if header.workload.factory is None:
+    if header.workload.script is not None:
+        says_the_same_script(header.workload.script, given_)
+    elif header.workload.factory is None:
         assert opt.workload_from(context, dict(given_)).workload == header.workload
     else:
         assert os.fsencode(given_["factory"]) == os.fsencode(header.workload.factory.reference)
