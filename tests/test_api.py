@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 import rnnprof
+from rnnprof.engine.order import Order
 from rnnprof.errors import BadInputError, InconclusiveError, RunFileError
 from rnnprof.gate.reasons import MachineShort
 from rnnprof.gate.verdicts import Finding, Gate, Verdict
 from rnnprof.maxbatch.certify import frontier_of
 from rnnprof.runfile.certificates import EdgeStatus
-from rnnprof.runfile.points import Outcome, Point, Role
-from rnnprof.runfile.records import Settings
-from rnnprof.workload import Workload
+from rnnprof.runfile.points import Grid, Outcome, Point, Role
+from rnnprof.runfile.records import Header, Run, Settings
+from rnnprof.workload import ScriptSource, Workload, workload_of_script
 
 pytestmark = pytest.mark.usefixtures("one_template")
 
@@ -113,6 +114,95 @@ def test_a_factory_that_no_process_can_find_is_refused(
 ) -> None:
     with pytest.raises(BadInputError, match=said):
         rnnprof.assert_fits(batch=2, time_steps=2, **arguments)
+
+
+# ---- scripts; no worker is started
+
+
+@pytest.fixture
+def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Order]:
+    """What would be measured."""
+    (tmp_path / "train.py").write_text("LAYERS = 2\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")  # then python is the Python of the tests
+    found: list[Order] = []
+
+    def note(first: Any, second: Any, *_: Any) -> Run:
+        found.append(first if isinstance(first, Order) else second)
+        return Run(Header(2, "0", Workload(), {}, None))
+
+    monkeypatch.setattr("rnnprof.api.run_order", note)
+    monkeypatch.setattr("rnnprof.api.measure", note)
+    return found
+
+
+SIZED = ("--batch-size", "{batch}", "--bptt", "{time_steps}")
+
+
+@pytest.mark.parametrize(
+    "command", ["python train.py " + " ".join(SIZED), ("python", "train.py", *SIZED)]
+)
+def test_a_script_is_profiled_as_on_the_command_line(
+    command: str | tuple[str, ...], orders: list[Order], tmp_path: Path
+) -> None:
+    script = rnnprof.Script(
+        command, env={"TOKEN": "abcd1234"}, set={"LAYERS": "{batch}"}, setup="s", prepare="p"
+    )
+    rnnprof.profile(script, batch=[2], time_steps="3,5", output="run.jsonl", device="cpu")
+    rnnprof.max_batch(script, time_steps=[7], output="run.jsonl", device="cpu")
+    source = ScriptSource(
+        "train.py", False, SIZED, {"TOKEN": "***"}, {"LAYERS": "{batch}"}, "s", "p"
+    )
+    assert [order.workload for order in orders] == [workload_of_script(source)] * 2
+    assert [order.grid for order in orders] == [Grid((2,), (3, 5)), Grid((), (7,))]
+    for order in orders:
+        assert order.script is not None
+        assert order.script.target == str(tmp_path / "train.py")
+        assert order.script.env == {"TOKEN": "abcd1234"}
+        assert order.secrets.strike("abcd1234") == "***"
+
+
+def test_a_script_that_is_given_no_t_has_that_of_its_layers(orders: list[Order]) -> None:
+    script = rnnprof.Script("python train.py {batch}")
+    rnnprof.max_batch(script, output="run.jsonl", device="cpu")
+    assert orders[0].grid == Grid((), (1,))
+    with pytest.raises(BadInputError, match=r"time_steps names 2 T, but .* or name one T"):
+        rnnprof.max_batch(script, time_steps=[3, 5], output="run.jsonl", device="cpu")
+
+
+def test_a_script_must_fit(orders: list[Order], monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = Gate((Finding("fits", "B=2 T=2", Verdict.PASS, MachineShort("")),))
+    monkeypatch.setattr("rnnprof.api.gate", lambda *_: passed)
+    rnnprof.assert_fits(rnnprof.Script("python train.py {batch}"), batch=2, time_steps=2)
+    assert orders[0].workload.script == ScriptSource("train.py", False, ("{batch}",))
+    assert orders[0].script is not None
+
+
+@pytest.mark.parametrize(
+    ("what", "more", "said"),
+    [
+        (rnnprof.Script("python train.py"), {}, "{batch} stands nowhere"),
+        (rnnprof.Script("python 'train.py"), {}, "no closing quotation"),
+        (rnnprof.Script(""), {}, "the script's command is empty"),
+        (rnnprof.Script("python trian.py {batch}"), {}, "did you mean train.py"),
+        (rnnprof.Script("python train.py {batch}"), {"workload": Workload()}, "not both"),
+        (rnnprof.Script("python train.py {batch}"), {"factory_argv": ["x"]}, "has its own words"),
+    ],
+)
+def test_a_script_that_cannot_run_is_refused(
+    what: rnnprof.Script, more: dict[str, Any], said: str, orders: list[Order]
+) -> None:
+    with pytest.raises(BadInputError, match=said):
+        rnnprof.assert_fits(what, batch=2, time_steps=2, **more)
+    if not more:
+        with pytest.raises(BadInputError, match=said):
+            rnnprof.profile(what, output="run.jsonl", device="cpu")
+    assert not orders
+
+
+def test_what_is_no_workload_is_refused() -> None:
+    with pytest.raises(BadInputError, match=r"give a rnnprof\.Script or a Workload"):
+        rnnprof.profile("python train.py", output="run.jsonl", device="cpu")  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_told_is_no_failure_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:

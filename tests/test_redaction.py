@@ -141,3 +141,14 @@ def test_a_command_to_resume_has_no_secret() -> None:
         "profile", "--factory-arg", "token=***", "--factory-arg=password=***",
         "--factory-argv", "--api-key *** --data d", "--factory-arg", "width=3",
     ]  # fmt: skip
+
+
+def test_a_command_with_a_script_has_no_secret() -> None:
+    words = ["max-batch", "--env", "HF_TOKEN=abc", "--env=BS={batch}", "--set", "cfg.API_KEY=k1",
+             "--set=LR=0.1", "--", "python", "train.py", "--password", "p q", "--env", "A=b",
+             "--batch", "{batch}", "--", "--api-key=k2"]  # fmt: skip
+    assert command_shown(words) == [
+        "max-batch", "--env", "HF_TOKEN=***", "--env=BS={batch}", "--set", "cfg.API_KEY=***",
+        "--set=LR=0.1", "--", "python", "train.py", "--password", "***", "--env", "A=b",
+        "--batch", "{batch}", "--", "--api-key=***",
+    ]  # fmt: skip

@@ -41,7 +41,7 @@ from rnnprof.stats.estimate import (
     holm,
     smallest_detectable_ratio,
 )
-from rnnprof.workload import FactorySource, Workload
+from rnnprof.workload import FactorySource, ScriptSource, Workload, workload_of_script
 
 POINT = Point(64, 128)
 seconds = st.floats(1e-6, 1e3)
@@ -266,6 +266,20 @@ def test_the_source_of_a_factory_may_change_and_its_arguments_may_not() -> None:
         "workload.factory.args": Affects.EVERYTHING,
     }
     assert differences(Run(HEADER), made("aa"))[0].affects is Affects.EVERYTHING
+
+
+def test_the_source_of_a_script_may_change_and_what_it_is_given_may_not() -> None:
+    def made(sha256: str, **more: Any) -> Run:
+        workload = workload_of_script(ScriptSource("train.py", argv=("{batch}",), **more))
+        return Run(replace(HEADER, workload=workload, sources={"train.py": sha256}))
+
+    found = differences(made("aa", env={"A": "1"}), made("bb", env={"A": "2"}))
+    assert {each.name: each.affects for each in found} == {
+        "source train.py": Affects.NOTHING,
+        "workload.script.env": Affects.EVERYTHING,
+    }
+    names = {each.name for each in differences(Run(HEADER), made("aa"))}
+    assert {"workload.cell", "workload.script.target", "workload.script.argv"} <= names
 
 
 def observed(points: Iterable[Point], scale: float = 1.0, processes: int = 3) -> list[Observation]:

@@ -13,12 +13,19 @@ from rnnprof.defaults import COMMANDS
 from rnnprof.errors import RunFileError
 from rnnprof.jobs import WORKS
 from rnnprof.runfile import journal
+from rnnprof.runfile.codec import encode
 from rnnprof.runfile.lines import digest
 from rnnprof.runfile.points import Grid
 from rnnprof.runfile.records import Settings
 from rnnprof.runfile.study import Study
 from rnnprof.simulate.description import models
-from rnnprof.workload import FactorySource, factory_place, workload_of
+from rnnprof.workload import (
+    FactorySource,
+    ScriptSource,
+    factory_place,
+    workload_of,
+    workload_of_script,
+)
 
 GPU = next(iter(models().values())).as_text()
 
@@ -47,6 +54,11 @@ def factory(reference: str, **args: Any) -> dict[str, Any]:
     return {"reference": reference, "args": args}
 
 
+def script(target: str, **more: Any) -> dict[str, Any]:
+    workload = {**encode(workload_of_script(ScriptSource("t.py", argv=("{batch}",))))}
+    return {**workload, "script": {**workload["script"], "target": target, **more}}
+
+
 def test_the_commands_are_those_that_do_work() -> None:
     assert set(COMMANDS) == set(WORKS)
 
@@ -67,6 +79,19 @@ def test_the_commands_are_those_that_do_work() -> None:
         ("header__workload__factory", factory("$(touch x):make")),
         ("header__workload__factory", factory("t.py:make", a=json.loads("[" * 70 + "]" * 70))),
         ("header__workload__factory", factory("t.py:make", a=10**400)),
+        ("header__workload", script("a/b.py")),
+        ("header__workload", script("..")),
+        ("header__workload", script("a\0.py")),
+        ("header__workload", script("t.py", is_module=True) | {"cell": "lstm"}),
+        ("header__workload", script("a-b", is_module=True)),
+        ("header__workload", script("t.py") | {"compile": True}),
+        ("header__workload", script("t.py") | {"factory": factory("t.py:make")}),
+        ("header__workload", script("t.py", env={"A B": "1"})),
+        ("header__workload", script("t.py", env={"": "1"})),
+        ("header__workload", script("t.py", assignments={"a-b": "1"})),
+        ("header__workload", script("t.py", assignments={"a.": "1"})),
+        ("header__workload", script("t.py", argv=["x" * 70_000])),
+        ("header__workload", script("t.py", argv=[3])),
         ("header__environment__device", "cuda:0; touch x"),
         ("header__environment__device", "mps"),
         ("header__environment__device", 3),
@@ -92,6 +117,9 @@ def test_what_is_not_known_is_refused(place: str, value: Any) -> None:
         ("request__settings__study__task", None),
         ("header__workload__factory", factory("it's $(a) \n\u202e.py:make", x=[{"a": [1.5]}])),
         ("header__workload__factory", factory("package.module:make")),
+        ("header__workload", script("it's $(a) \n\u202e.py", argv=["\u202e", "", "a b"])),
+        ("header__workload", script("package.module", is_module=True)),
+        ("header__workload", script("t", env={"_A1": ""}, assignments={"π": "", "a.b.C": "1"})),
         ("header__environment__device", "cuda:12"),
         ("header__environment__simulated", GPU),
     ],
