@@ -254,3 +254,40 @@ os.waitpid(pid, 0)
     )
     assert found["error"].startswith("ScriptEndedError: the script ended after 0")
     assert "child done" in found["printed"]
+
+
+def test_values_are_set_in_memory_at_the_top_and_under_the_guard(tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text("SIZE = 1\nif __name__ == '__main__':\n    SIZE = 5")
+    text = """
+import config
+SEQ, BATCH = 30, 32
+if __name__ == "__main__":
+    HIDDEN: int = 2 * 8
+    raise RuntimeError([SEQ, BATCH, HIDDEN, config.SIZE])
+"""
+    values = {"BATCH": "7", "HIDDEN": "9", "config.SIZE": "3"}
+    found = run(tmp_path, text, 1, set=values)
+    assert found["error"] == "RuntimeError: [30, 7, 9, 3]"
+    assert "SEQ, BATCH = 30, 32" in (tmp_path / "train.py").read_text()
+
+
+def test_a_module_that_is_run_has_its_values_too(tmp_path: Path) -> None:
+    package = tmp_path / "pkg"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "train.py").write_text(
+        "if __name__ == '__main__':\n    BATCH = 2\n    raise RuntimeError(BATCH)"
+    )
+    found = run(tmp_path, "", target="pkg.train", module=True, set={"BATCH": "8"})
+    assert found["error"] == "RuntimeError: 8"
+
+
+def test_values_are_refused_where_a_spawned_process_reads_the_file_again(tmp_path: Path) -> None:
+    text = """
+import multiprocessing
+BATCH = 2
+if __name__ == "__main__":
+    multiprocessing.get_context("spawn").Process(target=print).start()
+"""
+    found = run(tmp_path, text, set={"BATCH": "8"})
+    assert found["error"].startswith("BadScriptError: a process that the script spawns reads")

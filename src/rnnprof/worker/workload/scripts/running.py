@@ -38,7 +38,8 @@ def run_script(place: ScriptPlace, refuse: Callable[[BadScriptError], Any]) -> N
     own = values.get("", {})
     if place.is_module:
         values = {**values, place.target: {**values.get(place.target, {}), **own}}
-    sys.meta_path.insert(0, AlteringFinder({name: v for name, v in values.items() if name and v}))
+    altered = {name: texts for name, texts in values.items() if name and texts}
+    sys.meta_path.insert(0, AlteringFinder(altered, place.target if place.is_module else ""))
     sys.argv = [place.target, *place.argv]
     if place.is_module:
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as Python itself does
@@ -50,7 +51,7 @@ def run_script(place: ScriptPlace, refuse: Callable[[BadScriptError], Any]) -> N
 
 def _run_file(path: Path, values: Mapping[str, str]) -> None:
     """Run a file in a new ``__main__``, which stays: spawned processes and pickle look there."""
-    loader = AlteringLoader("__main__", str(path), values)
+    loader = AlteringLoader("__main__", str(path), values, is_main=True)
     module = ModuleType("__main__")
     module.__file__, module.__loader__ = str(path), loader
     module.__dict__.update(__builtins__=__builtins__, __cached__=None)
@@ -60,11 +61,17 @@ def _run_file(path: Path, values: Mapping[str, str]) -> None:
 
 
 class AlteringLoader(importlib.machinery.SourceFileLoader):
-    """Loads a file with other values for some of its names, in memory."""
+    """Loads a file with other values for some of its names, in memory.
 
-    def __init__(self, name: str, path: str, values: Mapping[str, str]) -> None:
+    Args:
+        is_main: whether its ``if __name__ == "__main__":`` runs.
+    """
+
+    def __init__(
+        self, name: str, path: str, values: Mapping[str, str], *, is_main: bool = False
+    ) -> None:
         super().__init__(name, path)
-        self.values = values
+        self.values, self.is_main = values, is_main
 
     def get_code(self, fullname: str) -> Any:  # noqa: ARG002
         """Compile the source, never a cached file."""
@@ -76,16 +83,21 @@ class AlteringLoader(importlib.machinery.SourceFileLoader):
         """Put the values in place and compile."""
         if not self.values:
             return super().source_to_code(data, path, **options)
-        tree = ast.parse(data, str(path))
-        altered = ast.fix_missing_locations(set_names(tree, self.values, Path(str(path)).name))
-        return compile(altered, str(path), "exec", dont_inherit=True)
+        tree, name = ast.parse(data, str(path)), Path(str(path)).name
+        altered = set_names(tree, self.values, name, is_main=self.is_main)
+        return compile(ast.fix_missing_locations(altered), str(path), "exec", dont_inherit=True)
 
 
 @dataclass(slots=True)
 class AlteringFinder(importlib.abc.MetaPathFinder):
-    """Finds the modules that ``--set`` names, as Python does, and loads them with the values."""
+    """Finds the modules that ``--set`` names, as Python does, and loads them with the values.
+
+    Attributes:
+        main: the module that is run as ``__main__``; empty where a file is.
+    """
 
     values: Mapping[str, Mapping[str, str]]
+    main: str = ""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -95,7 +107,9 @@ class AlteringFinder(importlib.abc.MetaPathFinder):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
-            spec.loader = AlteringLoader(fullname, spec.loader.path, self.values[fullname])
+            path, values = spec.loader.path, self.values[fullname]
+            is_main = fullname == self.main
+            spec.loader = AlteringLoader(fullname, path, values, is_main=is_main)
         return spec
 
 
