@@ -1,0 +1,1 @@
+"""A character model as a package: relative imports, constants in a config module."""
