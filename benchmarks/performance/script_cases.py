@@ -1,4 +1,4 @@
-"""The scripts of tests/scripts, with what is typed for each, and what a person edits in their place.
+"""The scripts of tests/scripts, what is typed for each, and what a person edits in its place.
 
 ``--set`` changes a script in memory.  The plain process cannot, so the files are copied, and the
 same constants edited in the copy.
@@ -7,6 +7,7 @@ same constants edited in the copy.
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,7 +82,7 @@ class Case:
         """The end of rnnprof's command line."""
         given = [word for each in self.assigned for word in ("--set", each)]
         target = ["-m", self.target] if self.is_module else [self.target]
-        return [*given, "--", "python", *target, *self.words]
+        return [*given, "--", sys.executable, *target, *self.words]
 
     def words_at(self, batch: int) -> list[str]:
         """Its own words at a batch."""
