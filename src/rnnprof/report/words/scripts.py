@@ -25,6 +25,9 @@ SCRIPT_CAPTION: Final = (
     "among it."
 )
 
+LEAST_HELD_BYTES: Final = 1 << 20
+"""Less may find room in what the process had before, and would then read as 0 B of weights."""
+
 USUAL: Final = StepEnd("optimizer", 1)
 """A training step that every reader expects, and that the terminal need not explain."""
 
@@ -68,7 +71,9 @@ def held_in_words(facts: ScriptFacts) -> list[str]:
         return [f"The script takes {start} to its first training step"] if start else []
     held, limit = format_bytes(facts.held_bytes), format_bytes(facts.limit_bytes)
     weights = ""
-    if facts.held_weight_bytes is not None:
+    if facts.held_bytes < LEAST_HELD_BYTES:
+        held = f"less than {format_bytes(LEAST_HELD_BYTES)}"
+    elif facts.held_weight_bytes is not None:
         weights = f" (weights {format_bytes(facts.held_weight_bytes)})"
     head = "Before its first training step the script holds"
     if not facts.is_large:
