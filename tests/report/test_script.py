@@ -14,11 +14,10 @@ from report_samples import MIB, grid_sample, report_from
 from rnnprof.plain_text import WIDTH
 from rnnprof.report.export.document import document, frontier_document
 from rnnprof.report.export.points import csv_file, rows
+from rnnprof.report.html.blocks import PageRun
 from rnnprof.report.html.page import page
 from rnnprof.report.model import report_of
-from rnnprof.report.text import summary as summaries
 from rnnprof.report.text.answer import frontier_in_words, gpus_in_words
-from rnnprof.report.text.command import Repetition
 from rnnprof.report.text.summary import summary
 from rnnprof.report.text.table import table
 from rnnprof.report.words.charts import footer, overview_clauses, subject_of
@@ -114,6 +113,13 @@ def test_the_page_has_the_script_its_steps_and_what_its_layers_got():
     ]  # fmt: skip
 
 
+def test_page_and_summary_repeat_the_run_with_the_script():
+    report = script_report()
+    for text in (page([PageRun.of(report, {})]), summary(report)):
+        assert "-- python train.py" in flat(text).replace("\\ ", "")
+        assert "{batch} --bptt {time_steps}" in flat(text).replace("\\ ", "")
+
+
 def test_a_page_of_other_workloads_has_no_such_section():
     assert "section-script" not in page([a_report(observed(), "frontier")])
     both = page([a_report(script_report(), "frontier"), a_report(observed(), "frontier")])
@@ -143,13 +149,6 @@ def test_a_script_that_no_pass_brought_to_a_training_step():
     assert "script-table" not in page([a_report(report, "frontier")])
 
 
-@pytest.fixture
-def _a_command(monkeypatch):
-    how = Repetition("rnnprof profile -- python train.py", "")
-    monkeypatch.setattr(summaries, "repetition", lambda _: how)
-
-
-@pytest.mark.usefixtures("_a_command")
 def test_the_summary_says_each_sentence_once():
     text = flat(summary(script_report(**LARGE)))
     assert text.count("counts against the limit") == 1
