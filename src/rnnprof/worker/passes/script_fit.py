@@ -30,6 +30,11 @@ THRASHING_TIMES: Final = 3
 """As in the fit pass of other workloads."""
 
 
+NAMED_STEPS: Final = 2
+"""Training steps whose phases are known: in the second the optimizer's state is in place, and most
+batches that do not fit fail there."""
+
+
 def script_fit_pass(session: Session) -> dict[str, Any]:
     """Run the script under the limit; the answer comes from inside it."""
     task, findings, device = session.task, session.findings, session.device
@@ -90,10 +95,11 @@ class FitSteps:
     def phase(self, name: str) -> None:
         """Announce the phases of the first training step; wait for what they have submitted."""
         tracker = self.session.tracker
-        if tracker.announcing and self.harness.start_s is not None:
+        if self.harness.start_s is None or not self.harness.is_watching:
+            return
+        if tracker.announcing:
             self.session.device.synchronize()
-        if self.harness.start_s is not None:
-            tracker.enter(name)
+        tracker.enter(name)
 
     def event(self) -> None:
         """Read the memory at the end of what may be a training step."""
@@ -113,6 +119,9 @@ class FitSteps:
         self._keep_seen(number)
         if number == 1:
             self._end_first()
+        if number == NAMED_STEPS and self.harness.has_optimizer:
+            self.harness.hooks_off()
+            self.session.tracker.enter("other")
         if number >= self.asked - 1 and not self._needs_more(number):
             self._end_or_watch(number)
 
@@ -120,8 +129,6 @@ class FitSteps:
         self.session.tracker.announcing = False
         if (problem := problem_of_first_step(self.session)) is not None:
             self.session.refuse(problem)
-        if self.harness.has_optimizer:
-            self.harness.hooks_off()
 
     def _end_or_watch(self, number: int) -> None:
         if number >= self.asked:

@@ -154,6 +154,11 @@ class Harness:
             self._hooks.backward_off()
 
     @property
+    def is_watching(self) -> bool:
+        """Whether modules and backward passes are watched, so that phases are known."""
+        return self._hooks.are_on
+
+    @property
     def has_optimizer(self) -> bool:
         """Whether optimizers end training steps."""
         return self.ends.events > 0

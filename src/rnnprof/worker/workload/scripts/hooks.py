@@ -58,6 +58,11 @@ class TrainingHooks:
         self._watch_new_optimizers()
         self._watch_scalers()
 
+    @property
+    def are_on(self) -> bool:
+        """Whether modules are watched."""
+        return bool(self._handles)
+
     def modules_on(self) -> bool:
         """Watch every module's forward pass; False if they are watched already."""
         if self._handles:
