@@ -78,6 +78,15 @@ CATALOGUE: Final = {
             "Is the largest batch on a simulated GPU exactly that of a plain loop?", 30,
         ),  # needs torch's CUDA build, so it has no smallest size here; it has --quick
         Benchmark(
+            "script_truth",
+            "Is a script's largest batch that of plain Python, and its step time its own?", 60,
+            smallest=("--quick", "--only", "constants"),
+        ),
+        Benchmark(
+            "script_vs_factory",
+            "Does a script take the memory and the time of the same training as a factory?", 6,
+        ),
+        Benchmark(
             "known_tables",
             "How does this device compare with published tables of recurrent layers?", 16,
             full=("--table", "deepbench", "--at-most-gflop", "540"),

@@ -132,10 +132,10 @@ CASES: Final = (
         ("--micro-batch", "{batch}", "--length", "{time_steps}"),
     ),
     Case(
-        "packed", "packed.py", 40, 96, ("--batch-size", "{batch}", "--longest", "{time_steps}"),
+        "packed", "packed.py", 40, 96, ("--epochs", "40", "--batch-size", "{batch}", "--longest", "{time_steps}"),
     ),
     Case(
-        "spawned", "spawned.py", 50, 96, ("--batch-size", "{batch}", "--length", "{time_steps}"),
+        "spawned", "spawned.py", 50, 96, ("--epochs", "40", "--batch-size", "{batch}", "--length", "{time_steps}"),
     ),
     Case(
         "gan", "gan.py", 24, 96, ("--batch-size", "{batch}", "--length", "{time_steps}"),
@@ -143,7 +143,7 @@ CASES: Final = (
     ),
     Case(
         "lightning", "lightning_trainer.py", 40, 512,
-        ("--batch-size", "{batch}", "--length", "{time_steps}"), needs="lightning",
+        ("--epochs", "40", "--batch-size", "{batch}", "--length", "{time_steps}"), needs="lightning",
     ),
     Case(
         "transformers", "hf_trainer.py", 32, 768,
@@ -152,7 +152,7 @@ CASES: Final = (
     ),
     Case(
         "accelerate", "accelerate_loop.py", 36, 512,
-        ("--batch-size", "{batch}", "--length", "{time_steps}"), needs="accelerate",
+        ("--epochs", "40", "--batch-size", "{batch}", "--length", "{time_steps}"), needs="accelerate",
     ),
 )  # fmt: skip
 QUICK: Final = ("constants", "word_lm")

@@ -8,6 +8,7 @@ The scripts of tests/scripts, unchanged.  Run nothing beside it: it also compare
   at B, B+1   benchmarks/performance/plain_script.py, which does not use rnnprof: plain Python under
               the same limit and malloc settings, 30 training steps, each batch in its own process,
               with one free arena for Python's small objects, as rnnprof's baseline has.
+  arena B     the largest batch of that process: the answer, or else by bisection.
   plain B     the largest batch of the same process as it is, without that arena, by bisection.
   times       ``rnnprof profile`` at one batch, and the script's own loop without a limit and with
               glibc's defaults: processes of each in turn, their medians, and the ratio of the two
@@ -50,7 +51,7 @@ WARM_UP_STEPS: Final = 10
 ROUNDS: Final = 5
 DEADLINE_S: Final = 600.0
 STEP_BELOW: Final = 4
-"""Sequences below the answer at which the bisection begins; it goes down by powers of 4."""
+"""Sequences below (or above) the answer where a bisection begins; it goes on by powers of 4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,8 @@ class Row:
     Attributes:
         certificate: of max-batch; None where there is none, and *note* says why.
         wall_s: of the whole command.
-        plain_batch: the largest of the plain process without the free arena.
+        arena_batch: the largest of the plain process with the free arena.
+        plain_batch: the largest without it.
     """
 
     case: Case
@@ -119,6 +121,7 @@ class Row:
     wall_s: float | None = None
     at: Ran | None = None
     above: Ran | None = None
+    arena_batch: int | None = None
     plain_batch: int | None = None
     times: Times | None = None
     note: str = ""
@@ -244,19 +247,30 @@ def last_line(ended: subprocess.CompletedProcess[str]) -> str:
     return f"exit code {ended.returncode}: {lines[-1]}"
 
 
-def largest_plainly(case: Case, near: int) -> int | None:
-    """The largest batch of the plain process as it is, by bisection around *near*."""
-    fits: dict[int, bool] = {}
-    below = near
-    while not fits.get(below, False):
-        below = max(1, near - STEP_BELOW ** (len(fits) + 1))
-        fits[below] = train_plainly(case, below, arena=False).fits
-        if below == 1 and not fits[1]:
+def largest_plainly(case: Case, fits: dict[int, bool], *, arena: bool) -> int | None:
+    """The largest batch of the plain process, by bisection from the batches that are known.
+
+    Args:
+        fits: what was run already, by batch; more are added.
+    """
+
+    def run(batch: int) -> bool:
+        fits[batch] = train_plainly(case, batch, arena=arena).fits
+        return fits[batch]
+
+    lowest = min(fits)
+    for power in range(1, 16):
+        if fits[min(fits)]:
+            break
+        run(max(1, lowest - STEP_BELOW**power))
+        if fits.get(1) is False:
             return None
-    batch: int | None = near + 1
-    while batch is not None:
-        fits[batch] = train_plainly(case, batch, arena=False).fits
-        batch = missing_batch(fits)
+    for power in range(1, 16):
+        if not fits[max(fits)]:
+            break
+        run(lowest + STEP_BELOW**power)
+    while (batch := missing_batch(fits)) is not None:
+        run(batch)
     return truth_of(fits).batch
 
 
@@ -272,26 +286,34 @@ def time_both(case: Case) -> Times:
     return Times(case.timed_batch, tuple(measured), tuple(own))
 
 
+def _with_truth(row: Row, batch: int) -> Row:
+    at, above = (train_plainly(row.case, each, arena=True) for each in (batch, batch + 1))
+    known = {batch: at.fits, batch + 1: above.fits}
+    bare = {batch: train_plainly(row.case, batch, arena=False).fits}
+    return replace(
+        row,
+        at=at,
+        above=above,
+        arena_batch=largest_plainly(row.case, known, arena=True),
+        plain_batch=largest_plainly(row.case, bare, arena=False),
+    )
+
+
 def compare(case: Case, *, is_timed: bool) -> Row:
     """The answer, compared with plain Python."""
     if not case.can_run:
         return Row(case, note=f"{case.needs} is not installed")
     row = ask(case)
     if row.batch is not None:
-        row = replace(
-            row,
-            at=train_plainly(case, row.batch, arena=True),
-            above=train_plainly(case, row.batch + 1, arena=True),
-            plain_batch=largest_plainly(case, row.batch),
-        )
+        row = _with_truth(row, row.batch)
     return replace(row, times=time_both(case)) if is_timed else row
 
 
 # --- the table -----------------------------------------------------------------------------------
 
 HEADER: Final = (
-    "script", "limit", "T", "B", "at B", "at B+1", "equal", "plain B", "peak", "plain peak",
-    "held", "probes", "seconds", "timed B", "step", "own step", "ratio",
+    "script", "limit", "T", "B", "at B", "at B+1", "equal", "arena B", "plain B", "peak",
+    "plain peak", "held", "probes", "seconds", "timed B", "step", "own step", "ratio",
 )  # fmt: skip
 LEFT: Final = frozenset({"script", "at B", "at B+1"})
 
@@ -307,7 +329,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         *(case.name, case.limit, str(case.time_steps), _or_dash(row.batch)),
         *("-" if ran is None else ran.in_words for ran in (row.at, row.above)),
-        *("yes" if row.is_equal else "NO", _or_dash(row.plain_batch)),
+        "yes" if row.is_equal else "NO",
+        *(_or_dash(row.arena_batch), _or_dash(row.plain_batch)),
         *(_mib(peak), _mib(None if row.at is None else row.at.peak_bytes)),
         _mib(None if edge is None else edge.get("held_bytes")),
         _or_dash(None if edge is None else edge["probes"]),
