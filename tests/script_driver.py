@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rnnprof.worker.workload.scripts.harness import Harness
 from rnnprof.workload import ScriptPlace
+
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["torch._dynamo", "rnnprof.worker.workload.scripts.harness"])
+
+MODEL = """
+import sys, torch
+from torch import nn
+torch.manual_seed(0)
+model = nn.LSTM(4, 8)
+def loss_of(): return model(torch.randn(5, 3, 4))[0].square().mean()
+"""
+
+
+def run(
+    folder: Path, text: str, steps: int = 3, *argv: str, off: bool = False, **more: Any
+) -> dict[str, Any]:
+    script = folder / "train.py"
+    if text:
+        script.write_text(textwrap.dedent(text))
+    order = {
+        "target": str(script), "module": False, "argv": argv, "env": {}, "set": {},
+        "steps": steps, "off": off, "to": str(folder / "told.json"), "folder": str(folder), **more,
+    }  # fmt: skip
+    process = FORKED.Process(target=drive, args=(order,))
+    process.start()
+    process.join(100)
+    printed = (folder / "told.json.log").read_text()
+    assert (folder / "told.json").exists(), printed
+    found: dict[str, Any] = json.loads((folder / "told.json").read_text())
+    return {**found, "printed": printed}
 
 
 class Listener:
@@ -33,6 +65,7 @@ class Listener:
 
     def stepped(self, number: int) -> None:
         self.told.append(number)
+        self.harness.wants_loss = True
         if number == 1 and self.order["off"]:
             self.harness.hooks_off()
         if number == self.order["steps"]:
@@ -57,6 +90,8 @@ def drive(order: Mapping[str, Any]) -> None:
             taken=harness.optimizer_steps,
             modules=len(harness.modules()),
             parameters=len(harness.parameters()),
+            ended_by=harness.ended_by,
+            loss=None if harness.loss is None else float(harness.loss),
         )
 
     def refuse(error: BaseException) -> None:

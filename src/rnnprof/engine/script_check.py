@@ -182,12 +182,21 @@ def _error_of(order: Order, first: FirstPass) -> Exception | None:
     if _is_without_step(first):
         reason = (
             f"no training step within {evidence.deadline_s or 0:.0f} s (--timeout): a training "
-            "step ends where an optimizer has stepped, or backward() where there is none"
+            "step ends where an optimizer has stepped, or backward() where there is none; what a "
+            "child process trains is not seen"
         )
         return _bad_script(name, reason, first.answer)
-    if first.outcome is Outcome.FAILED:
+    if first.outcome is Outcome.FAILED or _has_left(first):
         return _bad_script(name, _reason_of(evidence), first.answer)
     return None
+
+
+def _has_left(first: FirstPass) -> bool:
+    """Whether the script ended its process itself before its first training step."""
+    evidence = first.answer.evidence
+    if evidence is None or first.outcome is not Outcome.CRASHED:
+        return False
+    return evidence.exit_code is not None and evidence.phase in START_PHASES
 
 
 def _reason_of(evidence: Evidence) -> str:

@@ -296,7 +296,8 @@ def _none_fits(fits: Sequence[Fit], terms: Terms) -> SmallestFails:
     failed = _ooms(fits, terms.granularity)
     ran = max(failed, key=lambda fit: fit.train_steps_run, default=None)
     if ran is None or ran.train_steps_run == 0:
-        return SmallestFails(terms.granularity)
+        phases = {fit.failure.phase for fit in failed if fit.failure is not None}
+        return SmallestFails(terms.granularity, is_before=phases == {"build"})
     return SmallestFails(terms.granularity, ran.train_steps_run, rise_of(ran.live_bytes))
 
 

@@ -52,11 +52,13 @@ class SmallestFails(Reason):
     Attributes:
         train_steps_run: training steps that passed before; 0 if the first failed.
         left_bytes: bytes that each of them left behind; 0 for none.
+        is_before: it fails before the first of them begins.
     """
 
     batch: int
     train_steps_run: int = 0
     left_bytes: float = 0.0
+    is_before: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import resource
 import socket
 import sys
 from dataclasses import dataclass, field
@@ -15,6 +17,23 @@ CLOSED: Final = "the code closed descriptors that it did not open: no answer can
 COPY: Final = (
     "a process that the code forked went on as if it were the worker: end it with os._exit()"
 )
+
+
+HIGHEST: Final = 4000
+"""Number of the channel's descriptor where the system allows it: programs that close all
+descriptors seldom go as far."""
+
+
+def moved_up(descriptor: int) -> int:
+    """The same open file under a high number; the old number is closed."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    least = HIGHEST if soft == resource.RLIM_INFINITY else min(HIGHEST, soft - 1)
+    try:
+        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, least)
+    except OSError:  # it is in use
+        return descriptor
+    os.close(descriptor)
+    return moved
 
 
 @dataclass(frozen=True, slots=True)

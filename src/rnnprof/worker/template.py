@@ -29,7 +29,7 @@ from typing import Any, Final, NoReturn
 from rnnprof import protocol
 from rnnprof.device import orphans
 from rnnprof.simulate.loading import load_if_requested
-from rnnprof.worker.channel import Channel
+from rnnprof.worker.channel import Channel, moved_up
 
 PRELOADED: Final = (
     "torch",
@@ -163,7 +163,7 @@ class Template:
                 signal.signal(number, handler)
             self.control.close()
             _redirect_standard_streams(log)
-            channel = Channel(socket.socket(fileno=answers))
+            channel = Channel(socket.socket(fileno=moved_up(answers)))
             sys.modules["rnnprof.worker.passes.serve"].serve(channel)
             code = 0
         except BaseException as error:  # no answer was sent: the log is all that tells why

@@ -162,6 +162,10 @@ MAXBATCH: list[Row] = [
     (maxbatch.NoMultiple(8, 64), "there is no multiple of 64 up to B=8"),
     (maxbatch.SmallestFails(1), "B=1 is out of memory"),
     (
+        maxbatch.SmallestFails(1, is_before=True),
+        "B=1 is out of memory before its first training step",
+    ),
+    (
         maxbatch.SmallestFails(1, train_steps_run=1),
         "B=1 is out of memory after 1 training step",
     ),

@@ -65,6 +65,8 @@ def _(reason: NoMultiple) -> str:
 @say.register
 def _(reason: SmallestFails) -> str:
     text = f"B={reason.batch} is out of memory"
+    if reason.is_before:
+        return f"{text} before its first training step"
     if not reason.train_steps_run:
         return text
     left = f", each of which left {format_bytes(reason.left_bytes)}" if reason.left_bytes else ""

@@ -56,6 +56,9 @@ class Limit(Protocol):
     def free_bytes(self) -> int | None:
         """What the machine had free when the limit was set, if that is less; else None."""
 
+    def is_in_force(self) -> bool:
+        """Whether it is still what it was set to: a script can set limits of its own."""
+
     def baseline(self) -> dict[str, Any]:
         """Return findings of a fit: baseline_bytes and context_bytes."""
 

@@ -44,6 +44,7 @@ class CpuLimit:
         peak_resident_reason: why VmHWM says nothing about the time since, if so.
         other_bytes: the largest size of uncounted mappings at the end of a training step.
         free_bytes: what the machine had free, if that is less than the limit.
+        data_bytes: RLIMIT_DATA as it was set.
         level, spare: keep VmSize at the earlier peak, and room for Python's objects.
     """
 
@@ -57,6 +58,11 @@ class CpuLimit:
     spare: list[object] = field(default_factory=list)
     free_bytes: int | None = None
     other_bytes: int = 0
+    data_bytes: int | None = None
+
+    def is_in_force(self) -> bool:
+        """Whether RLIMIT_DATA is what it was set to."""
+        return self.data_bytes in (None, resource.getrlimit(resource.RLIMIT_DATA)[0])
 
     def baseline(self) -> dict[str, Any]:
         """Return findings of a fit before its first step."""
@@ -144,6 +150,7 @@ def set_limit(limit_bytes: int) -> CpuLimit:
         free_bytes=free,
     )
     _set_data_limit(limit.baseline_bytes + (limit_bytes if free is None else free))
+    limit.data_bytes = resource.getrlimit(resource.RLIMIT_DATA)[0]
     return limit
 
 

@@ -173,10 +173,13 @@ class CudaDevice:
         own, _ = self.watch.own_bytes()
         context = None if own is None else max(0, own - reserved)
         # half a byte more: the product of fraction and total must not round below the limit
-        self._cuda.set_per_process_memory_fraction(min(1.0, (limit_bytes + 0.5) / total))
+        fraction = min(1.0, (limit_bytes + 0.5) / total)
+        self._cuda.set_per_process_memory_fraction(fraction)
         self._cuda.reset_peak_memory_stats()
         left = None if free + reserved >= limit_bytes else free + reserved
-        return CudaLimit(self._cuda, self.watch, limit_bytes, reserved, context, free_bytes=left)
+        limit = CudaLimit(self._cuda, self.watch, limit_bytes, reserved, context, free_bytes=left)
+        limit.fraction = limit.current_fraction()
+        return limit
 
     def lift_limit(self) -> None:
         """Remove the limit; a context broken by an error stays as it is."""
@@ -242,6 +245,7 @@ class CudaLimit:
         reserved_bytes: by the allocator when the limit was set: library workspaces.
         context_bytes: of this process then; None if NVML reports nothing.
         free_bytes: what other processes had left of the GPU, if that is less than the limit.
+        fraction: of the allocator, as it was set.
     """
 
     cuda: Any
@@ -251,6 +255,17 @@ class CudaLimit:
     context_bytes: int | None
     retries_before: int | None = None
     free_bytes: int | None = None
+    fraction: float | None = None
+
+    def is_in_force(self) -> bool:
+        """Whether the allocator's fraction is what it was set to."""
+        return self.current_fraction() == self.fraction
+
+    def current_fraction(self) -> float | None:
+        """The allocator's fraction; None where torch does not tell it."""
+        with suppress(Exception):
+            return float(self.cuda.get_per_process_memory_fraction())
+        return None
 
     def baseline(self) -> dict[str, Any]:
         """Return findings of a fit before its first step."""

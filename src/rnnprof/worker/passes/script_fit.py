@@ -18,6 +18,7 @@ from rnnprof.worker.passes.script_steps import (
 )
 from rnnprof.worker.workload.loss import finite_loss
 from rnnprof.worker.workload.optimizer_steps import MAX_STEPS, MIN_OPTIMIZER_STEPS
+from rnnprof.worker.workload.scripts.running import BadScriptError
 from rnnprof.worker.workload.seen import Watch, is_compiled
 from rnnprof.worker.workload.warm_up import warm_up_beside
 
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from rnnprof.worker.backends.base import Limit, Meter
     from rnnprof.worker.session import Session
     from rnnprof.worker.workload.scripts.harness import Harness
+
+OWN_LIMIT: Final = (
+    "the script sets a memory limit of its own (RLIMIT_DATA, or the fraction of the GPU's memory) "
+    "in place of the one that it is measured under: leave that out"
+)
 
 THRASHING_TIMES: Final = 3
 """As in the fit pass of other workloads."""
@@ -110,7 +116,12 @@ class FitSteps:
     def failed(self, error: BaseException) -> None:
         """End at once where memory ran out: the script may catch the error and go on."""
         if is_out_of_memory(error, self.session):
+            self._refuse_own_limit()
             self.session.refuse(error)
+
+    def _refuse_own_limit(self) -> None:
+        if not self.limit.is_in_force():
+            self.session.refuse(BadScriptError(OWN_LIMIT))
 
     def stepped(self, number: int) -> None:
         """Take the end of a training step."""
@@ -127,6 +138,7 @@ class FitSteps:
 
     def _end_first(self) -> None:
         self.session.tracker.announcing = False
+        self._refuse_own_limit()
         if (problem := problem_of_first_step(self.session)) is not None:
             self.session.refuse(problem)
 
@@ -148,8 +160,7 @@ class FitSteps:
         return self.limit.has_thrashed() and number < THRASHING_TIMES * self.asked
 
     def _keep_sizes(self, number: int) -> None:
-        ends = self.harness.ends.ends
-        live, peak = self.raw[ends[number - 1] if ends else number - 1]
+        live, peak = self.raw[self.harness.ended_by[number - 1]]
         for name, size in (("live_bytes", live), ("step_peak_bytes", peak)):
             if size is not None and len(self.session.findings[name]) == number - 1:
                 self.session.findings[name].append(size)
@@ -172,6 +183,7 @@ class FitSteps:
 
     def _finish(self) -> None:
         session, harness = self.session, self.harness
+        self._refuse_own_limit()
         session.device.synchronize()
         session.findings |= self.limit.peaks()
         session.findings |= {

@@ -169,9 +169,8 @@ class MemorySteps:
     def _train_steps(self, marks: Sequence[Span], number: int) -> list[Span]:
         """Each training step, from the end of the one before it."""
         assert self.first is not None
-        harness = self.harness
-        events = harness.ends.ends if harness.has_optimizer else range(len(self.ends))
-        bounds = [self.first, *(self.ends[event] for event in events[:number])]
+        ends = [self.ends[event] for event in self.harness.ended_by[:number]]
+        bounds = [self.first, *ends]
         return [
             Span(f"{STEP_MARK}{index}", marks[start].start_ns, marks[end].start_ns)
             for index, (start, end) in enumerate(itertools.pairwise(bounds))

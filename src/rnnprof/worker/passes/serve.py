@@ -87,11 +87,17 @@ def _end(answer: protocol.Done | protocol.Raised, session: Session, channel: Cha
     Its template then kills what the script has started.
     """
     session.device.lift_limit()
-    channel.send(answer)
+    code = 1
+    try:
+        channel.send(answer)
+        code = 0
+    except OSError as error:  # it must not reach the script, which may catch it and go on
+        with suppress(OSError):
+            os.write(2, "\n".join(getattr(error, "__notes__", ())).encode())
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def _describe(error: BaseException, session: Session) -> protocol.Raised:

@@ -89,7 +89,7 @@ def test_backward_passes_are_grouped_by_changes_of_the_weights() -> None:
         for _ in range(3):
             assert not steps.backward_ended(has_optimizer=False)
             changed = steps.since == 3
-            assert steps.forward_begins(changed=changed) is changed
+            assert steps.forward_begins(changed=changed, has_optimizer=False) is changed
     assert (steps.done, steps.group) == (2, 3)
     steps.closes_early = True  # no module is watched any more
     assert [steps.backward_ended(has_optimizer=False) for _ in range(3)] == [False, False, True]
@@ -111,3 +111,12 @@ def test_weights_that_never_change_make_each_backward_pass_count() -> None:
     ended = [steps.backward_ended(has_optimizer=False) for _ in range(MOST_BACKWARD + 1)]
     assert ended[-2:] == [True, True]
     assert not any(ended[:-2])
+
+
+def test_weights_that_change_before_the_optimizer_steps_wait_for_it() -> None:
+    steps = WeightSteps()
+    ended = []
+    for _ in range(UNSEEN_EVENTS + 2):
+        steps.backward_ended(has_optimizer=True)
+        ended.append(steps.forward_begins(changed=True, has_optimizer=True))
+    assert ended == [False] * UNSEEN_EVENTS + [True, True], "it is never going to step"

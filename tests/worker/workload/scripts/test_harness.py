@@ -5,45 +5,11 @@ Each script runs in a process of its own: what it is given is global.
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import textwrap
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from script_driver import drive
-
-FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["torch._dynamo", "rnnprof.worker.workload.scripts.harness"])
-
-MODEL = """
-import sys, torch
-from torch import nn
-torch.manual_seed(0)
-model = nn.LSTM(4, 8)
-def loss_of(): return model(torch.randn(5, 3, 4))[0].square().mean()
-"""
-
-
-def run(
-    folder: Path, text: str, steps: int = 3, *argv: str, off: bool = False, **more: Any
-) -> dict[str, Any]:
-    script = folder / "train.py"
-    if text:
-        script.write_text(textwrap.dedent(text))
-    order = {
-        "target": str(script), "module": False, "argv": argv, "env": {}, "set": {},
-        "steps": steps, "off": off, "to": str(folder / "told.json"), "folder": str(folder), **more,
-    }  # fmt: skip
-    process = FORKED.Process(target=drive, args=(order,))
-    process.start()
-    process.join(100)
-    printed = (folder / "told.json.log").read_text()
-    assert (folder / "told.json").exists(), printed
-    found: dict[str, Any] = json.loads((folder / "told.json").read_text())
-    return {**found, "printed": printed}
+from script_driver import MODEL, run
 
 
 def test_phases_and_steps_of_a_plain_loop(tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ class WeightSteps:
         group: backward passes in one training step; None while it is not known.
         is_blind: no change was seen: each backward pass counts.
         done: training steps that have ended.
+        waited: groups that changed the weights while there was an optimizer that had not stepped.
     """
 
     can_see: bool = True
@@ -128,6 +129,7 @@ class WeightSteps:
     is_blind: bool = False
     done: int = 0
     since: int = 0
+    waited: int = 0
 
     def backward_ended(self, *, has_optimizer: bool) -> bool:
         """Take one backward pass; whether it ends a training step.
@@ -143,9 +145,17 @@ class WeightSteps:
             return False
         return self.since >= self.group and self._end()
 
-    def forward_begins(self, *, changed: bool) -> bool:
-        """Take the beginning of a forward pass; whether a training step ended before it."""
+    def forward_begins(self, *, changed: bool, has_optimizer: bool) -> bool:
+        """Take the beginning of a forward pass; whether a training step ended before it.
+
+        Args:
+            has_optimizer: whether there is an optimizer that may still step.  Some methods change
+                the weights, run forward and backward once more, and then let it step.
+        """
         if self.is_blind or not changed or self.since == 0:
+            return False
+        if has_optimizer and self.waited < UNSEEN_EVENTS:
+            self.waited, self.since = self.waited + 1, 0
             return False
         self.group = self.since
         return self._end()

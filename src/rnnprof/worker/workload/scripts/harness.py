@@ -11,7 +11,7 @@ import os
 import resource
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Protocol
 
@@ -22,7 +22,7 @@ from rnnprof.simulate.description import GPU_VARIABLE
 from rnnprof.worker.workload.scripts.boundaries import StepEnds, WeightSteps
 from rnnprof.worker.workload.scripts.hooks import TrainingHooks
 from rnnprof.worker.workload.scripts.running import BadScriptError, run_script
-from rnnprof.worker.workload.scripts.weights import fingerprint
+from rnnprof.worker.workload.scripts.weights import fingerprint, is_readable, plain, size_of_all
 from rnnprof.worker.workload.seen import Watch
 from rnnprof.workload import ScriptPlace
 
@@ -63,9 +63,19 @@ def _guarded(method: Callable[Concatenate[Harness, P], None]) -> Callable[..., N
         try:
             method(self, *args, **kwargs)
         except Exception as error:
-            self.refuse(error)
+            self.listener.failed(error)  # there may be no memory for what a hook needs
+            self.refuse(HookError(method.__name__, error))
 
     return guarded
+
+
+class HookError(Exception):
+    """What watches the script has failed: the script is not the cause."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        said = f"{type(error).__name__}: {error}"
+        super().__init__(f"rnnprof cannot follow this script: its hook {name} failed: {said}")
+        self.__cause__ = error
 
 
 @dataclass(slots=True)
@@ -81,6 +91,8 @@ class Harness:
         optimizer_steps: steps that optimizers took; one that a gradient scaler skipped is none.
         wants_loss: whether to keep the loss of the next backward pass.
         owner: the process that it answers for; the script may fork others.
+        events: those that the listener was told of.
+        ended_by: number, from 0, of the event that ended each training step.
     """
 
     place: ScriptPlace
@@ -97,7 +109,8 @@ class Harness:
     weights: WeightSteps = field(
         default_factory=lambda: WeightSteps(can_see=GPU_VARIABLE not in os.environ)
     )
-    done: int = 0
+    events: int = 0
+    ended_by: list[int] = field(default_factory=list)
     _hooks: TrainingHooks = field(init=False)
     owner: int = field(default_factory=os.getpid)
     _began_s: float = 0.0
@@ -110,9 +123,15 @@ class Harness:
     _is_training_call: bool = False
     _backwards: int = 0
     _before: bytes | None = None
+    _scaled: tuple[weakref.ref[torch.Tensor], torch.Tensor] | None = None
 
     def __post_init__(self) -> None:
         self._hooks = TrainingHooks(self)
+
+    @property
+    def done(self) -> int:
+        """Training steps that have ended."""
+        return len(self.ended_by)
 
     # --- what a pass uses ------------------------------------------------------------------------
 
@@ -183,22 +202,18 @@ class Harness:
         """The optimizers that were made and still live."""
         return [optimizer for ref in self._optimizers.values() if (optimizer := ref()) is not None]
 
-    def parameters(self) -> list[torch.nn.Parameter]:
+    def parameters(self) -> list[torch.Tensor]:
         """The parameters of all modules and optimizers, each once."""
-        return list({id(each): each for each in self._all_parameters()}.values())
+        return list({id(each): each for each in map(plain, self._all_parameters())}.values())
 
     def buffers(self) -> list[torch.Tensor]:
         """The buffers of all modules, each once."""
-        found = (buffer for module in self.modules() for buffer in module.buffers())
+        found = (plain(buffer) for module in self.modules() for buffer in module.buffers())
         return list({id(each): each for each in found}.values())
 
     def weight_bytes(self) -> int:
         """Size of all parameters and buffers; each storage counts once."""
-        storages = {}
-        for tensor in (*self.parameters(), *self.buffers()):
-            storage = tensor.untyped_storage()
-            storages[storage.data_ptr()] = storage.nbytes()
-        return sum(storages.values())
+        return size_of_all((*self.parameters(), *self.buffers()))
 
     # --- what the hooks report -------------------------------------------------------------------
 
@@ -242,7 +257,7 @@ class Harness:
             self.listener.failed(error)
         elif not self._backwards:
             self.listener.phase("optimizer" if self._entered else "other")
-            if not self.has_optimizer:
+            if not self.has_optimizer and not self._entered:
                 self._backward_alone()
 
     @_guarded
@@ -283,6 +298,13 @@ class Harness:
         else:
             self._optimizer_event(id(optimizer))
 
+    @_guarded
+    def loss_scaled(self, loss: Any, scaled: Any) -> None:
+        """A gradient scaler has made of a loss what backward() begins with."""
+        is_one = isinstance(loss, torch.Tensor) and isinstance(scaled, torch.Tensor)
+        if self.wants_loss and is_one and loss.numel() == 1:
+            self._scaled = (weakref.ref(scaled), loss.detach())
+
     # --- how it adds up --------------------------------------------------------------------------
 
     def _all_parameters(self) -> Iterator[torch.nn.Parameter]:
@@ -293,12 +315,14 @@ class Harness:
                 yield from group["params"]
 
     def _root_entered(self, module: torch.nn.Module) -> None:
-        if not self.has_optimizer and self._before is not None:
+        is_open = not self.has_optimizer and not self._entered and is_readable()
+        if is_open and self._before is not None:
             changed = fingerprint(self.parameters()) != self._before
-            if self.weights.forward_begins(changed=changed):
+            has_optimizer = bool(self.optimizers())
+            if self.weights.forward_begins(changed=changed, has_optimizer=has_optimizer):
                 self._before = None
-                self.listener.event()
-                self._ended(1)
+                self._event()
+                self._ended([self.events - 1])
         self._roots.setdefault(id(module), weakref.ref(module))
         self._begin()
         self.listener.phase("forward")
@@ -311,35 +335,43 @@ class Harness:
     def _keep_loss(self, roots: Any) -> None:
         first = roots[0] if isinstance(roots, (list, tuple)) and roots else roots
         if self.wants_loss and isinstance(first, torch.Tensor) and first.numel() == 1:
-            self.loss = first.detach()
+            scaled, loss = self._scaled or (None, None)
+            is_scaled = scaled is not None and scaled() is first
+            self.loss = loss if is_scaled else first.detach()
 
     def _backward_alone(self) -> None:
+        self.weights.can_see &= is_readable()
         ended = self.weights.backward_ended(has_optimizer=bool(self.optimizers()))
         if ended:
-            self.listener.event()
-            self._ended(1)
-        elif not self.weights.is_blind and not self.weights.closes_early:
+            self._event()
+            self._ended([self.events - 1])
+        elif self.weights.can_see and not (self.weights.is_blind or self.weights.closes_early):
             self._before = fingerprint(self.parameters())
 
     def _optimizer_event(self, source: int) -> None:
         self._begin()
-        self.listener.event()
+        self._event()
         known = 1 if self.ends.period is not None else len(self.optimizers())
         ended = self.ends.add(source, known)
         if not ended:
             self.listener.phase("backward" if self._backwards else "other")
-        self._ended(ended)
+        before = self.events - self.ends.events  # of changes of weights, before any optimizer
+        self._ended([before + each for each in self.ends.ends[-ended:]] if ended else [])
 
-    def _ended(self, count: int) -> None:
-        for _ in range(count):
-            self.done += 1
+    def _event(self) -> None:
+        self.events += 1
+        self.listener.event()
+
+    def _ended(self, events: Sequence[int]) -> None:
+        for event in events:
+            self.ended_by.append(event)
             self.listener.stepped(self.done)
-        if count:
+        if events:
             self.listener.phase("data")
 
     def _conclude(self) -> int:
         """The script has ended: its training steps, as far as they can be told."""
-        return max(self.done, self.ends.conclude(), self.weights.done)
+        return max(self.done, self.ends.conclude())
 
 
 class ScriptEndedError(Exception):

@@ -26,6 +26,12 @@ OF_A_RETURN: Final = 2
 """Further arguments of a forward hook after a forward pass that returned."""
 
 
+def is_traced() -> bool:
+    """Whether torch.compile runs what is called now, to learn what it does: it is no training."""
+    is_tracing: bool = torch._guards.TracingContext.try_get() is not None  # noqa: SLF001
+    return is_tracing or torch.compiler.is_compiling()
+
+
 class Receiver(Protocol):
     """Hears what the script's training does."""
 
@@ -40,21 +46,28 @@ class Receiver(Protocol):
     def optimizer_left(self, optimizer: Optimizer) -> None: ...
     def optimizer_failed(self, error: BaseException) -> None: ...
     def optimizer_skipped(self, optimizer: Optimizer) -> None: ...
+    def loss_scaled(self, loss: Any, scaled: Any) -> None: ...
 
 
 @dataclass(slots=True)
 class TrainingHooks:
-    """The hooks, to be put on and taken off."""
+    """The hooks, to be put on and taken off.
+
+    Modules are watched in the thread that trains: the first that calls one with gradients on.
+    """
 
     receiver: Receiver
     _handles: list[Any] = field(default_factory=list)
-    _thread: int = field(default_factory=threading.get_ident)
+    _thread: int | None = None
     _originals: dict[str, Callable[..., Any]] = field(default_factory=dict)
 
     def install(self) -> None:
-        """Watch the optimizers for as long as the process lives."""
-        register_optimizer_step_pre_hook(lambda own, *_: self.receiver.optimizer_entered(own))
-        register_optimizer_step_post_hook(lambda own, *_: self.receiver.optimizer_left(own))
+        """Watch the optimizers for as long as the process lives; torch.compile looks at no hook."""
+        uncompiled: Any = torch.compiler.disable
+        entered = uncompiled(lambda own, *_: self.receiver.optimizer_entered(own))
+        left = uncompiled(lambda own, *_: self.receiver.optimizer_left(own))
+        register_optimizer_step_pre_hook(entered)
+        register_optimizer_step_post_hook(left)
         self._watch_new_optimizers()
         self._watch_scalers()
 
@@ -96,7 +109,11 @@ class TrainingHooks:
         self._originals.clear()
 
     def _before(self, module: torch.nn.Module, args: Any) -> None:
-        if threading.get_ident() == self._thread and not torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
+            return
+        if self._thread is None and torch.is_grad_enabled():
+            self._thread = threading.get_ident()
+        if threading.get_ident() == self._thread:
             self.receiver.module_entered(module, args)
 
     def _after(self, module: torch.nn.Module, args: Any, *rest: Any) -> None:
@@ -109,6 +126,8 @@ class TrainingHooks:
     def _watched(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
+            if is_traced():
+                return function(*args, **kwargs)
             self.receiver.backward_entered(args[0] if args else kwargs.get("tensors"))
             try:
                 found = function(*args, **kwargs)
@@ -133,15 +152,23 @@ class TrainingHooks:
 
     def _watch_scalers(self) -> None:
         """A gradient scaler does not call the optimizer where a gradient is not finite."""
-        receiver, original = self.receiver, torch.amp.GradScaler.step
+        receiver, kind = self.receiver, torch.amp.GradScaler
+        step, scale = kind.step, kind.scale
 
-        @functools.wraps(original)
-        def watched(own: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-            found = original(own, optimizer, *args, **kwargs)
+        @functools.wraps(step)
+        def stepped(own: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+            found = step(own, optimizer, *args, **kwargs)
             receiver.optimizer_skipped(optimizer)
             return found
 
-        torch.amp.GradScaler.step = watched  # type: ignore[assignment, method-assign]
+        @functools.wraps(scale)
+        def scaled(own: Any, outputs: Any) -> Any:
+            found = scale(own, outputs)
+            receiver.loss_scaled(outputs, found)
+            return found
+
+        kind.step = stepped  # type: ignore[assignment, method-assign]
+        kind.scale = scaled  # type: ignore[assignment, method-assign]
 
 
 def _watch_errors(kind: Any, receiver: Receiver) -> None:

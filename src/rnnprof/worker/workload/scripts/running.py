@@ -10,10 +10,11 @@ import os
 import runpy
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from rnnprof.assignments import set_names, split_assignments
 from rnnprof.worker.workload.factories import BadFactoryError
@@ -41,12 +42,38 @@ def run_script(place: ScriptPlace, refuse: Callable[[BadScriptError], Any]) -> N
     altered = {name: texts for name, texts in values.items() if name and texts}
     sys.meta_path.insert(0, AlteringFinder(altered, place.target if place.is_module else ""))
     sys.argv = [place.target, *place.argv]
+    folder = Path.cwd() if place.is_module else Path(place.target).parent
+    forget_shadowed(folder)
     if place.is_module:
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as Python itself does
         runpy.run_module(place.target, run_name="__main__", alter_sys=True)
     else:
-        sys.path.insert(0, str(Path(place.target).parent))
+        sys.path.insert(0, str(folder))
         _run_file(Path(place.target), own)
+
+
+KEPT: Final = frozenset({"__main__", "encodings", "multiprocessing", "numpy", "rnnprof", "torch"})
+"""Modules that are not loaded a second time, whatever lies beside the script."""
+
+
+def forget_shadowed(folder: Path) -> None:
+    """Forget loaded modules that files beside the script come before, as in a new process.
+
+    A worker has loaded much of Python's library: ``statistics``, ``profile``, ``code`` and more.
+    """
+    with suppress(OSError):
+        for entry in folder.iterdir():
+            name = entry.stem if entry.suffix == ".py" else entry.name
+            if (entry.suffix == ".py" or (entry / "__init__.py").is_file()) and _is_other(name):
+                for each in [each for each in sys.modules if f"{each}.".startswith(f"{name}.")]:
+                    del sys.modules[each]
+
+
+def _is_other(name: str) -> bool:
+    """Whether a module of that name is loaded, from a file."""
+    known = None if name in KEPT else sys.modules.get(name)
+    spec = getattr(known, "__spec__", None)
+    return spec is not None and spec.origin not in (None, "built-in", "frozen")
 
 
 def _run_file(path: Path, values: Mapping[str, str]) -> None:
