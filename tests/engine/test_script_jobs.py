@@ -278,8 +278,8 @@ ENDED = f"{DATA_ENDED_TYPE}"
         (
             Evidence("build", timed_out=True, deadline_s=60.0, log_tail="epoch 1\n"),
             ("train.py at B=4 T=16: no training step within 60 s (--timeout): a training step ends "
-            "where an optimizer has stepped, or backward() where there is none\n"
-            "last lines printed:\n  epoch 1"),
+            "where an optimizer has stepped, or backward() where there is none; what a child "
+            "process trains is not seen\nlast lines printed:\n  epoch 1"),
         ),
         (
             Evidence("other", ENDED, "the script ended after 3 training steps: no data"),
@@ -301,6 +301,18 @@ def test_a_script_that_does_not_train_is_bad_input(
     assert str(failed.value) == message
     assert workers.does() == ["describe", "fit"]
     assert not order.path.exists()
+
+
+def test_a_script_that_ends_its_process_before_it_trains_is_bad_input(tmp_path: Path) -> None:
+    left = failing(Evidence("build", exit_code=0))
+    order = an_order(tmp_path / "a.jsonl", Grid((), (16,)), command="max-batch")
+    both = Workers(twists={(16, 16, "fit"): left, (1, 16, "fit"): left})
+    with pytest.raises(BadInputError, match="exited before its first training step with code 0"):
+        carry_out(order, both)
+    assert both.does() == ["describe", "fit", "fit"]
+    later = failing(Evidence("optimizer", exit_code=0))
+    run, _ = carry_out(order, Workers(twists={(16, 16, "fit"): later, (1, 16, "fit"): later}))
+    assert [proof.status for proof in frontier_of(run)] == [EdgeStatus.INDETERMINATE]
 
 
 def test_a_step_that_raises_at_the_shortest_t_is_tried_at_the_longest(tmp_path: Path) -> None:

@@ -141,6 +141,12 @@ def test_nothing_fits():
     assert certificate.reason == SmallestFails(1)
 
 
+def test_what_is_loaded_before_training_does_not_fit():
+    failure = Failure("build", "RuntimeError", "can't allocate memory")
+    certificate = concluded(ooms(16), replace(ooms(1), failure=failure))
+    assert certificate.reason == SmallestFails(1, is_before=True)
+
+
 def test_nothing_fits_after_training_steps_that_left_memory_behind():
     later = ooms(1, train_steps_run=9, live_bytes=tuple(range(0, 9 * MIB, MIB)))
     found = concluded(ooms(16), ooms(1, train_steps_run=1), later)

@@ -17,6 +17,8 @@ from rnnprof.outcomes import DATA_ENDED_TYPE
 from rnnprof.protocol import Task
 from rnnprof.runfile.observations import BREAKDOWN_PARTS
 from rnnprof.runfile.points import Point
+from rnnprof.worker.channel import CLOSED
+from rnnprof.worker.passes.script_fit import OWN_LIMIT
 from rnnprof.worker.passes.script_memory import NO_FORWARD, MemorySteps, filled
 from rnnprof.worker.passes.timeline import Held, Watched, allocated
 from rnnprof.workload import ScriptPlace, ScriptSource, workload_of_script
@@ -228,6 +230,33 @@ def test_time_of_a_script_that_ends_within_a_block(supervisor: Supervisor, tmp_p
     assert 3 <= len(found["samples_s"]) < 25
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["", "if step == 5: "])
+def test_a_limit_of_the_scripts_own_is_refused(
+    when: str, supervisor: Supervisor, tmp_path: Path
+) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_DATA, (9 << 30, 9 << 30))"
+    own = PLAIN.replace("    loss = ", f"    {when}{limit}\n    loss = ")
+    answer = ask(supervisor, tmp_path, own, "fit", limit_bytes=256 << 20, confirm_steps=8)
+    assert answer.bad_factory
+    assert answer.evidence is not None
+    assert answer.evidence.message == OWN_LIMIT
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [0, 3])
+def test_a_script_that_closes_every_descriptor_is_measured(
+    first: int, supervisor: Supervisor, tmp_path: Path
+) -> None:
+    closing = f"import os; os.closerange({first}, 256)\n{PLAIN}"
+    found_by(ask(supervisor, tmp_path, closing, "fit", limit_bytes=256 << 20))
+    more = PLAIN.replace("    loss = ", "    import os; os.closerange(3, 5000)\n    loss = ")
+    evidence = ask(supervisor, tmp_path, more, "fit", limit_bytes=256 << 20).evidence
+    assert evidence is not None
+    assert evidence.exit_code == 1
+    assert evidence.log_tail.endswith(CLOSED)
+
+
 def test_a_mark_without_a_name_belongs_to_what_follows() -> None:
     assert filled([None, "forward", None, None, "data"]) == [
         "forward",
@@ -247,7 +276,7 @@ def marks(count: int) -> list[Span]:
 def test_training_steps_are_spans_between_the_events_that_ended_them() -> None:
     """Two optimizers: the first event of each cycle ends nothing; that is learned later."""
     steps = MemorySteps(SimpleNamespace(), SimpleNamespace(watched=Watched()))  # type: ignore[arg-type]
-    steps.harness = SimpleNamespace(has_optimizer=True, ends=SimpleNamespace(ends=[1, 3]))  # type: ignore[assignment]
+    steps.harness = SimpleNamespace(ended_by=[1, 3])  # type: ignore[assignment]
     steps.first = 1
     steps.entered = ["build", None, "forward", "optimizer", None, "other", "backward"]
     steps.entered += ["optimizer", None, "data", "forward", "optimizer", None, "optimizer", None]

@@ -57,3 +57,9 @@ def test_a_plain_loop_keeps_its_input_and_a_step_function_does_not(
     gc.collect()
     alive = [o for o in gc.get_objects() if type(o) is torch.Tensor and o.shape == SHAPE]
     assert len(alive) == kept
+
+
+def test_a_loss_that_no_record_holds_is_told() -> None:
+    scaled = torch.tensor(2.0**100)
+    assert finite_loss(scaled) is None
+    assert loss_warnings(scaled) == ["the loss is 1.27e+30"]
