@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rnnprof.device import cgroup, process
-from rnnprof.device.process import ConditionsMeter, memory_bytes
+from rnnprof.device.process import ConditionsMeter, memory_bytes, memory_sizes
 from rnnprof.errors import NoDeviceError
 
 MIB = 1 << 20
@@ -34,6 +34,15 @@ def test_memory_fields_are_read_in_bytes(tmp_path):
     assert memory_bytes("VmRSS", status) == 80_000 * 1024
     assert memory_bytes("VmHWM", status) == 90_000 * 1024
     assert memory_bytes("VmData", status) == 70_000 * 1024
+
+
+def test_all_fields_are_of_one_moment(tmp_path):
+    status = tmp_path / "status"
+    assert memory_sizes(status) == {}
+    status.write_text(STATUS)
+    sizes = memory_sizes(status)
+    assert (sizes["VmSize"], sizes["VmData"]) == (200_000 * 1024, 70_000 * 1024)
+    assert "Threads" not in sizes
 
 
 def test_an_absent_field_or_file_is_unknown(tmp_path):

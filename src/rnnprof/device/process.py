@@ -21,16 +21,22 @@ MOUNT_PROC: Final = "mount /proc (mount -t proc proc /proc), or start the contai
 
 def memory_bytes(field: str, status: Path = Path("/proc/self/status")) -> int | None:
     """A memory field of ``/proc/self/status`` (VmData, VmPeak, VmSize, VmHWM, VmRSS) in bytes."""
+    return memory_sizes(status).get(field)
+
+
+def memory_sizes(status: Path = Path("/proc/self/status")) -> dict[str, int]:
+    """All of them at one moment: to read them in turn takes memory itself, and gives some back."""
     try:
         text = status.read_text(errors="replace")
     except OSError:
-        return None
+        return {}
+    found: dict[str, int] = {}
     for line in text.splitlines():
         name, _, value = line.partition(":")
         kib = value.split()[:1]
-        if name == field and kib and kib[0].isdecimal():
-            return int(kib[0]) * 1024
-    return None
+        if name.startswith(("Vm", "Rss")) and kib and kib[0].isdecimal():
+            found.setdefault(name, int(kib[0]) * 1024)
+    return found
 
 
 def is_memory_known() -> bool:

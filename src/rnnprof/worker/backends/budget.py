@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 import torch
 
-from rnnprof.device.process import memory_bytes
+from rnnprof.device.process import memory_sizes
 from rnnprof.errors import BadInputError, NoDeviceError
 from rnnprof.units import format_bytes
 from rnnprof.worker.backends.cpu import CpuLimit, level_with_peak
@@ -186,7 +186,8 @@ class CpuBudget:
 
 def _now(limit_bytes: int) -> CpuLimit:
     """The process's address space now, in the form of a limit that begins here."""
-    data, size, peak = (memory_bytes(name) or 0 for name in ("VmData", "VmSize", "VmPeak"))
+    sizes = memory_sizes()
+    data, size, peak = (sizes.get(name, 0) for name in ("VmData", "VmSize", "VmPeak"))
     return CpuLimit(data, size, peak, limit_bytes)
 
 

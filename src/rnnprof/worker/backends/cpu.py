@@ -22,6 +22,7 @@ from rnnprof.device.process import (
     available_bytes,
     check_memory_known,
     memory_bytes,
+    memory_sizes,
     reset_peak_rss,
 )
 from rnnprof.units import format_bytes
@@ -113,8 +114,9 @@ class CpuLimit:
 
     def _other_bytes(self) -> int:
         """Growth of the address space that the limit does not count."""
-        grown = (memory_bytes("VmSize") or 0) - self.address_space_bytes
-        return grown - ((memory_bytes("VmData") or 0) - self.baseline_bytes)
+        now = memory_sizes()
+        grown = now.get("VmSize", 0) - self.address_space_bytes
+        return grown - (now.get("VmData", 0) - self.baseline_bytes)
 
 
 def start_threads() -> None:
@@ -139,12 +141,13 @@ def set_limit(limit_bytes: int) -> CpuLimit:
     free = None if available >= limit_bytes else max(0, available - LEFT_BYTES)
     refused = reset_peak_rss()
     level = level_with_peak()
+    now = memory_sizes()
     limit = CpuLimit(
-        memory_bytes("VmData") or 0,
-        memory_bytes("VmSize") or 0,
-        memory_bytes("VmPeak") or 0,
+        now.get("VmData", 0),
+        now.get("VmSize", 0),
+        now.get("VmPeak", 0),
         limit_bytes,
-        memory_bytes("VmRSS"),
+        now.get("VmRSS"),
         refused,
         level,
         free_bytes=free,
@@ -160,7 +163,8 @@ def level_with_peak() -> mmap.mmap | None:
     VmPeak cannot be reset, but a mapping without access raises VmSize to it.  RLIMIT_DATA does not
     count the mapping, and it takes no memory.  None if nothing is missing or the mapping fails.
     """
-    missing = (memory_bytes("VmPeak") or 0) - (memory_bytes("VmSize") or 0)
+    now = memory_sizes()
+    missing = now.get("VmPeak", 0) - now.get("VmSize", 0)
     if missing > 0:
         with suppress(OSError, ValueError):  # then the peak of a small run is not known
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
