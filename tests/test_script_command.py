@@ -152,6 +152,8 @@ def test_a_python_that_is_not_there(tmp_path: Path) -> None:
 
 REFUSED = {
     (): "the script's command is empty",
+    ("", "{batch}"): "the first word after -- is empty",
+    ("python", " ", "{batch}"): "the word where the script stands is empty",
     ("python",): "the script is missing: write python train.py",
     ("python", "-u"): "the script is missing",
     ("python", "-m"): "the module is missing",

@@ -6,6 +6,7 @@ cannot be run as it stands is refused here, with what to write instead.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -23,7 +24,7 @@ from rnnprof.placeholders import BATCH, TIME_STEPS, placeholders_in
 from rnnprof.redaction import STRUCK, Secrets, is_secret, split_words
 from rnnprof.script import module_file, near, parsed
 from rnnprof.script_hints import check_batch_is_given, check_placeholders, check_time_steps
-from rnnprof.workload import ScriptPlace, ScriptSource
+from rnnprof.workload import ScriptPlace, ScriptSource, quoted
 
 UNKNOWN_T: Final = (1,)
 """T of the grid where the script is given none: what its recurrent layers see takes its place."""
@@ -152,6 +153,8 @@ def _target(words: Sequence[str]) -> tuple[str, bool, tuple[str, ...]]:
     if not words:
         raise BadInputError("the script's command is empty: write python train.py ...")
     first = words[0]
+    if not first.strip():
+        raise BadInputError("the first word after -- is empty: write python train.py ...")
     _check_starter(first)
     if is_python(first):
         rest = _without_flags(first, words[1:])
@@ -241,6 +244,8 @@ def _file(word: str) -> Path:
         BadInputError: there is none, or it is not Python.
     """
     path = Path(word)
+    if not word.strip():
+        raise BadInputError("the word where the script stands is empty: write python train.py ...")
     if path.suffix.lower() == ".ipynb":
         raise BadInputError(
             f"{word}: a notebook cannot be run: write it as a script with `jupyter nbconvert --to "
@@ -306,12 +311,7 @@ def _python_of(path: Path) -> str | None:
 
 def _shown(words: Sequence[str]) -> str:
     """A command for a message, without its secrets; the sizes stay readable."""
-    return " ".join(map(_quoted, split_words(words)[0]))
-
-
-def _quoted(word: str) -> str:
-    plain = word.replace(BATCH, "x").replace(TIME_STEPS, "x")
-    return word if shlex.quote(plain) == plain or STRUCK in word else shlex.quote(word)
+    return " ".join(map(quoted, split_words(words)[0]))
 
 
 # ---- what the script is given -------------------------------------------------------------------
@@ -357,9 +357,10 @@ def _check_shell_command(flag: str, text: str | None) -> None:
 
 def _check_present(place: ScriptPlace) -> None:
     """Check that nothing is given as a record shows a secret."""
-    for word in place.argv:
+    for before, word in itertools.pairwise(["", *place.argv]):
         if word.rpartition("=")[2] == STRUCK:
-            raise BadInputError(f"{word}: no record keeps this value: give it again")
+            named = f"{before} {word}" if before.startswith("-") and word == STRUCK else word
+            raise BadInputError(f"{named}: no record keeps this value: give it again")
     for flag, texts in (("--env", place.env), ("--set", place.assignments)):
         for name, text in texts.items():
             if text == STRUCK:

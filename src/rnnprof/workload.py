@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,28 @@ from rnnprof.placeholders import filled, placeholders_in
 from rnnprof.ranges import Probability, Size
 from rnnprof.redaction import STRUCK, Secrets, is_secret, split_words
 from rnnprof.script import check_script, functions_of, near
+
+
+def quoted(word: str) -> str:
+    """A word as a shell takes it; placeholders and struck secrets are easier to read without."""
+    plain = filled(word, 1, 1).replace(STRUCK, "")
+    return word if shlex.quote(plain) == plain or (word and not plain) else shlex.quote(word)
+
+
+def differing_words(left: Sequence[str], right: Sequence[str]) -> tuple[str, str]:
+    """Two command lines without the words that both begin and end with; ``nothing`` for none."""
+    before = _alike(left, right)
+    left, right = left[before:], right[before:]
+    after = _alike(left[::-1], right[::-1])
+    ends = (each[: len(each) - after] for each in (left, right))
+    one, other = (" ".join(map(quoted, each)) or "nothing" for each in ends)
+    return one, other
+
+
+def _alike(left: Sequence[str], right: Sequence[str]) -> int:
+    """How many words both begin with."""
+    pairs = zip(left, right, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +98,10 @@ class ScriptSource:
 
     def describe(self) -> str:
         """One line for a reader: ``train.py --batch-size {batch}``."""
-        before = [f"{name}={text}" for name, text in self.env.items()]
+        before = [f"{name}={quoted(text)}" for name, text in self.env.items()]
         words = ["python", "-m", self.target] if self.is_module else [self.target]
         after = [f"[{name} = {text}]" for name, text in self.assignments.items()]
-        return " ".join([*before, *words, *self.argv, *after])
+        return " ".join([*before, *words, *map(quoted, self.argv), *after])
 
     @property
     def placeholders(self) -> frozenset[str]:

@@ -22,6 +22,7 @@ from rnnprof.maxbatch.certify import frontier_of
 from rnnprof.outcomes import DATA_ENDED_TYPE, Evidence
 from rnnprof.points.reasons import HoldsBefore, StartTakes
 from rnnprof.redaction import Secrets
+from rnnprof.report.words import say
 from rnnprof.runfile.certificates import EdgeStatus
 from rnnprof.runfile.loading import load
 from rnnprof.runfile.observations import Fit, Memory, Timing
@@ -193,6 +194,25 @@ def test_without_a_placeholder_t_is_what_the_layers_saw(tmp_path: Path) -> None:
     assert {fit.time_steps for fit in fits_of(run)} == {35}
     again, _ = carry_out(replace(order, extend=True, grid=Grid((4, 8), (1,))), Workers())
     assert again.grid == Grid((4, 8), (35,))
+
+
+def test_a_t_that_the_script_does_not_train_with_is_told(tmp_path: Path) -> None:
+    order = an_order(tmp_path / "a.jsonl", Grid((4,), (64,)), argv=("--batch={batch}",))
+    _, listener = carry_out(order, Workers(seen=lambda point: Point(point.batch, 35)))
+    notes = [say(each) for each in listener.notes]
+    assert notes[0] == "B=4: starting the script to see whether it trains"
+    assert notes[1].startswith("the script trains with T=35, whatever -T says")
+
+
+def test_another_command_line_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    order = an_order(tmp_path / "a.jsonl", Grid((4,), (16,)))
+    carry_out(order, Workers())
+    other = an_order(order.path, order.grid, argv=(*BOTH, "--lr", "1"), setup="true")
+    for again in (other, replace(other, extend=True)):
+        workers = Workers()
+        with pytest.raises(RunFileError, match=r"the script's words: nothing in .*, --lr 1 now"):
+            carry_out(again, workers)
+        assert workers.does() == []
 
 
 def test_without_recurrent_layers_a_single_t_is_a_label(tmp_path: Path) -> None:

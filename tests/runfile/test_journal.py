@@ -39,7 +39,7 @@ from rnnprof.runfile.observations import Breakdown, Failure
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
 from rnnprof.runfile.records import KIND_OF, KINDS, SCHEMA, Finished, Host, Settings, Started
 from rnnprof.runfile.study import Study
-from rnnprof.workload import FactorySource, Workload
+from rnnprof.workload import FactorySource, ScriptSource, Workload, workload_of_script
 
 POINT = Point(8, 16)
 STARTED = Started("a1", "fit", 8, 16, Role.GRID, 0, "r1", AT_UTC)
@@ -778,8 +778,10 @@ ENVIRONMENT = HEADER.environment
         (
             {"workload": replace(HEADER.workload, factory=FACTORY)},
             [
-                "workload.factory.reference: None in the file, 'train.py:make' now",
-                "workload.factory.args.width: None in the file, 3 now",
+                (
+                    "workload: 'lstm 256->512, 1 layer, fp32, adam' in the file, "
+                    "'train.py:make(width=3)' now"
+                ),
             ],
         ),
         (
@@ -798,6 +800,24 @@ ENVIRONMENT = HEADER.environment
 )
 def test_differences_are_spelled_out(changes, spelled_out):
     assert differences(HEADER, replace(HEADER, **changes)) == spelled_out
+
+
+def test_of_two_command_lines_the_words_that_differ_are_spelled_out():
+    def made(*argv, **more):
+        script = ScriptSource("a.py", argv=argv, **more)
+        return replace(HEADER, workload=workload_of_script(script))
+
+    words = ("--size", "{batch}", "--data", "a b", "--lr", "1")
+    one = made(*words, env={"A": "1"}, assignments={"m.X": "2"})
+    assert differences(one, made(*words[:4], "--lr", "2", prepare="true")) == [
+        "the script's words: 1 in the file, 2 now",
+        "--env A: '1' in the file, None now",
+        "--set m.X: '2' in the file, None now",
+        "--prepare: None in the file, 'true' now",
+    ]
+    assert differences(made(*words), made("--size", "{batch}", "--lr", "1")) == [
+        "the script's words: --data 'a b' in the file, nothing now"
+    ]
 
 
 def test_a_file_that_was_appended_to_itself_is_that_file(path):

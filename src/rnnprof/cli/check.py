@@ -299,6 +299,8 @@ def _differing(workload: Workload, run: Run) -> tuple[Reason, ...]:
     asked, found = encode(workload), encode(run.header.workload)
     for encoded, script in ((asked, workload.script), (found, run.header.workload.script)):
         encoded["script"] = None if script is None else script.describe()
+        encoded["setup"] = None if script is None else script.setup
+        encoded["prepare"] = None if script is None else script.prepare
     return tuple(
         KeyDiffers(name.replace("_", "-"), found[name], asked[name])
         for name in asked

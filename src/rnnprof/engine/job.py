@@ -33,6 +33,7 @@ from rnnprof.engine.script_check import (
     check_script,
     has_time_steps,
     is_known,
+    other_length,
     with_found_length,
 )
 from rnnprof.engine.script_cost import expected_cost
@@ -48,6 +49,7 @@ from rnnprof.errors import (
 from rnnprof.outcomes import classify, said_before
 from rnnprof.plain_text import WIDTH
 from rnnprof.points.starts import much_held
+from rnnprof.reasons import Reason
 from rnnprof.runfile.codec import decode, encode
 from rnnprof.runfile.differences import differences
 from rnnprof.runfile.journal import Journal, open_journal
@@ -125,6 +127,7 @@ def carry_out(
         set_up(site.order, supervisor, listener.noted)
         limit_bytes = _resolved_limit(site.order, kept, supervisor, listener)
         training_bytes = _training_bytes(site.order, limit_bytes)
+        asked = site.order
         site, passes = _check(site, training_bytes, kept, supervisor, listener)
         order, header = site.order, make_header(site.order, site.facts, site.sources)
         request = _claim(journal, header, order, host_of(site.facts, limit_bytes))
@@ -132,7 +135,7 @@ def carry_out(
             listener.noted(IncompleteRecordSaved(str(journal.saved)))
         observer = _observer(order, training_bytes, request, journal, supervisor)
         job = Job(order, observer, journal, listener)
-        _keep(passes, job)
+        _keep(passes, job, other_length(asked, order))
         work(job)
         journal.append(Finished(request.request, utc_now(), max(0.0, time.monotonic() - began_s)))
         return job.run
@@ -172,10 +175,13 @@ def asking(supervisor: Supervisor, order: Order) -> Callable[[protocol.Task, flo
 
 def _refuse_early(run: Run | None, order: Order) -> None:
     """Refuse what can be refused before torch is imported."""
-    if run is None or not run.requests or order.extend:
+    if run is None or not run.requests:
         return
     if order.overwrite:
         _refuse_others(run, order)
+        return
+    _refuse_another(run.header, replace(run.header, workload=order.workload), order)
+    if order.extend:
         return
     changed = _request_differences(run.requests[-1], order)
     if run.is_finished and (changed or not order.lacks_report):
@@ -188,6 +194,15 @@ def _refuse_early(run: Run | None, order: Order) -> None:
             f"{order.path} holds an unfinished run of another request ({'; '.join(changed)}): give "
             "the same command to resume it, --extend to add these points, or --overwrite to "
             "replace it"
+        )
+
+
+def _refuse_another(kept: Header, header: Header, order: Order) -> None:
+    """Refuse to add to the run of another workload, on another machine or under another limit."""
+    if kept != header:
+        raise RunFileError(
+            f"{order.path} holds another run ({'; '.join(differences(kept, header))}): write to "
+            "another file with -o, or replace it with --overwrite"
         )
 
 
@@ -351,8 +366,12 @@ def _checked_script(
     return checked
 
 
-def _keep(checked: Checked | None, job: Job) -> None:
-    """Record the passes of a script's check, and note what its starts cost and hold."""
+def _keep(checked: Checked | None, job: Job, other: Reason | None) -> None:
+    """Record the passes of a script's check, and note what its starts cost and hold.
+
+    Args:
+        other: that it trains with another T than the one requested.
+    """
     if checked is None or not checked.passes:
         return
     request, limit_bytes = job.observer.request.request, job.observer.limit_bytes
@@ -363,7 +382,7 @@ def _keep(checked: Checked | None, job: Job) -> None:
         if not is_known(fit, job.run):
             job.journal.append(started)
             job.journal.append(fit)
-    for reason in (expected_cost(job.order, job.run, fits), much_held(fits)):
+    for reason in (other, expected_cost(job.order, job.run, fits), much_held(fits)):
         if reason is not None:
             job.listener.noted(reason)
 
@@ -432,11 +451,8 @@ def _claim(journal: Journal, header: Header, order: Order, host: Host) -> Reques
         journal.append(header)
     elif run is None or order.overwrite:
         journal.replace_with(header)
-    elif run.header != header:
-        raise RunFileError(
-            f"{order.path} holds another run ({'; '.join(differences(run.header, header))}): write "
-            "to another file with -o, or replace it with --overwrite"
-        )
+    else:
+        _refuse_another(run.header, header, order)
     request = Request(
         uuid.uuid4().hex[:12], order.command, order.grid, order.settings, utc_now(), order.for_gate
     )

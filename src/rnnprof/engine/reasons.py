@@ -86,7 +86,24 @@ class SetupRuns(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class AnotherLength(Reason):
+    """The T that is requested is not the one that a script trains with, and which it is not given.
+
+    Attributes:
+        asked, found: T.
+    """
+
+    asked: int
+    found: int
+
+
+@dataclass(frozen=True, slots=True)
 class ScriptChecked(Reason):
-    """A script's first pass begins, before anything is measured."""
+    """A script's first pass begins, before anything is measured.
+
+    Attributes:
+        has_time_steps: whether the script is given the T of *point*.
+    """
 
     point: Point
+    has_time_steps: bool = True

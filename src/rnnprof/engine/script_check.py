@@ -12,7 +12,7 @@ from rnnprof.defaults import FIRST_UNITS
 from rnnprof.engine.identity import guard_bytes
 from rnnprof.engine.observer import observation_of, proof_seed, started_of
 from rnnprof.engine.order import Order
-from rnnprof.engine.reasons import ScriptChecked
+from rnnprof.engine.reasons import AnotherLength, ScriptChecked
 from rnnprof.engine.supervisor import Answer
 from rnnprof.errors import BadInputError, MachineError
 from rnnprof.outcomes import (
@@ -31,6 +31,7 @@ from rnnprof.runfile.codec import DecodeError, decode
 from rnnprof.runfile.observations import Fit, Seen
 from rnnprof.runfile.points import Grid, Outcome, Point, Role
 from rnnprof.runfile.records import Run, Started
+from rnnprof.script_command import UNKNOWN_T
 
 CHECK_DEADLINE_S: Final = 300.0
 
@@ -119,7 +120,7 @@ def check_script(
     errors: list[Exception] = []
     point: Point | None = first_point(order)
     while point is not None:
-        noted(ScriptChecked(point))
+        noted(ScriptChecked(point, has_time_steps=has_time_steps(order)))
         number = len(_fits_at(point, kept))
         passes.append(_run(order, point, number, limit_bytes, ask))
         error = _error_of(order, passes[-1])
@@ -299,6 +300,14 @@ def with_found_length(order: Order, checked: Checked, kept: Run | None) -> Order
             f"its sequence length goes, or name T={found[0]}"
         )
     return replace(order, grid=Grid(order.grid.batch, found))
+
+
+def other_length(order: Order, found: Order) -> AnotherLength | None:
+    """That *order* names a T which the script does not train with; None if it names none."""
+    asked, seen = order.grid.time_steps, found.grid.time_steps
+    if asked == seen or asked in ((), UNKNOWN_T):
+        return None
+    return AnotherLength(asked[0], seen[0])
 
 
 def is_known(fit: Fit, run: Run) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from rnnprof.runfile.codec import encode
 from rnnprof.runfile.records import Header
+from rnnprof.workload import differing_words
 
 _DERIVED: Final = frozenset({"run_id"})
 
@@ -20,17 +21,37 @@ def differences(
         places: how the texts call the two headers.
     """
     sources = _changed_sources(one.sources, other.sources, places)
-    left, right = ({**encode(each), "sources": {}} for each in (one, other))
-    left, right = _flat(left), _flat(right)
-    return [
-        *(
-            f"{name.removeprefix('environment.')}: {left.get(name)!r} {places[0]}, "
-            f"{right.get(name)!r} {places[1]}"
-            for name in dict.fromkeys([*left, *right])
-            if _stated(left.get(name)) != _stated(right.get(name)) and name not in _DERIVED
-        ),
-        *sources,
+    encoded = [{**encode(each), "sources": {}} for each in (one, other)]
+    if _kind(one) != _kind(other):
+        for each, header in zip(encoded, (one, other), strict=True):
+            each["workload"] = header.workload.describe()
+    left, right = map(_flat, encoded)
+    named = dict.fromkeys([*left, *right])
+    differing = [
+        name
+        for name in named
+        if _stated(left.get(name)) != _stated(right.get(name)) and name not in _DERIVED
     ]
+    return [*(_text(name, left.get(name), right.get(name), places) for name in differing), *sources]
+
+
+def _kind(header: Header) -> str:
+    """What is trained: where that differs, all else of the workload does."""
+    workload = header.workload
+    return "cell" if workload.is_built_in else "script" if workload.script else "factory"
+
+
+def _text(name: str, left: Any, right: Any, places: tuple[str, str]) -> str:
+    """How one field differs; of a command line only the words that do."""
+    name = name.removeprefix("environment.")
+    shown = repr(left), repr(right)
+    if name == "workload.script.argv":
+        name, shown = "the script's words", differing_words(left or (), right or ())
+    elif name.startswith("workload.script."):
+        part, _, key = name.removeprefix("workload.script.").partition(".")
+        flag = {"assignments": "--set", "target": "the script", "is_module": "-m"}
+        name = " ".join(filter(None, (flag.get(part, f"--{part}"), key)))
+    return f"{name}: {shown[0]} {places[0]}, {shown[1]} {places[1]}"
 
 
 def _stated(value: Any) -> Any:

@@ -21,6 +21,25 @@ SENTENCES: list[tuple[Reason, str]] = [
         Difference("source train.py", "0123456789abcdef", "fedcba9876543210", Affects.NOTHING),
         "source train.py 0123456789ab in the baseline, fedcba987654 in the run",
     ),
+    (
+        Difference(
+            "workload.script.argv",
+            ["--batch", "{batch}", "--lr", "1", "--data", "a"],
+            ["--batch", "{batch}", "--lr", "2 3", "--data", "a"],
+            Affects.EVERYTHING,
+        ),
+        "the script's words: 1 in the baseline, '2 3' in the run",
+    ),
+    (
+        Difference(
+            "workload.script.env", {"A": "1", "B": "{batch}"}, {"B": "{batch}"}, Affects.EVERYTHING
+        ),
+        "--env A=1 in the baseline, nothing in the run",
+    ),
+    (
+        Difference("workload.script.prepare", None, "make data", Affects.EVERYTHING),
+        "--prepare nothing in the baseline, make data in the run",
+    ),
     (FEW, "1 of at least 3 quiet processes"),
     (
         NOISY,

@@ -12,6 +12,7 @@ from rnnprof.report.words.dispatch import as_text, say
 from rnnprof.report.words.phrases import counted
 from rnnprof.runfile.points import Point
 from rnnprof.units import format_bytes
+from rnnprof.workload import differing_words, quoted
 
 HASH_COLUMNS: Final = 12
 """Of a hash in words: enough to tell two apart; the run file has all of it."""
@@ -21,8 +22,25 @@ HASH_COLUMNS: Final = 12
 def _(difference: Difference) -> str:
     """``driver 570.1 in the baseline, 575.2 in the run``."""
     columns = HASH_COLUMNS if difference.is_of_sources else None
-    base, new = (_shown(value)[:columns] for value in (difference.base, difference.new))
-    return f"{difference.name} {base} in the baseline, {new} in the run"
+    name, base, new = _of_script(difference) or (difference.name, difference.base, difference.new)
+    base, new = (_shown(value)[:columns] for value in (base, new))
+    return f"{name} {base} in the baseline, {new} in the run"
+
+
+def _of_script(difference: Difference) -> tuple[str, str, str] | None:
+    """What differs of what a script is given, as the user writes it; None for anything else."""
+    name, base, new = difference.name, difference.base, difference.new
+    part = name.removeprefix("workload.script.")
+    if part == "argv":
+        return "the script's words:", *differing_words(base or (), new or ())
+    if part in ("env", "assignments"):
+        lists = [[f"{key}={text}" for key, text in (each or {}).items()] for each in (base, new)]
+        unlike = ([each for each in lists[at] if each not in lists[1 - at]] for at in (0, 1))
+        shown = [" ".join(map(quoted, each)) or "nothing" for each in unlike]
+        return "--env" if part == "env" else "--set", shown[0], shown[1]
+    if part in ("setup", "prepare"):
+        return f"--{part}", str(base or "nothing"), str(new or "nothing")
+    return None
 
 
 def _shown(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rnnprof.engine.reasons import (
+    AnotherLength,
     Doing,
     IncompleteRecordSaved,
     LimitKept,
@@ -65,4 +66,13 @@ def _(reason: SetupRuns) -> str:
 
 @say.register
 def _(reason: ScriptChecked) -> str:
-    return f"{reason.point}: starting the script to see whether it trains"
+    shown = str(reason.point) if reason.has_time_steps else f"B={reason.point.batch}"
+    return f"{shown}: starting the script to see whether it trains"
+
+
+@say.register
+def _(reason: AnotherLength) -> str:
+    return (
+        f"the script trains with T={reason.found}, whatever -T says: put {{time_steps}} where it "
+        f"takes its sequence length to run it with T={reason.asked}"
+    )
