@@ -132,10 +132,12 @@ CASES: Final = (
         ("--micro-batch", "{batch}", "--length", "{time_steps}"),
     ),
     Case(
-        "packed", "packed.py", 40, 96, ("--epochs", "40", "--batch-size", "{batch}", "--longest", "{time_steps}"),
+        "packed", "packed.py", 40, 96,
+        ("--epochs", "40", "--batch-size", "{batch}", "--longest", "{time_steps}"),
     ),
     Case(
-        "spawned", "spawned.py", 50, 96, ("--epochs", "40", "--batch-size", "{batch}", "--length", "{time_steps}"),
+        "spawned", "spawned.py", 50, 96,
+        ("--epochs", "40", "--batch-size", "{batch}", "--length", "{time_steps}"),
     ),
     Case(
         "gan", "gan.py", 24, 96, ("--batch-size", "{batch}", "--length", "{time_steps}"),
@@ -143,7 +145,8 @@ CASES: Final = (
     ),
     Case(
         "lightning", "lightning_trainer.py", 40, 512,
-        ("--epochs", "40", "--batch-size", "{batch}", "--length", "{time_steps}"), needs="lightning",
+        ("--epochs", "40", "--batch-size", "{batch}", "--length", "{time_steps}"),
+        needs="lightning",
     ),
     Case(
         "transformers", "hf_trainer.py", 32, 768,
@@ -152,7 +155,8 @@ CASES: Final = (
     ),
     Case(
         "accelerate", "accelerate_loop.py", 36, 512,
-        ("--epochs", "40", "--batch-size", "{batch}", "--length", "{time_steps}"), needs="accelerate",
+        ("--epochs", "40", "--batch-size", "{batch}", "--length", "{time_steps}"),
+        needs="accelerate",
     ),
 )  # fmt: skip
 QUICK: Final = ("constants", "word_lm")

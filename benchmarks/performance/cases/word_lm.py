@@ -15,6 +15,7 @@ from torch import Tensor, nn
 WORDS = 100_000
 VOCABULARY, EMSIZE, NHID = 500, 32, 64
 LEARNING_RATE, CLIP = 5.0, 0.25
+EVAL_BATCH_SIZE = 10
 
 
 class RNNModel(nn.Module):
@@ -33,26 +34,45 @@ class RNNModel(nn.Module):
         return nn.functional.log_softmax(decoded, dim=1), hidden
 
 
-class Training:
-    """The script's state."""
+def made_up_text() -> Tensor:
+    """As the script makes it."""
+    return torch.randint(1, 8, (WORDS,)).cumsum(0) % VOCABULARY
 
-    def __init__(self, batch: int, time_steps: int) -> None:
-        self.batch, self.time_steps = batch, time_steps
-        ids = torch.randint(1, 8, (WORDS,)).cumsum(0) % VOCABULARY
-        train = ids[: -WORDS // 20]
-        columns = len(train) // batch
-        self.data = train[: columns * batch].view(batch, -1).t().contiguous()
+
+def batchify(data: Tensor, bsz: int) -> Tensor:
+    """The text in columns."""
+    nbatch = data.size(0) // bsz
+    return data.narrow(0, 0, nbatch * bsz).view(bsz, -1).t().contiguous()
+
+
+def init_hidden(bsz: int) -> tuple[Tensor, Tensor]:
+    """The state before the first word."""
+    return torch.zeros(1, bsz, NHID), torch.zeros(1, bsz, NHID)
+
+
+class Training:
+    """The model, one pass over a text, and an update."""
+
+    def __init__(self, time_steps: int) -> None:
+        self.time_steps = time_steps
         self.model, self.criterion = RNNModel(), nn.NLLLoss()
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass over the text."""
-        for i in range(0, len(self.data) - 1, self.time_steps):
-            length = min(self.time_steps, len(self.data) - 1 - i)
-            yield self.data[i : i + length], self.data[i + 1 : i + 1 + length].view(-1)
+    def batches(self, source: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """One pass."""
+        for i in range(0, len(source) - 1, self.time_steps):
+            length = min(self.time_steps, len(source) - 1 - i)
+            yield source[i : i + length], source[i + 1 : i + 1 + length].view(-1)
 
-    def init_hidden(self) -> tuple[Tensor, Tensor]:
-        """The state before the first word."""
-        return torch.zeros(1, self.batch, NHID), torch.zeros(1, self.batch, NHID)
+    def evaluate(self, source: Tensor) -> float:
+        """The loss of a text."""
+        self.model.eval()
+        total, hidden = 0.0, init_hidden(EVAL_BATCH_SIZE)
+        with torch.no_grad():
+            for data, targets in self.batches(source):
+                output, hidden = self.model(data, hidden)
+                total += len(data) * self.criterion(output, targets).item()
+        self.model.train()
+        return total / (len(source) - 1)
 
     def update(self) -> None:
         """As the script updates its weights."""
@@ -64,12 +84,15 @@ class Training:
 
 def make(batch: int, time_steps: int, device: torch.device) -> Any:
     """The script's loop."""
-    training = Training(batch, time_steps)
+    text = made_up_text()
+    train_data = batchify(text[: -WORDS // 20], batch)
+    val_data = batchify(text[-WORDS // 20 :], EVAL_BATCH_SIZE)
+    training = Training(time_steps)
 
-    def loop() -> Iterator[Tensor]:
+    def loop(_text: Tensor) -> Iterator[Tensor]:
         while True:
-            hidden = training.init_hidden()
-            for data, targets in training.batches():
+            hidden = init_hidden(batch)
+            for data, targets in training.batches(train_data):
                 training.model.zero_grad()
                 hidden = (hidden[0].detach(), hidden[1].detach())
                 output, hidden = training.model(data, hidden)
@@ -77,20 +100,22 @@ def make(batch: int, time_steps: int, device: torch.device) -> Any:
                 loss.backward()  # type: ignore[no-untyped-call]
                 training.update()
                 yield loss
+            training.evaluate(val_data)
 
-    steps = loop()
+    steps = loop(text)
     return lambda: next(steps)
 
 
 def make_step(batch: int, time_steps: int, device: torch.device) -> Any:
     """A step function."""
-    training = Training(batch, time_steps)
+    columns = batchify(made_up_text()[: -WORDS // 20], batch)
+    training = Training(time_steps)
 
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+    def endless() -> Iterator[tuple[Tensor, Tensor]]:
         while True:
-            yield from training.batches()
+            yield from training.batches(columns)
 
-    chunks, hidden = batches(), training.init_hidden()
+    chunks, hidden = endless(), init_hidden(batch)
 
     def step() -> Tensor:
         nonlocal hidden
