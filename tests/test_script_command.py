@@ -387,3 +387,10 @@ def test_pairs(texts: list[str], said: str) -> None:
 def test_a_warning_of_the_users_file_is_not_printed(recwarn: pytest.WarningsRecorder) -> None:
     read("python", "warns.py", *SIZES)
     assert not recwarn.list
+
+
+def test_sizes_may_reach_the_script_by_what_prepares_its_data_alone() -> None:
+    prepare = "echo '{batch} {time_steps}' > sizes.txt"
+    script = read_script(ScriptInput(("python", "train.py"), prepare=prepare))
+    assert script.source.placeholders == {"batch", "time_steps"}
+    assert script.times_of((8, 16)) == (8, 16)

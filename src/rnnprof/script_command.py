@@ -121,7 +121,8 @@ def read_script(given: ScriptInput, *, runs: bool = True) -> Script:
     place = ScriptPlace(target, is_module, argv, dict(given.env), dict(given.assignments))
     file = module_file(target, search_folders(place, folder)) if is_module else Path(target)
     check_placeholders(filter(None, [*given.texts, given.setup, given.prepare]))
-    check_batch_is_given([*argv, *given.texts[len(given.words) :]], argv, file)
+    others = [*given.texts[len(given.words) :], given.prepare or ""]
+    check_batch_is_given([*argv, *others], argv, file)
     if runs:
         _check_present(place)
     if given.assignments:
@@ -139,7 +140,7 @@ def check_recorded(source: ScriptSource) -> None:
     given = ScriptInput(source.argv, source.env, source.assignments, source.setup, source.prepare)
     _check_named(given)
     check_placeholders(filter(None, [*given.texts, given.setup, given.prepare]))
-    check_batch_is_given(given.texts, given.words, None)
+    check_batch_is_given([*given.texts, given.prepare or ""], given.words, None)
     why = refusal_of_module(source.target) if source.is_module else refusal(source.target)
     if why is not None:
         raise BadInputError(why)

@@ -105,8 +105,9 @@ class ScriptSource:
 
     @property
     def placeholders(self) -> frozenset[str]:
-        """Which of ``batch`` and ``time_steps`` the script is given."""
-        return placeholders_in([*self.argv, *self.env.values(), *self.assignments.values()])
+        """Which of ``batch`` and ``time_steps`` the script is given, if only by its data."""
+        texts = [*self.argv, *self.env.values(), *self.assignments.values()]
+        return placeholders_in([*texts, self.prepare or ""])
 
 
 @dataclass(frozen=True, slots=True)

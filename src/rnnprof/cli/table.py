@@ -155,7 +155,8 @@ _WORKLOAD: Final = (
             parameter="assignments"),
     _script("--setup", "Shell command that runs once, before the script's first start.",
             metavar="COMMAND"),
-    _script("--prepare", "Shell command that runs before each start of the script.",
+    _script("--prepare", "Shell command that runs before each start of the script; the sizes go "
+            "where {batch} and {time_steps} stand.",
             metavar="COMMAND"),
     Entry("--workload", TRAINED, CONFIGURED,
           "Read the options below from a file; flags override it.", types.EXISTING_FILE, None,
