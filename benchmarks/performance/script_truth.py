@@ -42,7 +42,7 @@ from benchmarks.performance.script_cases import CASES, QUICK, SCRIPTS, Case
 from rnnprof.device import malloc
 from rnnprof.runfile.codec import encode
 from rnnprof.stats.estimate import Estimate
-from rnnprof.units import MIB, format_duration
+from rnnprof.units import MIB, format_seconds
 
 RUNNER: Final = Path(__file__).with_name("plain_script.py")
 TRAINING_STEPS: Final = 30
@@ -345,8 +345,8 @@ def _time_cells(times: Times | None) -> tuple[str, ...]:
     low, high = times.ratio.interval()
     return (
         str(times.batch),
-        format_duration(statistics.median(times.rnnprof_s)),
-        format_duration(statistics.median(times.plain_s)),
+        format_seconds(statistics.median(times.rnnprof_s)),
+        format_seconds(statistics.median(times.plain_s)),
         f"{times.ratio.ratio:.3f} ({low:.3f}..{high:.3f})",
     )
 

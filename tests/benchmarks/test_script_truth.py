@@ -86,6 +86,14 @@ def test_the_last_line_counts_equal_rows_among_answers() -> None:
     assert said[-2:] == ["constants: indeterminate: why", "equal in 1 of 1 answers"]
 
 
+def test_times_are_compared_between_processes() -> None:
+    times = benchmark.Times(64, (0.0101, 0.0102, 0.0103), (0.0100, 0.0101, 0.0102))
+    assert times.ratio.ratio == pytest.approx(1.0099, abs=1e-4)
+    _, measured, own, ratio = benchmark._time_cells(times)
+    assert (measured, own) == ("10.2 ms", "10.1 ms")
+    assert ratio.startswith("1.010 (0.9")
+
+
 def test_a_bisection_starts_from_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[int] = []
 

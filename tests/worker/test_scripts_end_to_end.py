@@ -22,7 +22,7 @@ from rnnprof.workload import ScriptPlace, ScriptSource, workload_of_script
 GUARD_BYTES = 8 << 30
 DEADLINE_S = 120.0
 BATCH = 24
-QUICK = {"constants", "word_lm", "gan", "charlm"}
+QUICK = {"constants", "word_lm", "gan"}
 EVENTS = {"gan": 3}
 STEP_ENDS = {"word_lm": "weights"}
 TIME_STEPS = 20
@@ -30,7 +30,7 @@ TIME_STEPS = 20
 
 @pytest.fixture(scope="module")
 def here() -> Iterator[Supervisor]:
-    """Workers that start in the scripts' folder."""
+    """Workers that start in the scripts' folder, where the package is."""
     with Supervisor(folder=SCRIPTS) as supervisor:
         yield supervisor
 
@@ -60,8 +60,11 @@ def place_of(case: Case) -> ScriptPlace:
         for case in CASES
     ],
 )
-def test_a_script_trains_at_the_size_that_it_is_given(here: Supervisor, case: Case) -> None:
+def test_a_script_trains_at_the_size_that_it_is_given(
+    request: pytest.FixtureRequest, case: Case
+) -> None:
     pytest.importorskip(case.needs)
+    here = request.getfixturevalue("here" if case.is_module else "supervisor")
     answer = fit(here, place_of(case), case.time_steps)
     assert answer.evidence is None, answer.evidence
     found: Any = answer.findings
@@ -77,9 +80,9 @@ def test_a_script_trains_at_the_size_that_it_is_given(here: Supervisor, case: Ca
     assert found["warnings"] == []
 
 
-def awkward(here: Supervisor, name: str, *words: str, **changes: Any) -> Answer:
+def awkward(supervisor: Supervisor, name: str, *words: str, **changes: Any) -> Answer:
     place = ScriptPlace(str(SCRIPTS / "awkward" / name), False, words)
-    return fit(here, place, TIME_STEPS, **changes)
+    return fit(supervisor, place, TIME_STEPS, **changes)
 
 
 def refused(answer: Answer) -> str:
@@ -87,51 +90,56 @@ def refused(answer: Answer) -> str:
     return str(answer.evidence.message)
 
 
-def test_a_script_that_ends_early_says_after_how_many_steps(here: Supervisor) -> None:
-    answer = awkward(here, "ends_early.py", "{batch}", "{time_steps}")
+def test_a_script_that_ends_early_says_after_how_many_steps(supervisor: Supervisor) -> None:
+    answer = awkward(supervisor, "ends_early.py", "{batch}", "{time_steps}")
     assert answer.evidence is not None
     assert answer.evidence.error_type == DATA_ENDED_TYPE
     assert "ended after 3 training steps at B=24" in refused(answer)
 
 
-def test_a_script_that_exits_before_it_trains(here: Supervisor) -> None:
-    assert "without a training step" in refused(awkward(here, "exits.py"))
+def test_a_script_that_exits_before_it_trains(supervisor: Supervisor) -> None:
+    assert "without a training step" in refused(awkward(supervisor, "exits.py"))
 
 
-def test_a_child_that_trains_is_named(here: Supervisor) -> None:
-    answer = awkward(here, "trains_in_child.py", "{batch}", "{time_steps}")
+def test_a_child_that_trains_is_named(supervisor: Supervisor) -> None:
+    answer = awkward(supervisor, "trains_in_child.py", "{batch}", "{time_steps}")
     assert "only the training of the script's own process is measured" in refused(answer)
 
 
-def test_an_out_of_memory_that_the_script_catches_counts(here: Supervisor) -> None:
+def test_an_out_of_memory_that_the_script_catches_counts(supervisor: Supervisor) -> None:
     answer = awkward(
-        here, "catches_oom.py", "{batch}", "{time_steps}", limit_bytes=1 * MIB, confirm_steps=2
+        supervisor,
+        "catches_oom.py",
+        "{batch}",
+        "{time_steps}",
+        limit_bytes=1 * MIB,
+        confirm_steps=2,
     )
     assert answer.evidence is not None
     assert classify(answer.evidence).outcome is Outcome.OOM
 
 
-def test_a_batch_that_the_script_ignores_is_seen(here: Supervisor) -> None:
-    found: Any = awkward(here, "ignores_batch.py", "--batch-size", "{batch}").findings
+def test_a_batch_that_the_script_ignores_is_seen(supervisor: Supervisor) -> None:
+    found: Any = awkward(supervisor, "ignores_batch.py", "--batch-size", "{batch}").findings
     assert [each["batch"] for each in found["seen"]] == [32, 32]
 
 
-def test_what_asks_on_the_terminal_gets_an_end_of_file(here: Supervisor) -> None:
-    answer = awkward(here, "insists_on_stdin.py")
+def test_what_asks_on_the_terminal_gets_an_end_of_file(supervisor: Supervisor) -> None:
+    answer = awkward(supervisor, "insists_on_stdin.py")
     assert answer.evidence is not None
     assert answer.evidence.error_type == "EOFError"
 
 
 @pytest.mark.parametrize("name", ["reads_stdin.py", "changes_folder.py", "signal_handlers.py"])
-def test_what_is_no_hindrance(here: Supervisor, name: str) -> None:
-    answer = awkward(here, name, "{batch}", "{time_steps}")
+def test_what_is_no_hindrance(supervisor: Supervisor, name: str) -> None:
+    answer = awkward(supervisor, name, "{batch}", "{time_steps}")
     assert answer.evidence is None
     assert answer.findings["train_steps_run"] == 4
 
 
 @pytest.mark.slow
 def test_no_training_step_within_the_deadline_is_a_build_that_took_too_long(
-    here: Supervisor,
+    supervisor: Supervisor,
 ) -> None:
     place = ScriptPlace(str(SCRIPTS / "awkward" / "no_training_step.py"))
     source = ScriptSource("no_training_step.py")
@@ -139,7 +147,7 @@ def test_no_training_step_within_the_deadline_is_a_build_that_took_too_long(
         "fit", workload_of_script(source), Point(BATCH, TIME_STEPS), script=place,
         limit_bytes=512 * MIB, guard_bytes=GUARD_BYTES,
     )  # fmt: skip
-    answer = here.ask(task, 4.0)
+    answer = supervisor.ask(task, 4.0)
     assert answer.evidence is not None
     assert answer.evidence.timed_out
     assert answer.evidence.phase == "build"
