@@ -13,13 +13,13 @@ import torch
 from rnnprof.breakdown.account import AllocatorEvent, Span
 from rnnprof.engine.observer import split_answer
 from rnnprof.engine.supervisor import Answer, Supervisor
-from rnnprof.outcomes import DATA_ENDED_TYPE
+from rnnprof.outcomes import DATA_ENDED_TYPE, classify
 from rnnprof.protocol import Task
 from rnnprof.runfile.observations import BREAKDOWN_PARTS
-from rnnprof.runfile.points import Point
+from rnnprof.runfile.points import Outcome, Point
 from rnnprof.worker.channel import CLOSED
 from rnnprof.worker.passes.script_fit import OWN_LIMIT
-from rnnprof.worker.passes.script_memory import NO_FORWARD, MemorySteps, filled
+from rnnprof.worker.passes.script_memory import NO_FORWARD, OTHER_THREAD, MemorySteps, filled
 from rnnprof.worker.passes.timeline import Held, Watched, allocated
 from rnnprof.workload import ScriptPlace, ScriptSource, workload_of_script
 
@@ -166,6 +166,16 @@ def test_memory_and_then_time_of_a_plain_loop(supervisor: Supervisor, tmp_path: 
     assert timing["sequences_per_step"] is None
     assert set(timing["phase_samples_s"]) == {"data", "forward", "backward", "optimizer", "other"}
     assert timing["warnings"] == found["warnings"] == []
+
+
+def test_a_thread_of_the_scripts_own_is_timed_alone(supervisor: Supervisor, tmp_path: Path) -> None:
+    body = f"def train():\n{textwrap.indent(PLAIN, '    ')}\nimport threading\n"
+    body += "thread = threading.Thread(target=train)\nthread.start()\nthread.join()\n"
+    evidence = ask(supervisor, tmp_path, body, is_timed=True).evidence
+    assert evidence is not None
+    assert evidence.message == OTHER_THREAD
+    assert classify(evidence).outcome is Outcome.UNSUPPORTED
+    assert found_by(ask(supervisor, tmp_path, body, "timing"))["samples_s"]
 
 
 def test_time_alone(supervisor: Supervisor, tmp_path: Path) -> None:

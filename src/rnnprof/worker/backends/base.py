@@ -62,6 +62,9 @@ class Limit(Protocol):
     def baseline(self) -> dict[str, Any]:
         """Return findings of a fit: baseline_bytes and context_bytes."""
 
+    def training_begins(self) -> None:
+        """A script comes to its first training step."""
+
     def stepped(self, number: int) -> tuple[int | None, int | None]:
         """After training step *number*, from 1: live bytes, and the charged peak so far."""
 

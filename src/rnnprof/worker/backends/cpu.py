@@ -33,6 +33,10 @@ LEFT_BYTES: Final = 128 << 20
 """Available memory left to other processes: the system kills before the last page is taken."""
 
 
+OTHER_RATIO: Final = 0.005
+"""Share of a peak that may be mappings which came and went: the peak is then too large by less."""
+
+
 @dataclass(slots=True)
 class CpuLimit:
     """The address-space budget of a fit pass.
@@ -43,7 +47,8 @@ class CpuLimit:
         earlier_peak_bytes: VmPeak then, which the kernel never resets.
         resident_bytes: VmRSS then.
         peak_resident_reason: why VmHWM says nothing about the time since, if so.
-        other_bytes: the largest size of uncounted mappings at the end of a training step.
+        other_bytes: sizes of uncounted mappings, when the limit was set and at each reading since.
+        start_peak_bytes: VmPeak when a script's training began.
         free_bytes: what the machine had free, if that is less than the limit.
         data_bytes: RLIMIT_DATA as it was set.
         level, spare: keep VmSize at the earlier peak, and room for Python's objects.
@@ -58,7 +63,8 @@ class CpuLimit:
     level: mmap.mmap | None = None
     spare: list[object] = field(default_factory=list)
     free_bytes: int | None = None
-    other_bytes: int = 0
+    other_bytes: list[int] = field(default_factory=lambda: [0])
+    start_peak_bytes: int | None = None
     data_bytes: int | None = None
 
     def is_in_force(self) -> bool:
@@ -69,9 +75,14 @@ class CpuLimit:
         """Return findings of a fit before its first step."""
         return {"baseline_bytes": self.baseline_bytes, "context_bytes": self.resident_bytes}
 
+    def training_begins(self) -> None:
+        """What a script has mapped by now stays: it loads its libraries before it trains."""
+        self.start_peak_bytes = memory_bytes("VmPeak") or 0
+        self.other_bytes = [0, self._other_bytes()]
+
     def stepped(self, number: int) -> tuple[int | None, int | None]:  # noqa: ARG002  # a GPU's
         """Charged bytes at the end of a training step, and their peak so far."""
-        self.other_bytes = max(self.other_bytes, abs(self._other_bytes()))
+        self.other_bytes.append(self._other_bytes())
         return self.charged_bytes(), self.peak_charged_bytes()[0]
 
     def peaks(self) -> dict[str, Any]:
@@ -98,19 +109,23 @@ class CpuLimit:
 
         The kernel only keeps a peak of all mappings.  While a pass maps only private writable
         memory, both grow by the same amount; this is checked at the end of each training step and
-        here.  Batches that a data loader's workers share come and go: a peak above the limit
-        includes them.
+        here.  Other mappings are subtracted as far as they were there at every reading; where more
+        than a little of them comes and goes, as batches that a data loader's workers share do, the
+        peak is not known.
         """
         peak = memory_bytes("VmPeak") or 0
         if peak <= self.earlier_peak_bytes:
             above = format_bytes(self.earlier_peak_bytes - self.address_space_bytes)
             return None, f"not above the warm-up's own peak of {above}"
-        other = max(self.other_bytes, abs(self._other_bytes()))
-        grown = peak - self.address_space_bytes
-        if other or grown > self.limit_bytes:
-            other = other or grown - self.limit_bytes
+        others = [*self.other_bytes, self._other_bytes()]
+        if self.start_peak_bytes is not None and peak > self.start_peak_bytes:
+            others = others[1:]  # the peak is of the training
+        least, spread = min(others), max(others) - min(others)
+        grown = peak - self.address_space_bytes - least
+        if spread > OTHER_RATIO * grown or grown > self.limit_bytes + spread:
+            other = spread or grown - self.limit_bytes
             return None, f"{format_bytes(other)} that the limit does not count was mapped"
-        return grown, None
+        return min(grown, self.limit_bytes), None
 
     def _other_bytes(self) -> int:
         """Growth of the address space that the limit does not count."""

@@ -271,6 +271,9 @@ class CudaLimit:
         """Return findings of a fit before its first step."""
         return {"baseline_bytes": self.reserved_bytes, "context_bytes": self.context_bytes}
 
+    def training_begins(self) -> None:
+        """Do nothing: the allocator keeps its own peak."""
+
     def stepped(self, number: int) -> tuple[int | None, int | None]:
         """Live bytes and the charged peak; retries count after the optimizer's first step."""
         if number == FIRST_COUNTED_STEP - 1:

@@ -88,6 +88,7 @@ class FitSteps:
 
     def begins(self) -> None:
         """Keep what the script holds before its first training step."""
+        self.limit.training_begins()
         self.session.findings |= {
             "train_steps": self.asked,
             "live_bytes": [],

@@ -8,6 +8,7 @@ become spans between them afterwards.
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,7 @@ from rnnprof.worker.passes.memory import MIN_STEPS, Recording
 from rnnprof.worker.passes.script_steps import harness_of, is_out_of_memory
 from rnnprof.worker.passes.script_timing import TimedSteps, announce, end_first_step
 from rnnprof.worker.passes.timeline import PHASE_MARK, STEP_MARK, Held
+from rnnprof.worker.workload.layers import UnsupportedError
 from rnnprof.worker.workload.optimizer_steps import MAX_STEPS, MIN_OPTIMIZER_STEPS
 from rnnprof.worker.workload.scripts.harness import ScriptEndedError
 
@@ -31,6 +33,9 @@ MARK: Final = "rnnprof:mark:"
 
 NO_WEIGHTS: Final = "no module and no optimizer of torch was seen: no weights are known"
 NO_FORWARD: Final = "no module's forward pass was seen: what is saved for backward is not known"
+OTHER_THREAD: Final = (
+    "the script trains in a thread of its own: torch's profiler records the main thread alone"
+)
 NO_COUNT: Final = "no training step of a script is run again to count its operations"
 
 
@@ -62,6 +67,7 @@ class MemorySteps:
         first: the mark at which the first training step begins.
         ends: the marks of what may be the end of a training step.
         timed: the timing that follows in the same process, if one is to follow and has begun.
+        thread: the one that the profiler records.
     """
 
     session: Session
@@ -71,6 +77,7 @@ class MemorySteps:
     first: int | None = None
     ends: list[int] = field(default_factory=list)
     timed: TimedSteps | None = None
+    thread: int = field(default_factory=threading.get_ident)
 
     def __post_init__(self) -> None:
         self.recording.watched.weights_from = -1  # the first snapshot does not know every module
@@ -92,6 +99,8 @@ class MemorySteps:
 
     def begins(self) -> None:
         """The first training step begins."""
+        if threading.get_ident() != self.thread:
+            self.session.refuse(UnsupportedError(OTHER_THREAD))
         self.first = len(self.entered)
         self.mark(None)
         self.session.tracker.enter("other")

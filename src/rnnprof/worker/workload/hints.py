@@ -112,6 +112,9 @@ BY_TEXT_OF_SCRIPT: Final = {
         f"{MAIN_GUARD}"
     ),
     r"DataLoader worker .* exited unexpectedly": "num_workers=0 shows the error itself",
+    r"(?i)batch.*(multiple of|divisible by|power of)": (
+        "--granularity N searches the multiples of N; -B names the batches of a grid"
+    ),
 }
 """The same for scripts, where it is not what Python itself says of them."""
 

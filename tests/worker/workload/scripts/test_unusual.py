@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from rnnprof.worker.channel import moved_up
+from rnnprof.worker.workload.hints import hint_for_script
 from rnnprof.worker.workload.scripts.running import forget_shadowed
+from rnnprof.workload import ScriptPlace
 from script_driver import MODEL, run
 
 
@@ -189,6 +191,12 @@ def test_what_a_new_process_would_have_loaded_before_stays(
     forget_shadowed(tmp_path)
     assert {"os", "sys", "json"} <= set(sys.modules)
     assert "statistics" not in sys.modules
+
+
+def test_a_batch_that_must_be_a_multiple_has_an_option() -> None:
+    error = AssertionError("Batch size 20 must be a multiple of 8")
+    hint = hint_for_script(error, ScriptPlace("train.py"), "cpu")
+    assert hint.startswith("--granularity N searches the multiples of N")
 
 
 def test_the_channel_is_out_of_reach_of_code_that_closes_descriptors() -> None:

@@ -13,8 +13,9 @@ UNSEEN_EVENTS: Final = 16
 """Steps of the other optimizers after which one that has not stepped is taken for unused.  Critics
 are trained five times for each step of a generator."""
 
-MOST_LEARNED: Final = 4096
-"""Steps without a cycle after which each of them counts as a training step."""
+MOST_LEARNED: Final = 128
+"""Steps for each of the optimizers without a cycle, after which each step is a training step.
+Critics are trained a hundred times at first."""
 
 
 @dataclass(slots=True)
@@ -91,7 +92,7 @@ class StepEnds:
             self._settle(1)
         elif count >= 2 * period and (seen >= optimizers or count >= period + UNSEEN_EVENTS):
             self._settle(period)
-        elif count >= MOST_LEARNED:
+        elif count >= MOST_LEARNED * max(seen, optimizers):
             self.is_irregular = True
             self._settle(1)
 
