@@ -14,7 +14,7 @@ from rnnprof.compare.comparison import (
 )
 from rnnprof.compare.reasons import Affects
 from rnnprof.maxbatch.certify import Proof
-from rnnprof.plain_text import WIDTH, clip
+from rnnprof.plain_text import WIDTH, clip, one_line
 from rnnprof.report.words import say
 from rnnprof.report.words.certificates import certificate_in_words
 from rnnprof.report.words.compare import (
@@ -36,6 +36,9 @@ from rnnprof.units import format_seconds
 
 MOST_REASONS: Final = 3
 
+MOST_LINES: Final = 6
+"""Of one difference."""
+
 
 def comparison_in_words(comparison: RunComparison) -> str:
     """The comparison as text of at most 80 columns."""
@@ -56,7 +59,16 @@ def _differences(comparison: RunComparison) -> Iterator[str]:
         found = [each for each in comparison.differences if each.affects is affects]
         if found:
             yield f"Different, {MEANING[affects]}:"
-            yield from (f"  {clip(say(each), WIDTH - 2)}" for each in found)
+            for each in found:
+                yield from _listed(say(each))
+
+
+def _listed(text: str) -> list[str]:
+    """A difference on a few lines: two long command lines may differ at their ends."""
+    return textwrap.wrap(
+        one_line(text), WIDTH, initial_indent="  ", subsequent_indent="    ",
+        max_lines=MOST_LINES, placeholder=" ...", break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def _headline(comparison: RunComparison) -> str:
