@@ -62,8 +62,6 @@ def test_a_peak_from_before_the_training_may_be_from_before_the_libraries(
     assert trained(process, limit) is None
     said = "2.00 MiB that the limit does not count was mapped"
     assert limit.peaks()["peak_charged_reason"] == said
-        limit.peaks()["peak_charged_reason"] == "2.00 MiB that the limit does not count was mapped"
-    )
 
 
 @pytest.mark.parametrize(("other", "peak"), [(4096, 20 * MIB), (MIB, None), (-MIB, None)])
