@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fakes import HEADER
 from rnnprof.cli import check
 from rnnprof.cli.main import run
 from rnnprof.engine.order import Order
+from rnnprof.report.words import say
 from rnnprof.runfile.points import Grid
+from rnnprof.runfile.records import Run
 from rnnprof.workload import ScriptPlace, ScriptSource, workload_of_script
 
 SIZED = ("--", "python", "train.py", "--batch-size", "{batch}", "--bptt", "{time_steps}")
@@ -397,3 +401,14 @@ def test_a_refusal_has_no_secret(refused: Refused) -> None:
     )  # fmt: skip
     assert "/no/python" in said
     assert TOKEN not in said
+
+
+def test_a_run_that_was_prepared_otherwise_is_not_the_budgets() -> None:
+    script = ScriptSource("train.py", argv=("{batch}",))
+    run = Run(replace(HEADER, workload=workload_of_script(script)))
+    asked = workload_of_script(replace(script, prepare="make data", setup="true"))
+    assert [say(each) for each in check._differing(asked, run)] == [
+        "setup is not set, the budget has 'true'",
+        "prepare is not set, the budget has 'make data'",
+    ]
+    assert not check._differing(run.header.workload, run)
