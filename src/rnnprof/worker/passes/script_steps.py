@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NO_GPU_SEEN = (
     "the script trains on the CPU, and this run is for the GPU: give the script its own option for "
-    "the GPU, or give rnnprof --device cpu"
+    "the GPU, or measure it on the CPU (--device cpu, without --simulate)"
 )
 
 
