@@ -20,7 +20,9 @@ from rnnprof.runfile.points import Outcome, Point
 from rnnprof.worker.channel import CLOSED
 from rnnprof.worker.passes.script_fit import OWN_LIMIT
 from rnnprof.worker.passes.script_memory import NO_FORWARD, OTHER_THREAD, MemorySteps, filled
+from rnnprof.worker.passes.script_steps import end_of_script
 from rnnprof.worker.passes.timeline import Held, Watched, allocated
+from rnnprof.worker.workload.scripts.harness import ScriptEndedError
 from rnnprof.workload import ScriptPlace, ScriptSource, workload_of_script
 
 GIB = 1 << 30
@@ -265,6 +267,16 @@ def test_a_script_that_closes_every_descriptor_is_measured(
     assert evidence is not None
     assert evidence.exit_code == 1
     assert evidence.log_tail.endswith(CLOSED)
+
+
+def test_an_early_end_close_to_the_limit_may_be_a_caught_error() -> None:
+    task = Task("fit", workload_of_script(ScriptSource("train.py")), limit_bytes=GIB)
+    small, large = (end_of_script(ScriptEndedError(3, 0), task, GIB // n) for n in (2, 1))
+    assert small.endswith("its data may be too small; --confirm-steps 3 asks for no more")
+    assert large.endswith(
+        "its data may be too small, or it catches an error for want of memory and goes on "
+        "(1.00 GiB of 1.00 GiB in use)"
+    )
 
 
 def test_a_mark_without_a_name_belongs_to_what_follows() -> None:

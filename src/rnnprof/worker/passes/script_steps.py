@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from rnnprof.assignments import split_assignments
 from rnnprof.outcomes import Evidence, classify
 from rnnprof.runfile.points import Outcome
+from rnnprof.units import format_bytes
 from rnnprof.worker.passes.describe import torch_facts
 from rnnprof.worker.workload.location import text_of, type_of
 from rnnprof.worker.workload.scripts.harness import (
@@ -95,12 +96,25 @@ def identity_of(session: Session) -> dict[str, Any]:
     }
 
 
-def end_of_script(error: ScriptEndedError, task: protocol.Task) -> str:
-    """How the script ended too early, and what may be the cause."""
+NEARLY_ALL: Final = 0.9
+"""Share of the limit from which on a script that ends early may have caught an error."""
+
+
+def end_of_script(
+    error: ScriptEndedError, task: protocol.Task, peak_bytes: int | None = None
+) -> str:
+    """How the script ended too early, and what may be the cause.
+
+    Args:
+        peak_bytes: what was charged at the end of its last training step.
+    """
     at, count = f"at B={task.point.batch}", error.train_steps
     if count:
         steps = f"{count} training step{'s' if count > 1 else ''}"
         said = f"the script ended after {steps} {at}: its data may be too small"
+        if peak_bytes and task.limit_bytes and peak_bytes > NEARLY_ALL * task.limit_bytes:
+            used = f"{format_bytes(peak_bytes)} of {format_bytes(task.limit_bytes)}"
+            return f"{said}, or it catches an error for want of memory and goes on ({used} in use)"
         fewer = f"; --confirm-steps {count} asks for no more" if task.do == "fit" else ""
         return said + fewer
     said = f"the script ended without a training step {at}: no optimizer stepped, no weight changed"

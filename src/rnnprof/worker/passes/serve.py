@@ -151,7 +151,8 @@ def _is_end_of_data(error: BaseException) -> bool:
 def _end_of_data(error: BaseException, session: Session) -> str:
     """Say after how many training steps the data ended; timed steps are not counted."""
     if isinstance(error, ScriptEndedError):
-        return end_of_script(error, session.task)
+        peaks = session.findings.get("step_peak_bytes") or [None]
+        return end_of_script(error, session.task, peaks[-1])
     at = f"at B={session.task.point.batch}"
     if session.tracker.current == "build":
         return f"the data ended before the first training step {at}"
