@@ -161,7 +161,8 @@ def test_nothing_that_fits_is_exit_5(warm: CommandLine, tmp_path: Path) -> None:
     limit = ("--hidden-size", "512", "--memory-limit", "2MiB")
     result = warm("max-batch", *TINY, "--time-steps", "16", *limit)
     assert result.returncode == 5, result.stderr
-    assert result.stdout == "T=16: nothing fits: B=1 is out of memory\n"
+    said = "T=16: nothing fits: B=1 is out of memory before its first training step\n"
+    assert result.stdout == said
     outcomes = {o.batch: o.outcome for o in journal.load(tmp_path / "run.jsonl").observations}
     assert outcomes == {16: Outcome.OOM, 1: Outcome.OOM}
 
@@ -173,7 +174,7 @@ def test_nothing_that_fits_is_exit_5(warm: CommandLine, tmp_path: Path) -> None:
         (["--at-most", "0"], "at-most"),
         (["--lengths", "8,17"], "--lengths 17 is longer than --time-steps 16"),
         (["--lengths", "0"], "between 1 and"),
-        (["--lengths", "4", "--factory", f"{FACTORIES}:make"], "a factory has its own lengths"),
+        (["--lengths", "4", "--factory", f"{FACTORIES}:make"], "your code has its own lengths"),
         (["--reserve", "0"], "above zero"),
         (["--headroom", "2"], "'2' is not a share from 0 to below 1"),
         (["--headroom", "-1%"], "is not a share"),

@@ -33,9 +33,9 @@ def memory_sizes(status: Path = Path("/proc/self/status")) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in text.splitlines():
         name, _, value = line.partition(":")
-        kib = value.split()[:1]
-        if name.startswith(("Vm", "Rss")) and kib and kib[0].isdecimal():
-            found.setdefault(name, int(kib[0]) * 1024)
+        size, *unit = value.split() or [""]
+        if size.isdecimal() and unit == ["kB"]:
+            found.setdefault(name, int(size) * 1024)
     return found
 
 

@@ -575,6 +575,13 @@ SCRIPTS: list[Row] = [
     ),
     (engine.SetupRuns("./fetch.sh  data"), "running --setup: ./fetch.sh data"),
     (engine.ScriptChecked(POINT), "B=8 T=16: starting the script to see whether it trains"),
+    (
+        engine.AnotherLength(99, 30),
+        (
+            "the script trains with T=30, whatever -T says: put {time_steps} where it takes its "
+            "sequence length to run it with T=99"
+        ),
+    ),
 ]
 
 TRUST: list[Row] = [

@@ -19,9 +19,11 @@ class Process:
         self.data, self.other = self.data + data, self.other + other
         self.peak = max(self.peak, self.data + self.other)
 
+    def sizes(self) -> dict[str, int]:
+        return {"VmData": self.data, "VmSize": self.data + self.other, "VmPeak": self.peak}
+
     def read(self, name: str) -> int:
-        sizes = {"VmData": self.data, "VmSize": self.data + self.other, "VmPeak": self.peak}
-        return sizes.get(name, 0)
+        return self.sizes().get(name, 0)
 
 
 @pytest.fixture
@@ -29,6 +31,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Process:
     found = Process()
     found.moved()
     monkeypatch.setattr(cpu, "memory_bytes", found.read)
+    monkeypatch.setattr(cpu, "memory_sizes", found.sizes)
     return found
 
 
