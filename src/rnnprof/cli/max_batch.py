@@ -8,7 +8,6 @@ import click
 
 from rnnprof.cli.command import MeasuringCommand, table_options
 from rnnprof.cli.echo import say, say_json, say_written
-from rnnprof.cli.orders import orders_of
 from rnnprof.cli.printed import note_printed
 from rnnprof.cli.profile import EXIT_MISSING, carry_out
 from rnnprof.errors import BadInputError
@@ -36,6 +35,8 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     process; the measured bytes decide the next one. Without a script it trains a built-in cell, or
     your own training step (--factory). The same command on an unfinished run file resumes it.
     """  # fmt: skip
+    from rnnprof.cli.orders import orders_of
+
     orders = orders_of(ctx, options, "max-batch", "-max-batch")
     _check(options, orders[0].workload)
     runs = [carry_out(order, options) for order in orders]

@@ -11,7 +11,6 @@ import click
 
 from rnnprof.cli.command import MeasuringCommand, table_options
 from rnnprof.cli.echo import command_of, say, say_json, say_written
-from rnnprof.cli.orders import orders_of
 from rnnprof.cli.printed import note_printed
 from rnnprof.cli.stops import Terminated, hear_sigterm
 from rnnprof.cli.system_errors import refusal_of
@@ -45,6 +44,8 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     runs out. Without a script it trains a built-in cell, or your own training step (--factory).
     The same command on an unfinished run file resumes it.
     """  # fmt: skip
+    from rnnprof.cli.orders import orders_of
+
     orders = orders_of(ctx, options)
     folders = [_report_folder(order.path, len(orders), options) for order in orders]
     is_wanted = not options["no_report"]
