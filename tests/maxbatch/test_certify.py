@@ -508,3 +508,13 @@ def test_a_void_one_does_not_hide_an_earlier_one():
     good = written(*EDGE)
     void = replace(good, attempts=("elsewhere",))
     assert frontier_of(run_with(good, void)) == (good,)
+
+
+@pytest.mark.parametrize(
+    ("early", "status"),
+    [((38, 38, 47, 56, 62), EdgeStatus.CERTIFIED), ((62,) * 5, EdgeStatus.INDETERMINATE)],
+)
+def test_a_fall_is_not_believed_of_a_pass_whose_own_peak_grew(early, status):
+    small = {"peak_charged_bytes": 62 * MIB, "step_peak_bytes": tuple(p * MIB for p in early)}
+    large = {"peak_charged_bytes": 54 * MIB, "step_peak_bytes": (54 * MIB,) * 5}
+    assert concluded(passes(16, **small), passes(28, **large), ooms(29)).status is status

@@ -25,6 +25,7 @@ from rnnprof.maxbatch.search import EdgeSearch, Try
 from rnnprof.maxbatch.stationary import (
     SETTLED_STEPS,
     confirming_steps,
+    has_grown,
     is_cleared,
     is_varying,
     leak_of,
@@ -270,7 +271,7 @@ def _judge(
         return EdgeStatus.NON_MONOTONE, Contradiction(high, low)
     if (broken := _broken(search, fits, terms)) is not None:
         return broken
-    if (fall := search.fall) is not None and spread is None:
+    if spread is None and (fall := _fall_between_batches(search, fits, terms)) is not None:
         smaller, larger = fall
         return EdgeStatus.INDETERMINATE, MemoryFalls(
             smaller.units * terms.granularity,
@@ -289,6 +290,20 @@ def _judge(
     status = EdgeStatus.CAPPED if search.fails is None else EdgeStatus.CERTIFIED
     remarks = (_unsteady(search, fits, terms), spread, _thrashing(search, fits, terms))
     return status, joined(*remarks)
+
+
+def _fall_between_batches(
+    search: EdgeSearch, fits: Sequence[Fit], terms: Terms
+) -> tuple[Try, Try] | None:
+    """Two fits of which the larger batch took clearly less memory; None for none.
+
+    A pass whose own peak still grew by as much after its second training step says nothing of it:
+    libraries keep memory for each new shape, and few small batches have met all of them.
+    """
+    if search.fall is None:
+        return None
+    steady = [fit for fit in fits if not has_grown(fit)]
+    return terms.search(search.time_steps, steady).fall
 
 
 def _none_fits(fits: Sequence[Fit], terms: Terms) -> SmallestFails:

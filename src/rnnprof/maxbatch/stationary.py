@@ -215,6 +215,14 @@ def _falls(fits: Iterable[Fit]) -> bool:
     return False
 
 
+def has_grown(fit: Fit) -> bool:
+    """Whether a pass's own peak grew, after the steps that settle it, as a fall would count."""
+    peaks = fit.step_peak_bytes
+    if len(peaks) < SETTLED_STEPS:
+        return False
+    return peaks[-1] - peaks[SETTLED_STEPS - 1] > FALL_RATIO * peaks[-1]
+
+
 def spread_of(fits: Sequence[Fit]) -> PeakGrows | None:
     """Growth of the peak beyond a short probe; None if it is too small to report."""
     explored = explored_steps(fits)
