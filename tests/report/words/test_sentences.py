@@ -562,15 +562,15 @@ SCRIPTS: list[Row] = [
     (
         points.StartTakes(3.1, 24, 150.0),
         (
-            "each start of the script takes 3.10 s before its first training step; about 24 starts "
-            "and 2 min 30 s in all"
+            "each start of the script takes 3.10 s before its first training step; about 24 "
+            "starts, 2 min 30 s in all at the pace of the first pass"
         ),
     ),
     (
         points.StartTakes(0.5, 1, 2.0),
         (
-            "each start of the script takes 500 ms before its first training step; about 1 start "
-            "and 2 s in all"
+            "each start of the script takes 500 ms before its first training step; about 1 "
+            "start, 2 s in all at the pace of the first pass"
         ),
     ),
     (engine.SetupRuns("./fetch.sh  data"), "running --setup: ./fetch.sh data"),

@@ -162,4 +162,5 @@ def _(reason: StartTakes) -> str:
     if reason.starts is None or reason.total_s is None:
         return text
     starts = f"{reason.starts} start{'' if reason.starts == 1 else 's'}"
-    return f"{text}; about {starts} and {format_duration(reason.total_s)} in all"
+    total = format_duration(reason.total_s)
+    return f"{text}; about {starts}, {total} in all at the pace of the first pass"
