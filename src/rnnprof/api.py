@@ -142,8 +142,7 @@ def max_batch(
         output: the run file, ``NAME.jsonl``; an unfinished run is resumed.
         device: a value of ``--device``.
         simulate: a GPU that is not present, as for ``--simulate``.
-        extend: add points to the run in *output*, even if it is finished.
-        overwrite: replace what is in *output*.
+        extend, overwrite: add points to the run in *output*, or replace it.
         listener: receives the progress.
 
     Returns:
@@ -169,9 +168,8 @@ def max_batch(
         extend=extend,
         overwrite=overwrite,
     )
-    run = run_order(order, listener or Listener())
-    known = made.knows_times
-    return tuple(each for each in frontier_of(run) if not known or each.time_steps in lengths)
+    proven = frontier_of(run_order(order, listener or Listener()))
+    return tuple(c for c in proven if not made.knows_times or c.time_steps in lengths)
 
 
 def assert_fits(
@@ -192,8 +190,7 @@ def assert_fits(
 ) -> Finding:
     """Train for a few steps in a separate process, and fail the test if that does not fit.
 
-    For pytest and other test runners: ``rnnprof.assert_fits(make, batch=64, time_steps=128,
-    memory_limit="14GiB", headroom=0.05)``.
+    In a test: ``rnnprof.assert_fits(make, batch=64, time_steps=128, memory_limit="14GiB")``.
 
     Args:
         factory: a function of a module or file, ``make(batch, time_steps, device,
@@ -219,16 +216,24 @@ def assert_fits(
         RnnprofError: for the same reasons as the command ``rnnprof check``.
     """
     given = FactoryInput(factory_args or {}, factory_env or {}, tuple(factory_argv))
-    if isinstance(factory, Script):
-        _refuse_beside_script(workload, given)
-        made = _made(factory)
-    else:
-        made = _workload(workload, factory, given)
+    made = _made_alone(factory, workload, given)
     settings = Settings(memory_limit=_bytes(memory_limit), confirm_steps=confirm_steps)
     budget = _must_fit(Point(batch, time_steps), headroom, confirm_steps)
     folded = _measured(budget, made, settings, _place(device, simulate), output)
     [finding] = (each for each in gate(budget, folded).findings if each.kind == "fits")
     return _required(finding, made.workload)
+
+
+def _made_alone(
+    factory: str | Callable[..., Any] | Script | None,
+    workload: Workload | None,
+    given: FactoryInput,
+) -> _Made:
+    """The one that is given of a factory, a script and a workload."""
+    if not isinstance(factory, Script):
+        return _workload(workload, factory, given)
+    _refuse_beside_script(workload, given)
+    return _made(factory)
 
 
 def _must_fit(point: Point, headroom: float, confirm_steps: int) -> Budget:
