@@ -40,7 +40,7 @@ def fit_pass(session: Session) -> dict[str, Any]:
     assert task.limit_bytes is not None
     session.limit = device.set_limit(task.limit_bytes)
     findings |= session.limit.baseline()
-    _refuse_if_short(task, session.limit)
+    refuse_if_short(task, session.limit)
     meter = device.meter()
     _train(session, session.limit, factory)
     device.synchronize()
@@ -49,7 +49,7 @@ def fit_pass(session: Session) -> dict[str, Any]:
     return findings
 
 
-def _refuse_if_short(task: protocol.Task, limit: Limit) -> None:
+def refuse_if_short(task: protocol.Task, limit: Limit) -> None:
     """Refuse a pass that would only show that other processes hold the memory.
 
     Raises:
@@ -125,14 +125,14 @@ def _finish_step(session: Session, number: int, limit: Limit) -> None:
         session.device.synchronize()  # so that a device error names this step's phase
     session.tracker.announcing = False
     session.findings["train_steps_run"] = number
-    _look_beside(session.findings)
+    look_beside(session.findings)
     live, peak = limit.stepped(number)
     for name, size in (("live_bytes", live), ("step_peak_bytes", peak)):
         if size is not None and len(session.findings[name]) == number - 1:  # none is missing
             session.findings[name].append(size)
 
 
-def _look_beside(findings: dict[str, Any]) -> None:
+def look_beside(findings: dict[str, Any]) -> None:
     """Keep the maximum of the memory that the limit does not count."""
     beside = {"children_bytes": children_bytes(), "shared_bytes": memory_bytes("RssShmem")}
     for name, size in beside.items():

@@ -6,10 +6,9 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from rnnprof.device.process import children_bytes, memory_bytes
 from rnnprof.runfile.codec import encode
 from rnnprof.simulate.description import GPU_VARIABLE
-from rnnprof.worker.backends.base import MachineShortError
+from rnnprof.worker.passes.fit import THRASHING_TIMES, look_beside, refuse_if_short
 from rnnprof.worker.passes.script_steps import (
     harness_of,
     identity_of,
@@ -32,9 +31,6 @@ OWN_LIMIT: Final = (
     "in place of the one that it is measured under: leave that out"
 )
 
-THRASHING_TIMES: Final = 3
-"""As in the fit pass of other workloads."""
-
 
 NAMED_STEPS: Final = 2
 """Training steps whose phases are known: in the second the optimizer's state is in place, and most
@@ -50,9 +46,7 @@ def script_fit_pass(session: Session) -> dict[str, Any]:
     assert task.limit_bytes is not None
     session.limit = limit = device.set_limit(task.limit_bytes)
     findings |= limit.baseline()
-    predicted, free = task.predicted_bytes, limit.free_bytes
-    if predicted is not None and free is not None and predicted > free:
-        raise MachineShortError.foreseen(task.point.batch, predicted, limit)
+    refuse_if_short(task, limit)
     steps = FitSteps(session, limit, device.meter())
     steps.harness = harness_of(session, steps)
     session.tracker.enter("build")
@@ -165,12 +159,7 @@ class FitSteps:
         for name, size in (("live_bytes", live), ("step_peak_bytes", peak)):
             if size is not None and len(self.session.findings[name]) == number - 1:
                 self.session.findings[name].append(size)
-        for name, size in (
-            ("children_bytes", children_bytes()), ("shared_bytes", memory_bytes("RssShmem")),
-        ):  # fmt: skip
-            if size:
-                known = self.session.findings.get(name) or 0
-                self.session.findings[name] = max(size, known)
+        look_beside(self.session.findings)
 
     def _keep_seen(self, number: int) -> None:
         watch, findings = self.harness.watch, self.session.findings
