@@ -25,8 +25,10 @@ def test_a_step_takes_what_the_start_leaves() -> None:
     assert train_step_s(a_fit(POINT, train_steps_run=10)) is None
 
 
-@pytest.mark.parametrize(("held", "is_much"), [(15 * MIB, False), (16 * MIB, True)])
-def test_what_is_held_is_told_from_a_quarter_of_the_limit_on(held: int, is_much: bool) -> None:
+@pytest.mark.parametrize(("held", "is_much"), [(16 * MIB, False), (17 * MIB, True)])
+def test_what_is_held_beside_the_weights_is_told_from_a_quarter_of_the_limit_on(
+    held: int, is_much: bool
+) -> None:
     fits = [a_fit(POINT, held_bytes=MIB), a_fit(POINT, held_bytes=held, held_weight_bytes=MIB)]
     assert held_before(fits) == HoldsBefore(held, LIMIT, MIB)
     assert (much_held(fits) == held_before(fits)) is is_much

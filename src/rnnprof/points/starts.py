@@ -7,10 +7,8 @@ from statistics import median
 from typing import Final
 
 from rnnprof.points.reasons import HoldsBefore
+from rnnprof.points.script_facts import LARGE_RATIO
 from rnnprof.runfile.observations import Fit
-
-LARGE_RATIO: Final = 0.25
-"""What a script holds is told if it is at least this share of the limit."""
 
 MOST_STATES: Final = 3
 """Copies of the weights that training adds: gradients, and the two states of Adam."""
@@ -50,9 +48,11 @@ def held_before(fits: Iterable[Fit]) -> HoldsBefore | None:
 
 
 def much_held(fits: Iterable[Fit]) -> HoldsBefore | None:
-    """As :func:`held_before`, if it is a large share of the limit."""
+    """As :func:`held_before`, if it is a large share of the limit beside the weights."""
     held = held_before(fits)
-    if held is None or held.held_bytes < LARGE_RATIO * held.limit_bytes:
+    if held is None:
+        return None
+    if held.held_bytes - (held.weight_bytes or 0) < LARGE_RATIO * held.limit_bytes:
         return None
     return held
 
