@@ -404,10 +404,22 @@ def test_what_fits_with_an_emptied_cache_is_neither_advised_nor_learned_from():
 def test_a_batch_that_was_measured_to_leave_the_headroom():
     largest = next(b for b in range(EDGE, 0, -1) if LAW.bytes_at(Point(b, 16)) <= USABLE)
     noisy = [replace(SEEN[1], peak_charged_bytes=round(1.03 * SEEN[1].peak_charged_bytes))]
-    run = a_run(*SEEN, *noisy)
+    run = a_run(*SEEN[:-1], *noisy)
     assert largest_safe(run).batch < largest  # the model's bound is wide
-    found = largest_safe(a_run(*SEEN, *noisy, fit_at(largest)))
+    found = largest_safe(a_run(*SEEN[:-1], *noisy, fit_at(largest)))
     assert found == LargestSafe(16, EDGE, largest, True, LAW.bytes_at(Point(largest, 16)))
+
+
+def test_between_two_measured_batches_the_line_between_them_bounds_the_peak():
+    """Where a search had few probes, and the model's margin is wide."""
+    bent = fit_at(16, peak_charged_bytes=LAW.bytes_at(Point(16, 16)) // 2)
+    seen = [bent, fit_at(70), fit_at(EDGE)]
+    exact = next(b for b in range(EDGE, 0, -1) if 1.005 * LAW.bytes_at(Point(b, 16)) <= USABLE)
+    run = a_run(*seen)
+    assert FoldedRun.of(run).model.safe_edge(16, USABLE) < exact - 1
+    found = largest_safe(run)
+    assert (found.batch, found.is_measured) == (exact, False)
+    assert found.peak_bytes == pytest.approx(LAW.bytes_at(Point(exact, 16)), rel=1e-6)
 
 
 def test_the_edge_itself_where_it_leaves_the_headroom():

@@ -102,6 +102,9 @@ class Heard(Listener):
         self.told.append(f"proved T={certificate.time_steps}")
         self.progress.append((done, total))
 
+    def noted(self, what: Reason | str) -> None:
+        self.told.append(f"noted {type(what).__name__}")
+
 
 @dataclass
 class Search:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fakes import MIB, a_fit
 from rnnprof.points.fold import fold
+from rnnprof.points.reasons import HoldsBefore
 from rnnprof.points.script_facts import ScriptFacts, StepEnd, script_facts, script_passes
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome, Point
@@ -55,6 +56,13 @@ def test_it_is_large_from_a_quarter_of_the_limit_on_beside_the_weights():
     assert not facts(a_pass(held_bytes=quarter, held_weight_bytes=1)).is_large
     assert facts(a_pass(held_bytes=quarter + 1, held_weight_bytes=1)).is_large
     assert not facts(a_pass(start_s=1.0)).is_large
+
+
+def test_what_is_large_is_told_with_its_limit_and_weights():
+    large = a_pass(held_bytes=LIMIT_BYTES // 2, held_weight_bytes=MIB)
+    assert facts(large).much_held == HoldsBefore(LIMIT_BYTES // 2, LIMIT_BYTES, MIB)
+    assert facts(a_pass(held_bytes=MIB)).much_held is None
+    assert facts(a_pass(start_s=1.0)).much_held is None
 
 
 def test_every_way_to_end_a_step_is_kept_once_in_order():

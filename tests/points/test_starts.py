@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from fakes import HEADER, MIB, a_fit
-from rnnprof.points.reasons import HoldsBefore
-from rnnprof.points.starts import fixed_bytes, held_before, much_held, start_s, train_step_s
+from fakes import MIB, a_fit
+from rnnprof.points.starts import fixed_bytes, start_s, train_step_s
 from rnnprof.runfile.points import Point
 
 POINT = Point(16, 35)
-LIMIT = HEADER.limit_bytes
 
 
 def test_a_start_is_the_median_of_those_known() -> None:
@@ -23,17 +21,6 @@ def test_a_step_takes_what_the_start_leaves() -> None:
     assert train_step_s(a_fit(POINT, start_s=1.0, wall_s=3.0, train_steps_run=10)) == 0.2
     assert train_step_s(a_fit(POINT, start_s=1.0)) is None
     assert train_step_s(a_fit(POINT, train_steps_run=10)) is None
-
-
-@pytest.mark.parametrize(("held", "is_much"), [(16 * MIB, False), (17 * MIB, True)])
-def test_what_is_held_beside_the_weights_is_told_from_a_quarter_of_the_limit_on(
-    held: int, is_much: bool
-) -> None:
-    fits = [a_fit(POINT, held_bytes=MIB), a_fit(POINT, held_bytes=held, held_weight_bytes=MIB)]
-    assert held_before(fits) == HoldsBefore(held, LIMIT, MIB)
-    assert (much_held(fits) == held_before(fits)) is is_much
-    assert held_before([a_fit(POINT)]) is None
-    assert much_held([a_fit(POINT)]) is None
 
 
 @pytest.mark.parametrize(

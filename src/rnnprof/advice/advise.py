@@ -31,7 +31,7 @@ from rnnprof.advice.reasons import (
     Unfinished,
 )
 from rnnprof.advice.recommendation import Rates, Recommendation, rate, recommend
-from rnnprof.breakdown.memory_model import MemoryModel
+from rnnprof.breakdown.memory_model import LEAST_MARGIN_RATIO, MemoryModel
 from rnnprof.maxbatch.certify import Proof
 from rnnprof.maxbatch.folded import FoldedRun
 from rnnprof.points.measurement import Measurement
@@ -315,24 +315,69 @@ def largest_safe(
     batch = _largest_within(certificate, bounds, model, measured)
     if batch == 0:
         return LargestSafe(time_steps, edge, None, False, None)
-    peak = measured.get(batch)
+    chord, point = _chord(edge, bounds, measured), Point(batch, time_steps)
     return LargestSafe(
         time_steps,
         edge,
         batch,
-        peak is not None,
-        peak or round(model.predict_bytes(Point(batch, time_steps))),
+        batch in measured,
+        measured.get(batch) or round(_predicted_bytes(point, model, chord)),
         None if effective_batch is None else math.ceil(effective_batch / batch),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Chord:
+    """Two measured batches at a T: the lower leaves the headroom, the next one does not.
+
+    Peaks are convex in B, nearly: a library may keep more from some batch on.  So between the two
+    the straight line bounds them from above.
+    """
+
+    lower: int
+    lower_bytes: int
+    upper: int
+    upper_bytes: int
+
+    def at(self, batch: float) -> float:
+        """The bound in bytes between the two, without a margin."""
+        share = (batch - self.lower) / (self.upper - self.lower)
+        return self.lower_bytes + share * (self.upper_bytes - self.lower_bytes)
+
+    def edge(self, usable_bytes: float) -> float:
+        """The batch where the bound, with the least margin, reaches *usable_bytes*."""
+        left_bytes = usable_bytes / (1 + LEAST_MARGIN_RATIO) - self.lower_bytes
+        return self.lower + (self.upper - self.lower) * max(0.0, left_bytes) / (
+            self.upper_bytes - self.lower_bytes
+        )
+
+
+def _chord(edge: int, bounds: Bounds, measured: Mapping[int, int]) -> Chord | None:
+    """The measured batches around the usable bytes, up to the largest that fits."""
+    within = [b for b, peak in measured.items() if b <= edge and peak <= bounds.usable_bytes]
+    lower = max(within, default=0)
+    upper = min((b for b in measured if lower < b <= edge), default=None)
+    if lower == 0 or upper is None:
+        return None
+    return Chord(lower, measured[lower], upper, measured[upper])
+
+
+def _predicted_bytes(point: Point, model: MemoryModel, chord: Chord | None) -> float:
+    """The peak at a batch that was not run."""
+    if chord is not None and chord.lower < point.batch < chord.upper:
+        return chord.at(point.batch)
+    return model.predict_bytes(point)
 
 
 def _largest_within(
     certificate: Proof, bounds: Bounds, model: MemoryModel, measured: Mapping[int, int]
 ) -> int:
-    """The largest safe batch, by measured bytes or by the model's upper bound; 0 for none."""
+    """The largest safe batch, by measured bytes or by an upper bound; 0 for none."""
     unit, edge = certificate.granularity, certificate.batch or 0
     known = [b for b, peak in measured.items() if b <= edge and peak <= bounds.usable_bytes]
     best = max((batch for batch in known if batch % unit == 0), default=0)
+    if (chord := _chord(edge, bounds, measured)) is not None:
+        best = max(best, int(chord.edge(bounds.usable_bytes)) // unit * unit)
     batch = edge // unit * unit
     while batch > best and not _is_within(
         Point(batch, certificate.time_steps), bounds, model, measured

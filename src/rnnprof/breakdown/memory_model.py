@@ -69,13 +69,19 @@ class Sample:
 def samples_of(fits: Iterable[Fit]) -> list[Sample]:
     """Charged peaks of the workload's own passes, without those that an emptied cache reduced."""
     return [
-        Sample(fit.point, fit.peak_charged_bytes)
+        Sample(fit.point, size_bytes)
         for fit in fits
-        if fit.outcome is Outcome.MEASURED
-        and fit.is_of_the_workload
-        and fit.peak_charged_bytes
-        and not fit.retries
-    ]
+        if fit.outcome is Outcome.MEASURED and fit.is_of_the_workload and not fit.retries
+        and (size_bytes := seen_peak_bytes(fit))
+    ]  # fmt: skip
+
+
+def seen_peak_bytes(fit: Fit) -> int | None:
+    """The charged peak of a pass, or where only that of its first training steps is known, theirs.
+
+    The latter says where to search, and is no result.
+    """
+    return fit.peak_charged_bytes or max(fit.step_peak_bytes, default=None)
 
 
 @dataclass(frozen=True, slots=True)

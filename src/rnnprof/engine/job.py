@@ -48,7 +48,7 @@ from rnnprof.errors import (
 )
 from rnnprof.outcomes import classify, said_before
 from rnnprof.plain_text import WIDTH
-from rnnprof.points.starts import much_held
+from rnnprof.points.script_facts import script_facts
 from rnnprof.reasons import Reason
 from rnnprof.runfile.codec import decode, encode
 from rnnprof.runfile.differences import differences
@@ -382,7 +382,9 @@ def _keep(checked: Checked | None, job: Job, other: Reason | None) -> None:
         if not is_known(fit, job.run):
             job.journal.append(started)
             job.journal.append(fit)
-    for reason in (other, expected_cost(job.order, job.run, fits), much_held(fits)):
+    facts = script_facts(fits, limit_bytes)
+    held = facts.much_held if facts else None
+    for reason in (other, expected_cost(job.order, job.run, fits), held):
         if reason is not None:
             job.listener.noted(reason)
 

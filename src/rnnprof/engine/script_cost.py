@@ -1,4 +1,4 @@
-"""What a job of a script is expected to take, from the check of the script."""
+"""What a job of a script is expected to take, from the first passes of the script."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 from rnnprof.engine.order import Order
 from rnnprof.engine.sweep import MIN_POINTS_FOR_ANCHOR
 from rnnprof.points.fold import by_point, missing_passes
-from rnnprof.points.reasons import StartTakes
+from rnnprof.points.reasons import ProbesLeft, StartTakes
 from rnnprof.points.starts import before_s, fixed_bytes, start_s, train_step_s
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome
-from rnnprof.runfile.records import Run
+from rnnprof.runfile.records import Run, Settings
 
 FIRST_PROBES: Final = 4
 """Probes of a search after the check, at the first T ..."""
@@ -25,7 +25,10 @@ MEMORY_STEPS: Final = 4
 
 
 def expected_cost(order: Order, run: Run, fits: Sequence[Fit]) -> StartTakes | None:
-    """What starts of a script take, with the whole job's time if a pass of the check ended well.
+    """What starts of a script take; for a sweep with the most that all of it takes.
+
+    What a search takes is known only from its first probe (:func:`left_after`): the check trains
+    with a batch far below the largest, where a training step is mostly overhead.
 
     Args:
         run: what the file holds, with the check.
@@ -35,17 +38,29 @@ def expected_cost(order: Order, run: Run, fits: Sequence[Fit]) -> StartTakes | N
     if each_s is None:
         return None
     passed = next((fit for fit in fits if fit.outcome is Outcome.MEASURED), None)
-    if passed is None or (step_s := train_step_s(passed)) is None:
+    if order.command != "profile" or passed is None or (step_s := train_step_s(passed)) is None:
         return StartTakes(each_s)
     per_size_s = step_s / (passed.batch * passed.time_steps)
-    if order.command == "profile":
-        starts, training_s = _of_sweep(order, run, per_size_s)
-    elif order.command == "max-batch":
-        starts, training_s = _of_search(order, run, passed, per_size_s)
-    else:
-        return StartTakes(each_s)
+    starts, training_s = _of_sweep(order, run, per_size_s)
     total_s = starts * (each_s + before_s(passed)) + training_s
     return StartTakes(each_s, starts, total_s) if starts else None
+
+
+def left_after(first: Fit, settings: Settings, lengths: int) -> ProbesLeft | None:
+    """What a search still takes after its first probe; None where that says too little.
+
+    Each further probe is taken to train at the largest batch, as the bytes of the first one
+    predict it: near it, at any T, a training step takes about as long.
+
+    Args:
+        lengths: T that have no proof so far, with the one of *first*.
+    """
+    step_s = train_step_s(first)
+    if first.outcome is not Outcome.MEASURED or first.start_s is None or step_s is None:
+        return None
+    starts = FIRST_PROBES - 1 + (lengths - 1) * FURTHER_PROBES + lengths * (settings.confirm - 1)
+    trained_s = settings.confirm_steps * step_s * _growth(first)
+    return ProbesLeft(starts, starts * (before_s(first) + first.start_s + trained_s))
 
 
 def _of_sweep(order: Order, run: Run, per_size_s: float) -> tuple[int, float]:
@@ -68,26 +83,7 @@ def _of_sweep(order: Order, run: Run, per_size_s: float) -> tuple[int, float]:
     return starts, training_s
 
 
-def _of_search(order: Order, run: Run, passed: Fit, per_size_s: float) -> tuple[int, float]:
-    """Starts of the probes that the search still needs, and the seconds of their training.
-
-    Each is taken to train at the largest batch, as the bytes of the check predict it.
-    """
-    proven = {certificate.time_steps for certificate in run.certificates}
-    left = [time_steps for time_steps in order.grid.time_steps if time_steps not in proven]
-    if not left:
-        return 0, 0.0
-    starts = (
-        FIRST_PROBES + (len(left) - 1) * FURTHER_PROBES + len(left) * (order.settings.confirm - 1)
-    )
-    size = _largest_size(passed, order.settings.at_most * max(left))
-    return starts, starts * order.settings.confirm_steps * per_size_s * size
-
-
-def _largest_size(passed: Fit, most: int) -> float:
-    """B*T of the largest batch, by the bytes of one pass."""
-    size, fixed = passed.batch * passed.time_steps, fixed_bytes(passed) or 0
-    peak = passed.peak_charged_bytes or 0
-    if peak <= fixed:
-        return float(size)
-    return min(float(most), max(float(size), size * (passed.limit_bytes - fixed) / (peak - fixed)))
+def _growth(fit: Fit) -> float:
+    """The largest batch over that of a pass, by its bytes; 1 where they say nothing."""
+    fixed, peak = fixed_bytes(fit) or 0, fit.peak_charged_bytes or 0
+    return max(1.0, (fit.limit_bytes - fixed) / (peak - fixed)) if peak > fixed else 1.0

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
+from rnnprof.breakdown.memory_model import seen_peak_bytes
 from rnnprof.maxbatch.reasons import (
     Contradiction,
     EndedAt,
@@ -97,7 +98,7 @@ class Terms:
         units = fit.batch // self.granularity
         if units > self.most_units:
             return Try(self.most_units, fit.outcome)
-        known = (fit.peak_charged_bytes, fit.peak_allocated_bytes, fit.retries)
+        known = (seen_peak_bytes(fit), fit.peak_allocated_bytes, fit.retries)
         return Try(units, fit.outcome, *known)
 
     def tries(self, fits: Sequence[Fit]) -> list[Try]:

@@ -11,6 +11,7 @@ from typing import Final
 from rnnprof.breakdown.memory_model import MemoryModel, Sample, samples_of
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer
+from rnnprof.engine.script_cost import left_after
 from rnnprof.maxbatch.certify import (
     KNOWN_ENDS,
     MAX_CRASHES,
@@ -70,6 +71,8 @@ class Frontier:
         at_most: the largest batch to try.
         known: fit passes by T.
         model: the memory model when a batch was last proposed.
+        lengths: T that have no proof so far.
+        is_cost_told: whether the user was told what the search of a script still takes.
     """
 
     observer: Observer
@@ -78,6 +81,8 @@ class Frontier:
     at_most: int
     known: dict[int, list[Fit]] = field(default_factory=lambda: defaultdict(list))
     model: MemoryModel | None = None
+    lengths: int = 0
+    is_cost_told: bool = False
 
     def recall(self, run: Run) -> None:
         """Take over fit passes of this and earlier invocations with the same limit and lengths."""
@@ -99,6 +104,7 @@ class Frontier:
         ordered = order_of(lengths)
         certificates = []
         for done, time_steps in enumerate(ordered):
+            self.lengths = len(ordered) - done
             certificate = self.certify(time_steps)
             self.record(certificate.certificate)
             certificates.append(certificate)
@@ -139,10 +145,11 @@ class Frontier:
         One fit alone gives no bytes per sequence.  Of a script it does, nearly: its fixed bytes are
         those that it held before its first training step.
         """
-        samples = self._samples()
-        guessed = self._fixed_sample() if len({s.point for s in samples}) == 1 else None
-        self.model = MemoryModel.fit([*samples, guessed] if guessed else samples)
-        return replace(search, is_guessed=guessed is not None)
+        samples, fixed = self._samples(), self._fixed_sample()
+        is_guessed = fixed is not None and len({s.point for s in samples}) == 1
+        self.model = MemoryModel.fit([*samples, fixed] if fixed and is_guessed else samples)
+        fixed_bytes = fixed.size_bytes if fixed else None
+        return replace(search, is_guessed=is_guessed, fixed_bytes=fixed_bytes)
 
     def _fixed_sample(self) -> Sample | None:
         """The fixed bytes of a script, as a sample at B=0; None where they are unknown."""
@@ -219,7 +226,15 @@ class Frontier:
         assert isinstance(fit, Fit)
         self.known[point.time_steps].append(fit)
         self.listener.probed(fit)
+        self._tell_cost(fit)
         return fit
+
+    def _tell_cost(self, fit: Fit) -> None:
+        """Tell what the search of a script still takes, once, after the first probe that says."""
+        left = None if self.is_cost_told else left_after(fit, self._settings, self.lengths)
+        if left is not None:
+            self.listener.noted(left)
+            self.is_cost_told = True
 
     def _samples(self) -> list[Sample]:
         """Peaks at all T, from the evident passes."""

@@ -129,7 +129,9 @@ class EdgeSearch:
         tries: all results at this T.
         spent: probes that have not halved the bracket.
         bisects: the bytes vary so much that they do not predict within a closed bracket.
-        is_guessed: the model knows the fixed bytes of one fit by what a script held before it.
+        fixed_bytes: charged bytes that do not depend on the batch, by what a script held before its
+            training; None where unknown.
+        is_guessed: the model has them in place of a second fit.
         predicted: largest batch that was predicted at the last proposal, in units; None for none.
         ooms_unpredicted: OOMs at batches that were predicted to fit.
         fits_unpredicted: fits above the prediction, since the last correct one.
@@ -142,6 +144,7 @@ class EdgeSearch:
     tries: list[Try] = field(default_factory=list)
     spent: int = 0
     bisects: bool = False
+    fixed_bytes: float | None = None
     is_guessed: bool = False
     predicted: float | None = None
     ooms_unpredicted: int = 0
@@ -231,7 +234,15 @@ class EdgeSearch:
             return self._cut()
         if self.tries and not self._is_lower_bound(model):
             self.predicted = led
-        return min(max(self._guarded(led), low), high)
+        beyond = low + 1 if led >= low and self._creeps() else low
+        return min(max(self._guarded(led), beyond), high)
+
+    def _creeps(self) -> bool:
+        """Whether the last two batches fitted, one unit apart: bytes grow less than predicted."""
+        last = self.tries[-2:]
+        if len(last) < 2 or any(tried.outcome is not Outcome.MEASURED for tried in last):
+            return False
+        return last[1].units == last[0].units + 1
 
     def _within_bracket(self, model: MemoryModel | None) -> int:
         """The middle of the bracket; alternately the prediction, away from both ends."""
@@ -298,6 +309,10 @@ class EdgeSearch:
         slope = self._slope(known, model)
         left_bytes = self.limit_bytes - _size(last)
         way = left_bytes / slope if slope > 0 else math.inf
+        if self.fixed_bytes is not None and way > FAR_RATIO * last.units:
+            # far from small batches: their slope misses what grows only with larger ones
+            steeper = max(slope, (_size(last) - self.fixed_bytes) / last.units)
+            way = left_bytes / steeper if steeper > 0 else way
         is_flat = _size(last) < (1 + CLEAR_RATIO) * _size(known[0])
         if len(known) > 1 and self.ooms_unpredicted and is_flat:
             doubted = max(slope, 0.0) + NOISE_RATIO * _size(last) / last.units

@@ -179,10 +179,24 @@ class StartTakes(Reason):
 
     Attributes:
         start_s: from a start to the first training step.
-        starts: starts that are expected from here on; None where unknown.
-        total_s: seconds that they take, with all training steps; None where unknown.
+        starts: starts that a sweep still needs; None where unknown.
+        most_s: the most seconds that they take, with all training steps: those of larger points at
+            the pace of the smallest; None where unknown.
     """
 
     start_s: float
     starts: int | None = None
-    total_s: float | None = None
+    most_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbesLeft(Reason):
+    """What a search on a script is expected to take still, from its first probe.
+
+    Attributes:
+        starts: of the script.
+        left_s: seconds that they take, with their training steps.
+    """
+
+    starts: int
+    left_s: float

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any, Final
 
+from rnnprof.points.reasons import HoldsBefore
+from rnnprof.points.starts import start_s
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Outcome
 
@@ -64,6 +65,13 @@ class ScriptFacts:
         beside = (self.held_bytes or 0) - (self.held_weight_bytes or 0)
         return (_share(beside, self.limit_bytes) or 0.0) >= LARGE_RATIO
 
+    @property
+    def much_held(self) -> HoldsBefore | None:
+        """What it holds before its first training step, if that is large."""
+        if self.held_bytes is None or not self.is_large:
+            return None
+        return HoldsBefore(self.held_bytes, self.limit_bytes, self.held_weight_bytes)
+
 
 def _share(size_bytes: int | None, limit_bytes: int) -> float | None:
     return None if size_bytes is None or limit_bytes < 1 else size_bytes / limit_bytes
@@ -74,12 +82,11 @@ def script_facts(fits: Iterable[Fit], limit_bytes: int) -> ScriptFacts | None:
     known = list(filter(_says_anything, fits))
     if not known:
         return None
-    starts = [fit.start_s for fit in known if fit.start_s is not None]
     most = _holds_most(known)
     return ScriptFacts(
         limit_bytes=limit_bytes,
-        starts=len(starts),
-        start_s=median(starts) if starts else None,
+        starts=sum(fit.start_s is not None for fit in known),
+        start_s=start_s(known),
         held_bytes=most.held_bytes if most else None,
         held_weight_bytes=most.held_weight_bytes if most else None,
         step_ends=tuple(dict.fromkeys(end for fit in known if (end := step_end_of(fit)))),

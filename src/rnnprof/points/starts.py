@@ -1,4 +1,4 @@
-"""What the starts of a script take, and what it holds before its first training step."""
+"""What each pass of a script takes besides its training steps: seconds and bytes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from statistics import median
 from typing import Final
 
-from rnnprof.points.reasons import HoldsBefore
-from rnnprof.points.script_facts import LARGE_RATIO
 from rnnprof.runfile.observations import Fit
 
 MOST_STATES: Final = 3
@@ -34,27 +32,6 @@ def before_s(fit: Fit) -> float:
     if fit.conditions is None:
         return 0.0
     return max(0.0, fit.wall_s - fit.conditions.wall_s)
-
-
-def held_before(fits: Iterable[Fit]) -> HoldsBefore | None:
-    """What a script holds before its first training step, of the pass that held most; None where
-    unknown.
-    """
-    known = [fit for fit in fits if fit.held_bytes is not None]
-    if not known:
-        return None
-    most = max(known, key=lambda fit: fit.held_bytes or 0)
-    return HoldsBefore(most.held_bytes or 0, most.limit_bytes, most.held_weight_bytes)
-
-
-def much_held(fits: Iterable[Fit]) -> HoldsBefore | None:
-    """As :func:`held_before`, if it is a large share of the limit beside the weights."""
-    held = held_before(fits)
-    if held is None:
-        return None
-    if held.held_bytes - (held.weight_bytes or 0) < LARGE_RATIO * held.limit_bytes:
-        return None
-    return held
 
 
 def fixed_bytes(fit: Fit) -> int | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 import pytest
-from hypothesis import given, reject
+from hypothesis import HealthCheck, given, reject
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -438,6 +438,10 @@ def any_runs(draw: st.DrawFn) -> Run:
         reject()
 
 
+REFUSED_OFTEN = (HealthCheck.filter_too_much, HealthCheck.too_slow)
+"""Many runs are not accepted; that enough are is what the first test below is for."""
+
+
 def loaded(run: Run) -> Run:
     lines = [journal.to_line(each) for each in (run.header, *run.requests, *run.hosts)]
     found = journal.read(b"".join(lines), Path("run.jsonl"))
@@ -468,7 +472,7 @@ def test_most_runs_have_a_command() -> None:
     """Else the next test says little."""
     found: list[bool] = []
 
-    @hypothesis_settings(max_examples=50)
+    @hypothesis_settings(max_examples=50, suppress_health_check=REFUSED_OFTEN)
     @given(any_runs())
     def look(run: Run) -> None:
         found.append(bool(repeat_command(report_of(run))))
@@ -477,6 +481,7 @@ def test_most_runs_have_a_command() -> None:
     assert sum(found) > len(found) / 6
 
 
+@hypothesis_settings(suppress_health_check=REFUSED_OFTEN)
 @given(any_runs())
 def test_every_command_parses_and_starts_nothing_else(run: Run) -> None:
     report = report_from((run, {}), advice=Advice((a_tied(),)))

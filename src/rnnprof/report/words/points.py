@@ -19,6 +19,7 @@ from rnnprof.points.reasons import (
     OthersTookMemory,
     PeakKnownWithout,
     PlaceholderUnused,
+    ProbesLeft,
     ProcessorTaken,
     SameData,
     StartTakes,
@@ -159,8 +160,17 @@ def _(reason: StartTakes) -> str:
         f"each start of the script takes {format_seconds(reason.start_s)} before its first "
         "training step"
     )
-    if reason.starts is None or reason.total_s is None:
+    if reason.starts is None or reason.most_s is None:
         return text
-    starts = f"{reason.starts} start{'' if reason.starts == 1 else 's'}"
-    total = format_duration(reason.total_s)
-    return f"{text}; about {starts}, {total} in all at the pace of the first pass"
+    most = format_duration(reason.most_s)
+    return f"{text}; about {_starts(reason.starts)}, at most {most} in all"
+
+
+@say.register
+def _(reason: ProbesLeft) -> str:
+    left = format_duration(reason.left_s)
+    return f"about {_starts(reason.starts)} of the script to go, {left} in all"
+
+
+def _starts(count: int) -> str:
+    return f"{count} start{'' if count == 1 else 's'}"

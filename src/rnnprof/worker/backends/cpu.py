@@ -33,8 +33,9 @@ LEFT_BYTES: Final = 128 << 20
 """Available memory left to other processes: the system kills before the last page is taken."""
 
 
-OTHER_RATIO: Final = 0.005
-"""Share of a peak that may be mappings which came and went: the peak is then too large by less."""
+OTHER_RATIO: Final = 0.01
+"""Share of a peak that may be mappings which came and went, as a data loader's shared batches do:
+the peak is then too large by less than this."""
 
 
 @dataclass(slots=True)
