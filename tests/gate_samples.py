@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fakes import AT_UTC, HEADER, MIB, a_fit, a_memory, a_request, a_timing
-from rnnprof.maxbatch.certify import Terms, conclude
+from rnnprof.maxbatch.certify import conclude
+from rnnprof.maxbatch.terms import Terms
 from rnnprof.outcomes import CROWDED_OUT
 from rnnprof.runfile.observations import Failure, Fit, Observation
 from rnnprof.runfile.points import Grid, Outcome, Point

@@ -2,8 +2,8 @@
 
 Parent to template   Fork (with the worker's socket and log pipe passed along).
 Template to parent   Ready, Forked or ForkFailed, Exited.
-Parent to worker     Task: one per worker.
-Worker to parent     PhaseEntered, then Done or Raised.
+Parent to worker     Task: one per worker; a shared worker gets the next one when it rests.
+Worker to parent     PhaseEntered, then Done or Raised; from a shared worker also Resting.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class Task:
         secret_args: arguments of the factory that no record has.
         argv: the script's own words in ``sys.argv``, if no record has all of them.
         script: the user's script, with its placeholders; None for a cell or a factory.
+        is_shared: whether its worker may have run other tasks, and waits for the next one.
         is_timed: whether a memory pass of a script goes on as a timing pass in the same process.
         limit_bytes: of a fit pass, above the baseline.
         predicted_bytes: what the memory model predicts for a fit pass; None without a prediction.
@@ -100,6 +101,7 @@ class Task:
     secret_args: dict[str, Any] = field(default_factory=dict)
     argv: tuple[str, ...] | None = None
     script: ScriptPlace | None = None
+    is_shared: bool = False
     is_timed: bool = False
     limit_bytes: int | None = None
     predicted_bytes: int | None = None
@@ -158,11 +160,42 @@ class Raised:
     findings: dict[str, Any] = field(default_factory=dict)
 
 
-Message = Ready | Fork | Forked | ForkFailed | Exited | Task | PhaseEntered | Done | Raised
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """A shared worker has let go of its task, and waits for the next one.
+
+    Attributes:
+        allocated_bytes, reserved_bytes: by the caching allocator, beyond those after the warm-up
+            that preceded its first task.
+    """
+
+    allocated_bytes: int
+    reserved_bytes: int
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the next task finds the memory as the first one did."""
+        return self.allocated_bytes == 0 == self.reserved_bytes
+
+
+Message = (
+    Ready | Fork | Forked | ForkFailed | Exited | Task | PhaseEntered | Done | Raised | Resting
+)
 
 _KINDS: Final[dict[str, type[Any]]] = {
     cls.__name__: cls
-    for cls in (Ready, Fork, Forked, ForkFailed, Exited, Task, PhaseEntered, Done, Raised)
+    for cls in (
+        Ready,
+        Fork,
+        Forked,
+        ForkFailed,
+        Exited,
+        Task,
+        PhaseEntered,
+        Done,
+        Raised,
+        Resting,
+    )
 }
 
 

@@ -17,7 +17,8 @@ from benchmarks.studies.seen import Seen
 from matplotlib.figure import Figure
 
 from fakes import a_fit
-from rnnprof.maxbatch.certify import Terms, conclude
+from rnnprof.maxbatch.certify import conclude
+from rnnprof.maxbatch.terms import Terms
 from rnnprof.points.measurement import Measurement
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.study.trainability import ReachAt, trainability_of

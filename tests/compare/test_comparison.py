@@ -28,8 +28,9 @@ from rnnprof.compare.comparison import (
     judge_points,
 )
 from rnnprof.compare.reasons import Affects, NoInterval, TooFewProcesses
-from rnnprof.maxbatch.certify import Terms, conclude
+from rnnprof.maxbatch.certify import conclude
 from rnnprof.maxbatch.folded import FoldedRun
+from rnnprof.maxbatch.terms import Terms
 from rnnprof.runfile.codec import encode
 from rnnprof.runfile.observations import Observation
 from rnnprof.runfile.points import Grid, Outcome, Point

@@ -35,8 +35,9 @@ from rnnprof.gate.reasons import (
     WentBothWays,
 )
 from rnnprof.gate.verdicts import Gate, Verdict
-from rnnprof.maxbatch.certify import Terms, conclude
+from rnnprof.maxbatch.certify import conclude
 from rnnprof.maxbatch.folded import FoldedRun
+from rnnprof.maxbatch.terms import Terms
 from rnnprof.reasons import Reason
 from rnnprof.runfile.observations import Fit
 from rnnprof.runfile.points import Grid, Outcome, Point, Role

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import HEADER, MIB, a_fit, a_request
-from rnnprof.maxbatch.certify import Proof, Terms, conclude, frontier_of, missing_proof
+from rnnprof.maxbatch.certify import Proof, conclude, frontier_of, missing_proof
 from rnnprof.maxbatch.reasons import (
     Contradiction,
     EndedAt,
@@ -24,6 +24,7 @@ from rnnprof.maxbatch.reasons import (
     WentBothWays,
 )
 from rnnprof.maxbatch.search import Try
+from rnnprof.maxbatch.terms import Terms
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
 from rnnprof.runfile.observations import Failure, Fit
 from rnnprof.runfile.points import Grid, Outcome, Point

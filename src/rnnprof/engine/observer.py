@@ -1,4 +1,4 @@
-"""One attempt, from its ``started`` record to its observation: a fresh worker with a deadline."""
+"""One attempt, from its ``started`` record to its observation: a worker with a deadline."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ class Answer(Protocol):
     def evidence(self) -> Evidence | None: ...
     @property
     def wall_s(self) -> float: ...
+    @property
+    def earlier_tasks(self) -> int | None: ...
+    @property
+    def resting(self) -> protocol.Resting | None: ...
 
 
 Probe = Callable[[protocol.Task, float], Answer]
@@ -52,11 +56,17 @@ class Judged:
     findings: dict[str, Any]
     evidence: Evidence | None
     wall_s: float
+    earlier_tasks: int | None = None
+    resting: protocol.Resting | None = None
+
+
+SHARED_ROLES: Final = frozenset({Role.GRID, Role.ANCHOR})
+"""Passes with other roles are proofs, or as exact as one."""
 
 
 @dataclass(slots=True)
 class Observer:
-    """Runs passes in fresh workers and records what was seen.
+    """Runs passes in workers and records what was seen.
 
     Attributes:
         task: what all tasks have in common; each pass adds its point and limits.
@@ -94,7 +104,7 @@ class Observer:
         deadline: float | None = None,
         **changes: Any,
     ) -> Observation:
-        """Run one pass in a fresh worker and record what it saw.
+        """Run one pass and record what it saw.
 
         Args:
             name: the pass, with a process index after a colon where it has one: ``timing:0``.
@@ -103,7 +113,8 @@ class Observer:
         """
         observes, _, index = name.partition(":")
         started = self._begin(point, observes, role, int(index or 0))
-        task = replace(self._task(point, observes), **changes)
+        is_shared = self._may_share(observes, role)
+        task = replace(self._task(point, observes), is_shared=is_shared, **changes)
         answer = self._ask(
             task, self._deadline_s(point, observes) if deadline is None else deadline
         )
@@ -140,6 +151,18 @@ class Observer:
         self._learn(observation)
         return observation
 
+    def _may_share(self, observes: str, role: Role) -> bool:
+        """Whether a pass may run in a worker that serves other points, too.
+
+        Its peak then proposes, and a proof decides.  What is compiled or run by a script changes
+        its process; several timing processes are to differ; a gate compares with earlier ones.
+        """
+        is_alone = self.task.workload.compile or self.task.script is not None
+        if self.task.device == "cpu" or is_alone or self.request.for_gate:
+            return False
+        differs = observes == "timing" and self.request.settings.processes > 1
+        return role in SHARED_ROLES and not differs
+
     def _deadline_s(self, point: Point, observes: str) -> float:
         if self.request.settings.timeout_s:
             return self.request.settings.timeout_s
@@ -154,7 +177,8 @@ class Observer:
         half = replace(task.point, batch=max(1, task.point.batch // 2))
         smaller = self.probe(replace(task, point=half), deadline)
         evidence = replace(answer.evidence, smaller_passed=smaller.evidence is None)
-        return Judged(answer.worker, answer.findings, evidence, answer.wall_s + smaller.wall_s)
+        wall_s = answer.wall_s + smaller.wall_s
+        return Judged(answer.worker, answer.findings, evidence, wall_s, answer.earlier_tasks)
 
     def _task(self, point: Point, observes: str) -> protocol.Task:
         guard_bytes = self.guard_bytes()
@@ -254,7 +278,11 @@ def observation_of(started: Started, answer: Answer, limit_bytes: int) -> Observ
         "request": started.request,
         "worker": answer.worker,
         "wall_s": answer.wall_s,
+        "earlier_tasks": answer.earlier_tasks,
     }
+    if answer.resting is not None:
+        fields["left_allocated_bytes"] = answer.resting.allocated_bytes
+        fields["left_reserved_bytes"] = answer.resting.reserved_bytes
     if started.observes == "fit":
         fields["limit_bytes"] = limit_bytes
     try:

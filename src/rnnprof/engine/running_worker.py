@@ -41,6 +41,9 @@ class RunningWorker:
         phase: the last one that it entered.
         nonsense: what was wrong with what it sent.
         is_closed: nothing more can be read from it.
+        is_shared: it may take another task after this one.
+        resting: what it holds after its task, if it waits for the next one.
+        earlier_tasks: that it had run before this one.
     """
 
     number: int
@@ -55,6 +58,9 @@ class RunningWorker:
     answer: protocol.Done | protocol.Raised | None = None
     nonsense: str | None = None
     is_closed: bool = False
+    is_shared: bool = False
+    resting: protocol.Resting | None = None
+    earlier_tasks: int = 0
     buffer: bytearray = field(default_factory=bytearray)
     log_bytes: bytearray = field(default_factory=bytearray)
 
@@ -75,7 +81,18 @@ class RunningWorker:
 
     def is_over(self) -> bool:
         """Whether there is nothing more to wait for."""
-        return self.exited is not None or self.nonsense is not None
+        return self.exited is not None or self.nonsense is not None or self.is_resting()
+
+    def is_resting(self) -> bool:
+        """Whether it has let go of its task and waits for the next one."""
+        return self.resting is not None
+
+    def begin(self, task: protocol.Task) -> None:
+        """It is given a task, perhaps not its first: what is known of an earlier one is dropped."""
+        self.earlier_tasks += self.is_resting()
+        self.is_shared = task.is_shared
+        self.resting = self.answer = self.phase = None
+        self.log_bytes.clear()
 
     def hear(self) -> bool:
         """Read what is available on the answer socket; False at its end."""
@@ -102,7 +119,7 @@ class RunningWorker:
             self.nonsense = "the worker closed its socket, or another program replaced it"
 
     def _take_line(self, line: bytes) -> None:
-        if self.answer is not None:
+        if self.answer is not None and not (self.is_shared and self.resting is None):
             self.nonsense = "it sent a message after its answer"
             return
         try:
@@ -110,7 +127,11 @@ class RunningWorker:
         except DecodeError as error:
             self.nonsense = str(error)
             return
-        if isinstance(message, protocol.PhaseEntered):
+        if self.answer is not None and isinstance(message, protocol.Resting):
+            self.resting = message
+        elif self.answer is not None:
+            self.nonsense = "it sent a message after its answer"
+        elif isinstance(message, protocol.PhaseEntered):
             self.phase = message.phase
         elif isinstance(message, (protocol.Done, protocol.Raised)):
             self.answer = message

@@ -30,7 +30,8 @@ from rnnprof.engine.template_process import (
     refusal,
 )
 from rnnprof.errors import WorkerStartError
-from rnnprof.outcomes import Evidence
+from rnnprof.outcomes import Evidence, classify
+from rnnprof.runfile.points import Outcome
 from rnnprof.simulate.description import GpuDescription
 
 TERM_GRACE_S: Final = 2.0
@@ -66,6 +67,8 @@ class Answer:
         evidence: what was seen of its end; None if it passed.
         wall_s: from the request to the answer; without attempts that were lost with a template.
         bad_factory: the user's factory does not follow the protocol.
+        earlier_tasks: that its worker had run before, if it is shared; None of one of its own.
+        resting: what a shared worker still held afterwards; None of one that has ended.
     """
 
     worker: int
@@ -73,10 +76,15 @@ class Answer:
     evidence: Evidence | None
     wall_s: float
     bad_factory: bool = False
+    earlier_tasks: int | None = None
+    resting: protocol.Resting | None = None
 
 
 class Supervisor:
     """Starts the template on first use and gives each task a fresh worker.
+
+    Tasks that may share one follow each other in a worker for as long as it gives back all device
+    memory; a task that needs a fresh worker ends it first, since its context takes memory, too.
 
     Use it as a context manager: on exit it ends every process that it started.
 
@@ -110,6 +118,8 @@ class Supervisor:
         self._untold: TemplateRestarted | None = None
         self._count = 0
         self._current: RunningWorker | None = None
+        self._resting: RunningWorker | None = None
+        self._shares = True
 
     @property
     def folder(self) -> Path | None:
@@ -143,13 +153,23 @@ class Supervisor:
                 return ready
 
     def ask(self, task: protocol.Task, deadline_s: float) -> Answer:
-        """Give *task* to a fresh worker and wait until it ends.
+        """Give *task* to a worker and wait until it ends.
 
-        An attempt that is lost with its template is repeated, with the whole deadline.
+        An attempt that is lost with its template is repeated, with the whole deadline.  So is one
+        that fails in a worker that others have used, in a fresh one: if it passes there, no worker
+        is shared from then on.
 
         Raises:
             WorkerStartError: no worker can be started; the message says why and what to do.
         """
+        answer = self._ask(replace(task, is_shared=task.is_shared and self._shares), deadline_s)
+        if not answer.earlier_tasks or not _is_strange(answer):
+            return answer
+        again = self._ask(replace(task, is_shared=False), deadline_s)
+        self._shares = _is_strange(again)
+        return again
+
+    def _ask(self, task: protocol.Task, deadline_s: float) -> Answer:
         for number in range(1, MAX_TEMPLATE_ENDS + 1):
             answer = self._attempt(task, deadline_s)
             evidence = answer.evidence
@@ -164,8 +184,8 @@ class Supervisor:
 
     def close(self) -> None:
         """End the current worker and the template, with everything that they started."""
-        if self._current is not None:
-            self._discard(self._current)
+        for worker in filter(None, (self._current, self._resting)):
+            self._discard(worker)
         template, self._template = self._template, None
         self._untold = None
         self._ends.clear()
@@ -173,19 +193,53 @@ class Supervisor:
             template.close()
 
     def _attempt(self, task: protocol.Task, deadline_s: float) -> Answer:
-        worker = self._fork()
+        worker = self._worker_for(task)
         began_s = self._clock()
         kills_before = cgroup.oom_kills()
         try:
             self._run(worker, task, began_s + deadline_s)
         finally:
-            self._discard(worker)
+            self._let_go(worker)
         wall_s = max(0.0, self._clock() - began_s)  # the clock of a virtual machine can go back
         kills = _difference(cgroup.oom_kills(), kills_before)
         evidence = evidence_of(worker, deadline_s, kills)
         findings = dict(worker.answer.findings) if worker.answer else {}
         bad_factory = isinstance(worker.answer, protocol.Raised) and worker.answer.bad_factory
-        return Answer(worker.number, findings, evidence, wall_s, bad_factory)
+        earlier = worker.earlier_tasks if worker.is_shared else None
+        return Answer(
+            worker.number, findings, evidence, wall_s, bad_factory, earlier, worker.resting
+        )
+
+    def _worker_for(self, task: protocol.Task) -> RunningWorker:
+        """The resting worker for a task that may share it, else a fresh one."""
+        resting, self._resting = self._resting, None
+        if resting is not None and task.is_shared:
+            self._current = resting
+        elif resting is not None:
+            self._send_away(resting)
+        worker = self._current or self._fork()
+        worker.begin(task)
+        return worker
+
+    def _send_away(self, worker: RunningWorker) -> None:
+        """End a resting worker, and wait until its memory is free."""
+        with suppress(OSError):
+            worker.answers.shutdown(socket.SHUT_RDWR)  # it waits for a task, and finds the end
+        template = self._template
+        if template is not None:
+            with suppress(TemplateEndedError):
+                template.listen(lambda: worker.exited is not None, EXIT_GRACE_S, worker.take)
+                self._retire(worker)
+        self._discard(worker)
+
+    def _let_go(self, worker: RunningWorker) -> None:
+        """Keep a shared worker that has given everything back; discard any other."""
+        resting = worker.resting
+        is_kept = resting is not None and resting.is_clean and worker.nonsense is None
+        if is_kept and worker.lost is None and worker.exited is None:
+            self._resting, self._current = worker, None
+        else:
+            self._discard(worker)
 
     def _run(self, worker: RunningWorker, task: protocol.Task, deadline_s: float) -> None:
         """Send the task, and read until the worker or its template has ended."""
@@ -194,7 +248,8 @@ class Supervisor:
             with suppress(OSError):  # it has ended, or does not read: its end tells
                 worker.answers.sendall(protocol.to_line(task))
             worker.timed_out = not self._listen(worker, deadline_s)
-            self._retire(worker)
+            if not worker.is_resting() or worker.nonsense is not None:
+                self._retire(worker)
         except TemplateEndedError as error:
             # the kernel kills the worker with its template, and the rest was swept; where there is
             # no /proc to find it in, at least the worker's group is killed
@@ -272,8 +327,8 @@ class Supervisor:
             WorkerStartError: so did those before it.
         """
         self._template = None
-        if self._current is not None:
-            self._discard(self._current)
+        for worker in filter(None, (self._current, self._resting)):
+            self._discard(worker)
         self._ends.append(end)
         if len(self._ends) < MAX_TEMPLATE_ENDS:
             self._untold = self._untold or TemplateRestarted(str(end), is_repeated=False)
@@ -335,7 +390,18 @@ class Supervisor:
 
     def _discard(self, worker: RunningWorker) -> None:
         worker.discard()
-        self._current = None
+        if worker is self._resting:
+            self._resting = None
+        else:
+            self._current = None
+
+
+def _is_strange(answer: Answer) -> bool:
+    """Whether a task ended in another way than a pass or out of memory."""
+    evidence = answer.evidence
+    if evidence is None or answer.bad_factory:
+        return False
+    return classify(evidence).outcome is not Outcome.OOM
 
 
 def _difference(now: int | None, before: int | None) -> int | None:

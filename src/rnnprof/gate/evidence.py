@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from rnnprof.gate.reasons import KeyDiffers, OtherLimit, SizeDiffers, TooFewSteps
-from rnnprof.maxbatch.certify import KNOWN_ENDS
 from rnnprof.maxbatch.folded import FoldedRun
+from rnnprof.maxbatch.terms import KNOWN_ENDS
 from rnnprof.reasons import Reason
 from rnnprof.runfile.certificates import Certificate
 from rnnprof.runfile.observations import Fit

@@ -27,7 +27,8 @@ from rnnprof.gate.reasons import (
 )
 from rnnprof.gate.seen import JudgedRun
 from rnnprof.gate.verdicts import Finding, Verdict
-from rnnprof.maxbatch.certify import KNOWN_ENDS, UNUSABLE, Proof
+from rnnprof.maxbatch.certify import UNUSABLE, Proof
+from rnnprof.maxbatch.terms import KNOWN_ENDS
 from rnnprof.outcomes import was_crowded_out
 from rnnprof.reasons import Reason
 from rnnprof.runfile.certificates import EdgeStatus

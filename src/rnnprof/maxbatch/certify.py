@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
-from rnnprof.breakdown.memory_model import seen_peak_bytes
 from rnnprof.maxbatch.reasons import (
     Contradiction,
     EndedAt,
@@ -25,14 +24,12 @@ from rnnprof.maxbatch.reasons import (
 from rnnprof.maxbatch.search import EdgeSearch, Try
 from rnnprof.maxbatch.stationary import (
     SETTLED_STEPS,
-    confirming_steps,
     has_grown,
-    is_cleared,
-    is_varying,
     leak_of,
     rise_of,
     spread_of,
 )
+from rnnprof.maxbatch.terms import KNOWN_ENDS, Terms, batches
 from rnnprof.points.seen import ignored, named_batch, same_data, unused_length, used_lengths
 from rnnprof.reasons import Reason, joined
 from rnnprof.runfile.certificates import Certificate, EdgeFit, EdgeOom, EdgeStatus
@@ -46,108 +43,6 @@ MAX_CRASHES: Final = 2
 
 MOST_PROBES: Final = 24
 """The most probes of one search at one T; after them the answer is ``indeterminate``."""
-
-KNOWN_ENDS: Final = frozenset({Outcome.MEASURED, Outcome.OOM})
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a certificate requires.
-
-    Attributes:
-        limit_bytes: memory for training, without the reserve.
-        at_most: the largest batch to try.
-        granularity: batches are multiples of it.
-        confirm_steps: training steps that a fit must pass.
-        through: training steps that the answer must pass, if more than *confirm_steps*.
-        confirm: fresh workers in which the answer must pass.
-        script: the user's script that trains; None for a cell or a factory.
-    """
-
-    limit_bytes: int
-    at_most: int
-    granularity: int = 1
-    confirm_steps: int = 10
-    through: int = 0
-    confirm: int = 1
-    script: ScriptSource | None = None
-
-    @property
-    def horizon(self) -> int:
-        """Training steps of a proof."""
-        return max(self.confirm_steps, self.through)
-
-    @property
-    def most_units(self) -> int:
-        """Number of multiples of the granularity up to *at_most*."""
-        return self.at_most // self.granularity
-
-    def lasting(self, fits: Sequence[Fit]) -> Terms:
-        """The terms with a longer proof, if memory grows for longer than a proof and then stops."""
-        if not is_cleared(fits, self.confirm_steps):
-            return self
-        return replace(self, through=max(self.through, confirming_steps(self.confirm_steps)))
-
-    def try_of(self, fit: Fit) -> Try:
-        """A fit pass in units: a batch that fits is rounded down, another one up.
-
-        A batch that fits above the cap counts as a fit at the cap, without its bytes.
-        """
-        if fit.outcome is Outcome.OOM:
-            return Try(-(-fit.batch // self.granularity), fit.outcome)
-        units = fit.batch // self.granularity
-        if units > self.most_units:
-            return Try(self.most_units, fit.outcome)
-        known = (seen_peak_bytes(fit), fit.peak_allocated_bytes, fit.retries)
-        return Try(units, fit.outcome, *known)
-
-    def tries(self, fits: Sequence[Fit]) -> list[Try]:
-        """What fit passes say of the batches up to the cap, in units.
-
-        A batch with both results counts as out of memory.  Where rounding gives its two results
-        different units, its fit would contradict smaller OOMs that it does not contradict.
-        """
-        ooms = _batches(fits, Outcome.OOM)
-        known = [
-            self.try_of(fit)
-            for fit in fits
-            if fit.outcome in KNOWN_ENDS and not (fit.batch in ooms and self._is_rounded_fit(fit))
-        ]
-        return [tried for tried in known if 1 <= tried.units <= self.most_units]
-
-    def _is_rounded_fit(self, fit: Fit) -> bool:
-        """Whether a fit stands for a smaller batch than its own."""
-        is_fit = fit.outcome is Outcome.MEASURED
-        return is_fit and self.try_of(fit).units * self.granularity != fit.batch
-
-    def search(self, time_steps: int, fits: Sequence[Fit]) -> EdgeSearch:
-        """A search at T that knows the earlier *fits*."""
-        search = EdgeSearch(time_steps, self.limit_bytes, self.most_units, self.granularity)
-        search.bisects = is_varying(fits)
-        search.recall(self.tries(self.evident(fits)))
-        return search
-
-    def evident(self, fits: Sequence[Fit]) -> Sequence[Fit]:
-        """The passes that are evidence for the largest batch.
-
-        If memory varies from training step to training step, short passes are not evidence, and a
-        pass above an OOM only had smaller steps.
-        """
-        if not is_varying(fits):
-            return fits
-        low = min(_batches(fits, Outcome.OOM), default=self.at_most + 1)
-        return [
-            fit for fit in fits
-            if fit.outcome is not Outcome.MEASURED or (self.is_proof(fit) and fit.batch <= low)
-        ]  # fmt: skip
-
-    def is_long(self, fit: Fit) -> bool:
-        """Whether a pass completed *confirm_steps* training steps."""
-        return fit.outcome is Outcome.MEASURED and fit.train_steps_run >= self.confirm_steps
-
-    def is_proof(self, fit: Fit) -> bool:
-        """Whether a pass completed as many training steps as a proof needs."""
-        return fit.outcome is Outcome.MEASURED and fit.train_steps_run >= self.horizon
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +76,7 @@ def missing_proof(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int 
     if batch and _proofs(fits, batch, terms) < terms.confirm:
         return batch
     beyond = batch + terms.granularity
-    if search.fails == search.fits + 1 and not _ooms(fits, beyond):
+    if search.fails == search.fits + 1 and not any(fit.is_fresh for fit in _ooms(fits, beyond)):
         return beyond
     return None
 
@@ -272,7 +167,7 @@ def _judge(
         return EdgeStatus.NON_MONOTONE, Contradiction(high, low)
     if (broken := _broken(search, fits, terms)) is not None:
         return broken
-    if spread is None and (fall := _fall_between_batches(search, fits, terms)) is not None:
+    if spread is None and (fall := _fall_betweenbatches(search, fits, terms)) is not None:
         smaller, larger = fall
         return EdgeStatus.INDETERMINATE, MemoryFalls(
             smaller.units * terms.granularity,
@@ -293,7 +188,7 @@ def _judge(
     return status, joined(*remarks)
 
 
-def _fall_between_batches(
+def _fall_betweenbatches(
     search: EdgeSearch, fits: Sequence[Fit], terms: Terms
 ) -> tuple[Try, Try] | None:
     """Two fits of which the larger batch took clearly less memory; None for none.
@@ -372,22 +267,18 @@ def _contradicting(fits: Sequence[Fit], terms: Terms) -> tuple[int, int] | None:
     A batch with both results is not a contradiction: it counts as out of memory.  Nor is a short
     fit at a batch that ran out of memory in a longer pass.
     """
-    ooms = _batches(fits, Outcome.OOM)
+    ooms = batches(fits, Outcome.OOM)
     low = min(ooms, default=terms.at_most + 1)
     proven = {fit.batch for fit in fits if terms.is_proof(fit)}
-    high = max(proven | (_batches(fits, Outcome.MEASURED) - ooms), default=0)
+    high = max(proven | (batches(fits, Outcome.MEASURED) - ooms), default=0)
     return (low, high) if low <= terms.at_most and low < high else None
 
 
 def _largest_run(search: EdgeSearch, fits: Sequence[Fit], terms: Terms) -> int:
     """The largest multiple below every OOM that was really run and fitted; 0 for none."""
-    passed = _batches(fits, Outcome.MEASURED) - _batches(fits, Outcome.OOM)
+    passed = batches(fits, Outcome.MEASURED) - batches(fits, Outcome.OOM)
     highest = search.fits * terms.granularity
     return max((b for b in passed if b <= highest and b % terms.granularity == 0), default=0)
-
-
-def _batches(fits: Sequence[Fit], outcome: Outcome) -> set[int]:
-    return {fit.batch for fit in fits if fit.outcome is outcome}
 
 
 def _proofs(fits: Sequence[Fit], batch: int, terms: Terms) -> int:
@@ -400,11 +291,14 @@ def _best_proof(fits: Sequence[Fit], batch: int, terms: Terms) -> Fit | None:
 
 
 def _ooms(fits: Sequence[Fit], batch: int | None) -> list[Fit]:
-    """The OOMs at *batch*; if it is None, at the smallest batch with an OOM."""
+    """The OOMs at *batch*; if it is None, at the smallest batch with an OOM.
+
+    Those of a worker of its own come last.
+    """
     ooms = [fit for fit in fits if fit.outcome is Outcome.OOM]
     if batch is None:
         batch = min((fit.batch for fit in ooms), default=0)
-    return [fit for fit in ooms if fit.batch == batch]
+    return sorted((fit for fit in ooms if fit.batch == batch), key=lambda fit: fit.is_fresh)
 
 
 def _edge_fit(fit: Fit) -> EdgeFit:

@@ -13,11 +13,9 @@ from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer
 from rnnprof.engine.script_cost import left_after
 from rnnprof.maxbatch.certify import (
-    KNOWN_ENDS,
     MAX_CRASHES,
     MOST_PROBES,
     Proof,
-    Terms,
     conclude,
     missing_proof,
     probes_of,
@@ -38,6 +36,7 @@ from rnnprof.maxbatch.stationary import (
     is_varying,
     leak_of,
 )
+from rnnprof.maxbatch.terms import KNOWN_ENDS, Terms
 from rnnprof.outcomes import was_crowded_out
 from rnnprof.points.seen import ignored, unused_length
 from rnnprof.points.starts import fixed_bytes

@@ -113,6 +113,11 @@ class Observation:
         failure: details of an outcome other than ``measured``.
         warnings: notes of the worker.
         conditions: the machine during the pass; None where they were not recorded.
+        earlier_tasks: tasks that its worker had run before, if the worker is shared; None in a
+            worker of its own.
+        left_allocated_bytes, left_reserved_bytes: what the caching allocator of a shared worker
+            still held after the pass, with an empty cache, beyond that before its first task; None
+            if the worker has ended.  Only with 0 it runs another one.
     """
 
     attempt: Text
@@ -128,6 +133,14 @@ class Observation:
     failure: Failure | None = None
     warnings: Annotated[tuple[Text, ...], Few] = ()
     conditions: Conditions | None = None
+    earlier_tasks: Count | None = None
+    left_allocated_bytes: Bytes | None = None
+    left_reserved_bytes: Bytes | None = None
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether its worker ran nothing else, before or after."""
+        return self.earlier_tasks is None
 
     @property
     def point(self) -> Point:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fakes import AT_UTC, HEADER, MIB, a_fit, a_request, a_timing
 from rnnprof.advice.reasons import NoPoint
-from rnnprof.maxbatch.certify import Terms, conclude
+from rnnprof.maxbatch.certify import conclude
+from rnnprof.maxbatch.terms import Terms
 from rnnprof.report.charts.overview import finding
 from rnnprof.report.model import RunReport, report_of
 from rnnprof.report.text.summary import summary

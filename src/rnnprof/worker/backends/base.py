@@ -177,6 +177,9 @@ class Device(Protocol):
     def ready_for_fit(self, guard_bytes: int | None) -> None:
         """The same for a fit pass, in which memory use must follow the live tensors exactly."""
 
+    def held_bytes(self) -> tuple[int, int]:
+        """Allocated and reserved bytes, with an empty cache; on the CPU both are VmData."""
+
     def set_limit(self, limit_bytes: int) -> Limit:
         """Free caches, take the baseline and set the limit, or less if the machine has less."""
 

@@ -239,6 +239,11 @@ class CpuDevice:
         steady_heap()
         start_threads()
 
+    def held_bytes(self) -> tuple[int, int]:
+        """The private writable address space, twice: no allocator keeps a cache."""
+        trim()
+        return _charged_bytes(), _charged_bytes()
+
     def set_limit(self, limit_bytes: int) -> CpuLimit:
         """Free caches, fill the heap's holes, take the baseline and set the limit."""
         trim()

@@ -165,6 +165,11 @@ class CudaDevice:
         self._cuda.synchronize()
         self._cuda.empty_cache()
 
+    def held_bytes(self) -> tuple[int, int]:
+        """Allocated and reserved bytes, with an empty cache."""
+        self.trim()
+        return int(self._cuda.memory_allocated()), int(self._cuda.memory_reserved())
+
     def set_limit(self, limit_bytes: int) -> CudaLimit:
         """Free caches, take the baseline and set the allocator's fraction."""
         self.trim()

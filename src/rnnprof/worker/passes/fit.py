@@ -33,7 +33,8 @@ def fit_pass(session: Session) -> dict[str, Any]:
     """Run ``confirm_steps`` training steps under the limit, more until the optimizer stepped."""
     task, findings, device = session.task, session.findings, session.device
     session.tracker.enter("baseline")
-    rehearse(task)
+    if not task.is_shared:  # else before the worker's first task
+        rehearse(task)
     device.ready_for_fit(task.guard_bytes)
     findings["baseline_note"] = warm_up_beside(task) if device.warms_up_to_fit else None
     factory = seeded_factory(task)

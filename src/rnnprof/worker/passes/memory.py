@@ -56,6 +56,7 @@ def memory_pass(session: Session) -> dict[str, Any]:
     session.findings["warnings"] += recording.warnings(impl)
     if workload.compile:
         session.findings["graphs_compiled"] = graphs_compiled()
+    recording.close()
     if not workload.is_built_in:
         count, reason = count_flops(training, session.tracker)
         session.findings |= {"flops_per_step": count, "flops_reason": reason}

@@ -11,13 +11,14 @@ from typing import Any, Final, NoReturn
 from rnnprof import protocol
 from rnnprof.outcomes import DATA_ENDED_TYPE, Evidence, classify
 from rnnprof.runfile.points import Outcome
-from rnnprof.worker.backends.base import MachineShortError
+from rnnprof.worker.backends.base import Device, MachineShortError
 from rnnprof.worker.channel import Channel
 from rnnprof.worker.passes.describe import describe_pass, survey_pass
 from rnnprof.worker.passes.fit import check_pass, fit_pass
 from rnnprof.worker.passes.gradients import gradient_pass, training_pass
 from rnnprof.worker.passes.memory import memory_pass
 from rnnprof.worker.passes.rates import rates_pass
+from rnnprof.worker.passes.rest import Rest
 from rnnprof.worker.passes.script_fit import script_fit_pass
 from rnnprof.worker.passes.script_memory import script_memory_pass
 from rnnprof.worker.passes.script_steps import end_of_script, identity_of
@@ -59,11 +60,39 @@ SCRIPT_PASSES: Final[dict[str, Pass]] = {
 
 
 def serve(channel: Channel) -> None:
-    """Receive one task, run it, and answer."""
+    """Receive one task, run it, and answer; a shared worker then waits for the next one.
+
+    After an error other than out of memory, its device may not be what it was: it ends.
+    """
     task = channel.receive()
     if task is None:
         return
     device = open_device(task)
+    rest: Rest | None = None
+    while task is not None:
+        answer, rest = _serve_one(task, device, channel, rest)
+        if rest is None or not _may_go_on(task, answer):
+            return
+        channel.send(rest.now(device))
+        task = channel.receive()
+
+
+def _may_go_on(task: protocol.Task, answer: protocol.Done | protocol.Raised) -> bool:
+    """Whether a task passed, or ran out of memory under the limit, where nothing else records."""
+    if isinstance(answer, protocol.Done):
+        return True
+    evidence = Evidence(error_type=answer.error_type, message=answer.message)
+    return task.do == "fit" and classify(evidence).outcome is Outcome.OOM
+
+
+def _serve_one(
+    task: protocol.Task, device: Device, channel: Channel, rest: Rest | None
+) -> tuple[protocol.Done | protocol.Raised, Rest | None]:
+    """Run a task and answer; afterwards nothing here refers to what it has allocated.
+
+    Returns:
+        The answer, and what a shared worker holds at rest.
+    """
     tracker = PhaseTracker(
         lambda phase: channel.send(protocol.PhaseEntered(phase)), device.synchronize
     )
@@ -73,12 +102,15 @@ def serve(channel: Channel) -> None:
     passes = SCRIPT_PASSES if task.script is not None else PASSES
     answer: protocol.Done | protocol.Raised
     try:
+        if task.is_shared and rest is None:
+            rest = Rest.after_warm_up(task, device)
         answer = protocol.Done(passes[task.do](session))
     except BaseException as error:  # includes a user's sys.exit(): the parent classifies it
         answer = _describe(error, session)
     # after the except block the exception is freed, and with it the tensors in its frames
     session.device.lift_limit()
     channel.send(answer)
+    return answer, rest
 
 
 def _end(answer: protocol.Done | protocol.Raised, session: Session, channel: Channel) -> NoReturn:
