@@ -83,6 +83,14 @@ CATALOGUE: Final = {
             smallest=("--quick", "--only", "constants"),
         ),
         Benchmark(
+            "script_clock", "Is a script's step time the one of its own clock?", 2,
+            smallest=("--runs", "1"),
+        ),
+        Benchmark(
+            "shared_workers",
+            "What does one worker for many points save on CUDA, and what does it change?", 2,
+        ),  # needs torch's CUDA build
+        Benchmark(
             "script_vs_factory",
             "Does a script take the memory and the time of the same training as a factory?", 6,
         ),

@@ -1,0 +1,28 @@
+"""tests/scripts/charlm with a clock of its own: the seconds of each training step, to a file."""
+
+import os
+import runpy
+import sys
+import time
+
+sys.path.insert(0, os.environ["SCRIPTS"])
+
+import charlm.config
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+charlm.config.BATCH_SIZE = int(os.environ["BATCH"])
+charlm.config.SEQ_LEN = int(os.environ["SEQ"])
+ends_s = []
+
+
+def keep(*_):
+    ends_s.append(time.perf_counter())
+    if len(ends_s) > 1:
+        out.write(f"{ends_s[-1] - ends_s[-2]:.9f}\n")
+        out.flush()
+
+
+with open(os.path.join(os.environ["CLOCK"], f"{os.getpid()}.txt"), "w") as out:
+    register_optimizer_step_post_hook(keep)
+    sys.argv = ["charlm.train"]
+    runpy.run_module("charlm.train", run_name="__main__")
