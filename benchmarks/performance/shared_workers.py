@@ -92,12 +92,14 @@ def row_of(name: str, shared: Way, fresh: Way) -> tuple[str, ...]:
     allocated = [shared.peaks[p][1] - fresh.peaks[p][1] for p in fresh.peaks]
     return (
         *(name, str(len(fresh.peaks)), str(len(shared.workers)), str(len(fresh.workers))),
-        *(f"{shared.wall_s:.1f}", f"{fresh.wall_s:.1f}"),
-        f"{statistics.median(reserved) / MIB:.2f} ({min(reserved) / MIB:.2f}"
-        f"..{max(reserved) / MIB:.2f})",
-        f"{statistics.median(allocated) / MIB:.2f} ({min(allocated) / MIB:.2f}"
-        f"..{max(allocated) / MIB:.2f})",
+        *(f"{shared.wall_s:.1f}", f"{fresh.wall_s:.1f}", _spread(reserved), _spread(allocated)),
     )
+
+
+def _spread(sizes_bytes: Sequence[int]) -> str:
+    """Median, least and most, in MiB."""
+    middle, low, high = statistics.median(sizes_bytes), min(sizes_bytes), max(sizes_bytes)
+    return f"{middle / MIB:.2f} ({low / MIB:.2f}..{high / MIB:.2f})"
 
 
 HEADER: Final = (

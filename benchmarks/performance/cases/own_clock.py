@@ -4,25 +4,26 @@ import os
 import runpy
 import sys
 import time
+from importlib import import_module
+from pathlib import Path
 
-sys.path.insert(0, os.environ["SCRIPTS"])
-
-import charlm.config
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-charlm.config.BATCH_SIZE = int(os.environ["BATCH"])
-charlm.config.SEQ_LEN = int(os.environ["SEQ"])
-ends_s = []
+sys.path.insert(0, os.environ["SCRIPTS"])
+config = import_module("charlm.config")
+config.BATCH_SIZE = int(os.environ["BATCH"])
+config.SEQ_LEN = int(os.environ["SEQ"])
+ends_s: list[float] = []
 
 
-def keep(*_):
+def keep(*_: object) -> None:
     ends_s.append(time.perf_counter())
     if len(ends_s) > 1:
         out.write(f"{ends_s[-1] - ends_s[-2]:.9f}\n")
         out.flush()
 
 
-with open(os.path.join(os.environ["CLOCK"], f"{os.getpid()}.txt"), "w") as out:
+with (Path(os.environ["CLOCK"]) / f"{os.getpid()}.txt").open("w") as out:
     register_optimizer_step_post_hook(keep)
     sys.argv = ["charlm.train"]
     runpy.run_module("charlm.train", run_name="__main__")
