@@ -6,11 +6,12 @@ import sys
 import time
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 sys.path.insert(0, os.environ["SCRIPTS"])
-config = import_module("charlm.config")
+config: Any = import_module("charlm.config")
 config.BATCH_SIZE = int(os.environ["BATCH"])
 config.SEQ_LEN = int(os.environ["SEQ"])
 ends_s: list[float] = []
