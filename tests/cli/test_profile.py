@@ -64,6 +64,7 @@ def test_json_is_one_document_and_an_oom_is_a_good_answer(warm: CommandLine) -> 
     assert "out of memory" in oom["reason"]
 
 
+@pytest.mark.slow
 def test_nothing_that_fits_is_exit_5(warm: CommandLine) -> None:
     result = warm(
         "profile", "--batch", "4", "--time-steps", "4", "--memory-limit", "1MiB", "-o", "run.jsonl"
@@ -87,6 +88,7 @@ def test_a_failing_point_is_exit_5_and_keeps_the_rest(warm: CommandLine) -> None
     assert points == {(2, 4): "measured", (2, 8): "measured", (4, 4): "crashed", (4, 8): "crashed"}
 
 
+@pytest.mark.slow
 def test_a_nan_loss_is_measured_with_a_warning(warm: CommandLine) -> None:
     result = warm("profile", *FACTORY, "--json", "--factory-arg", "loss=nan")
     assert result.returncode == 0
@@ -105,6 +107,7 @@ def test_a_timeout_is_an_outcome(warm: CommandLine) -> None:
     assert outcomes == {2: ("measured", None), 4: ("timeout", "forward")}
 
 
+@pytest.mark.slow
 def test_a_finished_file_is_kept_extended_or_begun_anew(warm: CommandLine, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     small = (*SMALL, "--batch", "2")
@@ -133,6 +136,7 @@ def test_a_finished_file_is_kept_extended_or_begun_anew(warm: CommandLine, tmp_p
     assert len(journal.load(path).requests) == 1
 
 
+@pytest.mark.slow
 def test_another_limit_or_source_is_refused(warm: CommandLine, tmp_path: Path) -> None:
     source = tmp_path / "train.py"
     source.write_text(FACTORIES.read_text())
@@ -152,6 +156,7 @@ def test_another_limit_or_source_is_refused(warm: CommandLine, tmp_path: Path) -
     ("number", "code"),
     [(signal.SIGTERM, 143), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow)],
 )
+@pytest.mark.slow
 def test_stopped_and_given_again_nothing_is_lost_or_done_twice(
     tmp_path: Path, number: int, code: int
 ) -> None:

@@ -29,6 +29,7 @@ def test_the_page_goes_beside_the_run_and_its_path_to_stdout(
     assert (page.parent / "summary.md").exists()
 
 
+@pytest.mark.slow
 def test_several_runs_in_one_report(warm: CommandLine, run_file: Path) -> None:
     shutil.copy(run_file, run_file.with_name("second.jsonl"))
     result = warm("report", "first.jsonl", "second.jsonl", "-o", "out", "-q")

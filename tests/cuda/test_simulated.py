@@ -199,7 +199,7 @@ def test_no_library_of_nvidias_is_mapped(gpu: GpuDescription, tmp_path: Path) ->
     assert theirs == []
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", pytest.param("gru", marks=pytest.mark.slow)])
 def test_the_largest_batch_is_proven_on_both_sides(
     cell: str, rnnprof: CommandLine, tmp_path: Path
 ) -> None:

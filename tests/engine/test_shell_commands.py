@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,15 @@ def test_what_it_leaves_running_is_not_waited_for(tmp_path: Path) -> None:
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
+@pytest.fixture
+def _stops() -> Iterator[None]:
+    """Ctrl-C raises here, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_stops")
 def test_a_stop_ends_it_with_all_that_it_has_started(tmp_path: Path) -> None:
     def interrupt() -> None:
         for _ in range(500):

@@ -392,6 +392,7 @@ def leave_holes(seed: int) -> list[torch.Tensor]:
 
 
 @pytest.mark.alone
+@pytest.mark.slow
 def test_what_fits_does_not_depend_on_the_holes_that_a_history_left_in_the_heap() -> None:
     trainer = Trainer()
     before = rnnprof.largest_batch(trainer.step, memory_limit=LIMIT, device="cpu")
@@ -435,6 +436,7 @@ def test_what_is_loaded_at_first_takes_nothing_of_the_limit() -> None:
 
 
 @pytest.mark.alone
+@pytest.mark.slow
 def test_training_goes_on_at_shapes_that_were_never_run() -> None:
     """Where oneDNN runs out of memory it compiles nothing any more: not in this thread, then."""
     trainer = Trainer()
@@ -496,6 +498,7 @@ def test_bytes_are_known_below_an_earlier_peak() -> None:
 
 
 @pytest.mark.alone
+@pytest.mark.slow
 def test_what_a_step_leaks_counts() -> None:
     kept: list[torch.Tensor] = []
 
@@ -542,6 +545,7 @@ def test_a_card_under_a_limit_is_searched_by_what_it_reserves(gpu: Any) -> None:
     assert gpu.allocator.reserved == 0
 
 
+@pytest.mark.slow
 def test_an_emptied_cache_is_said_and_is_no_fall_of_memory(gpu: Any) -> None:
     """Tensors take 4 MiB a sequence; the cache takes a fourth more, while there is room."""
     last = 0

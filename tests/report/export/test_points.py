@@ -346,6 +346,7 @@ def test_json_is_the_document_and_pandas_reads_its_points() -> None:
     assert both["outcome"].tolist() == both["outcome_csv"].tolist()
 
 
+@pytest.mark.slow
 def test_ten_thousand_points_in_linear_time() -> None:
     def calls(side: int) -> int:
         """Of Python functions: no clock, which other work would slow down."""

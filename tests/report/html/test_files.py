@@ -42,6 +42,7 @@ def test_every_chart_tells_what_it_shows():
         assert chart.title, chart.name
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_files(tmp_path):
     first, second = tmp_path / "a", tmp_path / "b"
     for directory in (first, second):
