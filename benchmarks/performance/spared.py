@@ -1,4 +1,4 @@
-"""What ``profile --fast`` would skip in a run, and the error of its predictions there.
+"""What ``profile`` leaves out by default in a run, and the error of its predictions there.
 
 A run that measured everything is replayed in its own order.  Before each memory pass, the rule of
 ``--fast`` decides whether the passes so far predict the peak; if they do, the pass is skipped and

@@ -1,4 +1,4 @@
-"""What a sweep costs besides the steps that it has to time, and what ``--fast`` would save.
+"""What a sweep costs besides the steps that it has to time, with and without every breakdown.
 
     python -m benchmarks.performance.sweep_cost [--grid default --grid 10x10]
         [--output sweep_cost.json]
@@ -14,8 +14,9 @@ Among the parts, ``start, build, exit`` is the wall time of a pass without its t
 ``journal`` is the time to write all records of the run again, each with its fsync; ``template and
 parent`` is the rest of the request's wall time, mainly importing torch.
 
-The last part is what ``--fast`` would save (spared.py) in the same runs, and in those of the other
-cells on the default grid.
+Each grid is run with ``--every-breakdown`` and as by default, by turns.  The last part is how well
+the passes that were left out are predicted (spared.py), by the runs with every breakdown, also of
+the other cells on the default grid.
 """
 
 from __future__ import annotations
@@ -98,8 +99,12 @@ def point_seconds(grid: str) -> float:
     return POINT_SECONDS.get(grid, 2.0)
 
 
-def sweep(grid: str, cell: str = "lstm") -> tuple[Run, float]:
-    """``rnnprof profile`` of a grid, and its wall seconds from the shell's point of view."""
+def sweep(grid: str, cell: str = "lstm", *, every: bool = True) -> tuple[Run, float]:
+    """``rnnprof profile`` of a grid, and its wall seconds from the shell's point of view.
+
+    Args:
+        every: with a breakdown of every point.
+    """
     batch, time_steps = GRIDS[grid]
     with tempfile.TemporaryDirectory() as folder:
         command = [
@@ -107,6 +112,7 @@ def sweep(grid: str, cell: str = "lstm") -> tuple[Run, float]:
             *("--batch", batch, "--time-steps", time_steps),
             *("--memory-limit", LIMIT, "--point-seconds", str(point_seconds(grid))),
             *("--no-certify", "--no-report", "-q", "-o", f"{folder}/run.jsonl"),
+            *(("--every-breakdown",) if every else ()),
         ]
         began_s = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -148,22 +154,29 @@ def plainly(grid: str) -> dict[str, float]:
 
 
 def compare(grid: str) -> tuple[dict[str, Any], Run]:
-    """Both on one grid, printed."""
-    run, wall_s = sweep(grid)
+    """Both ways and the plain script on one grid, printed; the run with every breakdown."""
     plain = plain_script(grid)
-    parts = shares(run)
-    least_s = parts["timing: timed steps"]
-    points = len({o.point for o in run.observations if isinstance(o, Timing)})
-    print(f"{grid}: {points} points, {format_duration(wall_s)} of wall time")
-    show(parts, wall_s)
+    figures: dict[str, Any] = {"grid": grid, "plain": plain}
+    kept = None
+    for every, name in ((True, "every_breakdown"), (False, "by_default")):
+        run, wall_s = sweep(grid, every=every)
+        kept = kept or run
+        parts = shares(run)
+        least_s = parts["timing: timed steps"]
+        points = len({o.point for o in run.observations if isinstance(o, Timing)})
+        how = "--every-breakdown" if every else "as by default"
+        print(f"{grid}, {how}: {points} points, {format_duration(wall_s)} of wall time")
+        show(parts, wall_s)
+        is_met = "met" if wall_s / least_s < AIM else "missed"
+        print(f"  over the least: {wall_s / least_s:.2f} (aim {AIM}: {is_met})", flush=True)
+        figures[name] = {"points": points, "wall_s": wall_s, "parts": parts}
     print(
-        f"  over the least: rnnprof {wall_s / least_s:.2f} (aim {AIM}: "
-        f"{'met' if wall_s / least_s < AIM else 'missed'}); plain script, time alone: "
-        f"{plain['wall_s'] / plain['timed_s']:.2f}, {format_duration(plain['wall_s'])}",
+        f"{grid}, plain script, time alone: {plain['wall_s'] / plain['timed_s']:.2f} over the "
+        f"least, {format_duration(plain['wall_s'])}",
         flush=True,
     )
-    figures = {"grid": grid, "points": points, "wall_s": wall_s, "parts": parts, "plain": plain}
-    return figures, run
+    assert kept is not None
+    return figures, kept
 
 
 def show(parts: dict[str, float], whole_s: float) -> None:
@@ -174,7 +187,7 @@ def show(parts: dict[str, float], whole_s: float) -> None:
 
 
 def show_spared(rows: Iterable[Row]) -> None:
-    """What ``--fast`` would spare, a line for each run."""
+    """What is left out by default, a line for each run."""
     print(HEAD, flush=True)
     for row in rows:
         print(line_of(row), flush=True)

@@ -62,3 +62,7 @@ RATE_BATCH: Final = 32
 SEEDS: Final = 3
 TRAIN_SECONDS: Final = 60.0
 EVALUATE_EVERY: Final = 20
+
+NEAR_BEST_RATIO: Final = 0.05
+"""A smaller batch that loses less throughput than this is as good, with less memory and more
+optimizer steps per epoch."""

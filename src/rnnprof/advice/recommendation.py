@@ -13,12 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from rnnprof.advice.reasons import BestRate, NearBest, NoisyTime, OnlyTimed, TakesMemory, Undecided
+from rnnprof.defaults import NEAR_BEST_RATIO as NEAR_BEST_RATIO
 from rnnprof.points.measurement import Measurement
 from rnnprof.reasons import Reason
-
-NEAR_BEST_RATIO: Final = 0.05
-"""A smaller batch that loses less throughput than this is as good, with less memory and more
-optimizer steps per epoch."""
 
 FAR_FACTOR: Final = 2.0
 """Noise between processes never changes a time by this factor: 10% is already much.  The gate uses

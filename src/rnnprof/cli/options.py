@@ -295,7 +295,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
         timeout_s=options["timeout"],
         prune=not options.get("no_prune", False),
         certify=not options.get("no_certify", False),
-        fast=options.get("fast", False),
+        fast=not options.get("every_breakdown", True),
         headroom_ratio=options["headroom"],
         reserve_bytes=reserve,
         **chosen,

@@ -29,7 +29,7 @@ class IncompleteRecordSaved(Reason):
 
 @dataclass(frozen=True, slots=True)
 class PassesLeftOut(Reason):
-    """Memory passes that --fast left out.
+    """Memory passes that were left out, since others give their peaks.
 
     Attributes:
         left_out: how many.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from rnnprof.defaults import NEAR_BEST_RATIO
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer
 from rnnprof.engine.plan import anchor_of, remaining_s, shuffled
@@ -82,7 +83,8 @@ class Sweep:
             if index + 1 == (len(todo) + 1) // 2:
                 self._time_anchor(anchor, len(todo))
         self._time_anchor(anchor, len(todo))
-        if self.settings.fast:
+        self._break_down_shown()
+        if self.settings.fast and self.left_out:
             self.listener.noted(PassesLeftOut(self.left_out, len(todo), PRECISION_RATIO))
         self.listener.closed()
 
@@ -131,6 +133,31 @@ class Sweep:
         observed = [(p, wall_s) for p, wall_s in self.done if self.seen[p]]
         left_s = remaining_s(left, observed, self.observer.request.grid.points())
         self.listener.ended(self._measurement(point), len(self.done), left_s)
+
+    def _break_down_shown(self) -> None:
+        """Run the memory passes that were left out where answers show the breakdown.
+
+        At each T these are the largest batch, and the smallest near the best throughput.
+        """
+        for point in self._shown() if self.settings.fast else ():
+            if self._missing(point) == ["memory"]:
+                self._observe_well(point, "memory")
+                self.left_out -= 1
+
+    def _shown(self) -> list[Point]:
+        by_length: dict[int, list[Measurement]] = defaultdict(list)
+        for point in self.observer.request.grid.points():
+            found = self._measurement(point)
+            if found.outcome is Outcome.MEASURED:
+                by_length[point.time_steps].append(found)
+        shown = []
+        for group in by_length.values():
+            group.sort(key=lambda found: found.point.batch)
+            best = max(found.time_steps_per_s or 0.0 for found in group)
+            near = (1 - NEAR_BEST_RATIO) * best
+            shown += [group[-1].point]
+            shown += [f.point for f in group if best and (f.time_steps_per_s or 0.0) >= near][:1]
+        return shown
 
     def _is_known(self, point: Point) -> bool:
         """Whether other passes already give the peak that a memory pass would measure."""

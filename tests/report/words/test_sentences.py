@@ -95,10 +95,7 @@ POINTS: list[Row] = [
     (points.ImpliedBy(POINT), "B=8 T=16 was out of memory"),
     (
         points.PeakKnownWithout(100.0 * MIB, 0.004, 6),
-        (
-            "left out by --fast: 6 other memory passes predict an allocated peak of 100 MiB, to "
-            "within 0.4%"
-        ),
+        ("left out: 6 other memory passes predict an allocated peak of 100 MiB, to within 0.4%"),
     ),
 ]
 
@@ -504,7 +501,7 @@ ENGINE: list[Row] = [
     ),
     (
         engine.PassesLeftOut(5, 20, 0.005),
-        "--fast: 5 of 20 memory passes left out; the others give their peaks to within 0.5%",
+        "5 of 20 memory passes left out; the others give their peaks to within 0.5%",
     ),
     (
         engine.TimedAgain(POINT, BUSY),
@@ -628,7 +625,7 @@ TRUST: list[Row] = [
 
 TABLE = [*SEVERAL, *POINTS, *BREAKDOWN, *MAXBATCH, *STUDY, *ADVICE, *ENGINE, *SCRIPTS, *TRUST]
 
-NAMES = re.compile(r"^(?:B=\d|T=\d|T is |\d|--fast|\[\d|\{)")
+NAMES = re.compile(r"^(?:B=\d|T=\d|T is |\d|\[\d|\{)")
 """What a sentence may begin with besides a small letter: a name, a number or an option."""
 
 NOT_PLAIN = re.compile(r"\b(?:told|foretold|lest|asked for)\b")

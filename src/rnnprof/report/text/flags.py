@@ -30,7 +30,8 @@ EFFECTIVE: Final = {
 """The settings that change what a command does."""
 
 SWITCHES: Final = {
-    "prune": ("--no-prune", False), "certify": ("--no-certify", False), "fast": ("--fast", True),
+    "prune": ("--no-prune", False), "certify": ("--no-certify", False),
+    "fast": ("--every-breakdown", False),
 }  # fmt: skip
 """Flags of ``profile`` without a value, and the setting's value that each stands for."""
 

@@ -38,7 +38,7 @@ def _(reason: IncompleteRecordSaved) -> str:
 @say.register
 def _(reason: PassesLeftOut) -> str:
     return (
-        f"--fast: {reason.left_out} of {reason.points} memory passes left out; the others give "
+        f"{reason.left_out} of {reason.points} memory passes left out; the others give "
         f"their peaks to within {format_ratio(reason.precision_ratio)}"
     )
 

@@ -130,7 +130,7 @@ def _(reason: ImpliedBy) -> str:
 @say.register
 def _(reason: PeakKnownWithout) -> str:
     return (
-        f"left out by --fast: {reason.samples} other memory passes predict an allocated peak of "
+        f"left out: {reason.samples} other memory passes predict an allocated peak of "
         f"{format_bytes(reason.peak_bytes)}, to within {format_ratio(reason.error_ratio)}"
     )
 
