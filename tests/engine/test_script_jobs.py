@@ -200,8 +200,9 @@ def test_a_t_that_the_script_does_not_train_with_is_told(tmp_path: Path) -> None
     order = an_order(tmp_path / "a.jsonl", Grid((4,), (64,)), argv=("--batch={batch}",))
     _, listener = carry_out(order, Workers(seen=lambda point: Point(point.batch, 35)))
     notes = [say(each) for each in listener.notes]
-    assert notes[0] == "B=4: starting the script to see whether it trains"
-    assert notes[1].startswith("the script trains with T=35, whatever -T says")
+    assert notes[0] == "train.py --batch={batch} on cpu, within 64.0 MiB"
+    assert notes[1] == "B=4: starting the script to see whether it trains"
+    assert notes[2].startswith("the script trains with T=35, whatever -T says")
 
 
 def test_another_command_line_is_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from fakes import (
 )
 from rnnprof.engine.observer import proof_seed
 from rnnprof.engine.plan import FIRST_DEADLINE_S, MIN_DEADLINE_S, anchor_of
-from rnnprof.engine.reasons import PassesLeftOut, TimedAgain
+from rnnprof.engine.reasons import PassesLeftOut, PredictedLargest, TimedAgain
 from rnnprof.engine.sweep import RATES_POINT
 from rnnprof.outcomes import Evidence
 from rnnprof.points.fold import anchor_drift, fold_run
@@ -231,7 +231,8 @@ def test_a_noisy_timing_is_repeated_once_and_the_clean_one_counts():
     run, listener = scripted("timing", is_noisy)
     assert passes_at(run, BAD_POINT) == ["fit", "timing", "timing", "memory"]
     assert fold_run(run)[BAD_POINT].noisy is None
-    assert listener.notes == [TimedAgain(BAD_POINT, ProcessorTaken(Taker.OTHERS, 1.0))]
+    again = [note for note in listener.notes if isinstance(note, TimedAgain)]
+    assert again == [TimedAgain(BAD_POINT, ProcessorTaken(Taker.OTHERS, 1.0))]
 
 
 def test_a_timing_noisy_again_is_kept_with_its_flag():
@@ -345,6 +346,29 @@ def test_a_deadline_of_the_users_own_overrules():
     probe = FakeProbe(limit_bytes=AMPLE)
     swept(probe, settings=Settings(timeout_s=7.5))
     assert {deadline_s for _, deadline_s in probe.asked} == {7.5}
+
+
+# the first answer
+
+
+def test_three_points_of_a_length_predict_its_largest_batch_once():
+    probe, listener = FakeProbe(), FakeListener()
+    run = swept(probe, Grid((4, 8, 16, 32), (16, 32)), Settings(), listener)
+    told = {n.time_steps: n for n in listener.notes if isinstance(n, PredictedLargest)}
+    assert [*sorted(told)] == [16, 32]
+    assert len([n for n in listener.notes if isinstance(n, PredictedLargest)]) == 2
+    for time_steps, note in told.items():
+        truth = (run.limit_bytes - probe.law.fixed_bytes) // (
+            probe.law.per_sequence_bytes + probe.law.per_time_step_bytes * time_steps
+        )
+        assert note.batch == pytest.approx(truth, rel=0.01)
+        assert note.points == 3
+
+
+def test_two_points_predict_nothing():
+    listener = FakeListener()
+    swept(FakeProbe(), Grid((4, 8), (16, 32)), Settings(), listener)
+    assert not any(isinstance(note, PredictedLargest) for note in listener.notes)
 
 
 # with --fast

@@ -26,7 +26,7 @@ from rnnprof.engine.identity import (
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer, utc_now
 from rnnprof.engine.order import Order
-from rnnprof.engine.reasons import IncompleteRecordSaved
+from rnnprof.engine.reasons import IncompleteRecordSaved, Opens
 from rnnprof.engine.script_check import (
     CHECK_DEADLINE_S,
     Checked,
@@ -121,6 +121,9 @@ def carry_out(
     ):
         supervisor.restarted = listener.noted
         _refuse_early(journal.run, order)
+        if not supervisor.found.setdefault("opened", False):  # once for several jobs
+            supervisor.found["opened"] = True
+            listener.noted(_opening(order))
         kept = None if order.overwrite else journal.run
         site = _identify(order, kept, supervisor)
         held.enter_context(gpu_lock(None if order.gpu else site.uuid))
@@ -139,6 +142,13 @@ def carry_out(
         work(job)
         journal.append(Finished(request.request, utc_now(), max(0.0, time.monotonic() - began_s)))
         return job.run
+
+
+def _opening(order: Order) -> Opens:
+    """What the job is about to do."""
+    limit_bytes = order.settings.memory_limit
+    gpu = order.gpu.name if order.gpu else None
+    return Opens(order.workload, order.device, gpu, limit_bytes)
 
 
 def _check_working_folder() -> None:

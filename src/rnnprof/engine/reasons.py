@@ -6,6 +6,35 @@ from dataclasses import dataclass
 
 from rnnprof.reasons import Reason
 from rnnprof.runfile.points import Point
+from rnnprof.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Opens(Reason):
+    """What a job is about to do, said before torch is imported.
+
+    Attributes:
+        device: as requested; *simulates* is the GPU that is simulated on it.
+        limit_bytes: as requested; None for what is free.
+    """
+
+    workload: Workload
+    device: str
+    simulates: str | None
+    limit_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedLargest(Reason):
+    """The largest batch at a T, as few points predict it; no proof.
+
+    Attributes:
+        points: with known peaks at this T.
+    """
+
+    time_steps: int
+    batch: int
+    points: int
 
 
 @dataclass(frozen=True, slots=True)

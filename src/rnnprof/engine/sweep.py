@@ -6,17 +6,19 @@ real workers and with fakes.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from rnnprof.breakdown.memory_model import MemoryModel
 from rnnprof.defaults import NEAR_BEST_RATIO
 from rnnprof.engine.listener import Listener
 from rnnprof.engine.observer import Observer
 from rnnprof.engine.plan import anchor_of, remaining_s, shuffled
-from rnnprof.engine.reasons import PassesLeftOut, TimedAgain
+from rnnprof.engine.reasons import PassesLeftOut, PredictedLargest, TimedAgain
 from rnnprof.outcomes import was_crowded_out
 from rnnprof.points.fold import by_point, fold, missing_passes, rates_of
 from rnnprof.points.implied import dominating_oom
@@ -32,6 +34,9 @@ MIN_POINTS_FOR_ANCHOR: Final = 3
 """With fewer points the sweep is too short for the machine to drift."""
 
 
+POINTS_TO_PREDICT: Final = 3
+"""Points of a T with which its largest batch is predicted."""
+
 RATES_POINT: Final = Point(1, 1)
 """Rates belong to the device, not to a point of the grid."""
 
@@ -46,6 +51,7 @@ class Sweep:
         done: the points that this invocation has completed, with their wall times.
         calibrations: rates of the device, observed in this run.
         left_out: memory passes that ``fast`` left out.
+        predicted: T whose largest batch was predicted.
     """
 
     observer: Observer
@@ -56,6 +62,7 @@ class Sweep:
     done: list[tuple[Point, float]] = field(default_factory=list)
     calibrations: list[Observation] = field(default_factory=list)
     left_out: int = 0
+    predicted: set[int] = field(default_factory=set)
 
     @property
     def settings(self) -> Settings:
@@ -133,6 +140,19 @@ class Sweep:
         observed = [(p, wall_s) for p, wall_s in self.done if self.seen[p]]
         left_s = remaining_s(left, observed, self.observer.request.grid.points())
         self.listener.ended(self._measurement(point), len(self.done), left_s)
+        self._predict_at(point.time_steps)
+
+    def _predict_at(self, time_steps: int) -> None:
+        """Tell the largest batch at a T once three of its points predict it."""
+        known = [s for s in self.observer.peaks if s.point.time_steps == time_steps]
+        points = len({sample.point for sample in known})
+        if time_steps in self.predicted or points < POINTS_TO_PREDICT:
+            return
+        self.predicted.add(time_steps)
+        model = MemoryModel.fit(known)
+        edge = 0.0 if model is None else model.edge(time_steps, self.observer.limit_bytes)
+        if 1 <= edge < math.inf:
+            self.listener.noted(PredictedLargest(time_steps, int(edge), points))
 
     def _break_down_shown(self) -> None:
         """Run the memory passes that were left out where answers show the breakdown.

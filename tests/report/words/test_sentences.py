@@ -26,6 +26,7 @@ from rnnprof.report import trust
 from rnnprof.report.words import as_text, say
 from rnnprof.runfile.points import Outcome, Point
 from rnnprof.study import reasons as study
+from rnnprof.workload import Workload
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 POINT, LONGER = Point(8, 16), Point(16, 64)
@@ -571,6 +572,18 @@ SCRIPTS: list[Row] = [
         ),
     ),
     (points.ProbesLeft(4, 95.0), "about 4 starts of the script to go, 1 min 35 s in all"),
+    (
+        engine.Opens(Workload(), "cpu", None, 1 << 30),
+        "lstm 256->512, 1 layer, fp32, adam on cpu, within 1.00 GiB",
+    ),
+    (
+        engine.Opens(Workload(), "cuda", "Tesla T4", None),
+        "lstm 256->512, 1 layer, fp32, adam on simulated Tesla T4, within free memory",
+    ),
+    (
+        engine.PredictedLargest(32, 1230, 3),
+        "T=32: about 1230 sequences fit, as 3 points predict it; not proven",
+    ),
     (engine.SetupRuns("./fetch.sh  data"), "running --setup: ./fetch.sh data"),
     (engine.ScriptChecked(POINT), "B=8 T=16: starting the script to see whether it trains"),
     (

@@ -7,15 +7,34 @@ from rnnprof.engine.reasons import (
     Doing,
     IncompleteRecordSaved,
     LimitKept,
+    Opens,
     PassesLeftOut,
+    PredictedLargest,
     ScriptChecked,
     SetupRuns,
     TemplateRestarted,
     TimedAgain,
 )
-from rnnprof.plain_text import clip
+from rnnprof.plain_text import WIDTH, clip
 from rnnprof.report.words.dispatch import say
+from rnnprof.report.words.phrases import workload_in_words
 from rnnprof.units import format_bytes, format_ratio
+
+
+@say.register
+def _(reason: Opens) -> str:
+    device = reason.device if reason.simulates is None else f"simulated {reason.simulates}"
+    limit = "free memory" if reason.limit_bytes is None else format_bytes(reason.limit_bytes)
+    rest = f" on {device}, within {limit}"
+    return f"{workload_in_words(reason.workload, WIDTH - len(rest))}{rest}"
+
+
+@say.register
+def _(reason: PredictedLargest) -> str:
+    return (
+        f"T={reason.time_steps}: about {reason.batch} sequences fit, as {reason.points} points "
+        "predict it; not proven"
+    )
 
 
 @say.register
