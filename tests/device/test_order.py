@@ -40,6 +40,7 @@ class FakeCrew:
     survey: dict[str, Any] = field(default_factory=lambda: dict(SURVEY))
     hello_error: Evidence | None = None
     probe: FakeProbe = field(default_factory=FakeProbe)
+    found: dict[str, Any] = field(default_factory=dict)
     asked: list[protocol.Task] = field(default_factory=list)
 
     def __enter__(self) -> Self:

@@ -701,6 +701,7 @@ class FakeCrew:
     """Workers on a processor, whose passes a probe answers."""
 
     probe: FakeProbe = field(default_factory=FakeProbe)
+    found: dict[str, Any] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         return self
