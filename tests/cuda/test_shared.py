@@ -89,6 +89,13 @@ def test_one_that_holds_a_tensor_is_not_used_again(own: Gpu) -> None:
     assert (second.earlier_tasks, outcome_of(second)) == (0, Outcome.MEASURED)
 
 
+def test_one_that_leaves_a_process_running_is_not_used_again(own: Gpu) -> None:
+    answers = [own.ask("fit", **of_factory(runs_on=True), is_shared=True) for _ in range(2)]
+    assert [outcome_of(answer) for answer in answers] == [Outcome.MEASURED] * 2
+    assert [answer.earlier_tasks for answer in answers] == [0, 0]
+    assert answers[0].worker != answers[1].worker
+
+
 def test_what_fails_only_in_a_used_worker_is_run_in_a_fresh_one(own: Gpu) -> None:
     once = of_factory(only_once=True)
     answers = [own.ask("fit", **once, is_shared=True) for _ in range(3)]

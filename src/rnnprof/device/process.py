@@ -72,6 +72,11 @@ def children_bytes(proc: Path = Path("/proc")) -> int | None:
     return total
 
 
+def has_children(proc: Path = Path("/proc")) -> bool:
+    """Whether a process that this one has started is still there, as far as the kernel lists it."""
+    return bool(_children_of("self", proc))
+
+
 def _children_of(pid: str, proc: Path) -> list[str] | None:
     """Children of all threads of a process; None if it has ended or they are not listed."""
     try:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from rnnprof import protocol
+from rnnprof.device.process import has_children
 from rnnprof.outcomes import DATA_ENDED_TYPE, Evidence, classify
 from rnnprof.runfile.points import Outcome
 from rnnprof.worker.backends.base import Device, MachineShortError
@@ -71,8 +72,8 @@ def serve(channel: Channel) -> None:
     rest: Rest | None = None
     while task is not None:
         answer, rest = _serve_one(task, device, channel, rest)
-        if rest is None or not _may_go_on(task, answer):
-            return
+        if rest is None or not _may_go_on(task, answer) or has_children():
+            return  # what it has left running ends with it, before the next task
         channel.send(rest.now(device))
         task = channel.receive()
 
